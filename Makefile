@@ -1,0 +1,66 @@
+# The commands of Munjigi. `make help` lists them.
+
+PORT ?= 8080
+VENV := .venv
+BIN := $(VENV)/bin
+# The first Python that is new enough, unless PYTHON names one.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test serve check format bench messages lock
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+run: $(VENV)/site ## the site with its development stand-ins, on PORT (8080)
+	@$(BIN)/flask run --port $(PORT)
+
+test: $(VENV)/dev tests/node_modules ## every test, in a real browser too
+	@$(BIN)/pytest -n auto --dist loadgroup
+
+serve: $(VENV)/site ## the production server, from the environment or .env
+	@$(BIN)/python serve.py
+
+check: $(VENV)/dev ## format, lint, types
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy .
+
+format: $(VENV)/dev ## put the code into shape
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+bench: $(VENV)/dev ## the measurements, as one table
+	@$(BIN)/python -m bench
+
+messages: $(VENV)/dev ## bring the translations up to the sources, and compile them
+	@$(BIN)/pybabel -q extract -F babel.cfg -k _l --no-location --sort-output -o $(VENV)/messages.pot .
+	@$(BIN)/pybabel -q update -i $(VENV)/messages.pot -d translations --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date -w 100
+	@$(BIN)/pybabel -q compile -d translations
+
+lock: ## pin what requirements.in and requirements-dev.in name (needs uv)
+	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--custom-compile-command "make lock" requirements.in -o requirements.txt
+	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--custom-compile-command "make lock" requirements-dev.in -o requirements-dev.txt
+
+$(VENV)/bin/pip:
+	@test -n "$(PYTHON)" || { echo "Munjigi needs Python 3.11 or newer: install python3 (Debian: apt install python3 python3-venv)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "This Python has no venv: install it (Debian: apt install python3-venv)"; exit 1; }
+
+$(VENV)/site: requirements.txt | $(VENV)/bin/pip
+	@echo "Setting up: the packages of requirements.txt"
+	@$(BIN)/pip install -q --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/dev: requirements-dev.txt $(VENV)/site
+	@echo "Setting up: the packages of requirements-dev.txt"
+	@$(BIN)/pip install -q --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+# The unmodified next-auth package, which the tests hold our cookie against.
+tests/node_modules: tests/package-lock.json
+	@if command -v npm >/dev/null 2>&1; then \
+		echo "Setting up: the packages of tests/package.json"; npm ci --prefix tests --silent --no-audit --no-fund && touch $@; \
+	else echo "No npm here: the tests against next-auth will be left out"; fi

@@ -1,0 +1,141 @@
+"""The site, put together. No rules live here."""
+
+import os
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from flask import Flask, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import Babel, get_locale
+from flask_login import LoginManager
+from flask_wtf.csrf import generate_csrf
+from jinja2 import ChoiceLoader, FileSystemLoader, StrictUndefined
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+import config
+import config_readers
+import errors
+from blueprints import (
+    account,
+    assets,
+    csrf,
+    error_pages,
+    headers,
+    health,
+    home,
+    language,
+    login,
+    logout,
+    session_api,
+)
+from config import Settings
+from services import Services, services
+from services.events import request_id
+from services.user import User
+
+MOST_BODY_BYTES = 64 * 1024
+
+
+def create_app(settings: Settings | None = None, stopping: Callable[[], bool] = lambda: False) -> Flask:
+    """The site for these settings, or for those of the environment; raises `SettingsError`.
+
+    `stopping` tells whether the server is about to stop, for `/health/ready`.
+    """
+    settings = settings or config.load(os.environ)
+    app = Flask(__name__, static_url_path="/auth/static")
+    app.config.update(_flask_settings(settings))
+    app.extensions["munjigi"] = Services.build(settings)
+    app.extensions["munjigi.stopping"] = stopping
+    _wire_requests(app, settings)
+    _wire_people(app)
+    _wire_pages(app, settings)
+    for room in (account, assets, health, home, login, logout, session_api):
+        app.register_blueprint(room.bp)
+    error_pages.init_app(app)
+    app.wsgi_app = _at_site_path(  # type: ignore[method-assign]  # as Flask documents
+        settings.site_path, ProxyFix(app.wsgi_app, settings.proxy_hops, 0, 0, 0, 0)
+    )
+    return app
+
+
+def _flask_settings(settings: Settings) -> dict[str, object]:
+    prefix = "" if not settings.secure else "__Secure-" if settings.site_path else "__Host-"
+    return {
+        "SECRET_KEY": settings.secret_key,
+        "SECRET_KEY_FALLBACKS": list(settings.secret_key_fallbacks),
+        "SESSION_COOKIE_NAME": f"{prefix}munjigi.visitor",
+        "SESSION_COOKIE_PATH": settings.site_path or "/",
+        "SESSION_COOKIE_HTTPONLY": True,
+        "SESSION_COOKIE_SAMESITE": "Lax",
+        "SESSION_COOKIE_SECURE": settings.secure,
+        # Flask-Login would take this cookie for a person; no request can carry a name with ";" in it.
+        "REMEMBER_COOKIE_NAME": ";",
+        "WTF_CSRF_FIELD_NAME": csrf.FIELD,
+        "WTF_CSRF_TIME_LIMIT": None,  # as long as the visitor cookie: a page left open over lunch still works
+        "MAX_CONTENT_LENGTH": MOST_BODY_BYTES,
+        "MAX_FORM_MEMORY_SIZE": MOST_BODY_BYTES,
+        "PROVIDE_AUTOMATIC_OPTIONS": False,
+        "BABEL_DEFAULT_LOCALE": settings.default_locale,
+        "BABEL_TRANSLATION_DIRECTORIES": str(config_readers.TRANSLATIONS),
+    }
+
+
+def _wire_requests(app: Flask, settings: Settings) -> None:
+    # Werkzeug would answer `//x` with a redirect to what `Host` says.
+    app.url_map.merge_slashes = False
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # of Flask's default provider
+    app.before_request(language.remember)
+    app.before_request(csrf.protect)
+    app.after_request(headers.after_request(settings))
+    app.after_request(app.extensions["munjigi"].sessions.commit)
+
+
+def _wire_people(app: Flask) -> None:
+    people = LoginManager(app)
+    people.session_protection = None  # binds a session to an address: phones would be signed out on the train
+
+    @people.request_loader
+    def signed_in(_: Any) -> User | None:
+        session = services().sessions.load()
+        return session.user if session else None
+
+    @people.unauthorized_handler
+    def to_sign_in() -> ResponseReturnValue:
+        error = errors.SessionExpired if services().sessions.expired() else errors.SessionRequired
+        if error_pages.wants_json():
+            raise error()
+        page = url_for(str(request.endpoint).rpartition(".")[0] + ".show")
+        return redirect(login.address(error if error is errors.SessionExpired else None, page), 303)
+
+
+def _wire_pages(app: Flask, settings: Settings) -> None:
+    language.offered_by(app)
+    Babel(app, locale_selector=language.select)
+    assets.init_app(app, settings.brand_color)
+    app.jinja_env.undefined = StrictUndefined
+    if settings.templates and app.jinja_loader:
+        app.jinja_env.loader = ChoiceLoader([FileSystemLoader(settings.templates), app.jinja_loader])
+    app.jinja_env.globals.update(
+        csrf_token=generate_csrf,
+        get_locale=get_locale,
+        language_links=language.links,
+        language_name=language.name,
+        request_id=request_id,
+        site_name=settings.site_name,
+        logo_url=settings.logo_url,
+        sign_up_url=settings.sign_up_url,
+        reset_password_url=settings.reset_password_url,
+    )
+
+
+def _at_site_path(path: str, site: Any) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
+    """The site below `path`, whether the proxy in front strips that path or not. `Host` has no say."""
+
+    def below(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        environ["SCRIPT_NAME"] = path
+        asked = environ["PATH_INFO"]
+        if path and (asked == path or asked.startswith(f"{path}/")):
+            environ["PATH_INFO"] = asked[len(path) :] or "/"
+        return site(environ, start_response)  # type: ignore[no-any-return]
+
+    return below

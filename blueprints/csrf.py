@@ -1,0 +1,65 @@
+"""No other site can post in a visitor's name.
+
+Two locks, each enough by itself: a token of Flask-WTF's that is bound to the visitor cookie, and what the
+browser itself says of where the request comes from, held against `SITE_URL` (never against `Host`).
+"""
+
+import logging
+from urllib.parse import unquote_to_bytes
+
+from flask import abort, current_app, request
+from flask_wtf.csrf import validate_csrf
+from wtforms.validators import ValidationError
+
+import errors
+from services import services, strict_json
+
+log = logging.getLogger("munjigi.csrf")
+
+FIELD = "csrfToken"
+_UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_FORM, _JSON = "application/x-www-form-urlencoded", "application/json"
+
+
+def protect() -> None:
+    """Before each request that may change something: refuse it unless it comes from a page of this site."""
+    if request.method not in _UNSAFE or request.endpoint is None:
+        return
+    if request.mimetype not in (_FORM, _JSON):
+        abort(415)
+    _check_origin()
+    _check_token(_sent_token())
+
+
+def _check_origin() -> None:
+    """Both headers are set by the browser, out of reach of scripts; older ones and other programs send none."""
+    origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site", "same-origin")
+    own = services().settings.origin
+    if (origin is not None and origin != own) or site not in ("same-origin", "none"):
+        log.warning("a form came from another site than SITE_URL (%s): Sec-Fetch-Site %r", own, site[:20])
+        raise errors.FormExpired("the browser says that this was sent from another site")
+
+
+def _check_token(sent: str | None) -> None:
+    if current_app.config["SESSION_COOKIE_NAME"] not in request.cookies:
+        raise errors.CookiesBlocked("the request has no visitor cookie")
+    for secret_key in services().settings.secret_keys:
+        try:
+            return validate_csrf(sent, secret_key=secret_key)  # type: ignore[no-any-return]  # untyped library
+        except ValidationError as error:
+            reason = str(error)
+    raise errors.FormExpired(reason)
+
+
+def _sent_token() -> str | None:
+    raw = request.get_data()
+    try:
+        if request.mimetype == _JSON:
+            body = strict_json.loads(raw)
+            token = body.get(FIELD) if isinstance(body, dict) else None
+            return token if isinstance(token, str) else None
+        # Werkzeug would read bytes that are no UTF-8 as something else, and so change a password.
+        unquote_to_bytes(raw).decode("utf-8")
+    except ValueError:
+        abort(400)
+    return request.form.get(FIELD)

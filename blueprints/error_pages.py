@@ -1,0 +1,56 @@
+"""What an error looks like: JSON for programs, a page for people. Every one bears the request id of the log."""
+
+import logging
+
+from flask import Flask, make_response, render_template, request
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException
+
+import errors
+from blueprints import login
+from services.events import request_id
+
+log = logging.getLogger("munjigi.errors")
+
+
+def init_app(app: Flask) -> None:
+    app.register_error_handler(errors.SiteError, _site_error)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _unforeseen)
+
+
+def _site_error(error: errors.SiteError) -> ResponseReturnValue:
+    if wants_json():
+        body = {"error": error.code, "url": login.address(type(error)), "requestId": request_id()}
+        response = make_response(body, error.status)
+    else:
+        response = make_response(login.page_again(error), error.status)
+    if error.retry_after:
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
+
+
+def _http_error(error: HTTPException) -> ResponseReturnValue:
+    status = error.code or 500
+    if wants_json():
+        response = make_response({"error": error.name, "requestId": request_id()}, status)
+    else:
+        response = make_response(render_template("error.html", status=status, request_id=request_id()), status)
+    if "Allow" in (kept := dict(error.get_headers())):
+        response.headers["Allow"] = kept["Allow"]
+    return response
+
+
+def _unforeseen(error: Exception) -> ResponseReturnValue:
+    """A bug. The page for it stands alone: it has to render when all else fails."""
+    log.error("unforeseen error in request %s", request_id(), exc_info=error)
+    if wants_json():
+        return {"error": "Internal Server Error", "requestId": request_id()}, 500
+    return render_template("500.html", request_id=request_id()), 500
+
+
+def wants_json() -> bool:
+    accepted = request.accept_mimetypes
+    return request.path.startswith("/api/") or (
+        accepted.best_match(["text/html", "application/json"], "text/html") == "application/json"
+    )

@@ -1,0 +1,11 @@
+"""The front page: who is signed in."""
+
+from flask import Blueprint, render_template
+from flask.typing import ResponseReturnValue
+
+bp = Blueprint("home", __name__)
+
+
+@bp.get("/")
+def show() -> ResponseReturnValue:
+    return render_template("home.html")

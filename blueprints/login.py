@@ -1,0 +1,50 @@
+"""The sign-in page, which is also the error page of every sign-in."""
+
+from urllib.parse import urlencode
+
+from flask import Blueprint, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from werkzeug.datastructures import MultiDict
+
+import errors
+from blueprints import return_to
+from blueprints.forms import LoginForm
+from services import services
+
+bp = Blueprint("login", __name__)
+
+
+@bp.get("/auth/login/email")
+def show() -> ResponseReturnValue:
+    error = errors.from_code(request.args.get("error"))
+    if error is None and services().sessions.load() is not None:
+        return redirect(return_to.take(), 303)
+    return page(LoginForm(formdata=None), error)
+
+
+@bp.post("/auth/login/email")
+def sign_in() -> ResponseReturnValue:
+    form = LoginForm(request.form)
+    if not form.validate():
+        return page(form), 422
+    services().sign_in.with_password(form.email.data or "", form.password.data or "")
+    return redirect(return_to.take(), 303)
+
+
+def page(form: LoginForm, error: errors.SiteError | None = None) -> str:
+    return render_template("login.html", form=form, error=error, callback_url=return_to.kept())
+
+
+def page_again(error: errors.SiteError) -> str:
+    """The page with what went wrong: the address that was typed is kept, the password never."""
+    form = LoginForm(MultiDict({"email": request.form.get("email", "")}))
+    if isinstance(error, errors.InvalidFields):
+        form.show_errors(error.fields)
+    return page(form, error)
+
+
+def address(error: type[errors.SiteError] | None = None, callback_url: str | None = None) -> str:
+    """The sign-in page's full address, for whoever has to go there first."""
+    query = {"error": error.code if error else None, return_to.FIELD: callback_url}
+    asked = urlencode({name: value for name, value in query.items() if value})
+    return services().settings.origin + url_for("login.show") + (f"?{asked}" if asked else "")

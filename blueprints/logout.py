@@ -1,0 +1,35 @@
+"""Signing out: GET asks, POST does it."""
+
+from flask import Blueprint, flash, make_response, redirect, render_template
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+
+from blueprints import return_to
+from errors import CookiesBlocked, FormExpired
+from services import services
+
+bp = Blueprint("logout", __name__)
+
+
+@bp.get("/auth/logout")
+def show() -> ResponseReturnValue:
+    if services().sessions.load() is None:
+        return redirect(return_to.take(), 303)
+    return render_template("logout.html", error=None, callback_url=return_to.kept())
+
+
+@bp.post("/auth/logout")
+def sign_out() -> ResponseReturnValue:
+    if services().sign_in.out():
+        flash(_("You are signed out."))
+    else:
+        flash(_("You are signed out here. The sign-in service could not be told and may learn of it later."))
+    response = make_response(redirect(return_to.take(), 303))
+    response.headers["Clear-Site-Data"] = '"cache"'  # so that Back shows no page of the person who left
+    return response
+
+
+@bp.errorhandler(FormExpired)
+@bp.errorhandler(CookiesBlocked)
+def ask_again(error: FormExpired | CookiesBlocked) -> ResponseReturnValue:
+    return render_template("logout.html", error=error, callback_url=return_to.kept()), error.status

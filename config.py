@@ -1,0 +1,141 @@
+"""The settings: read from the environment once, checked as a whole, frozen.
+
+The environment is given in (`load(environ)`), so a test passes a dict and nothing reads it twice.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import config_readers as read
+
+
+class SettingsError(Exception):
+    """The site cannot start. `problems`: one line a setting, all of them, no secret in any."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        many = "1 setting needs" if len(problems) == 1 else f"{len(problems)} settings need"
+        super().__init__(f"Munjigi cannot start: {many} attention.\n\n" + "\n".join(problems))
+
+
+_REQUIRED: Any = object()
+
+
+def setting(reader: Callable[[str], Any], default: Any = _REQUIRED, *, example: str, secret: bool = False) -> Any:
+    """A field of `Settings` that `load` can read; a secret one is left out of its `repr`."""
+    metadata = {"reader": reader, "default": default, "example": example}
+    return field(metadata=metadata, repr=not secret)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the operator decided. A field is named as its setting, in lower case."""
+
+    site_url: str = setting(read.base_url, example="https://login.example.com")
+    """Where people reach the site: scheme, host, port and optional path. The only source of links,
+    callback addresses and cookie prefixes; the `Host` header is never one."""
+    secret_key: str = setting(read.secret, secret=True, example="<the output of: openssl rand -base64 33>")
+    """Encrypts sessions and signs cookies. The same as NEXTAUTH_SECRET to share sessions with a Next.js app."""
+    secret_key_fallbacks: tuple[str, ...] = setting(read.secrets, (), secret=True, example="<the key before this one>")
+    """Older keys, comma separated: they still decrypt, and never encrypt."""
+
+    backend_url: str = setting(read.base_url, example="https://api.example.com/api/v2")
+    """Base of the API of the backend that owns the users."""
+    backend_login_path: str = setting(read.api_path, "/login", example="/login")
+    """POST {email, password} -> the backend's token."""
+    backend_user_path: str = setting(read.api_path, "/user", example="/user")
+    """POST with the bearer -> the user."""
+    backend_logout_path: str | None = setting(read.api_path, None, example="/logout")
+    """POST with the bearer: revokes the token on sign-out. Without it a token outlives its session."""
+    backend_profile_path: str | None = setting(read.api_path, None, example="/profile")
+    """PATCH {name, nick_name} with the bearer. Without it the account page only shows."""
+    backend_timeout: float = setting(read.seconds, 10.0, example="10")
+    """Seconds: one deadline for all backend calls of one request."""
+
+    session_max_age: int = setting(read.whole(60, 315360000), 2592000, example="2592000")
+    """Seconds without a visit after which a session ends (30 days, as NextAuth)."""
+    session_absolute_age: int = setting(read.whole(60, 315360000), 7776000, example="7776000")
+    """Seconds after sign-in after which a session ends whatever happens (90 days)."""
+    session_recheck: int = setting(read.whole(0, 315360000), 300, example="300")
+    """Seconds after which the user is read from the backend again; 401 ends the session; 0: never."""
+    expose_access_token: bool = setting(read.flag, default=False, example="false")
+    """true: the session JSON carries `accessToken`, so that page scripts see it."""
+
+    proxy_hops: int = setting(read.whole(0, 10), 0, example="1")
+    """How many proxies in front are trusted for the visitor's address."""
+
+    site_name: str = setting(read.words, "Munjigi", example="Hotel Haru")
+    """The name in titles and headings."""
+    brand_color: str = setting(read.colour, "#17624a", example="#17624a")
+    """Colour of the main button; its text is black or white, whichever reads better."""
+    logo_url: str | None = setting(read.link, None, example="https://example.com/logo.svg")
+    """A picture above the form instead of the site's own mark."""
+    sign_up_url: str | None = setting(read.link, None, example="https://example.com/join")
+    """Where to become a member; without it no such link is shown."""
+    reset_password_url: str | None = setting(read.link, None, example="https://example.com/password")
+    """Where to get a new password; without it no such link is shown."""
+    default_locale: str = setting(read.language, "ko", example="ko")
+    """Language for browsers that ask for none of ours: ko or en."""
+    templates: Path | None = setting(read.folder, None, example="/etc/munjigi/templates")
+    """A folder of one's own whose templates go before the site's."""
+
+    host: str = setting(read.words, "127.0.0.1", example="127.0.0.1")
+    """`make serve` listens on this address."""
+    port: int = setting(read.whole(1, 65535), 8000, example="8000")
+    """`make serve` listens on this port."""
+    workers: int = setting(read.whole(1, 256), 1, example="1")
+    """Processes of `make serve`."""
+    threads: int = setting(read.whole(1, 1000), 100, example="100")
+    """Threads of each process: as many sign-ins can wait for the backend at once."""
+    log_format: str = setting(read.one_of("text", "json"), "text", example="json")
+    """text, or json: one line an event."""
+    log_level: str = setting(read.one_of("debug", "info", "warning", "error"), "info", example="info")
+    """debug, info, warning or error."""
+
+    @cached_property
+    def origin(self) -> str:
+        """Scheme, host and port of the site, as a browser's `Origin` header has it."""
+        parts = urlsplit(self.site_url)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    @cached_property
+    def site_path(self) -> str:
+        """The path under which the site lives: empty, or `/login-site`."""
+        return urlsplit(self.site_url).path
+
+    @cached_property
+    def secure(self) -> bool:
+        """Whether people come over https: cookies are then `Secure` and prefixed."""
+        return self.site_url.startswith("https://")
+
+    @cached_property
+    def secret_keys(self) -> tuple[str, ...]:
+        """The key that encrypts, then those that only decrypt."""
+        return (self.secret_key, *self.secret_key_fallbacks)
+
+
+def load(environ: Mapping[str, str]) -> Settings:
+    """The settings that these variables describe; raises `SettingsError` with every problem at once."""
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    for one in fields(Settings):
+        try:
+            values[one.name] = _value(one, environ.get(one.name.upper(), "").strip())
+        except ValueError as error:
+            name = one.name.upper()
+            problems.append(f"  {name} {error}\n      for example: {name}={one.metadata['example']}")
+    if problems:
+        raise SettingsError(problems)
+    return Settings(**values)
+
+
+def _value(one: Field[Any], text: str) -> Any:
+    if text:
+        return one.metadata["reader"](text)
+    if one.metadata["default"] is _REQUIRED:
+        raise ValueError("is required")
+    return one.metadata["default"]

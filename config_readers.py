@@ -1,0 +1,128 @@
+"""How the text of a setting becomes its value.
+
+Each reader takes the text (never empty, without spaces around it) and returns the value, or raises
+`ValueError` with what is wrong, worded to follow the setting's name: "must be …". A reader of
+something that may be secret never repeats the text.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+_PLACEHOLDERS = ("changeme", "change-me", "change_me", "your-secret", "your_secret", "placeholder", "replace")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+TRANSLATIONS = Path(__file__).parent / "translations"
+
+
+def base_url(text: str) -> str:
+    """An absolute http(s) address, normalised (lower-case host, no default port, no slash at the end)."""
+    if not text.isascii() or re.search(r"[\s\\<>\"]", text):
+        raise ValueError("must be an address in ASCII without spaces (a Korean host in its xn-- form)")
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise ValueError("must be an address whose host and port can be read") from None
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
+        raise ValueError("must start with https:// or http:// and name a host")
+    if parts.username is not None or parts.query or parts.fragment or text.endswith(("?", "#")):
+        raise ValueError("must have no user name, no '?' and no '#'")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    at_port = "" if port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{port}"
+    return f"{parts.scheme}://{host}{at_port}{_normal_path(parts.path)}"
+
+
+def _normal_path(path: str) -> str:
+    if "//" in path or re.search(r"/\.{1,2}(/|$)", path):
+        raise ValueError("must have a plain path, without '//' or '..'")
+    return path.rstrip("/")
+
+
+def api_path(text: str) -> str:
+    """A path below BACKEND_URL."""
+    if not re.fullmatch(r"/[\w\-.~%/{}:@]*", text, re.ASCII) or "//" in text:
+        raise ValueError("must be a path that starts with one '/'")
+    return text
+
+
+def link(text: str) -> str:
+    """Where a link or picture of the page points: a path of this site or an http(s) address."""
+    if re.fullmatch(r"/(?![/\\])[^\s\\\"'<>;]*", text):
+        return text
+    if not re.fullmatch(r"https?://[^\s\\\"'<>;]+", text) or not urlsplit(text).hostname:
+        raise ValueError("must be an https:// address or a path that starts with '/'")
+    return text
+
+
+def secret(text: str) -> str:
+    """A key that is hard to guess; never repeated in a message."""
+    if len(text) < 32:
+        raise ValueError(f"has {len(text)} characters; it must have at least 32")
+    if any(word in text.lower() for word in _PLACEHOLDERS) or len(set(text)) < 8:
+        raise ValueError("is a placeholder, not a secret")
+    return text
+
+
+def secrets(text: str) -> tuple[str, ...]:
+    return tuple(secret(part.strip()) for part in text.split(",") if part.strip())
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,12}", text) or not least <= int(text) <= most:
+            raise ValueError(f"must be a whole number from {least} to {most}, not {text[:20]!r}")
+        return int(text)
+
+    return read
+
+
+def seconds(text: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,3})?", text) or not 0.1 <= float(text) <= 120:
+        raise ValueError(f"must be a number of seconds from 0.1 to 120, not {text[:20]!r}")
+    return float(text)
+
+
+def flag(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError(f"must be true or false, not {text[:20]!r}")
+    return text.lower() == "true"
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text.lower() not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}, not {text[:20]!r}")
+        return text.lower()
+
+    return read
+
+
+def languages() -> tuple[str, ...]:
+    """The languages of the pages: English, in which they are written, and one a folder of translations."""
+    folders = sorted(folder.name for folder in TRANSLATIONS.iterdir() if folder.is_dir())
+    return ("en", *folders)
+
+
+def language(text: str) -> str:
+    return one_of(*languages())(text)
+
+
+def colour(text: str) -> str:
+    """A CSS colour as `#rrggbb`."""
+    if not re.fullmatch(r"#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})", text):
+        raise ValueError(f"must be a colour written #rgb or #rrggbb, not {text[:20]!r}")
+    digits = text[1:] if len(text) == 7 else "".join(digit * 2 for digit in text[1:])
+    return f"#{digits.lower()}"
+
+
+def words(text: str) -> str:
+    if len(text) > 60 or not text.isprintable():
+        raise ValueError("must be at most 60 characters on one line")
+    return text
+
+
+def folder(text: str) -> Path:
+    if not Path(text).is_dir():
+        raise ValueError("must be a folder that exists")
+    return Path(text).resolve()

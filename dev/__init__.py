@@ -1,0 +1,124 @@
+"""The site with its stand-ins, for development: what `flask run` starts (`.flaskenv` names this package).
+
+The site knows nothing of this. What is unset gets a value here, a backend starts beside the site, and from
+there on it is the code of production. Whatever is configured for real is used instead.
+"""
+
+import logging
+import os
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+from flask import Flask
+from werkzeug.serving import is_running_from_reloader
+
+import app
+import config
+from dev import backend
+from services import logs
+
+_KEY_FILE = Path(__file__).parent.parent / "instance" / "development-secret-key"
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def create_app() -> Flask:
+    """The site for `flask run` and the other flask commands; only the one that serves starts stand-ins."""
+    serving = _command_that_serves()
+    port = serving.params["port"] if serving else int(os.environ.get("FLASK_RUN_PORT", "8080"))
+    site = create_site(dict(os.environ), port)
+    if serving and not is_running_from_reloader():
+        _start_stand_ins(os.environ, port)
+        _greet(port)
+    return site
+
+
+def create_site(environ: dict[str, str], port: int) -> Flask:
+    """The site on this port of this machine, with a value for each required setting that is unset."""
+    try:
+        settings = config.load(_completed(environ, port))
+    except config.SettingsError as error:
+        raise click.ClickException(str(error)) from None
+    _configure_logs(settings)
+    site = app.create_app(settings)
+    site.jinja_env.globals["stand_in_accounts"] = backend.ACCOUNTS
+    site.jinja_env.globals["stand_in_password"] = backend.PASSWORD
+    site.wsgi_app = _at_one_name(settings.site_url, site.wsgi_app)  # type: ignore[method-assign]
+    return site
+
+
+def _configure_logs(settings: config.Settings) -> None:
+    logs.configure(settings)
+    requests = logging.getLogger("werkzeug")  # prints its own lines, in colour
+    requests.handlers, requests.propagate = [logging.StreamHandler()], False
+    requests.setLevel(logging.INFO)
+
+
+def _completed(environ: dict[str, str], port: int) -> dict[str, str]:
+    given = {name: value for name, value in environ.items() if value.strip()}
+    ours = {"SITE_URL": f"http://localhost:{port}"}
+    if "SECRET_KEY" not in given:
+        ours["SECRET_KEY"] = _development_key()
+    if "BACKEND_URL" not in given:
+        ours |= {
+            # Another site than the page's, as in production: ports do not make a site, names do.
+            "BACKEND_URL": f"http://127.0.0.1:{port + 1}",
+            "BACKEND_LOGOUT_PATH": "/logout",
+            "BACKEND_PROFILE_PATH": "/profile",
+            "TEMPLATES": str(_TEMPLATES),
+        }
+    return ours | given
+
+
+def _development_key() -> str:
+    """A secret made once for this checkout, in a file that git ignores: sessions survive a restart."""
+    if not _KEY_FILE.exists():
+        _KEY_FILE.parent.mkdir(exist_ok=True)
+        _KEY_FILE.write_text(secrets.token_urlsafe(33))
+        _KEY_FILE.chmod(0o600)
+    return _KEY_FILE.read_text().strip()
+
+
+def _command_that_serves() -> click.Context | None:
+    context = click.get_current_context(silent=True)
+    return context if context and context.info_name == "run" and "port" in context.params else None
+
+
+def _start_stand_ins(environ: Any, port: int) -> None:
+    if environ.get("BACKEND_URL", "").strip():
+        return
+    try:
+        backend.serve_in_background(port + 1)
+    except OSError as error:
+        raise click.ClickException(
+            f"the stand-in backend cannot listen on 127.0.0.1:{port + 1} ({error.strerror}); try another --port"
+        ) from None
+
+
+def _greet(port: int) -> None:
+    click.secho(f"\n  Munjigi  ->  http://localhost:{port}\n", bold=True)
+    if os.environ.get("BACKEND_URL", "").strip():
+        return
+    click.echo(f"  Sign in with one of these; the password is {backend.PASSWORD}\n")
+    for account in backend.ACCOUNTS:
+        click.echo(f"    {account.email:24} {account.what}")
+    click.echo(f"\n  The stand-in backend listens on http://127.0.0.1:{port + 1} and logs below.\n")
+
+
+def _at_one_name(site_url: str, site: Any) -> Any:
+    """Flask prints an address by number, and a form sent from there would be refused: send people to SITE_URL."""
+    own = site_url.partition("://")[2].partition("/")[0]
+
+    def same_name(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if (
+            environ["REQUEST_METHOD"] == "GET"
+            and environ.get("HTTP_HOST") == own.replace("localhost", "127.0.0.1", 1) != own
+        ):
+            query = f"?{environ['QUERY_STRING']}" if environ["QUERY_STRING"] else ""
+            start_response("307 Temporary Redirect", [("Location", f"http://{own}{environ['PATH_INFO']}{query}")])
+            return []
+        return site(environ, start_response)  # type: ignore[no-any-return]
+
+    return same_name

@@ -1,0 +1,215 @@
+"""What can go wrong, as one tree. Raised where it is known, rendered in one place (`app.py`).
+
+    SiteError                    a code of `?error=`, a status, a sentence for a person
+    ├── Refused                  the person, or what they sent, is not let in
+    │   ├── CredentialsSignin        unknown address or wrong password: one text for both
+    │   ├── AccessDenied
+    │   │   └── StepNotSupported         the backend wants a second factor
+    │   ├── EmailNotVerified
+    │   ├── OAuthAccountNotLinked
+    │   ├── TooManyAttempts          carries the seconds to wait
+    │   └── InvalidFields            carries one sentence a field
+    ├── StartAgain               nothing is wrong with the person: the way in has to be taken anew
+    │   ├── Cancelled, AttemptExpired, FormExpired, CookiesBlocked
+    │   └── SessionRequired, SessionExpired
+    └── Fault                    not the person's doing; logged as an error
+        ├── BackendUnavailable       no answer, or none that can be used
+        ├── ProviderUnavailable
+        ├── OAuthSignin, OAuthCallback, Callback
+        └── Configuration            only the operator can mend it
+            └── SessionTooLarge
+
+Codes are NextAuth v4's where it has one, else ours (contract, section 7).
+"""
+
+from collections.abc import Iterator, Mapping
+
+from flask_babel import lazy_gettext as _l
+from flask_babel import ngettext
+from flask_babel.speaklater import LazyString
+
+
+class SiteError(Exception):
+    """Something a person has to be told.
+
+    `reason` is for the log alone: it never reaches a page, and never holds a secret.
+    """
+
+    code = "Default"
+    status = 500
+    sentence: LazyString = _l("Signing in did not work. Please try again.")
+
+    def __init__(self, reason: str = "", *, status: int | None = None, retry_after: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.status = status or self.status
+        self.retry_after = retry_after
+        """Seconds, for the header of that name; None where nothing is known."""
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.reason}" if self.reason else self.code
+
+
+class Refused(SiteError):
+    pass
+
+
+class CredentialsSignin(Refused):
+    code = "CredentialsSignin"
+    status = 401
+    sentence = _l(
+        "The e-mail address or the password is not right. Check both and try again."
+        " If it keeps failing, the account may be locked."
+    )
+
+
+class AccessDenied(Refused):
+    code = "AccessDenied"
+    status = 403
+    sentence = _l("This account may not sign in here.")
+
+
+class StepNotSupported(AccessDenied):
+    sentence = _l("This account needs a further sign-in step that this page does not offer.")
+
+
+class EmailNotVerified(Refused):
+    code = "EmailNotVerified"
+    status = 403
+    sentence = _l(
+        "Your e-mail address is not verified yet. Open the link in the message we sent you, then sign in again."
+    )
+
+
+class OAuthAccountNotLinked(Refused):
+    code = "OAuthAccountNotLinked"
+    status = 403
+    sentence = _l("This e-mail address already signs in another way. Use the way you used before.")
+
+
+class TooManyAttempts(Refused):
+    code = "TooManyAttempts"
+    status = 429
+    sentence = _l("Too many attempts. Please wait a little, then try again.")
+
+    def wait(self) -> str:
+        """How long, in words: `57 seconds`, `2 minutes`; empty where nothing is known."""
+        if not self.retry_after:
+            return ""
+        if self.retry_after < 100:
+            return str(ngettext("%(num)d second", "%(num)d seconds", self.retry_after))
+        return str(ngettext("%(num)d minute", "%(num)d minutes", -(-self.retry_after // 60)))
+
+
+class InvalidFields(Refused):
+    """What was typed cannot be taken. `fields`: name of the field -> one sentence."""
+
+    code = "InvalidFields"
+    status = 422
+    sentence = _l("Please check what you entered.")
+
+    def __init__(self, fields: Mapping[str, str], reason: str = "") -> None:
+        super().__init__(reason)
+        self.fields = fields
+
+
+class StartAgain(SiteError):
+    status = 400
+
+
+class Cancelled(StartAgain):
+    code = "Cancelled"
+    sentence = _l("Sign-in was cancelled.")
+
+
+class AttemptExpired(StartAgain):
+    code = "AttemptExpired"
+    sentence = _l("This sign-in took too long or was already used. Please start again.")
+
+
+class FormExpired(StartAgain):
+    code = "FormExpired"
+    sentence = _l("This page was open for too long. Please send it once more.")
+
+
+class CookiesBlocked(StartAgain):
+    code = "CookiesBlocked"
+    sentence = _l(
+        "Your browser did not send our cookie back. Please try once more."
+        " If this message stays, allow cookies for this site."
+    )
+
+
+class SessionRequired(StartAgain):
+    code = "SessionRequired"
+    status = 401
+    sentence = _l("Please sign in to see this page.")
+
+
+class SessionExpired(StartAgain):
+    code = "SessionExpired"
+    status = 401
+    sentence = _l("You were signed out. Please sign in again to go on.")
+
+
+class Fault(SiteError):
+    pass
+
+
+class BackendUnavailable(Fault):
+    code = "BackendUnavailable"
+    status = 502
+    sentence = _l(
+        "The sign-in service does not answer properly right now."
+        " What you entered was not the cause. Please try again in a moment."
+    )
+
+
+class ProviderUnavailable(Fault):
+    code = "ProviderUnavailable"
+    status = 502
+    sentence = _l("The other service does not answer right now. Try again, or sign in another way.")
+
+
+class OAuthSignin(Fault):
+    code = "OAuthSignin"
+    status = 502
+    sentence = _l("Sign-in with the other service could not be started. Please try again.")
+
+
+class OAuthCallback(Fault):
+    code = "OAuthCallback"
+    status = 502
+    sentence = _l("Sign-in with the other service could not be completed. Please try again.")
+
+
+class Callback(Fault):
+    code = "Callback"
+    status = 502
+    sentence = _l("Sign-in could not be completed. Please try again.")
+
+
+class Configuration(Fault):
+    code = "Configuration"
+    status = 502
+    sentence = _l(
+        "Sign-in is not set up correctly on this site. Trying again will not help: please tell the people who run it."
+    )
+
+
+class SessionTooLarge(Configuration):
+    """The person's token and names do not fit into the cookies that browsers and servers let pass."""
+
+
+def _below(kind: type[SiteError]) -> Iterator[type[SiteError]]:
+    for child in kind.__subclasses__():
+        yield child
+        yield from _below(child)
+
+
+def from_code(code: str | None) -> SiteError | None:
+    """The error that `?error=<code>` names; None without a code, the general one for an unknown one."""
+    if not code:
+        return None
+    named = (kind for kind in _below(SiteError) if kind.code == code and kind is not InvalidFields)
+    return next(named, SiteError)()

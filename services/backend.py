@@ -1,0 +1,204 @@
+"""The backend that owns the users: the only module that knows its addresses and its JSON.
+
+Another backend's paths are settings; another backend's JSON is this file. What each answer means is the
+table of `docs/decisions/0005-what-a-backends-answer-means.md`.
+"""
+
+import logging
+import re
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+
+from flask import request
+from flask_babel import get_locale
+
+import errors
+from config import Settings
+from services.claims import sound_token
+from services.events import client_address, request_id
+from services.upstream import Answer, Upstream, UpstreamFault, time_left
+from services.user import User, clean_text
+
+log = logging.getLogger("munjigi.backend")
+
+LOGOUT_SECONDS = 3.0
+_SHORTEST_REVOCATION = 0.4
+DEFAULT_WAIT, LONGEST_WAIT = 60, 3600
+
+
+class Backend:
+    def __init__(self, settings: Settings, upstream: Upstream) -> None:
+        self._settings = settings
+        self._upstream = upstream
+
+    def login(self, email: str, password: str) -> str:
+        """The backend's token for these credentials, which are sent once and never again."""
+        path = self._settings.backend_login_path
+        answer = self._call("POST", path, json={"email": email, "password": password})
+        if answer.status in (200, 201):
+            return _token(answer)
+        raise _login_refusal(answer)
+
+    def user(self, access_token: str, within: float | None = None) -> User:
+        """The user whose token this is; `SessionExpired` if the backend does not take it (any more)."""
+        path = self._settings.backend_user_path
+        answer = self._call("POST", path, access_token, within=within, try_again=True)
+        if answer.status in (200, 201):
+            return _user(answer)
+        if answer.status == 401:
+            raise errors.SessionExpired("/user answered 401")
+        if answer.status == 403:
+            raise errors.EmailNotVerified("/user answered 403")
+        raise _fault(answer, "/user")
+
+    def save_profile(self, access_token: str, name: str | None, nick_name: str | None) -> User:
+        """Save both names; the user as the backend has it afterwards."""
+        path = self._settings.backend_profile_path or ""
+        answer = self._call("PATCH", path, access_token, json={"name": name, "nick_name": nick_name})
+        if answer.status == 401:
+            raise errors.SessionExpired("the profile path answered 401")
+        if answer.status == 422:
+            raise errors.InvalidFields(_field_messages(answer, ("name", "nick_name")))
+        if not 200 <= answer.status < 300:
+            raise _fault(answer, "the profile path")
+        return _user(answer) if answer.at("data", "user") is not None else self.user(access_token)
+
+    def logout(self, access_token: str) -> bool:
+        """Revoke the token, in little time even when the request has none left. Whether that is now certain."""
+        path = self._settings.backend_logout_path
+        if path is None:
+            return False
+        left = time_left(self._settings.backend_timeout)
+        try:
+            answer = self._call("POST", path, access_token, within=min(LOGOUT_SECONDS, max(left, _SHORTEST_REVOCATION)))
+        except errors.BackendUnavailable as error:
+            log.error("token not revoked: %s", error.reason)
+            return False
+        if 200 <= answer.status < 300 or answer.status == 401:  # 401: it was gone already
+            return True
+        log.error("token not revoked: the logout path answered %d", answer.status)
+        return False
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        access_token: str | None = None,
+        *,
+        json: object = None,
+        within: float | None = None,
+        try_again: bool = False,
+    ) -> Answer:
+        if within is None:
+            within = time_left(self._settings.backend_timeout)
+        url = self._settings.backend_url + path
+        headers = _headers(access_token)
+        try:
+            return self._upstream.send(method, url, headers, within=within, json=json, try_again=try_again)
+        except UpstreamFault as fault:
+            raise errors.BackendUnavailable(f"{path}: {fault.reason}", status=fault.status) from None
+
+
+def _headers(access_token: str | None) -> Mapping[str, str]:
+    """What the backend is told beside the body: who asks, for whom, in which language.
+
+    No Origin, Referer or Cookie: Sanctum would take the call for a browser's and want a CSRF token.
+    """
+    headers = {
+        # Laravel answers a wrong password with a redirect to HTML unless JSON comes first here.
+        "Accept": "application/json",
+        "Content-Type": "application/json",
+        "Accept-Language": str(get_locale() or "en"),
+        "X-Request-Id": request_id(),
+    }
+    if address := client_address(request.remote_addr):
+        headers["X-Forwarded-For"] = address
+    if access_token:
+        headers["Authorization"] = f"Bearer {access_token}"
+    return headers
+
+
+def _token(answer: Answer) -> str:
+    try:
+        return sound_token(answer.at("data", "token", "plainTextToken"))
+    except ValueError:
+        pass
+    if answer.at("two_factor") is True:
+        raise errors.StepNotSupported("the backend asks for a second factor")
+    if answer.at("success") is False:
+        raise errors.CredentialsSignin("200 with success: false")
+    raise errors.BackendUnavailable(f"/login answered {answer.status} without a usable token")
+
+
+def _user(answer: Answer) -> User:
+    try:
+        return User.from_json(answer.at("data", "user"))
+    except ValueError as error:
+        raise errors.BackendUnavailable(f"{answer.status} without a usable user: {error}") from None
+
+
+def _login_refusal(answer: Answer) -> errors.SiteError:
+    """Whether an account exists must not show: all that may mean "unknown" or "wrong" is one error."""
+    match answer.status:
+        case 422:
+            return _unprocessable(answer)
+        case 400 | 401 | 404 | 410 | 423:
+            return errors.CredentialsSignin(f"/login answered {answer.status}")
+        case 403:
+            return errors.EmailNotVerified("/login answered 403")
+        case 409:
+            return errors.OAuthAccountNotLinked("/login answered 409")
+        case _:
+            return _fault(answer, "/login")
+
+
+def _unprocessable(answer: Answer) -> errors.SiteError:
+    """422 is Laravel's answer to wrong credentials (one of our two fields) and to a malformed request."""
+    found = answer.at("errors")
+    fields = set(found) if isinstance(found, dict) else set()
+    if fields == {"email", "password"}:
+        return errors.InvalidFields(_field_messages(answer, ("email", "password")))
+    if unknown := fields - {"email", "password"}:
+        names = ", ".join(sorted(filter(None, map(clean_text, unknown))))
+        return errors.Configuration(f"/login wants fields that this site does not send: {names[:200]}")
+    return errors.CredentialsSignin("/login answered 422")
+
+
+def _field_messages(answer: Answer, known: tuple[str, ...]) -> dict[str, str]:
+    """The backend's own sentence for each of our fields, bounded: the only text of a backend that is shown."""
+    messages: dict[str, str] = {}
+    for name in known:
+        found = answer.at("errors", name)
+        first = found[0] if isinstance(found, list) and found else found
+        if sentence := clean_text(first, 200):
+            messages[name] = sentence
+    return messages
+
+
+def _fault(answer: Answer, place: str) -> errors.SiteError:
+    reason = f"{place} answered {answer.status}"
+    match answer.status:
+        case 429:
+            return errors.TooManyAttempts(reason, retry_after=_wait(answer))
+        case 503:
+            return errors.BackendUnavailable(reason, status=503, retry_after=_wait(answer))
+        case status if 400 <= status < 500 and status not in (408, 413):
+            return errors.Configuration(f"{reason}: check BACKEND_URL and the paths below it")
+        case status if 300 <= status < 400:
+            return errors.BackendUnavailable(f"{reason}, a redirect: check BACKEND_URL")
+        case _:
+            return errors.BackendUnavailable(reason)
+
+
+def _wait(answer: Answer) -> int:
+    """Seconds of `Retry-After` (RFC 9110, 10.2.3: a number or a date), within bounds."""
+    text = answer.headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"[0-9]{1,10}", text):
+        seconds = int(text)
+    else:
+        try:
+            seconds = round(parsedate_to_datetime(text).timestamp() - time.time())
+        except (ValueError, OverflowError):
+            seconds = DEFAULT_WAIT
+    return min(max(seconds, 1), LONGEST_WAIT)

@@ -1,0 +1,50 @@
+"""What happened, one line an event, and which request it happened in.
+
+No line holds a password, a token or an e-mail address: an account is a keyed hash of its address, the same
+through all lines, so that an operator can follow one person without knowing who it is.
+"""
+
+import hmac
+import ipaddress
+import logging
+import secrets
+import unicodedata
+
+from flask import g, request
+
+log = logging.getLogger("munjigi.audit")
+
+
+def request_id() -> str:
+    """The id of this request: in the log, on error pages, in `X-Request-Id` to the backend and the browser."""
+    if "request_id" not in g:
+        g.request_id = secrets.token_hex(8)
+    return str(g.request_id)
+
+
+def client_address(text: str | None) -> str | None:
+    """One IP address without port or brackets; None for anything else. A mapped IPv4 is given as such."""
+    try:
+        address = ipaddress.ip_address((text or "").strip("[]"))
+    except ValueError:
+        return None
+    mapped = getattr(address, "ipv4_mapped", None)
+    return str(mapped or address)
+
+
+def same_address(email: str) -> str:
+    """What two spellings of one e-mail address have in common."""
+    return unicodedata.normalize("NFKC", email).strip().casefold()
+
+
+def account_hash(email: str | None, key: str) -> str | None:
+    if not email:
+        return None
+    return hmac.new(key.encode(), b"account:" + same_address(email).encode(), "sha256").hexdigest()[:16]
+
+
+def audit(event: str, **facts: str | int | bool | None) -> None:
+    """Write the event. `facts`: short words and numbers; those that are None are left out."""
+    known = {name: value for name, value in facts.items() if value is not None}
+    where = {"request": request_id(), "address": client_address(request.remote_addr)}
+    log.info(event, extra={"facts": {**where, **known}})

@@ -1,0 +1,75 @@
+"""NextAuth v4's encrypted token: a compact JWE (RFC 7516) with `dir` and `A256GCM`.
+
+One header is written and one is read, byte for byte, so there is no algorithm to choose and nothing to
+confuse. Source: next-auth 4.24 `jwt/index.ts`; held to the npm package by `tests/test_next_auth.py`.
+"""
+
+import json
+import os
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from services import strict_json
+
+_HEADER = "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0"  # {"alg":"dir","enc":"A256GCM"}
+_AAD = _HEADER.encode()
+_START = f"{_HEADER}.."
+_IV_BYTES, _TAG_BYTES = 12, 16
+
+
+def derive_key(secret: str) -> AESGCM:
+    """The key of sessions under this secret (HKDF, RFC 5869, with NextAuth's `info` and no salt)."""
+    info = b"NextAuth.js Generated Encryption Key"
+    return AESGCM(HKDF(SHA256(), length=32, salt=b"", info=info).derive(secret.encode()))
+
+
+def encrypt(claims: dict[str, object], key: AESGCM, iv: bytes | None = None) -> str:
+    """Claims to a token. `iv` is for test vectors: two tokens under one iv would give the key away."""
+    iv = iv or os.urandom(_IV_BYTES)
+    payload = json.dumps(claims, ensure_ascii=False, separators=(",", ":")).encode()
+    sealed = key.encrypt(iv, payload, _AAD)
+    parts = (iv, sealed[:-_TAG_BYTES], sealed[-_TAG_BYTES:])
+    return _START + ".".join(_encode(part) for part in parts)
+
+
+def decrypt(token: str, keys: tuple[AESGCM, ...]) -> tuple[dict[str, object], int]:
+    """A token's claims, and which of the keys opened it; raises `ValueError` for anything not sealed by one."""
+    if not token.startswith(_START):
+        raise ValueError("not a NextAuth v4 token")
+    iv, ciphertext, tag = _parts(token[len(_START) :])
+    for index, key in enumerate(keys):
+        try:
+            payload = key.decrypt(iv, ciphertext + tag, _AAD)
+        except InvalidTag:
+            continue
+        claims = strict_json.loads(payload)
+        if not isinstance(claims, dict):
+            raise ValueError("claims are no object")
+        return claims, index
+    raise ValueError("no key opens this token")
+
+
+def _parts(text: str) -> tuple[bytes, bytes, bytes]:
+    encoded = text.split(".")
+    if len(encoded) != 3:
+        raise ValueError("a token has five parts")
+    iv, ciphertext, tag = (_decode(part) for part in encoded)
+    if len(iv) != _IV_BYTES or len(tag) != _TAG_BYTES or not ciphertext:
+        raise ValueError("a part of the token has the wrong length")
+    return iv, ciphertext, tag
+
+
+def _encode(raw: bytes) -> str:
+    return urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _decode(text: str) -> bytes:
+    raw = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    # Python passes over characters and bits that do not belong: a token has one spelling only.
+    if _encode(raw) != text:
+        raise ValueError("not base64url")
+    return raw

@@ -1,0 +1,51 @@
+"""How log lines look: for people, or one JSON object a line (`LOG_FORMAT`)."""
+
+import json
+import logging
+import re
+from datetime import UTC, datetime
+
+from config import Settings
+
+
+class _TextFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        facts = " ".join(f"{name}={_one_line(value)}" for name, value in _facts(record).items())
+        line = f"{_time(record)} {record.levelname.lower():7} {_one_line(record.getMessage())} {facts}".rstrip()
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+class _JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "time": _time(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": record.getMessage(),
+            **_facts(record),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+def _facts(record: logging.LogRecord) -> dict[str, object]:
+    return getattr(record, "facts", {})
+
+
+def _one_line(value: object) -> str:
+    """Nothing in a line can end it or look like a second one: `a@x\\n2026-… signed_in` stays one value."""
+    return re.sub(r"[^\x20-\x7e\u00a1-\u1fff\u3000-\uffef]", "?", str(value))
+
+
+def _time(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def configure(settings: Settings) -> None:
+    """Send the site's log lines to standard error. Libraries speak up from `warning` only: theirs may hold secrets."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_JsonFormatter() if settings.log_format == "json" else _TextFormatter())
+    logging.root.handlers = [handler]
+    logging.root.setLevel(logging.WARNING)
+    logging.getLogger("munjigi").setLevel(settings.log_level.upper())

@@ -1,0 +1,85 @@
+"""When the backend is asked again whether a signed-in person still exists (`SESSION_RECHECK`).
+
+Without this, an account that the backend closed would stay signed in for weeks. With it done carelessly, a
+backend that is down would slow every page, and a hundred parallel requests of one page would ask a hundred
+times. So: one request of a session asks, in little time, and the others go on with what they have; and
+after an answer that is none, nobody asks for a while.
+"""
+
+import logging
+import threading
+import time
+
+from cachetools import LRUCache
+
+import errors
+from config import Settings
+from services.backend import Backend
+from services.claims import Session
+from services.upstream import time_left
+from services.user import User
+
+log = logging.getLogger("munjigi.recheck")
+
+SECONDS_TO_ASK = 2.0
+PAUSE = 30.0
+MOST_SESSIONS = 50_000
+"""Remembered by this process; the oldest goes, and is asked about once more than needed."""
+
+
+class Recheck:
+    """Remembers when each session was last asked about: its `sid` and a time, no data of anybody."""
+
+    def __init__(self, settings: Settings, backend: Backend) -> None:
+        self._every = settings.session_recheck
+        self._timeout = settings.backend_timeout
+        self._backend = backend
+        self._asked: LRUCache[str, float] = LRUCache(MOST_SESSIONS)
+        self._lock = threading.Lock()
+        self._paused_until = 0.0
+
+    def user(self, session: Session) -> User:
+        """The session's user: as the backend has it now, if it is time to ask and it answers.
+
+        Raises `SessionExpired` when the backend says 401, or gives another person for this token.
+        """
+        if not self._take_turn(session):
+            return session.user
+        try:
+            user = self._backend.user(session.access_token, min(SECONDS_TO_ASK, time_left(self._timeout)))
+            if user.id != session.user.id:
+                raise errors.SessionExpired("/user gave another person for the same token")
+        except errors.SessionExpired:
+            # Not remembered as asked: a copy of this token that comes later has to be refused as well.
+            self._remember(session.sid, None)
+            raise
+        except errors.SiteError as error:
+            self._put_off(session, error)
+            return session.user
+        return user
+
+    def checked(self, session: Session) -> None:
+        """This session's user has just come from the backend."""
+        self._remember(session.sid, time.time())
+
+    def _take_turn(self, session: Session) -> bool:
+        """Whether this request is the one to ask; others that come meanwhile then are not."""
+        now = time.time()
+        with self._lock:
+            last = self._asked.get(session.sid, session.checked_at)
+            if not self._every or now - last < self._every or now < self._paused_until:
+                return False
+            self._asked[session.sid] = now
+            return True
+
+    def _remember(self, sid: str, asked_at: float | None) -> None:
+        with self._lock:
+            self._asked[sid] = asked_at or 0.0
+
+    def _put_off(self, session: Session, error: errors.SiteError) -> None:
+        """No answer is no reason to sign anyone out. Ask about this session, or about any, only after a while."""
+        now = time.time()
+        log.warning("re-check put off for %d s: %s", PAUSE, error)
+        self._remember(session.sid, now - self._every + PAUSE)
+        if isinstance(error, errors.BackendUnavailable | errors.TooManyAttempts):
+            self._paused_until = now + PAUSE

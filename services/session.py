@@ -1,0 +1,150 @@
+"""Who is signed in: the one place that crosses the line between anonymous and signed in.
+
+The person lives in the encrypted session cookie (`session_cookie.py`). `flask.session` is another cookie,
+the visitor's: CSRF token, messages and language, whoever they are.
+"""
+
+import logging
+import secrets
+import time
+from dataclasses import dataclass, replace
+
+import flask
+from flask import g, request
+from flask_login import login_user, logout_user
+
+import errors
+from config import Settings
+from services.claims import Session
+from services.events import audit
+from services.recheck import Recheck
+from services.session_cookie import SessionCookie
+from services.user import User
+
+log = logging.getLogger("munjigi.session")
+
+_KEPT_BY_VISITOR = ("locale",)
+
+
+@dataclass
+class _Current:
+    """The session of this request, and what its response has to do about it."""
+
+    names: tuple[str, ...]
+    """Session cookies that the request brought."""
+    session: Session | None = None
+    token: str | None = None
+    """To be written; None: what the browser has is still right."""
+    expired: bool = False
+    """The backend has just ended it."""
+
+
+class Sessions:
+    def __init__(self, settings: Settings, cookie: SessionCookie, recheck: Recheck) -> None:
+        self._settings = settings
+        self._cookie = cookie
+        self._recheck = recheck
+
+    def load(self) -> Session | None:
+        """The session of this request, or None. Reads the cookie, and the backend only when a re-check is due."""
+        return self._current().session
+
+    def expired(self) -> bool:
+        """Whether this request came with a session that the backend has ended."""
+        return self._current().expired
+
+    def start(self, user: User, access_token: str, provider: str) -> None:
+        """Sign this person in. Raises `SessionTooLarge`, and then nothing has changed.
+
+        Whoever knew this browser's cookies before must gain nothing now: a stranger may have planted a
+        visitor cookie, whose CSRF token they then know, or may still have the last person's session. So the
+        session gets a new `sid`, and the visitor a fresh cookie that keeps the language alone; of what
+        Flask-Login writes there, nothing stays either, for the person must be in one place only.
+        """
+        now = int(time.time())
+        session = Session(
+            user=user,
+            access_token=access_token,
+            provider=provider,
+            sid=secrets.token_urlsafe(16),
+            auth_time=now,
+            checked_at=now,
+            expires_at=self._new_end(now, now),
+        )
+        current = _Current(self._names(), session, self._cookie.seal(session))
+        g.session = current
+        login_user(user)
+        self._recheck.checked(session)
+        _fresh_visitor()
+
+    def change(self, user: User) -> None:
+        """The signed-in person as the backend has them now."""
+        current = self._current()
+        if current.session is not None and user != current.session.user:
+            self._reissue(current, replace(current.session, user=user, checked_at=int(time.time())))
+
+    def end(self) -> Session | None:
+        """Sign out: what the session was, so that its token can be revoked."""
+        session = self._current().session
+        g.session = _Current(self._names())
+        logout_user()
+        _fresh_visitor()
+        return session
+
+    def commit(self, response: flask.Response) -> flask.Response:
+        """Write what this request did to the session; nothing if it never looked."""
+        current: _Current | None = g.get("session")
+        if current is None:
+            return response
+        if current.session is None:
+            self._cookie.delete(response, current.names)
+        elif current.token is not None:
+            self._cookie.write(response, current.token, current.session.expires_at, current.names)
+        return response
+
+    def _current(self) -> _Current:
+        if "session" not in g:
+            g.session = self._read()
+        return g.session  # type: ignore[no-any-return]  # flask.g holds anything
+
+    def _read(self) -> _Current:
+        found = self._cookie.read(request.cookies)
+        if found.session is None:
+            return _Current(found.names)
+        current = _Current(found.names, found.session)
+        try:
+            user = self._recheck.user(found.session)
+        except errors.SessionExpired as error:
+            audit("session_expired", reason=error.reason, sid=found.session.sid)
+            return _Current(found.names, expired=True)
+        if user != found.session.user:
+            self._reissue(current, replace(found.session, user=user, checked_at=int(time.time())))
+        elif not found.fresh or self._is_due(found.session):
+            self._reissue(current, found.session)
+        return current
+
+    def _is_due(self, session: Session) -> bool:
+        """A new token for each read would be work, and a race with signing out: one a tenth of its life is enough."""
+        gain = self._new_end(session.auth_time, int(time.time())) - session.expires_at
+        return gain * 10 >= self._settings.session_max_age
+
+    def _reissue(self, current: _Current, session: Session) -> None:
+        session = replace(session, expires_at=self._new_end(session.auth_time, int(time.time())))
+        try:
+            current.session, current.token = session, self._cookie.seal(session)
+        except errors.SessionTooLarge as error:
+            log.error("the old session is kept: %s", error)  # better than signing out who is signed in
+
+    def _new_end(self, auth_time: int, now: int) -> int:
+        settings = self._settings
+        return min(now + settings.session_max_age, auth_time + settings.session_absolute_age)
+
+    def _names(self) -> tuple[str, ...]:
+        return self._cookie.read(request.cookies).names
+
+
+def _fresh_visitor() -> None:
+    kept = {name: flask.session[name] for name in _KEPT_BY_VISITOR if name in flask.session}
+    flask.session.clear()
+    flask.session.update(kept)
+    g.pop("csrfToken", None)  # where Flask-WTF keeps the token of this request

@@ -1,0 +1,57 @@
+"""The person who is signed in, as the backend knows them and Flask-Login wants them."""
+
+import unicodedata
+from dataclasses import dataclass
+
+from flask_login import UserMixin
+
+_LONGEST_TEXT = 200
+_LONGEST_ADDRESS = 254  # RFC 5321, 4.5.3.1.3, less the angle brackets
+_LONGEST_ID = 255
+
+
+@dataclass(frozen=True)
+class User(UserMixin):  # type: ignore[misc]  # Flask-Login has no type hints
+    id: int | str
+    """The backend's own: a number above zero, or a text such as a UUID."""
+    name: str | None = None
+    nick_name: str | None = None
+    email: str | None = None
+
+    @classmethod
+    def from_json(cls, data: object) -> "User":
+        """The user in a backend's answer or a session token; raises `ValueError` if there is no usable id.
+
+        Texts are bounded and cleaned rather than refused: a strange name is no reason to lock anyone out.
+        """
+        if not isinstance(data, dict):
+            raise ValueError("user is no object")
+        return cls(
+            id=_sound_id(data.get("id")),
+            name=clean_text(data.get("name"), _LONGEST_TEXT),
+            nick_name=clean_text(data.get("nick_name"), _LONGEST_TEXT),
+            email=clean_text(data.get("email"), _LONGEST_ADDRESS),
+        )
+
+    def to_json(self) -> dict[str, int | str | None]:
+        return {"id": self.id, "name": self.name, "nick_name": self.nick_name, "email": self.email}
+
+    @property
+    def shown_name(self) -> str:
+        return self.nick_name or self.name or self.email or str(self.id)
+
+
+def _sound_id(value: object) -> int | str:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**63:
+        return value
+    if isinstance(value, str) and 0 < len(value) <= _LONGEST_ID and clean_text(value) == value:
+        return value
+    raise ValueError("user has no usable id")
+
+
+def clean_text(value: object, longest: int = _LONGEST_ID) -> str | None:
+    """Text without control characters and lone surrogates, cut to `longest`; None for nothing and for no text."""
+    if not isinstance(value, str):
+        return None
+    kept = "".join(char for char in value[: 2 * longest] if unicodedata.category(char) not in ("Cc", "Cs"))
+    return kept.strip()[:longest] or None
