@@ -128,7 +128,7 @@ def _wire_pages(app: Flask, settings: Settings) -> None:
     )
 
 
-def _at_site_path(path: str, site: Any) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
+def _at_site_path(path: str, site: Any) -> Any:
     """The site below `path`, whether the proxy in front strips that path or not. `Host` has no say."""
 
     def below(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:

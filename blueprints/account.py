@@ -4,6 +4,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_login import current_user, login_required
+from werkzeug.exceptions import MethodNotAllowed
 
 import errors
 from blueprints.forms import ProfileForm
@@ -21,6 +22,8 @@ def show() -> ResponseReturnValue:
 @bp.post("/account")
 @login_required
 def save() -> ResponseReturnValue:
+    if not _editable():
+        raise MethodNotAllowed(["GET"])
     form = ProfileForm(request.form)
     if not form.validate():
         return _page(form), 422
@@ -44,5 +47,8 @@ def again(error: errors.SiteError) -> ResponseReturnValue:
 
 
 def _page(form: ProfileForm, error: errors.SiteError | None = None) -> str:
-    editable = services().settings.backend_profile_path is not None
-    return render_template("account.html", form=form, error=error, editable=editable)
+    return render_template("account.html", form=form, error=error, editable=_editable())
+
+
+def _editable() -> bool:
+    return services().settings.backend_profile_path is not None

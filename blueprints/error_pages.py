@@ -4,7 +4,7 @@ import logging
 
 from flask import Flask, make_response, render_template, request
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, InternalServerError
 
 import errors
 from blueprints import login
@@ -31,11 +31,13 @@ def _site_error(error: errors.SiteError) -> ResponseReturnValue:
 
 
 def _http_error(error: HTTPException) -> ResponseReturnValue:
+    if isinstance(error, InternalServerError):  # a bug met while an error was being shown
+        return _unforeseen(error.original_exception or error)
     status = error.code or 500
     if wants_json():
         response = make_response({"error": error.name, "requestId": request_id()}, status)
     else:
-        response = make_response(render_template("error.html", status=status, request_id=request_id()), status)
+        response = make_response(render_template("error.html", status=status), status)
     if "Allow" in (kept := dict(error.get_headers())):
         response.headers["Allow"] = kept["Allow"]
     return response
@@ -43,10 +45,10 @@ def _http_error(error: HTTPException) -> ResponseReturnValue:
 
 def _unforeseen(error: Exception) -> ResponseReturnValue:
     """A bug. The page for it stands alone: it has to render when all else fails."""
-    log.error("unforeseen error in request %s", request_id(), exc_info=error)
+    log.error("unforeseen error", exc_info=error)
     if wants_json():
         return {"error": "Internal Server Error", "requestId": request_id()}, 500
-    return render_template("500.html", request_id=request_id()), 500
+    return render_template("500.html", reference=request_id()), 500
 
 
 def wants_json() -> bool:

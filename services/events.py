@@ -43,8 +43,7 @@ def account_hash(email: str | None, key: str) -> str | None:
     return hmac.new(key.encode(), b"account:" + same_address(email).encode(), "sha256").hexdigest()[:16]
 
 
-def audit(event: str, **facts: str | int | bool | None) -> None:
+def audit(event: str, level: int = logging.INFO, **facts: str | int | bool | None) -> None:
     """Write the event. `facts`: short words and numbers; those that are None are left out."""
-    known = {name: value for name, value in facts.items() if value is not None}
-    where = {"request": request_id(), "address": client_address(request.remote_addr)}
-    log.info(event, extra={"facts": {**where, **known}})
+    facts = {"address": client_address(request.remote_addr), **facts}
+    log.log(level, event, extra={"facts": {name: value for name, value in facts.items() if value is not None}})

@@ -5,7 +5,10 @@ import logging
 import re
 from datetime import UTC, datetime
 
+from flask import has_request_context
+
 from config import Settings
+from services.events import request_id
 
 
 class _TextFormatter(logging.Formatter):
@@ -30,7 +33,9 @@ class _JsonFormatter(logging.Formatter):
 
 
 def _facts(record: logging.LogRecord) -> dict[str, object]:
-    return getattr(record, "facts", {})
+    """What a line says beside its words; in a request, which one."""
+    request = {"request": request_id()} if has_request_context() else {}
+    return {**request, **getattr(record, "facts", {})}
 
 
 def _one_line(value: object) -> str:

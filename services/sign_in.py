@@ -58,9 +58,7 @@ class SignIn:
         try:
             yield
         except errors.SiteError as error:
-            fault = isinstance(error, errors.Fault)
-            audit("sign_in_failed", provider=provider, account=account, outcome=error.code, reason=error.reason)
-            if fault:
-                log.error("sign-in failed: %s", error)
+            level = logging.ERROR if isinstance(error, errors.Fault) else logging.INFO
+            audit("sign_in_failed", level, provider=provider, account=account, outcome=error.code, reason=error.reason)
             raise
         audit("signed_in", provider=provider, account=account)

@@ -1,0 +1,103 @@
+"""`make serve`: the production server. Settings are checked once, before anything listens.
+
+Granian's workers are processes of `THREADS` threads each. A worker that dies is replaced; one that does not
+stop in time is killed. Its header limit (some 400 kB in all) lets three session chunks pass with room.
+"""
+
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+from functools import partial
+from multiprocessing.synchronize import Event
+from typing import Any
+
+from dotenv import load_dotenv
+from granian.constants import Interfaces
+from granian.http import HTTP1Settings
+from granian.server import MPServer
+
+import app
+import config
+from services import logs
+
+STOP_SECONDS = 30
+"""For requests under way when a stop is asked for; the longest may wait for the backend for 10."""
+SLOWEST_HEADERS = 10_000
+"""Milliseconds."""
+
+
+def main() -> None:
+    load_dotenv()
+    try:
+        settings = config.load(os.environ)
+    except config.SettingsError as error:
+        sys.exit(str(error))
+    stopping = multiprocessing.get_context().Event()
+    server = _server(settings)
+    _configure_logs(settings)
+    _warn(settings)
+    server.on_startup(partial(_announce_stop, stopping))
+    server.serve(target_loader=partial(_site, settings, stopping), wrap_loader=False)
+
+
+def _server(settings: config.Settings) -> MPServer:
+    return MPServer(
+        "munjigi",
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.WSGI,
+        workers=settings.workers,
+        blocking_threads=settings.threads,
+        # As many as the threads, and as many again in the queue: more would only wait past their deadline.
+        backpressure=2 * settings.threads,
+        websockets=False,
+        http1_settings=HTTP1Settings(header_read_timeout=SLOWEST_HEADERS),
+        respawn_failed_workers=True,
+        workers_kill_timeout=STOP_SECONDS,
+    )
+
+
+def _site(settings: config.Settings, stopping: Event) -> Any:
+    """The site of one worker."""
+    _configure_logs(settings)
+    return app.create_app(settings, stopping.is_set)
+
+
+def _configure_logs(settings: config.Settings) -> None:
+    """Granian sets up its own log in each process: its lines go where the site's go, in their format."""
+    logs.configure(settings)
+    own = logging.getLogger("_granian")
+    own.handlers, own.propagate = [], True
+    own.setLevel(settings.log_level.upper())
+    own.addFilter(_fits_this_site)
+
+
+def _fits_this_site(record: logging.LogRecord) -> bool:
+    """Granian warns of many threads, meaning those that compute; ours wait for the backend."""
+    return "Python threads" not in record.getMessage()
+
+
+def _announce_stop(stopping: Event) -> None:
+    """Before the workers are told to stop, `/health/ready` says so."""
+    stop = signal.getsignal(signal.SIGTERM)
+
+    def announce(number: int, frame: Any) -> None:
+        stopping.set()
+        if callable(stop):
+            stop(number, frame)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, announce)
+
+
+def _warn(settings: config.Settings) -> None:
+    log = logging.getLogger("munjigi.serve")
+    host = settings.origin.partition("://")[2].partition(":")[0]
+    if not settings.secure and host not in ("localhost", "127.0.0.1", "[::1]"):
+        log.warning("SITE_URL is no https address: passwords and sessions cross the network in the clear")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""A site on real sockets, with its backend beside it, and someone who visits it."""
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urljoin
+
+import html5lib
+import requests
+from flask import Flask
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+
+import app
+import config
+from dev.backend import PASSWORD, create_backend
+
+SECRET = "Q7x1vN0tA-secret-that-is-long-enough"
+MINJI = "minji@example.com"
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_request(self, *args: Any) -> None:
+        pass
+
+
+@contextmanager
+def served(host: str, make: Callable[[int], Any]) -> Iterator[int]:
+    """Serve what `make(port)` gives in threads of this process; the port."""
+    server: BaseWSGIServer = make_server(host, 0, lambda *_: [], threaded=True, request_handler=_Quiet)
+    server.app = make(server.port)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield server.port
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def settings(**given: object) -> config.Settings:
+    """Settings as the environment would give them; `None` leaves one unset."""
+    environ = {
+        "SITE_URL": "http://localhost:5000",
+        "SECRET_KEY": SECRET,
+        "BACKEND_URL": "http://127.0.0.1:1",
+        "BACKEND_LOGOUT_PATH": "/logout",
+        "BACKEND_PROFILE_PATH": "/profile",
+        **{name.upper(): str(value) for name, value in given.items() if value is not None},
+    }
+    return config.load({name: text for name, text in environ.items() if given.get(name.lower(), "") is not None})
+
+
+class Site:
+    """A running site. `backend`: its stand-in, unless another backend was given."""
+
+    def __init__(self, url: str, site: Flask, backend: Flask | None) -> None:
+        self.url = url
+        self.app = site
+        self.backend = backend
+
+    def visitor(self, **headers: str) -> "Visitor":
+        return Visitor(self.url, headers)
+
+
+@contextmanager
+def running_site(backend_url: str | None = None, delay: float = 0.0, **given: object) -> Iterator[Site]:
+    """The site before this backend, or before a stand-in of its own; further settings by name."""
+    built: list[Flask] = []
+
+    def make(port: int) -> Flask:
+        url = f"http://localhost:{port}"
+        built.append(app.create_app(settings(**{"site_url": url, "backend_url": where, **given})))
+        return built[0]
+
+    backend = create_backend(delay)
+    with served("127.0.0.1", lambda _: backend) as backend_port:
+        where = backend_url or f"http://127.0.0.1:{backend_port}"
+        with served("localhost", make) as port:
+            yield Site(f"http://localhost:{port}", built[0], None if backend_url else backend)
+
+
+SiteMaker = Callable[..., Site]
+
+
+class Page:
+    """An answer with HTML. Every page that a test opens is held to what is true of all pages."""
+
+    def __init__(self, response: requests.Response) -> None:
+        self.response = response
+        self.status = response.status_code
+        self.text = response.text
+        parser = html5lib.HTMLParser(namespaceHTMLElements=False)
+        self.document = parser.parse(response.content, transport_encoding="utf-8")
+        assert not parser.errors, parser.errors
+        self._hold_to_the_rules()
+
+    def _hold_to_the_rules(self) -> None:
+        ids = [element.get("id") for element in self.all("*") if element.get("id")]
+        assert len(ids) == len(set(ids)), "an id is used twice"
+        assert len(self.all("h1")) == 1, "a page has one h1"
+        assert self.document.get("lang") in ("ko", "en")
+        assert self.document.find("head/title").text.strip()
+        for element in self.all("*"):
+            assert not any(name == "style" or name.startswith("on") for name in element.keys()), "inline code"
+            assert element.tag not in ("script", "style") or element.get("src"), "inline code"
+            assert not element.get("tabindex") or int(element.get("tabindex")) <= 0
+        for field in self.all("input"):
+            if field.get("type") != "hidden":
+                assert self.all(f"label[@for='{field.get('id')}']"), f"no label for {field.get('id')}"
+        for described in self.all("*[@aria-describedby]"):
+            assert described.get("aria-describedby") in ids
+        for form in self.all("form"):
+            assert form.get("method") == "post"
+            assert form.find(".//input[@name='csrfToken']") is not None, "a form without a CSRF token"
+
+    def all(self, path: str) -> list[Any]:
+        return list(self.document.findall(f".//{path}"))
+
+    def texts(self, path: str) -> list[str]:
+        return [" ".join("".join(element.itertext()).split()) for element in self.all(path)]
+
+    @property
+    def heading(self) -> str:
+        return self.texts("h1")[0]
+
+    @property
+    def title(self) -> str:
+        return self.texts("title")[0]
+
+    @property
+    def problem(self) -> str:
+        """What the summary of problems says; empty where there is none."""
+        return " ".join(self.texts("div[@role='alert']"))
+
+    @property
+    def notes(self) -> list[str]:
+        return self.texts("p[@role='status']")
+
+    def value(self, name: str) -> str | None:
+        found = self.all(f"input[@name='{name}']")
+        return found[0].get("value") if found else None
+
+
+class Visitor(requests.Session):
+    """Someone with a browser of their own: cookies, and no redirect followed unseen."""
+
+    def __init__(self, url: str, headers: dict[str, str]) -> None:
+        super().__init__()
+        self.url = url
+        self.trust_env = False
+        self.headers.update({"Accept": "text/html", "Accept-Language": "en", **headers})
+
+    def request(self, method: Any, url: Any, *args: Any, **kwargs: Any) -> requests.Response:
+        kwargs["allow_redirects"] = False  # `get` would follow
+        kwargs.setdefault("timeout", 30)
+        return super().request(method, urljoin(self.url, url), *args, **kwargs)
+
+    def page(self, path: str, **kwargs: Any) -> Page:
+        return Page(self.get(path, **kwargs))
+
+    def submit(self, path: str, fields: dict[str, str], **kwargs: Any) -> requests.Response:
+        """Fill in a form of the site and post it, its CSRF token with it."""
+        return self.post(path, data={"csrfToken": self.csrf(), **fields}, **kwargs)
+
+    def csrf(self) -> str:
+        return str(self.get("/api/auth/csrf").json()["csrfToken"])
+
+    def sign_in(self, email: str = MINJI, password: str = PASSWORD, **fields: str) -> requests.Response:
+        return self.submit("/auth/login/email", {"email": email, "password": password, **fields})
+
+    def session(self) -> dict[str, Any]:
+        body = self.get("/api/auth/session").json()
+        assert isinstance(body, dict)
+        return body
+
+    @property
+    def is_signed_in(self) -> bool:
+        return bool(self.session())
+
+
+def set_cookies(response: requests.Response) -> list[str]:
+    """Every Set-Cookie line of a response, in order."""
+    return response.raw.headers.getlist("Set-Cookie")
+
+
+def cookie_names(response: requests.Response) -> set[str]:
+    return {re.split("=", line, maxsplit=1)[0] for line in set_cookies(response)}
