@@ -43,7 +43,7 @@ def _http_error(error: HTTPException) -> ResponseReturnValue:
     return response
 
 
-def _unforeseen(error: Exception) -> ResponseReturnValue:
+def _unforeseen(error: BaseException) -> ResponseReturnValue:
     """A bug. The page for it stands alone: it has to render when all else fails."""
     log.error("unforeseen error", exc_info=error)
     if wants_json():

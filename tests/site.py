@@ -104,7 +104,7 @@ class Page:
         assert self.document.get("lang") in ("ko", "en")
         assert self.document.find("head/title").text.strip()
         for element in self.all("*"):
-            assert not any(name == "style" or name.startswith("on") for name in element.keys()), "inline code"
+            assert not any(name == "style" or name.startswith("on") for name in element.attrib), "inline code"
             assert element.tag not in ("script", "style") or element.get("src"), "inline code"
             assert not element.get("tabindex") or int(element.get("tabindex")) <= 0
         for field in self.all("input"):
