@@ -7,7 +7,7 @@ from typing import Any
 from flask import Flask, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import Babel, get_locale
-from flask_login import LoginManager
+from flask_login import LoginManager, current_user
 from flask_wtf.csrf import generate_csrf
 from jinja2 import ChoiceLoader, FileSystemLoader, StrictUndefined
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -91,7 +91,9 @@ def _wire_requests(app: Flask, settings: Settings) -> None:
 
 
 def _wire_people(app: Flask) -> None:
-    people = LoginManager(app)
+    people = LoginManager()
+    # What its init_app does, less a hook that would open every visitor's cookie to look for a "remember me".
+    app.login_manager = people  # type: ignore[attr-defined]
     people.session_protection = None  # binds a session to an address: phones would be signed out on the train
 
     @people.request_loader
@@ -117,6 +119,7 @@ def _wire_pages(app: Flask, settings: Settings) -> None:
         app.jinja_env.loader = ChoiceLoader([FileSystemLoader(settings.templates), app.jinja_loader])
     app.jinja_env.globals.update(
         csrf_token=generate_csrf,
+        current_user=current_user,
         get_locale=get_locale,
         language_links=language.links,
         language_name=language.name,

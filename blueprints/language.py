@@ -30,8 +30,8 @@ def links() -> dict[str, str]:
     """For each language the address of this page in it, the return address kept."""
     kept = {name: value for name, value in request.args.items() if name in ("callbackUrl", "error")}
     form = {name: value for name, value in request.form.items() if name == "callbackUrl"}
-    page = request.endpoint or "home.show"
-    return {code: f"{flask.url_for(page)}?{urlencode({**form, **kept, _CHOICE: code})}" for code in _offered()}
+    page = request.endpoint if request.url_rule and not request.url_rule.arguments else None
+    return {code: f"{flask.url_for(page or "home.show")}?{urlencode({**form, **kept, _CHOICE: code})}" for code in _offered()}
 
 
 def name(code: str) -> str:

@@ -2,6 +2,8 @@
 
 import re
 import threading
+import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +17,9 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 import app
 import config
 from dev.backend import PASSWORD, create_backend
+from services.claims import Session
+from services.session_cookie import SessionCookie
+from services.user import User
 
 SECRET = "Q7x1vN0tA-secret-that-is-long-enough"
 MINJI = "minji@example.com"
@@ -63,6 +68,23 @@ class Site:
 
     def visitor(self, **headers: str) -> "Visitor":
         return Visitor(self.url, headers)
+
+    def visitor_since(self, seconds: int, user: User, access_token: str = "17|token") -> "Visitor":
+        """Someone who signed in so long ago, and about whom the backend was last asked then."""
+        then = int(time.time()) - seconds
+        session = Session(
+            user=user,
+            access_token=access_token,
+            provider="email",
+            sid=uuid.uuid4().hex,
+            auth_time=then,
+            checked_at=then,
+            expires_at=then + 2592000,
+        )
+        visitor = self.visitor()
+        token = SessionCookie(settings()).seal(session)
+        visitor.cookies.set("next-auth.session-token", token, domain="localhost.local", path="/")
+        return visitor
 
 
 @contextmanager

@@ -1,0 +1,225 @@
+"""A real browser, the ways to each page, and what has to be true of a page that it shows."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, sync_playwright
+from playwright.sync_api import Error as PlaywrightError
+
+import dev
+from dev.backend import PASSWORD
+from tests.site import MINJI, SECRET, served
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+_HIDDEN_FROM_BACK = "--disable-back-forward-cache"
+"""Playwright's habit. People's browsers keep the page before alive, so ours does as well."""
+
+LOCALES = {"ko": "ko-KR", "en": "en-US"}
+SCHEMES = ("light", "dark")
+NARROW = {"width": 320, "height": 640}
+LOGIN = "/auth/login/email"
+
+WRONG = "wrong-horse-6f1d"
+"""A password that stands nowhere else, so that it can be looked for."""
+
+
+class NoBrowserError(Exception):
+    """Why there is none."""
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """The machine's own Chromium, without a window; raises `NoBrowserError` where none can be started."""
+    program = next(filter(None, map(shutil.which, _NAMES)), None)
+    if program is None:
+        raise NoBrowserError(f"no Chromium here (looked for {', '.join(_NAMES)})")
+    with sync_playwright() as playwright:
+        try:
+            browser = playwright.chromium.launch(
+                executable_path=program, args=_ARGUMENTS, ignore_default_args=[_HIDDEN_FROM_BACK]
+            )
+        except PlaywrightError as error:
+            raise NoBrowserError(f"{program} does not start: {error.message.splitlines()[0]}") from None
+        with browser:
+            yield browser
+
+
+@contextmanager
+def development_site() -> Iterator[str]:
+    """The address of a site as `flask run` builds it, but for its backend: enough for the pages before a sign-in."""
+    with served("localhost", lambda port: dev.create_site({"SECRET_KEY": SECRET}, port)) as port:
+        yield f"http://localhost:{port}"
+
+
+class Watch:
+    """What a page should never give cause for: complaints of the browser, and requests to anyone else."""
+
+    def __init__(self, page: Page, site_url: str) -> None:
+        self._host = urlsplit(site_url).netloc
+        self._refused: set[str] = set()
+        self._seen: list[tuple[str, str]] = []
+        page.on("console", self._heard)
+        page.on("pageerror", lambda error: self._seen.append(("", f"script failed: {error}")))
+        page.on("request", self._asked)
+        page.on("response", lambda response: self._answered(response.request, response.status))
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning") or "Content Security Policy" in message.text:
+            self._seen.append((message.location["url"], f"{message.type}: {message.text}"))
+
+    def _asked(self, request: Request) -> None:
+        parts = urlsplit(request.url)
+        if parts.netloc != self._host and parts.scheme != "data":
+            self._seen.append(("", f"asked another host: {request.url}"))
+
+    def _answered(self, request: Request, status: int) -> None:
+        if status >= 400 and request.is_navigation_request():
+            self._refused.add(request.url)
+
+    @property
+    def complaints(self) -> list[str]:
+        """All but this one: that a page's own status is 401, 422 or the like, which is honest and not a fault."""
+        return [text for url, text in self._seen if not (url in self._refused and "Failed to load resource" in text)]
+
+
+def fill_in(page: Page, email: str = MINJI, password: str = PASSWORD) -> None:
+    page.locator("#email").fill(email)
+    page.locator("#password").fill(password)
+
+
+def send(page: Page) -> None:
+    """Press the button of the page's first form."""
+    page.locator("main button.main").first.click()
+
+
+def try_to_sign_in(page: Page, email: str = MINJI, password: str = PASSWORD) -> None:
+    page.goto(LOGIN)
+    fill_in(page, email, password)
+    send(page)
+
+
+def to_account(page: Page) -> None:
+    try_to_sign_in(page)
+    page.goto("/account")
+
+
+def sign_out_button(page: Page) -> Locator:
+    return page.locator("form[action$='/auth/logout'] button")
+
+
+def _to_home_signed_out(page: Page) -> None:
+    try_to_sign_in(page)
+    sign_out_button(page).click()
+
+
+def _to_logout(page: Page) -> None:
+    try_to_sign_in(page)
+    page.goto("/auth/logout")
+
+
+def _to_account_wrong(page: Page) -> None:
+    to_account(page)
+    page.locator("#name").fill("n" * 31)
+    send(page)
+
+
+def _to_account_saved(page: Page) -> None:
+    to_account(page)
+    send(page)
+
+
+def _to_cookies_blocked(page: Page) -> None:
+    page.goto(LOGIN)
+    fill_in(page)
+    page.context.clear_cookies()
+    send(page)
+
+
+def _to_wrong_method(page: Page) -> None:
+    page.goto(LOGIN)
+    page.locator("main form").first.evaluate("form => { form.action = '/' }")
+    send(page)
+
+
+WAYS: dict[str, Callable[[Page], object]] = {
+    "home": lambda page: page.goto("/"),
+    "home-signed-in": try_to_sign_in,
+    "home-signed-out": _to_home_signed_out,
+    "login": lambda page: page.goto(LOGIN),
+    "login-fields": lambda page: try_to_sign_in(page, "minji", ""),
+    "login-wrong": lambda page: try_to_sign_in(page, password=WRONG),
+    "login-unverified": lambda page: try_to_sign_in(page, "unverified@example.com"),
+    "login-throttled": lambda page: try_to_sign_in(page, "throttled@example.com"),
+    "login-down": lambda page: try_to_sign_in(page, "down@example.com"),
+    "login-expired": lambda page: page.goto(f"{LOGIN}?error=SessionExpired&callbackUrl=/account"),
+    "login-cookies": _to_cookies_blocked,
+    "logout": _to_logout,
+    "account": to_account,
+    "account-wrong": _to_account_wrong,
+    "account-saved": _to_account_saved,
+    "not-found": lambda page: page.goto("/nothing-here"),
+    "wrong-method": _to_wrong_method,
+}
+"""Each page and main state of the site, and how a person comes to see it."""
+
+
+_AXE = Axe()
+_RULES: dict[str, Any] = {
+    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa", "best-practice"],
+    "rules": {"target-size": {"enabled": True}},  # of WCAG 2.2, off unless asked for
+    "resultTypes": ["violations", "incomplete"],
+}
+
+
+def barriers(page: Page, only: str | None = None) -> list[str]:
+    """What axe finds, in light and in dark: a line a fault. A contrast that it cannot judge is one too."""
+    rules = {"runOnly": {"type": "rule", "values": [only]}} if only else _RULES
+    page.evaluate(_AXE.axe_script)
+    found = []
+    for scheme in SCHEMES:
+        page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+        results = page.evaluate("rules => axe.run(rules)", rules)
+        assert results["passes"], "axe looked at nothing"
+        unclear = [one for one in results["incomplete"] if one["id"] == "color-contrast"]
+        found += [
+            f"{scheme}, {fault['id']}: {node['html']} ({node['failureSummary']})"
+            for fault in results["violations"] + unclear
+            for node in fault["nodes"]
+        ]
+    return found
+
+
+def style(element: Locator, name: str) -> str:
+    """The value that a CSS property has in the end."""
+    return str(element.evaluate("(element, name) => getComputedStyle(element).getPropertyValue(name)", name))
+
+
+def contrast(first: str, second: str) -> float:
+    """Between two computed colours `rgb(…)`, 1 to 21, as WCAG 2.2 defines it."""
+    darker, lighter = sorted((_luminance(first), _luminance(second)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(color: str) -> float:
+    assert color.startswith("rgb("), f"not opaque: {color}"
+    shares = (int(part) / 255 for part in color.removeprefix("rgb(").rstrip(")").split(","))
+    red, green, blue = (s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def overhang(page: Page) -> int:
+    """How many pixels a page is wider than its window."""
+    return int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))

@@ -1,0 +1,187 @@
+"""A signed-in person is read from the backend again every `SESSION_RECHECK` seconds; what that costs, and ends."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from services import recheck
+from services.user import User
+from tests.scripted import USER, Backend, scripted
+from tests.site import Page, Site, SiteMaker, Visitor, cookie_names
+
+
+@pytest.fixture
+def backend() -> Iterator[Backend]:
+    with scripted() as backend:
+        yield backend
+
+
+@pytest.fixture
+def site(make_site: SiteMaker, backend: Backend) -> Site:
+    return make_site(backend.url)
+
+
+def signed_in_a_while_ago(site: Site) -> Visitor:
+    return site.visitor_since(301, User.from_json(USER))
+
+
+def test_before_it_is_time_a_read_asks_nobody(make_site: SiteMaker, backend: Backend) -> None:
+    visitor = make_site(backend.url).visitor()
+    visitor.sign_in()
+    for _ in range(5):
+        response = visitor.get("/api/auth/session")
+        assert response.json()["user"]["id"] == 7
+        assert cookie_names(response) == set()
+    assert backend.asked("/user") == 1  # at sign-in
+
+
+def test_when_it_is_time_one_read_asks_and_nothing_is_written(site: Site, backend: Backend) -> None:
+    visitor = signed_in_a_while_ago(site)
+    assert cookie_names(visitor.get("/api/auth/session")) == set()
+    visitor.get("/api/auth/session")
+    assert backend.asked("/user") == 1
+
+
+def test_a_name_that_changed_at_the_backend_is_in_the_session_from_then_on(site: Site, backend: Backend) -> None:
+    visitor = signed_in_a_while_ago(site)
+    backend.user["name"] = "홍길순"
+    response = visitor.get("/api/auth/session")
+    assert response.json()["user"]["name"] == "홍길순"
+    assert cookie_names(response) == {"next-auth.session-token"}
+    assert visitor.session()["user"]["name"] == "홍길순"
+    assert backend.asked("/user") == 1
+
+
+def test_a_closed_account_is_signed_out_and_told_so_with_the_way_back(site: Site, backend: Backend) -> None:
+    visitor = signed_in_a_while_ago(site)
+    backend.user_status = 401
+    response = visitor.get("/account")
+    assert response.status_code == 303
+    assert "next-auth.session-token" in cookie_names(response)
+    page = visitor.page(response.headers["Location"])
+    assert "You were signed out" in page.problem
+    assert page.value("callbackUrl") == f"{site.url}/account"
+    assert visitor.session() == {}
+
+
+def test_a_program_is_told_in_json_that_the_session_is_over(site: Site, backend: Backend) -> None:
+    visitor = signed_in_a_while_ago(site)
+    backend.user_status = 401
+    response = visitor.get("/account", headers={"Accept": "application/json"})
+    assert (response.status_code, response.json()["error"]) == (401, "SessionExpired")
+
+
+def test_a_copy_of_an_ended_session_is_refused_as_well(site: Site, backend: Backend) -> None:
+    visitor = signed_in_a_while_ago(site)
+    copy = site.visitor()
+    copy.cookies.update(visitor.cookies)
+    backend.user_status = 401
+    assert visitor.session() == {}
+    assert copy.session() == {}
+
+
+def test_another_person_behind_the_same_token_is_not_signed_in(site: Site, backend: Backend) -> None:
+    visitor = signed_in_a_while_ago(site)
+    backend.user["id"] = 8
+    assert visitor.session() == {}
+
+
+@pytest.mark.parametrize("status", [500, 503, 403, 404, 429])
+def test_a_failing_backend_signs_nobody_out_and_is_left_alone_for_a_while(
+    site: Site, backend: Backend, status: int
+) -> None:
+    visitor = signed_in_a_while_ago(site)
+    backend.user_status = status
+    for _ in range(3):
+        assert visitor.session()["user"]["id"] == 7
+    assert backend.asked("/user") == 1
+
+
+def test_while_the_backend_is_down_no_other_session_waits_for_it_either(site: Site, backend: Backend) -> None:
+    first, second = signed_in_a_while_ago(site), signed_in_a_while_ago(site)
+    backend.user_status = 500
+    assert first.session()
+    asked = backend.asked("/user")
+    assert second.session()
+    assert backend.asked("/user") == asked
+
+
+def test_one_persons_refusal_does_not_put_off_the_others(site: Site, backend: Backend) -> None:
+    first, second = signed_in_a_while_ago(site), signed_in_a_while_ago(site)
+    backend.user_status = 403
+    assert first.session()
+    backend.user_status = 401
+    assert second.session() == {}
+
+
+def test_of_many_requests_at_once_one_asks_and_the_others_do_not_wait(site: Site, backend: Backend) -> None:
+    visitor = signed_in_a_while_ago(site)
+    backend.user_delay = 0.8
+
+    def read(_: int) -> float:
+        copy = site.visitor()
+        copy.cookies.update(visitor.cookies)
+        started = time.monotonic()
+        assert copy.session()["user"]["id"] == 7
+        return time.monotonic() - started
+
+    with ThreadPoolExecutor(20) as threads:
+        waits = sorted(threads.map(read, range(20)))
+    assert backend.asked("/user") == 1
+    assert waits[-1] >= 0.8
+    assert waits[-2] < 0.6
+
+
+def test_asking_takes_two_seconds_at_most(site: Site, backend: Backend) -> None:
+    visitor = signed_in_a_while_ago(site)
+    backend.user_delay = 4
+    started = time.monotonic()
+    assert visitor.session()["user"]["id"] == 7
+    assert 1.9 < time.monotonic() - started < 2.6
+    started = time.monotonic()
+    assert visitor.session()
+    assert time.monotonic() - started < 0.5
+
+
+def test_zero_means_never(make_site: SiteMaker, backend: Backend) -> None:
+    visitor = signed_in_a_while_ago(make_site(backend.url, session_recheck=0))
+    backend.user_status = 401
+    assert visitor.session()
+    assert backend.asked("/user") == 0
+
+
+def test_the_memory_of_who_was_asked_about_is_bounded() -> None:
+    assert recheck.MOST_SESSIONS <= 100_000
+
+
+def test_a_profile_answer_without_a_user_is_followed_by_reading_the_user(
+    make_site: SiteMaker, backend: Backend
+) -> None:
+    visitor = make_site(backend.url).visitor()
+    visitor.sign_in()
+    backend.user["name"] = "저장한 이름"
+    assert visitor.submit("/account", {"name": "저장한 이름", "nick_name": ""}).status_code == 303
+    assert visitor.session()["user"]["name"] == "저장한 이름"
+
+
+def test_a_401_while_saving_ends_the_session_and_keeps_the_way_back(make_site: SiteMaker, backend: Backend) -> None:
+    site = make_site(backend.url)
+    visitor = site.visitor()
+    visitor.sign_in()
+    backend.user_status = 401
+    page = Page(visitor.submit("/account", {"name": "x", "nick_name": ""}))
+    assert page.status == 401
+    assert "You were signed out" in page.problem
+    assert visitor.session() == {}
+
+
+def test_signing_out_works_when_the_backend_does_not(make_site: SiteMaker, backend: Backend) -> None:
+    visitor = make_site(backend.url).visitor()
+    visitor.sign_in()
+    backend.logout_status = 500
+    response = visitor.submit("/auth/logout", {})
+    assert response.status_code == 303
+    assert "could not be told" in visitor.page("/").notes[0]
+    assert visitor.session() == {}
