@@ -13,7 +13,7 @@ from functools import partial
 from multiprocessing.synchronize import Event
 from typing import Any
 
-from dotenv import load_dotenv
+from dotenv import find_dotenv, load_dotenv
 from granian.constants import Interfaces
 from granian.http import HTTP1Settings
 from granian.server import MPServer
@@ -29,7 +29,7 @@ SLOWEST_HEADERS = 10_000
 
 
 def main() -> None:
-    load_dotenv()
+    load_dotenv(find_dotenv(usecwd=True))
     try:
         settings = config.load(os.environ)
     except config.SettingsError as error:

@@ -26,12 +26,13 @@ def select() -> str:
     return request.accept_languages.best_match(_offered()) or default
 
 
-def links() -> dict[str, str]:
-    """For each language the address of this page in it, the return address kept."""
-    kept = {name: value for name, value in request.args.items() if name in ("callbackUrl", "error")}
-    form = {name: value for name, value in request.form.items() if name == "callbackUrl"}
-    page = request.endpoint if request.url_rule and not request.url_rule.arguments else None
-    return {code: f"{flask.url_for(page or "home.show")}?{urlencode({**form, **kept, _CHOICE: code})}" for code in _offered()}
+def links(callback_url: str | None) -> dict[str, str]:
+    """For each language the address of this page in it; what the page says and where it leads stay the same."""
+    here = request.endpoint if request.url_rule and not request.url_rule.arguments else None
+    page = flask.url_for(here or "home.show")
+    kept = {"callbackUrl": callback_url, "error": request.args.get("error")}
+    query = {name: value for name, value in kept.items() if value}
+    return {code: f"{page}?{urlencode({**query, _CHOICE: code})}" for code in _offered()}
 
 
 def name(code: str) -> str:

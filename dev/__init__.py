@@ -108,17 +108,14 @@ def _greet(port: int) -> None:
 
 
 def _at_one_name(site_url: str, site: Any) -> Any:
-    """Flask prints an address by number, and a form sent from there would be refused: send people to SITE_URL."""
-    own = site_url.partition("://")[2].partition("/")[0]
+    """Who comes by number (127.0.0.1) goes on to the name in SITE_URL: a form sent from there would be refused."""
+    name = site_url.partition("://")[2].partition("/")[0]
+    number = name.replace("localhost", "127.0.0.1")
 
     def same_name(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        if (
-            environ["REQUEST_METHOD"] == "GET"
-            and environ.get("HTTP_HOST") == own.replace("localhost", "127.0.0.1", 1) != own
-        ):
-            query = f"?{environ['QUERY_STRING']}" if environ["QUERY_STRING"] else ""
-            start_response("307 Temporary Redirect", [("Location", f"http://{own}{environ['PATH_INFO']}{query}")])
-            return []
-        return site(environ, start_response)  # type: ignore[no-any-return]
+        if name == number or environ["REQUEST_METHOD"] != "GET" or environ.get("HTTP_HOST") != number:
+            return site(environ, start_response)  # type: ignore[no-any-return]
+        start_response("307 Temporary Redirect", [("Location", site_url + environ["REQUEST_URI"])])
+        return []
 
     return same_name

@@ -5,6 +5,7 @@ one account for each failure that a person can meet.
 """
 
 import secrets
+import socket
 import sys
 import threading
 import time
@@ -166,8 +167,15 @@ class _Line(WSGIRequestHandler):
         click.echo(f"  backend  {self.command:6} {self.path.partition('?')[0]:10} -> {code}", file=sys.stderr)
 
 
-def serve_in_background(port: int, delay: float = 0.0) -> int:
-    """Answer on 127.0.0.1 until this process ends, in a thread of it. The port, which 0 leaves to the system."""
-    server = make_server("127.0.0.1", port, create_backend(delay), threaded=True, request_handler=_Line)
+def serve_in_background(port: int, delay: float = 0.0) -> None:
+    """Answer on 127.0.0.1 until this process ends, in a thread of it. Raises `OSError` if the port is taken."""
+    with socket.create_server(("127.0.0.1", port)) as listening:
+        server = make_server(
+            "127.0.0.1",
+            port,
+            create_backend(delay),
+            threaded=True,
+            request_handler=_Line,
+            fd=listening.fileno(),
+        )
     threading.Thread(target=server.serve_forever, daemon=True, name="stand-in backend").start()
-    return server.port

@@ -1,0 +1,124 @@
+"""`make serve`: the production server, from a settings file, in front of a backend."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+from dev.backend import create_backend
+from tests.commands import ROOT, Command, free_ports, listens, running
+from tests.site import SECRET, Visitor, served
+
+SERVE = (sys.executable, str(ROOT / "serve.py"))
+
+
+@contextmanager
+def serving(folder: Path, backend_delay: float = 0.0, **given: str) -> Iterator[tuple[Command, Visitor]]:
+    """The server, started in a folder with an `.env` of these settings."""
+    port = free_ports()
+    with served("127.0.0.1", lambda _: create_backend(backend_delay)) as backend_port:
+        lines = {
+            "SITE_URL": f"http://localhost:{port}",
+            "SECRET_KEY": SECRET,
+            "BACKEND_URL": f"http://127.0.0.1:{backend_port}",
+            "PORT": str(port),
+            **given,
+        }
+        (folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
+        with running(*SERVE, log=folder / "output", cwd=folder) as command:
+            command.wait_for(f"http://localhost:{port}/health/ready")
+            yield command, Visitor(f"http://localhost:{port}", {})
+
+
+def test_a_person_signs_in_at_the_production_server_and_one_line_tells_of_it(tmp_path: Path) -> None:
+    with serving(tmp_path, LOG_FORMAT="json") as (command, visitor):
+        assert visitor.sign_in(password="wrong").status_code == 401
+        assert visitor.sign_in().status_code == 303
+        assert visitor.page("/").heading == "Signed in as 민지"
+        visitor.submit("/auth/logout", {})
+        assert command.stop() == 0
+        for event in ('"event": "sign_in_failed"', '"event": "signed_in"', '"event": "signed_out"'):
+            assert command.output.count(event) == 1
+        for secret in ("correct-horse", "wrong", "minji", "eyJ"):
+            assert secret not in command.output
+
+
+def test_five_wrong_settings_are_named_at_once_and_nothing_listens(tmp_path: Path) -> None:
+    port = free_ports()
+    wrong = {
+        "SITE_URL": "login.example.com",
+        "SECRET_KEY": "changeme",
+        "BACKEND_URL": "",
+        "SESSION_MAX_AGE": "soon",
+        "THREADS": "0",
+        "PORT": str(port),
+    }
+    with running(*SERVE, log=tmp_path / "output", cwd=tmp_path, **wrong) as command:
+        assert command.process.wait(20) == 1
+        assert "5 settings need attention" in command.output
+        assert all(name in command.output for name in wrong if name != "PORT")
+        assert "changeme" not in command.output
+        assert "Traceback" not in command.output
+        assert not listens(port)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_lets_the_sign_in_under_way_finish(tmp_path: Path, number: int) -> None:
+    with serving(tmp_path, backend_delay=0.7) as (command, visitor):
+        token = visitor.csrf()
+        answers: list[int] = []
+
+        def sign_in() -> None:
+            fields = {"csrfToken": token, "email": "minji@example.com", "password": "correct-horse"}
+            answers.append(visitor.post("/auth/login/email", data=fields).status_code)
+
+        thread = threading.Thread(target=sign_in)
+        thread.start()
+        time.sleep(0.4)
+        assert command.stop(number) == 0
+        thread.join()
+        assert answers == [303]
+        assert not listens(int(visitor.url.rpartition(":")[2]))
+
+
+def test_a_worker_that_dies_is_replaced(tmp_path: Path) -> None:
+    with serving(tmp_path) as (command, visitor):
+        time.sleep(0.2)
+        children = Path(f"/proc/{command.process.pid}/task/{command.process.pid}/children")
+        if not children.exists():
+            pytest.skip("this system does not tell the children of a process")
+        (worker,) = (int(pid) for pid in children.read_text().split() if "resource_tracker" not in _line(pid))
+        os.kill(worker, signal.SIGKILL)
+        time.sleep(0.3)
+        assert command.wait_for(f"{visitor.url}/health/live").status_code == 200
+        assert visitor.sign_in().status_code == 303
+
+
+def _line(pid: str) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_text()
+
+
+def test_three_chunks_of_a_session_and_more_pass_the_header_limit(tmp_path: Path) -> None:
+    with serving(tmp_path) as (_, visitor):
+        cookies = "; ".join(f"next-auth.session-token.{n}={'x' * 3933}" for n in range(3)) + f"; other={'y' * 4000}"
+        response = requests.get(f"{visitor.url}/api/auth/session", headers={"Cookie": cookies}, timeout=5)
+        assert (response.status_code, response.json()) == (200, {})
+
+
+def test_an_http_site_that_is_not_this_machine_is_warned_of(tmp_path: Path) -> None:
+    with serving(tmp_path, SITE_URL="http://login.example.com") as (command, _):
+        assert "cross the network in the clear" in command.output
+
+
+def test_a_visitor_behind_two_trusted_proxies_is_known_by_their_own_address(tmp_path: Path) -> None:
+    with serving(tmp_path, PROXY_HOPS="2", LOG_FORMAT="json") as (command, visitor):
+        visitor.headers["X-Forwarded-For"] = "6.6.6.6, 203.0.113.9, 10.0.0.2"
+        visitor.sign_in()
+        assert '"address": "203.0.113.9"' in command.output
