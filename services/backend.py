@@ -5,10 +5,7 @@ table of `docs/decisions/0005-what-a-backends-answer-means.md`.
 """
 
 import logging
-import re
-import time
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 
 from flask import request
 from flask_babel import get_locale
@@ -24,7 +21,7 @@ log = logging.getLogger("munjigi.backend")
 
 LOGOUT_SECONDS = 3.0
 _SHORTEST_REVOCATION = 0.4
-DEFAULT_WAIT, LONGEST_WAIT = 60, 3600
+DEFAULT_WAIT = 60
 
 
 class Backend:
@@ -180,25 +177,12 @@ def _fault(answer: Answer, place: str) -> errors.SiteError:
     reason = f"{place} answered {answer.status}"
     match answer.status:
         case 429:
-            return errors.TooManyAttempts(reason, retry_after=_wait(answer))
+            return errors.TooManyAttempts(reason, retry_after=answer.retry_after() or DEFAULT_WAIT)
         case 503:
-            return errors.BackendUnavailable(reason, status=503, retry_after=_wait(answer))
+            return errors.BackendUnavailable(reason, status=503, retry_after=answer.retry_after() or DEFAULT_WAIT)
         case status if 400 <= status < 500 and status not in (408, 413):
             return errors.Configuration(f"{reason}: check BACKEND_URL and the paths below it")
         case status if 300 <= status < 400:
             return errors.BackendUnavailable(f"{reason}, a redirect: check BACKEND_URL")
         case _:
             return errors.BackendUnavailable(reason)
-
-
-def _wait(answer: Answer) -> int:
-    """Seconds of `Retry-After` (RFC 9110, 10.2.3: a number or a date), within bounds."""
-    text = answer.headers.get("Retry-After", "").strip()
-    if re.fullmatch(r"[0-9]{1,10}", text):
-        seconds = int(text)
-    else:
-        try:
-            seconds = round(parsedate_to_datetime(text).timestamp() - time.time())
-        except (ValueError, OverflowError):
-            seconds = DEFAULT_WAIT
-    return min(max(seconds, 1), LONGEST_WAIT)

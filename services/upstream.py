@@ -12,6 +12,7 @@ import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
 import requests
@@ -27,6 +28,8 @@ from services import strict_json
 MOST_BYTES = 1024 * 1024
 """Of a decoded body."""
 LONGEST_CONNECT = 3.0
+LONGEST_WAIT = 3600
+"""Seconds: what an upstream asks for beyond this, people are not told."""
 _SHORTEST_CALL = 0.05
 
 
@@ -58,6 +61,15 @@ class Answer:
         for key in path:
             value = value.get(key) if isinstance(value, dict) else None
         return value
+
+    def retry_after(self) -> int | None:
+        """Seconds of that header (RFC 9110, 10.2.3: a number or a date), within bounds; None without a sound one."""
+        text = self.headers.get("Retry-After", "").strip()
+        try:
+            seconds = int(text) if text.isdecimal() else parsedate_to_datetime(text).timestamp() - time.time()
+        except (ValueError, OverflowError):
+            return None
+        return min(max(round(seconds), 1), LONGEST_WAIT)
 
 
 def time_left(total: float) -> float:
