@@ -91,6 +91,8 @@ class Settings:
     """Processes of `make serve`."""
     threads: int = setting(read.whole(1, 1000), 100, example="100")
     """Threads of each process: as many sign-ins can wait for the backend at once."""
+    stop_delay: int = setting(read.whole(0, 300), 0, example="10")
+    """Seconds between SIGTERM and the stop, in which /health/ready says 503: longer than a balancer's interval."""
     log_format: str = setting(read.one_of("text", "json"), "text", example="json")
     """text, or json: one line an event."""
     log_level: str = setting(read.one_of("debug", "info", "warning", "error"), "info", example="info")

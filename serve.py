@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from functools import partial
 from multiprocessing.synchronize import Event
 from typing import Any
@@ -38,7 +39,7 @@ def main() -> None:
     server = _server(settings)
     _configure_logs(settings)
     _warn(settings)
-    server.on_startup(partial(_announce_stop, stopping))
+    server.on_startup(partial(_announce_stop, stopping, settings.stop_delay))
     server.serve(target_loader=partial(_site, settings, stopping), wrap_loader=False)
 
 
@@ -79,17 +80,18 @@ def _fits_this_site(record: logging.LogRecord) -> bool:
     return "Python threads" not in record.getMessage()
 
 
-def _announce_stop(stopping: Event) -> None:
-    """Before the workers are told to stop, `/health/ready` says so."""
+def _announce_stop(stopping: Event, delay: float) -> None:
+    """On SIGTERM `/health/ready` says 503 for as long as a balancer needs to look; then the server stops.
+
+    Granian alone would close its socket at once, and a balancer go on sending people there until its next look.
+    """
     stop = signal.getsignal(signal.SIGTERM)
 
     def announce(number: int, frame: Any) -> None:
         stopping.set()
-        if callable(stop):
-            stop(number, frame)
+        threading.Timer(delay, stop, (number, frame)).start()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, announce)
+    signal.signal(signal.SIGTERM, announce)
 
 
 def _warn(settings: config.Settings) -> None:

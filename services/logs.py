@@ -47,10 +47,14 @@ def _time(record: logging.LogRecord) -> str:
     return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def formatter(settings: Settings) -> logging.Formatter:
+    return _JsonFormatter() if settings.log_format == "json" else _TextFormatter()
+
+
 def configure(settings: Settings) -> None:
     """Send the site's log lines to standard error. Libraries speak up from `warning` only: theirs may hold secrets."""
     handler = logging.StreamHandler()
-    handler.setFormatter(_JsonFormatter() if settings.log_format == "json" else _TextFormatter())
+    handler.setFormatter(formatter(settings))
     logging.root.handlers = [handler]
     logging.root.setLevel(logging.WARNING)
     logging.getLogger("munjigi").setLevel(settings.log_level.upper())

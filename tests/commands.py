@@ -44,7 +44,7 @@ class Command:
 
 
 @contextmanager
-def running(*command: str, log: Path, cwd: Path = ROOT, **environ: str) -> Iterator[Command]:
+def running(*command: str, log: Path, environ: dict[str, str], cwd: Path = ROOT) -> Iterator[Command]:
     """The command in a clean environment with these variables; stopped at the end, with all it started."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     with log.open("wb") as output:

@@ -23,7 +23,7 @@ def visitor_at(port: int) -> Visitor:
 
 def test_the_site_and_its_stand_in_start_and_end_together(log: Path) -> None:
     port = free_ports()
-    with running(FLASK, "run", "--port", str(port), log=log, **DEVELOPMENT) as command:
+    with running(FLASK, "run", "--port", str(port), log=log, environ=DEVELOPMENT) as command:
         command.wait_for(f"http://localhost:{port}/health/live")
         assert f"http://localhost:{port}\n" in command.output
         for account in ACCOUNTS:
@@ -44,7 +44,7 @@ def test_the_site_and_its_stand_in_start_and_end_together(log: Path) -> None:
 
 def test_who_comes_by_number_goes_on_by_name(log: Path) -> None:
     port = free_ports()
-    with running(FLASK, "run", "--port", str(port), log=log, **DEVELOPMENT) as command:
+    with running(FLASK, "run", "--port", str(port), log=log, environ=DEVELOPMENT) as command:
         response = command.wait_for(f"http://127.0.0.1:{port}/auth/login/email?callbackUrl=%2Faccount")
         assert response.status_code == 307
         assert response.headers["Location"] == f"http://localhost:{port}/auth/login/email?callbackUrl=%2Faccount"
@@ -52,7 +52,7 @@ def test_who_comes_by_number_goes_on_by_name(log: Path) -> None:
 
 def test_the_stand_in_outlives_a_reload(log: Path) -> None:
     port = free_ports()
-    with running(FLASK, "run", "--debug", "--port", str(port), log=log, **DEVELOPMENT) as command:
+    with running(FLASK, "run", "--debug", "--port", str(port), log=log, environ=DEVELOPMENT) as command:
         command.wait_for(f"http://localhost:{port}/health/live")
         visitor = visitor_at(port)
         assert visitor.sign_in().status_code == 303
@@ -69,7 +69,7 @@ def test_the_stand_in_outlives_a_reload(log: Path) -> None:
 
 
 def test_commands_that_do_not_serve_start_nothing(log: Path) -> None:
-    with running(FLASK, "routes", log=log, **DEVELOPMENT) as command:
+    with running(FLASK, "routes", log=log, environ=DEVELOPMENT) as command:
         assert command.process.wait(20) == 0
         assert "/auth/login/email" in command.output
         assert "Sign in with one of these" not in command.output
@@ -78,7 +78,7 @@ def test_commands_that_do_not_serve_start_nothing(log: Path) -> None:
 def test_a_backend_of_ones_own_is_used_instead(log: Path) -> None:
     port = free_ports()
     environ = {**DEVELOPMENT, "BACKEND_URL": "http://127.0.0.1:1"}
-    with running(FLASK, "run", "--port", str(port), log=log, **environ) as command:
+    with running(FLASK, "run", "--port", str(port), log=log, environ=environ) as command:
         command.wait_for(f"http://localhost:{port}/health/live")
         assert not listens(port + 1)
         visitor = visitor_at(port)
@@ -88,10 +88,10 @@ def test_a_backend_of_ones_own_is_used_instead(log: Path) -> None:
 
 def test_a_port_that_is_taken_is_said_in_one_line(log: Path) -> None:
     port = free_ports()
-    with running(FLASK, "run", "--port", str(port), log=log, **DEVELOPMENT) as first:
+    with running(FLASK, "run", "--port", str(port), log=log, environ=DEVELOPMENT) as first:
         first.wait_for(f"http://localhost:{port}/health/live")
         other = log.with_name("other")
-        with running(FLASK, "run", "--port", str(port), log=other, **DEVELOPMENT) as second:
+        with running(FLASK, "run", "--port", str(port), log=other, environ=DEVELOPMENT) as second:
             assert second.process.wait(20) != 0
             assert f"Error: the stand-in backend cannot listen on 127.0.0.1:{port + 1}" in second.output
             assert "Traceback" not in second.output
@@ -100,7 +100,7 @@ def test_a_port_that_is_taken_is_said_in_one_line(log: Path) -> None:
 def test_wrong_settings_are_all_named_and_nothing_starts(log: Path) -> None:
     port = free_ports()
     environ = {**DEVELOPMENT, "SESSION_MAX_AGE": "soon", "BRAND_COLOR": "red"}
-    with running(FLASK, "run", "--port", str(port), log=log, **environ) as command:
+    with running(FLASK, "run", "--port", str(port), log=log, environ=environ) as command:
         assert command.process.wait(20) != 0
         assert "2 settings need attention" in command.output
         assert "Traceback" not in command.output
@@ -109,7 +109,7 @@ def test_wrong_settings_are_all_named_and_nothing_starts(log: Path) -> None:
 
 def test_the_stand_in_tells_the_missing_header_as_the_real_one_does(log: Path) -> None:
     port = free_ports()
-    with running(FLASK, "run", "--port", str(port), log=log, **DEVELOPMENT) as command:
+    with running(FLASK, "run", "--port", str(port), log=log, environ=DEVELOPMENT) as command:
         command.wait_for(f"http://localhost:{port}/health/live")
         backend = f"http://127.0.0.1:{port + 1}"
         assert requests.post(f"{backend}/user", timeout=5).status_code == 401

@@ -32,7 +32,7 @@ def serving(folder: Path, backend_delay: float = 0.0, **given: str) -> Iterator[
             **given,
         }
         (folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
-        with running(*SERVE, log=folder / "output", cwd=folder) as command:
+        with running(*SERVE, log=folder / "output", cwd=folder, environ={}) as command:
             command.wait_for(f"http://localhost:{port}/health/ready")
             yield command, Visitor(f"http://localhost:{port}", {})
 
@@ -60,7 +60,7 @@ def test_five_wrong_settings_are_named_at_once_and_nothing_listens(tmp_path: Pat
         "THREADS": "0",
         "PORT": str(port),
     }
-    with running(*SERVE, log=tmp_path / "output", cwd=tmp_path, **wrong) as command:
+    with running(*SERVE, log=tmp_path / "output", cwd=tmp_path, environ=wrong) as command:
         assert command.process.wait(20) == 1
         assert "5 settings need attention" in command.output
         assert all(name in command.output for name in wrong if name != "PORT")
@@ -86,6 +86,17 @@ def test_a_stop_lets_the_sign_in_under_way_finish(tmp_path: Path, number: int) -
         thread.join()
         assert answers == [303]
         assert not listens(int(visitor.url.rpartition(":")[2]))
+
+
+def test_before_it_stops_the_server_says_so_to_the_balancer_and_goes_on_serving(tmp_path: Path) -> None:
+    with serving(tmp_path, STOP_DELAY="1") as (command, visitor):
+        assert visitor.get("/health/ready").status_code == 200
+        command.process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        assert visitor.get("/health/ready").status_code == 503
+        assert visitor.get("/health/live").status_code == 200
+        assert visitor.sign_in().status_code == 303
+        assert command.process.wait(10) == 0
 
 
 def test_a_worker_that_dies_is_replaced(tmp_path: Path) -> None:
