@@ -10,9 +10,10 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from functools import partial
 from multiprocessing.synchronize import Event
-from typing import Any
+from typing import Any, cast
 
 from dotenv import find_dotenv, load_dotenv
 from granian.constants import Interfaces
@@ -85,7 +86,7 @@ def _announce_stop(stopping: Event, delay: float) -> None:
 
     Granian alone would close its socket at once, and a balancer go on sending people there until its next look.
     """
-    stop = signal.getsignal(signal.SIGTERM)
+    stop = cast(Callable[..., object], signal.getsignal(signal.SIGTERM))  # Granian's own, set just before
 
     def announce(number: int, frame: Any) -> None:
         stopping.set()
