@@ -54,8 +54,10 @@ class Sessions:
         """Whether this request came with a session that the backend has ended."""
         return self._current().expired
 
-    def start(self, user: User, access_token: str, provider: str) -> None:
-        """Sign this person in. Raises `SessionTooLarge`, and then nothing has changed.
+    def start(self, user: User, access_token: str, provider: str) -> Session | None:
+        """Sign this person in; the session that this one replaces, if the browser had one.
+
+        Raises `SessionTooLarge`, and then nothing has changed.
 
         Whoever knew this browser's cookies before must gain nothing now: a stranger may have planted a
         visitor cookie, whose CSRF token they then know, or may still have the last person's session. So the
@@ -72,11 +74,12 @@ class Sessions:
             checked_at=now,
             expires_at=self._new_end(now, now),
         )
-        current = _Current(self._names(), session, self._cookie.seal(session))
-        g.session = current
+        found = self._cookie.read(request.cookies)
+        g.session = _Current(found.names, session, self._cookie.seal(session))
         login_user(user)
         self._recheck.checked(session)
         _fresh_visitor()
+        return found.session
 
     def change(self, user: User) -> None:
         """The signed-in person as the backend has them now."""
@@ -87,7 +90,7 @@ class Sessions:
     def end(self) -> Session | None:
         """Sign out: what the session was, so that its token can be revoked."""
         session = self._current().session
-        g.session = _Current(self._names())
+        g.session = _Current(self._cookie.read(request.cookies).names)
         logout_user()
         _fresh_visitor()
         return session
@@ -139,9 +142,6 @@ class Sessions:
     def _new_end(self, auth_time: int, now: int) -> int:
         settings = self._settings
         return min(now + settings.session_max_age, auth_time + settings.session_absolute_age)
-
-    def _names(self) -> tuple[str, ...]:
-        return self._cookie.read(request.cookies).names
 
 
 def _fresh_visitor() -> None:

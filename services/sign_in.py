@@ -43,13 +43,15 @@ class SignIn:
         """
         try:
             user = self._backend.user(access_token)
-            self._sessions.start(user, access_token, provider)
+            replaced = self._sessions.start(user, access_token, provider)
         except errors.SiteError as error:
             revoked = self._backend.logout(access_token)
             log.error("a token was issued and not used (%s); revoked: %s", error, revoked)
             if isinstance(error, errors.SessionExpired):
                 raise errors.BackendUnavailable("/user refused the token that /login gave") from None
             raise
+        if replaced and replaced.access_token != access_token:
+            self._backend.logout(replaced.access_token)
         return user
 
     @contextmanager

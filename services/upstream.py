@@ -186,6 +186,7 @@ class _DeadlinePool(HTTPConnectionPool):
 class _DeadlineAdapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         context = create_urllib3_context()
+        context.load_default_certs()  # a private CA that the system or SSL_CERT_FILE trusts, beside certifi's
         context.sslsocket_class = _DeadlineTLS
         super().init_poolmanager(*args, ssl_context=context, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": _DeadlinePool, "https": HTTPSConnectionPool}

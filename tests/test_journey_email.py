@@ -169,7 +169,11 @@ def test_signing_out_asks_first_then_ends_the_session_here_and_at_the_backend(si
     assert page.notes == ["You are signed out."]
 
 
-def test_signing_in_as_somebody_else_switches(visitor: Visitor) -> None:
+def test_signing_in_as_somebody_else_switches_and_leaves_no_token_behind(make_site: SiteMaker) -> None:
+    site = make_site()
+    assert site.backend
+    visitor = site.visitor()
     visitor.sign_in()
     visitor.sign_in("jun@example.com")
     assert visitor.session()["user"]["id"] == 2
+    assert list(site.backend.extensions["people"].tokens.values()) == ["jun@example.com"]
