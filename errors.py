@@ -46,6 +46,10 @@ class SiteError(Exception):
         self.retry_after = retry_after
         """Seconds, for the header of that name; None where nothing is known."""
 
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Retry-After": str(self.retry_after)} if self.retry_after else {}
+
     def __str__(self) -> str:
         return f"{self.code}: {self.reason}" if self.reason else self.code
 

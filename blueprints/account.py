@@ -43,7 +43,7 @@ def again(error: errors.SiteError) -> ResponseReturnValue:
     form = ProfileForm(request.form)
     if isinstance(error, errors.InvalidFields):
         form.show_errors(error.fields)
-    return _page(form, error), error.status
+    return _page(form, error), error.status, error.headers
 
 
 def _page(form: ProfileForm, error: errors.SiteError | None = None) -> str:

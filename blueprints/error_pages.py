@@ -25,8 +25,7 @@ def _site_error(error: errors.SiteError) -> ResponseReturnValue:
         response = make_response(body, error.status)
     else:
         response = make_response(login.page_again(error), error.status)
-    if error.retry_after:
-        response.headers["Retry-After"] = str(error.retry_after)
+    response.headers.update(error.headers)
     return response
 
 

@@ -8,7 +8,8 @@ import re
 from typing import NoReturn
 
 MOST_LEVELS = 32
-_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|([\[{])|([\]}])')
+# The last quote may be missing: or a string without end would be looked for from each quote in it, for hours.
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"?|([\[{])|([\]}])', re.DOTALL)
 
 
 def loads(raw: bytes) -> object:
@@ -16,7 +17,7 @@ def loads(raw: bytes) -> object:
     text = raw.decode("utf-8")
     if text.count("[") + text.count("{") > MOST_LEVELS and _levels(text) > MOST_LEVELS:
         raise ValueError(f"JSON is nested deeper than {MOST_LEVELS} levels")
-    return json.loads(text, parse_constant=_refuse_constant)
+    return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object)
 
 
 def _levels(text: str) -> int:
@@ -25,6 +26,13 @@ def _levels(text: str) -> int:
         depth += (match[1] is not None) - (match[2] is not None)
         deepest = max(deepest, depth)
     return deepest
+
+
+def _object(members: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(members)
+    if len(found) < len(members):
+        raise ValueError("JSON has a key twice")
+    return found
 
 
 def _refuse_constant(name: str) -> NoReturn:

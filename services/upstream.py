@@ -27,6 +27,8 @@ from services import strict_json
 
 MOST_BYTES = 1024 * 1024
 """Of a decoded body."""
+_MOST_READ = 4 * MOST_BYTES
+"""Of an answer as it comes, with its headers and the sizes of its chunks."""
 LONGEST_CONNECT = 3.0
 LONGEST_WAIT = 3600
 """Seconds: what an upstream asks for beyond this, people are not told."""
@@ -103,12 +105,12 @@ class Upstream:
         body = None if json is None else jsonlib.dumps(json).encode()
         try:
             return self._call(method, url, headers, body, ends)
-        except requests.RequestException as error:
+        except (requests.RequestException, ValueError) as error:  # ValueError: urllib3, of a chunk of -5 bytes
             if not (try_again and _nothing_was_sent(error)):
                 raise _fault(error) from None
         try:
             return self._call(method, url, headers, body, ends)
-        except requests.RequestException as error:
+        except (requests.RequestException, ValueError) as error:  # ValueError: urllib3, of a chunk of -5 bytes
             raise _fault(error) from None
 
     def _call(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, ends: float) -> Answer:
@@ -123,6 +125,8 @@ class Upstream:
 
 
 def _capped(response: requests.Response) -> bytes:
+    if not response.headers.get("Content-Length", "0").isdecimal():
+        raise UpstreamFault(f"answer {response.status_code} has a length that is no number", 502)
     body = bytearray()
     for chunk in response.iter_content(64 * 1024):
         body += chunk
@@ -131,12 +135,12 @@ def _capped(response: requests.Response) -> bytes:
     return bytes(body)
 
 
-def _nothing_was_sent(error: requests.RequestException) -> bool:
+def _nothing_was_sent(error: Exception) -> bool:
     cause = error.args[0] if error.args else None
     return isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError)
 
 
-def _fault(error: requests.RequestException) -> UpstreamFault:
+def _fault(error: Exception) -> UpstreamFault:
     """Named by its kind alone: the texts of these errors hold addresses and bytes of the answer."""
     if isinstance(error, requests.Timeout) or "timed out" in str(error):
         return UpstreamFault("no full answer in time", 504)
@@ -154,10 +158,12 @@ class _Deadline(socket.socket):
     """
 
     _ends: float | None = None
+    _read = 0
 
     def settimeout(self, seconds: float | None) -> None:
         super().settimeout(seconds)
         self._ends = None if seconds is None else time.monotonic() + seconds
+        self._read = 0
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
         if self._ends is not None:
@@ -165,7 +171,11 @@ class _Deadline(socket.socket):
             if left <= 0:
                 raise TimeoutError("timed out")
             super().settimeout(left)
-        return super().recv_into(*args, **kwargs)
+        count = super().recv_into(*args, **kwargs)
+        self._read += count
+        if self._read > _MOST_READ:  # urllib3 reads a chunk "of -1 bytes" to its end, past the cap on bodies
+            raise OSError("endless answer")
+        return count
 
 
 class _DeadlineTLS(_Deadline, ssl.SSLSocket):

@@ -3,11 +3,10 @@
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 from urllib.parse import urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, ViewportSize, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 
 import dev
@@ -29,7 +28,7 @@ _HIDDEN_FROM_BACK = "--disable-back-forward-cache"
 
 LOCALES = {"ko": "ko-KR", "en": "en-US"}
 SCHEMES = ("light", "dark")
-NARROW = {"width": 320, "height": 640}
+NARROW: ViewportSize = {"width": 320, "height": 640}
 LOGIN = "/auth/login/email"
 
 WRONG = "wrong-horse-6f1d"
@@ -100,9 +99,15 @@ def fill_in(page: Page, email: str = MINJI, password: str = PASSWORD) -> None:
     page.locator("#password").fill(password)
 
 
+def press(button: Locator) -> None:
+    """And wait for the page that comes of it."""
+    with button.page.expect_navigation():
+        button.click()
+
+
 def send(page: Page) -> None:
-    """Press the button of the page's first form."""
-    page.locator("main button.main").first.click()
+    """Press the button of the page's main form."""
+    press(page.locator("main button.main").first)
 
 
 def try_to_sign_in(page: Page, email: str = MINJI, password: str = PASSWORD) -> None:
@@ -122,7 +127,7 @@ def sign_out_button(page: Page) -> Locator:
 
 def _to_home_signed_out(page: Page) -> None:
     try_to_sign_in(page)
-    sign_out_button(page).click()
+    press(sign_out_button(page))
 
 
 def _to_logout(page: Page) -> None:
@@ -175,31 +180,48 @@ WAYS: dict[str, Callable[[Page], object]] = {
 }
 """Each page and main state of the site, and how a person comes to see it."""
 
+STATUSES = {
+    "login-fields": 422,
+    "login-wrong": 401,
+    "login-unverified": 403,
+    "login-throttled": 429,
+    "login-down": 503,
+    "login-cookies": 400,
+    "account-wrong": 422,
+    "not-found": 404,
+    "wrong-method": 405,
+}
+"""With which status they come, if not with 200."""
+
+
+def status(page: Page) -> int:
+    """Of the answer that the page came with."""
+    return int(page.evaluate("performance.getEntriesByType('navigation')[0].responseStatus"))
+
 
 _AXE = Axe()
-_RULES: dict[str, Any] = {
+_RULES = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa", "best-practice"],
     "rules": {"target-size": {"enabled": True}},  # of WCAG 2.2, off unless asked for
-    "resultTypes": ["violations", "incomplete"],
 }
+_CONTRAST = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
+_RUN = """async rules => {
+    const {passes, violations, incomplete} = await axe.run(rules)
+    const unclear = incomplete.filter(rule => rule.id === "color-contrast")
+    const faults = [...violations, ...unclear].flatMap(rule => rule.nodes.map(
+        node => `${rule.id}: ${node.html} (${node.failureSummary})`))
+    return passes.length ? faults : ["axe looked at nothing"]
+}"""
+"""The answer in full is so long that sending it takes longer than finding it."""
 
 
-def barriers(page: Page, only: str | None = None) -> list[str]:
-    """What axe finds, in light and in dark: a line a fault. A contrast that it cannot judge is one too."""
-    rules = {"runOnly": {"type": "rule", "values": [only]}} if only else _RULES
+def barriers(page: Page, *, contrast_alone: bool = False) -> list[str]:
+    """What axe finds, in light and in dark, a line a fault. A contrast that it cannot judge is one too."""
     page.evaluate(_AXE.axe_script)
-    found = []
-    for scheme in SCHEMES:
-        page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
-        results = page.evaluate("rules => axe.run(rules)", rules)
-        assert results["passes"], "axe looked at nothing"
-        unclear = [one for one in results["incomplete"] if one["id"] == "color-contrast"]
-        found += [
-            f"{scheme}, {fault['id']}: {node['html']} ({node['failureSummary']})"
-            for fault in results["violations"] + unclear
-            for node in fault["nodes"]
-        ]
-    return found
+    page.emulate_media(color_scheme="dark")
+    in_dark = [f"in dark: {fault}" for fault in page.evaluate(_RUN, _CONTRAST)]
+    page.emulate_media(color_scheme="light")
+    return in_dark + list(page.evaluate(_RUN, _CONTRAST if contrast_alone else _RULES))
 
 
 def style(element: Locator, name: str) -> str:
@@ -220,6 +242,25 @@ def _luminance(color: str) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def overhang(page: Page) -> int:
-    """How many pixels a page is wider than its window."""
-    return int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
+_TOO_WIDE = """() => {
+    const page = document.documentElement
+    const cut = one => one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).display !== "inline"
+    const texts = [...document.querySelectorAll("body *:not(input, svg, svg *, .unseen)")].filter(cut)
+    return [
+        ...(page.scrollWidth > page.clientWidth ? [`the page by ${page.scrollWidth - page.clientWidth} px`] : []),
+        ...texts.map(one => `${one.localName}: ${one.textContent.trim()}`),
+    ]
+}"""
+
+
+def too_wide(page: Page) -> list[str]:
+    """What does not fit: the page into its window, or a text into its box."""
+    return list(page.evaluate(_TOO_WIDE))
+
+
+def too_wide_on_a_phone(page: Page) -> list[str]:
+    """The same where there is little room: 320 pixels, and then with letters twice as large as well."""
+    page.set_viewport_size(NARROW)
+    found = too_wide(page)
+    page.evaluate("document.documentElement.style.fontSize = '200%'")
+    return found + [f"in large letters, {one}" for one in too_wide(page)]

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from tests.browser import (
     LOGIN,
     NARROW,
     SCHEMES,
+    STATUSES,
     WAYS,
     WRONG,
     NoBrowserError,
@@ -28,14 +30,21 @@ from tests.browser import (
     contrast,
     development_site,
     fill_in,
-    overhang,
+    press,
     send,
     sign_out_button,
+    status,
     style,
     to_account,
+    too_wide_on_a_phone,
     try_to_sign_in,
 )
 from tests.site import MINJI, Site, SiteMaker, running_site
+
+# One worker runs these: a browser is started once, and two cores are busy with one.
+pytestmark = pytest.mark.xdist_group("browser")
+
+with_and_without_scripts = pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
 
 CODES = sorted({kind.code for kind in errors._below(errors.SiteError)} | {"Default", "NoSuchCode"})
 BRANDS = ["#ffffff", "#000000", "#fee500", "#03c75a", "#767676", "#ff0000", "#1b1f1d"]
@@ -43,7 +52,7 @@ BRANDS = ["#ffffff", "#000000", "#fee500", "#03c75a", "#767676", "#ff0000", "#1b
 Opener = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not of the session: while it runs, no other test can have an asyncio loop
 def browser() -> Iterator[Browser]:
     try:
         with chromium() as started:
@@ -54,7 +63,7 @@ def browser() -> Iterator[Browser]:
         pytest.skip(str(reason))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def pages() -> Iterator[Site]:
     """The site with every link that it can show. Jun has names that are as long as they come."""
     with running_site(sign_up_url="/join", reset_password_url="/forgot") as running:
@@ -98,8 +107,8 @@ def logs_as_before() -> Iterator[None]:
         one.setLevel(level)
 
 
-def heading(page: Page) -> str:
-    return page.locator("h1").inner_text()
+def expect_heading(page: Page, words: str) -> None:
+    expect(page.locator("h1")).to_have_text(words)
 
 
 def focused(page: Page) -> str:
@@ -107,33 +116,34 @@ def focused(page: Page) -> str:
     return str(page.evaluate("(document.activeElement.id || document.activeElement.textContent).trim()"))
 
 
-@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
+@with_and_without_scripts
 @pytest.mark.parametrize(
     ("locale", "anonymous", "signed_in", "saved"),
     [
         ("ko", "로그인하지 않았어요", "민지 님으로 로그인했어요", "변경한 내용을 저장했어요."),
         ("en", "Not signed in", "Signed in as 민지", "Your changes are saved."),
     ],
+    ids=LOCALES,
 )
 def test_a_person_signs_in_changes_their_name_and_signs_out(
     open_page: Opener, make_site: SiteMaker, scripts: bool, locale: str, anonymous: str, signed_in: str, saved: str
 ) -> None:
     page = open_page(locale, make_site().url, java_script_enabled=scripts)
     page.goto("/")
-    assert heading(page) == anonymous
-    page.locator("main a").click()
+    expect_heading(page, anonymous)
+    press(page.locator("main a"))
     fill_in(page)
     send(page)
-    assert heading(page) == signed_in
-    page.locator("main a").click()
+    expect_heading(page, signed_in)
+    press(page.locator("main a"))
     expect(page.locator("#name")).to_have_value("김민지")
     page.locator("#nick_name").fill("새봄")
     send(page)
     expect(page.get_by_role("status")).to_have_text(saved)
     page.goto("/")
-    assert heading(page) == signed_in.replace("민지", "새봄")
-    sign_out_button(page).click()
-    assert heading(page) == anonymous
+    expect_heading(page, signed_in.replace("민지", "새봄"))
+    press(sign_out_button(page))
+    expect_heading(page, anonymous)
     page.goto("/account")
     expect(page.locator("#password")).to_be_visible()
 
@@ -141,11 +151,12 @@ def test_a_person_signs_in_changes_their_name_and_signs_out(
 def test_a_person_does_it_all_with_the_keyboard(open_page: Opener, make_site: SiteMaker) -> None:
     page = open_page(site_url=make_site().url)
     page.goto("/account")
+    expect(page.locator("#email")).to_be_focused()
     page.keyboard.type(MINJI)
     page.keyboard.press("Tab")
     page.keyboard.type(PASSWORD)
     page.keyboard.press("Enter")
-    assert heading(page) == "Your account"
+    expect_heading(page, "Your account")
     _tab_to(page, "name")
     page.keyboard.press("ControlOrMeta+A")
     page.keyboard.type("Saebom")
@@ -154,7 +165,7 @@ def test_a_person_does_it_all_with_the_keyboard(open_page: Opener, make_site: Si
     expect(page.locator("#name")).to_have_value("Saebom")
     _tab_to(page, "Sign out")
     page.keyboard.press("Space")
-    assert heading(page) == "Not signed in"
+    expect_heading(page, "Not signed in")
 
 
 def _tab_to(page: Page, wanted: str) -> None:
@@ -167,7 +178,8 @@ def _tab_to(page: Page, wanted: str) -> None:
 
 def test_tab_goes_from_the_address_to_the_password_the_button_and_the_links(page: Page) -> None:
     page.goto(LOGIN)
-    order = [focused(page)]
+    expect(page.locator("#email")).to_be_focused()
+    order = ["email"]
     for _ in range(6):
         page.keyboard.press("Tab")
         order.append(focused(page))
@@ -179,21 +191,21 @@ def test_tab_goes_from_the_address_to_the_password_the_button_and_the_links(page
 def test_whatever_the_tab_key_reaches_shows_it(open_page: Opener, way: str, scheme: str) -> None:
     page = open_page(color_scheme=scheme)
     WAYS[way](page)
-    reached = set()
-    while True:
-        page.keyboard.press("Tab")
-        if focused(page) in reached or page.locator("body:focus").count():
-            break
-        reached.add(focused(page))
-        here = page.locator(":focus")
+    grounds = [style(page.locator(behind), "background-color") for behind in ("main", "body")]
+    page.locator(".top a").focus()
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Tab")
+    reached = 0
+    while (here := page.locator(":focus")).count() and reached < 30:
         assert style(here, "outline-style") == "solid", focused(page)
         assert float(style(here, "outline-width").removesuffix("px")) >= 2, focused(page)
-        for behind in ("main", "body"):
-            assert contrast(style(here, "outline-color"), style(page.locator(behind), "background-color")) >= 3
-    assert len(reached) >= 4
+        assert min(contrast(style(here, "outline-color"), ground) for ground in grounds) >= 3, focused(page)
+        page.keyboard.press("Tab")
+        reached += 1
+    assert 4 <= reached < 30
 
 
-@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
+@with_and_without_scripts
 def test_after_a_failure_the_focus_is_on_what_went_wrong_and_from_there_on_the_field(
     open_page: Opener, scripts: bool
 ) -> None:
@@ -210,7 +222,8 @@ def test_after_a_failure_the_focus_is_on_what_went_wrong_and_from_there_on_the_f
 
 
 @pytest.mark.parametrize("way", ["login-wrong", "login-down", "login-expired", "account-wrong"])
-def test_every_failure_is_read_out_first(page: Page, way: str) -> None:
+def test_every_failure_is_read_out_first_and_seen_at_once(open_page: Opener, way: str) -> None:
+    page = open_page(viewport=NARROW)
     WAYS[way](page)
     expect(page.get_by_role("alert")).to_be_focused()
     expect(page.get_by_role("alert")).to_be_in_viewport(ratio=1)
@@ -218,28 +231,51 @@ def test_every_failure_is_read_out_first(page: Page, way: str) -> None:
 
 @pytest.mark.parametrize("locale", LOCALES)
 @pytest.mark.parametrize("way", WAYS)
-def test_no_page_has_a_barrier(open_page: Opener, way: str, locale: str) -> None:
+def test_no_page_has_a_barrier_and_each_fits_a_phone(open_page: Opener, way: str, locale: str) -> None:
     page = open_page(locale)
     WAYS[way](page)
-    assert page.locator("html").get_attribute("lang") == locale
+    assert status(page) == STATUSES.get(way, 200)
+    expect(page.locator("html")).to_have_attribute("lang", locale)
     assert barriers(page) == []
+    assert too_wide_on_a_phone(page) == []
 
 
-@pytest.mark.parametrize("locale", LOCALES)
-def test_an_account_that_only_shows_has_no_barrier(open_page: Opener, make_site: SiteMaker, locale: str) -> None:
-    page = open_page(locale, make_site(backend_profile_path=None).url)
+def test_an_account_that_only_shows_has_no_barrier_and_fits_a_phone(open_page: Opener, make_site: SiteMaker) -> None:
+    page = open_page(site_url=make_site(backend_profile_path=None).url)
     to_account(page)
     expect(page.locator("input:visible")).to_have_count(0)
     assert barriers(page) == []
+    assert too_wide_on_a_phone(page) == []
 
 
-@pytest.mark.parametrize("code", CODES)
-def test_no_error_has_a_barrier(page: Page, code: str) -> None:
-    for locale in LOCALES:
-        page.goto(f"{LOGIN}?error={code}&lang={locale}")
-        expect(page.get_by_role("alert")).to_be_focused()
+def test_the_page_of_last_resort_has_no_barrier_and_fits_a_phone(
+    open_page: Opener, make_site: SiteMaker, tmp_path: Path
+) -> None:
+    (tmp_path / "home.html").write_text("{{ no_such_thing }}")
+    page = open_page(site_url=make_site(templates=tmp_path).url)
+    page.goto("/")
+    expect_heading(page, "문제가 생겼어요")
+    # It has no style sheet, and axe takes the browser's own dark ground for white.
+    assert [fault for fault in barriers(page) if not fault.startswith("in dark")] == []
+    assert too_wide_on_a_phone(page) == []
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_no_error_has_a_barrier(open_page: Opener, locale: str) -> None:
+    page = open_page(locale)
+    found = {}
+    for code in CODES:
+        page.goto(f"{LOGIN}?error={code}")
         expect(page.get_by_role("alert")).to_contain_text(re.compile("[가-힣]" if locale == "ko" else "[a-z]"))
-        assert barriers(page) == []
+        found[code] = barriers(page)
+    assert found == {code: [] for code in CODES}
+
+
+def test_names_of_any_length_fit_a_phone(page: Page) -> None:
+    try_to_sign_in(page, "jun@example.com")
+    for address in ("/", "/account"):
+        page.goto(address)
+        assert too_wide_on_a_phone(page) == []
 
 
 @pytest.mark.parametrize("brand", BRANDS)
@@ -247,38 +283,17 @@ def test_any_brand_colour_can_be_read(open_page: Opener, make_site: SiteMaker, b
     page = open_page(site_url=make_site(brand_color=brand).url)
     for address in ("/", LOGIN):
         page.goto(address)
-        assert barriers(page, only="color-contrast") == []
+        assert barriers(page, contrast_alone=True) == []
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_the_edge_of_a_field_stands_out(open_page: Opener, scheme: str) -> None:
     page = open_page(color_scheme=scheme)
-    WAYS["login-fields"](page)
-    page.locator("#password").evaluate("field => field.closest('.field').classList.remove('wrong')")
-    for field in ("#email", "#password"):
-        edge = style(page.locator(field), "border-bottom-color")
-        assert contrast(edge, style(page.locator("main"), "background-color")) >= 3
-
-
-@pytest.mark.parametrize("locale", LOCALES)
-@pytest.mark.parametrize("way", [*WAYS, "home-long-names", "account-long-names"])
-def test_no_page_scrolls_sideways_on_a_narrow_phone_or_with_large_text(
-    open_page: Opener, way: str, locale: str
-) -> None:
-    page = open_page(locale, viewport=NARROW)
-    if way in WAYS:
+    for way in ("login", "login-fields"):
         WAYS[way](page)
-    else:
-        try_to_sign_in(page, "jun@example.com")
-        page.goto("/account" if way == "account-long-names" else "/")
-    assert overhang(page) == 0
-    page.evaluate("document.documentElement.style.fontSize = '200%'")
-    assert overhang(page) == 0
-    for hidden in page.locator("h1, p, a, button, label, dd").all():
-        assert hidden.evaluate(
-            "one => one.matches('.unseen') || one.scrollWidth <= one.clientWidth + 1 || "
-            "getComputedStyle(one).display === 'inline'"
-        ), hidden.inner_text()
+        for field in ("#email", "#password"):
+            edge = style(page.locator(field), "border-bottom-color")
+            assert contrast(edge, style(page.locator("main"), "background-color")) >= 3
 
 
 def test_a_password_manager_finds_one_form_with_both_fields(page: Page) -> None:
@@ -303,7 +318,7 @@ def test_a_password_can_be_pasted(page: Page) -> None:
     page.locator("#password").press("ControlOrMeta+V")
     page.locator("#email").fill(MINJI)
     send(page)
-    assert heading(page) == "Signed in as 민지"
+    expect_heading(page, "Signed in as 민지")
 
 
 @pytest.mark.parametrize("email", [MINJI, "minji", "down@example.com", "throttled@example.com"])
@@ -315,34 +330,34 @@ def test_a_page_that_comes_again_knows_the_address_and_not_the_password(page: Pa
     assert WRONG not in page.content()
 
 
-@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
+@with_and_without_scripts
 def test_a_chosen_language_stays_and_so_does_the_way_back(open_page: Opener, scripts: bool) -> None:
     page = open_page("ko", java_script_enabled=scripts)
     page.goto("/account")
-    assert heading(page) == "로그인"
-    page.get_by_role("link", name="English").click()
-    assert heading(page) == "Sign in"
+    expect_heading(page, "로그인")
+    press(page.get_by_role("link", name="English"))
+    expect_heading(page, "Sign in")
     expect(page.get_by_role("link", name="English")).to_have_attribute("aria-current", "true")
     fill_in(page, password=WRONG)
     send(page)
     expect(page.get_by_role("alert")).to_contain_text("is not right")
-    page.get_by_role("link", name="한국어").click()
-    assert heading(page) == "로그인"
+    press(page.get_by_role("link", name="한국어"))
+    expect_heading(page, "로그인")
     page.goto("/")
-    assert heading(page) == "로그인하지 않았어요"
+    expect_heading(page, "로그인하지 않았어요")
     page.go_back()
     fill_in(page)
     send(page)
     assert page.url.endswith("/account")
-    assert heading(page) == "내 계정"
+    expect_heading(page, "내 계정")
 
 
 def test_back_after_signing_out_shows_nothing_of_the_person(page: Page) -> None:
     try_to_sign_in(page)
     page.goto("/account")
     expect(page.get_by_text(MINJI)).to_be_visible()
-    sign_out_button(page).click()
-    assert heading(page) == "Not signed in"
+    press(sign_out_button(page))
+    expect_heading(page, "Not signed in")
     for _ in range(2):
         page.go_back()
         expect(page.get_by_role("link", name="English")).to_be_visible()
@@ -359,14 +374,14 @@ def test_a_logo_of_ones_own_is_shown(open_page: Opener, make_site: SiteMaker) ->
 @pytest.mark.usefixtures("logs_as_before")
 def test_the_accounts_to_try_are_listed_where_the_site_is_developed(open_page: Opener) -> None:
     with development_site() as url:
-        page = open_page(site_url=url, viewport=NARROW)
+        page = open_page(site_url=url)
         page.goto(LOGIN)
         panel = page.get_by_role("region", name="Development: accounts to try")
         expect(panel).to_contain_text(PASSWORD)
         for account in ACCOUNTS:
             expect(panel.get_by_role("rowheader", name=account.email)).to_be_visible()
-        assert overhang(page) == 0
         assert barriers(page) == []
+        assert too_wide_on_a_phone(page) == []
 
 
 def test_no_account_to_try_is_listed_anywhere_else(page: Page) -> None:

@@ -8,11 +8,8 @@ import os
 import random
 import re
 import time
-from base64 import urlsafe_b64decode
 from collections.abc import Iterator
 from hashlib import sha256
-from http.cookiejar import DefaultCookiePolicy
-from types import EllipsisType
 from typing import Any
 
 import pytest
@@ -26,14 +23,12 @@ from tests.forge import (
     CIPHERTEXT,
     COOKIE,
     DAY,
-    HEADER,
     IV,
     LEFT_OUT,
     MONTH,
     TAG,
     USER,
     aged,
-    base64url,
     chunks,
     claims,
     compact,
@@ -54,7 +49,7 @@ from tests.forge import (
     with_part,
 )
 from tests.scripted import Backend, scripted
-from tests.site import MINJI, Page, Site, SiteMaker, Visitor, cookie_names, running_site, set_cookies
+from tests.site import MINJI, SECRET, Page, Site, SiteMaker, Visitor, cookie_names, running_site, set_cookies
 
 SLOWEST = 0.25
 """Seconds for an answer to any cookie."""
@@ -65,6 +60,7 @@ MAX_AGE, ABSOLUTE_AGE = MONTH, 90 * DAY
 GOOD = seal(claims())
 OTHER = seal(claims(user={**USER, "id": 8}))
 TWO, THREE = chunks(of_length(2 * CHUNK_SIZE - 9)), chunks(of_length(3 * CHUNK_SIZE - 9))
+BEARER_OF_3_KB = seal(claims(accessToken="t" * 3072))
 NOW = int(time.time())
 
 
@@ -93,20 +89,24 @@ SESSIONS = {
     "valid: two chunks": of(jar(*TWO), tokens_of(TWO)),
     "valid: three full chunks": of(jar(*THREE), tokens_of(THREE)),
     "valid: chunks in another order": of(jar(*reversed(THREE)), tokens_of(THREE)),
+    "valid: a bearer of 3 KB": of(jar(*chunks(BEARER_OF_3_KB)), BEARER_OF_3_KB),
     "valid: among cookies of others": of(jar("a=b", cookie(GOOD), "_ga=GA1.1", "x"), GOOD),
-    "chunks: cut at other places": of(jar(*chunks(GOOD, 100)[:0], *chunks(GOOD, 200)), GOOD),
+    "valid: among two hundred cookies of others": of(
+        jar(*(f"c{n}={'x' * 95}" for n in range(200)), cookie(GOOD)), GOOD
+    ),
+    "chunks: cut at other places": of(jar(*chunks(GOOD, 200)), GOOD),
     "chunks: a single one": of(jar(cookie(GOOD, f"{COOKIE}.0")), GOOD),
     "chunks: the whole one goes before stale ones": of(jar(*TWO, cookie(GOOD)), GOOD),
     "chunks: empty ones beside the whole one": of(jar(f"{COOKIE}.0=", cookie(GOOD), f"{COOKIE}.1="), GOOD),
+    "chunks: an empty one at the end": of(jar(*TWO, f"{COOKIE}.2="), tokens_of(TWO)),
     "duplicate: the first counts": of(jar(cookie(GOOD), cookie(OTHER)), GOOD),
     "duplicate: the first counts, the other way round": of(jar(cookie(OTHER), cookie(GOOD)), OTHER),
     "duplicate: a good one before a bad one": of(jar(cookie(GOOD), cookie("x")), GOOD),
     "duplicate: a good chunk before a bad one": of(jar(*TWO, f"{COOKIE}.0=x"), tokens_of(TWO)),
     "shape: in quotes, which RFC 6265 allows around a value": of(cookie(f'"{GOOD}"'), GOOD),
+    "shape: as RFC 2109 once wanted it": of(f'$Version=1; {cookie(f"{GOOD}")}; $Path="/"', GOOD),
     "time: issued by a clock an hour ahead": good(iat=NOW + 3600, exp=NOW + MONTH),
     "time: begun": good(nbf=NOW - 1),
-    "time: seconds left": good(iat=NOW - MONTH + 60, exp=NOW + 60),
-    "content: a bearer of 3 KB": good(accessToken="t" * 3072),
     "content: further claims": good(picture=None, role=["admin"], provider={"x": 1}),
     "content: a sid and provider that are no words": good(sid="a b", provider=7),
 }
@@ -179,17 +179,16 @@ V5_PURPOSE = f"Auth.js Generated Encryption Key ({COOKIE})"
 STATE = {"value": "t3ij", "provider": "kakao", "iat": NOW, "exp": NOW + 900, "jti": "1"}
 KEYS = {
     "another secret": seal(claims(), key_of(OTHER_SECRET)),
-    "a secret of ours in other letters": seal(claims(), key_of(OTHER_SECRET.upper())),
-    "an old secret that is no fallback": seal(claims(), key_of(OLD_SECRET)),
-    "the plain hash of the secret": seal(claims(), sha256(b"Q7x1vN0tA-secret-that-is-long-enough").digest()),
-    "the first bytes of the secret": seal(claims(), b"Q7x1vN0tA-secret-that-is-long-enough"[:32]),
+    "the secret in capitals": seal(claims(), key_of(SECRET.upper())),
+    "the plain hash of the secret": seal(claims(), sha256(SECRET.encode()).digest()),
+    "the first bytes of the secret": seal(claims(), SECRET.encode()[:32]),
     "zeros": seal(claims(), bytes(32)),
     "an empty secret": seal(claims(), key_of("")),
     "half the key": seal(claims(), key_of()[:16]),
-    "Auth.js v5's key": seal(claims(), derived("Q7x1vN0tA-secret-that-is-long-enough", COOKIE, V5_PURPOSE, 32)),
+    "Auth.js v5's key": seal(claims(), derived(SECRET, COOKIE, V5_PURPOSE, 32)),
     "an Auth.js v5 token": seal_cbc(
         claims(),
-        derived("Q7x1vN0tA-secret-that-is-long-enough", COOKIE, V5_PURPOSE, 64),
+        derived(SECRET, COOKIE, V5_PURPOSE, 64),
         "A256CBC-HS512",
         hashes.SHA512(),
     ),
@@ -349,13 +348,14 @@ CHUNKS = {
     "a gap in the numbers": renamed(TWO, 0, 2),
     "counted from one": renamed(TWO, 1, 2),
     "a stale one more": jar(*TWO, THREE[2]),
+    "a stale fourth": jar(*THREE, *numbered(3)),
+    "a stale one far off": jar(*THREE, *numbered(9)),
     "of two tokens": jar(TWO[0], THREE[1]),
     "a bad whole one beside good chunks": jar(*TWO, cookie("x")),
     "an empty whole one beside good chunks": jar(*TWO, cookie("")),
     "a bad chunk before a good one of its name": jar(f"{COOKIE}.0=x", *TWO),
     "empty ones": jar(*numbered(0, 1, value="")),
     "one empty one": jar(*numbered(0, value="")),
-    "an empty one more": jar(*TWO, *numbered(2, value="")),
     "four": jar(*chunks(of_length(12_000))),
     "fifty": jar(*numbered(*range(50))),
     "fifty of a good token": jar(*chunks(GOOD, -(-len(GOOD) // 50))),
@@ -391,9 +391,9 @@ LOOK_ALIKES = {
     "a dot": f"{COOKIE}.",
     "a negative number": f"{COOKIE}.-1",
     "a signed number": f"{COOKIE}.+0",
-    "an Arabic digit": f"{COOKIE}.٠",
-    "a full-width digit": f"{COOKIE}.0",
-    "a superscript digit": f"{COOKIE}.²",
+    "an Arabic digit": f"{COOKIE}.\N{ARABIC-INDIC DIGIT ZERO}",
+    "a full-width digit": f"{COOKIE}.\N{FULLWIDTH DIGIT ZERO}",
+    "a superscript digit": f"{COOKIE}.\N{SUPERSCRIPT TWO}",
     "two digits": f"{COOKIE}.00",
     "eleven digits": f"{COOKIE}.99999999999",
     "4400 digits": f"{COOKIE}.{'9' * 4400}",
@@ -430,7 +430,7 @@ def ask(site: Site, path: str, cookies: str = "", **fields: str) -> requests.Res
     headers = {"Cookie": cookies.encode("utf-8", "surrogateescape")} if cookies else {}
     visitor = site.visitor()
     if fields:
-        return visitor.post(path, data=fields, headers=headers)  # type: ignore[arg-type]  # headers may be bytes
+        return visitor.post(path, data=fields, headers=headers)
     return visitor.get(path, headers=headers)
 
 
@@ -485,7 +485,7 @@ def cleared(response: requests.Response) -> set[str]:
 
 
 def brought(cookies: str) -> set[str]:
-    """Names of the session cookies in a Cookie header."""
+    """Names of the session cookies in a Cookie header, as a browser would list them."""
     names = (piece.partition("=")[0] for piece in cookies.split("; "))
     return {name for name in names if re.fullmatch(rf"{re.escape(COOKIE)}(\.[0-9])?", name)}
 
@@ -529,3 +529,472 @@ def test_any_other_cookie_is_nobodys_and_is_deleted(
     assert seen(response) == nobody["/auth/logout"]
     assert cleared(response) == brought(cookies)
     assert len(backend.calls) == calls, "the backend was told of a token that is none"
+
+
+@pytest.mark.parametrize("name", LOOK_ALIKES.values(), ids=LOOK_ALIKES)
+def test_a_cookie_that_only_looks_like_ours_is_left_alone(gate: Site, nobody: dict[str, object], name: str) -> None:
+    for path in READ:
+        response = read(gate, path, cookie(GOOD, name))
+        assert seen(response) == nobody[path]
+        assert not cleared(response)
+    both = read(gate, "/api/auth/session", jar(cookie(OTHER, name), cookie(GOOD), cookie("x", name)))
+    assert both.json()["user"] == USER
+    assert not set_cookies(both)
+
+
+def test_no_cookie_is_good_for_another_purpose(gate: Site, form: tuple[str, str]) -> None:
+    visitor_cookie, token = form
+    response = ask(gate, "/api/auth/session", cookie(visitor_cookie.partition("=")[2]))
+    assert response.json() == {}
+    assert cleared(response) == {COOKIE}
+    swapped = jar(cookie(GOOD), cookie(GOOD, "munjigi.visitor"))
+    assert ask(gate, "/auth/logout", swapped, csrfToken=token).status_code == 400
+
+
+def test_a_visitor_cookie_says_nothing_of_who_is_signed_in(gate: Site) -> None:
+    """Not even one that the site has signed itself, with all that Flask-Login would look for."""
+    flask_login = {"_user_id": "7", "_fresh": True, "_id": "x", "_remember": "set"}
+    visitor = cookie(str(signer(gate).dumps(flask_login)), "munjigi.visitor")
+    assert ask(gate, "/api/auth/session", visitor).json() == {}
+    assert ask(gate, "/account", visitor).status_code == 303
+
+
+@pytest.mark.parametrize("value", [f"Bearer {GOOD}", f"bearer {GOOD}", "Bearer %", "Bearer", "Basic eDp5"])
+def test_a_token_in_another_header_is_no_session(gate: Site, value: str) -> None:
+    visitor = gate.visitor(Authorization=value)
+    response = visitor.get("/api/auth/session")
+    assert (response.status_code, response.json()) == (200, {})
+    assert visitor.get("/account").status_code == 303
+
+
+def test_a_thousand_damaged_tokens_break_nothing(gate: Site) -> None:
+    chance = random.Random(20)
+    for _ in range(1000):
+        response = ask(gate, "/api/auth/session", cookie(damaged(GOOD, chance)))
+        assert response.status_code == 200
+        assert response.json() == {} or response.json()["user"] == USER
+
+
+def damaged(token: str, chance: random.Random) -> str:
+    """The token with up to three bytes changed, put in, taken out or repeated; any byte but those that end a header."""
+    raw = bytearray(token.encode())
+    for _ in range(chance.randint(1, 3)):
+        at, byte = chance.randrange(len(raw)), chance.choice([*range(10), 11, 12, *range(14, 256)])
+        match chance.randrange(4):
+            case 0:
+                raw[at] = byte
+            case 1:
+                raw.insert(at, byte)
+            case 2:
+                del raw[at]
+            case _:
+                raw[at:at] = raw[at : at + chance.randint(1, 40)]
+    return raw.decode("utf-8", "surrogateescape")
+
+
+# What the site writes back.
+
+
+def signer(site: Site) -> Any:
+    return SecureCookieSessionInterface().get_signing_serializer(site.app)
+
+
+def issued(response: requests.Response) -> str | None:
+    """The session token that an answer sets, of however many cookies; None if it sets none."""
+    pairs = [line.partition(";")[0] for line in set_cookies(response) if COOKIE in line and "Max-Age=0" not in line]
+    return tokens_of(pairs) or None
+
+
+def new_claims(response: requests.Response) -> dict[str, Any]:
+    token = issued(response)
+    assert token, "no new token"
+    return unseal(token)
+
+
+def held(visitor: Visitor) -> set[str]:
+    """Names of the session cookies that a browser has."""
+    return {name for name in visitor.cookies.keys() if COOKIE in name}  # noqa: SIM118  # a jar is no dict
+
+
+def sid_of(visitor: Visitor) -> str:
+    return str(unseal(str(visitor.cookies[COOKIE]))["sid"])
+
+
+@pytest.fixture
+def generous() -> Iterator[tuple[Backend, Site]]:
+    """A backend whose users and tokens a test can make as large as it wants, and a site before it."""
+    with scripted() as backend, running_site(backend_url=backend.url, session_recheck=0) as site:
+        yield backend, site
+
+
+@pytest.mark.parametrize(
+    ("age", "new"),
+    [(0, False), (DAY, False), (3 * DAY - 60, False), (3 * DAY + 1, True), (29 * DAY, True), (MONTH - 60, True)],
+)
+def test_a_token_is_issued_anew_when_a_tenth_of_its_life_has_passed(gate: Site, age: int, new: bool) -> None:
+    old = aged(age)
+    response = ask(gate, "/api/auth/session", cookie(seal(old)))
+    assert response.json()["user"] == USER
+    if not new:
+        assert not set_cookies(response)
+        return
+    now = int(time.time())
+    told = new_claims(response)
+    assert now - 5 <= told["iat"] <= now
+    assert told["exp"] == told["iat"] + MONTH
+    assert told["auth_time"] == old["iat"]
+    assert told["jti"] != old["jti"]
+    kept = ("user", "accessToken", "name", "email", "sub")
+    assert {name: told[name] for name in kept} == {name: old[name] for name in kept}
+    ends = time.gmtime(told["exp"])
+    assert response.json()["expires"] == time.strftime("%Y-%m-%dT%H:%M:%S.000Z", ends)
+    assert f"; Expires={time.strftime('%a, %d %b %Y %H:%M:%S GMT', ends)};" in set_cookies(response)[0]
+
+
+def test_the_tenth_is_of_the_life_that_is_configured(make_site: SiteMaker) -> None:
+    site = make_site(session_max_age=3600, session_recheck=0)
+    for age, new in ((300, False), (370, True)):
+        old = aged(age)
+        response = ask(site, "/api/auth/session", cookie(seal({**old, "exp": old["iat"] + 3600})))
+        assert bool(issued(response)) is new
+
+
+def test_reading_writes_nothing(visitor: Visitor) -> None:
+    visitor.sign_in()
+    for path in ("/", "/account", "/api/auth/session", "/auth/logout", "/auth/login/email"):
+        assert COOKIE not in cookie_names(visitor.get(path))
+
+
+def test_in_use_every_four_days_a_session_still_ends_at_its_absolute_age(gate: Site) -> None:
+    told, auth_time, days = claims(), int(time.time()), 0
+    while True:
+        response = ask(gate, "/api/auth/session", cookie(seal(told)))
+        if response.json() == {}:
+            break
+        if issued(response):
+            told = new_claims(response)
+            assert abs(told["auth_time"] - auth_time) <= 5
+        assert told["exp"] <= auth_time + ABSOLUTE_AGE + 5
+        told = {**told, **{name: told[name] - 4 * DAY for name in ("iat", "exp", "auth_time") if name in told}}
+        auth_time -= 4 * DAY
+        days += 4
+    assert days == 92
+
+
+def test_a_token_never_lasts_past_the_absolute_age_whatever_its_exp(gate: Site) -> None:
+    signed_in = NOW - 89 * DAY
+    response = ask(gate, "/api/auth/session", cookie(seal(aged(DAY, auth_time=signed_in))))
+    end = time.gmtime(signed_in + ABSOLUTE_AGE)
+    assert response.json()["expires"] == time.strftime("%Y-%m-%dT%H:%M:%S.000Z", end)
+    assert not set_cookies(response)
+    signed_in = NOW - 80 * DAY
+    response = ask(gate, "/api/auth/session", cookie(seal(aged(25 * DAY, auth_time=signed_in))))
+    assert new_claims(response)["exp"] == signed_in + ABSOLUTE_AGE
+
+
+@pytest.mark.parametrize("fallbacks", [OLD_SECRET, f"{OTHER_SECRET},{OLD_SECRET}"])
+def test_a_token_under_an_old_key_comes_back_under_the_new_one(make_site: SiteMaker, fallbacks: str) -> None:
+    site = make_site(secret_key_fallbacks=fallbacks, session_recheck=0)
+    old = claims(sid="kept")
+    response = ask(site, "/api/auth/session", cookie(seal(old, key_of(OLD_SECRET))))
+    assert response.json()["user"] == USER
+    told = new_claims(response)
+    assert (told["sid"], told["accessToken"]) == ("kept", old["accessToken"])
+    with pytest.raises(InvalidTag):
+        unseal(issued(response) or "", OLD_SECRET)
+    assert not set_cookies(ask(site, "/api/auth/session", cookie(issued(response) or "")))
+
+
+def test_a_token_under_a_key_that_is_gone_is_nobodys(gate: Site) -> None:
+    response = ask(gate, "/api/auth/session", cookie(seal(claims(), key_of(OLD_SECRET))))
+    assert response.json() == {}
+    assert cleared(response) == {COOKIE}
+
+
+class OverTls(Visitor):
+    """A browser before a proxy that ends TLS: it sends `Secure` cookies, though the test's own socket is plain."""
+
+    def request(self, *args: Any, **kwargs: Any) -> requests.Response:
+        kwargs["headers"] = {"Cookie": jar(*(cookie(str(held.value), held.name) for held in self.cookies))}
+        return super().request(*args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("site_url", "name", "visitor_name"),
+    [
+        (None, COOKIE, "munjigi.visitor"),
+        ("http://127.0.0.1/login-site", COOKIE, "munjigi.visitor"),
+        ("https://login.example.com", f"__Secure-{COOKIE}", "__Host-munjigi.visitor"),
+        ("https://www.example.com/login-site", f"__Secure-{COOKIE}", "__Secure-munjigi.visitor"),
+    ],
+    ids=["http", "http below a path", "https", "https below a path"],
+)
+def test_cookies_bear_the_names_and_attributes_of_the_address(
+    make_site: SiteMaker, site_url: str | None, name: str, visitor_name: str
+) -> None:
+    site = make_site(**({"site_url": site_url} if site_url else {}))
+    visitor = OverTls(site.url, {})
+    path = "/login-site" if site_url and site_url.endswith("/login-site") else ""
+    secure = {"Secure"} if name != COOKIE else set()
+
+    def post(page: str, **fields: str) -> dict[str, set[str]]:
+        token = visitor.get(f"{path}/api/auth/csrf").json()["csrfToken"]
+        lines = set_cookies(visitor.post(path + page, data={"csrfToken": token, **fields}))
+        assert all(len(line.partition(";")[0]) <= 4096 for line in lines)
+        return {line.partition("=")[0]: set(line.split("; ")[1:]) for line in lines}
+
+    written = post("/auth/login/email", email=MINJI, password="correct-horse")
+    assert set(written) == {name, visitor_name}
+    expires = {attribute for attribute in written[name] if attribute.startswith("Expires=")}
+    assert len(expires) == 1
+    assert written[name] - expires == {"HttpOnly", "Path=/", "SameSite=Lax"} | secure
+    assert written[visitor_name] == {"HttpOnly", f"Path={path or '/'}", "SameSite=Lax"} | secure
+    assert visitor.get(f"{path}/api/auth/session").json()["user"]["email"] == MINJI
+    written = post("/auth/logout")
+    assert {"Max-Age=0", "HttpOnly", "Path=/", "SameSite=Lax"} | secure <= written[name]
+    assert visitor.get(f"{path}/api/auth/session").json() == {}
+
+
+def test_on_https_a_cookie_without_the_prefix_is_not_ours(make_site: SiteMaker) -> None:
+    site = make_site(site_url="https://login.example.com", session_recheck=0)
+    response = ask(site, "/api/auth/session", cookie(GOOD))
+    assert (response.json(), set_cookies(response)) == ({}, [])
+    both = jar(cookie(OTHER), cookie(GOOD, f"__Secure-{COOKIE}"))
+    assert ask(site, "/api/auth/session", both).json()["user"] == USER
+
+
+# Large sessions. The backend's users have long names of four bytes a character, and its tokens are long.
+
+
+LARGE = {"id": 7, "name": "😀" * 200, "nick_name": "𠮷" * 200, "email": "😀" * 254}
+BESIDE_THE_CIPHERTEXT = len(seal(b""))
+
+
+def make_room(backend: Backend, site: Site, length: int) -> None:
+    """Let the backend give such a user and bearer that a sign-in makes a token of so many characters."""
+    payload = (length - BESIDE_THE_CIPHERTEXT) * 3 // 4
+    backend.user = LARGE if payload > 4000 else {"id": 7}
+    backend.token = "t"
+    probe = issued(site.visitor().sign_in())
+    assert probe
+    backend.token = "t" * (payload - len(part_of(probe, CIPHERTEXT)) + 1)
+
+
+# Base64 has no text whose length is one more than a multiple of four; so 3934 and 7866 cannot be.
+@pytest.mark.parametrize(("length", "count"), [(3933, 1), (3935, 2), (7865, 2), (7867, 3), (11799, 3)])
+def test_a_token_is_cut_where_next_auth_cuts_it(generous: tuple[Backend, Site], length: int, count: int) -> None:
+    backend, site = generous
+    make_room(backend, site, length)
+    visitor = site.visitor()
+    response = visitor.sign_in()
+    assert response.status_code == 303
+    assert len(issued(response) or "") == length
+    assert held(visitor) == ({COOKIE} if count == 1 else {f"{COOKIE}.{n}" for n in range(count)})
+    assert visitor.session()["user"]["id"] == 7
+
+
+def test_a_session_of_three_cookies_is_one_like_any_other(generous: tuple[Backend, Site]) -> None:
+    backend, site = generous
+    make_room(backend, site, 3 * CHUNK_SIZE)
+    visitor = site.visitor()
+    response = visitor.sign_in()
+    assert all(len(line) <= 4096 for line in set_cookies(response))
+    read = visitor.get("/api/auth/session")
+    assert read.json()["user"] == backend.user
+    assert len(read.request.headers["Cookie"]) < 12_500
+    assert visitor.page("/account").value("name") == backend.user["name"]
+    out = visitor.submit("/auth/logout", {})
+    assert backend.calls[-1] == ("POST", "/logout", f"Bearer {backend.token}")
+    assert cleared(out) == {f"{COOKIE}.{n}" for n in range(3)}
+    assert held(visitor) == set()
+    assert not visitor.is_signed_in
+
+
+def test_a_session_too_large_for_three_cookies_refuses_the_sign_in(
+    generous: tuple[Backend, Site], caplog: pytest.LogCaptureFixture
+) -> None:
+    backend, site = generous
+    visitor = site.visitor()
+    visitor.sign_in()
+    before = sid_of(visitor)
+    make_room(backend, site, 3 * CHUNK_SIZE + 1)
+    response = visitor.sign_in()
+    assert response.status_code == 502
+    assert "is not set up correctly" in Page(response).problem
+    assert COOKIE not in "".join(cookie_names(response))
+    assert sid_of(visitor) == before, "whoever was signed in is no more"
+    assert backend.calls[-1] == ("POST", "/logout", f"Bearer {backend.token}")
+    assert f"over 3 cookies of {CHUNK_SIZE}" in caplog.text
+    assert backend.token not in caplog.text
+
+
+def test_a_signed_in_person_who_outgrows_the_cookies_stays_signed_in(caplog: pytest.LogCaptureFixture) -> None:
+    with scripted() as backend, running_site(backend_url=backend.url) as site:
+        backend.user = LARGE
+        token = seal(claims(accessToken="t" * 4096, padding="x" * 1000))
+        response = ask(site, "/api/auth/session", jar(*chunks(token)))
+        assert backend.asked("/user") == 1
+    assert response.json()["user"] == USER
+    assert not set_cookies(response)
+    assert "the old session is kept" in caplog.text
+
+
+def test_no_cookie_of_a_larger_or_smaller_session_is_left_behind(generous: tuple[Backend, Site]) -> None:
+    backend, site = generous
+    numbered = {f"{COOKIE}.{n}" for n in range(3)}
+    visitor = site.visitor()
+    for large in (True, False, True):
+        make_room(backend, site, 9000 if large else 1000)
+        response = visitor.sign_in()
+        deleted = {line.partition("=")[0] for line in set_cookies(response) if "Max-Age=0" in line}
+        assert held(visitor) == (numbered if large else {COOKIE})
+        assert visitor.session()["user"]["id"] == 7
+    assert deleted == {COOKIE}
+
+
+@pytest.mark.parametrize(
+    "cookies",
+    [
+        jar(*chunks(seal(aged(4 * DAY, padding="x" * 8000)))),
+        jar(cookie(seal(aged(4 * DAY))), *(f"{COOKIE}.{n}=x" for n in range(3))),
+    ],
+    ids=["chunks", "a whole one, and stale chunks"],
+)
+def test_a_new_token_takes_the_place_of_every_cookie_of_the_old_one(gate: Site, cookies: str) -> None:
+    response = ask(gate, "/api/auth/session", cookies)
+    deleted = {line.partition("=")[0] for line in set_cookies(response) if "Max-Age=0" in line}
+    assert deleted == {f"{COOKIE}.{n}" for n in range(3)}
+    assert new_claims(response)["user"] == USER
+
+
+# Nothing of before the sign-in is worth anything after it.
+
+
+def plant(visitor: Visitor, *cookies: str) -> None:
+    """Put cookies into someone's browser, as a page of a neighbouring host can."""
+    for piece in cookies:
+        name, _, value = piece.partition("=")
+        visitor.cookies.set(name, value, domain="localhost.local", path="/")
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        [cookie(seal(claims(sid="planted")))],
+        chunks(seal(claims(sid="planted", padding="x" * 8000))),
+        [cookie("x"), f"{COOKIE}.0=x", f"{COOKIE}.7=x"],
+    ],
+    ids=["a session", "a session in chunks", "junk"],
+)
+def test_a_planted_session_does_not_survive_the_sign_in(gate: Site, planted: list[str]) -> None:
+    victim = gate.visitor()
+    plant(victim, *planted)
+    victim.sign_in()
+    assert held(victim) == {COOKIE}
+    told = unseal(str(victim.cookies[COOKIE]))
+    assert told["sid"] != "planted"
+    assert told["auth_time"] >= NOW
+    assert victim.session()["user"]["email"] == USER["email"]
+
+
+def test_every_sign_in_is_a_new_session(visitor: Visitor) -> None:
+    sids = set()
+    for _ in range(3):
+        visitor.sign_in()
+        sids.add(sid_of(visitor))
+    assert len(sids) == 3
+
+
+def test_a_planted_visitor_cookie_does_not_survive_the_sign_in(site: Site) -> None:
+    attacker, victim = site.visitor(), site.visitor()
+    known = attacker.csrf()
+    planted = str(attacker.cookies["munjigi.visitor"])
+    plant(victim, cookie(planted, "munjigi.visitor"))
+    assert victim.csrf() != ""
+    assert victim.post("/auth/login/email", data=credentials(csrfToken=known)).status_code == 303
+    assert victim.cookies["munjigi.visitor"] != planted
+    assert victim.post("/auth/logout", data={"csrfToken": known}).status_code == 400
+    assert victim.is_signed_in
+    assert victim.submit("/auth/logout", {}).status_code == 303
+    assert not victim.is_signed_in
+
+
+def credentials(**fields: str) -> dict[str, str]:
+    return {"email": MINJI, "password": "correct-horse", **fields}
+
+
+def test_the_form_token_of_a_session_is_refused_once_it_is_over(visitor: Visitor) -> None:
+    visitor.sign_in()
+    known = visitor.csrf()
+    visitor.submit("/auth/logout", {})
+    assert visitor.post("/auth/login/email", data=credentials(csrfToken=known)).status_code == 400
+    assert not visitor.is_signed_in
+
+
+def test_the_chosen_language_outlives_signing_in_and_out(visitor: Visitor) -> None:
+    assert visitor.page("/").document.get("lang") == "en"
+    visitor.get("/?lang=ko")
+    visitor.sign_in()
+    assert visitor.page("/").document.get("lang") == "ko"
+    visitor.submit("/auth/logout", {})
+    assert visitor.page("/").document.get("lang") == "ko"
+
+
+def test_the_visitor_cookie_holds_a_form_token_messages_and_a_language(site: Site, visitor: Visitor) -> None:
+    def contents() -> set[str]:
+        return set(signer(site).loads(str(visitor.cookies["munjigi.visitor"])))
+
+    visitor.sign_in()
+    assert contents() == {"csrfToken"}
+    for path in ("/account", "/api/auth/session", "/auth/logout"):
+        visitor.get(path)
+    assert contents() == {"csrfToken"}
+    visitor.get("/?lang=ko")
+    visitor.submit("/auth/logout", {})
+    assert contents() == {"csrfToken", "locale", "_flashes"}
+
+
+# Beside other programs.
+
+
+def test_a_token_of_the_articles_own_making_is_a_session() -> None:
+    """It lacks `sid`, `auth_time` and `checked_at`; the backend is asked who it is, once."""
+    with scripted() as backend, running_site(backend_url=backend.url) as site:
+        backend.user = USER
+        token = seal(claims(accessToken="1|article"))
+        for _ in range(3):
+            response = ask(site, "/api/auth/session", cookie(token))
+            assert response.json()["user"] == USER
+            assert not set_cookies(response)
+        assert backend.calls == [("POST", "/user", "Bearer 1|article")]
+
+
+def test_every_copy_of_an_articles_token_is_the_same_session(gate: Site) -> None:
+    def anew(**given: Any) -> dict[str, Any]:
+        return new_claims(ask(gate, "/api/auth/session", cookie(seal(aged(4 * DAY, **given)))))
+
+    first, second = anew(accessToken="1|one"), anew(accessToken="1|one")
+    assert first["sid"] == second["sid"] != anew(accessToken="1|another")["sid"]
+    assert len(first["sid"]) >= 32
+    assert "1|one" not in first["sid"]
+    assert anew(**{name: first[name] for name in ("sid", "auth_time", "accessToken")})["sid"] == first["sid"]
+
+
+REMEMBERED = "remember_token=7|0123456789abcdef"
+
+
+def test_a_remember_token_of_another_flask_app_signs_nobody_in_or_out(gate: Site, form: tuple[str, str]) -> None:
+    account = read(gate, "/account", jar(REMEMBERED, cookie(GOOD)))
+    assert account.status_code == 200
+    assert read(gate, "/account", REMEMBERED).status_code == 303
+    for answer in (account, sign_out(gate, form, jar(REMEMBERED, cookie(seal(claims()))))):
+        assert "remember_token" not in cookie_names(answer)
+
+
+def test_a_remember_token_of_another_flask_app_outlives_signing_in_and_out(visitor: Visitor) -> None:
+    plant(visitor, REMEMBERED)
+    visitor.sign_in()
+    assert visitor.page("/").heading.startswith("Signed in as")
+    visitor.submit("/auth/logout", {})
+    assert visitor.page("/").heading == "Not signed in"
+    assert visitor.cookies["remember_token"] == REMEMBERED.partition("=")[2]
