@@ -74,7 +74,7 @@ class Sessions:
             checked_at=now,
             expires_at=self._new_end(now, now),
         )
-        found = self._cookie.read(request.cookies)
+        found = self._cookie.read(request)
         g.session = _Current(found.names, session, self._cookie.seal(session))
         login_user(user)
         self._recheck.checked(session)
@@ -90,7 +90,7 @@ class Sessions:
     def end(self) -> Session | None:
         """Sign out: what the session was, so that its token can be revoked."""
         session = self._current().session
-        g.session = _Current(self._cookie.read(request.cookies).names)
+        g.session = _Current(self._cookie.read(request).names)
         logout_user()
         _fresh_visitor()
         return session
@@ -112,7 +112,7 @@ class Sessions:
         return g.session  # type: ignore[no-any-return]  # flask.g holds anything
 
     def _read(self) -> _Current:
-        found = self._cookie.read(request.cookies)
+        found = self._cookie.read(request)
         if found.session is None:
             return _Current(found.names)
         current = _Current(found.names, found.session)
