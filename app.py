@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from flask import Flask, redirect, request, url_for
+from flask.sessions import SecureCookieSessionInterface
 from flask.typing import ResponseReturnValue
 from flask_babel import Babel, get_locale
 from flask_login import LoginManager, current_user
 from flask_wtf.csrf import generate_csrf
+from itsdangerous import URLSafeTimedSerializer
 from jinja2 import ChoiceLoader, FileSystemLoader, StrictUndefined
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -36,13 +38,29 @@ from services.user import User
 MOST_BODY_BYTES = 64 * 1024
 
 
+class VisitorCookie(SecureCookieSessionInterface):
+    """Flask's own, with its serializer built once for each site, not for each request."""
+
+    def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
+        if "munjigi.visitor" not in app.extensions:
+            app.extensions["munjigi.visitor"] = super().get_signing_serializer(app)
+        return app.extensions["munjigi.visitor"]  # type: ignore[no-any-return]  # Flask keeps anything there
+
+
+class Site(Flask):
+    session_interface = VisitorCookie()
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        return func  # no view is a coroutine, and Flask looks again for each function of each request
+
+
 def create_app(settings: Settings | None = None, stopping: Callable[[], bool] = lambda: False) -> Flask:
     """The site for these settings, or for those of the environment; raises `SettingsError`.
 
     `stopping` tells whether the server is about to stop, for `/health/ready`.
     """
     settings = settings or config.load(os.environ)
-    app = Flask(__name__, static_url_path="/auth/static")
+    app = Site(__name__, static_url_path="/auth/static")
     app.config.update(_flask_settings(settings))
     app.extensions["munjigi"] = Services.build(settings)
     app.extensions["munjigi.stopping"] = stopping

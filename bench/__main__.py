@@ -14,7 +14,7 @@ from bench import load, table, works
 from bench.processes import free_ports, peak_memory, running
 
 QUICK = bool(os.environ.get("QUICK"))
-ROUNDS, SECONDS = (3, 0.8) if QUICK else (9, 1.2)
+ROUNDS, SECONDS = (5, 0.5) if QUICK else (16, 0.6)
 CONNECTIONS, AT_ONCE = 16, 100
 
 

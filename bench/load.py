@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-LONGEST_ANSWER = 30.0
+LONGEST = 30.0
+"""Seconds that connections stay open: a server that hangs does not hang the bench."""
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 _COOKIE = re.compile(rb"\r\nset-cookie: *([^=;\r]+=[^;\r]+)", re.IGNORECASE)
 
@@ -40,6 +41,8 @@ class Connection(asyncio.Protocol):
 
     def ask(self, request: bytes) -> Awaitable[Answer]:
         self._answer = asyncio.get_running_loop().create_future()
+        if self._transport.is_closing():
+            self.connection_lost(None)
         self._transport.write(request)
         return self._answer
 
@@ -68,7 +71,10 @@ async def connections(port: int, number: int) -> AsyncIterator[list[Connection]]
     loop = asyncio.get_running_loop()
     opened = [(await loop.create_connection(Connection, "127.0.0.1", port))[1] for _ in range(number)]
     try:
-        yield opened
+        async with asyncio.timeout(LONGEST):
+            yield opened
+    except TimeoutError:
+        raise WrongAnswer(f"no answer within {LONGEST:.0f} s") from None
     finally:
         for connection in opened:
             connection.close()
@@ -99,7 +105,7 @@ async def rate(port: int, number: int, seconds: float, work: Callable[[Connectio
             done += 1
         return done
 
-    async with connections(port, number) as opened, asyncio.timeout(seconds + LONGEST_ANSWER):
+    async with connections(port, number) as opened:
         started = time.perf_counter()
         ends = started + seconds
         counts = await asyncio.gather(*map(keep_working, opened))

@@ -41,8 +41,8 @@ _NOTES = (
 
 
 def _machine() -> str:
-    packages = ", ".join(f"{name} {version(name.lower())}" for name in ("Flask", "Granian"))
-    return f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}, {packages}"
+    system = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    return f"{system}, Flask {version('flask')}, Granian {version('granian')}"
 
 
 def _rate(name: str, figures: Mapping[str, list[float]], promise: str = "") -> tuple[str, ...]:

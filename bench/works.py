@@ -89,7 +89,7 @@ async def session_reads(port: int) -> tuple[Work, Work]:
 
 
 async def backend_calls(port: int) -> Work:
-    """What the site asks the stand-in backend, asked by the load generator itself: the most that both of them can do."""
+    """What the site asks the stand-in backend, asked by the load generator: the most that both of them can do."""
     login = json.dumps({"email": Visitor().email, "password": backend.PASSWORD})
     async with connections(port, 1) as [connection]:
         answer = await connection.ask(request("POST", "/login", body=login))
@@ -106,14 +106,23 @@ async def sign_in(connection: Connection) -> None:
 async def at_once(port: int, number: int) -> float:
     """Seconds from the first of so many sign-ins to the last, before a slow backend. Each has their own session."""
     visitors = [Visitor(backend.PATIENT) for _ in range(number)]
+    await asyncio.gather(*(_alone(port, visitor.open_form) for visitor in visitors))
     async with connections(port, number) as opened:
-        both = list(zip(visitors, opened, strict=True))
-        await asyncio.gather(*(visitor.open_form(connection) for visitor, connection in both))
         started = time.perf_counter()
-        await asyncio.gather(*(visitor.send_form(connection) for visitor, connection in both))
+        await asyncio.gather(*(_send_form(*both) for both in zip(visitors, opened, strict=True)))
         seconds = time.perf_counter() - started
-        await asyncio.gather(*(visitor.read_session(connection) for visitor, connection in both))
+    await asyncio.gather(*(_alone(port, visitor.read_session) for visitor in visitors))
     return seconds
+
+
+async def _alone(port: int, work: Work) -> None:
+    async with connections(port, 1) as [connection]:
+        await work(connection)
+
+
+async def _send_form(visitor: Visitor, connection: Connection) -> None:
+    await visitor.send_form(connection)
+    connection.close()  # a server of few threads takes the next one only then
 
 
 async def page_weight(port: int) -> int:

@@ -33,16 +33,19 @@ def after_request(settings: Settings) -> Callable[[Response], Response]:
     }
     static = {**every, "Content-Security-Policy": "default-src 'none'"}
 
+    as_bare, as_page, as_static = tuple(bare.items()), tuple(page.items()), tuple(static.items())
+
     def put(response: Response) -> Response:
-        if request.endpoint in ("static", "assets.style_sheet") and response.status_code == 200:
-            response.headers.update(static)
-            response.headers["Cache-Control"] = _STATIC_YEAR if "v" in request.args else "public, max-age=300"
+        endpoint, status, headers = request.endpoint, response.status_code, response.headers
+        if endpoint in ("static", "assets.style_sheet") and status == 200:
+            headers.update(as_static)
+            headers["Cache-Control"] = _STATIC_YEAR if "v" in request.args else "public, max-age=300"
             return response
-        is_page = response.mimetype == "text/html" and response.status_code not in (301, 302, 303)
-        response.headers.update(page if is_page else bare)
-        response.headers["X-Request-Id"] = request_id()
-        if response.status_code >= 400 or request.endpoint not in _INDEXABLE or request.args:
-            response.headers["X-Robots-Tag"] = "noindex"
+        is_page = response.mimetype == "text/html" and status not in (301, 302, 303)
+        headers.extend(as_page if is_page else as_bare)
+        headers.add("X-Request-Id", request_id())
+        if status >= 400 or endpoint not in _INDEXABLE or request.query_string:
+            headers.add("X-Robots-Tag", "noindex")
         return response
 
     return put

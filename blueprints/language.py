@@ -14,7 +14,7 @@ _CHOICE = "lang"
 
 def remember() -> None:
     """Before each request: keep a choice that a link of ours made."""
-    if (chosen := request.args.get(_CHOICE)) in _offered():
+    if request.query_string and (chosen := request.args.get(_CHOICE)) in _offered():
         flask.session["locale"] = chosen
 
 

@@ -25,7 +25,7 @@ def session() -> ResponseReturnValue:
 
 
 def _session_json(session: Session) -> dict[str, object]:
-    expires = datetime.fromtimestamp(session.expires_at, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    expires = datetime.fromtimestamp(session.expires_at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     body: dict[str, object] = {"user": session.user.to_json(), "expires": expires}
     if services().settings.expose_access_token:
         body["accessToken"] = session.access_token

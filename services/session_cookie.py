@@ -34,13 +34,15 @@ class SessionCookie:
         self._settings = settings
         self.name = f"{'__Secure-' if settings.secure else ''}next-auth.session-token"
         # One digit: what a next-auth site or an older version may have left, and no name that a stranger made up.
-        self._ours = re.compile(rf"(?:^|;)[ \t]*({re.escape(self.name)}(?:\.[0-9])?)[ \t]*=")
+        self._ours = re.compile(rf"{re.escape(self.name)}(\.[0-9])?")
         self._keys = tuple(jwe.derive_key(secret) for secret in settings.secret_keys)
 
     def read(self, request: Request) -> Found:
         """The session that this request's cookies hold, if they hold a sound one. Never raises."""
         # From the header itself: Werkzeug leaves out cookies whose value it cannot read, and they must go as well.
-        names = tuple(dict.fromkeys(self._ours.findall(request.headers.get("Cookie", ""))))
+        header = request.environ.get("HTTP_COOKIE", "")
+        brought = (piece.partition("=")[0].strip(" \t") for piece in header.split(";"))
+        names = tuple(dict.fromkeys(name for name in brought if self._ours.fullmatch(name)))
         try:
             claims, key = jwe.decrypt(self._joined(request.cookies, names), self._keys)
             age = self._settings.session_absolute_age

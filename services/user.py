@@ -53,5 +53,7 @@ def clean_text(value: object, longest: int = _LONGEST_ID) -> str | None:
     """Text without control characters and lone surrogates, cut to `longest`; None for nothing and for no text."""
     if not isinstance(value, str):
         return None
+    if value.isprintable() and value.isascii():  # nothing to clean: what nearly every text is
+        return value.strip()[:longest] or None
     kept = "".join(char for char in value[: 2 * longest] if unicodedata.category(char) not in ("Cc", "Cs"))
     return kept.strip()[:longest] or None

@@ -26,7 +26,7 @@ _ARGUMENTS = [
 _HIDDEN_FROM_BACK = "--disable-back-forward-cache"
 """Playwright's habit. People's browsers keep the page before alive, so ours does as well."""
 
-LOCALES = {"ko": "ko-KR", "en": "en-US"}
+LOCALES = ("ko", "en")
 SCHEMES = ("light", "dark")
 NARROW: ViewportSize = {"width": 320, "height": 640}
 LOGIN = "/auth/login/email"
@@ -94,9 +94,19 @@ class Watch:
         return [text for url, text in self._seen if not (url in self._refused and "Failed to load resource" in text)]
 
 
+def show_in(page: Page, scheme: str) -> None:
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+
+
 def fill_in(page: Page, email: str = MINJI, password: str = PASSWORD) -> None:
     page.locator("#email").fill(email)
     page.locator("#password").fill(password)
+
+
+def speak(page: Page, locale: str) -> None:
+    """From here on as someone else: a browser in this language, that has not been here before."""
+    page.context.clear_cookies()
+    page.context.set_extra_http_headers({"Accept-Language": locale})
 
 
 def press(button: Locator) -> None:
@@ -218,9 +228,9 @@ _RUN = """async rules => {
 def barriers(page: Page, *, contrast_alone: bool = False) -> list[str]:
     """What axe finds, in light and in dark, a line a fault. A contrast that it cannot judge is one too."""
     page.evaluate(_AXE.axe_script)
-    page.emulate_media(color_scheme="dark")
+    show_in(page, "dark")
     in_dark = [f"in dark: {fault}" for fault in page.evaluate(_RUN, _CONTRAST)]
-    page.emulate_media(color_scheme="light")
+    show_in(page, "light")
     return in_dark + list(page.evaluate(_RUN, _CONTRAST if contrast_alone else _RULES))
 
 

@@ -11,7 +11,19 @@ from pathlib import Path
 import click
 from playwright.sync_api import Browser, Page, ViewportSize
 
-from tests.browser import LOCALES, LOGIN, NARROW, SCHEMES, WAYS, NoBrowserError, chromium, development_site, to_account
+from tests.browser import (
+    LOCALES,
+    LOGIN,
+    NARROW,
+    SCHEMES,
+    WAYS,
+    NoBrowserError,
+    chromium,
+    development_site,
+    show_in,
+    speak,
+    to_account,
+)
 from tests.site import running_site
 
 WINDOWS: dict[str, ViewportSize] = {
@@ -36,14 +48,15 @@ def main(folder: Path) -> None:
 
 def take(browser: Browser, site_url: str, way: Callable[[Page], object], to: Path) -> None:
     """One state in each language; there in each scheme and window."""
-    for locale, full in LOCALES.items():
-        with browser.new_context(base_url=site_url, locale=full, viewport=WINDOWS["desktop"]) as context:
+    for locale in LOCALES:
+        with browser.new_context(base_url=site_url, viewport=WINDOWS["desktop"]) as context:
             page = context.new_page()
+            speak(page, locale)
             way(page)
             for window, size in WINDOWS.items():
                 page.set_viewport_size(size)
                 for scheme in SCHEMES:
-                    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+                    show_in(page, scheme)
                     page.screenshot(path=f"{to}-{locale}-{scheme}-{window}.png", full_page=True)
 
 
