@@ -49,6 +49,7 @@ class VisitorCookie(SecureCookieSessionInterface):
 
 class Site(Flask):
     session_interface = VisitorCookie()
+    response_class = headers.SiteResponse
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         return func  # no view is a coroutine, and Flask looks again for each function of each request

@@ -8,8 +8,10 @@ import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from flask import Request, Response
+from werkzeug.http import parse_cookie
 
 from config import Settings
 from errors import SessionTooLarge
@@ -18,6 +20,8 @@ from services.claims import Session
 
 CHUNK_SIZE = 3933  # next-auth `core/lib/cookie.ts`: 4096 less the longest name and attributes
 MOST_CHUNKS = 3
+_REMEMBERED, _LONGEST_REMEMBERED = 1024, 8192
+"""`Cookie` headers, and the characters of one: some 10 MB a process at most."""
 
 
 @dataclass(frozen=True)
@@ -36,19 +40,32 @@ class SessionCookie:
         # One digit: what a next-auth site or an older version may have left, and no name that a stranger made up.
         self._ours = re.compile(rf"{re.escape(self.name)}(\.[0-9])?")
         self._keys = tuple(jwe.derive_key(secret) for secret in settings.secret_keys)
+        # The same header always holds the same session, and a page asks many times: the sound ones are remembered.
+        self._opened_before = lru_cache(_REMEMBERED)(self._open)
 
     def read(self, request: Request) -> Found:
         """The session that this request's cookies hold, if they hold a sound one. Never raises."""
-        # From the header itself: Werkzeug leaves out cookies whose value it cannot read, and they must go as well.
         header = request.environ.get("HTTP_COOKIE", "")
-        brought = (piece.partition("=")[0].strip(" \t") for piece in header.split(";"))
-        names = tuple(dict.fromkeys(name for name in brought if self._ours.fullmatch(name)))
+        if self.name not in header:
+            return Found(())
         try:
-            claims, key = jwe.decrypt(self._joined(request.cookies, names), self._keys)
-            age = self._settings.session_absolute_age
-            return Found(names, Session.from_claims(claims, int(time.time()), age), fresh=key == 0)
+            found = (self._opened_before if len(header) <= _LONGEST_REMEMBERED else self._open)(header)
         except (ValueError, KeyError):
-            return Found(names)
+            return Found(self._names(header))
+        lasts = found.session is not None and found.session.expires_at > time.time()
+        return found if lasts else Found(found.names)
+
+    def _open(self, header: str) -> Found:
+        """The sound session of a `Cookie` header; raises `ValueError` or `KeyError`, also if it is over."""
+        names = self._names(header)
+        claims, key = jwe.decrypt(self._joined(parse_cookie(header), names), self._keys)
+        age = self._settings.session_absolute_age
+        return Found(names, Session.from_claims(claims, int(time.time()), age), fresh=key == 0)
+
+    def _names(self, header: str) -> tuple[str, ...]:
+        # From the header itself: Werkzeug leaves out cookies whose value it cannot read, and they must go as well.
+        brought = (piece.partition("=")[0].strip(" \t") for piece in header.split(";"))
+        return tuple(dict.fromkeys(name for name in brought if self._ours.fullmatch(name)))
 
     def _joined(self, cookies: Mapping[str, str], names: tuple[str, ...]) -> str:
         """The token. One rule where cookies contradict each other: the whole one, else exactly `.0` to the last."""
