@@ -5,12 +5,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from flask import Flask, redirect, request, url_for
-from flask.sessions import SecureCookieSessionInterface
 from flask.typing import ResponseReturnValue
 from flask_babel import Babel, get_locale
 from flask_login import LoginManager, current_user
 from flask_wtf.csrf import generate_csrf
-from itsdangerous import URLSafeTimedSerializer
 from jinja2 import ChoiceLoader, FileSystemLoader, StrictUndefined
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -29,6 +27,7 @@ from blueprints import (
     login,
     logout,
     session_api,
+    visitor_cookie,
 )
 from config import Settings
 from services import Services, services
@@ -38,17 +37,8 @@ from services.user import User
 MOST_BODY_BYTES = 64 * 1024
 
 
-class VisitorCookie(SecureCookieSessionInterface):
-    """Flask's own, with its serializer built once for each site, not for each request."""
-
-    def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
-        if "munjigi.visitor" not in app.extensions:
-            app.extensions["munjigi.visitor"] = super().get_signing_serializer(app)
-        return app.extensions["munjigi.visitor"]  # type: ignore[no-any-return]  # Flask keeps anything there
-
-
 class Site(Flask):
-    session_interface = VisitorCookie()
+    session_interface = visitor_cookie.VisitorCookie()
     response_class = headers.SiteResponse
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:

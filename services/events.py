@@ -17,10 +17,11 @@ log = logging.getLogger("munjigi.audit")
 
 def request_id() -> str:
     """The id of this request: in the log, on error pages, in `X-Request-Id` to the backend and the browser."""
-    if "request_id" not in g:
+    known: str | None = g.get("request_id")
+    if known is None:
         # No secret, so not from the system: its random source lets go of the interpreter lock, which costs more.
-        g.request_id = f"{random.getrandbits(64):016x}"
-    return str(g.request_id)
+        known = g.request_id = f"{random.getrandbits(64):016x}"
+    return known
 
 
 def client_address(text: str | None) -> str | None:

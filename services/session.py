@@ -107,9 +107,10 @@ class Sessions:
         return response
 
     def _current(self) -> _Current:
-        if "session" not in g:
-            g.session = self._read()
-        return g.session  # type: ignore[no-any-return]  # flask.g holds anything
+        current: _Current | None = g.get("session")
+        if current is None:
+            current = g.session = self._read()
+        return current
 
     def _read(self) -> _Current:
         found = self._cookie.read(request)
