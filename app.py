@@ -129,6 +129,7 @@ def _wire_pages(app: Flask, settings: Settings) -> None:
     app.jinja_env.globals.update(
         csrf_token=generate_csrf,
         current_user=current_user,
+        duration=language.duration,
         get_locale=get_locale,
         language_links=language.links,
         language_name=language.name,

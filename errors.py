@@ -25,7 +25,6 @@ Codes are NextAuth v4's where it has one, else ours (contract, section 7).
 from collections.abc import Iterator, Mapping
 
 from flask_babel import lazy_gettext as _l
-from flask_babel import ngettext
 from flask_babel.speaklater import LazyString
 
 
@@ -37,6 +36,8 @@ class SiteError(Exception):
 
     code = "Default"
     status = 500
+    calm = False
+    """Told as a note, not as something that failed."""
     sentence: LazyString = _l("Signing in did not work. Please try again.")
 
     def __init__(self, reason: str = "", *, status: int | None = None, retry_after: int | None = None) -> None:
@@ -96,14 +97,6 @@ class TooManyAttempts(Refused):
     status = 429
     sentence = _l("Too many attempts. Please wait a little, then try again.")
 
-    def wait(self) -> str:
-        """How long, in words: `57 seconds`, `2 minutes`; empty where nothing is known."""
-        if not self.retry_after:
-            return ""
-        if self.retry_after < 100:
-            return str(ngettext("%(num)d second", "%(num)d seconds", self.retry_after))
-        return str(ngettext("%(num)d minute", "%(num)d minutes", -(-self.retry_after // 60)))
-
 
 class InvalidFields(Refused):
     """What was typed cannot be taken. `fields`: name of the field -> one sentence."""
@@ -123,6 +116,7 @@ class StartAgain(SiteError):
 
 class Cancelled(StartAgain):
     code = "Cancelled"
+    calm = True
     sentence = _l("Sign-in was cancelled.")
 
 
@@ -146,12 +140,14 @@ class CookiesBlocked(StartAgain):
 
 class SessionRequired(StartAgain):
     code = "SessionRequired"
+    calm = True
     status = 401
     sentence = _l("Please sign in to see this page.")
 
 
 class SessionExpired(StartAgain):
     code = "SessionExpired"
+    calm = True
     status = 401
     sentence = _l("You were signed out. Please sign in again to go on.")
 

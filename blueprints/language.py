@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 import flask
 from babel import Locale
 from flask import request
+from flask_babel import ngettext
 
 import config_readers
 from services import services
@@ -38,6 +39,13 @@ def links(callback_url: str | None) -> dict[str, str]:
 def name(code: str) -> str:
     """What the language calls itself: `한국어`, `English`."""
     return Locale.parse(code).get_display_name(code) or code
+
+
+def duration(seconds: int) -> str:
+    """In words: `57 seconds`, `2 minutes`."""
+    if seconds < 100:
+        return str(ngettext("%(num)d second", "%(num)d seconds", seconds))
+    return str(ngettext("%(num)d minute", "%(num)d minutes", -(-seconds // 60)))
 
 
 def _offered() -> tuple[str, ...]:

@@ -68,7 +68,8 @@ class Backend:
             return False
         left = time_left(self._settings.backend_timeout)
         try:
-            answer = self._call("POST", path, access_token, within=min(LOGOUT_SECONDS, max(left, _SHORTEST_REVOCATION)))
+            within = min(LOGOUT_SECONDS, max(left, _SHORTEST_REVOCATION))
+            answer = self._call("POST", path, access_token, within=within, try_again=True)
         except errors.BackendUnavailable as error:
             log.error("token not revoked: %s", error.reason)
             return False

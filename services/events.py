@@ -8,6 +8,7 @@ import hmac
 import ipaddress
 import logging
 import random
+import re
 import unicodedata
 
 from flask import g, request
@@ -24,10 +25,15 @@ def request_id() -> str:
     return known
 
 
+_WITH_PORT = re.compile(r"\[([^]]*)](?::[0-9]+)?|([^:]*):[0-9]+")
+"""`[2001:db8::1]:443`, `203.0.113.9:443`: some proxies write the port too."""
+
+
 def client_address(text: str | None) -> str | None:
     """One IP address without port or brackets; None for anything else. A mapped IPv4 is given as such."""
+    written = _WITH_PORT.fullmatch(text or "")
     try:
-        address = ipaddress.ip_address((text or "").strip("[]"))
+        address = ipaddress.ip_address((written[1] or written[2]) if written else text or "")
     except ValueError:
         return None
     mapped = getattr(address, "ipv4_mapped", None)

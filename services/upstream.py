@@ -7,28 +7,23 @@ nothing is followed, remembered, or taken from the environment.
 """
 
 import json as jsonlib
-import socket
-import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from http.client import RemoteDisconnected
 from typing import Any, cast
 
 import requests
 from flask import g
-from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Timeout
-from urllib3.connection import HTTPConnection
-from urllib3.exceptions import MaxRetryError, NewConnectionError
-from urllib3.util import create_urllib3_context
+from urllib3 import Timeout
+from urllib3.exceptions import MaxRetryError, NewConnectionError, ProtocolError
 
 from services import strict_json
+from services.deadline import DeadlineAdapter
 
 MOST_BYTES = 1024 * 1024
 """Of a decoded body."""
-_MOST_READ = 4 * MOST_BYTES
-"""Of an answer as it comes, with its headers and the sizes of its chunks."""
 LONGEST_CONNECT = 3.0
 LONGEST_WAIT = 3600
 """Seconds: what an upstream asks for beyond this, people are not told."""
@@ -87,7 +82,7 @@ class Upstream:
     def __init__(self, pool_size: int, user_agent: str) -> None:
         # The adapter alone, without a `requests.Session`: a session reads proxies and ~/.netrc (which would
         # replace the bearer), keeps cookies across people, and reads a redirect's body without end.
-        self._adapter = _DeadlineAdapter(pool_connections=8, pool_maxsize=pool_size)
+        self._adapter = DeadlineAdapter(pool_connections=8, pool_maxsize=pool_size)
         self._headers = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
 
     def send(
@@ -100,13 +95,17 @@ class Upstream:
         json: object = None,
         try_again: bool = False,
     ) -> Answer:
-        """One call of at most `within` seconds; raises `UpstreamFault`. `try_again`: once, if nothing was sent."""
+        """One call of at most `within` seconds; raises `UpstreamFault`.
+
+        `try_again`: once, if nothing was sent or not a byte came back, for calls that may safely come twice. A
+        backend that closes kept connections without a word would else cost one sign-in in four.
+        """
         ends = time.monotonic() + within
         body = None if json is None else jsonlib.dumps(json).encode()
         try:
             return self._call(method, url, headers, body, ends)
         except (requests.RequestException, ValueError) as error:  # ValueError: urllib3, of a chunk of -5 bytes
-            if not (try_again and _nothing_was_sent(error)):
+            if not (try_again and (_nothing_was_sent(error) or _closed_unanswered(error))):
                 raise _fault(error) from None
         try:
             return self._call(method, url, headers, body, ends)
@@ -140,6 +139,11 @@ def _nothing_was_sent(error: Exception) -> bool:
     return isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError)
 
 
+def _closed_unanswered(error: Exception) -> bool:
+    cause = error.args[0] if error.args else None
+    return isinstance(cause, ProtocolError) and isinstance(cause.args[-1], RemoteDisconnected)
+
+
 def _fault(error: Exception) -> UpstreamFault:
     """Named by its kind alone: the texts of these errors hold addresses and bytes of the answer."""
     if isinstance(error, requests.Timeout) or "timed out" in str(error):
@@ -149,54 +153,3 @@ def _fault(error: Exception) -> UpstreamFault:
     if _nothing_was_sent(error):
         return UpstreamFault("no connection can be made", 503)
     return UpstreamFault(f"the answer broke off or is no HTTP ({type(error).__name__})", 502)
-
-
-class _Deadline(socket.socket):
-    """A socket whose timeout counts for all reads since it was set, not for each one.
-
-    urllib3 sets it once a call, to what is left of the call's time, before it reads the answer.
-    """
-
-    _ends: float | None = None
-    _read = 0
-
-    def settimeout(self, seconds: float | None) -> None:
-        super().settimeout(seconds)
-        self._ends = None if seconds is None else time.monotonic() + seconds
-        self._read = 0
-
-    def recv_into(self, *args: Any, **kwargs: Any) -> int:
-        if self._ends is not None:
-            left = self._ends - time.monotonic()
-            if left <= 0:
-                raise TimeoutError("timed out")
-            super().settimeout(left)
-        count = super().recv_into(*args, **kwargs)
-        self._read += count
-        if self._read > _MOST_READ:  # urllib3 reads a chunk "of -1 bytes" to its end, past the cap on bodies
-            raise OSError("endless answer")
-        return count
-
-
-class _DeadlineTLS(_Deadline, ssl.SSLSocket):
-    pass
-
-
-class _DeadlineConnection(HTTPConnection):
-    def connect(self) -> None:
-        super().connect()
-        self.sock = _Deadline(fileno=self.sock.detach())
-        self.sock.settimeout(self.timeout)
-
-
-class _DeadlinePool(HTTPConnectionPool):
-    ConnectionCls = _DeadlineConnection
-
-
-class _DeadlineAdapter(HTTPAdapter):
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        context = create_urllib3_context()
-        context.load_default_certs()  # a private CA that the system or SSL_CERT_FILE trusts, beside certifi's
-        context.sslsocket_class = _DeadlineTLS
-        super().init_poolmanager(*args, ssl_context=context, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _DeadlinePool, "https": HTTPSConnectionPool}

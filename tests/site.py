@@ -154,8 +154,8 @@ class Page:
 
     @property
     def problem(self) -> str:
-        """What the summary of problems says; empty where there is none."""
-        return " ".join(self.texts("div[@role='alert']"))
+        """What the page says first of all, as a failure or calmly; empty where there is nothing to say."""
+        return " ".join(self.texts("div[@role='alert']") + self.texts("p[@role='status'][@autofocus]"))
 
     @property
     def notes(self) -> list[str]:

@@ -56,8 +56,9 @@ def using(module: str) -> set[str]:
     }
 
 
-def test_one_module_opens_connections_and_one_asks_it_to() -> None:
-    assert {"services/upstream.py"} == using("requests") == using("urllib3")
+def test_one_room_opens_connections_and_one_asks_it_to() -> None:
+    assert {"services/upstream.py", "services/deadline.py"} == using("requests") == using("urllib3")
+    assert using("services.deadline") == {"services/upstream.py"}
     assert using("services.upstream") == {"services/backend.py", "services/recheck.py", "services/__init__.py"}
 
 

@@ -225,12 +225,20 @@ def test_after_a_failure_the_focus_is_on_what_went_wrong_and_from_there_on_the_f
     assert page.title().startswith("Error: ")
 
 
-@pytest.mark.parametrize("way", ["login-wrong", "login-down", "login-expired", "account-wrong"])
+@pytest.mark.parametrize("way", ["login-wrong", "login-down", "account-wrong"])
 def test_every_failure_is_read_out_first_and_seen_at_once(open_page: Opener, way: str) -> None:
     page = open_page(viewport=NARROW)
     WAYS[way](page)
     expect(page.get_by_role("alert")).to_be_focused()
     expect(page.get_by_role("alert")).to_be_in_viewport(ratio=1)
+
+
+def test_what_is_no_failure_is_said_first_too_but_calmly(open_page: Opener) -> None:
+    page = open_page(viewport=NARROW)
+    WAYS["login-expired"](page)
+    expect(page.get_by_role("status")).to_be_focused()
+    expect(page.get_by_role("alert")).to_have_count(0)
+    assert not page.title().startswith("Error")
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -270,7 +278,8 @@ def test_no_error_has_a_barrier(open_page: Opener, locale: str) -> None:
     found = {}
     for code in CODES:
         page.goto(f"{LOGIN}?error={code}")
-        expect(page.get_by_role("alert")).to_contain_text(re.compile("[가-힣]" if locale == "ko" else "[a-z]"))
+        told = page.get_by_role("alert").or_(page.get_by_role("status"))
+        expect(told).to_contain_text(re.compile("[가-힣]" if locale == "ko" else "[a-z]"))
         found[code] = barriers(page)
     assert found == {code: [] for code in CODES}
 

@@ -14,7 +14,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from urllib3 import HTTPSConnectionPool
 
+from services.deadline import DeadlineAdapter
 from services.upstream import Upstream, UpstreamFault
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n"
@@ -126,3 +128,9 @@ def test_another_hosts_certificate_is_refused(serve: Serve, tmp_path: Path, monk
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
     with pytest.raises(UpstreamFault, match="certificate"):
         call(serve(path, at_once).replace("127.0.0.1", "localhost"))
+
+
+def test_trusted_certificates_are_read_once_not_for_each_connection() -> None:
+    pool = HTTPSConnectionPool("backend.example")
+    DeadlineAdapter().cert_verify(pool, "https://backend.example", True, None)
+    assert (pool.cert_reqs, pool.ca_certs, pool.ca_cert_dir) == ("CERT_REQUIRED", None, None)

@@ -1,0 +1,74 @@
+"""Connections whose timeout counts for a whole answer, and which read no more than an answer may have.
+
+What `requests` calls a timeout starts anew with each byte. Only `upstream.py` uses this.
+"""
+
+import socket
+import ssl
+import time
+from typing import Any
+
+from requests.adapters import HTTPAdapter
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection
+from urllib3.util import create_urllib3_context
+
+_MOST_READ = 4 * 1024 * 1024
+"""Bytes of an answer as it comes, with its headers and the sizes of its chunks."""
+
+
+class _Deadline(socket.socket):
+    """A socket whose timeout counts for all reads since it was set, not for each one.
+
+    urllib3 sets it once a call, to what is left of the call's time, before it reads the answer.
+    """
+
+    _ends: float | None = None
+    _read = 0
+
+    def settimeout(self, seconds: float | None) -> None:
+        super().settimeout(seconds)
+        self._ends = None if seconds is None else time.monotonic() + seconds
+        self._read = 0
+
+    def recv_into(self, *args: Any, **kwargs: Any) -> int:
+        if self._ends is not None:
+            left = self._ends - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("timed out")
+            super().settimeout(left)
+        count = super().recv_into(*args, **kwargs)
+        self._read += count
+        if self._read > _MOST_READ:  # urllib3 reads a chunk "of -1 bytes" to its end, past the cap on bodies
+            raise OSError("endless answer")
+        return count
+
+
+class _DeadlineTLS(_Deadline, ssl.SSLSocket):
+    pass
+
+
+class _DeadlineConnection(HTTPConnection):
+    def connect(self) -> None:
+        super().connect()
+        self.sock = _Deadline(fileno=self.sock.detach())
+        self.sock.settimeout(self.timeout)
+
+
+class _DeadlinePool(HTTPConnectionPool):
+    ConnectionCls = _DeadlineConnection
+
+
+class DeadlineAdapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        context = create_urllib3_context()
+        context.load_default_certs()  # a private CA that the system or SSL_CERT_FILE trusts, beside certifi's
+        context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
+        context.sslsocket_class = _DeadlineTLS
+        super().init_poolmanager(*args, ssl_context=context, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _DeadlinePool, "https": HTTPSConnectionPool}
+
+    def cert_verify(self, conn: Any, *_: Any) -> None:
+        """Requests would name certifi's file here, and each connection read it again: 16 ms of work, 100 at once."""
+        conn.cert_reqs = "CERT_REQUIRED"
