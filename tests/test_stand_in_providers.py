@@ -3,9 +3,7 @@
 import base64
 import hashlib
 import html
-import json
 import re
-import secrets
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -22,7 +20,7 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from dev import stand_in_settings
 from dev.providers import PROVIDERS
 from dev.providers.base import Client, Provider
-from dev.stand_ins import create_stand_ins, needed
+from dev.stand_ins import create_stand_ins
 from tests.commands import free_ports
 
 ALL = sorted(PROVIDERS)
