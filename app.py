@@ -26,6 +26,7 @@ from blueprints import (
     language,
     login,
     logout,
+    oauth,
     session_api,
     visitor_cookie,
 )
@@ -58,7 +59,7 @@ def create_app(settings: Settings | None = None, stopping: Callable[[], bool] = 
     _wire_requests(app, settings)
     _wire_people(app)
     _wire_pages(app, settings)
-    for room in (account, assets, health, home, login, logout, session_api):
+    for room in (account, assets, health, home, login, logout, oauth, session_api):
         app.register_blueprint(room.bp)
     error_pages.init_app(app)
     app.wsgi_app = _at_site_path(  # type: ignore[method-assign]  # as Flask documents
@@ -122,7 +123,7 @@ def _wire_people(app: Flask) -> None:
 def _wire_pages(app: Flask, settings: Settings) -> None:
     language.offered_by(app)
     Babel(app, locale_selector=language.select)
-    assets.init_app(app, settings.brand_color)
+    assets.init_app(app, settings)
     app.jinja_env.undefined = StrictUndefined
     if settings.templates and app.jinja_loader:
         app.jinja_env.loader = ChoiceLoader([FileSystemLoader(settings.templates), app.jinja_loader])

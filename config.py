@@ -4,13 +4,15 @@ The environment is given in (`load(environ)`), so a test passes a dict and nothi
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import config_readers as read
+import providers
+from providers.base import Client, Need
 
 
 class SettingsError(Exception):
@@ -31,6 +33,15 @@ def setting(reader: Callable[[str], Any], default: Any = _REQUIRED, *, example: 
     return field(metadata=metadata, repr=not secret)
 
 
+def _provider_ids(text: str) -> tuple[str, ...]:
+    ids = tuple(part.strip().lower() for part in text.split(",") if part.strip())
+    if unknown := [name for name in ids if name not in providers.names()]:
+        raise ValueError(f"must list some of {', '.join(providers.names())}; it has {unknown[0][:20]!r}")
+    if len(set(ids)) < len(ids):
+        raise ValueError("must list each provider once")
+    return ids
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """What the operator decided. A field is named as its setting, in lower case."""
@@ -47,6 +58,10 @@ class Settings:
     """Base of the API of the backend that owns the users."""
     backend_login_path: str = setting(read.api_path, "/login", example="/login")
     """POST {email, password} -> the backend's token."""
+    backend_social_path: str = setting(
+        read.api_path, "/login/social/callback/{provider}", example="/login/social/callback/{provider}"
+    )
+    """POST {social_token} -> the backend's token; `{provider}` becomes <ID>_BACKEND_NAME."""
     backend_user_path: str = setting(read.api_path, "/user", example="/user")
     """POST with the bearer -> the user."""
     backend_logout_path: str | None = setting(read.api_path, None, example="/logout")
@@ -64,6 +79,11 @@ class Settings:
     """Seconds after which the user is read from the backend again; 401 ends the session; 0: never."""
     expose_access_token: bool = setting(read.flag, default=False, example="false")
     """true: the session JSON carries `accessToken`, so that page scripts see it."""
+
+    providers: tuple[str, ...] = setting(_provider_ids, (), example="oidc")
+    """Whom people may sign in with, in the order of the buttons; docs/providers/ has the settings of each."""
+    clients: tuple[Client, ...] = ()
+    """This site at each of them."""
 
     proxy_hops: int = setting(read.whole(0, 10), 0, example="1")
     """How many proxies in front are trusted for the visitor's address."""
@@ -125,19 +145,40 @@ def load(environ: Mapping[str, str]) -> Settings:
     values: dict[str, Any] = {}
     problems: list[str] = []
     for one in fields(Settings):
-        try:
-            values[one.name] = _value(one, environ.get(one.name.upper(), "").strip())
-        except ValueError as error:
-            name = one.name.upper()
-            problems.append(f"  {name} {error}\n      for example: {name}={one.metadata['example']}")
+        if one.metadata:
+            need = Need(one.metadata["reader"], one.metadata["example"], one.metadata["default"])
+            values[one.name] = _value(environ, one.name.upper(), need, problems)
+    found = (_client(environ, name, problems) for name in values["providers"] or ())
+    clients = tuple(client for client in found if client)
     if problems:
         raise SettingsError(problems)
-    return Settings(**values)
+    return Settings(**values, clients=clients)
 
 
-def _value(one: Field[Any], text: str) -> Any:
-    if text:
-        return one.metadata["reader"](text)
-    if one.metadata["default"] is _REQUIRED:
-        raise ValueError("is required")
-    return one.metadata["default"]
+def _client(environ: Mapping[str, str], name: str, problems: list[str]) -> Client | None:
+    provider = providers.find(name)
+    known = len(problems)
+    values = {
+        part: _value(environ, f"{name.upper()}_{part}", need, problems) for part, need in provider.all_needs.items()
+    }
+    client = Client(provider, values)
+    try:
+        if len(problems) == known:
+            provider.check(client)
+            return client
+    except ValueError as error:
+        problems.append(f"  {name.upper()}_CLIENT_ID {error}")
+    return None
+
+
+def _value(environ: Mapping[str, str], name: str, need: Need, problems: list[str]) -> Any:
+    text = environ.get(name, "").strip()
+    try:
+        if text:
+            return need.read(text)
+        if need.required or need.default is _REQUIRED:
+            raise ValueError("is required")
+    except ValueError as error:
+        problems.append(f"  {name} {error}\n      for example: {name}={need.example}")
+        return None
+    return need.default

@@ -126,3 +126,40 @@ def folder(text: str) -> Path:
     if not Path(text).is_dir():
         raise ValueError("must be a folder that exists")
     return Path(text).resolve()
+
+
+def credential(text: str) -> str:
+    """A client id or secret as a provider's console shows it; never repeated in a message."""
+    if not re.fullmatch(r"[!-~]{1,2000}", text):
+        raise ValueError("must be printable ASCII without spaces")
+    return text
+
+
+def path_word(text: str) -> str:
+    if not re.fullmatch(r"[\w\-]{1,60}", text, re.ASCII):
+        raise ValueError(f"must be one word of letters, digits, '-' and '_', not {text[:20]!r}")
+    return text
+
+
+def safe_base_url(text: str) -> str:
+    """A base address over https, or on this machine: tokens travel there."""
+    _refuse_open_network(base_url(text))
+    return base_url(text)
+
+
+def issuer(text: str) -> str:
+    """An issuer, which is compared to the letter, a slash at its end included (OpenID Connect Discovery, 4.3)."""
+    _refuse_open_network(base_url(text))
+    return text
+
+
+def _refuse_open_network(url: str) -> None:
+    if not is_safe(url):
+        raise ValueError("must start with https:// (http:// only for this machine)")
+
+
+def is_safe(url: str, loopback: bool = True) -> bool:
+    """Whether what is sent there stays secret: https, or (if allowed) http on this machine."""
+    parts = urlsplit(url)
+    local = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    return bool(parts.hostname) and (parts.scheme == "https" or (loopback and local and parts.scheme == "http"))

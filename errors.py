@@ -5,8 +5,7 @@
     │   ├── CredentialsSignin        unknown address or wrong password: one text for both
     │   ├── AccessDenied
     │   │   └── StepNotSupported         the backend wants a second factor
-    │   ├── EmailNotVerified
-    │   ├── OAuthAccountNotLinked
+    │   ├── EmailNotVerified, EmailMissing, OAuthAccountNotLinked
     │   ├── TooManyAttempts          carries the seconds to wait
     │   └── InvalidFields            carries one sentence a field
     ├── StartAgain               nothing is wrong with the person: the way in has to be taken anew
@@ -36,16 +35,14 @@ class SiteError(Exception):
 
     code = "Default"
     status = 500
-    calm = False
-    """Told as a note, not as something that failed."""
+    calm = False  # told as a note, not as something that failed
     sentence: LazyString = _l("Signing in did not work. Please try again.")
 
     def __init__(self, reason: str = "", *, status: int | None = None, retry_after: int | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
         self.status = status or self.status
-        self.retry_after = retry_after
-        """Seconds, for the header of that name; None where nothing is known."""
+        self.retry_after = retry_after  # seconds; None where nothing is known
 
     @property
     def headers(self) -> dict[str, str]:
@@ -90,6 +87,14 @@ class OAuthAccountNotLinked(Refused):
     code = "OAuthAccountNotLinked"
     status = 403
     sentence = _l("This e-mail address already signs in another way. Use the way you used before.")
+
+
+class EmailMissing(Refused):
+    code = "EmailMissing"
+    status = 422
+    sentence = _l(
+        "Your account there did not share an e-mail address, which is needed here. Allow it, or sign in another way."
+    )
 
 
 class TooManyAttempts(Refused):

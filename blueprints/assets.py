@@ -1,12 +1,15 @@
-"""The style sheet, with the brand's colour in front, and the versions of static files.
+"""The style sheet, with the colours of brand and providers in front, and the versions of static files.
 
-Under a CSP without inline styles the colour cannot stand in the page.
+Under a CSP without inline styles they cannot stand in the page.
 """
 
 from hashlib import sha256
 from pathlib import Path
 
 from flask import Blueprint, Flask, Response, current_app
+
+from blueprints import social
+from config import Settings
 
 bp = Blueprint("assets", __name__)
 
@@ -18,10 +21,12 @@ def style_sheet() -> Response:
     return Response(current_app.extensions["munjigi.style_sheet"], mimetype="text/css")
 
 
-def init_app(app: Flask, brand_color: str) -> None:
+def init_app(app: Flask, settings: Settings) -> None:
     """Read the static files once: their versions are in their addresses, so that browsers keep them for ever."""
     folder = Path(app.static_folder or "")
-    sheet = _brand(brand_color) + (folder / _STYLE_SHEET).read_text("utf-8")
+    sheet = (
+        _brand(settings.brand_color) + social.style_rules(settings.clients) + (folder / _STYLE_SHEET).read_text("utf-8")
+    )
     app.extensions["munjigi.style_sheet"] = sheet
     contents = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     versions = {name: _version(content) for name, content in contents.items()}

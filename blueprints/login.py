@@ -1,5 +1,6 @@
 """The sign-in page, which is also the error page of every sign-in."""
 
+import re
 from urllib.parse import urlencode
 
 from flask import Blueprint, redirect, render_template, request, url_for
@@ -7,9 +8,10 @@ from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import MultiDict
 
 import errors
-from blueprints import return_to
+from blueprints import in_app, return_to, social
 from blueprints.forms import LoginForm
 from services import services
+from services.events import request_id
 
 bp = Blueprint("login", __name__)
 
@@ -32,7 +34,21 @@ def sign_in() -> ResponseReturnValue:
 
 
 def page(form: LoginForm, error: errors.SiteError | None = None) -> str:
-    return render_template("login.html", form=form, error=error, callback_url=return_to.kept())
+    return render_template(
+        "login.html",
+        form=form,
+        error=error,
+        callback_url=return_to.kept(),
+        ways=social.ways(),
+        hurdle=in_app.hurdle(request.user_agent.string, address(None, return_to.kept())),
+        reference=_reference(),
+    )
+
+
+def _reference() -> str:
+    """The id of the request that failed: this one, or the one that sent the person here."""
+    named = request.args.get("reference", "")
+    return named if re.fullmatch(r"[0-9a-f]{16}", named) else request_id()
 
 
 def page_again(error: errors.SiteError) -> str:
@@ -43,8 +59,10 @@ def page_again(error: errors.SiteError) -> str:
     return page(form, error)
 
 
-def address(error: type[errors.SiteError] | None = None, callback_url: str | None = None) -> str:
-    """The sign-in page's full address, for whoever has to go there first."""
-    query = {"error": error.code if error else None, return_to.FIELD: callback_url}
+def address(
+    error: type[errors.SiteError] | None = None, callback_url: str | None = None, reference: str | None = None
+) -> str:
+    """The sign-in page's full address, for whoever has to go there first. `reference`: the request that failed."""
+    query = {"error": error.code if error else None, return_to.FIELD: callback_url, "reference": reference}
     asked = urlencode({name: value for name, value in query.items() if value})
     return services().settings.origin + url_for("login.show") + (f"?{asked}" if asked else "")

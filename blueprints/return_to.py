@@ -24,7 +24,11 @@ _NO_RETURN = ("/auth/login/", "/auth/logout")
 
 def take() -> str:
     """The address to send this person to: what the form or the query asks for if it passes, else the home page."""
-    return kept() or f"{services().settings.site_url}/"
+    return kept() or home()
+
+
+def home() -> str:
+    return f"{services().settings.site_url}/"
 
 
 def kept() -> str | None:

@@ -7,7 +7,7 @@ there on it is the code of production. Whatever is configured for real is used i
 import logging
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from werkzeug.serving import is_running_from_reloader
 
 import app
 import config
-from dev import backend
+from dev import backend, stand_in_settings, stand_ins
+from dev.providers import PROVIDERS
 from services import logs
 
 _KEY_FILE = Path(__file__).parent.parent / "instance" / "development-secret-key"
@@ -28,17 +29,17 @@ def create_app() -> Flask:
     """The site for `flask run` and the other flask commands; only the one that serves starts stand-ins."""
     serving = _command_that_serves()
     port = serving.params["port"] if serving else int(os.environ.get("FLASK_RUN_PORT", "8080"))
-    site = create_site(dict(os.environ), port)
+    site = create_site(os.environ, port)
     if serving and not is_running_from_reloader():
-        _start_stand_ins(os.environ, port)
-        _greet(port)
+        started = _start_stand_ins(completed(os.environ, port), port)
+        _greet(port, started)
     return site
 
 
-def create_site(environ: dict[str, str], port: int) -> Flask:
+def create_site(environ: Mapping[str, str], port: int) -> Flask:
     """The site on this port of this machine, with a value for each required setting that is unset."""
     try:
-        settings = config.load(_completed(environ, port))
+        settings = config.load(completed(environ, port))
     except config.SettingsError as error:
         raise click.ClickException(str(error)) from None
     _configure_logs(settings)
@@ -56,20 +57,20 @@ def _configure_logs(settings: config.Settings) -> None:
     requests.setLevel(logging.INFO)
 
 
-def _completed(environ: dict[str, str], port: int) -> dict[str, str]:
+def completed(environ: Mapping[str, str], port: int) -> dict[str, str]:
+    """The environment of a site on this port, with the stand-ins' settings where it has none."""
     given = {name: value for name, value in environ.items() if value.strip()}
     ours = {"SITE_URL": f"http://localhost:{port}"}
     if "SECRET_KEY" not in given:
         ours["SECRET_KEY"] = _development_key()
     if "BACKEND_URL" not in given:
         ours |= {
-            # Another site than the page's, as in production: ports do not make a site, names do.
-            "BACKEND_URL": f"http://127.0.0.1:{port + 1}",
+            "BACKEND_URL": stand_in_settings.origin(port),
             "BACKEND_LOGOUT_PATH": "/logout",
             "BACKEND_PROFILE_PATH": "/profile",
             "TEMPLATES": str(_TEMPLATES),
         }
-    return ours | given
+    return ours | stand_in_settings.completed(given, port, _development_key()) | given
 
 
 def _development_key() -> str:
@@ -86,25 +87,30 @@ def _command_that_serves() -> click.Context | None:
     return context if context and context.info_name == "run" and "port" in context.params else None
 
 
-def _start_stand_ins(environ: Any, port: int) -> None:
-    if environ.get("BACKEND_URL", "").strip():
-        return
-    try:
-        backend.serve_in_background(port + 1)
-    except OSError as error:
-        raise click.ClickException(
-            f"the stand-in backend cannot listen on 127.0.0.1:{port + 1} ({error.strerror}); try another --port"
-        ) from None
+def _start_stand_ins(settings: Mapping[str, str], port: int) -> list[str]:
+    """Which of them were started."""
+    needed = stand_ins.needed(settings, port)
+    if needed:
+        try:
+            stand_ins.serve_in_background(settings, port)
+        except OSError as error:
+            what = "backend" if "backend" in needed else "providers"
+            raise click.ClickException(
+                f"the stand-in {what} cannot listen on 127.0.0.1:{port + 1} ({error.strerror}); try another --port"
+            ) from None
+    return needed
 
 
-def _greet(port: int) -> None:
+def _greet(port: int, started: list[str]) -> None:
     click.secho(f"\n  Munjigi  ->  http://localhost:{port}\n", bold=True)
-    if os.environ.get("BACKEND_URL", "").strip():
-        return
-    click.echo(f"  Sign in with one of these; the password is {backend.PASSWORD}\n")
-    for account in backend.ACCOUNTS:
-        click.echo(f"    {account.email:24} {account.what}")
-    click.echo(f"\n  The stand-in backend listens on http://127.0.0.1:{port + 1} and logs below.\n")
+    if "backend" in started:
+        click.echo(f"  Sign in with one of these; the password is {backend.PASSWORD}\n")
+        for account in backend.ACCOUNTS:
+            click.echo(f"    {account.email:24} {account.what}")
+        click.echo(f"\n  The stand-in backend listens on {stand_in_settings.origin(port)} and logs below.")
+    if names := [PROVIDERS[name].name for name in started if name in PROVIDERS]:
+        click.echo(f"  Stand-ins, with people and failures to choose: {', '.join(names)}.")
+    click.echo("")
 
 
 def _at_one_name(site_url: str, site: Any) -> Any:

@@ -5,17 +5,13 @@ one account for each failure that a person can meet.
 """
 
 import secrets
-import socket
-import sys
 import threading
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
-import click
 from flask import Blueprint, Flask, Response, current_app, jsonify, request
 from flask.typing import ResponseReturnValue
-from werkzeug.serving import WSGIRequestHandler, make_server
 
 PASSWORD = "correct-horse"
 LONGEST_NAME = 30
@@ -44,23 +40,35 @@ ACCOUNTS = (
 
 
 @dataclass
-class _People:
+class People:
     """Who there is and which tokens are good. Guarded by one lock: the stand-in answers in threads."""
 
     users: dict[str, dict[str, Any]]
-    tokens: dict[str, str] = field(default_factory=dict)
+    """By e-mail address: who signs in with a password."""
+    social: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    """By provider and subject."""
+    tokens: dict[str, dict[str, Any]] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def admit(self, email: str) -> str:
+    def admit(self, user: dict[str, Any]) -> str:
         with self.lock:
             token = f"{len(self.tokens) + 1}|{secrets.token_hex(24)}"
-            self.tokens[token] = email
+            self.tokens[token] = user
         return token
+
+    def by_identity(self, provider: str, subject: str, **made: Any) -> tuple[dict[str, Any], bool]:
+        """The person with this identity, and whether they were made just now, from `made`."""
+        with self.lock:
+            known = self.social.get((provider, subject))
+            if known is None:
+                number = len(self.users) + len(self.social) + 1
+                self.social[provider, subject] = {"id": number} | made
+            return self.social[provider, subject], known is None
 
     def bearer(self) -> dict[str, Any] | None:
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
         with self.lock:
-            return self.users.get(self.tokens.get(token, ""))
+            return self.tokens.get(token)
 
     def revoke(self) -> None:
         with self.lock:
@@ -73,7 +81,7 @@ bp = Blueprint("backend", __name__)
 def create_backend(delay: float = 0.0) -> Flask:
     """The stand-in as a WSGI site; `delay` seconds before each answer."""
     site = Flask("munjigi-stand-in-backend", static_folder=None, template_folder=None)
-    site.extensions["people"] = _People(
+    site.extensions["people"] = People(
         {account.email: _user(number, account) for number, account in enumerate(ACCOUNTS, 1)}
     )
     site.before_request(lambda: time.sleep(delay))
@@ -85,7 +93,7 @@ def _user(number: int, account: Account) -> dict[str, Any]:
     return {"id": number, "name": account.name, "nick_name": account.nick_name, "email": account.email}
 
 
-def _people() -> _People:
+def people() -> People:
     return current_app.extensions["people"]  # type: ignore[no-any-return]  # Flask keeps anything there
 
 
@@ -94,20 +102,20 @@ def login() -> ResponseReturnValue:
     body = request.get_json(silent=True) or {}
     email, password = body.get("email"), body.get("password")
     if not isinstance(email, str) or not isinstance(password, str):
-        return _invalid({"email": "The email field is required.", "password": "The password field is required."})
+        return invalid({"email": "The email field is required.", "password": "The password field is required."})
     email = email.strip().lower()
     if failure := _FAILURES.get(email):
         return failure()
-    if email not in _people().users or password != PASSWORD:
-        return _invalid({"email": "These credentials do not match our records."})
+    if email not in people().users or password != PASSWORD:
+        return invalid({"email": "These credentials do not match our records."})
     if email == "slow@example.com":
         time.sleep(3)
-    return {"data": {"token": {"accessToken": {"name": "web"}, "plainTextToken": _people().admit(email)}}}
+    return issued(people().admit(people().users[email]))
 
 
 @bp.post("/user")
 def user() -> ResponseReturnValue:
-    found = _people().bearer()
+    found = people().bearer()
     if found is None:
         return _unauthenticated()
     return {"data": {"user": None if found["email"] == "nouser@example.com" else found}}
@@ -115,25 +123,30 @@ def user() -> ResponseReturnValue:
 
 @bp.patch("/profile")
 def profile() -> ResponseReturnValue:
-    found = _people().bearer()
+    found = people().bearer()
     if found is None:
         return _unauthenticated()
     names = request.get_json(silent=True) or {}
     if len(names.get("name") or "") > LONGEST_NAME:
-        return _invalid({"name": f"The name field must not be greater than {LONGEST_NAME} characters."})
+        return invalid({"name": f"The name field must not be greater than {LONGEST_NAME} characters."})
     found.update(name=names.get("name"), nick_name=names.get("nick_name"))
     return {"data": {"user": found}}
 
 
 @bp.post("/logout")
 def logout() -> ResponseReturnValue:
-    if _people().bearer() is None:
+    if people().bearer() is None:
         return _unauthenticated()
-    _people().revoke()
+    people().revoke()
     return "", 204
 
 
-def _message(status: int, text: str, **headers: str) -> Response:
+def issued(token: str) -> dict[str, Any]:
+    """As Sanctum writes a new token."""
+    return {"data": {"token": {"accessToken": {"name": "web"}, "plainTextToken": token}}}
+
+
+def message(status: int, text: str, **headers: str) -> Response:
     response = jsonify(message=text)
     response.status_code = status
     response.headers.update(headers)
@@ -141,41 +154,20 @@ def _message(status: int, text: str, **headers: str) -> Response:
 
 
 def _unauthenticated() -> Response:
-    return _message(401, "Unauthenticated.")
+    return message(401, "Unauthenticated.")
 
 
-def _invalid(fields: dict[str, str]) -> ResponseReturnValue:
+def invalid(fields: dict[str, str]) -> ResponseReturnValue:
     first = next(iter(fields.values()))
     return {"message": first, "errors": {name: [text] for name, text in fields.items()}}, 422
 
 
 _FAILURES = {
-    "unverified@example.com": lambda: _message(403, "Your email address is not verified."),
-    "locked@example.com": lambda: _message(423, "Your account is locked."),
-    "throttled@example.com": lambda: _message(429, "Too Many Attempts.", **{"Retry-After": "57"}),
-    "down@example.com": lambda: _message(503, "Service Unavailable", **{"Retry-After": "60"}),
+    "unverified@example.com": lambda: message(403, "Your email address is not verified."),
+    "locked@example.com": lambda: message(423, "Your account is locked."),
+    "throttled@example.com": lambda: message(429, "Too Many Attempts.", **{"Retry-After": "57"}),
+    "down@example.com": lambda: message(503, "Service Unavailable", **{"Retry-After": "60"}),
     "html@example.com": lambda: Response(
         "<!doctype html><title>Welcome</title><h1>It works</h1>", mimetype="text/html"
     ),
 }
-
-
-class _Line(WSGIRequestHandler):
-    """One readable line a call, without anything that was sent in it."""
-
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:  # noqa: ARG002  # the signature is given
-        click.echo(f"  backend  {self.command:6} {self.path.partition('?')[0]:10} -> {code}", file=sys.stderr)
-
-
-def serve_in_background(port: int, delay: float = 0.0) -> None:
-    """Answer on 127.0.0.1 until this process ends, in a thread of it. Raises `OSError` if the port is taken."""
-    with socket.create_server(("127.0.0.1", port)) as listening:
-        server = make_server(
-            "127.0.0.1",
-            port,
-            create_backend(delay),
-            threaded=True,
-            request_handler=_Line,
-            fd=listening.fileno(),
-        )
-    threading.Thread(target=server.serve_forever, daemon=True, name="stand-in backend").start()

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from flask import current_app
 
 from config import Settings
+from services.attempts import Attempts
 from services.backend import Backend
+from services.identities import Identities
 from services.profile import Profile
 from services.recheck import Recheck
 from services.session import Sessions
@@ -22,14 +24,18 @@ class Services:
     backend: Backend
     sessions: Sessions
     sign_in: SignIn
+    identities: Identities
+    attempts: Attempts
     profile: Profile
 
     @classmethod
     def build(cls, settings: Settings) -> "Services":
-        backend = Backend(settings, Upstream(settings.threads, f"Munjigi/{VERSION}"))
+        upstream = Upstream(settings.threads, f"Munjigi/{VERSION}")
+        backend = Backend(settings, upstream)
         sessions = Sessions(settings, SessionCookie(settings), Recheck(settings, backend))
         sign_in = SignIn(settings, backend, sessions)
-        return cls(settings, backend, sessions, sign_in, Profile(backend, sessions))
+        identities, attempts = Identities(settings, upstream), Attempts(settings)
+        return cls(settings, backend, sessions, sign_in, identities, attempts, Profile(backend, sessions))
 
 
 def services() -> Services:

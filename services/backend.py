@@ -12,6 +12,7 @@ from flask_babel import get_locale
 
 import errors
 from config import Settings
+from providers.base import Identity
 from services.claims import sound_token
 from services.events import client_address, request_id
 from services.upstream import Answer, Upstream, UpstreamFault, time_left
@@ -36,6 +37,15 @@ class Backend:
         if answer.status in (200, 201):
             return _token(answer)
         raise _login_refusal(answer)
+
+    def social_login(self, name: str, identity: Identity, with_email: bool) -> str:
+        """The backend's token for a person whom the provider that it calls `name` has proven. Never sent again."""
+        path = self._settings.backend_social_path.replace("{provider}", name)
+        email = {"email": identity.email} if with_email and identity.email else {}
+        answer = self._call("POST", path, json={"social_token": identity.social_token, **email})
+        if answer.status in (200, 201):
+            return _token(answer)
+        raise _social_refusal(answer)
 
     def user(self, access_token: str, within: float | None = None) -> User:
         """The user whose token this is; `SessionExpired` if the backend does not take it (any more)."""
@@ -126,7 +136,7 @@ def _token(answer: Answer) -> str:
         raise errors.StepNotSupported("the backend asks for a second factor")
     if answer.at("success") is False:
         raise errors.CredentialsSignin("200 with success: false")
-    raise errors.BackendUnavailable(f"/login answered {answer.status} without a usable token")
+    raise errors.BackendUnavailable(f"a sign-in was answered with {answer.status} without a usable token")
 
 
 def _user(answer: Answer) -> User:
@@ -149,6 +159,23 @@ def _login_refusal(answer: Answer) -> errors.SiteError:
             return errors.OAuthAccountNotLinked("/login answered 409")
         case _:
             return _fault(answer, "/login")
+
+
+def _social_refusal(answer: Answer) -> errors.SiteError:
+    reason = f"the social path answered {answer.status}"
+    match answer.status:
+        case 422 if answer.at("errors", "email") is not None:
+            return errors.EmailMissing(reason)
+        case 400 | 401 | 422 | 500:  # 500: what Laravel makes of a token that its provider refuses
+            return errors.Callback(reason)
+        case 403:
+            return errors.EmailNotVerified(reason)
+        case 409:
+            return errors.OAuthAccountNotLinked(reason)
+        case 410 | 423:
+            return errors.AccessDenied(reason)
+        case _:
+            return _fault(answer, "the social path")
 
 
 def _unprocessable(answer: Answer) -> errors.SiteError:

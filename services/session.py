@@ -54,8 +54,10 @@ class Sessions:
         """Whether this request came with a session that the backend has ended."""
         return self._current().expired
 
-    def start(self, user: User, access_token: str, provider: str) -> Session | None:
+    def start(self, user: User, access_token: str, provider: str, *, blind: bool = False) -> Session | None:
         """Sign this person in; the session that this one replaces, if the browser had one.
+
+        `blind`: the request came from another site, so that the browser may have more cookies than it sent.
 
         Raises `SessionTooLarge`, and then nothing has changed.
 
@@ -75,7 +77,8 @@ class Sessions:
             expires_at=self._new_end(now, now),
         )
         found = self._cookie.read(request)
-        g.session = _Current(found.names, session, self._cookie.seal(session))
+        stale = self._cookie.every_name() if blind else found.names
+        g.session = _Current(stale, session, self._cookie.seal(session))
         login_user(user)
         self._recheck.checked(session)
         _fresh_visitor()

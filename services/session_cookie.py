@@ -76,6 +76,10 @@ class SessionCookie:
             raise ValueError("chunks are missing, or too many")
         return "".join(cookies[chunk] for chunk in chunks)
 
+    def every_name(self) -> tuple[str, ...]:
+        """The cookies that a session of ours may have."""
+        return (self.name, *(f"{self.name}.{number}" for number in range(MOST_CHUNKS)))
+
     def seal(self, session: Session) -> str:
         """The session as a token; raises `SessionTooLarge` if no cookies can carry it."""
         token = jwe.encrypt(session.to_claims(int(time.time())), self._keys[0])

@@ -3,15 +3,23 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import errors
 from config import Settings
+from providers.base import Client, Identity
 from services.backend import Backend
 from services.events import account_hash, audit
 from services.session import Sessions
 from services.user import User
 
 log = logging.getLogger("munjigi.sign_in")
+
+
+@dataclass(frozen=True)
+class Admitted:
+    user: User
+    access_token: str = field(repr=False)
 
 
 class SignIn:
@@ -27,6 +35,21 @@ class SignIn:
             access_token = self._backend.login(email, password)
             return self._admit(access_token, "email")
 
+    def with_identity(self, client: Client, identity: Identity) -> Admitted:
+        """Sign in whom a provider has proven. Raises a `SiteError`, and then nobody is signed in."""
+        with self._audited(client.id, f"{client.id}:{identity.subject}"):
+            with_email = client.provider.hands_over == "id_token"
+            access_token = self._backend.social_login(client.backend_name, identity, with_email)
+            return Admitted(self._admit(access_token, client.id, blind=client.provider.form_post), access_token)
+
+    def refused(self, client: Client, error: errors.SiteError) -> None:
+        """Put into the log a sign-in that ended before anybody was proven."""
+        audit("sign_in_failed", _level(error), provider=client.id, outcome=error.code, reason=error.reason)
+
+    def again(self, client: Client, admitted: Admitted) -> None:
+        """The same sign-in, asked for twice: the second answer needs the session in its cookies too."""
+        self._sessions.start(admitted.user, admitted.access_token, client.id, blind=client.provider.form_post)
+
     def out(self) -> bool:
         """Sign out here, whatever the backend says; whether its token is revoked, as far as it can be."""
         session = self._sessions.end()
@@ -36,14 +59,14 @@ class SignIn:
         audit("signed_out", provider=session.provider, sid=session.sid, revoked=revoked)
         return revoked or not self._revokes
 
-    def _admit(self, access_token: str, provider: str) -> User:
+    def _admit(self, access_token: str, provider: str, *, blind: bool = False) -> User:
         """From a backend's token to a session: nobody is signed in unless token and user are both sound.
 
         A token that cannot be used is revoked: left alone it would open the account for ever.
         """
         try:
             user = self._backend.user(access_token)
-            replaced = self._sessions.start(user, access_token, provider)
+            replaced = self._sessions.start(user, access_token, provider, blind=blind)
         except errors.SiteError as error:
             revoked = self._backend.logout(access_token)
             log.error("a token was issued and not used (%s); revoked: %s", error, revoked)
@@ -60,7 +83,11 @@ class SignIn:
         try:
             yield
         except errors.SiteError as error:
-            level = logging.ERROR if isinstance(error, errors.Fault) else logging.INFO
-            audit("sign_in_failed", level, provider=provider, account=account, outcome=error.code, reason=error.reason)
+            facts = {"provider": provider, "account": account, "outcome": error.code, "reason": error.reason}
+            audit("sign_in_failed", _level(error), **facts)
             raise
         audit("signed_in", provider=provider, account=account)
+
+
+def _level(error: errors.SiteError) -> int:
+    return logging.ERROR if isinstance(error, errors.Fault) else logging.INFO

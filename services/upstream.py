@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http.client import RemoteDisconnected
 from typing import Any, cast
+from urllib.parse import urlencode
 
 import requests
 from flask import g
@@ -93,6 +94,7 @@ class Upstream:
         *,
         within: float,
         json: object = None,
+        form: Mapping[str, str] | None = None,
         try_again: bool = False,
     ) -> Answer:
         """One call of at most `within` seconds; raises `UpstreamFault`.
@@ -101,7 +103,7 @@ class Upstream:
         backend that closes kept connections without a word would else cost one sign-in in four.
         """
         ends = time.monotonic() + within
-        body = None if json is None else jsonlib.dumps(json).encode()
+        body = urlencode(form).encode() if form else None if json is None else jsonlib.dumps(json).encode()
         try:
             return self._call(method, url, headers, body, ends)
         except (requests.RequestException, ValueError) as error:  # ValueError: urllib3, of a chunk of -5 bytes

@@ -1,13 +1,17 @@
 """The person who is signed in, as the backend knows them and Flask-Login wants them."""
 
+import re
 import unicodedata
 from dataclasses import dataclass
 
 from flask_login import UserMixin
 
+from providers.base import Identity
+
 _LONGEST_TEXT = 200
 _LONGEST_ADDRESS = 254  # RFC 5321, 4.5.3.1.3, less the angle brackets
 _LONGEST_ID = 255
+_ADDRESS = re.compile(r"[^@\s,;<>\x00-\x1f\x7f]{1,64}@[^@\s,;<>\x00-\x1f\x7f]{1,189}")
 
 
 @dataclass(frozen=True)
@@ -57,3 +61,23 @@ def clean_text(value: object, longest: int = _LONGEST_ID) -> str | None:
         return value.strip()[:longest] or None
     kept = "".join(char for char in value[: 2 * longest] if unicodedata.category(char) not in ("Cc", "Cs"))
     return kept.strip()[:longest] or None
+
+
+def sound_identity(identity: Identity, provider: str) -> Identity:
+    """What a provider says, with each field what it says it is, bounded; raises `ValueError` without a subject."""
+    subject = identity.subject
+    if isinstance(subject, int) and not isinstance(subject, bool):
+        subject = str(subject)
+    if not isinstance(subject, str) or not subject or len(subject) > _LONGEST_ID or not subject.isprintable():
+        raise ValueError("no subject")
+    email = identity.email if isinstance(identity.email, str) and _ADDRESS.fullmatch(identity.email) else None
+    picture = identity.picture if isinstance(identity.picture, str) else ""
+    return Identity(
+        provider=provider,
+        subject=subject,
+        name=clean_text(identity.name, _LONGEST_TEXT),
+        nickname=clean_text(identity.nickname, _LONGEST_TEXT),
+        email=email,
+        email_verified=email is not None and identity.email_verified is True,
+        picture=picture if picture.startswith("https://") and len(picture) <= 2000 else None,
+    )

@@ -1,0 +1,121 @@
+"""Sign-in through a provider: the way out to it, and the way back."""
+
+import hashlib
+
+import flask
+from flask import Blueprint, abort, make_response, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+import errors
+from blueprints import login, return_to, social
+from providers.base import Client
+from services import services
+from services.attempts import Attempt
+from services.events import request_id
+from services.sign_in import Admitted
+
+bp = Blueprint("oauth", __name__)
+
+_FINISHED = "finished"
+_LONGEST_REMEMBERED = 1000
+
+
+@bp.post("/api/auth/signin/<provider>")
+def start(provider: str) -> ResponseReturnValue:
+    """A form gets a page that goes on by itself: `form-action` would stop a redirect, at every further hop."""
+    client = _client(provider)
+    kept = return_to.kept()
+    try:
+        address, attempt = services().identities.start(client, kept, flask.session.get("locale"))
+    except errors.SiteError as error:
+        services().sign_in.refused(client, error)
+        return _told(error, kept)
+    body = {"url": address} if _wants_json() else render_template("onward.html", url=address, to=social.label(client))
+    response = make_response(body)
+    services().attempts.write(request, response, client.provider, attempt)
+    return response
+
+
+@bp.route("/api/auth/callback/<provider>", methods=["GET", "POST"])
+def callback(provider: str) -> ResponseReturnValue:
+    client = _client(provider)
+    if request.method == "HEAD" or (request.method == "POST" and not client.provider.form_post):
+        abort(405)
+    if request.method == "GET" and client.provider.form_post:
+        return _decide(request.args.get("state"))
+    answer, whole = _answer()
+    state = answer.get("state")
+    attempt = services().attempts.take(request, client.provider, state)
+    if attempt is None:
+        response = make_response(_elsewhere(client, state))
+    else:
+        response = make_response(_finish(client, attempt, answer if whole else {}))
+    services().attempts.forget(request, response, client.provider, state)
+    return response
+
+
+def _client(provider: str) -> Client:
+    return next((client for client in services().settings.clients if client.id == provider), None) or abort(404)
+
+
+def _answer() -> tuple[dict[str, str], bool]:
+    """The parameters that came once, and whether all did: of two values, one may be somebody else's."""
+    values = request.form if request.method == "POST" else request.args
+    once = {name: found[0] for name, found in values.lists() if len(found) == 1}
+    return once, len(once) == len(values)
+
+
+def _finish(client: Client, attempt: Attempt, answer: dict[str, str]) -> ResponseReturnValue:
+    target = attempt.return_to or return_to.home()
+    try:
+        admitted, now = services().attempts.once(attempt, lambda: _admit(client, attempt, answer))
+    except errors.SiteError as error:
+        return _told(error, attempt.return_to)
+    if not now:
+        services().sign_in.again(client, admitted)
+    if attempt.language:
+        flask.session["locale"] = attempt.language
+    if len(target) < _LONGEST_REMEMBERED:
+        flask.session[_FINISHED] = [_digest(attempt.state), target]
+    response = make_response(redirect(target, 303))
+    social.remember(response, client)
+    return response
+
+
+def _admit(client: Client, attempt: Attempt, answer: dict[str, str]) -> Admitted:
+    try:
+        identity = services().identities.finish(client, attempt, answer)
+    except errors.SiteError as error:
+        services().sign_in.refused(client, error)
+        raise
+    return services().sign_in.with_identity(client, identity)
+
+
+def _elsewhere(client: Client, state: str | None) -> ResponseReturnValue:
+    """No attempt of this browser's. A POST from another site brought no cookies: a GET of ours will see them."""
+    if client.provider.form_post:
+        known = state if state and len(state) < 100 else None
+        return redirect(services().settings.origin + url_for("oauth.callback", provider=client.id, state=known), 303)
+    return _decide(state)
+
+
+def _decide(state: str | None) -> ResponseReturnValue:
+    """A reload or a second click ends where the first did; whoever is signed in is not troubled."""
+    digest, target = flask.session.get(_FINISHED) or ("", "")
+    if services().sessions.load() is not None:
+        return redirect(target if digest == _digest(state or "") else return_to.home(), 303)
+    return _told(errors.AttemptExpired(), None)
+
+
+def _told(error: errors.SiteError, callback_url: str | None) -> ResponseReturnValue:
+    """The sign-in page with the error: by its address, so that no reload sends a code again."""
+    address = login.address(type(error), callback_url, request_id() if error.status >= 500 else None)
+    return {"url": address} if _wants_json() else redirect(address, 303)
+
+
+def _wants_json() -> bool:
+    return request.form.get("json") == "true"
+
+
+def _digest(state: str) -> str:
+    return hashlib.sha256(state.encode()).hexdigest()[:16]

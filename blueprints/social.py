@@ -1,0 +1,58 @@
+"""How the ways in through a provider look on the sign-in page, in the order of `PROVIDERS`."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from flask import Response, request
+from flask_babel import get_locale
+
+from providers.base import Client, at_language
+from services import services
+
+_YEAR = 365 * 24 * 3600
+
+
+@dataclass(frozen=True)
+class Way:
+    id: str
+    words: str
+    """On the button, as the provider's guideline wants them."""
+    used_last: bool
+    refuses_in_app: bool
+
+
+def ways() -> list[Way]:
+    language = str(get_locale())
+    last = request.cookies.get(_cookie())
+    return [
+        Way(client.id, at_language(client.button, language), client.id == last, client.provider.refuses_in_app)
+        for client in services().settings.clients
+    ]
+
+
+def label(client: Client) -> str:
+    return at_language(client.label, str(get_locale()))
+
+
+def remember(response: Response, client: Client) -> None:
+    """For the hint on this browser's next visit; it says nothing of who the person is."""
+    settings = services().settings
+    response.set_cookie(
+        _cookie(),
+        client.id,
+        max_age=_YEAR,
+        path=settings.site_path or "/",
+        secure=settings.secure,
+        httponly=True,
+        samesite="Lax",
+    )
+
+
+def _cookie() -> str:
+    return f"{'__Secure-' if services().settings.secure else ''}munjigi.last-provider"
+
+
+def style_rules(clients: Iterable[Client]) -> str:
+    """The colours of the buttons: the CSP allows no style but that of the sheet."""
+    rule = ".way-{id} {{ --way: {0}; --on-way: {1}; --way-edge: {2}; }}\n"
+    return "".join(rule.format(*client.provider.colours, id=client.id) for client in clients)

@@ -1,0 +1,14 @@
+"""The stand-in providers, one file each: how it differs from the others, and who has an account there."""
+
+from dev.providers.apple import APPLE
+from dev.providers.base import Provider
+from dev.providers.github import GITHUB
+from dev.providers.google import GOOGLE
+from dev.providers.kakao import KAKAO
+from dev.providers.line import LINE
+from dev.providers.naver import NAVER
+from dev.providers.oidc import OIDC
+
+PROVIDERS: dict[str, Provider] = {
+    provider.id: provider for provider in (KAKAO, NAVER, APPLE, GOOGLE, GITHUB, LINE, OIDC)
+}

@@ -1,0 +1,51 @@
+"""Any OpenID Connect issuer: all of it found by discovery."""
+
+from dataclasses import replace
+
+from dev.personas import EVERYBODY, HANEUL, Person
+from dev.providers.base import Account, Json, Persona, Provider
+
+
+def _persona(person: Person) -> Persona:
+    subject = f"user-{person.hexadecimal[:16]}"
+    claims: Json = {
+        "name": person.name,
+        "preferred_username": person.nickname,
+        "picture": person.picture,
+        "email": person.email,
+    }
+    if person.email:
+        claims["email_verified"] = person.email_verified
+    known = {name: value for name, value in claims.items() if value is not None}
+    return Persona(person.key, person.shows, subject, known, {"/userinfo": {"sub": subject} | known})
+
+
+_USERINFO_ONLY = _persona(replace(HANEUL, key="userinfo", shows="name and address at the userinfo endpoint alone"))
+_STRING_FLAG = _persona(replace(HANEUL, key="string-flag", shows='`email_verified` is the string "true"'))
+
+
+def _with_issuer(base_url: str, secret: str) -> dict[str, str]:
+    return {"CLIENT_SECRET": secret, "ISSUER": base_url, "LABEL": "Example"}
+
+
+def _taken(user: Json) -> Account:
+    return Account(user["sub"], user.get("name"), user.get("preferred_username"), user.get("email"))
+
+
+OIDC = Provider(
+    id="oidc",
+    name="Example",
+    client_id="munjigi-development",
+    personas=(
+        *(_persona(person) for person in EVERYBODY),
+        replace(_USERINFO_ONLY, claims={}),
+        replace(_STRING_FLAG, claims=_STRING_FLAG.claims | {"email_verified": "true"}),
+    ),
+    authorization_path="/authorize",
+    token_path="/token",
+    account=_taken,
+    jwks_url="/jwks",
+    discovery_path="/.well-known/openid-configuration",
+    auth_methods=("client_secret_post", "client_secret_basic"),
+    settings=_with_issuer,
+)

@@ -1,0 +1,123 @@
+"""A social sign-in under way: one signed cookie for each start, so that two tabs do not get into each other's way.
+
+A callback proves nothing by itself: anybody can make a browser open one. The cookie says that this browser has
+started this sign-in at this provider, a short while ago; it is gone once the callback has come, whatever that brings.
+"""
+
+import hmac
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass, field
+from typing import TypeVar
+
+from cachetools import TTLCache
+from flask import Request, Response
+from itsdangerous import BadData, URLSafeTimedSerializer
+
+from config import Settings
+from providers.base import Provider
+
+LONGEST_SECONDS = 15 * 60
+MOST_ATTEMPTS = 5
+_MOST_CHARACTERS = 4096
+"""Of all of them: a request has 16 kB for its headers, and a session may take 12."""
+_PREFIX = 8
+_SECONDS_TO_REPEAT = 30
+_Result = TypeVar("_Result")
+
+
+def _random() -> str:
+    return secrets.token_urlsafe(32)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    provider: str
+    return_to: str | None
+    language: str | None
+    """What the visitor had chosen: a callback from another site does not bring the visitor's cookie."""
+    state: str = field(default_factory=_random)
+    nonce: str = field(default_factory=_random)
+    code_verifier: str = field(default_factory=_random)
+
+
+class Attempts:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._name = f"{'__Secure-' if settings.secure else ''}munjigi.attempt."
+        keys = list(reversed(settings.secret_keys))  # the serializer signs with the last
+        self._sealed = URLSafeTimedSerializer(keys, salt="munjigi.attempt")
+        self._under_way: TTLCache[str, Future[object]] = TTLCache(1000, _SECONDS_TO_REPEAT)
+        self._lock = threading.Lock()
+
+    def write(self, request: Request, response: Response, provider: Provider, attempt: Attempt) -> None:
+        """Set the attempt's cookie, and delete the oldest of the others where there are too many."""
+        sealed = self._sealed.dumps(asdict(attempt))
+        room = _MOST_CHARACTERS - len(sealed)
+        for number, (name, value) in enumerate(self._others(request), 1):
+            room -= len(value)
+            if number >= MOST_ATTEMPTS or room < 0:
+                self._set(response, name, "", 0, provider)
+        self._set(response, self._name + attempt.state[:_PREFIX], sealed, LONGEST_SECONDS, provider)
+
+    def take(self, request: Request, provider: Provider, state: str | None) -> Attempt | None:
+        """The attempt of this browser that this callback answers; None if there is none."""
+        sealed = request.cookies.get(self._name + (state or "")[:_PREFIX], "")
+        try:
+            attempt = Attempt(**self._sealed.loads(sealed, max_age=LONGEST_SECONDS))
+        except (BadData, TypeError):
+            return None
+        own = hmac.compare_digest(attempt.state.encode(), (state or "").encode())
+        return attempt if own and attempt.provider == provider.id else None
+
+    def forget(self, request: Request, response: Response, provider: Provider, state: str | None) -> None:
+        """Whatever the callback brought, its attempt is over."""
+        name = self._name + (state or "")[:_PREFIX]
+        if name in request.cookies:
+            self._set(response, name, "", 0, provider)
+
+    def once(self, attempt: Attempt, finish: Callable[[], _Result]) -> tuple[_Result, bool]:
+        """What finishing gives, done once; whoever comes meanwhile or soon again (a second click) gets the same.
+
+        The second value tells whether it was done now.
+        """
+        with self._lock:
+            known = self._under_way.get(attempt.state)
+            if known is None:
+                future: Future[object] = Future()
+                self._under_way[attempt.state] = future
+        if known is not None:
+            return known.result(timeout=_SECONDS_TO_REPEAT), False  # type: ignore[return-value]  # of the same finish
+        try:
+            result = finish()
+        except BaseException as error:
+            future.set_exception(error)
+            raise
+        future.set_result(result)
+        return result, True
+
+    def _others(self, request: Request) -> list[tuple[str, str]]:
+        """Cookies of other attempts, the newest first; those that cannot be read last."""
+        found = [(name, value) for name, value in request.cookies.items() if name.startswith(self._name)]
+        return sorted(found, key=lambda cookie: self._started_at(cookie[1]), reverse=True)
+
+    def _started_at(self, sealed: str) -> float:
+        try:
+            _, started = self._sealed.loads(sealed, max_age=LONGEST_SECONDS, return_timestamp=True)
+        except BadData:
+            return 0.0
+        return float(started.timestamp()) if started.timestamp() <= time.time() + 1 else 0.0
+
+    def _set(self, response: Response, name: str, value: str, max_age: int, provider: Provider) -> None:
+        response.set_cookie(
+            name,
+            value,
+            max_age=max_age,
+            path=f"{self._settings.site_path}/api/auth",
+            secure=self._settings.secure or provider.form_post,
+            httponly=True,
+            samesite="None" if provider.form_post else "Lax",
+        )
