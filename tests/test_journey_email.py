@@ -8,6 +8,7 @@ from tests.site import MINJI, Page, Site, SiteMaker, Visitor, cookie_names, set_
 
 def admitted(site: Site) -> list[str]:
     """Whose tokens the stand-in backend takes."""
+    assert site.backend
     return [user["email"] for user in site.backend.extensions["people"].tokens.values()]
 
 
