@@ -482,6 +482,8 @@ def test_an_id_token_can_say_wrong_things(stand_ins: dict[str, StandIn], name: s
     assert wrong("wrong_nonce")["nonce"] != right["nonce"]
     assert wrong("wrong_aud")["aud"] == "another-client"
     assert wrong("extra_aud")["aud"] == [right["aud"], "another-client"]
+    assert wrong("extra_aud")["azp"] == right["aud"]
+    assert wrong("other_azp")["azp"] == "another-client"
     assert wrong("wrong_iss")["iss"] != right["iss"]
     assert wrong("expired")["exp"] < time.time() - 3000
     assert "sub" not in wrong("no_sub")
