@@ -1,5 +1,6 @@
 """A backend that gives each social token a user of its own, and people whose browsers treat cookies as browsers do."""
 
+import itertools
 import json
 import threading
 from collections.abc import Iterable, Iterator
@@ -12,8 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 import requests
 
 from tests.faulty_backend import SECRET_MARK
-from tests.scripted_provider import Json, Providers
-from tests.site import Site, Visitor, cookie_names, served
+from tests.scripted_provider import Json, Providers, scripted_providers
+from tests.site import Site, Visitor, cookie_names, running_site, served
 
 SESSION = "next-auth.session-token"
 
@@ -26,6 +27,7 @@ class SocialBackend:
     """Path, bearer and JSON of each call."""
     bearers: dict[str, str] = field(default_factory=dict)
     """Bearer -> the name of the person whose it is."""
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def asked(self, path: str) -> list[Any]:
@@ -49,7 +51,7 @@ class SocialBackend:
 
     def _answer(self, path: str, bearer: str, body: Any) -> tuple[int, Json]:
         if path.startswith("/login"):
-            new = f"{len(self.bearers) + 1}|{SECRET_MARK}"
+            new = f"{next(self.numbers)}|{SECRET_MARK}"
             self.bearers[new] = self.providers.names.get(body.get("social_token"), body.get("email", ""))
             return 201, {"data": {"token": {"plainTextToken": new}}}
         name = self.bearers.get(bearer)
@@ -58,7 +60,12 @@ class SocialBackend:
         if path == "/logout":
             del self.bearers[bearer]
             return 204, {}
-        person = {"id": int(bearer.split("|")[0]), "name": name, "nick_name": None, "email": "haneul.kim@example.com"}
+        person = {
+            "id": int(bearer.partition("|")[0]),
+            "name": name,
+            "nick_name": None,
+            "email": "haneul.kim@example.com",
+        }
         return 200, {"data": {"user": person}}
 
 
@@ -85,6 +92,11 @@ class Browser(Visitor):
             prepared.prepare_cookies(self.cookies)
         return prepared
 
+    def request(self, method: Any, url: Any, *args: Any, **kwargs: Any) -> requests.Response:
+        response = super().request(method, url, *args, **kwargs)
+        assert response.status_code < 500 or response.status_code in (502, 503, 504), response.text
+        return response
+
     def start(self, provider: str, **fields: str) -> str:
         """The address at the provider where a sign-in leads."""
         response = self.submit(f"/api/auth/signin/{provider}", {"json": "true", **fields})
@@ -102,7 +114,8 @@ class Browser(Visitor):
         held_back = [cookie for cookie in self.cookies if not _goes_everywhere(cookie)]
         for cookie in held_back:
             self.cookies.clear(cookie.domain, cookie.path, cookie.name)
-        origin = {"Origin": "https://provider.example", "Sec-Fetch-Site": "cross-site", **headers}
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        origin = {**form, "Origin": "https://provider.example", "Sec-Fetch-Site": "cross-site", **headers}
         response = self.post(path, data=answer, headers=origin)
         written = cookie_names(response)
         for cookie in held_back:
@@ -138,3 +151,18 @@ def told(response: requests.Response) -> str:
     address = urlsplit(response.headers["Location"])
     assert address.hostname == "localhost"
     return parse_qs(address.query).get("error", [""])[0] if address.path == "/auth/login/email" else ""
+
+
+@dataclass
+class World:
+    site: Site
+    providers: Providers
+    backend: SocialBackend
+
+
+@contextmanager
+def world(*names: str, **given: Any) -> Iterator[World]:
+    with scripted_providers() as scripted, social_backend(scripted) as backend:
+        environ = {**scripted.environ(*names), **given}
+        with running_site(backend.url, **environ) as site:
+            yield World(site, scripted, backend)

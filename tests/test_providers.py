@@ -3,8 +3,7 @@
 import base64
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 from urllib.parse import parse_qs, quote_plus, urlsplit
 
@@ -13,18 +12,19 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 
 import config
-import errors
 import providers
 from providers.base import Identity
 from tests.faulty_backend import SECRET_MARK
 from tests.forge import unseal
-from tests.scripted_provider import SAMPLES, Providers, apple_key, challenge_of, sample_of, scripted_providers
-from tests.site import SECRET, Page, Site, running_site
-from tests.social_backend import SESSION, Browser, SocialBackend, browser, social_backend, told
+from tests.scripted_provider import SAMPLES, Providers, apple_key, challenge_of, sample_of
+from tests.site import SECRET, Page
+from tests.social_backend import SESSION, World, browser, told, world
 from tests.test_logs import written
 
 ALL = providers.names()
-CASES = [(name, case) for name in ALL if (SAMPLES / f"{name}.json").exists() for case in ("", *sample_of(name)["cases"])]
+CASES = [
+    (name, case) for name in ALL if (SAMPLES / f"{name}.json").exists() for case in ("", *sample_of(name)["cases"])
+]
 GOOD = [(name, case) for name, case in CASES if "error" not in sample_of(name, case)]
 BAD = [(name, case) for name, case in CASES if "error" in sample_of(name, case)]
 OPENID = [name for name in ALL if providers.find(name).openid]
@@ -32,21 +32,6 @@ OPENID = [name for name in ALL if providers.find(name).openid]
 
 def names_of(value: object) -> str:
     return str(value).replace(" ", "-") or "as-a-rule"
-
-
-@dataclass
-class World:
-    site: Site
-    providers: Providers
-    backend: SocialBackend
-
-
-@contextmanager
-def world(*names: str, **given: Any) -> Iterator[World]:
-    with scripted_providers() as scripted, social_backend(scripted) as backend:
-        environ = {**scripted.environ(*names), **given}
-        with running_site(backend.url, **environ) as site:
-            yield World(site, scripted, backend)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +63,7 @@ def test_the_way_out_asks_for_what_is_needed_and_no_more(here: World, name: str)
     assert f"{address.scheme}://{address.netloc}{address.path}" == (
         f"{here.providers.url}/{name}{sample['authorize']['path']}"
     )
-    asked = {key: values for key, values in parse_qs(address.query, strict_parsing=True).items()}
+    asked = parse_qs(address.query, strict_parsing=True)
     assert all(len(values) == 1 for values in asked.values())
     random = {key: asked.pop(key)[0] for key in ("state", "code_challenge", "nonce") if key in asked}
     assert set(random) == {"state", "code_challenge", *(["nonce"] if "claims" in sample else [])}
@@ -232,9 +217,7 @@ def test_a_hundred_starts_are_a_hundred_secrets(here: World, name: str) -> None:
 # --- Settings
 
 
-@pytest.mark.parametrize(
-    ("client_id", "secret"), [("munjigi", "plain"), ("urn:app:1", "a:b?c"), ("a+b%", "p%s:+&=/~")]
-)
+@pytest.mark.parametrize(("client_id", "secret"), [("munjigi", "plain"), ("urn:app:1", "a:b?c"), ("a+b%", "p%s:+&=/~")])
 def test_in_the_header_both_credentials_are_written_as_in_a_form(client_id: str, secret: str) -> None:
     with world("oidc", OIDC_CLIENT_ID=client_id, OIDC_CLIENT_SECRET=secret) as here:
         here.providers.metadata = {"token_endpoint_auth_methods_supported": ["client_secret_basic"]}
@@ -359,13 +342,10 @@ def test_what_is_no_key_of_apples_is_refused(wrong: str) -> None:
 
 
 def test_apples_key_has_to_be_one_that_can_sign() -> None:
-    wrong = {
-        "public": ECKey.import_key(apple_key()).as_pem(private=False).decode(),
-        "other curve": ECKey.generate_key("P-384").as_pem(private=True).decode(),
-    }
-    assert {name: problems("apple", APPLE_PRIVATE_KEY=key) for name, key in wrong.items()} == dict.fromkeys(
-        wrong, ["APPLE_PRIVATE_KEY"]
-    )
+    public = ECKey.import_key(apple_key()).as_pem(private=False)
+    other_curve = ECKey.generate_key("P-384").as_pem(private=True)
+    for key in (public, other_curve):
+        assert problems("apple", APPLE_PRIVATE_KEY=key.decode()) == ["APPLE_PRIVATE_KEY"]
 
 
 @pytest.mark.parametrize("part", ["TEAM_ID", "KEY_ID", "PRIVATE_KEY"])
