@@ -5,6 +5,7 @@ import hashlib
 import flask
 from flask import Blueprint, abort, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import MethodNotAllowed
 
 import errors
 from blueprints import login, return_to, social
@@ -39,8 +40,9 @@ def start(provider: str) -> ResponseReturnValue:
 @bp.route("/api/auth/callback/<provider>", methods=["GET", "POST"])
 def callback(provider: str) -> ResponseReturnValue:
     client = _client(provider)
-    if request.method == "HEAD" or (request.method == "POST" and not client.provider.form_post):
-        abort(405)
+    allowed = ["GET", "POST"] if client.provider.form_post else ["GET"]
+    if request.method not in allowed:
+        raise MethodNotAllowed(allowed)
     if request.method == "GET" and client.provider.form_post:
         return _decide(request.args.get("state"))
     answer, whole = _answer()
