@@ -71,10 +71,10 @@ def _finish(client: Client, attempt: Attempt, answer: dict[str, str]) -> Respons
     target = attempt.return_to or return_to.home()
     try:
         admitted, now = services().attempts.once(attempt, lambda: _admit(client, attempt, answer))
+        if not now:
+            services().sign_in.again(client, admitted)
     except errors.SiteError as error:
         return _told(error, attempt.return_to)
-    if not now:
-        services().sign_in.again(client, admitted)
     if attempt.language:
         flask.session["locale"] = attempt.language
     if len(target) < _LONGEST_REMEMBERED:

@@ -47,8 +47,15 @@ class SignIn:
         audit("sign_in_failed", _level(error), provider=client.id, outcome=error.code, reason=error.reason)
 
     def again(self, client: Client, admitted: Admitted) -> None:
-        """The same sign-in, asked for twice: the second answer needs the session in its cookies too."""
-        self._sessions.start(admitted.user, admitted.access_token, client.id, blind=client.provider.form_post)
+        """The same sign-in, asked for twice: the second answer needs the session in its cookies too.
+
+        Raises `AttemptExpired` if it was signed out meanwhile: nothing brings that session back.
+        """
+        try:
+            user = self._backend.user(admitted.access_token)
+        except errors.SessionExpired:
+            raise errors.AttemptExpired("the token was revoked meanwhile") from None
+        self._sessions.start(user, admitted.access_token, client.id, blind=client.provider.form_post)
 
     def out(self) -> bool:
         """Sign out here, whatever the backend says; whether its token is revoked, as far as it can be."""
