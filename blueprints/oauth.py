@@ -13,7 +13,6 @@ from providers.base import Client
 from services import services
 from services.attempts import Attempt
 from services.events import request_id
-from services.sign_in import Admitted
 
 bp = Blueprint("oauth", __name__)
 
@@ -70,9 +69,9 @@ def _answer() -> tuple[dict[str, str], bool]:
 def _finish(client: Client, attempt: Attempt, answer: dict[str, str]) -> ResponseReturnValue:
     target = attempt.return_to or return_to.home()
     try:
-        admitted, now = services().attempts.once(attempt, lambda: _admit(client, attempt, answer))
+        access_token, now = services().attempts.once(attempt, lambda: _admit(client, attempt, answer))
         if not now:
-            services().sign_in.again(client, admitted)
+            services().sign_in.again(client, access_token)
     except errors.SiteError as error:
         return _told(error, attempt.return_to)
     if attempt.language:
@@ -84,7 +83,7 @@ def _finish(client: Client, attempt: Attempt, answer: dict[str, str]) -> Respons
     return response
 
 
-def _admit(client: Client, attempt: Attempt, answer: dict[str, str]) -> Admitted:
+def _admit(client: Client, attempt: Attempt, answer: dict[str, str]) -> str:
     try:
         identity = services().identities.finish(client, attempt, answer)
     except errors.SiteError as error:

@@ -103,7 +103,7 @@ class Browser(Visitor):
         assert response.status_code == 200, response.text
         return str(response.json()["url"])
 
-    def come_back(self, provider: str, answer: dict[str, Any]) -> requests.Response:
+    def come_back(self, provider: str, answer: dict[str, Any] | list[tuple[str, str]]) -> requests.Response:
         """Carry the provider's answer to the callback, as this provider has it carried."""
         path = f"/api/auth/callback/{provider}"
         if provider == "apple":

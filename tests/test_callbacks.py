@@ -22,7 +22,7 @@ import providers
 from tests.faulty_backend import SECRET_MARK
 from tests.forge import unseal
 from tests.scripted_provider import sample_of
-from tests.site import SECRET, Page, cookie_names, running_site, served, set_cookies, settings
+from tests.site import SECRET, Page, cookie_names, running_site, set_cookies, settings
 from tests.social_backend import SESSION, Browser, World, browser, told, world
 from tests.test_logs import written
 from tests.test_return_to import FORM, ORIGIN, VALUES, browser_goes_to, encoded
@@ -238,7 +238,7 @@ def sealer(key: str = SECRET, salt: str = "munjigi.attempt", age: int = 0) -> UR
 FORGERIES: dict[str, Callable[[dict[str, Any]], str]] = {
     "signed with another key": lambda told: str(sealer("x" * 32).dumps(told)),
     "signed for another purpose": lambda told: str(sealer(salt="cookie-session").dumps(told)),
-    "not signed": lambda told: json.dumps(told),
+    "not signed": json.dumps,
     "signed by nobody": lambda told: str(sealer().dumps(told)).rpartition(".")[0] + ".",
     "without its time": lambda told: ".".join(str(sealer().dumps(told)).split(".")[::2]),
     "signed for next year": lambda told: str(sealer(age=-(365 * 24 * 3600)).dumps(told)),
@@ -353,8 +353,8 @@ def test_a_callback_by_query_is_none_of_a_provider_that_posts_o17(here: World) -
 @pytest.mark.parametrize("name", BY_QUERY)
 def test_a_post_is_none_of_a_provider_that_comes_by_query_o17(here: World, name: str) -> None:
     visitor, answer = under_way(here, name)
-    for where in ({"data": answer}, {"params": answer, "data": {"x": "y"}}):
-        response = visitor.post(f"/api/auth/callback/{name}", **where)
+    for query, form in ((None, answer), (answer, {"x": "y"})):
+        response = visitor.post(f"/api/auth/callback/{name}", params=query, data=form)
         assert (response.status_code, response.headers["Allow"]) == (405, "GET")
     assert nothing_was_exchanged(here)
 
@@ -484,7 +484,7 @@ def test_an_issuer_that_names_itself_otherwise_is_refused_before_the_exchange_o2
         assert visitor.attempts == []
     visitor, answer = under_way(here, name)
     twice = [*answer.items(), ("iss", right), ("iss", right)]
-    assert told(visitor.come_back(name, twice)) == "OAuthCallback"  # type: ignore[arg-type]  # pairs, as requests takes
+    assert told(visitor.come_back(name, twice)) == "OAuthCallback"
     assert nothing_was_exchanged(here)
 
 
@@ -651,7 +651,7 @@ def test_the_posted_callback_needs_the_one_cookie_that_browsers_send_with_it_o41
 
 
 def test_the_posted_callback_without_cookies_sends_on_to_a_get_that_decides_o41(here: World) -> None:
-    visitor, answer = under_way(here, "apple", callbackUrl="/account")
+    _, answer = under_way(here, "apple", callbackUrl="/account")
     for brought in (answer, {**answer, "state": "x" * 5000}, {}):
         response = browser(here.site).come_back("apple", brought)
         assert response.status_code == 303
@@ -662,7 +662,7 @@ def test_the_posted_callback_without_cookies_sends_on_to_a_get_that_decides_o41(
 
 
 def test_where_a_posted_callback_comes_from_has_no_say_but_its_state_o40(here: World) -> None:
-    attacker, theirs = under_way(here, "apple")
+    _, theirs = under_way(here, "apple")
     victim, own = under_way(here, "apple", signed_in(here))
     before = victim.cookies.get(SESSION)
     evil = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
@@ -746,7 +746,7 @@ def test_starts_that_nobody_finishes_leave_nothing_behind_in_the_site_o50(here: 
 @pytest.mark.parametrize("name", SOME)
 @pytest.mark.parametrize("rotated", [False, True], ids=["restarted", "key rotated"])
 def test_who_started_before_a_restart_finishes_after_it_o46(here: World, name: str, rotated: bool) -> None:
-    given: dict[str, object] = {**here.providers.environ(*ALL), "SITE_URL": "http://localhost:5000"}
+    given: dict[str, Any] = {**here.providers.environ(*ALL), "SITE_URL": "http://localhost:5000"}
     keys = {"SECRET_KEY": f"{SECRET}-new", "SECRET_KEY_FALLBACKS": SECRET} if rotated else {}
     with running_site(here.backend.url, **given) as old:
         visitor = Browser(old.url)
@@ -865,9 +865,9 @@ def test_the_attempts_cookie_goes_where_it_must_and_nowhere_else(here: World, na
     client = app.create_app(settings(**given)).test_client()
     path = urlsplit(url).path
     base = {"base_url": f"{urlsplit(url).scheme}://{urlsplit(url).netloc}"}
-    token = client.get(f"{path}/api/auth/csrf", **base).json["csrfToken"]  # type: ignore[index, arg-type]
+    token = client.get(f"{path}/api/auth/csrf", **base).json["csrfToken"]  # type: ignore[index]  # it is JSON
     fields = {"csrfToken": token, "json": "true"}
-    started = client.post(f"{path}/api/auth/signin/{name}", data=fields, **base)  # type: ignore[arg-type]
+    started = client.post(f"{path}/api/auth/signin/{name}", data=fields, **base)
     (line,) = [one for one in started.headers.getlist("Set-Cookie") if "munjigi.attempt." in one]
     posted, secure = providers.find(name).form_post, url.startswith("https")
     assert line.startswith("__Secure-munjigi.attempt." if secure else "munjigi.attempt.")
