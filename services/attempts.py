@@ -102,6 +102,7 @@ class Attempts:
     def _others(self, request: Request) -> list[tuple[str, str]]:
         """Cookies of other attempts, the newest first; those that cannot be read last."""
         found = [(name, value) for name, value in request.cookies.items() if name.startswith(self._name)]
+        found.reverse()  # browsers send the oldest first (RFC 6265, 5.4), and some may be of the same second
         return sorted(found, key=lambda cookie: self._started_at(cookie[1]), reverse=True)
 
     def _started_at(self, sealed: str) -> float:
