@@ -114,6 +114,8 @@ def _check_claims(claims: dict[str, Any], header: dict[str, Any], expected: Expe
         raise UnfitToken("it is from another issuer")
     if claims.get("aud") not in (expected.client_id, [expected.client_id]):
         raise UnfitToken("it is for another site, or not for this one alone")
+    if claims.get("azp", expected.client_id) != expected.client_id or not claims.get("at_hash", True):
+        raise UnfitToken("it names another party, or an empty at_hash")  # Authlib passes over empty ones
     if not isinstance(claims.get("sub"), str) or not 0 < len(claims["sub"]) <= 255:
         raise UnfitToken("it names nobody")
     if not all(_is_time(claims.get(name)) for name in ("exp", "iat")) or not _is_time(claims.get("nbf", 0)):
