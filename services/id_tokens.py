@@ -25,6 +25,10 @@ _LONGEST = 32 * 1024
 _MOST_KEYS = 100
 _KINDS: Mapping[str, Any] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
 _SHORTEST_RSA = 2048
+_RSA_CHARACTERS = range(_SHORTEST_RSA // 6, 16384 // 6 + 2)
+"""Of a modulus. One of 4 million bits takes seconds to look at."""
+_MEMBERS = ("kty", "crv", "n", "e", "x", "y", "key_ops")
+"""Of a key, as far as they matter."""
 
 
 class _Registry(jws.JWSRegistry):
@@ -83,7 +87,9 @@ def public_keys(document: Mapping[str, Any], kid: str | None) -> list[Key]:
 
 def _key(found: dict[str, Any]) -> Key | None:
     try:
-        key: Key = _KINDS[found["kty"]].import_key({name: found[name] for name in found if name not in ("alg", "kid")})
+        if found["kty"] == "RSA" and len(found["n"]) not in _RSA_CHARACTERS:
+            return None
+        key: Key = _KINDS[found["kty"]].import_key({name: found[name] for name in _MEMBERS if name in found})
     except (KeyError, TypeError, ValueError, JoseError):
         return None
     return None if isinstance(key, RSAKey) and key.public_key.key_size < _SHORTEST_RSA else key
