@@ -21,7 +21,7 @@ def _identity(answers: Answers) -> Identity:
         subject=claims["sub"],
         name=_name(answers.form.get("user", "")),
         email=claims.get("email"),  # never the one beside it in the form, which nobody has signed
-        email_verified=claims.get("email_verified") in (True, "true"),
+        email_verified=claims.get("email_verified") is True or claims.get("email_verified") == "true",
     )
 
 

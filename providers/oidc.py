@@ -8,7 +8,7 @@ def _identity(answers: Answers) -> Identity:
     # Address and "verified" from the same document: half of each would vouch for an address that nobody checked.
     said = answers.user if at(answers.user, "email") else answers.claims
     claims = {**(answers.user or {}), **answers.claims}
-    names = " ".join(filter(None, (claims.get("given_name"), claims.get("family_name"))))
+    names = " ".join(name for name in (claims.get("given_name"), claims.get("family_name")) if isinstance(name, str))
     return Identity(
         subject=answers.claims["sub"],
         name=claims.get("name") or names,
