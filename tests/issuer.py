@@ -36,6 +36,7 @@ NAMES = {
     "apple": "https://appleid.apple.com",
 }
 """The issuers whose addresses are not discovered, and how they call themselves."""
+GITHUB = {"token": "/github/login/oauth/access_token", "user": "/github/user", "emails": "/github/user/emails"}
 TOKEN_PATHS = {"google": "/google/token", "line": "/line/oauth2/v2.1/token", "apple": "/apple/auth/token"}
 KEY_PATHS = {"google": "/google/oauth2/v3/certs", "apple": "/apple/auth/keys"}
 
@@ -112,6 +113,9 @@ class Issuer(FaultyBackend):
             **dict.fromkeys((KEYS, *KEY_PATHS.values()), self._says(lambda: self.published)),
             **dict.fromkeys((TOKEN, *TOKEN_PATHS.values()), self._says(self.token_answer)),
             USERINFO: self._says(lambda: self.person),
+            GITHUB["token"]: self._says(lambda: {"access_token": ACCESS_TOKEN, "token_type": "bearer", "scope": ""}),
+            GITHUB["user"]: self._says(lambda: {"id": 5, "login": "haneul", "email": None}),
+            GITHUB["emails"]: self._says(list),
         }
 
     def document(self) -> Json:
@@ -156,8 +160,8 @@ class Issuer(FaultyBackend):
 
     def settings(self) -> dict[str, object]:
         """Of a site that this server signs people in to."""
-        moved = {f"{name}_base_url": f"{self.url}/{name}" for name in NAMES}
-        names = ("oidc", *NAMES)
+        moved = {f"{name}_base_url": f"{self.url}/{name}" for name in (*NAMES, "github")}
+        names = ("oidc", *NAMES, "github")
         return {
             "providers": ",".join(names),
             "oidc_issuer": self.url,
@@ -175,15 +179,19 @@ class Issuer(FaultyBackend):
 # --- The journey
 
 
-def start(visitor: Visitor, issuer: Issuer, provider: str = "oidc") -> dict[str, str] | None:
-    """Set out: what the provider is asked, or None if the way there is not opened."""
+def depart(visitor: Visitor, issuer: Issuer, provider: str = "oidc") -> requests.Response:
+    """Set out: the answer names the address to go on to."""
     response = visitor.submit(f"/api/auth/signin/{provider}", {"json": "true"})
     assert response.status_code == 200, response.text
-    url = urlsplit(response.json()["url"])
-    if url.path == "/auth/login/email":
-        return None
+    return response
+
+
+def start(visitor: Visitor, issuer: Issuer, provider: str = "oidc") -> dict[str, str]:
+    """Set out: what the provider is asked there."""
+    url = urlsplit(depart(visitor, issuer, provider).json()["url"])
+    assert url.path != "/auth/login/email", url.query
     asked = {name: values[0] for name, values in parse_qs(url.query).items()}
-    issuer.nonce = asked["nonce"]
+    issuer.nonce = asked.get("nonce")
     return asked
 
 
@@ -193,9 +201,14 @@ def come_back(visitor: Visitor, asked: dict[str, str], provider: str = "oidc", *
 
 
 def travel(visitor: Visitor, issuer: Issuer, provider: str = "oidc") -> requests.Response:
-    asked = start(visitor, issuer, provider)
-    assert asked, "the sign-in did not start"
-    return come_back(visitor, asked, provider)
+    return come_back(visitor, start(visitor, issuer, provider), provider)
+
+
+def come_back_by_form(visitor: Visitor, asked: dict[str, str], **form: str) -> requests.Response:
+    """Apple's callback: a POST from its own site, with the cookie that is `Secure` even on localhost."""
+    cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in visitor.cookies)
+    url, fields = f"{visitor.url}/api/auth/callback/apple", {"code": CODE, "state": asked["state"], **form}
+    return requests.post(url, fields, headers={"Cookie": cookies}, allow_redirects=False, timeout=9)
 
 
 def let_in(visitor: Visitor, response: requests.Response) -> None:
@@ -232,7 +245,9 @@ def all_is_well(issuer: Issuer, backend: FaultyBackend, site: Site) -> None:
     """Both healed, and nothing that was published before kept by the site."""
     issuer.heal()
     backend.heal()
-    backend.answers |= {f"/login/social/callback/{name}": backend.answers["/login"] for name in ("oidc", *NAMES)}
+    backend.answers |= {
+        f"/login/social/callback/{name}": backend.answers["/login"] for name in ("oidc", *NAMES, "github")
+    }
     forget(site)
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 from joserfc import jwe
 from joserfc.errors import SecurityWarning
 from joserfc.jwk import OctKey
@@ -27,7 +26,6 @@ from tests.issuer import (
     ACCESS_TOKEN,
     CLIENT_ID,
     CLIENT_SECRET,
-    CODE,
     KEY_PATHS,
     KEYS,
     SUBJECT,
@@ -37,6 +35,7 @@ from tests.issuer import (
     Json,
     all_is_well,
     come_back,
+    come_back_by_form,
     edwards,
     elliptic,
     encoded,
@@ -227,8 +226,6 @@ def test_a_token_of_an_earlier_sign_in_is_of_no_use(
 
 def test_nor_is_one_of_another_tab(issuer: Issuer, backend: FaultyBackend, visitor: Visitor) -> None:
     first, second = start(visitor, issuer), start(visitor, issuer)
-    assert first
-    assert second
     issuer.nonce = second["nonce"]
     turned_away(visitor, come_back(visitor, first), "OAuthCallback")
     assert backend.calls == []
@@ -251,6 +248,18 @@ def mac(secret: bytes, claims: Json, **header: object) -> str:
     head = {name: value for name, value in {"alg": "HS256", "kid": "k1", **header}.items() if value is not None}
     text = unsigned(head, claims)[:-1]
     return f"{text}.{encoded(hmac.digest(secret, text.encode(), head['alg'].replace('HS', 'sha')))}"  # type: ignore[attr-defined]
+
+
+def with_header(**header: object) -> Row:
+    return lambda _, claims: signed(claims, **header)
+
+
+def says_alg(alg: object) -> Row:
+    return lambda _, claims: unsigned({"alg": alg, "kid": "k1"}, claims)
+
+
+def always(value: object) -> Row:
+    return lambda *_: value
 
 
 def tampered(change: Callable[[str, str, str], tuple[str, str, str]]) -> Row:
@@ -278,7 +287,7 @@ SIGNATURES: dict[str, Row] = {
     "no key id where there is one key": lambda _, claims: signed(claims, kid=None),
 }
 FORGERIES: dict[str, Row] = {
-    **{f"alg {alg!r}": (lambda _, claims, alg=alg: unsigned({"alg": alg, "kid": "k1"}, claims))
+    **{f"alg {alg!r}": says_alg(alg)
        for alg in ("none", "None", "NONE", "nOnE", "", None, 5, ["RS256"], {}, "RS256", "rs256")},
     "alg none and a signature": lambda _, claims: unsigned({"alg": "none", "kid": "k1"}, claims, "AAAA"),
     "no alg": lambda _, claims: unsigned({"kid": "k1"}, claims),
@@ -304,9 +313,9 @@ FORGERIES: dict[str, Row] = {
     "an empty list of extensions": lambda _, claims: signed(claims, crit=[]),
     "unencoded claims": lambda _, claims: signed(claims, b64=False, crit=["b64"]),
     "b64 alone": lambda _, claims: signed(claims, b64=True),
-    **{f"typ {typ!r}": (lambda _, claims, typ=typ: signed(claims, typ=typ))
+    **{f"typ {typ!r}": with_header(typ=typ)
        for typ in ("logout+jwt", "at+jwt", "secevent+jwt", 5, ["JWT"], "")},
-    **{f"the key id {str(kid)[:20]!r}": (lambda _, claims, kid=kid: signed(claims, kid=kid))
+    **{f"the key id {str(kid)[:20]!r}": with_header(kid=kid)
        for kid in ("../../dev/null", "k" * 10_000, "k1\x00", "' OR 1=1", "", "K1", 1, ["k1"], True)},
     "a key id that is null": lambda _, claims: ".".join([encoded('{"alg":"RS256","kid":null}'), "e30", "AAAA"]),
     "a header of 300 KB": lambda _, claims: signed(claims, x="x" * 300_000),
@@ -322,7 +331,7 @@ FORGERIES: dict[str, Row] = {
     "the access token": lambda *_: ACCESS_TOKEN,
     "a JWE": lambda *_: jwe.encrypt_compact(
         {"alg": "dir", "enc": "A256GCM"}, "{}", OctKey.import_key(CLIENT_SECRET[:32]), ["dir", "A256GCM"]),
-    **{f"instead of a token {value!r}": (lambda *_, value=value: value) for value in (None, "", 5, [], {}, True)},
+    **{f"instead of a token {value!r}": always(value) for value in (None, "", 5, [], {}, True)},
     "nothing": lambda *_: ...,
 }  # fmt: skip
 
@@ -357,7 +366,6 @@ def test_a_giant_token_is_refused_at_once(issuer: Issuer, visitor: Visitor, row:
     token = FORGERIES[row](issuer, issuer.good_claims())
     issuer.id_token = lambda _: token
     asked = start(visitor, issuer)
-    assert asked
     Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
     before = memory("VmRSS")
     response = come_back(visitor, asked)
@@ -428,6 +436,14 @@ def published(*keys: object, alg: str = "RS256", **header: object) -> Row:
     return row
 
 
+def key_set(document: object) -> Row:
+    def row(issuer: Issuer, claims: Json) -> str:
+        issuer.published = document
+        return signed(claims)
+
+    return row
+
+
 def weak(issuer: Issuer, claims: Json) -> str:
     with warnings.catch_warnings(action="ignore", category=SecurityWarning):
         key = rsa("short", 1024)
@@ -448,9 +464,9 @@ GOOD_KEYS: dict[str, Row] = {
 }  # fmt: skip
 BAD_KEYS: dict[str, Row] = {
     "none": published(),
-    "no list": lambda issuer, claims: (setattr(issuer, "published", {"keys": {"k1": K1}}), signed(claims))[1],
-    "null for a list": lambda issuer, claims: (setattr(issuer, "published", {"keys": None}), signed(claims))[1],
-    "no member of that name": lambda issuer, claims: (setattr(issuer, "published", {}), signed(claims))[1],
+    "no list": key_set({"keys": {"k1": K1}}),
+    "null for a list": key_set({"keys": None}),
+    "no member of that name": key_set({}),
     "two, and the token names none": published(K1, OTHER, kid=None),
     "another id": published(public(rsa("k1"), kid="k2")),
     "no id, but the token names one": published(public(rsa("k1"), kid=None)),
@@ -538,7 +554,7 @@ def test_made_up_key_ids_cost_one_look_a_minute(
 
 def test_a_thousand_of_them_too(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, fetched = Clock(monkeypatch), []
-    documents = Documents(lambda url, *_: fetched.append(url) or {})  # type: ignore[func-returns-value]
+    documents = Documents(lambda url, *_: fetched.append(url) or {}, lambda: 1.0)
     documents.get("/jwks")
     for _ in range(1000):
         documents.again("/jwks")
@@ -645,12 +661,7 @@ def apples_address(issuer: Issuer, backend: FaultyBackend, site: Site, **claims:
     issuer.id_token = lambda good: signed({n: v for n, v in {**good, **claims}.items() if v is not ...})
     visitor = site.visitor()
     asked = start(visitor, issuer, "apple")
-    assert asked
-    cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in visitor.cookies)  # `Secure`, on localhost
-    form = {"code": CODE, "state": asked["state"], "user": '{"email": "evil@example.org"}'}
-    response = requests.post(
-        f"{site.url}/api/auth/callback/apple", form, headers={"Cookie": cookies}, allow_redirects=False, timeout=9
-    )
+    response = come_back_by_form(visitor, asked, user='{"email": "evil@example.org"}')
     assert response.status_code == 303
     (call,) = backend.asked("/login/social/callback/apple")
     assert isinstance(call.json, dict)
