@@ -39,8 +39,9 @@ class ProviderApi:
     ) -> Answer:
         """One call; raises `ProviderUnavailable` without a whole answer in time."""
         sent = {"Accept": "application/json", **(headers or {})}
+        again = method == "GET"  # a code is sent once
         try:
-            return self._upstream.send(method, url, sent, within=time_left(self._timeout), form=form)
+            return self._upstream.send(method, url, sent, within=time_left(self._timeout), form=form, try_again=again)
         except UpstreamFault as fault:
             raise errors.ProviderUnavailable(f"{urlsplit(url).path}: {fault.reason}", status=fault.status) from None
 
