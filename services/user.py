@@ -64,7 +64,7 @@ def clean_text(value: object, longest: int = _LONGEST_ID) -> str | None:
 
 
 def _is_address(text: str) -> bool:
-    """One address, to a backend that normalises it too: with a full-width @ it is another one there (GHSA-7rqj-j65f-68wh)."""
+    """One address, to a backend that normalises it too: a full-width @ is one there (GHSA-7rqj-j65f-68wh)."""
     return all(_ADDRESS.fullmatch(one) for one in (text, unicodedata.normalize("NFKC", text[:1000])))
 
 
