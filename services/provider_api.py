@@ -7,6 +7,9 @@ from urllib.parse import parse_qsl, quote_plus, urlsplit
 import errors
 from services.upstream import Answer, Upstream, UpstreamFault, time_left
 
+_OF_USE = ("access_token", "id_token", "token_type", "error")
+"""Of a token endpoint's answer."""
+
 
 class ProviderApi:
     def __init__(self, timeout: float, upstream: Upstream) -> None:
@@ -35,8 +38,9 @@ class ProviderApi:
     ) -> Answer:
         """One call; raises `ProviderUnavailable` without a whole answer in time."""
         sent = {"Accept": "application/json", **(headers or {})}
+        again = method == "GET"  # a code is sent once
         try:
-            return self._upstream.send(method, url, sent, within=time_left(self._timeout), form=form)
+            return self._upstream.send(method, url, sent, within=time_left(self._timeout), form=form, try_again=again)
         except UpstreamFault as fault:
             raise errors.ProviderUnavailable(f"{urlsplit(url).path}: {fault.reason}", status=fault.status) from None
 
@@ -62,7 +66,12 @@ class _Response:
         self.status_code = answer.status
 
     def json(self) -> object:
-        return self._answer.json()
+        """What matters of it. Authlib would stumble over a description in Korean and a lifetime without end."""
+        found = self._answer.json()
+        said = {name: found[name] for name in _OF_USE if name in found} if isinstance(found, dict) else {}
+        if self.status_code == 429 or "error" not in said:
+            self.raise_for_status()
+        return said if isinstance(found, dict) else None
 
     def raise_for_status(self) -> None:
         if self.status_code != 200:
