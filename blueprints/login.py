@@ -18,7 +18,7 @@ bp = Blueprint("login", __name__)
 
 @bp.get("/auth/login/email")
 def show() -> ResponseReturnValue:
-    error = errors.from_code(request.args.get("error"))
+    error = _told_before(errors.from_code(request.args.get("error")))
     if error is None and services().sessions.load() is not None:
         return redirect(return_to.take(), 303)
     return page(LoginForm(formdata=None), error)
@@ -45,6 +45,14 @@ def page(form: LoginForm, error: errors.SiteError | None = None) -> str:
     )
 
 
+def _told_before(error: errors.SiteError | None) -> errors.SiteError | None:
+    """The error of the request that sent the person here, with the wait that it had."""
+    wait = request.args.get("wait", "")
+    if error and re.fullmatch(r"[1-9][0-9]{0,3}", wait):
+        error.retry_after = int(wait)
+    return error
+
+
 def _reference() -> str:
     """The id of the request that failed: this one, or the one that sent the person here."""
     named = request.args.get("reference", "")
@@ -60,9 +68,9 @@ def page_again(error: errors.SiteError) -> str:
 
 
 def address(
-    error: type[errors.SiteError] | None = None, callback_url: str | None = None, reference: str | None = None
+    error: errors.SiteError | type[errors.SiteError] | None = None, callback_url: str | None = None, **also: object
 ) -> str:
-    """The sign-in page's full address, for whoever has to go there first. `reference`: the request that failed."""
-    query = {"error": error.code if error else None, return_to.FIELD: callback_url, "reference": reference}
+    """The sign-in page's full address, for whoever has to go there first. `also`: what `_told_before` reads."""
+    query = {"error": error.code if error else None, return_to.FIELD: callback_url, **also}
     asked = urlencode({name: value for name, value in query.items() if value})
     return services().settings.origin + url_for("login.show") + (f"?{asked}" if asked else "")

@@ -109,7 +109,8 @@ def _decide(state: str | None) -> ResponseReturnValue:
 
 def _told(error: errors.SiteError, callback_url: str | None) -> ResponseReturnValue:
     """The sign-in page with the error: by its address, so that no reload sends a code again."""
-    address = login.address(type(error), callback_url, request_id() if error.status >= 500 else None)
+    reference = request_id() if error.status >= 500 else None
+    address = login.address(error, callback_url, reference=reference, wait=error.retry_after)
     return {"url": address} if _wants_json() else redirect(address, 303)
 
 

@@ -57,6 +57,18 @@ class Need:
     required: bool = False
 
 
+@dataclass(frozen=True)
+class App:
+    """An app with a browser of its own inside. There is no standard to ask: each writes its name into `User-Agent`."""
+
+    name: str
+    """What people call it."""
+    pattern: str
+    """Of its `User-Agent`."""
+    way_out: str | None = None
+    """A link that opens `{url}` in the phone's own browser; `{quoted}`: the same as a parameter."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Provider:
     id: str
@@ -97,6 +109,8 @@ class Provider:
     """Errors of the token endpoint that mean: this code was used, or is too old."""
     refuses_in_app: bool = False
     """It does not let people sign in inside the browser of another app."""
+    app: App | None = None
+    """Its own app, where people open links."""
 
     identity: Callable[[Answers], Identity]
     hands_over: Literal["access_token", "id_token"] = "access_token"

@@ -1,6 +1,6 @@
 """Kakao: plain OAuth 2.0, which every app has; its OpenID Connect is a switch. docs/providers/kakao.md"""
 
-from providers.base import Answers, Identity, Provider, at
+from providers.base import Answers, App, Identity, Provider, at
 
 
 def _identity(answers: Answers) -> Identity:
@@ -28,5 +28,6 @@ provider = Provider(
     token_url="https://kauth.kakao.com/oauth/token",
     user_url="https://kapi.kakao.com/v2/user/me",
     secret_required=False,  # older apps have none
+    app=App("KakaoTalk", r"\bKAKAOTALK\b", "kakaotalk://web/openExternal?url={quoted}"),
     identity=_identity,
 )

@@ -1,6 +1,6 @@
 """LINE: an id_token that is signed with the channel secret, and alone has the address. docs/providers/line.md"""
 
-from providers.base import Answers, Identity, Provider
+from providers.base import Answers, App, Identity, Provider
 
 
 def _identity(answers: Answers) -> Identity:
@@ -25,5 +25,6 @@ provider = Provider(
     algorithms=("HS256",),
     signed_with_secret=True,
     scope="profile openid email",
+    app=App("LINE", r"\bLine/\d", "{url}{joint}openExternalBrowser=1"),
     identity=_identity,
 )

@@ -1,6 +1,6 @@
 """Naver: plain OAuth 2.0; answers come in an envelope, refusals with status 200. docs/providers/naver.md"""
 
-from providers.base import Answers, Identity, Provider, at
+from providers.base import Answers, App, Identity, Provider, at
 
 
 def _identity(answers: Answers) -> Identity:
@@ -27,5 +27,6 @@ provider = Provider(
     token_params=("state",),
     user_url="https://openapi.naver.com/v1/nid/me",
     spent_codes=frozenset({"invalid_grant", "invalid_request"}),  # "no valid data in session"
+    app=App("NAVER", r"\bNAVER\(inapp"),
     identity=_identity,
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("errors", "config_readers", "config", "services", "blueprints", "app", "dev", "serve")
+ROOMS = ("errors", "config_readers", "providers", "config", "services", "blueprints", "app", "dev", "serve")
 """From the ground up."""
 PROVIDERS = ("kakao", "naver", "apple", "google", "github")
 """And LINE, whose name is a word of every module."""
@@ -59,7 +59,12 @@ def using(module: str) -> set[str]:
 def test_one_room_opens_connections_and_one_asks_it_to() -> None:
     assert {"services/upstream.py", "services/deadline.py"} == using("requests") == using("urllib3")
     assert using("services.deadline") == {"services/upstream.py"}
-    assert using("services.upstream") == {"services/backend.py", "services/recheck.py", "services/__init__.py"}
+    asking = {"backend.py", "recheck.py", "identities.py", "provider_api.py", "__init__.py"}
+    assert using("services.upstream") == {f"services/{name}" for name in asking}
+
+
+def test_one_room_knows_authlib() -> None:
+    assert using("authlib") == {"services/identities.py", "services/id_tokens.py"}
 
 
 def test_the_environment_is_read_where_the_site_is_put_together() -> None:
@@ -67,13 +72,13 @@ def test_the_environment_is_read_where_the_site_is_put_together() -> None:
     assert reading == {"app.py", "serve.py", "dev/__init__.py"}
 
 
-def test_one_module_writes_the_identity_cookie() -> None:
+def test_each_cookie_is_written_in_one_place() -> None:
     writing = {named(path) for path in FILES if ".set_cookie(" in path.read_text("utf-8")}
-    assert writing == {"services/session_cookie.py"}
+    assert writing == {"services/session_cookie.py", "services/attempts.py", "blueprints/social.py"}
 
 
 def test_no_line_of_the_site_knows_a_provider_or_development() -> None:
-    site = [path for path in FILES if room_of(path) != "dev"] + sorted((ROOT / "templates").iterdir())
+    site = [path for path in FILES if room_of(path) not in ("dev", "providers")] + sorted(ROOT.glob("templates/*.html"))
     for path in site:
         words = set(re.findall(r"[a-z]+", path.read_text("utf-8").lower()))
         assert words.isdisjoint(PROVIDERS), named(path)

@@ -9,12 +9,14 @@ import pytest
 from dotenv import dotenv_values
 
 import config
+import providers
 from config import Settings, SettingsError
 from tests.site import SECRET, settings
 
 ROOT = Path(__file__).parent.parent
 GOOD = {"SITE_URL": "https://login.example.com", "SECRET_KEY": SECRET, "BACKEND_URL": "https://api.example.com/v2"}
-NAMES = {field.name.upper(): field for field in fields(Settings)}
+NAMES = {field.name.upper(): field for field in fields(Settings) if field.metadata}
+OF_PROVIDERS = [f"{name.upper()}_{part}" for name in providers.names() for part in providers.find(name).all_needs]
 
 
 def problems(**given: str) -> str:
@@ -133,7 +135,7 @@ def test_fallback_keys_come_after_the_key_itself() -> None:
 def test_the_example_file_names_every_setting_and_no_other() -> None:
     text = (ROOT / ".env.example").read_text("utf-8")
     named = re.findall(r"^#?([A-Z_]+)=", text, re.MULTILINE)
-    assert sorted(named) == sorted(NAMES)
+    assert sorted(named) == sorted([*NAMES, *OF_PROVIDERS])
 
 
 def test_the_example_file_shows_the_defaults_and_is_good_as_it_stands() -> None:
