@@ -72,13 +72,13 @@ class Identities:
 
     def _oauth(self, client: Client, endpoints: Endpoints | None = None) -> Any:
         secret = client.provider.client_secret(client, int(time.time()))
-        method = endpoints.client_auth if endpoints else "none"
+        method = endpoints.client_auth if endpoints and secret else "none"
+        in_header = method == "client_secret_basic"  # where both are written as in a form (RFC 6749, 2.3.1)
         return OAuth2Client(
             Wire(self._api),
-            client_id=client.client_id,
-            # RFC 6749, 2.3.1: in the header both are written as in a form.
-            client_secret=quote_plus(secret or "") if method == "client_secret_basic" else secret,
-            token_endpoint_auth_method=method if secret else "none",
+            client_id=quote_plus(client.client_id) if in_header else client.client_id,
+            client_secret=quote_plus(secret or "") if in_header else secret,
+            token_endpoint_auth_method=method,
             scope=client.provider.scope or None,
             redirect_uri=f"{self._settings.site_url}/api/auth/callback/{client.id}",
             code_challenge_method="S256",
