@@ -59,8 +59,8 @@ $(VENV)/dev: requirements-dev.txt $(VENV)/site
 	@$(BIN)/pip install -q --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-# The unmodified next-auth package, which the tests hold our cookie against.
+# Unmodified packages: next-auth, which our cookie is held against, and an OpenID Connect issuer that is not ours.
 tests/node_modules: tests/package-lock.json
 	@if command -v npm >/dev/null 2>&1; then \
 		echo "Setting up: the packages of tests/package.json"; npm ci --prefix tests --silent --no-audit --no-fund && touch $@; \
-	else echo "No npm here: the tests against next-auth will be left out"; fi
+	else echo "No npm here: the tests against next-auth and oidc-provider will be left out"; fi

@@ -51,7 +51,8 @@ def _unforeseen(error: BaseException) -> ResponseReturnValue:
 
 
 def wants_json() -> bool:
+    """Under `/api/` whoever does not name HTML is a program; but people come there too, with forms and callbacks."""
     accepted = request.accept_mimetypes
-    return request.path.startswith("/api/") or (
-        accepted.best_match(["text/html", "application/json"], "text/html") == "application/json"
-    )
+    if request.path.startswith("/api/"):
+        return "text/html" not in accepted.values()
+    return accepted.best_match(["text/html", "application/json"], "text/html") == "application/json"

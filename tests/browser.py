@@ -1,7 +1,7 @@
 """A real browser, the ways to each page, and what has to be true of a page that it shows."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
@@ -11,6 +11,8 @@ from playwright.sync_api import Error as PlaywrightError
 
 import dev
 from dev.backend import PASSWORD
+from dev.stand_ins import create_stand_ins
+from tests.commands import free_ports
 from tests.site import MINJI, SECRET, served
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -57,17 +59,32 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def development_site() -> Iterator[str]:
-    """The address of a site as `flask run` builds it, but for its backend: enough for the pages before a sign-in."""
-    with served("localhost", lambda port: dev.create_site({"SECRET_KEY": SECRET}, port)) as port:
+def development_site(environ: Mapping[str, str] | None = None) -> Iterator[str]:
+    """The address of a site as `flask run` builds it in this environment, its stand-ins beside it."""
+    given = {"SECRET_KEY": SECRET, **(environ or {})}
+    port = free_ports()
+    with (
+        served("127.0.0.1", lambda _: create_stand_ins(dev.completed(given, port), port), port + 1),
+        served("localhost", lambda _: dev.create_site(given, port), port),
+    ):
         yield f"http://localhost:{port}"
 
 
-class Watch:
-    """What a page should never give cause for: complaints of the browser, and requests to anyone else."""
+def beside(site_url: str) -> tuple[str, str]:
+    """Both names of the host where the stand-ins of a development site are."""
+    port = (urlsplit(site_url).port or 0) + 1
+    return f"127.0.0.1:{port}", f"localhost:{port}"
 
-    def __init__(self, page: Page, site_url: str) -> None:
+
+class Watch:
+    """What a page should never give cause for: complaints of the browser, and requests to anyone else.
+
+    `onward`: hosts to which people go on from the site; nothing else is asked of them either.
+    """
+
+    def __init__(self, page: Page, site_url: str, onward: Collection[str] = ()) -> None:
         self._host = urlsplit(site_url).netloc
+        self._onward = onward
         self._refused: set[str] = set()
         self._seen: list[tuple[str, str]] = []
         page.on("console", self._heard)
@@ -81,7 +98,8 @@ class Watch:
 
     def _asked(self, request: Request) -> None:
         parts = urlsplit(request.url)
-        if parts.netloc != self._host and parts.scheme != "data":
+        goes_on = parts.netloc in self._onward and request.is_navigation_request()
+        if parts.netloc != self._host and parts.scheme != "data" and not goes_on:
             self._seen.append(("", f"asked another host: {request.url}"))
 
     def _answered(self, request: Request, status: int) -> None:

@@ -1,8 +1,12 @@
+import logging
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
+from playwright.sync_api import Browser
 
+from tests.browser import NoBrowserError, chromium
 from tests.site import Site, SiteMaker, Visitor, running_site
 
 
@@ -23,3 +27,25 @@ def make_site() -> Iterator[SiteMaker]:
     """A site of the test's own, with settings of its own."""
     with ExitStack() as stack:
         yield lambda *args, **given: stack.enter_context(running_site(*args, **given))
+
+
+@pytest.fixture(scope="module")  # not of the session: while it runs, no other test can have an asyncio loop
+def browser() -> Iterator[Browser]:
+    try:
+        with chromium() as started:
+            yield started
+    except NoBrowserError as reason:
+        if os.environ.get("CI"):
+            pytest.fail(str(reason))
+        pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="module")
+def logs_as_before() -> Iterator[None]:
+    """`dev.create_site` sends log lines to standard error; afterwards they go where they went."""
+    loggers = [logging.root, logging.getLogger("munjigi"), logging.getLogger("werkzeug")]
+    before = [(one, one.handlers[:], one.propagate, one.level) for one in loggers]
+    yield
+    for one, handlers, propagate, level in before:
+        one.handlers[:], one.propagate = handlers, propagate
+        one.setLevel(level)

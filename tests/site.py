@@ -31,9 +31,9 @@ class _Quiet(WSGIRequestHandler):
 
 
 @contextmanager
-def served(host: str, make: Callable[[int], Any]) -> Iterator[int]:
-    """Serve what `make(port)` gives in threads of this process; the port."""
-    server: BaseWSGIServer = make_server(host, 0, lambda *_: [], threaded=True, request_handler=_Quiet)
+def served(host: str, make: Callable[[int], Any], port: int = 0) -> Iterator[int]:
+    """Serve what `make(port)` gives in threads of this process, on any port unless one is given; the port."""
+    server: BaseWSGIServer = make_server(host, port, lambda *_: [], threaded=True, request_handler=_Quiet)
     server.app = make(server.port)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()

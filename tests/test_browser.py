@@ -3,8 +3,6 @@
 Whatever a test here opens is watched: the browser has nothing to complain of, and no other host is asked.
 """
 
-import logging
-import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,10 +21,8 @@ from tests.browser import (
     STATUSES,
     WAYS,
     WRONG,
-    NoBrowserError,
     Watch,
     barriers,
-    chromium,
     contrast,
     development_site,
     fill_in,
@@ -52,17 +48,6 @@ CODES = sorted({kind.code for kind in errors._below(errors.SiteError)} | {"Defau
 BRANDS = ["#ffffff", "#000000", "#fee500", "#03c75a", "#767676", "#ff0000", "#1b1f1d"]
 
 Opener = Callable[..., Page]
-
-
-@pytest.fixture(scope="module")  # not of the session: while it runs, no other test can have an asyncio loop
-def browser() -> Iterator[Browser]:
-    try:
-        with chromium() as started:
-            yield started
-    except NoBrowserError as reason:
-        if os.environ.get("CI"):
-            pytest.fail(str(reason))
-        pytest.skip(str(reason))
 
 
 @pytest.fixture(scope="module")
@@ -97,17 +82,6 @@ def open_page(browser: Browser, pages: Site) -> Iterator[Opener]:
 @pytest.fixture
 def page(open_page: Opener) -> Page:
     return open_page()
-
-
-@pytest.fixture
-def logs_as_before() -> Iterator[None]:
-    """`dev.create_site` sends log lines to standard error; afterwards they go where they went."""
-    loggers = [logging.root, logging.getLogger("munjigi"), logging.getLogger("werkzeug")]
-    before = [(one, one.handlers[:], one.propagate, one.level) for one in loggers]
-    yield
-    for one, handlers, propagate, level in before:
-        one.handlers[:], one.propagate = handlers, propagate
-        one.setLevel(level)
 
 
 def expect_heading(page: Page, words: str) -> None:
