@@ -31,6 +31,7 @@ SCOPES = {
     "google": "openid email profile",
     "github": "read:user user:email",
     "line": "profile openid email",
+    "discord": "identify email",
     "oidc": "openid email profile",
 }
 CHALLENGED = [name for name in ALL if PROVIDERS[name].pkce_required]
