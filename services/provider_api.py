@@ -50,7 +50,10 @@ class Wire:
     def post(self, url: str, data: dict[str, str], headers: dict[str, str], auth: Any) -> "_Response":
         body = "&".join(f"{quote_plus(name)}={quote_plus(value)}" for name, value in data.items())
         url, headers, body = auth.prepare("POST", url, dict(headers), body)
-        return _Response(self._api.send("POST", url, headers, dict(parse_qsl(body, keep_blank_values=True))))
+        answer = self._api.send("POST", url, headers, dict(parse_qsl(body, keep_blank_values=True)))
+        if answer.status == 429:  # an `error` in it, or none, says nothing of the code
+            raise _refusal(answer, "the token endpoint")
+        return _Response(answer)
 
 
 class _Response:
@@ -59,7 +62,11 @@ class _Response:
         self.status_code = answer.status
 
     def json(self) -> object:
-        return self._answer.json()
+        """Without an error's words: nobody reads them, and Authlib raises `ValueError` if they are quoted or Korean."""
+        found = self._answer.json()
+        if not isinstance(found, dict):
+            return found
+        return {name: value for name, value in found.items() if name != "error_description"}
 
     def raise_for_status(self) -> None:
         if self.status_code != 200:
