@@ -7,6 +7,7 @@ there on it is the code of production. Whatever is configured for real is used i
 import logging
 import os
 import secrets
+import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -77,8 +78,10 @@ def _development_key() -> str:
     """A secret made once for this checkout, in a file that git ignores: sessions survive a restart."""
     if not _KEY_FILE.exists():
         _KEY_FILE.parent.mkdir(exist_ok=True)
-        _KEY_FILE.write_text(secrets.token_urlsafe(33))
-        _KEY_FILE.chmod(0o600)
+        # Whole as soon as it can be seen, for processes that start at once, and nobody else's to read at any moment.
+        with tempfile.NamedTemporaryFile("w", dir=_KEY_FILE.parent, delete=False) as made:
+            made.write(secrets.token_urlsafe(33))
+        Path(made.name).replace(_KEY_FILE)
     return _KEY_FILE.read_text().strip()
 
 

@@ -87,7 +87,8 @@ class Authorization:
         spoiled = grant.has_failure("grant")
         grant = spoiled.change(grant) if spoiled and spoiled.change else grant
         callback = {"code": self.grants.issue_code(grant)} | self.provider.callback_extras(persona, scopes)
-        if persona.first_consent and persona.subject not in self.consented:
+        asks = {"name", "email"} & set(scopes)
+        if asks and persona.first_consent and persona.subject not in self.consented:
             self.consented.add(persona.subject)
             callback["user"] = persona.first_consent
         return self._back(callback)

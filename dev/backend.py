@@ -43,32 +43,29 @@ ACCOUNTS = (
 class People:
     """Who there is and which tokens are good. Guarded by one lock: the stand-in answers in threads."""
 
-    users: dict[str, dict[str, Any]]
-    """By e-mail address: who signs in with a password."""
-    social: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
-    """By provider and subject."""
-    tokens: dict[str, dict[str, Any]] = field(default_factory=dict)
+    users: dict[str | tuple[str, str], dict[str, Any]]
+    """By e-mail address who signs in with a password, by provider and subject who comes from there."""
+    tokens: dict[str, str | tuple[str, str]] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def admit(self, user: dict[str, Any]) -> str:
+    def admit(self, who: str | tuple[str, str]) -> str:
         with self.lock:
             token = f"{len(self.tokens) + 1}|{secrets.token_hex(24)}"
-            self.tokens[token] = user
+            self.tokens[token] = who
         return token
 
-    def by_identity(self, provider: str, subject: str, **made: Any) -> tuple[dict[str, Any], bool]:
-        """The person with this identity, and whether they were made just now, from `made`."""
+    def is_new(self, identity: tuple[str, str], **user: Any) -> bool:
+        """Whether nobody had this identity; if so, the user is made."""
         with self.lock:
-            known = self.social.get((provider, subject))
-            if known is None:
-                number = len(self.users) + len(self.social) + 1
-                self.social[provider, subject] = {"id": number} | made
-            return self.social[provider, subject], known is None
+            if identity in self.users:
+                return False
+            self.users[identity] = {"id": len(self.users) + 1} | user
+        return True
 
     def bearer(self) -> dict[str, Any] | None:
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
         with self.lock:
-            return self.tokens.get(token)
+            return self.users.get(self.tokens.get(token, ""))
 
     def revoke(self) -> None:
         with self.lock:
@@ -110,7 +107,7 @@ def login() -> ResponseReturnValue:
         return invalid({"email": "These credentials do not match our records."})
     if email == "slow@example.com":
         time.sleep(3)
-    return issued(people().admit(people().users[email]))
+    return issued(people().admit(email))
 
 
 @bp.post("/user")

@@ -63,8 +63,12 @@ def _error(code: str) -> Any:
     )
 
 
-def _for_others(claims: dict[str, Any]) -> dict[str, Any]:
-    return claims | {"aud": [claims["aud"], "another-client"], "azp": "another-client"}
+def _for_two(claims: dict[str, Any]) -> dict[str, Any]:
+    return claims | {"aud": [claims["aud"], "another-client"], "azp": claims["aud"]}
+
+
+def _for_another_of_two(claims: dict[str, Any]) -> dict[str, Any]:
+    return _for_two(claims) | {"azp": "another-client"}
 
 
 def _long_ago(claims: dict[str, Any]) -> dict[str, Any]:
@@ -96,7 +100,8 @@ _ID_TOKEN = {
     "no_id_token": Failure("is missing", "token", _without("id_token")),
     "wrong_nonce": Failure("another nonce", "id_token", _with(nonce="another")),
     "wrong_aud": Failure("for another client (aud)", "id_token", _with(aud="another-client")),
-    "extra_aud": Failure("for another client, too (aud list, azp)", "id_token", _for_others),
+    "extra_aud": Failure("for another client, too (list of aud, azp is ours)", "id_token", _for_two),
+    "other_azp": Failure("for two clients, issued to the other (azp)", "id_token", _for_another_of_two),
     "wrong_iss": Failure("another issuer", "id_token", _with(iss="https://issuer.example.net")),
     "expired": Failure("expired an hour ago", "id_token", _long_ago),
     "wrong_at_hash": Failure("at_hash of another access token", "id_token", _with(at_hash=signing.at_hash("other"))),

@@ -74,6 +74,7 @@ class IdentityProvider:
         if failure and failure.respond:
             return failure.respond()
         answer = grant.persona.answers[path]
+        answer = self._agreed(grant, answer) if "sub" in answer else answer
         return self._json(failure.change(answer) if failure and failure.change else answer)
 
     def jwks(self) -> Response:
@@ -139,11 +140,8 @@ class IdentityProvider:
         return answer
 
     def _id_token(self, grant: Grant, access_token: str) -> str:
-        """OpenID Connect Core 2, with the claims that the scopes ask for (5.4)."""
+        """OpenID Connect Core 2."""
         now = int(time.time())
-        hidden = {
-            claim for scope, claims in self.provider.scopes.items() if scope not in grant.scopes for claim in claims
-        }
         claims: Json = {
             "iss": self.issuer,
             "aud": self.client.settings["CLIENT_ID"],
@@ -154,10 +152,15 @@ class IdentityProvider:
             "at_hash": at_hash(access_token),
         }
         claims |= {"nonce": grant.nonce} if grant.nonce else {}
-        claims |= {name: value for name, value in grant.persona.claims.items() if name not in hidden}
+        claims |= self._agreed(grant, grant.persona.claims)
         failure = grant.has_failure("id_token")
         claims = failure.change(claims) if failure and failure.change else claims
         return failure.sign(self.keys, claims) if failure and failure.sign else self.keys.sign(claims)
+
+    def _agreed(self, grant: Grant, claims: Json) -> Json:
+        """Of the claims those that the scopes ask for (OpenID Connect Core 5.4)."""
+        hidden = {name for scope, names in self.provider.scopes.items() if scope not in grant.scopes for name in names}
+        return {name: value for name, value in claims.items() if name not in hidden}
 
     def _answer(self, body: Json, status: int = 200) -> Response:
         """An answer of the token endpoint, never stored (RFC 6749, 5.1)."""

@@ -48,6 +48,8 @@ class SocialLogin:
         token = body.get("social_token")
         if not isinstance(token, str) or not token:
             return backend.invalid({"social_token": "The social token field is required."})
+        if not isinstance(body.get("email", ""), str):
+            return backend.invalid({"email": "The email field must be a string."})
         account = _account(PROVIDERS[name], self.clients[name], token)
         if account is None:
             return backend.message(401, "Invalid token")
@@ -60,10 +62,9 @@ class SocialLogin:
             return failure.respond()
         if email in backend.people().users:
             return backend.message(409, "This email address already signs in another way.")
-        user, is_new = backend.people().by_identity(
-            name, account.subject, name=account.name, nick_name=account.nickname, email=email
-        )
-        plain = backend.people().admit(user)
+        identity = (name, account.subject)
+        is_new = backend.people().is_new(identity, name=account.name, nick_name=account.nickname, email=email)
+        plain = backend.people().admit(identity)
         plain = failure.change(plain) if failure and failure.change else plain
         return backend.issued(plain), 201 if is_new else 200
 

@@ -35,7 +35,7 @@ class Backend:
         path = self._settings.backend_login_path
         answer = self._call("POST", path, json={"email": email, "password": password})
         if answer.status in (200, 201):
-            return _token(answer)
+            return _token(answer, errors.CredentialsSignin)
         raise _login_refusal(answer)
 
     def social_login(self, name: str, identity: Identity, with_email: bool) -> str:
@@ -44,7 +44,7 @@ class Backend:
         email = {"email": identity.email} if with_email and identity.email else {}
         answer = self._call("POST", path, json={"social_token": identity.social_token, **email})
         if answer.status in (200, 201):
-            return _token(answer)
+            return _token(answer, errors.Callback)
         raise _social_refusal(answer)
 
     def user(self, access_token: str, within: float | None = None) -> User:
@@ -127,7 +127,7 @@ def _headers(access_token: str | None) -> Mapping[str, str]:
     return headers
 
 
-def _token(answer: Answer) -> str:
+def _token(answer: Answer, refused: type[errors.SiteError]) -> str:
     try:
         return sound_token(answer.at("data", "token", "plainTextToken"))
     except ValueError:
@@ -135,7 +135,7 @@ def _token(answer: Answer) -> str:
     if answer.at("two_factor") is True:
         raise errors.StepNotSupported("the backend asks for a second factor")
     if answer.at("success") is False:
-        raise errors.CredentialsSignin("200 with success: false")
+        raise refused("200 with success: false")
     raise errors.BackendUnavailable(f"a sign-in was answered with {answer.status} without a usable token")
 
 

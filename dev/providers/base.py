@@ -75,7 +75,8 @@ class Client:
 
 
 def same_secret(client: Client, given: str) -> bool:
-    return hmac.compare_digest(client.settings["CLIENT_SECRET"].encode(), given.encode())
+    """A client without a secret sends none, as older applications of Kakao's do."""
+    return hmac.compare_digest(client.settings.get("CLIENT_SECRET", "").encode(), given.encode())
 
 
 def with_secret(base_url: str, secret: str) -> dict[str, str]:

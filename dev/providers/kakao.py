@@ -53,7 +53,7 @@ _PERSONAS = (
     _persona(
         "expired-email", "address was taken over by another account", HANEUL, _account(HANEUL, is_email_valid=False)
     ),
-    _persona("no-properties", "made after 2021: no `properties`", HANEUL, _account(HANEUL), properties=False),
+    _persona("no-properties", "no `properties` in the answer", HANEUL, _account(HANEUL), properties=False),
     _persona("bare", "nothing known but the id", HANEUL, None, properties=False),
 )
 
