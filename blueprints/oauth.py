@@ -43,7 +43,7 @@ def callback(provider: str) -> ResponseReturnValue:
     if request.method not in allowed:
         raise MethodNotAllowed(allowed)
     if request.method == "GET" and client.provider.form_post:
-        return _decide(request.args.get("state"))
+        return _decide(client, request.args.get("state"))
     answer, whole = _answer()
     state = answer.get("state")
     attempt = services().attempts.take(request, client.provider, state)
@@ -97,15 +97,17 @@ def _elsewhere(client: Client, state: str | None) -> ResponseReturnValue:
     if client.provider.form_post:
         known = state if state and len(state) < 100 else None
         return redirect(services().settings.origin + url_for("oauth.callback", provider=client.id, state=known), 303)
-    return _decide(state)
+    return _decide(client, state)
 
 
-def _decide(state: str | None) -> ResponseReturnValue:
+def _decide(client: Client, state: str | None) -> ResponseReturnValue:
     """A reload or a second click ends where the first did; whoever is signed in is not troubled."""
     digest, target = flask.session.get(_FINISHED) or ("", "")
     if services().sessions.load() is not None:
         return redirect(target if digest == _digest(state or "") else return_to.home(), 303)
-    return _told(errors.AttemptExpired(), None)
+    error = errors.AttemptExpired("no attempt of this browser")
+    services().sign_in.refused(client, error)
+    return _told(error, None)
 
 
 def _told(error: errors.SiteError, callback_url: str | None) -> ResponseReturnValue:

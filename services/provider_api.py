@@ -29,7 +29,7 @@ class ProviderApi:
         answer = self.send("GET", url, {"Authorization": f"Bearer {access_token}"})
         if answer.status == 200:
             return answer.json()
-        if optional and answer.status in (401, 403, 404):
+        if optional:
             return None
         raise _refusal(answer, urlsplit(url).path)
 

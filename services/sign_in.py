@@ -72,7 +72,7 @@ class SignIn:
             revoked = self._backend.logout(access_token)
             log.error("a token was issued and not used (%s); revoked: %s", error, revoked)
             if isinstance(error, errors.SessionExpired):
-                raise errors.BackendUnavailable("/user refused the token that /login gave") from None
+                raise errors.BackendUnavailable("/user refused the token that was just given") from None
             raise
         if replaced and replaced.access_token != access_token:
             self._backend.logout(replaced.access_token)
