@@ -658,7 +658,7 @@ def test_the_posted_callback_without_cookies_sends_on_to_a_get_that_decides_o41(
         assert response.headers["Location"].startswith(f"{here.site.url}/api/auth/callback/apple")
         assert not set_cookies(response)
         assert answer["code"] not in response.headers["Location"]
-    assert len(response.headers["Location"]) < 300
+        assert len(response.headers["Location"]) < 300
 
 
 def test_where_a_posted_callback_comes_from_has_no_say_but_its_state_o40(here: World) -> None:
@@ -737,7 +737,7 @@ def test_starts_that_nobody_finishes_leave_nothing_behind_in_the_site_o50(here: 
     before = len(attempts._under_way)
     for _ in range(50):
         visitor.start("github")
-    assert len(attempts._under_way) == before
+    assert len(attempts._under_way) <= before  # those of other tests may have expired
 
 
 # --- O-46: the site is another by the time that they come back
