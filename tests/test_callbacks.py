@@ -29,6 +29,7 @@ from tests.test_return_to import FORM, ORIGIN, VALUES, browser_goes_to, encoded
 
 ALL = providers.names()
 BY_QUERY = [name for name in ALL if not providers.find(name).form_post]
+NAMED = [name for name in ALL if sample_of(name)["issuer"]]
 SOME = ("kakao", "google", "apple")
 """Plain OAuth, OpenID Connect, and a callback by POST."""
 VICTIM = "victim@example.com"
@@ -467,24 +468,32 @@ def test_a_state_is_good_at_the_provider_alone_where_it_began_o20(here: World, s
     assert nothing_was_exchanged(here)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", NAMED)
 def test_an_issuer_that_names_itself_rightly_is_welcome_o21_o25(here: World, name: str) -> None:
     visitor, answer = under_way(here, name)
     assert told(visitor.come_back(name, {**answer, "iss": here.providers.issuer(name)})) == ""
     assert visitor.who == "하늘"
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", NAMED)
 def test_an_issuer_that_names_itself_otherwise_is_refused_before_the_exchange_o22_o25(here: World, name: str) -> None:
     right = here.providers.issuer(name)
     wrong = [right + "/", right.upper(), right + "\0", right.replace("://", "://x."), right[:-1]]
-    for issuer in [*wrong, *(here.providers.issuer(one) for one in ALL if one != name)]:
+    for issuer in [*wrong, *(here.providers.issuer(one) for one in NAMED if one != name)]:
         visitor, answer = under_way(here, name)
         assert told(visitor.come_back(name, {**answer, "iss": issuer})) == "OAuthCallback"
         assert visitor.attempts == []
     visitor, answer = under_way(here, name)
     twice = [*answer.items(), ("iss", right), ("iss", right)]
     assert told(visitor.come_back(name, twice)) == "OAuthCallback"
+    assert nothing_was_exchanged(here)
+
+
+@pytest.mark.parametrize("name", sorted(set(ALL) - set(NAMED)))
+def test_where_no_issuer_is_known_none_is_right_o22(here: World, name: str) -> None:
+    for issuer in ("", "None", "https://evil.example", here.providers.issuer("google")):
+        visitor, answer = under_way(here, name)
+        assert told(visitor.come_back(name, {**answer, "iss": issuer})) == "OAuthCallback"
     assert nothing_was_exchanged(here)
 
 
