@@ -292,6 +292,14 @@ def test_a_reload_ends_where_the_sign_in_did_without_a_second_exchange_o8(here: 
 
 
 @pytest.mark.parametrize("name", SOME)
+def test_another_callback_than_the_last_one_leads_home_o8(here: World, name: str) -> None:
+    visitor, answer = under_way(here, name, callbackUrl="/account?tab=2")
+    visitor.come_back(name, answer)
+    again = decided(visitor, visitor.come_back(name, {**answer, "state": "x" * 43}))
+    assert again.headers["Location"] == f"{here.site.url}/"
+
+
+@pytest.mark.parametrize("name", SOME)
 def test_two_callbacks_at_the_same_moment_are_one_sign_in_o9(here: World, name: str) -> None:
     visitor, answer = under_way(here, name, callbackUrl="/account")
     cookies = {cookie.name: cookie.value or "" for cookie in visitor.cookies}
@@ -645,6 +653,14 @@ def test_a_refusal_of_the_token_endpoint_is_told_in_our_own_words(
     assert "canary" not in f"{log.getvalue()}{visitor.get(response.headers['Location']).text}"
     assert SECRET_MARK not in log.getvalue()
     assert as_before(visitor, before)
+    assert here.backend.handed_over == []
+
+
+@pytest.mark.parametrize("kind", ["mac", "DPoP", "N_A", ""])
+def test_a_token_that_is_no_bearer_is_not_used_as_one(here: World, kind: str) -> None:
+    visitor, sample = browser(here.site), sample_of("kakao")
+    sample["token"]["answer"]["token_type"] = kind
+    assert told(visitor.come_back("kakao", here.providers.approve(visitor.start("kakao"), sample))) == "OAuthCallback"
     assert here.backend.handed_over == []
 
 
