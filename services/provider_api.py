@@ -54,10 +54,7 @@ class Wire:
     def post(self, url: str, data: dict[str, str], headers: dict[str, str], auth: Any) -> "_Response":
         body = "&".join(f"{quote_plus(name)}={quote_plus(value)}" for name, value in data.items())
         url, headers, body = auth.prepare("POST", url, dict(headers), body)
-        answer = self._api.send("POST", url, headers, dict(parse_qsl(body, keep_blank_values=True)))
-        if answer.status == 429:  # which Authlib would read like any other answer
-            raise _refusal(answer, "the token endpoint")
-        return _Response(answer)
+        return _Response(self._api.send("POST", url, headers, dict(parse_qsl(body, keep_blank_values=True))))
 
 
 class _Response:
