@@ -323,7 +323,7 @@ def test_while_one_looks_for_a_new_one_the_others_go_on(
 
     together(*(partial(go, visitor) for visitor in visitors))
     assert len(spent) == 4
-    assert sorted(spent)[2] < 0.5 * SHORT_TIMEOUT
+    assert sorted(spent)[2] < 0.25 * SHORT_TIMEOUT
 
 
 ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri", "userinfo_endpoint")
