@@ -25,8 +25,7 @@ _LONGEST = 32 * 1024
 _MOST_KEYS = 100
 _KINDS: Mapping[str, Any] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
 _SHORTEST_RSA = 2048
-_RSA_CHARACTERS = range(_SHORTEST_RSA // 6, 16384 // 6 + 2)
-"""Of a modulus. One of 4 million bits takes seconds to look at."""
+_LONGEST_RSA = 16384
 _MEMBERS = ("kty", "crv", "n", "e", "x", "y", "key_ops")
 """Of a key, as far as they matter."""
 
@@ -87,12 +86,17 @@ def public_keys(document: Mapping[str, Any], kid: str | None) -> list[Key]:
 
 def _key(found: dict[str, Any]) -> Key | None:
     try:
-        if found["kty"] == "RSA" and len(found["n"]) not in _RSA_CHARACTERS:
+        if found["kty"] == "RSA" and not _SHORTEST_RSA <= _bits(found["n"]) <= _LONGEST_RSA:
             return None
         key: Key = _KINDS[found["kty"]].import_key({name: found[name] for name in _MEMBERS if name in found})
     except (KeyError, TypeError, ValueError, JoseError):
         return None
-    return None if isinstance(key, RSAKey) and key.public_key.key_size < _SHORTEST_RSA else key
+    return key
+
+
+def _bits(modulus: str) -> int:
+    """Counted before the key is made of it: a modulus of millions of bits takes seconds to look at."""
+    return int.from_bytes(base64.urlsafe_b64decode(modulus + "=" * (-len(modulus) % 4))).bit_length()
 
 
 def _json(part: str) -> dict[str, Any]:
