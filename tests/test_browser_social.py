@@ -355,7 +355,7 @@ def test_inside_another_app_people_learn_what_works_there_before_they_try(open_p
     page = open_page(user_agent=IN_APP[app], viewport=NARROW)
     page.goto(f"{LOGIN}?callbackUrl=/account")
     note = page.locator("main .note")
-    expect(note).to_contain_text(app)
+    expect(note).to_contain_text(f"Google sign-in does not work inside {app}.")
     expect(way(page, "google")).to_have_count(0)
     expect(way(page, "kakao")).to_be_visible()
     assert note.get_by_role("link").count() == (app != "Instagram")
