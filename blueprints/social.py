@@ -15,6 +15,7 @@ _YEAR = 365 * 24 * 3600
 @dataclass(frozen=True)
 class Way:
     id: str
+    label: str
     words: str
     """On the button, as the provider's guideline wants them."""
     used_last: bool
@@ -25,7 +26,13 @@ def ways() -> list[Way]:
     language = str(get_locale())
     last = request.cookies.get(_cookie())
     return [
-        Way(client.id, at_language(client.button, language), client.id == last, client.provider.refuses_in_app)
+        Way(
+            client.id,
+            at_language(client.label, language),
+            at_language(client.button, language),
+            client.id == last,
+            client.provider.refuses_in_app,
+        )
         for client in services().settings.clients
     ]
 
