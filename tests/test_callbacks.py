@@ -686,6 +686,13 @@ def test_the_posted_callback_without_cookies_sends_on_to_a_get_that_decides_o41(
         assert len(response.headers["Location"]) < 300
 
 
+def test_the_host_header_has_no_say_in_where_a_posted_callback_is_sent_on_to(here: World) -> None:
+    _, answer = under_way(here, "apple")
+    evil = {"Host": "evil.example", "X-Forwarded-Host": "evil.example"}
+    response = browser(here.site).post_from_elsewhere("/api/auth/callback/apple", answer, **evil)
+    assert response.headers["Location"].startswith(f"{here.site.url}/api/auth/callback/apple?state=")
+
+
 def test_where_a_posted_callback_comes_from_has_no_say_but_its_state_o40(here: World) -> None:
     _, theirs = under_way(here, "apple")
     victim, own = under_way(here, "apple", signed_in(here))
