@@ -535,6 +535,15 @@ def test_signing_in_as_somebody_else_is_a_fresh_session_of_theirs_alone_o29(here
         assert before["accessToken"] not in here.backend.bearers
 
 
+def test_a_posted_callback_replaces_a_session_that_it_does_not_see_o29(here: World) -> None:
+    visitor, answer = under_way(here, "apple")
+    for number in range(2):
+        visitor.cookies.set(f"{SESSION}.{number}", "x", domain="localhost.local", path="/")
+    assert told(visitor.come_back("apple", answer)) == ""
+    assert visitor.named(SESSION) == [SESSION]
+    assert visitor.who == "하늘"
+
+
 # --- O-30 to O-37: errors
 
 
