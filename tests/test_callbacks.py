@@ -535,6 +535,15 @@ def test_signing_in_as_somebody_else_is_a_fresh_session_of_theirs_alone_o29(here
         assert before["accessToken"] not in here.backend.bearers
 
 
+def test_a_posted_callback_replaces_a_session_that_it_does_not_see_o29(here: World) -> None:
+    visitor, answer = under_way(here, "apple")
+    for number in range(2):
+        visitor.cookies.set(f"{SESSION}.{number}", "x", domain="localhost.local", path="/")
+    assert told(visitor.come_back("apple", answer)) == ""
+    assert visitor.named(SESSION) == [SESSION]
+    assert visitor.who == "하늘"
+
+
 # --- O-30 to O-37: errors
 
 
@@ -684,6 +693,13 @@ def test_the_posted_callback_without_cookies_sends_on_to_a_get_that_decides_o41(
         assert not set_cookies(response)
         assert answer["code"] not in response.headers["Location"]
         assert len(response.headers["Location"]) < 300
+
+
+def test_the_host_header_has_no_say_in_where_a_posted_callback_is_sent_on_to(here: World) -> None:
+    _, answer = under_way(here, "apple")
+    evil = {"Host": "evil.example", "X-Forwarded-Host": "evil.example"}
+    response = browser(here.site).post_from_elsewhere("/api/auth/callback/apple", answer, **evil)
+    assert response.headers["Location"].startswith(f"{here.site.url}/api/auth/callback/apple?state=")
 
 
 def test_where_a_posted_callback_comes_from_has_no_say_but_its_state_o40(here: World) -> None:
