@@ -160,6 +160,10 @@ def _refuse_open_network(url: str) -> None:
 
 def is_safe(url: str, loopback: bool = True) -> bool:
     """Whether what is sent there stays secret: https, or (if allowed) http on this machine."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        sound = bool(parts.hostname) and parts.port != 0 and "@" not in parts.netloc
+    except ValueError:
+        return False
     local = parts.hostname in ("localhost", "127.0.0.1", "::1")
-    return bool(parts.hostname) and (parts.scheme == "https" or (loopback and local and parts.scheme == "http"))
+    return sound and (parts.scheme == "https" or (loopback and local and parts.scheme == "http"))

@@ -1,4 +1,4 @@
-"""What can go wrong, as one tree. Raised where it is known, rendered in one place (`app.py`).
+"""What can go wrong, as one tree. Raised where it is known, rendered in one place (`error_pages.py`).
 
     SiteError                    a code of `?error=`, a status, a sentence for a person
     ├── Refused                  the person, or what they sent, is not let in

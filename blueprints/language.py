@@ -11,11 +11,12 @@ import config_readers
 from services import services
 
 _CHOICE = "lang"
+_KEPT = ("error", "reference", "wait")
 
 
 def remember() -> None:
     """Before each request: keep a choice that a link of ours made."""
-    if request.query_string and (chosen := request.args.get(_CHOICE)) in _offered():
+    if request.method == "GET" and request.query_string and (chosen := request.args.get(_CHOICE)) in _offered():
         flask.session["locale"] = chosen
 
 
@@ -31,8 +32,8 @@ def links(callback_url: str | None) -> dict[str, str]:
     """For each language the address of this page in it; what the page says and where it leads stay the same."""
     here = request.endpoint if request.url_rule and not request.url_rule.arguments else None
     page = flask.url_for(here or "home.show")
-    kept = {"callbackUrl": callback_url, "error": request.args.get("error")}
-    query = {name: value for name, value in kept.items() if value}
+    kept = {name: request.args.get(name) for name in _KEPT}
+    query = {name: value for name, value in {"callbackUrl": callback_url, **kept}.items() if value}
     return {code: f"{page}?{urlencode({**query, _CHOICE: code})}" for code in _offered()}
 
 

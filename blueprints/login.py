@@ -70,7 +70,7 @@ def page_again(error: errors.SiteError) -> str:
 def address(
     error: errors.SiteError | type[errors.SiteError] | None = None, callback_url: str | None = None, **also: object
 ) -> str:
-    """The sign-in page's full address, for whoever has to go there first. `also`: what `_told_before` reads."""
+    """The sign-in page's full address, for whoever has to go there first. `also`: its reference and wait."""
     query = {"error": error.code if error else None, return_to.FIELD: callback_url, **also}
     asked = urlencode({name: value for name, value in query.items() if value})
     return services().settings.origin + url_for("login.show") + (f"?{asked}" if asked else "")

@@ -5,6 +5,7 @@ import hashlib
 import flask
 from flask import Blueprint, abort, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import MethodNotAllowed
 
 import errors
 from blueprints import login, return_to, social
@@ -12,7 +13,6 @@ from providers.base import Client
 from services import services
 from services.attempts import Attempt
 from services.events import request_id
-from services.sign_in import Admitted
 
 bp = Blueprint("oauth", __name__)
 
@@ -39,10 +39,11 @@ def start(provider: str) -> ResponseReturnValue:
 @bp.route("/api/auth/callback/<provider>", methods=["GET", "POST"])
 def callback(provider: str) -> ResponseReturnValue:
     client = _client(provider)
-    if request.method == "HEAD" or (request.method == "POST" and not client.provider.form_post):
-        abort(405)
+    allowed = ["GET", "POST"] if client.provider.form_post else ["GET"]
+    if request.method not in allowed:
+        raise MethodNotAllowed(allowed)
     if request.method == "GET" and client.provider.form_post:
-        return _decide(request.args.get("state"))
+        return _decide(client, request.args.get("state"))
     answer, whole = _answer()
     state = answer.get("state")
     attempt = services().attempts.take(request, client.provider, state)
@@ -68,11 +69,11 @@ def _answer() -> tuple[dict[str, str], bool]:
 def _finish(client: Client, attempt: Attempt, answer: dict[str, str]) -> ResponseReturnValue:
     target = attempt.return_to or return_to.home()
     try:
-        admitted, now = services().attempts.once(attempt, lambda: _admit(client, attempt, answer))
+        access_token, now = services().attempts.once(attempt, lambda: _admit(client, attempt, answer))
+        if not now:
+            services().sign_in.again(client, access_token)
     except errors.SiteError as error:
         return _told(error, attempt.return_to)
-    if not now:
-        services().sign_in.again(client, admitted)
     if attempt.language:
         flask.session["locale"] = attempt.language
     if len(target) < _LONGEST_REMEMBERED:
@@ -82,7 +83,7 @@ def _finish(client: Client, attempt: Attempt, answer: dict[str, str]) -> Respons
     return response
 
 
-def _admit(client: Client, attempt: Attempt, answer: dict[str, str]) -> Admitted:
+def _admit(client: Client, attempt: Attempt, answer: dict[str, str]) -> str:
     try:
         identity = services().identities.finish(client, attempt, answer)
     except errors.SiteError as error:
@@ -96,15 +97,17 @@ def _elsewhere(client: Client, state: str | None) -> ResponseReturnValue:
     if client.provider.form_post:
         known = state if state and len(state) < 100 else None
         return redirect(services().settings.origin + url_for("oauth.callback", provider=client.id, state=known), 303)
-    return _decide(state)
+    return _decide(client, state)
 
 
-def _decide(state: str | None) -> ResponseReturnValue:
+def _decide(client: Client, state: str | None) -> ResponseReturnValue:
     """A reload or a second click ends where the first did; whoever is signed in is not troubled."""
     digest, target = flask.session.get(_FINISHED) or ("", "")
     if services().sessions.load() is not None:
         return redirect(target if digest == _digest(state or "") else return_to.home(), 303)
-    return _told(errors.AttemptExpired(), None)
+    error = errors.AttemptExpired("no attempt of this browser")
+    services().sign_in.refused(client, error)
+    return _told(error, None)
 
 
 def _told(error: errors.SiteError, callback_url: str | None) -> ResponseReturnValue:

@@ -49,7 +49,8 @@ def _passed(asked: str) -> str | None:
         return None
     if rest.startswith(tuple(settings.site_path + page for page in _NO_RETURN)):
         return None
-    return settings.origin + quote(rest, safe="/?#%:@!$&'()*+,;=-._~[]")
+    address = settings.origin + quote(rest, safe="/?#%:@!$&'()*+,;=-._~[]")
+    return address if len(address) <= LONGEST else None
 
 
 def _climbs_out(rest: str) -> bool:

@@ -21,7 +21,7 @@ def _identity(answers: Answers) -> Identity:
         subject=claims["sub"],
         name=_name(answers.form.get("user", "")),
         email=claims.get("email"),  # never the one beside it in the form, which nobody has signed
-        email_verified=claims.get("email_verified") in (True, "true"),
+        email_verified=claims.get("email_verified") is True or claims.get("email_verified") == "true",
     )
 
 
@@ -43,7 +43,9 @@ def _private_key(text: str) -> str:
             pem = Path(pem).read_text()
         elif "-----BEGIN" not in pem:
             pem = base64.b64decode(pem, validate=True).decode()
-        ECKey.import_key(pem)
+        key = ECKey.import_key(pem)
+        if not key.is_private or key.curve_name != "P-256":
+            raise ValueError
     except (OSError, ValueError, JoseError):
         raise ValueError("must be the .p8 key: as PEM, as PEM with \\n, as base64 of it, or as its path") from None
     return pem

@@ -128,7 +128,8 @@ class Provider:
             "CLIENT_ID": Need(read.credential, "<from the provider's console>", required=True),
             "CLIENT_SECRET": Need(read.credential, "<from the provider's console>", required=self.secret_required),
             "BACKEND_NAME": Need(read.path_word, self.id, default=self.id),
-            "BASE_URL": Need(read.safe_base_url, f"http://127.0.0.1:8081/{self.id}"),
+            # Where the issuer is a setting, it is the base as well.
+            **({} if self.discovery else {"BASE_URL": Need(read.safe_base_url, f"http://127.0.0.1:8081/{self.id}")}),
             **self.needs,
         }
 
@@ -174,7 +175,7 @@ class Client:
 
     def address(self, real: str) -> str:
         """Where this address of the provider's is: moved to `<ID>_BASE_URL` if that is set, its path kept."""
-        base = self.settings["BASE_URL"]
+        base = self.settings.get("BASE_URL")
         return base + urlsplit(real).path if base else real
 
 

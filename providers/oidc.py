@@ -8,10 +8,10 @@ def _identity(answers: Answers) -> Identity:
     # Address and "verified" from the same document: half of each would vouch for an address that nobody checked.
     said = answers.user if at(answers.user, "email") else answers.claims
     claims = {**(answers.user or {}), **answers.claims}
-    names = " ".join(filter(None, (claims.get("given_name"), claims.get("family_name"))))
+    names = (claims.get("given_name"), claims.get("family_name"))
     return Identity(
         subject=answers.claims["sub"],
-        name=claims.get("name") or names,
+        name=claims.get("name") or " ".join(part for part in names if isinstance(part, str)),
         nickname=claims.get("nickname") or claims.get("preferred_username"),
         email=at(said, "email"),
         email_verified=at(said, "email_verified"),

@@ -10,13 +10,15 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from copy import copy
 from dataclasses import asdict, dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cachetools import TTLCache
 from flask import Request, Response
 from itsdangerous import BadData, URLSafeTimedSerializer
 
+import errors
 from config import Settings
 from providers.base import Provider
 
@@ -26,6 +28,7 @@ _MOST_CHARACTERS = 4096
 """Of all of them: a request has 16 kB for its headers, and a session may take 12."""
 _PREFIX = 8
 _SECONDS_TO_REPEAT = 30
+_SECONDS_MORE = 5
 _Result = TypeVar("_Result")
 
 
@@ -50,7 +53,8 @@ class Attempts:
         self._name = f"{'__Secure-' if settings.secure else ''}munjigi.attempt."
         keys = list(reversed(settings.secret_keys))  # the serializer signs with the last
         self._sealed = URLSafeTimedSerializer(keys, salt="munjigi.attempt")
-        self._under_way: TTLCache[str, Future[object]] = TTLCache(1000, _SECONDS_TO_REPEAT)
+        self._running: dict[str, Future[Any]] = {}
+        self._finished: TTLCache[str, Future[Any]] = TTLCache(1000, _SECONDS_TO_REPEAT)
         self._lock = threading.Lock()
 
     def write(self, request: Request, response: Response, provider: Provider, attempt: Attempt) -> None:
@@ -85,23 +89,33 @@ class Attempts:
         The second value tells whether it was done now.
         """
         with self._lock:
-            known = self._under_way.get(attempt.state)
-            if known is None:
-                future: Future[object] = Future()
-                self._under_way[attempt.state] = future
+            known = self._running.get(attempt.state) or self._finished.get(attempt.state)
+            future = known or self._running.setdefault(attempt.state, Future())
         if known is not None:
-            return known.result(timeout=_SECONDS_TO_REPEAT), False  # type: ignore[return-value]  # of the same finish
+            return self._outcome(known), False
         try:
-            result = finish()
-        except BaseException as error:
-            future.set_exception(error)
+            future.set_result(result := finish())
+        except Exception as error:
+            future.set_exception(copy(error))  # a copy: the error itself holds on to the whole request
             raise
-        future.set_result(result)
+        finally:
+            with self._lock:
+                del self._running[attempt.state]
+                self._finished[attempt.state] = future
         return result, True
+
+    def _outcome(self, future: Future[Any]) -> Any:
+        try:
+            return future.result(self._settings.backend_timeout + _SECONDS_MORE)
+        except TimeoutError:
+            raise errors.ProviderUnavailable("the same sign-in is still under way", status=504) from None
+        except errors.SiteError as error:
+            raise copy(error) from None  # each thread its own
 
     def _others(self, request: Request) -> list[tuple[str, str]]:
         """Cookies of other attempts, the newest first; those that cannot be read last."""
         found = [(name, value) for name, value in request.cookies.items() if name.startswith(self._name)]
+        found.reverse()  # browsers send the oldest first (RFC 6265, 5.4), and some may be of the same second
         return sorted(found, key=lambda cookie: self._started_at(cookie[1]), reverse=True)
 
     def _started_at(self, sealed: str) -> float:

@@ -41,7 +41,7 @@ class Backend:
     def social_login(self, name: str, identity: Identity, with_email: bool) -> str:
         """The backend's token for a person whom the provider that it calls `name` has proven. Never sent again."""
         path = self._settings.backend_social_path.replace("{provider}", name)
-        email = {"email": identity.email} if with_email and identity.email else {}
+        email = {"email": identity.email} if with_email and identity.email_verified else {}
         answer = self._call("POST", path, json={"social_token": identity.social_token, **email})
         if answer.status in (200, 201):
             return _token(answer, errors.Callback)

@@ -6,7 +6,8 @@ our restart; and tokens with made-up key ids must not make us fetch for each of 
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,28 +28,33 @@ class _Kept:
 
 
 class Documents:
-    """By address. The addresses are the operator's or an issuer's own, so there are few."""
+    """By address. The addresses are the operator's or an issuer's own, so there are few.
 
-    def __init__(self, fetch: Callable[[str], Mapping[str, Any]]) -> None:
+    `fetch(url, briefly)`; `time_left()`: seconds that this request may still wait, for somebody else's fetch too.
+    """
+
+    def __init__(self, fetch: Callable[[str, bool], Mapping[str, Any]], time_left: Callable[[], float]) -> None:
         self._fetch = fetch
+        self._time_left = time_left
         self._kept: dict[str, _Kept] = {}
         self._lock = threading.Lock()
 
     def get(self, url: str) -> Mapping[str, Any]:
         """The document; an old one if a new one cannot be had. Raises `ProviderUnavailable` without any."""
         kept = self._at(url)
-        with kept.lock:
+        with self._held(kept, wait=kept.document is None) as alone:
             now = time.monotonic()
             if kept.document is None and now < kept.pause_until:
                 raise errors.ProviderUnavailable("it could not be reached a moment ago", status=503)
-            if kept.document is None or (now - kept.fetched_at > FRESH_SECONDS and now > kept.pause_until):
+            stale = now - kept.fetched_at > FRESH_SECONDS and now > kept.pause_until
+            if alone and (kept.document is None or stale):
                 self._renew(url, kept)
             return kept.document or {}
 
     def again(self, url: str) -> Mapping[str, Any] | None:
         """The document as it is now, for a token that the known one does not explain; None within the pause."""
         kept = self._at(url)
-        with kept.lock:
+        with self._held(kept, wait=True):
             if time.monotonic() < kept.pause_until:
                 return None
             kept.pause_until = time.monotonic() + PAUSE_SECONDS
@@ -59,9 +65,22 @@ class Documents:
         with self._lock:
             return self._kept.setdefault(url, _Kept())
 
+    @contextmanager
+    def _held(self, kept: _Kept, *, wait: bool) -> Iterator[bool]:
+        """Whether nobody else fetches it now; whoever has to `wait` for that does so within their own time."""
+        alone = kept.lock.acquire(timeout=max(0.0, self._time_left())) if wait else kept.lock.acquire(blocking=False)
+        if wait and not alone:
+            raise errors.ProviderUnavailable("somebody else still waits for it", status=504)
+        try:
+            yield alone
+        finally:
+            if alone:
+                kept.lock.release()
+
     def _renew(self, url: str, kept: _Kept) -> None:
         try:
-            kept.document, kept.fetched_at = self._fetch(url), time.monotonic()
+            # Who has an old one must not lose the time that the rest of their sign-in takes.
+            kept.document, kept.fetched_at = self._fetch(url, kept.document is not None), time.monotonic()
         except errors.SiteError:
             if kept.document is None:
                 kept.pause_until = time.monotonic() + SHORT_PAUSE_SECONDS  # or a hundred people would wait in a row

@@ -33,7 +33,7 @@ class Directory:
     """The endpoints and the keys of each provider, as far as they have to be looked up."""
 
     def __init__(self, api: ProviderApi) -> None:
-        self._documents = Documents(api.document)
+        self._documents = Documents(api.document, api.time_left)
 
     def endpoints(self, client: Client) -> Endpoints:
         """Raises `ProviderUnavailable` if they cannot be had, or are not to be trusted."""
@@ -44,7 +44,7 @@ class Directory:
                 token=client.address(provider.token_url),
                 keys=provider.keys_url and client.address(provider.keys_url),
                 user=provider.user_url and client.address(provider.user_url),
-                issuers=(provider.issuer or "", *provider.other_issuers),
+                issuers=tuple(filter(None, (provider.issuer, *provider.other_issuers))),
                 client_auth=provider.client_auth,
             )
         url = (client.issuer or "").rstrip("/") + _WELL_KNOWN

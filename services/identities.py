@@ -71,9 +71,9 @@ class Identities:
         return replace(identity, social_token=tokens[client.provider.hands_over])
 
     def _oauth(self, client: Client, endpoints: Endpoints | None = None) -> Any:
-        secret = client.provider.client_secret(client, int(time.time()))
+        secret = client.provider.client_secret(client, int(time.time())) if endpoints else None
         method = endpoints.client_auth if endpoints and secret else "none"
-        in_header = method == "client_secret_basic"  # where both are written as in a form (RFC 6749, 2.3.1)
+        in_header = method == "client_secret_basic"  # RFC 6749, 2.3.1: both are written there as in a form
         return OAuth2Client(
             Wire(self._api),
             client_id=quote_plus(client.client_id) if in_header else client.client_id,

@@ -7,15 +7,21 @@ from urllib.parse import parse_qsl, quote_plus, urlsplit
 import errors
 from services.upstream import Answer, Upstream, UpstreamFault, time_left
 
+_OF_USE = ("access_token", "id_token", "token_type", "error")
+"""Of a token endpoint's answer."""
+
 
 class ProviderApi:
     def __init__(self, timeout: float, upstream: Upstream) -> None:
         self._timeout = timeout
         self._upstream = upstream
 
-    def document(self, url: str) -> Mapping[str, Any]:
-        """A public JSON object; raises `ProviderUnavailable` for anything else."""
-        answer = self.send("GET", url)
+    def time_left(self) -> float:
+        return time_left(self._timeout)
+
+    def document(self, url: str, briefly: bool) -> Mapping[str, Any]:
+        """A public JSON object; raises `ProviderUnavailable` for anything else. `briefly`: in half of the time left."""
+        answer = self.send("GET", url, part=0.5 if briefly else 1)
         found = answer.json() if answer.status == 200 else None
         if not isinstance(found, dict):
             raise errors.ProviderUnavailable(f"{urlsplit(url).path} answered {answer.status} without an object")
@@ -26,17 +32,24 @@ class ProviderApi:
         answer = self.send("GET", url, {"Authorization": f"Bearer {access_token}"})
         if answer.status == 200:
             return answer.json()
-        if optional and answer.status in (401, 403, 404):
+        if optional:
             return None
         raise _refusal(answer, urlsplit(url).path)
 
     def send(
-        self, method: str, url: str, headers: Mapping[str, str] | None = None, form: Mapping[str, str] | None = None
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        form: Mapping[str, str] | None = None,
+        part: float = 1,
     ) -> Answer:
-        """One call; raises `ProviderUnavailable` without a whole answer in time."""
+        """One call, in at most this part of the time left; raises `ProviderUnavailable` without a whole answer."""
         sent = {"Accept": "application/json", **(headers or {})}
+        again = method == "GET"  # a code is sent once
+        within = part * self.time_left()
         try:
-            return self._upstream.send(method, url, sent, within=time_left(self._timeout), form=form)
+            return self._upstream.send(method, url, sent, within=within, form=form, try_again=again)
         except UpstreamFault as fault:
             raise errors.ProviderUnavailable(f"{urlsplit(url).path}: {fault.reason}", status=fault.status) from None
 
@@ -59,7 +72,12 @@ class _Response:
         self.status_code = answer.status
 
     def json(self) -> object:
-        return self._answer.json()
+        """What matters of it. Authlib would stumble over a description in Korean and a lifetime without end."""
+        found = self._answer.json()
+        said = {name: found[name] for name in _OF_USE if name in found} if isinstance(found, dict) else {}
+        if self.status_code == 429 or "error" not in said:
+            self.raise_for_status()
+        return said if isinstance(found, dict) else None
 
     def raise_for_status(self) -> None:
         if self.status_code != 200:

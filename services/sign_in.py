@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 import errors
 from config import Settings
@@ -14,12 +13,6 @@ from services.session import Sessions
 from services.user import User
 
 log = logging.getLogger("munjigi.sign_in")
-
-
-@dataclass(frozen=True)
-class Admitted:
-    user: User
-    access_token: str = field(repr=False)
 
 
 class SignIn:
@@ -35,20 +28,28 @@ class SignIn:
             access_token = self._backend.login(email, password)
             return self._admit(access_token, "email")
 
-    def with_identity(self, client: Client, identity: Identity) -> Admitted:
-        """Sign in whom a provider has proven. Raises a `SiteError`, and then nobody is signed in."""
+    def with_identity(self, client: Client, identity: Identity) -> str:
+        """Sign in whom a provider has proven; the backend's token for them. Raises as above."""
         with self._audited(client.id, f"{client.id}:{identity.subject}"):
             with_email = client.provider.hands_over == "id_token"
             access_token = self._backend.social_login(client.backend_name, identity, with_email)
-            return Admitted(self._admit(access_token, client.id, blind=client.provider.form_post), access_token)
+            self._admit(access_token, client.id, blind=client.provider.form_post)
+            return access_token
 
     def refused(self, client: Client, error: errors.SiteError) -> None:
         """Put into the log a sign-in that ended before anybody was proven."""
         audit("sign_in_failed", _level(error), provider=client.id, outcome=error.code, reason=error.reason)
 
-    def again(self, client: Client, admitted: Admitted) -> None:
-        """The same sign-in, asked for twice: the second answer needs the session in its cookies too."""
-        self._sessions.start(admitted.user, admitted.access_token, client.id, blind=client.provider.form_post)
+    def again(self, client: Client, access_token: str) -> None:
+        """The same sign-in, asked for twice: the second answer needs the session in its cookies too.
+
+        Raises `AttemptExpired` if it was signed out meanwhile: nothing brings that session back.
+        """
+        try:
+            user = self._backend.user(access_token)
+        except errors.SessionExpired:
+            raise errors.AttemptExpired("the token was revoked meanwhile") from None
+        self._sessions.start(user, access_token, client.id, blind=client.provider.form_post)
 
     def out(self) -> bool:
         """Sign out here, whatever the backend says; whether its token is revoked, as far as it can be."""
@@ -71,7 +72,7 @@ class SignIn:
             revoked = self._backend.logout(access_token)
             log.error("a token was issued and not used (%s); revoked: %s", error, revoked)
             if isinstance(error, errors.SessionExpired):
-                raise errors.BackendUnavailable("/user refused the token that /login gave") from None
+                raise errors.BackendUnavailable("/user refused the token that was just given") from None
             raise
         if replaced and replaced.access_token != access_token:
             self._backend.logout(replaced.access_token)

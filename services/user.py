@@ -63,6 +63,11 @@ def clean_text(value: object, longest: int = _LONGEST_ID) -> str | None:
     return kept.strip()[:longest] or None
 
 
+def _is_address(text: str) -> bool:
+    """One address, to a backend that normalises it too: a full-width @ is one there (GHSA-7rqj-j65f-68wh)."""
+    return all(_ADDRESS.fullmatch(one) for one in (text, unicodedata.normalize("NFKC", text[:1000])))
+
+
 def sound_identity(identity: Identity, provider: str) -> Identity:
     """What a provider says, with each field what it says it is, bounded; raises `ValueError` without a subject."""
     subject = identity.subject
@@ -70,7 +75,7 @@ def sound_identity(identity: Identity, provider: str) -> Identity:
         subject = str(subject)
     if not isinstance(subject, str) or not subject or len(subject) > _LONGEST_ID or not subject.isprintable():
         raise ValueError("no subject")
-    email = identity.email if isinstance(identity.email, str) and _ADDRESS.fullmatch(identity.email) else None
+    email = identity.email if isinstance(identity.email, str) and _is_address(identity.email) else None
     picture = identity.picture if isinstance(identity.picture, str) else ""
     return Identity(
         provider=provider,

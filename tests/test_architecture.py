@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ROOMS = ("errors", "config_readers", "providers", "config", "services", "blueprints", "app", "dev", "serve")
 """From the ground up."""
-PROVIDERS = ("kakao", "naver", "apple", "google", "github")
+PROVIDERS = ("kakao", "naver", "apple", "google", "github", "discord")
 """And LINE, whose name is a word of every module."""
 FILES = sorted(path for room in ROOMS for path in [*ROOT.glob(f"{room}.py"), *ROOT.glob(f"{room}/**/*.py")])
 

@@ -33,6 +33,7 @@ SCOPES = {
     "google": "openid email profile",
     "github": "read:user user:email",
     "line": "profile openid email",
+    "discord": "identify email",
     "oidc": "openid email profile",
 }
 CHALLENGED = [name for name in ALL if PROVIDERS[name].pkce_required]
@@ -306,7 +307,7 @@ def test_basic_authentication_is_taken_only_where_the_real_one_takes_it(stand_in
         headers={"Accept": "application/json"},
         timeout=5,
     )
-    if stand_in.provider.id in ("google", "github", "oidc"):
+    if stand_in.provider.id in ("google", "github", "discord", "oidc"):
         assert "access_token" in answer.json()
     else:
         assert error_of(answer) == stand_in.provider.error("invalid_client")
@@ -611,7 +612,7 @@ def test_the_backends_token_can_be_of_no_use(stand_in: StandIn) -> None:
 
 def test_nothing_configured_means_every_provider_and_the_same_secrets_each_time() -> None:
     settings = stand_in_settings.completed({}, 8080, KEY)
-    assert settings["PROVIDERS"] == "kakao,naver,apple,google,github,line,oidc"
+    assert settings["PROVIDERS"] == "kakao,naver,apple,google,github,line,discord,oidc"
     assert settings["KAKAO_BASE_URL"] == "http://127.0.0.1:8081/kakao"
     assert settings["OIDC_ISSUER"] == "http://127.0.0.1:8081/oidc"
     assert settings["OIDC_LABEL"] == "Example"
