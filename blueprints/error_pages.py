@@ -12,6 +12,9 @@ from services.events import request_id
 
 log = logging.getLogger("munjigi.errors")
 
+_FOR_PEOPLE_TOO = ("oauth.start", "oauth.callback")
+"""Under `/api/`, where else only programs are: forms and providers send people there."""
+
 
 def init_app(app: Flask) -> None:
     app.register_error_handler(errors.SiteError, _site_error)
@@ -51,8 +54,7 @@ def _unforeseen(error: BaseException) -> ResponseReturnValue:
 
 
 def wants_json() -> bool:
-    """Under `/api/` whoever does not name HTML is a program; but people come there too, with forms and callbacks."""
     accepted = request.accept_mimetypes
     if request.path.startswith("/api/"):
-        return "text/html" not in accepted.values()
+        return request.endpoint not in _FOR_PEOPLE_TOO or "text/html" not in accepted.values()
     return accepted.best_match(["text/html", "application/json"], "text/html") == "application/json"

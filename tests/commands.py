@@ -1,6 +1,7 @@
 """The commands of the project, run as people run them."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -60,12 +61,12 @@ def running(*command: str, log: Path, environ: dict[str, str], cwd: Path = ROOT)
 
 
 def free_ports() -> int:
-    """A port that is free, as is the one after it."""
+    """A port that is free, as is the one after it; below those that the system gives to others meanwhile."""
     while True:
+        port = random.randrange(20000, 32000, 2)
         with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = int(first.getsockname()[1])
             try:
+                first.bind(("127.0.0.1", port))
                 second.bind(("127.0.0.1", port + 1))
             except OSError:
                 continue
