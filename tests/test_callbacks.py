@@ -775,10 +775,10 @@ def test_two_tabs_both_finish_and_the_last_one_stays_o44_o45(
 def test_starts_that_nobody_finishes_leave_nothing_behind_in_the_site_o50(here: World) -> None:
     attempts = here.site.app.extensions["munjigi"].attempts
     visitor = browser(here.site)
-    before = len(attempts._under_way)
+    before = len(attempts._running)
     for _ in range(50):
         visitor.start("github")
-    assert len(attempts._under_way) <= before  # those of other tests may have expired
+    assert len(attempts._running) <= before  # those of other tests may have expired
 
 
 # --- O-46: the site is another by the time that they come back
