@@ -26,6 +26,7 @@ from blueprints import (
     language,
     login,
     logout,
+    next_auth,
     oauth,
     session_api,
     visitor_cookie,
@@ -59,7 +60,7 @@ def create_app(settings: Settings | None = None, stopping: Callable[[], bool] = 
     _wire_requests(app, settings)
     _wire_people(app)
     _wire_pages(app, settings)
-    for room in (account, assets, health, home, login, logout, oauth, session_api):
+    for room in (account, assets, health, home, login, logout, next_auth, oauth, session_api):
         app.register_blueprint(room.bp)
     error_pages.init_app(app)
     app.wsgi_app = _at_site_path(  # type: ignore[method-assign]  # as Flask documents

@@ -17,8 +17,9 @@ from services import services, strict_json
 log = logging.getLogger("munjigi.csrf")
 
 FIELD = "csrfToken"
-_FROM_PROVIDERS = "oauth.callback"
-"""Some come back by POST, from their own site: there the attempt's cookie and `state` decide."""
+_OPEN = ("oauth.callback", "next_auth.client_log")
+"""Providers come back by POST from their own site: there the attempt's cookie and `state` decide. And what a page
+reports changes nothing."""
 _UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _FORM, _JSON = "application/x-www-form-urlencoded", "application/json"
 
@@ -29,7 +30,7 @@ def protect() -> None:
         return
     if request.mimetype not in (_FORM, _JSON):
         abort(415)
-    if request.endpoint == _FROM_PROVIDERS:
+    if request.endpoint in _OPEN:
         return
     _check_origin()
     _check_token(_sent_token())

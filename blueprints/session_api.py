@@ -1,15 +1,20 @@
-"""NextAuth v4's JSON surface: what its clients ask about the session."""
+"""NextAuth v4's JSON surface: what its clients ask about the session, and change of it."""
 
 from datetime import UTC, datetime
 
-from flask import Blueprint
+from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import generate_csrf
+from werkzeug.datastructures import MultiDict
 
-from services import services
+import errors
+from blueprints.forms import ProfileForm
+from services import services, strict_json
 from services.claims import Session
 
 bp = Blueprint("session_api", __name__)
+
+_CHANGEABLE = {"name", "nick_name"}
 
 
 @bp.get("/api/auth/csrf")
@@ -22,6 +27,39 @@ def session() -> ResponseReturnValue:
     """`{}` for anonymous visitors: NextAuth's client takes any other status for a failure."""
     signed_in = services().sessions.load()
     return _session_json(signed_in) if signed_in else {}
+
+
+@bp.post("/api/auth/session")
+def update() -> ResponseReturnValue:
+    """NextAuth's `update(data)`: the names change; without data the person is read from the backend again."""
+    if services().sessions.load() is not None:
+        body = strict_json.loads(request.get_data()) if request.mimetype == "application/json" else {}
+        data = body.get("data") if isinstance(body, dict) else None
+        if data is None:
+            services().profile.refresh()
+        else:
+            services().profile.save(*_names(data))
+    return session()
+
+
+@bp.errorhandler(errors.SiteError)
+def without_session(error: errors.SiteError) -> ResponseReturnValue:
+    """What the client reads as "no change": its `update()` then gives null, and shows what it had."""
+    return {}, error.status, error.headers
+
+
+def _names(data: object) -> tuple[str, str | None]:
+    """Both names after the change; raises `InvalidFields` for whatever else somebody would like to be."""
+    signed_in = services().sessions.load()
+    if not isinstance(data, dict) or not data or not set(data) <= _CHANGEABLE or signed_in is None:
+        raise errors.InvalidFields({}, "an update has other fields than the names")
+    if not all(isinstance(value, str) or (name == "nick_name" and value is None) for name, value in data.items()):
+        raise errors.InvalidFields({}, "an update has a name that is no text")
+    now = {"name": signed_in.user.name, "nick_name": signed_in.user.nick_name}
+    form = ProfileForm(MultiDict({name: value for name, value in {**now, **data}.items() if value is not None}))
+    if not form.validate():
+        raise errors.InvalidFields({}, "an update has a name that the form would not take")
+    return form.name.data or "", form.nick_name.data or None
 
 
 def _session_json(session: Session) -> dict[str, object]:

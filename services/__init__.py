@@ -35,7 +35,7 @@ class Services:
         sessions = Sessions(settings, SessionCookie(settings), Recheck(settings, backend))
         sign_in = SignIn(settings, backend, sessions)
         identities, attempts = Identities(settings, upstream), Attempts(settings)
-        return cls(settings, backend, sessions, sign_in, identities, attempts, Profile(backend, sessions))
+        return cls(settings, backend, sessions, sign_in, identities, attempts, Profile(settings, backend, sessions))
 
 
 def services() -> Services:

@@ -1,23 +1,50 @@
 """The names that a signed-in person may change."""
 
+from dataclasses import replace
+
 import errors
+from config import Settings
 from services.backend import Backend
+from services.claims import Session
 from services.session import Sessions
 
 
 class Profile:
-    def __init__(self, backend: Backend, sessions: Sessions) -> None:
+    def __init__(self, settings: Settings, backend: Backend, sessions: Sessions) -> None:
+        self._at_backend = settings.backend_profile_path is not None
         self._backend = backend
         self._sessions = sessions
 
     def save(self, name: str, nick_name: str | None) -> None:
-        """Save both at the backend, then show them. Raises a `SiteError`, and then nothing has changed."""
-        session = self._sessions.load()
-        if session is None:
-            raise errors.SessionRequired("a profile was sent without a session")
+        """Save both at the backend, then show them. Raises a `SiteError`, and then nothing has changed.
+
+        Without a profile path the session alone changes, until the user is read again.
+        """
+        session = self._signed_in()
+        if not self._at_backend:
+            self._sessions.change(replace(session.user, name=name, nick_name=nick_name))
+            return
         try:
             user = self._backend.save_profile(session.access_token, name, nick_name)
         except errors.SessionExpired:
             self._sessions.end()
             raise
         self._sessions.change(user)
+
+    def refresh(self) -> None:
+        """The person as the backend has them now. Raises a `SiteError`; with 401 the session is over."""
+        session = self._signed_in()
+        try:
+            user = self._backend.user(session.access_token)
+            if user.id != session.user.id:
+                raise errors.SessionExpired("/user gave another person for the same token")
+        except errors.SessionExpired:
+            self._sessions.end()
+            raise
+        self._sessions.change(user)
+
+    def _signed_in(self) -> Session:
+        session = self._sessions.load()
+        if session is None:
+            raise errors.SessionRequired("names were sent without a session")
+        return session

@@ -1,0 +1,106 @@
+"""The rest of NextAuth v4's surface, as its client speaks it: forms, answered with a redirect or with `{"url"}`.
+
+With `json=true` every answer is JSON with an absolute `url`: the client reads the error from that.
+"""
+
+import logging
+import re
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import Blueprint, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import get_locale
+
+import errors
+from blueprints import login, return_to
+from blueprints.forms import LoginForm
+from providers.base import at_language
+from services import services
+
+bp = Blueprint("next_auth", __name__, url_prefix="/api/auth")
+log = logging.getLogger("munjigi.next_auth")
+
+_EMAIL = "email"
+
+
+@bp.get("/providers")
+def providers() -> ResponseReturnValue:
+    language = str(get_locale())
+    named = {_EMAIL: "E-mail", **{one.id: at_language(one.label, language) for one in services().settings.clients}}
+    return {
+        name: {
+            "id": name,
+            "name": label,
+            "type": "credentials" if name == _EMAIL else "oauth",
+            "signinUrl": _here(f"/signin/{name}"),
+            "callbackUrl": _here(f"/callback/{name}"),
+        }
+        for name, label in named.items()
+    }
+
+
+@bp.get("/signin")
+def sign_in_page() -> ResponseReturnValue:
+    return redirect(login.address(errors.from_code(request.args.get("error")), return_to.kept()), 302)
+
+
+@bp.get("/error")
+def error_page() -> ResponseReturnValue:
+    return redirect(login.address(errors.from_code(request.args.get("error")) or errors.SiteError, None), 302)
+
+
+@bp.post("/signin/email")
+def start() -> ResponseReturnValue:
+    """There is nothing to start: the page has the form."""
+    return _answer(login.address(None, return_to.kept()))
+
+
+@bp.post("/callback/email")
+def sign_in() -> ResponseReturnValue:
+    """The same door as the form's, for programs."""
+    form = LoginForm(request.form)
+    if not form.validate():
+        raise errors.CredentialsSignin("what was typed cannot be an address and a password")
+    services().sign_in.with_password(form.email.data or "", form.password.data or "")
+    return _answer(return_to.take())
+
+
+@bp.get("/signout")
+def sign_out_page() -> ResponseReturnValue:
+    query: dict[str, Any] = {return_to.FIELD: return_to.kept()}
+    return redirect(services().settings.origin + url_for("logout.show", **query), 302)
+
+
+@bp.post("/signout")
+def sign_out() -> ResponseReturnValue:
+    services().sign_in.out()
+    return _answer(return_to.take())
+
+
+@bp.post("/_log")
+def client_log() -> ResponseReturnValue:
+    """What the client would like to have logged. Anybody may send it, so little of it is taken, and quietly."""
+    code = request.form.get("code", "")
+    if re.fullmatch(r"[A-Z_]{1,64}", code):
+        log.debug("a page reports %s", code)
+    return "", 200
+
+
+@bp.errorhandler(errors.SiteError)
+def refused(error: errors.SiteError) -> ResponseReturnValue:
+    if isinstance(error, errors.FormExpired | errors.CookiesBlocked):
+        # v4 answers 200 here, and its client takes it for a sign-in.
+        page = "/signout" if request.endpoint == "next_auth.sign_out" else "/signin"
+        return _answer(f"{_here(page)}?{urlencode({'csrf': 'true', 'error': error.code})}", error)
+    return _answer(login.address(error, return_to.kept(), wait=error.retry_after), error)
+
+
+def _answer(url: str, error: errors.SiteError | None = None) -> ResponseReturnValue:
+    if request.form.get("json") != "true":
+        return redirect(url, 302)
+    return ({"url": url}, error.status, error.headers) if error else {"url": url}
+
+
+def _here(path: str) -> str:
+    return f"{services().settings.site_url}/api/auth{path}"

@@ -1,0 +1,191 @@
+"""NextAuth v4's addresses under /api/auth, asked as its client asks them (`react/index.tsx`, 4.24.15)."""
+
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import requests
+
+from dev.backend import PASSWORD
+from services.session_cookie import SessionCookie
+from tests.site import MINJI, Site, SiteMaker, Visitor, cookie_names
+
+API = "/api/auth"
+
+
+def ask(visitor: Visitor, path: str, **fields: str) -> requests.Response:
+    """A form as `signIn()` and `signOut()` send it."""
+    return visitor.submit(f"{API}/{path}", {"json": "true", **fields})
+
+
+def error_in(response: requests.Response) -> str | None:
+    """What the client does with an answer: `new URL(data.url)`, so the address has to be a whole one."""
+    url = urlsplit(response.json()["url"])
+    assert url.scheme
+    found = parse_qs(url.query).get("error")
+    return found[0] if found else None
+
+
+def update(visitor: Visitor, *data: Any) -> requests.Response:
+    """As `useSession().update(data)` sends it, or `update()`."""
+    return visitor.post(f"{API}/session", json={"csrfToken": visitor.csrf(), **({"data": data[0]} if data else {})})
+
+
+@pytest.fixture
+def signed_in(visitor: Visitor) -> Visitor:
+    assert ask(visitor, "callback/email", email=MINJI, password=PASSWORD).status_code == 200
+    return visitor
+
+
+def test_providers_come_in_the_order_of_the_settings_with_whole_addresses(make_site: SiteMaker) -> None:
+    listed = make_site().visitor().get(f"{API}/providers").json()
+    assert list(listed) == ["email"]
+    assert listed["email"]["type"] == "credentials"
+    assert listed["email"]["callbackUrl"].endswith(f"{API}/callback/email")
+
+
+def test_the_right_password_signs_in_and_says_where_to_go(visitor: Visitor) -> None:
+    response = ask(visitor, "callback/email", email=MINJI, password=PASSWORD, callbackUrl="/me", redirect="false")
+    assert (response.status_code, response.json()) == (200, {"url": f"{visitor.url}/me"})
+    assert visitor.session()["user"]["email"] == MINJI
+
+
+@pytest.mark.parametrize("fields", [{"email": MINJI, "password": "wrong"}, {"email": "x"}, {}])
+def test_a_wrong_one_is_credentials_signin_with_401(visitor: Visitor, fields: dict[str, str]) -> None:
+    response = ask(visitor, "callback/email", redirect="false", **fields)
+    assert (response.status_code, error_in(response)) == (401, "CredentialsSignin")
+    assert not visitor.is_signed_in
+
+
+@pytest.mark.parametrize(
+    ("account", "status", "code"),
+    [
+        ("unverified", 403, "EmailNotVerified"),
+        ("throttled", 429, "TooManyAttempts"),
+        ("down", 503, "BackendUnavailable"),
+        ("html", 502, "BackendUnavailable"),
+    ],
+)
+def test_other_failures_have_their_codes_and_statuses(visitor: Visitor, account: str, status: int, code: str) -> None:
+    response = ask(visitor, "callback/email", email=f"{account}@example.com", password=PASSWORD)
+    assert (response.status_code, error_in(response)) == (status, code)
+
+
+@pytest.mark.parametrize("path", ["callback/email", "signout", "signin/email"])
+def test_a_failed_csrf_check_is_400_and_names_itself(visitor: Visitor, path: str) -> None:
+    visitor.csrf()
+    response = visitor.post(f"{API}/{path}", data={"csrfToken": "wrong", "json": "true"})
+    assert (response.status_code, error_in(response)) == (400, "FormExpired")
+    assert "csrf=true" in response.json()["url"]
+
+
+def test_a_form_without_json_gets_a_redirect(visitor: Visitor) -> None:
+    response = visitor.submit(f"{API}/callback/email", {"email": MINJI, "password": "wrong"})
+    assert response.status_code == 302
+    assert "error=CredentialsSignin" in response.headers["Location"]
+
+
+def test_signing_out_answers_with_the_address(signed_in: Visitor) -> None:
+    response = ask(signed_in, "signout", callbackUrl="/bye")
+    assert response.json() == {"url": f"{signed_in.url}/bye"}
+    assert not signed_in.is_signed_in
+    assert ask(signed_in, "signout").status_code == 200
+
+
+def test_pages_of_next_auth_lead_to_ours(visitor: Visitor) -> None:
+    way = visitor.get(f"{API}/signin?callbackUrl=/me&error=SessionRequired").headers["Location"]
+    assert way.startswith(f"{visitor.url}/auth/login/email?error=SessionRequired&callbackUrl=")
+    assert visitor.get(f"{API}/signout").headers["Location"] == f"{visitor.url}/auth/logout"
+    assert visitor.get(f"{API}/error?error=AccessDenied").headers["Location"].endswith("?error=AccessDenied")
+    assert visitor.get(f"{API}/error?error=<b>").headers["Location"].endswith("?error=Default")
+
+
+def test_what_a_page_reports_is_taken_without_a_word(visitor: Visitor) -> None:
+    response = visitor.post(f"{API}/_log", data={"level": "error", "code": "CLIENT_FETCH_ERROR", "x": "y" * 5000})
+    assert (response.status_code, response.text, cookie_names(response)) == (200, "", set())
+
+
+# --- update()
+
+
+def test_an_update_of_the_names_is_saved_and_shown(signed_in: Visitor) -> None:
+    changed = update(signed_in, {"nick_name": "새이름"}).json()
+    assert changed["user"]["nick_name"] == "새이름"
+    assert changed["user"]["name"] == "김민지"
+    assert signed_in.session() == changed
+    assert update(signed_in, {"nick_name": None}).json()["user"]["nick_name"] is None
+
+
+def test_an_update_without_data_reads_the_person_again(signed_in: Visitor, site: Site) -> None:
+    assert site.backend
+    people = site.backend.extensions["people"]
+    people.users[MINJI]["name"] = "김새로"
+    try:
+        assert update(signed_in).json()["user"]["name"] == "김새로"
+    finally:
+        people.users[MINJI]["name"] = "김민지"
+
+
+def test_without_a_profile_path_the_session_alone_changes(make_site: SiteMaker) -> None:
+    visitor = make_site(backend_profile_path=None).visitor()
+    visitor.sign_in()
+    assert update(visitor, {"name": "나"}).json()["user"]["name"] == "나"
+    assert update(visitor).json()["user"]["name"] == "김민지"
+
+
+def test_an_update_of_nobody_is_empty(visitor: Visitor) -> None:
+    response = update(visitor, {"name": "x"})
+    assert (response.status_code, response.json()) == (200, {})
+
+
+ATTACKS: list[Any] = [
+    {"id": 1},
+    {"user": {"id": 1}},
+    {"user.id": 1},
+    {"sub": "1"},
+    {"email": "admin@example.com"},
+    {"accessToken": "x"},
+    {"provider": "google", "id_token": ".."},
+    {"exp": 9999999999},
+    {"role": "admin", "name": "x"},
+    {"__proto__": {"x": 1}},
+    {"constructor": {}},
+    {"name": None},
+    {"name": 1},
+    {"name": ["a"]},
+    {"name": {"$ne": 1}},
+    {"name": ""},
+    {"name": "a" * 10_000},
+    {"name": "a\x00b"},
+    {"name": "a\r\nSet-Cookie: x=1"},
+    {"Name": "x"},
+    {"ｎａｍｅ": "x"},
+    {f"key{number}": 1 for number in range(1000)},
+    {"data": {"data": {}}},
+    {},
+    [],
+    "x",
+    1,
+    True,
+]
+
+
+@pytest.mark.parametrize("data", ATTACKS, ids=lambda data: str(data)[:40])
+def test_an_update_of_anything_else_is_refused_and_changes_nothing(signed_in: Visitor, site: Site, data: Any) -> None:
+    before = signed_in.session()
+    response = update(signed_in, data)
+    assert (response.status_code, response.json()) == (422, {})
+    assert response.headers["Cache-Control"] == "no-store"
+    assert SessionCookie(site.app.extensions["munjigi"].settings).name not in cookie_names(response)
+    assert signed_in.session() == before
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"null", b"{", b'"x"', b"[" * 5000, b"\xff", b"{}" * 40_000])
+@pytest.mark.parametrize("kind", ["application/json", "text/plain", "application/x-www-form-urlencoded"])
+@pytest.mark.parametrize("path", ["session", "callback/email", "signout", "signin/email", "_log"])
+def test_no_body_breaks_anything(visitor: Visitor, path: str, kind: str, body: bytes) -> None:
+    visitor.csrf()
+    response = visitor.post(f"{API}/{path}", data=body, headers={"Content-Type": kind})
+    # 302: a form of a browser's, whose token is missing, goes to the page that says so
+    assert response.status_code in {"_log": (200, 413, 415), "session": (400, 413, 415)}.get(path, (302, 400, 413, 415))
+    assert not visitor.is_signed_in
