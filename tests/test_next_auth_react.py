@@ -1,0 +1,178 @@
+"""The unmodified `next-auth/react` from npm, in a browser, takes Munjigi for NextAuth."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
+
+from dev.backend import PASSWORD
+from tests.browser import development_site
+from tests.site import MINJI
+
+HERE = Path(__file__).parent
+ESBUILD = HERE / "node_modules" / ".bin" / "esbuild"
+HTML = '<!doctype html><html lang="en"><title>Front</title><p id="root"></p><script src="/front.js"></script></html>'
+CSRF_API = "**/api/auth/csrf"
+
+pytestmark = pytest.mark.xdist_group("next-auth-react")
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> str:
+    if shutil.which("node") is None or not ESBUILD.exists():
+        stop = pytest.fail if os.environ.get("CI") else pytest.skip
+        stop("there is no node here, or the packages of tests/package.json are not installed")
+    out = tmp_path_factory.mktemp("bundle") / "front.js"
+    options = ["--bundle", "--jsx=automatic", "--log-level=error", f"--outfile={out}"]
+    defined = ["--define:process.env={}", '--define:process.env.NODE_ENV="production"']
+    subprocess.run([ESBUILD, HERE / "next_auth_react.jsx", *options, *defined], check=True, timeout=60)
+    return out.read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def site_url() -> Iterator[str]:
+    with development_site() as url:
+        yield url
+
+
+@pytest.fixture
+def person(browser: Browser, bundle: str, site_url: str) -> Iterator[BrowserContext]:
+    """A browser in which the front end lies under the site's own address, as behind one proxy."""
+
+    def front_end(route: Route) -> None:
+        is_script = route.request.url.endswith(".js")
+        route.fulfill(body=bundle if is_script else HTML, content_type="text/javascript" if is_script else "text/html")
+
+    with browser.new_context(base_url=site_url) as context:
+        context.route(lambda url: url.partition("?")[0] in (f"{site_url}/front", f"{site_url}/front.js"), front_end)
+        yield context
+
+
+@pytest.fixture
+def tab(person: BrowserContext) -> Callable[[], Page]:
+    def opened() -> Page:
+        page = person.new_page()
+        page.goto("/front")
+        expect(page.locator("#who")).not_to_contain_text("loading")
+        return page
+
+    return opened
+
+
+def sign_in(page: Page, password: str = PASSWORD) -> Any:
+    return page.evaluate(
+        "([email, password]) => client.signIn('email', {email, password, redirect: false})", [MINJI, password]
+    )
+
+
+def land(page: Page, address: str) -> None:
+    """Wait until a redirect leads there. Playwright lets redirects pass by its routes, so the page is loaded again."""
+    page.wait_for_url(address)
+    page.goto(address)
+
+
+def shows(page: Page, text: str) -> None:
+    expect(page.locator("#who")).to_have_text(text)
+
+
+def test_nobody_is_signed_in_and_the_providers_are_known(tab: Callable[[], Page]) -> None:
+    page = tab()
+    shows(page, "unauthenticated: ")
+    assert page.evaluate("client.getSession()") is None
+    providers = page.evaluate("client.getProviders()")
+    assert list(providers)[:3] == ["email", "kakao", "naver"]
+    assert {name: one["type"] for name, one in providers.items() if name in ("email", "apple")} == {
+        "email": "credentials",
+        "apple": "oauth",
+    }
+
+
+def test_a_wrong_password_is_told_as_v4_tells_it(tab: Callable[[], Page]) -> None:
+    page = tab()
+    assert sign_in(page, "wrong") == {"error": "CredentialsSignin", "status": 401, "ok": False, "url": None}
+    shows(page, "unauthenticated: ")
+
+
+def test_the_right_one_signs_in_without_a_reload(tab: Callable[[], Page], site_url: str) -> None:
+    page = tab()
+    assert sign_in(page) == {"error": None, "status": 200, "ok": True, "url": f"{site_url}/front"}
+    shows(page, "authenticated: 민지")
+    session = page.evaluate("client.getSession()")
+    assert session["user"] == {"id": 1, "name": "김민지", "nick_name": "민지", "email": MINJI}
+    assert set(session) == {"user", "expires"}
+    assert page.evaluate("expires => new Date(expires) > new Date()", session["expires"])
+
+
+def test_without_redirect_false_it_goes_where_it_was_asked_to(tab: Callable[[], Page], site_url: str) -> None:
+    page = tab()
+    with page.expect_navigation():
+        page.evaluate(
+            "([email, password]) => { client.signIn('email', {email, password, callbackUrl: '/account'}) }",
+            [MINJI, PASSWORD],
+        )
+    assert page.url == f"{site_url}/account"
+
+
+def test_an_update_shows_here_and_in_other_tabs(tab: Callable[[], Page]) -> None:
+    page = tab()
+    sign_in(page)
+    other = tab()
+    shows(other, "authenticated: 민지")
+    page.wait_for_timeout(1100)  # v4's messages to other tabs bear seconds: two alike in one second are one
+    assert page.evaluate("update({nick_name: '새이름'})")["user"]["nick_name"] == "새이름"
+    shows(page, "authenticated: 새이름")
+    shows(other, "authenticated: 새이름")
+    assert page.evaluate("update()")["user"]["nick_name"] == "새이름"
+    assert page.evaluate("update({nick_name: '민지'})")["user"]["nick_name"] == "민지"
+
+
+def test_an_update_of_who_one_is_changes_nothing(tab: Callable[[], Page]) -> None:
+    page = tab()
+    sign_in(page)
+    assert page.evaluate("update({id: 2, email: 'admin@example.com'})") is None
+    shows(page, "authenticated: 민지")
+    assert page.evaluate("client.getSession()")["user"]["email"] == MINJI
+
+
+def test_signing_out_shows_in_other_tabs(tab: Callable[[], Page], site_url: str) -> None:
+    page = tab()
+    sign_in(page)
+    other = tab()
+    shows(other, "authenticated: 민지")
+    assert page.evaluate("client.signOut({redirect: false})") == {"url": f"{site_url}/front"}
+    shows(page, "unauthenticated: ")
+    shows(other, "unauthenticated: ")
+
+
+def test_who_has_to_be_signed_in_is_sent_to_the_sign_in_page_and_back(person: BrowserContext, site_url: str) -> None:
+    page = person.new_page()
+    page.goto("/front?required")
+    page.wait_for_url("**/auth/login/email?**")
+    expect(page.get_by_role("status")).to_be_visible()
+    page.fill("#email", MINJI)
+    page.fill("#password", PASSWORD)
+    page.keyboard.press("Enter")
+    land(page, f"{site_url}/front?required")
+    shows(page, "authenticated: 민지")
+
+
+def test_a_social_sign_in_goes_to_the_provider_and_comes_back(tab: Callable[[], Page], site_url: str) -> None:
+    page = tab()
+    with page.expect_navigation():
+        page.evaluate("() => { client.signIn('google') }")
+    page.get_by_role("button", name="Approve").click()
+    land(page, f"{site_url}/front")
+    expect(page.locator("#who")).to_contain_text("authenticated: ")
+
+
+def test_a_failed_csrf_check_is_an_error_where_v4_took_it_for_a_sign_in(tab: Callable[[], Page]) -> None:
+    page = tab()
+    page.route(CSRF_API, lambda route: route.fulfill(json={"csrfToken": "wrong"}))
+    page.context.request.get("/api/auth/csrf")
+    assert sign_in(page) == {"error": "FormExpired", "status": 400, "ok": False, "url": None}
+    shows(page, "unauthenticated: ")
