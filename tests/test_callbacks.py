@@ -381,11 +381,20 @@ def test_a_method_that_only_looks_uses_nothing_up_o19(here: World, name: str, me
 @pytest.mark.parametrize(
     "path",
     ["nope", "../x", "google%00", "google%2f", "GOOGLE", "__proto__", "constructor", "base", "%2e%2e", "", "kakao/x",
-     "credentials", "email"],
+     "credentials"],
 )  # fmt: skip
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_there_is_no_callback_of_a_provider_that_there_is_not_o26_o28(here: World, method: str, path: str) -> None:
     assert raw_status(here, method, f"/api/auth/callback/{path}?code=x&state=y") in (403, 404, 405)
+
+
+def test_the_door_for_passwords_takes_no_callback_o28(here: World) -> None:
+    assert raw_status(here, "GET", "/api/auth/callback/email?code=x&state=y") == 404
+    visitor, answer = under_way(here, "github")
+    response = visitor.post("/api/auth/callback/email", params=answer, data=answer)
+    assert "error=FormExpired" in response.headers["Location"]
+    assert visitor.who is None
+    assert nothing_was_exchanged(here)
 
 
 def raw_status(here: World, method: str, target: str) -> int:
