@@ -114,6 +114,9 @@ def test_an_update_of_the_names_is_saved_and_shown(signed_in: Visitor) -> None:
     assert changed["user"]["name"] == "김민지"
     assert signed_in.session() == changed
     assert update(signed_in, {"nick_name": None}).json()["user"]["nick_name"] is None
+    assert (
+        update(signed_in, {"nick_name": "민지"}).json()["user"]["nick_name"] == "민지"
+    )  # others come to this site, too
 
 
 def test_an_update_without_data_reads_the_person_again(signed_in: Visitor, site: Site) -> None:
