@@ -74,3 +74,9 @@ def address(
     query = {"error": error.code if error else None, return_to.FIELD: callback_url, **also}
     asked = urlencode({name: value for name, value in query.items() if value})
     return services().settings.origin + url_for("login.show") + (f"?{asked}" if asked else "")
+
+
+def address_telling(error: errors.SiteError, callback_url: str | None) -> str:
+    """The page's address that tells of an error of this request: with the wait, and the id that is in the log."""
+    reference = request_id() if error.status >= 500 else None
+    return address(error, callback_url, reference=reference, wait=error.retry_after)

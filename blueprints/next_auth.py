@@ -10,12 +10,10 @@ from urllib.parse import urlencode
 
 from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_babel import get_locale
 
 import errors
-from blueprints import login, return_to
+from blueprints import login, return_to, social
 from blueprints.forms import LoginForm
-from providers.base import at_language
 from services import services
 
 bp = Blueprint("next_auth", __name__, url_prefix="/api/auth")
@@ -26,8 +24,7 @@ _EMAIL = "email"
 
 @bp.get("/providers")
 def providers() -> ResponseReturnValue:
-    language = str(get_locale())
-    named = {_EMAIL: "E-mail", **{one.id: at_language(one.label, language) for one in services().settings.clients}}
+    named = {_EMAIL: "E-mail", **{client.id: social.label(client) for client in services().settings.clients}}
     return {
         name: {
             "id": name,
@@ -93,7 +90,7 @@ def refused(error: errors.SiteError) -> ResponseReturnValue:
         # v4 answers 200 here, and its client takes it for a sign-in.
         page = "/signout" if request.endpoint == "next_auth.sign_out" else "/signin"
         return _answer(f"{_here(page)}?{urlencode({'csrf': 'true', 'error': error.code})}", error)
-    return _answer(login.address(error, return_to.kept(), wait=error.retry_after), error)
+    return _answer(login.address_telling(error, return_to.kept()), error)
 
 
 def _answer(url: str, error: errors.SiteError | None = None) -> ResponseReturnValue:

@@ -12,7 +12,6 @@ from blueprints import login, return_to, social
 from providers.base import Client
 from services import services
 from services.attempts import Attempt
-from services.events import request_id
 
 bp = Blueprint("oauth", __name__)
 
@@ -112,8 +111,7 @@ def _decide(client: Client, state: str | None) -> ResponseReturnValue:
 
 def _told(error: errors.SiteError, callback_url: str | None) -> ResponseReturnValue:
     """The sign-in page with the error: by its address, so that no reload sends a code again."""
-    reference = request_id() if error.status >= 500 else None
-    address = login.address(error, callback_url, reference=reference, wait=error.retry_after)
+    address = login.address_telling(error, callback_url)
     return {"url": address} if _wants_json() else redirect(address, 303)
 
 

@@ -1,5 +1,7 @@
 """The names that a signed-in person may change."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import errors
@@ -24,24 +26,22 @@ class Profile:
         if not self._at_backend:
             self._sessions.change(replace(session.user, name=name, nick_name=nick_name))
             return
-        try:
-            user = self._backend.save_profile(session.access_token, name, nick_name)
-        except errors.SessionExpired:
-            self._sessions.end()
-            raise
-        self._sessions.change(user)
+        with self._until_it_is_over():
+            self._sessions.change(self._backend.save_profile(session.access_token, name, nick_name))
 
     def refresh(self) -> None:
         """The person as the backend has them now. Raises a `SiteError`; with 401 the session is over."""
         session = self._signed_in()
+        with self._until_it_is_over():
+            self._sessions.change(self._backend.user(session.access_token))
+
+    @contextmanager
+    def _until_it_is_over(self) -> Iterator[None]:
         try:
-            user = self._backend.user(session.access_token)
-            if user.id != session.user.id:
-                raise errors.SessionExpired("/user gave another person for the same token")
+            yield
         except errors.SessionExpired:
             self._sessions.end()
             raise
-        self._sessions.change(user)
 
     def _signed_in(self) -> Session:
         session = self._sessions.load()

@@ -85,8 +85,10 @@ class Sessions:
         return found.session
 
     def change(self, user: User) -> None:
-        """The signed-in person as the backend has them now."""
+        """The signed-in person as the backend has them now; raises `SessionExpired` if that is somebody else."""
         current = self._current()
+        if current.session is not None and user.id != current.session.user.id:
+            raise errors.SessionExpired("the backend gave another person for the same token")
         if current.session is not None and user != current.session.user:
             self._reissue(current, replace(current.session, user=user, checked_at=int(time.time())))
 

@@ -129,6 +129,24 @@ def test_an_update_without_data_reads_the_person_again(signed_in: Visitor, site:
         people.users[MINJI]["name"] = "김민지"
 
 
+@pytest.mark.parametrize("data", [[], [{"name": "김민지"}]], ids=["read again", "saved"])
+def test_an_update_that_brings_somebody_else_ends_the_session(signed_in: Visitor, site: Site, data: list[Any]) -> None:
+    assert site.backend
+    person = site.backend.extensions["people"].users[MINJI]
+    own = person["id"]
+    person["id"] = 666
+    try:
+        assert update(signed_in, *data).status_code == 401
+    finally:
+        person["id"] = own
+    assert signed_in.session() == {}
+
+
+def test_a_failure_that_is_not_the_persons_bears_the_reference_of_the_log(visitor: Visitor) -> None:
+    response = ask(visitor, "callback/email", email="html@example.com", password=PASSWORD)
+    assert f"reference={response.headers['X-Request-Id']}" in response.json()["url"]
+
+
 def test_without_a_profile_path_the_session_alone_changes(make_site: SiteMaker) -> None:
     visitor = make_site(backend_profile_path=None).visitor()
     visitor.sign_in()
