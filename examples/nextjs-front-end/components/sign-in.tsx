@@ -40,7 +40,9 @@ export default function SignIn() {
             {name}
           </button>
         ))}
-        <button onClick={() => signIn()}>로그인 페이지</button>
+      </div>
+      <div className="row">
+        <button onClick={() => signIn()}>로그인 페이지로 가기</button>
       </div>
     </>
   );

@@ -8,7 +8,7 @@ export default function App({ Component, pageProps }: AppProps) {
   return (
     <SessionProvider>
       <Head>
-        <title>하루 호텔</title>
+        <title>Munjigi와 Next.js</title>
         <meta name="viewport" content="width=device-width, initial-scale=1" />
         <link rel="icon" href="/auth/static/mark.svg" />
       </Head>
