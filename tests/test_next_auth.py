@@ -1,24 +1,19 @@
 """The unmodified next-auth package from npm reads our sessions, and we read its."""
 
 import json
-import os
-import shutil
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
 from tests.forge import COOKIE, MONTH, chunks, cookie, jar
+from tests.node import BARE, HERE, node
 from tests.scripted import USER, Backend, scripted
 from tests.site import SECRET, Site, running_site, set_cookies
 
-HERE = Path(__file__).parent
 LARGE = {"id": 7, "name": "😀" * 200, "nick_name": "홍" * 200, "email": "hong@example.com"}
-_BARE = {name: value for name, value in os.environ.items() if not name.startswith(("NEXTAUTH", "AUTH_", "VERCEL"))}
-"""The environment, less what next-auth would take its settings from."""
 
 
 class NextAuth:
@@ -49,15 +44,9 @@ class NextAuth:
 
 @pytest.fixture(scope="module")
 def next_auth() -> Iterator[NextAuth]:
-    node = shutil.which("node")
-    stop = pytest.fail if os.environ.get("CI") else pytest.skip
-    if node is None:
-        stop("there is no node here")
-    if not (HERE / "node_modules" / "next-auth").is_dir():
-        stop("next-auth is not installed: npm ci --prefix tests")
-    script = HERE / "next_auth.mjs"
+    command = [node(), HERE / "next_auth.mjs"]
     pipe = subprocess.PIPE
-    with subprocess.Popen([node, script], stdin=pipe, stdout=pipe, encoding="utf-8", env=_BARE) as process:
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, encoding="utf-8", env=BARE) as process:
         yield NextAuth(process)
 
 

@@ -1,22 +1,16 @@
 """The unmodified `next-auth/react` from npm, in a browser, takes Munjigi for NextAuth."""
 
-import os
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from dev.backend import PASSWORD
 from tests.browser import development_site
+from tests.node import bundled, put_front_end
 from tests.site import MINJI
 
-HERE = Path(__file__).parent
-ESBUILD = HERE / "node_modules" / ".bin" / "esbuild"
-HTML = '<!doctype html><html lang="en"><title>Front</title><p id="root"></p><script src="/front.js"></script></html>'
 CSRF_API = "**/api/auth/csrf"
 
 pytestmark = pytest.mark.xdist_group("next-auth-react")
@@ -24,14 +18,7 @@ pytestmark = pytest.mark.xdist_group("next-auth-react")
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> str:
-    if shutil.which("node") is None or not ESBUILD.exists():
-        stop = pytest.fail if os.environ.get("CI") else pytest.skip
-        stop("there is no node here, or the packages of tests/package.json are not installed")
-    out = tmp_path_factory.mktemp("bundle") / "front.js"
-    options = ["--bundle", "--jsx=automatic", "--log-level=error", f"--outfile={out}"]
-    defined = ["--define:process.env={}", '--define:process.env.NODE_ENV="production"']
-    subprocess.run([ESBUILD, HERE / "next_auth_react.jsx", *options, *defined], check=True, timeout=60)
-    return out.read_text("utf-8")
+    return bundled(tmp_path_factory.mktemp("bundle"))
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +30,8 @@ def site_url() -> Iterator[str]:
 @pytest.fixture
 def person(browser: Browser, bundle: str, site_url: str) -> Iterator[BrowserContext]:
     """A browser in which the front end lies under the site's own address, as behind one proxy."""
-
-    def front_end(route: Route) -> None:
-        is_script = route.request.url.endswith(".js")
-        route.fulfill(body=bundle if is_script else HTML, content_type="text/javascript" if is_script else "text/html")
-
     with browser.new_context(base_url=site_url) as context:
-        context.route(lambda url: url.partition("?")[0] in (f"{site_url}/front", f"{site_url}/front.js"), front_end)
+        put_front_end(context, f"{site_url}/front", bundle)
         yield context
 
 
