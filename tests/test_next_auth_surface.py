@@ -79,6 +79,16 @@ def test_a_failed_csrf_check_is_400_and_names_itself(visitor: Visitor, path: str
     assert "csrf=true" in response.json()["url"]
 
 
+@pytest.mark.parametrize("path", ["callback/email", "signout", "signin/google"])
+def test_a_failed_csrf_check_keeps_where_the_person_wants_to_go(make_site: SiteMaker, path: str) -> None:
+    visitor = make_site(providers="google", google_client_id="id", google_client_secret="secret-of-this-test").visitor()
+    visitor.csrf()
+    form = {"csrfToken": "wrong", "json": "true", "callbackUrl": "/me"}
+    response = visitor.post(f"{API}/{path}", data=form, headers={"Accept": "*/*"})
+    assert error_in(response) == "FormExpired"
+    assert parse_qs(urlsplit(response.json()["url"]).query)["callbackUrl"] == [f"{visitor.url}/me"]
+
+
 def test_a_form_without_json_gets_a_redirect(visitor: Visitor) -> None:
     response = visitor.submit(f"{API}/callback/email", {"email": MINJI, "password": "wrong"})
     assert response.status_code == 302
