@@ -36,7 +36,12 @@ def bundled(folder: Path, **defined: str) -> str:
     options = ["--bundle", "--jsx=automatic", "--log-level=error", f"--outfile={folder / 'front.js'}"]
     environ = {"NODE_ENV": "production", **defined}
     options += [f'--define:process.env.{name}="{value}"' for name, value in environ.items()]
-    command = [_PACKAGES / ".bin" / "esbuild", HERE / "next_auth_react.jsx", "--define:process.env={}", *options]
+    command = [
+        str(_PACKAGES / ".bin" / "esbuild"),
+        str(HERE / "next_auth_react.jsx"),
+        "--define:process.env={}",
+        *options,
+    ]
     subprocess.run(command, check=True, timeout=60)
     return (folder / "front.js").read_text("utf-8")
 
@@ -56,7 +61,7 @@ def put_front_end(context: BrowserContext, address: str, bundle: str) -> None:
 def next_auth_site(backend_url: str) -> Iterator[str]:
     """The address of a site with the unmodified next-auth, before this backend."""
     environ = {**BARE, "BACKEND_URL": backend_url, "NEXTAUTH_SECRET": SECRET, "NODE_ENV": "production"}
-    command = [node(), HERE / "next_auth_site.mjs"]
+    command = [node(), str(HERE / "next_auth_site.mjs")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8", env=environ) as process:
         try:
             assert process.stdout
