@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from dev.backend import PASSWORD
 from tests.browser import development_site
 from tests.node import bundled, put_front_end
-from tests.site import MINJI
+from tests.site import MINJI, running_site
 
 CSRF_API = "**/api/auth/csrf"
 
@@ -158,3 +158,27 @@ def test_a_failed_csrf_check_is_an_error_where_v4_took_it_for_a_sign_in(tab: Cal
     page.context.request.get("/api/auth/csrf")
     assert sign_in(page) == {"error": "FormExpired", "status": 400, "ok": False, "url": None}
     shows(page, "unauthenticated: ")
+
+
+def test_it_works_below_a_path(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> None:
+    api = "/login-site/api/auth"
+    folder = tmp_path_factory.mktemp("bundle")
+    bundle = bundled(folder, BASE_PATH=api, NEXTAUTH_URL=f"http://localhost{api}")
+    asked = []
+    with running_site(path="/login-site") as site, browser.new_context() as context:
+        here = f"{site.url}/login-site"
+        put_front_end(context, f"{here}/front", bundle)
+        page = context.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(f"{here}/front")
+        shows(page, "unauthenticated: ")
+        assert page.evaluate("client.getProviders()")["email"]["callbackUrl"] == f"{site.url}{api}/callback/email"
+        assert sign_in(page, "wrong")["error"] == "CredentialsSignin"
+        assert sign_in(page) == {"error": None, "status": 200, "ok": True, "url": f"{here}/front"}
+        shows(page, "authenticated: 민지")
+        assert page.evaluate("update({nick_name: '새이름'})")["user"]["nick_name"] == "새이름"
+        page.reload()
+        shows(page, "authenticated: 새이름")
+        assert page.evaluate("client.signOut({redirect: false, callbackUrl: '/login-site/'})") == {"url": f"{here}/"}
+        shows(page, "unauthenticated: ")
+    assert {url for url in asked if not url.startswith(here)} == set()

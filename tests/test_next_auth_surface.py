@@ -8,7 +8,7 @@ import requests
 
 from dev.backend import PASSWORD
 from services.session_cookie import SessionCookie
-from tests.site import MINJI, Site, SiteMaker, Visitor, cookie_names
+from tests.site import MINJI, Site, SiteMaker, Visitor, cookie_names, set_cookies
 
 API = "/api/auth"
 
@@ -113,6 +113,33 @@ def test_pages_of_next_auth_lead_to_ours(visitor: Visitor) -> None:
 def test_what_a_page_reports_is_taken_without_a_word(visitor: Visitor) -> None:
     response = visitor.post(f"{API}/_log", data={"level": "error", "code": "CLIENT_FETCH_ERROR", "x": "y" * 5000})
     assert (response.status_code, response.text, cookie_names(response)) == (200, "", set())
+
+
+def test_under_a_sub_path_every_address_is_below_it(make_site: SiteMaker) -> None:
+    site = make_site(path="/login-site", providers="google", google_client_id="id", google_client_secret="a" * 20)
+    visitor, here = site.visitor(), f"{site.url}/login-site"
+    api = f"{here}{API}"
+    for name, one in visitor.get(f"{api}/providers").json().items():
+        assert (one["signinUrl"], one["callbackUrl"]) == (f"{api}/signin/{name}", f"{api}/callback/{name}")
+    assert visitor.get(f"{api}/signin").headers["Location"] == f"{here}/auth/login/email"
+    assert visitor.get(f"{api}/signout").headers["Location"] == f"{here}/auth/logout"
+    assert visitor.get(f"{api}/error").headers["Location"] == f"{here}/auth/login/email?error=Default"
+    opened = visitor.get(f"{api}/csrf")
+    assert [line.partition("; ")[2] for line in set_cookies(opened)] == ["HttpOnly; Path=/login-site; SameSite=Lax"]
+    form = {"csrfToken": opened.json()["csrfToken"], "json": "true"}
+    refused = visitor.post(f"{api}/signin/google", data={"json": "true", "csrfToken": "x"}, headers={"Accept": "*/*"})
+    assert refused.json()["url"].startswith(f"{here}/auth/login/email?error=FormExpired")
+    refused = visitor.post(f"{api}/callback/email", data={"json": "true", "csrfToken": "x"})
+    assert refused.json()["url"].startswith(f"{api}/signin?csrf=true")
+    entered = visitor.post(f"{api}/callback/email", data={**form, "email": MINJI, "password": PASSWORD})
+    assert entered.json() == {"url": f"{here}/"}
+    paths = {line.partition("=")[0]: line.partition("Path=")[2].partition(";")[0] for line in set_cookies(entered)}
+    assert paths == {"next-auth.session-token": "/", "munjigi.visitor": "/login-site"}
+    assert visitor.get(f"{api}/session").json()["user"]["email"] == MINJI
+    form["csrfToken"] = visitor.get(f"{api}/csrf").json()["csrfToken"]
+    left = visitor.post(f"{api}/signout", data={**form, "callbackUrl": "/elsewhere"})
+    assert left.json() == {"url": f"{site.url}/elsewhere"}
+    assert visitor.get(f"{api}/session").json() == {}
 
 
 # --- update()
