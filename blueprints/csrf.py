@@ -12,7 +12,8 @@ from flask_wtf.csrf import validate_csrf
 from wtforms.validators import ValidationError
 
 import errors
-from services import services, strict_json
+from blueprints import body
+from services import services
 
 log = logging.getLogger("munjigi.csrf")
 
@@ -21,14 +22,13 @@ _OPEN = ("oauth.callback", "next_auth.client_log")
 """Providers come back by POST from their own site: there the attempt's cookie and `state` decide. And what a page
 reports changes nothing."""
 _UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-_FORM, _JSON = "application/x-www-form-urlencoded", "application/json"
 
 
 def protect() -> None:
     """Before each request that may change something: refuse it unless it comes from a page of this site."""
     if request.method not in _UNSAFE or request.endpoint is None:
         return
-    if request.mimetype not in (_FORM, _JSON):
+    if request.mimetype not in (body.FORM, body.JSON):
         abort(415)
     if request.endpoint in _OPEN:
         return
@@ -57,14 +57,10 @@ def _check_token(sent: str | None) -> None:
 
 
 def _sent_token() -> str | None:
-    raw = request.get_data()
     try:
-        if request.mimetype == _JSON:
-            body = strict_json.loads(raw)
-            token = body.get(FIELD) if isinstance(body, dict) else None
-            return token if isinstance(token, str) else None
-        # Werkzeug would read bytes that are no UTF-8 as something else, and so change a password.
-        unquote_to_bytes(raw).decode("utf-8")
+        if request.mimetype == body.FORM:
+            # Werkzeug would read bytes that are no UTF-8 as something else, and so change a password.
+            unquote_to_bytes(request.get_data()).decode("utf-8")
+        return body.fields().get(FIELD)
     except ValueError:
         abort(400)
-    return request.form.get(FIELD)

@@ -12,7 +12,7 @@ from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 import errors
-from blueprints import login, return_to, social
+from blueprints import body, login, return_to, social
 from blueprints.forms import LoginForm
 from services import services
 
@@ -56,7 +56,7 @@ def start() -> ResponseReturnValue:
 @bp.post("/callback/email")
 def sign_in() -> ResponseReturnValue:
     """The same door as the form's, for programs."""
-    form = LoginForm(request.form)
+    form = LoginForm(body.fields())
     if not form.validate():
         raise errors.CredentialsSignin("what was typed cannot be an address and a password")
     services().sign_in.with_password(form.email.data or "", form.password.data or "")
@@ -95,7 +95,7 @@ def refused(error: errors.SiteError) -> ResponseReturnValue:
 
 
 def _answer(url: str, error: errors.SiteError | None = None) -> ResponseReturnValue:
-    if request.form.get("json") != "true":
+    if body.fields().get("json") != "true":
         return redirect(url, 302)
     return ({"url": url}, error.status, error.headers) if error else {"url": url}
 

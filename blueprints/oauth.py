@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import MethodNotAllowed
 
 import errors
-from blueprints import login, return_to, social
+from blueprints import body, login, return_to, social
 from providers.base import Client
 from services import services
 from services.attempts import Attempt
@@ -29,8 +29,8 @@ def start(provider: str) -> ResponseReturnValue:
     except errors.SiteError as error:
         services().sign_in.refused(client, error)
         return _told(error, kept)
-    body = {"url": address} if _wants_json() else render_template("onward.html", url=address, to=social.label(client))
-    response = make_response(body)
+    onward = {"url": address} if _wants_json() else render_template("onward.html", url=address, to=social.label(client))
+    response = make_response(onward)
     services().attempts.write(request, response, client.provider, attempt)
     return response
 
@@ -116,7 +116,7 @@ def _told(error: errors.SiteError, callback_url: str | None) -> ResponseReturnVa
 
 
 def _wants_json() -> bool:
-    return request.form.get("json") == "true"
+    return body.fields().get("json") == "true"
 
 
 def _digest(state: str) -> str:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from flask import request
 
+from blueprints import body
 from services import services
 
 FIELD = "callbackUrl"
@@ -33,7 +34,7 @@ def home() -> str:
 
 def kept() -> str | None:
     """The return address that this request carries, safe to send out and to write into a page; None without one."""
-    asked = request.form.get(FIELD) or request.args.get(FIELD)
+    asked = body.fields().get(FIELD) or request.args.get(FIELD)
     return _passed(asked) if asked else None
 
 

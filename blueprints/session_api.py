@@ -8,8 +8,9 @@ from flask_wtf.csrf import generate_csrf
 from werkzeug.datastructures import MultiDict
 
 import errors
+from blueprints import body
 from blueprints.forms import ProfileForm
-from services import services, strict_json
+from services import services
 from services.claims import Session
 
 bp = Blueprint("session_api", __name__)
@@ -33,8 +34,8 @@ def session() -> ResponseReturnValue:
 def update() -> ResponseReturnValue:
     """NextAuth's `update(data)`: the names change; without data the person is read from the backend again."""
     if services().sessions.load() is not None:
-        body = strict_json.loads(request.get_data()) if request.mimetype == "application/json" else {}
-        data = body.get("data") if isinstance(body, dict) else None
+        sent = body.value() if request.mimetype == body.JSON else {}
+        data = sent.get("data") if isinstance(sent, dict) else None
         if data is None:
             services().profile.refresh()
         else:
@@ -64,7 +65,7 @@ def _names(data: object) -> tuple[str, str | None]:
 
 def _session_json(session: Session) -> dict[str, object]:
     expires = datetime.fromtimestamp(session.expires_at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    body: dict[str, object] = {"user": session.user.to_json(), "expires": expires}
+    shown: dict[str, object] = {"user": session.user.to_json(), "expires": expires}
     if services().settings.expose_access_token:
-        body["accessToken"] = session.access_token
-    return body
+        shown["accessToken"] = session.access_token
+    return shown

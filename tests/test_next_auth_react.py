@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from dev.backend import PASSWORD
-from tests.browser import development_site
+from tests.browser import development_site, try_to_sign_in
 from tests.node import bundled, put_front_end
 from tests.site import MINJI, running_site
 
@@ -129,6 +129,16 @@ def test_signing_out_shows_in_other_tabs(tab: Callable[[], Page], site_url: str)
     assert page.evaluate("client.signOut({redirect: false})") == {"url": f"{site_url}/front"}
     shows(page, "unauthenticated: ")
     shows(other, "unauthenticated: ")
+
+
+def test_the_sites_own_pages_and_the_front_end_follow_each_other(
+    tab: Callable[[], Page], person: BrowserContext
+) -> None:
+    page, own = tab(), person.new_page()
+    try_to_sign_in(own)
+    shows(page, "authenticated: 민지")
+    page.evaluate("client.signOut({redirect: false})")
+    expect(own.locator("h1")).to_have_text("Not signed in")
 
 
 def test_who_has_to_be_signed_in_is_sent_to_the_sign_in_page_and_back(person: BrowserContext, site_url: str) -> None:

@@ -142,6 +142,33 @@ def test_under_a_sub_path_every_address_is_below_it(make_site: SiteMaker) -> Non
     assert visitor.get(f"{api}/session").json() == {}
 
 
+# --- JSON bodies
+
+
+def test_json_bodies_are_read_as_forms_are(visitor: Visitor) -> None:
+    sent = {"json": "true", "email": MINJI, "password": PASSWORD, "callbackUrl": "/me"}
+    response = visitor.post(f"{API}/callback/email", json={"csrfToken": visitor.csrf(), **sent})
+    assert response.json() == {"url": f"{visitor.url}/me"}
+    assert visitor.is_signed_in
+    left = {"csrfToken": visitor.csrf(), "json": "true", "callbackUrl": "https://evil.example"}
+    assert visitor.post(f"{API}/signout", json=left).json() == {"url": f"{visitor.url}/"}
+    assert not visitor.is_signed_in
+
+
+def test_what_is_no_text_in_a_json_body_is_not_read(visitor: Visitor) -> None:
+    body = {"csrfToken": visitor.csrf(), "json": True, "email": [MINJI], "password": {"$ne": ""}, "callbackUrl": 1}
+    response = visitor.post(f"{API}/callback/email", json=body)
+    assert response.status_code == 302  # v4 compares with the text "true"
+    assert "error=CredentialsSignin" in response.headers["Location"]
+
+
+def test_a_token_in_a_json_body_is_held_as_well(visitor: Visitor) -> None:
+    visitor.csrf()
+    for token in ("wrong", None, ["wrong"]):
+        response = visitor.post(f"{API}/signout", json={"csrfToken": token, "json": "true"})
+        assert (response.status_code, error_in(response)) == (400, "FormExpired")
+
+
 # --- update()
 
 

@@ -1,0 +1,25 @@
+"""What the body of a request says: NextAuth takes forms and JSON alike (4.24.15, `next/index.ts`)."""
+
+from flask import g, request
+from werkzeug.datastructures import MultiDict
+
+from services import strict_json
+
+FORM, JSON = "application/x-www-form-urlencoded", "application/json"
+
+
+def value() -> object:
+    """The value of a JSON body; raises `ValueError` if it is none."""
+    if "body" not in g:
+        g.body = None  # what the error page sees of a body that cannot be read
+        g.body = strict_json.loads(request.get_data())
+    return g.body
+
+
+def fields() -> MultiDict[str, str]:
+    """The fields of a form, or the texts in a JSON object. v4 takes no `true` for `"true"`, and neither do we."""
+    if request.mimetype != JSON:
+        return request.form
+    sent = value()
+    members = sent.items() if isinstance(sent, dict) else ()
+    return MultiDict({name: text for name, text in members if isinstance(text, str)})
