@@ -181,7 +181,7 @@ SCRIPT: list[dict[str, Act]] = [
     {
         "start": form("signin/github", callbackUrl="/me"),
         "start, no json": form("signin/github", callbackUrl="/me", **NO_JSON),
-        "start, more parameters": form("signin/github?login=minji&client_id=x&redirect_uri=y", callbackUrl="/me"),
+        "start, more parameters": form("signin/github?login_hint=minji&client_id=x&redirect_uri=y", callbackUrl="/me"),
         "start of a password": form("signin/email", callbackUrl="/me"),
         "start of nobody": form("signin/nobody", callbackUrl="/me"),
         "start of none": form("signin", callbackUrl="/me"),

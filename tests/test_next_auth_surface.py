@@ -1,7 +1,7 @@
 """NextAuth v4's addresses under /api/auth, asked as its client asks them (`react/index.tsx`, 4.24.15)."""
 
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 import pytest
 import requests
@@ -113,6 +113,20 @@ def test_pages_of_next_auth_lead_to_ours(visitor: Visitor) -> None:
 def test_what_a_page_reports_is_taken_without_a_word(visitor: Visitor) -> None:
     response = visitor.post(f"{API}/_log", data={"level": "error", "code": "CLIENT_FETCH_ERROR", "x": "y" * 5000})
     assert (response.status_code, response.text, cookie_names(response)) == (200, "", set())
+
+
+def test_a_page_may_tell_the_provider_whom_it_expects_and_nothing_else(make_site: SiteMaker) -> None:
+    """`signIn("github", {}, {login_hint: …})`; v4 lets the page replace any parameter."""
+    site = make_site(providers="github", github_client_id="the-client", github_client_secret="secret-of-this-test")
+    told = {"login_hint": MINJI, "prompt": "login", "client_id": "x", "redirect_uri": "x", "scope": "x", "state": "x"}
+    plain, hinted = (
+        dict(parse_qsl(urlsplit(ask(site.visitor(), f"signin/github?{query}").json()["url"]).query))
+        for query in (urlencode({"login_hint": "\n"}), urlencode(told))
+    )
+    assert set(hinted) - set(plain) == {"login_hint"}
+    assert hinted["login_hint"] == MINJI
+    assert all(hinted[name] == plain[name] for name in ("client_id", "redirect_uri", "scope"))
+    assert hinted["state"] != "x"
 
 
 def test_under_a_sub_path_every_address_is_below_it(make_site: SiteMaker) -> None:
