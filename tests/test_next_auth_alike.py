@@ -17,7 +17,7 @@ from tests.site import running_site, served
 LIST = ROOT / "docs" / "nextauth-differences.md"
 Answers = dict[str, list[str]]
 
-pytestmark = pytest.mark.xdist_group("next-auth-react")
+pytestmark = pytest.mark.xdist_group("next-auth-alike")
 
 
 @dataclass(frozen=True)
