@@ -51,7 +51,7 @@ def _check_token(sent: str | None) -> None:
     for secret_key in services().settings.secret_keys:
         try:
             return validate_csrf(sent, secret_key=secret_key)  # type: ignore[no-any-return]  # untyped library
-        except ValidationError as error:
+        except (ValidationError, UnicodeEncodeError) as error:  # JSON can hold half a letter, which nobody can read
             reason = str(error)
     raise errors.FormExpired(reason)
 

@@ -25,7 +25,7 @@ def start(provider: str) -> ResponseReturnValue:
     client = _client(provider)
     kept = return_to.kept()
     try:
-        address, attempt = services().identities.start(client, kept, flask.session.get("locale"))
+        address, attempt = services().identities.start(client, kept, flask.session.get("locale"), **_wishes())
     except errors.SiteError as error:
         services().sign_in.refused(client, error)
         return _told(error, kept)
@@ -52,6 +52,12 @@ def callback(provider: str) -> ResponseReturnValue:
         response = make_response(_finish(client, attempt, answer if whole else {}))
     services().attempts.forget(request, response, client.provider, state)
     return response
+
+
+def _wishes() -> dict[str, str]:
+    """Whom the page expects. v4 lets it put anything into the provider's address, even another client."""
+    hint = request.args.get("login_hint", "")
+    return {"login_hint": hint} if 0 < len(hint) <= 254 and hint.isprintable() else {}
 
 
 def _client(provider: str) -> Client:

@@ -88,12 +88,12 @@ class Site:
 
 
 @contextmanager
-def running_site(backend_url: str | None = None, delay: float = 0.0, **given: object) -> Iterator[Site]:
-    """The site before this backend, or before a stand-in of its own; further settings by name."""
+def running_site(backend_url: str | None = None, delay: float = 0.0, path: str = "", **given: object) -> Iterator[Site]:
+    """The site, below this path, before this backend or before a stand-in of its own; further settings by name."""
     built: list[Flask] = []
 
     def make(port: int) -> Flask:
-        url = f"http://localhost:{port}"
+        url = f"http://localhost:{port}{path}"
         built.append(app.create_app(settings(**{"site_url": url, "backend_url": where, **given})))
         return built[0]
 
