@@ -1,0 +1,68 @@
+"""What docs/moving-from-nextauth.md promises to somebody whose people hold sessions of the article's making."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.forge import COOKIE, claims, cookie, seal
+from tests.scripted import USER, Backend, scripted
+from tests.site import Site, cookie_names, running_site
+
+NOW = int(time.time())
+
+
+@pytest.fixture
+def backend() -> Iterator[Backend]:
+    with scripted() as running:
+        running.user = {**USER, "nick_name": None}
+        yield running
+
+
+@pytest.fixture
+def site(backend: Backend) -> Iterator[Site]:
+    with running_site(backend_url=backend.url) as running:
+        yield running
+
+
+def read(site: Site, **given: Any) -> tuple[dict[str, Any], set[str]]:
+    """The session that these claims are here, and the cookies that the answer sets or deletes."""
+    response = site.visitor().get("/api/auth/session", headers={"Cookie": cookie(seal(claims(**given)))})
+    assert response.status_code == 200
+    return response.json(), cookie_names(response)
+
+
+@pytest.mark.parametrize(
+    "written", [{"id": 1}, {"id": 1, "email": "ceo@hotel.kr", "role": "admin"}], ids=["an id", "and more"]
+)
+def test_who_wrote_themselves_into_another_account_is_nobody_here(
+    backend: Backend, site: Site, written: dict[str, Any]
+) -> None:
+    """The article's `update` took whatever a page sent. The honest token of the same sign-in was asked about before."""
+    assert read(site, accessToken="1|mine", user=USER)[0]["user"]["id"] == USER["id"]
+    assert read(site, accessToken="1|mine", user={**USER, **written}) == ({}, {COOKIE})
+    assert backend.asked("/user") == 2
+
+
+def test_who_wrote_themselves_another_address_has_the_backends(site: Site) -> None:
+    for user in (USER, {**USER, "email": "ceo@hotel.kr"}):
+        assert read(site, accessToken="1|mine", user=user)[0]["user"]["email"] == USER["email"]
+
+
+@pytest.mark.parametrize("written", [{"id": 1}, {"email": "ceo@hotel.kr"}], ids=["an id", "an address"])
+def test_nor_is_who_did_so_with_a_token_of_ours(backend: Backend, site: Site, written: dict[str, Any]) -> None:
+    """Where NextAuth still answers beside us, with the same secret. What it makes of our token keeps our claims."""
+    made = claims(user=USER, accessToken="1|mine", sid="of-ours", auth_time=NOW, checked_at=NOW)
+    assert read(site, **made)[0]["user"] == USER
+    assert read(site, **{**made, "user": {**USER, **written}}) == ({}, {COOKIE})
+    assert backend.asked("/user") == 0
+
+
+@pytest.mark.parametrize("filler", ["a", "가"])
+def test_a_token_of_ours_is_read_however_its_address_was_cut(backend: Backend, filler: str) -> None:
+    backend.user["email"] = filler * 253 + "  cut between these"
+    with running_site(backend_url=backend.url) as site:
+        visitor = site.visitor()
+        visitor.sign_in()
+        assert visitor.session()["user"]["email"] == filler * 253
