@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.forge import COOKIE, claims, cookie, seal
+from tests.forge import COOKIE, LEFT_OUT, claims, cookie, seal
 from tests.scripted import USER, Backend, scripted
 from tests.site import Site, cookie_names, running_site
 
@@ -31,6 +31,39 @@ def read(site: Site, **given: Any) -> tuple[dict[str, Any], set[str]]:
     response = site.visitor().get("/api/auth/session", headers={"Cookie": cookie(seal(claims(**given)))})
     assert response.status_code == 200
     return response.json(), cookie_names(response)
+
+
+IDENTIFIED = {"id": "hong@example.com", "email": "hong@example.com", "provider": "apple", "id_token": "eyJ.made.up"}
+UNFINISHED = {
+    "kakao": {"sub": "4012345679", "user": {"id": 4012345679, "kakao_account": {}, "provider": "kakao"}},
+    "google": {"sub": "google", "user": {**USER, "id": "google", "provider": "google"}},
+    "apple": {"sub": "hong@example.com", "user": {**IDENTIFIED, "refresh_token": "r.made.up"}},
+}
+"""What the article's callbacks keep of a provider's sign-in that the backend has not answered yet, or never would."""
+
+
+@pytest.mark.parametrize("token", UNFINISHED.values(), ids=UNFINISHED)
+def test_who_never_got_a_token_of_the_backends_is_nobody_and_loses_the_cookie(
+    backend: Backend, site: Site, token: dict[str, Any]
+) -> None:
+    assert read(site, **token, accessToken=LEFT_OUT) == ({}, {COOKIE})
+    assert backend.calls == []
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        {"sub": "7", "user": {**USER, "accessToken": "1|mine"}},
+        {"sub": "HONG@example.com", "user": USER},
+        {"sub": "7", "user": {**USER, "phone": "010-0000-0000", "roles": ["guest"]}},
+    ],
+    ids=["a password", "Apple, exchanged", "a backend that says more"],
+)
+def test_who_has_one_is_signed_in_and_pages_see_four_fields(site: Site, token: dict[str, Any]) -> None:
+    session, cookies = read(site, **token, accessToken="1|mine")
+    assert set(session) == {"user", "expires"}
+    assert session["user"] == {**USER, "nick_name": None}
+    assert cookies == set()
 
 
 @pytest.mark.parametrize(
