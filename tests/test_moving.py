@@ -1,7 +1,12 @@
 """What docs/moving-from-nextauth.md promises to somebody whose people hold sessions of the article's making."""
 
+import os
+import re
+import shutil
+import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +14,38 @@ import pytest
 from tests.forge import COOKIE, LEFT_OUT, claims, cookie, seal
 from tests.scripted import USER, Backend, scripted
 from tests.site import Site, cookie_names, running_site
+from tests.test_settings import NAMES, OF_PROVIDERS, ROOT
 
-NOW = int(time.time())
+GUIDES = ("moving-from-nextauth", "operations")
+
+
+def guide(name: str) -> str:
+    return (ROOT / "docs" / f"{name}.md").read_text("utf-8")
+
+
+def test_what_the_guide_calls_a_setting_is_one() -> None:
+    named = set(re.findall(r"`([A-Z]+_[A-Z_]+)\b", guide("moving-from-nextauth")))
+    theirs = {name for name in named if name.startswith(("NEXT", "AUTH_"))}
+    assert len(named - theirs) > 20
+    assert named - theirs <= {*NAMES, *OF_PROVIDERS}
+
+
+@pytest.mark.parametrize("name", GUIDES)
+def test_nginx_takes_the_guides_block(name: str, tmp_path: Path) -> None:
+    nginx = shutil.which("nginx", path=f"{os.environ['PATH']}{os.pathsep}/usr/sbin")
+    if nginx is None:
+        pytest.skip("there is no nginx here")
+    (block,) = re.findall(r"```nginx\n(.*?)```", guide(name), re.DOTALL)
+    block = block.replace("listen 443 ssl;", f"listen unix:{tmp_path}/socket;")  # a certificate is the reader's own
+    temporary = "".join(
+        f"{kind}_temp_path {tmp_path}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    (tmp_path / "nginx.conf").write_text(
+        f"pid {tmp_path}/pid;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}{block}}}\n"
+    )
+    given = ("-t", "-q", "-e", "stderr", "-p", str(tmp_path), "-c", "nginx.conf")
+    tried = subprocess.run([nginx, *given], capture_output=True, text=True, timeout=30, check=False)
+    assert (tried.returncode, tried.stderr) == (0, "")
 
 
 @pytest.fixture
@@ -86,7 +121,8 @@ def test_who_wrote_themselves_another_address_has_the_backends(site: Site) -> No
 @pytest.mark.parametrize("written", [{"id": 1}, {"email": "ceo@hotel.kr"}], ids=["an id", "an address"])
 def test_nor_is_who_did_so_with_a_token_of_ours(backend: Backend, site: Site, written: dict[str, Any]) -> None:
     """Where NextAuth still answers beside us, with the same secret. What it makes of our token keeps our claims."""
-    made = claims(user=USER, accessToken="1|mine", sid="of-ours", auth_time=NOW, checked_at=NOW)
+    now = int(time.time())
+    made = claims(user=USER, accessToken="1|mine", sid="of-ours", auth_time=now, checked_at=now)
     assert read(site, **made)[0]["user"] == USER
     assert read(site, **{**made, "user": {**USER, **written}}) == ({}, {COOKIE})
     assert backend.asked("/user") == 0
