@@ -1,5 +1,7 @@
 """NextAuth v4's addresses under /api/auth, asked as its client asks them (`react/index.tsx`, 4.24.15)."""
 
+import time
+from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
@@ -93,6 +95,20 @@ def test_a_form_without_json_gets_a_redirect(visitor: Visitor) -> None:
     response = visitor.submit(f"{API}/callback/email", {"email": MINJI, "password": "wrong"})
     assert response.status_code == 302
     assert "error=CredentialsSignin" in response.headers["Location"]
+
+
+@pytest.mark.parametrize(
+    "lives",
+    [{}, {"session_max_age": 60}, {"session_max_age": 3600, "session_absolute_age": 120}],
+    ids=["of NextAuth", "short", "ended by the absolute age"],
+)
+def test_the_end_that_a_page_is_told_lies_ahead_and_is_the_cookies(make_site: SiteMaker, lives: dict[str, int]) -> None:
+    visitor = make_site(**lives).visitor()
+    ask(visitor, "callback/email", email=MINJI, password=PASSWORD)
+    for told in (visitor.session(), update(visitor, {"nick_name": "새이름"}).json(), visitor.session()):
+        (of_cookie,) = [one.expires for one in visitor.cookies if one.name.endswith("session-token")]
+        assert datetime.fromisoformat(told["expires"]).timestamp() == of_cookie
+        assert time.time() < of_cookie <= time.time() + min(lives.values(), default=2592000)
 
 
 def test_signing_out_answers_with_the_address(signed_in: Visitor) -> None:
