@@ -213,6 +213,18 @@ def test_an_update_of_the_names_is_saved_and_shown(signed_in: Visitor) -> None:
     )  # others come to this site, too
 
 
+def test_a_person_without_a_name_may_have_a_nickname(signed_in: Visitor, site: Site) -> None:
+    assert site.backend
+    person = site.backend.extensions["people"].users[MINJI]
+    person["name"] = None
+    try:
+        update(signed_in)
+        changed = update(signed_in, {"nick_name": "새이름"}).json()["user"]
+    finally:
+        person.update(name="김민지", nick_name="민지")
+    assert (changed["name"], changed["nick_name"]) == (None, "새이름")
+
+
 def test_an_update_without_data_reads_the_person_again(signed_in: Visitor, site: Site) -> None:
     assert site.backend
     people = site.backend.extensions["people"]
