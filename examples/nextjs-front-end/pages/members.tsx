@@ -5,13 +5,14 @@ import Link from "next/link";
 export const getServerSideProps = (async ({ req }) => {
   const token = await getToken({ req });
   // The middleware has asked already, but where data is given out there should be no way around the question.
-  if (!token) return { redirect: { destination: "/auth/login/email?callbackUrl=/members", permanent: false } };
+  if (!token?.accessToken) return { redirect: { destination: "/auth/login/email?callbackUrl=/members", permanent: false } };
   const answer = await fetch(`${process.env.BACKEND_URL}/user`, {
     method: "POST",
     headers: { Accept: "application/json", Authorization: `Bearer ${token.accessToken}` },
   });
-  // What is returned here is sent to the browser: the person, never the token.
-  return { props: { user: token.user, known: answer.ok } };
+  // What is returned here is sent to the browser: these four, whatever else a token brings along.
+  const { id, name, nick_name, email } = token.user;
+  return { props: { user: { id, name, nick_name, email }, known: answer.ok } };
 }) satisfies GetServerSideProps;
 
 export default function Members({ user, known }: InferGetServerSidePropsType<typeof getServerSideProps>) {
