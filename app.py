@@ -99,6 +99,7 @@ def _wire_requests(app: Flask, settings: Settings) -> None:
     app.before_request(csrf.protect)
     app.after_request(headers.after_request(settings))
     app.after_request(app.extensions["munjigi"].sessions.commit)
+    app.after_request(app.extensions["munjigi"].device.commit)
 
 
 def _wire_people(app: Flask) -> None:

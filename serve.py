@@ -50,9 +50,10 @@ def _server(settings: config.Settings) -> MPServer:
         address=settings.host,
         port=settings.port,
         interface=Interfaces.WSGI,
-        workers=settings.workers,
-        blocking_threads=settings.threads,
-        # As many as the threads, and as many again in the queue: more would only wait past their deadline.
+        workers=_workers(settings),
+        # Twice as many: when all that may wait for an upstream do, pages and sessions go on.
+        blocking_threads=2 * settings.threads,
+        # More requests than threads would only wait past their deadline.
         backpressure=2 * settings.threads,
         websockets=False,
         http1_settings=HTTP1Settings(header_read_timeout=SLOWEST_HEADERS),
@@ -61,10 +62,16 @@ def _server(settings: config.Settings) -> MPServer:
     )
 
 
+def _workers(settings: config.Settings) -> int:
+    return settings.workers or (1 if settings.state_url == "memory://" else os.cpu_count() or 1)
+
+
 def _site(settings: config.Settings, stopping: Event) -> Any:
     """The site of one worker."""
     _configure_logs(settings)
-    return app.create_app(settings, stopping.is_set)
+    site = app.create_app(settings, stopping.is_set)
+    site.extensions["munjigi"].ended.follow()
+    return site
 
 
 def _configure_logs(settings: config.Settings) -> None:
@@ -98,6 +105,8 @@ def _announce_stop(stopping: Event, delay: float) -> None:
 def _warn(settings: config.Settings) -> None:
     log = logging.getLogger("munjigi.serve")
     host = settings.origin.partition("://")[2].partition(":")[0]
+    if settings.state_url == "memory://" and _workers(settings) > 1:
+        log.warning("several WORKERS without a STATE_URL: each counts sign-ins and ends sessions for itself alone")
     if not settings.secure and host not in ("localhost", "127.0.0.1", "[::1]"):
         log.warning("SITE_URL is no https address: passwords and sessions cross the network in the clear")
 

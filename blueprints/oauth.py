@@ -25,6 +25,7 @@ def start(provider: str) -> ResponseReturnValue:
     client = _client(provider)
     kept = return_to.kept()
     try:
+        services().throttle.take_address()
         address, attempt = services().identities.start(client, kept, flask.session.get("locale"))
     except errors.SiteError as error:
         services().sign_in.refused(client, error)

@@ -43,7 +43,7 @@ class Session:
         }
 
     @classmethod
-    def from_claims(cls, claims: dict[str, object], now: int, absolute_age: int) -> "Session":
+    def from_claims(cls, claims: dict[str, object], now: int, max_age: int, absolute_age: int) -> "Session":
         """The session of a decrypted token that still lasts; raises `ValueError` for any other.
 
         A token of another site's making, such as the original article's, lacks `sid`, `auth_time` and
@@ -52,7 +52,7 @@ class Session:
         access_token = sound_token(claims.get("accessToken"))
         issued_at = _time(claims["iat"])
         auth_time = _time(claims.get("auth_time", issued_at))
-        expires_at = min(_time(claims["exp"]), auth_time + absolute_age)
+        expires_at = min(_time(claims["exp"]), issued_at + max_age, auth_time + absolute_age)
         if expires_at <= now or _time(claims.get("nbf", 0)) > now:
             raise ValueError("session is over, or not yet begun")
         return cls(

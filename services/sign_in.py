@@ -10,23 +10,28 @@ from providers.base import Client, Identity
 from services.backend import Backend
 from services.events import account_hash, audit
 from services.session import Sessions
+from services.throttle import Throttle
 from services.user import User
 
 log = logging.getLogger("munjigi.sign_in")
 
 
 class SignIn:
-    def __init__(self, settings: Settings, backend: Backend, sessions: Sessions) -> None:
+    def __init__(self, settings: Settings, backend: Backend, sessions: Sessions, throttle: Throttle) -> None:
         self._key = settings.secret_key
         self._revokes = settings.backend_logout_path is not None
         self._backend = backend
         self._sessions = sessions
+        self._throttle = throttle
 
     def with_password(self, email: str, password: str) -> User:
         """Sign in by e-mail address and password. Raises a `SiteError`, and then nobody is signed in."""
         with self._audited("email", email):
+            self._throttle.take(email)
             access_token = self._backend.login(email, password)
-            return self._admit(access_token, "email")
+            user = self._admit(access_token, "email")
+            self._throttle.give_back(email)
+            return user
 
     def with_identity(self, client: Client, identity: Identity) -> str:
         """Sign in whom a provider has proven; the backend's token for them. Raises as above."""
@@ -51,13 +56,13 @@ class SignIn:
             raise errors.AttemptExpired("the token was revoked meanwhile") from None
         self._sessions.start(user, access_token, client.id, blind=client.provider.form_post)
 
-    def out(self) -> bool:
+    def out(self, *, everywhere: bool = False) -> bool:
         """Sign out here, whatever the backend says; whether its token is revoked, as far as it can be."""
-        session = self._sessions.end()
+        session = self._sessions.end(everywhere=everywhere)
         if session is None:
             return True
         revoked = self._backend.logout(session.access_token)
-        audit("signed_out", provider=session.provider, sid=session.sid, revoked=revoked)
+        audit("signed_out", provider=session.provider, sid=session.sid, revoked=revoked, everywhere=everywhere)
         return revoked or not self._revokes
 
     def _admit(self, access_token: str, provider: str, *, blind: bool = False) -> User:

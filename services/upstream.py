@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http.client import RemoteDisconnected
 from typing import Any, cast
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import requests
 from flask import g
@@ -21,6 +21,7 @@ from urllib3 import Timeout
 from urllib3.exceptions import MaxRetryError, NewConnectionError, ProtocolError
 
 from services import strict_json
+from services.bulkhead import Bulkhead, Full
 from services.deadline import DeadlineAdapter
 
 MOST_BYTES = 1024 * 1024
@@ -78,12 +79,13 @@ def time_left(total: float) -> float:
 
 
 class Upstream:
-    """Keep-alive connections, at most `pool_size` kept to each upstream. Threads may share it."""
+    """Keep-alive connections and places for calls: `most` in all, `share` to one host. Threads may share it."""
 
-    def __init__(self, pool_size: int, user_agent: str) -> None:
+    def __init__(self, most: int, share: int, user_agent: str) -> None:
         # The adapter alone, without a `requests.Session`: a session reads proxies and ~/.netrc (which would
         # replace the bearer), keeps cookies across people, and reads a redirect's body without end.
-        self._adapter = DeadlineAdapter(pool_connections=8, pool_maxsize=pool_size)
+        self._adapter = DeadlineAdapter(pool_connections=8, pool_maxsize=share)
+        self._bulkhead = Bulkhead(most, share)
         self._headers = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
 
     def send(
@@ -104,6 +106,15 @@ class Upstream:
         """
         ends = time.monotonic() + within
         body = urlencode(form).encode() if form else None if json is None else jsonlib.dumps(json).encode()
+        try:
+            with self._bulkhead.place(urlsplit(url).netloc, within):
+                return self._send(method, url, headers, body, ends, try_again=try_again)
+        except Full:
+            raise UpstreamFault("too many calls wait for it already", 503) from None
+
+    def _send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, ends: float, *, try_again: bool
+    ) -> Answer:
         try:
             return self._call(method, url, headers, body, ends)
         except (requests.RequestException, ValueError) as error:  # ValueError: urllib3, of a chunk of -5 bytes

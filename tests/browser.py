@@ -150,7 +150,7 @@ def to_account(page: Page) -> None:
 
 
 def sign_out_button(page: Page) -> Locator:
-    return page.locator("form[action$='/auth/logout'] button")
+    return page.locator("form[action$='/auth/logout'] button").first
 
 
 def _to_home_signed_out(page: Page) -> None:

@@ -74,7 +74,12 @@ def test_the_environment_is_read_where_the_site_is_put_together() -> None:
 
 def test_each_cookie_is_written_in_one_place() -> None:
     writing = {named(path) for path in FILES if ".set_cookie(" in path.read_text("utf-8")}
-    assert writing == {"services/session_cookie.py", "services/attempts.py", "blueprints/social.py"}
+    assert writing == {
+        "services/session_cookie.py",
+        "services/attempts.py",
+        "services/device.py",
+        "blueprints/social.py",
+    }
 
 
 def test_no_line_of_the_site_knows_a_provider_or_development() -> None:

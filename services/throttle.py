@@ -1,0 +1,144 @@
+"""How often anybody may try to sign in: counted before the backend is asked, so that parallel guesses count too.
+
+Three limits. Per client address, whatever the account. Per account *and* address, so that a stranger's guesses
+never lock out the owner, who comes from elsewhere. Per account over all addresses, for a stranger with many of
+them; a browser that has signed in to the account before is counted apart there (`device.py`).
+"""
+
+import ipaddress
+import math
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+from cachetools import LRUCache
+from flask import request
+from limits import RateLimitItem
+from limits.storage import MovingWindowSupport
+from limits.strategies import MovingWindowRateLimiter
+
+import errors
+from config import Settings
+from services.device import Device
+from services.events import audit, client_address, same_address
+from services.shared_state import SharedState, StateUnavailable
+
+_MOST_KEYS = 100_000
+_Result = TypeVar("_Result")
+
+
+class ProcessCounts(MovingWindowSupport):
+    """Counts in this process. The library's own keeps each key for ever, and starts a thread for each count.
+
+    The key that was used longest ago goes when there are too many.
+    """
+
+    base_exceptions, wrap_exceptions = ValueError, False
+
+    def __init__(self) -> None:
+        self._taken: LRUCache[str, list[float]] = LRUCache(_MOST_KEYS)
+        self._lock = threading.Lock()
+
+    def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
+        """Count this if there is room."""
+        with self._lock:
+            taken = self._within(key, expiry)
+            if len(taken) + amount > limit:
+                return False
+            self._taken[key] = [*taken, *[time.time()] * amount]
+            return True
+
+    def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:  # noqa: ARG002  # as the library calls it
+        """The time of the oldest that still counts, and how many do."""
+        with self._lock:
+            taken = self._within(key, expiry)
+        return (taken[0], len(taken)) if taken else (time.time(), 0)
+
+    def clear(self, key: str) -> None:
+        with self._lock:
+            self._taken.pop(key, None)
+
+    def _within(self, key: str, expiry: int) -> list[float]:
+        since = time.time() - expiry
+        return [at for at in self._taken.get(key, ()) if at > since]
+
+
+@dataclass(frozen=True)
+class _Rule:
+    name: str
+    limit: RateLimitItem
+    key: tuple[str, ...]
+
+    def seconds_left(self, limiter: MovingWindowRateLimiter) -> int | None:
+        """Count one; None if there was room, else the seconds until there is."""
+        if limiter.hit(self.limit, self.name, *self.key):
+            return None
+        free_at = limiter.get_window_stats(self.limit, self.name, *self.key).reset_time
+        return max(1, math.ceil(free_at - time.time()))
+
+
+class Throttle:
+    def __init__(self, settings: Settings, state: SharedState, device: Device) -> None:
+        self._settings = settings
+        self._state = state
+        self._device = device
+        self._here = MovingWindowRateLimiter(cast(Any, ProcessCounts()))
+
+    def take_address(self) -> None:
+        """Count one start of a sign-in from this address; raises `TooManyAttempts`, as the next one does."""
+        self._take(self._of_address())
+
+    def take(self, email: str) -> None:
+        """Count one sign-in to this account."""
+        self._take(self._of_address(), *self._of_account(email))
+
+    def give_back(self, email: str) -> None:
+        """It was the right password: nobody has been guessing here."""
+        per_account, _ = self._of_account(email)
+        self._counting(lambda limiter: limiter.clear(per_account.limit, per_account.name, *per_account.key))
+        self._device.remember(email)
+
+    def _take(self, *rules: _Rule) -> None:
+        def full(limiter: MovingWindowRateLimiter) -> tuple[str, int] | None:
+            waits = ((rule.name, rule.seconds_left(limiter)) for rule in rules)
+            return next(((name, wait) for name, wait in waits if wait is not None), None)
+
+        if found := self._counting(full):
+            name, wait = found
+            audit("limited", limit=name, wait=wait)
+            raise errors.TooManyAttempts(f"the limit per {name} is reached", retry_after=wait)
+
+    def _counting(self, count: Callable[[MovingWindowRateLimiter], _Result]) -> _Result:
+        """In the shared state; while that is away, in this process."""
+        try:
+            return self._state.ask(lambda storage: count(MovingWindowRateLimiter(storage)))
+        except StateUnavailable:
+            return count(self._here)
+
+    def _of_address(self) -> _Rule:
+        return _Rule("address", self._settings.login_limit_address, (_network(),))
+
+    def _of_account(self, email: str) -> tuple[_Rule, _Rule]:
+        account = self._device.account(_counted_as(email))
+        device = self._device.known(email)
+        settings = self._settings
+        return (
+            _Rule("account", settings.login_limit_account, (account, device or _network())),
+            _Rule("account-total", settings.login_limit_account_total, (account, device or "")),
+        )
+
+
+def _network() -> str:
+    """Who asks, as far as an address tells: an IPv6 customer has a whole /64 (RFC 6177)."""
+    text = client_address(request.remote_addr)
+    if text is None:  # a socket without addresses: all who come that way are one
+        return "unknown"
+    address = ipaddress.ip_address(text)
+    return str(address) if address.version == 4 else str(ipaddress.ip_network((address, 64), strict=False))
+
+
+def _counted_as(email: str) -> str:
+    """What all spellings of an address have in common that a backend might take for one."""
+    return "".join(char for char in same_address(email) if char.isalnum() or char == "@")
