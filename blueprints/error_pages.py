@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 import errors
-from blueprints import login
+from blueprints import login, return_to
 from services.events import request_id
 
 log = logging.getLogger("munjigi.errors")
@@ -24,7 +24,8 @@ def init_app(app: Flask) -> None:
 
 def _site_error(error: errors.SiteError) -> ResponseReturnValue:
     if wants_json():
-        body = {"error": error.code, "url": login.address(type(error)), "requestId": request_id()}
+        url = login.address_telling(error, return_to.kept())
+        body = {"error": error.code, "url": url, "requestId": request_id()}
         response = make_response(body, error.status)
     else:
         response = make_response(login.page_again(error), error.status)

@@ -89,7 +89,8 @@ def refused(error: errors.SiteError) -> ResponseReturnValue:
     if isinstance(error, errors.FormExpired | errors.CookiesBlocked):
         # v4 answers 200 here, and its client takes it for a sign-in.
         page = "/signout" if request.endpoint == "next_auth.sign_out" else "/signin"
-        return _answer(f"{_here(page)}?{urlencode({'csrf': 'true', 'error': error.code})}", error)
+        kept = {return_to.FIELD: url} if (url := return_to.kept()) else {}
+        return _answer(f"{_here(page)}?{urlencode({'csrf': 'true', 'error': error.code, **kept})}", error)
     return _answer(login.address_telling(error, return_to.kept()), error)
 
 

@@ -49,7 +49,7 @@ def without_session(error: errors.SiteError) -> ResponseReturnValue:
     return {}, error.status, error.headers
 
 
-def _names(data: object) -> tuple[str, str | None]:
+def _names(data: object) -> tuple[str | None, str | None]:
     """Both names after the change; raises `InvalidFields` for whatever else somebody would like to be."""
     signed_in = services().sessions.load()
     if not isinstance(data, dict) or not data or not set(data) <= _CHANGEABLE or signed_in is None:
@@ -58,9 +58,10 @@ def _names(data: object) -> tuple[str, str | None]:
         raise errors.InvalidFields({}, "an update has a name that is no text")
     now = {"name": signed_in.user.name, "nick_name": signed_in.user.nick_name}
     form = ProfileForm(MultiDict({name: value for name, value in {**now, **data}.items() if value is not None}))
-    if not form.validate():
+    # That a name is missing already is no fault of this update.
+    if not form.validate() and set(form.errors) & set(data):
         raise errors.InvalidFields({}, "an update has a name that the form would not take")
-    return form.name.data or "", form.nick_name.data or None
+    return form.name.data or None, form.nick_name.data or None
 
 
 def _session_json(session: Session) -> dict[str, object]:

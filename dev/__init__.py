@@ -32,8 +32,8 @@ def create_app() -> Flask:
     port = serving.params["port"] if serving else int(os.environ.get("FLASK_RUN_PORT", "8080"))
     site = create_site(os.environ, port)
     if serving and not is_running_from_reloader():
-        started = _start_stand_ins(completed(os.environ, port), port)
-        _greet(port, started)
+        settings = completed(os.environ, port)
+        _greet(settings["SITE_URL"], port, _start_stand_ins(settings, port))
     return site
 
 
@@ -104,8 +104,8 @@ def _start_stand_ins(settings: Mapping[str, str], port: int) -> list[str]:
     return needed
 
 
-def _greet(port: int, started: list[str]) -> None:
-    click.secho(f"\n  Munjigi  ->  http://localhost:{port}\n", bold=True)
+def _greet(site_url: str, port: int, started: list[str]) -> None:
+    click.secho(f"\n  Munjigi  ->  {site_url}\n", bold=True)
     if "backend" in started:
         click.echo(f"  Sign in with one of these; the password is {backend.PASSWORD}\n")
         for account in backend.ACCOUNTS:

@@ -1,5 +1,6 @@
 """A session, and the claims of NextAuth's token that carry it (contract, section 5)."""
 
+import json
 import re
 import uuid
 from dataclasses import dataclass
@@ -47,19 +48,25 @@ class Session:
         """The session of a decrypted token that still lasts; raises `ValueError` for any other.
 
         A token of another site's making, such as the original article's, lacks `sid`, `auth_time` and
-        `checked_at`: they follow from what it has, so that every copy of it is the same session.
+        `checked_at`: they follow from what it has, so that every copy of it is the same session. The article's
+        `update` let pages write what they liked into `user`, and nowhere else: a token of ours that names
+        somebody else there is refused, one of its own is another session, about which nobody was asked yet.
         """
         access_token = sound_token(claims.get("accessToken"))
+        user = User.from_json(claims.get("user"))
+        sid = _word(claims.get("sid"))
+        if sid and (claims.get("sub"), claims.get("email")) != (str(user.id), user.email):
+            raise ValueError("the token is one person's, and its user another")
         issued_at = _time(claims["iat"])
         auth_time = _time(claims.get("auth_time", issued_at))
         expires_at = min(_time(claims["exp"]), issued_at + max_age, auth_time + absolute_age)
         if expires_at <= now or _time(claims.get("nbf", 0)) > now:
             raise ValueError("session is over, or not yet begun")
         return cls(
-            user=User.from_json(claims.get("user")),
+            user=user,
             access_token=access_token,
             provider=_word(claims.get("provider")),
-            sid=_word(claims.get("sid")) or sha256(access_token.encode()).hexdigest()[:32],
+            sid=sid or _derived(access_token, user),
             auth_time=auth_time,
             checked_at=_time(claims.get("checked_at", 0)),
             expires_at=expires_at,
@@ -71,6 +78,11 @@ def sound_token(value: object) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"[!-~]{1,4096}", value):
         raise ValueError("no usable token")
     return value
+
+
+def _derived(access_token: str, user: User) -> str:
+    known = json.dumps([access_token, user.to_json()])
+    return sha256(known.encode()).hexdigest()[:32]
 
 
 def _time(value: object) -> int:

@@ -40,8 +40,11 @@ class Identities:
         self._api = ProviderApi(settings.backend_timeout, upstream)
         self._directory = Directory(self._api)
 
-    def start(self, client: Client, return_to: str | None, language: str | None) -> tuple[str, Attempt]:
-        """The provider's address to go on to, and the attempt that begins; raises `ProviderUnavailable`."""
+    def start(self, client: Client, return_to: str | None, language: str | None, **wishes: str) -> tuple[str, Attempt]:
+        """The provider's address to go on to, and the attempt that begins; raises `ProviderUnavailable`.
+
+        `wishes`: further parameters of this one start.
+        """
         provider = client.provider
         attempt = Attempt(provider.id, return_to, language)
         nonce = {"nonce": attempt.nonce} if provider.openid else {}
@@ -49,6 +52,7 @@ class Identities:
             self._directory.endpoints(client).authorize,
             state=attempt.state,
             code_verifier=attempt.code_verifier,
+            **wishes,
             **nonce,
             **provider.authorize_params,
         )

@@ -17,7 +17,7 @@ class Profile:
         self._backend = backend
         self._sessions = sessions
 
-    def save(self, name: str, nick_name: str | None) -> None:
+    def save(self, name: str | None, nick_name: str | None) -> None:
         """Save both at the backend, then show them. Raises a `SiteError`, and then nothing has changed.
 
         Without a profile path the session alone changes, until the user is read again.

@@ -56,8 +56,14 @@ class Sessions:
         """Whether this request came with a session that the backend has ended."""
         return self._current().expired
 
-    def start(self, user: User, access_token: str, provider: str, *, blind: bool = False) -> Session | None:
-        """Sign this person in. The session that this one replaces, if the browser had one, is ended and given back.
+    def is_ended(self, session: Session) -> bool:
+        """Whether somebody has signed out of it since."""
+        return self._ended.has(session)
+
+    def start(
+        self, user: User, access_token: str, provider: str, *, blind: bool = False
+    ) -> tuple[Session, Session | None]:
+        """Sign this person in: the session that begins, and the one that it replaces, which is over then.
 
         `blind`: the request came from another site, so that the browser may have more cookies than it sent.
 
@@ -86,7 +92,7 @@ class Sessions:
         _fresh_visitor()
         if found.session:
             self._ended.end(found.session)
-        return found.session
+        return session, found.session
 
     def change(self, user: User) -> None:
         """The signed-in person as the backend has them now; raises `SessionExpired` if that is somebody else."""
@@ -133,6 +139,7 @@ class Sessions:
         if found.session is None:
             return _Current(found.names)
         if self._ended.has(found.session):
+            audit("session_expired", reason="it was signed out", sid=found.session.sid)
             return _Current(found.names, expired=True)
         current = _Current(found.names, found.session)
         try:

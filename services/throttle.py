@@ -11,12 +11,11 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
 from cachetools import LRUCache
 from flask import request
-from limits import RateLimitItem
-from limits.storage import MovingWindowSupport
+from limits import RateLimitItem, WindowStats
 from limits.strategies import MovingWindowRateLimiter
 
 import errors
@@ -29,39 +28,35 @@ _MOST_KEYS = 100_000
 _Result = TypeVar("_Result")
 
 
-class ProcessCounts(MovingWindowSupport):
-    """Counts in this process. The library's own keeps each key for ever, and starts a thread for each count.
-
-    The key that was used longest ago goes when there are too many.
+class ProcessLimiter(MovingWindowRateLimiter):
+    """The library's, counting in this process: its own storage there keeps each key for ever, and starts a
+    thread for each count. Here the key that was used longest ago goes when there are too many.
     """
-
-    base_exceptions, wrap_exceptions = ValueError, False
 
     def __init__(self) -> None:
         self._taken: LRUCache[str, list[float]] = LRUCache(_MOST_KEYS)
         self._lock = threading.Lock()
 
-    def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
-        """Count this if there is room."""
+    def hit(self, item: RateLimitItem, *identifiers: str, cost: int = 1) -> bool:
+        key = item.key_for(*identifiers)
         with self._lock:
-            taken = self._within(key, expiry)
-            if len(taken) + amount > limit:
+            taken = self._within(key, item.get_expiry())
+            if len(taken) + cost > item.amount:
                 return False
-            self._taken[key] = [*taken, *[time.time()] * amount]
+            self._taken[key] = [*taken, *[time.time()] * cost]
             return True
 
-    def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:  # noqa: ARG002  # as the library calls it
-        """The time of the oldest that still counts, and how many do."""
+    def get_window_stats(self, item: RateLimitItem, *identifiers: str) -> WindowStats:
         with self._lock:
-            taken = self._within(key, expiry)
-        return (taken[0], len(taken)) if taken else (time.time(), 0)
+            taken = self._within(item.key_for(*identifiers), item.get_expiry())
+        return WindowStats((taken[0] if taken else time.time()) + item.get_expiry(), item.amount - len(taken))
 
-    def clear(self, key: str) -> None:
+    def clear(self, item: RateLimitItem, *identifiers: str) -> None:
         with self._lock:
-            self._taken.pop(key, None)
+            self._taken.pop(item.key_for(*identifiers), None)
 
-    def _within(self, key: str, expiry: int) -> list[float]:
-        since = time.time() - expiry
+    def _within(self, key: str, seconds: int) -> list[float]:
+        since = time.time() - seconds
         return [at for at in self._taken.get(key, ()) if at > since]
 
 
@@ -84,7 +79,7 @@ class Throttle:
         self._settings = settings
         self._state = state
         self._device = device
-        self._here = MovingWindowRateLimiter(cast(Any, ProcessCounts()))
+        self._here = ProcessLimiter()
 
     def take_address(self) -> None:
         """Count one start of a sign-in from this address; raises `TooManyAttempts`, as the next one does."""

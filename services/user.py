@@ -54,13 +54,16 @@ def _sound_id(value: object) -> int | str:
 
 
 def clean_text(value: object, longest: int = _LONGEST_ID) -> str | None:
-    """Text without control characters and lone surrogates, cut to `longest`; None for nothing and for no text."""
+    """Text without control characters and lone surrogates, cut to `longest`; None for nothing and for no text.
+
+    Text that went through once stays as it is.
+    """
     if not isinstance(value, str):
         return None
     if value.isprintable() and value.isascii():  # nothing to clean: what nearly every text is
-        return value.strip()[:longest] or None
+        return value.strip()[:longest].rstrip() or None
     kept = "".join(char for char in value[: 2 * longest] if unicodedata.category(char) not in ("Cc", "Cs"))
-    return kept.strip()[:longest] or None
+    return kept.strip()[:longest].rstrip() or None
 
 
 def _is_address(text: str) -> bool:

@@ -11,7 +11,7 @@ function Who({ required }) {
 }
 
 createRoot(document.getElementById("root")).render(
-  <client.SessionProvider>
+  <client.SessionProvider basePath={process.env.BASE_PATH}>
     <Who required={location.search === "?required"} />
   </client.SessionProvider>,
 );

@@ -53,6 +53,8 @@ def settings(**given: object) -> config.Settings:
         "BACKEND_URL": "http://127.0.0.1:1",
         "BACKEND_LOGOUT_PATH": "/logout",
         "BACKEND_PROFILE_PATH": "/profile",
+        # All who come here in tests have one address, and many are one person.
+        **dict.fromkeys(("LOGIN_LIMIT_ADDRESS", "LOGIN_LIMIT_ACCOUNT", "LOGIN_LIMIT_ACCOUNT_TOTAL"), "9999/second"),
         **{name.upper(): str(value) for name, value in given.items() if value is not None},
     }
     return config.load({name: text for name, text in environ.items() if given.get(name.lower(), "") is not None})
@@ -88,12 +90,12 @@ class Site:
 
 
 @contextmanager
-def running_site(backend_url: str | None = None, delay: float = 0.0, **given: object) -> Iterator[Site]:
-    """The site before this backend, or before a stand-in of its own; further settings by name."""
+def running_site(backend_url: str | None = None, delay: float = 0.0, path: str = "", **given: object) -> Iterator[Site]:
+    """The site, below this path, before this backend or before a stand-in of its own; further settings by name."""
     built: list[Flask] = []
 
     def make(port: int) -> Flask:
-        url = f"http://localhost:{port}"
+        url = f"http://localhost:{port}{path}"
         built.append(app.create_app(settings(**{"site_url": url, "backend_url": where, **given})))
         return built[0]
 

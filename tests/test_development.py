@@ -3,6 +3,7 @@
 import os
 import time
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
@@ -48,6 +49,19 @@ def test_who_comes_by_number_goes_on_by_name(log: Path) -> None:
         response = command.wait_for(f"http://127.0.0.1:{port}/auth/login/email?callbackUrl=%2Faccount")
         assert response.status_code == 307
         assert response.headers["Location"] == f"http://localhost:{port}/auth/login/email?callbackUrl=%2Faccount"
+
+
+def test_behind_another_server_it_names_the_address_of_that_one(log: Path) -> None:
+    port = free_ports()
+    front = "http://localhost:3000"
+    environ = {**DEVELOPMENT, "SITE_URL": front}
+    with running(FLASK, "run", "--port", str(port), log=log, environ=environ) as command:
+        command.wait_for(f"http://localhost:{port}/health/live")
+        assert f"Munjigi  ->  {front}\n" in command.output
+        started = visitor_at(port).submit("/api/auth/signin/google", {"json": "true"}, headers={"Origin": front}).json()
+        answer = requests.get(started["url"], timeout=5)
+        assert answer.status_code == 200, "the stand-in sends people back there, and nowhere else"
+        assert parse_qs(urlsplit(started["url"]).query)["redirect_uri"] == [f"{front}/api/auth/callback/google"]
 
 
 def test_the_stand_in_outlives_a_reload(log: Path) -> None:

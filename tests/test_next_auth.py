@@ -1,24 +1,28 @@
 """The unmodified next-auth package from npm reads our sessions, and we read its."""
 
 import json
-import os
-import shutil
+import random
+import string
 import subprocess
+import time
+import uuid
+from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from flask import Response
 
-from tests.forge import COOKIE, MONTH, chunks, cookie, jar
+from services.claims import Session
+from services.session_cookie import SessionCookie
+from services.user import User
+from tests.forge import CHUNK_SIZE, COOKIE, MONTH, chunks, cookie, jar
+from tests.node import BARE, HERE, node
 from tests.scripted import USER, Backend, scripted
-from tests.site import SECRET, Site, running_site, set_cookies
+from tests.site import SECRET, Site, running_site, set_cookies, settings
 
-HERE = Path(__file__).parent
 LARGE = {"id": 7, "name": "😀" * 200, "nick_name": "홍" * 200, "email": "hong@example.com"}
-_BARE = {name: value for name, value in os.environ.items() if not name.startswith(("NEXTAUTH", "AUTH_", "VERCEL"))}
-"""The environment, less what next-auth would take its settings from."""
 
 
 class NextAuth:
@@ -49,15 +53,9 @@ class NextAuth:
 
 @pytest.fixture(scope="module")
 def next_auth() -> Iterator[NextAuth]:
-    node = shutil.which("node")
-    stop = pytest.fail if os.environ.get("CI") else pytest.skip
-    if node is None:
-        stop("there is no node here")
-    if not (HERE / "node_modules" / "next-auth").is_dir():
-        stop("next-auth is not installed: npm ci --prefix tests")
-    script = HERE / "next_auth.mjs"
+    command = [node(), str(HERE / "next_auth.mjs")]
     pipe = subprocess.PIPE
-    with subprocess.Popen([node, script], stdin=pipe, stdout=pipe, encoding="utf-8", env=_BARE) as process:
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, encoding="utf-8", env=BARE) as process:
         yield NextAuth(process)
 
 
@@ -204,3 +202,107 @@ def test_what_next_auth_makes_for_another_purpose_is_no_session(
     next_auth: NextAuth, site: Site, token: dict[str, Any], params: dict[str, Any]
 ) -> None:
     assert session(site, cookie(next_auth.encode(token, **params))) == {}
+
+
+# --- whoever they are
+
+SEED = random.randrange(2**32)
+_LETTERS = [
+    "가각간갇갈힣ㄱㅏ",
+    "漢字𠮷野家齉",
+    "かなカナｶﾅー",
+    "АБВгдё",
+    "ΑΒγδς",
+    "אבגדה",
+    "ابتثج",
+    "कखगघि",
+    "กขฃคด",
+    "😀👩‍👩‍👧🇰🇷🏴",
+    "éñüßğȘ",
+    "é가",
+    "\"\\<>&'/{}%;,=|",
+    string.ascii_letters,
+]
+
+
+def somebody(chance: random.Random, size: int) -> Session:
+    """A session of anybody's that fills so many cookies: names in any script, an id of either kind."""
+    longest, shortest, bearer = {
+        1: (20, 1, range(1, 1200)),
+        2: (60, 1, range(2800, 3800)),
+        3: (200, 200, range(4090, 4097)),
+    }[size]
+
+    def name() -> str:
+        letters = chance.choice(_LETTERS) if size < 3 else "😀𠮷"
+        return "".join(chance.choices(letters, k=chance.randint(shortest, longest)))
+
+    number = chance.choice([1, chance.randrange(1, 2**31), 2**53 - 1])
+    ids: list[int | str] = [number, str(number), str(uuid.UUID(int=chance.getrandbits(128))), name()]
+    now = int(time.time())
+    return Session(
+        user=User(
+            id=chance.choice(ids),
+            name=name() if size == 3 else chance.choice([None, name(), name(), name()]),
+            nick_name=name() if size == 3 else chance.choice([None, name(), name()]),
+            email=chance.choice([None, f"{chance.randrange(10**6)}@example.com"]),
+        ),
+        access_token="".join(chance.choices(string.printable[:94], k=chance.choice(bearer))),
+        provider=chance.choice([None, "email", "kakao"]),
+        sid=uuid.UUID(int=chance.getrandbits(128)).hex,
+        auth_time=now,
+        checked_at=now,
+        expires_at=now + MONTH,
+    )
+
+
+@pytest.fixture(scope="module")
+def people() -> list[Session]:
+    chance = random.Random(SEED)
+    return [somebody(chance, (1, 2, 1, 3)[number % 4]) for number in range(50)]
+
+
+def written(session: Session, **given: Any) -> dict[str, str]:
+    """Our cookies of this session."""
+    cookies, response = SessionCookie(settings(**given)), Response()
+    cookies.write(response, cookies.seal(session), session.expires_at, ())
+    pairs = [line.partition(";")[0].partition("=") for line in response.headers.getlist("Set-Cookie")]
+    return {name: value for name, _, value in pairs}
+
+
+def claims_of(session: Session) -> dict[str, Any]:
+    return {name: value for name, value in session.to_claims(0).items() if name not in ("iat", "jti")}
+
+
+def test_next_auth_reads_whomever_we_sign_in(next_auth: NextAuth, people: list[Session]) -> None:
+    sizes = Counter[int]()
+    for number, one in enumerate(people):
+        for site_url, secure in (("http://localhost:5000", False), ("https://login.example.com", True)):
+            cookies = written(one, site_url=site_url)
+            read = next_auth.get_token(cookies, secureCookie=secure)
+            assert read, f"seed {SEED}, person {number}"
+            assert claims_of(one).items() <= read.items(), f"seed {SEED}, person {number}"
+        sizes[len(cookies)] += 1
+    assert sizes == {1: 25, 2: 13, 3: 12}, f"seed {SEED}"
+
+
+def test_whomever_next_auth_signs_in_is_signed_in_here(next_auth: NextAuth, site: Site, people: list[Session]) -> None:
+    visitor = site.visitor()
+    for number, one in enumerate(people):
+        token = next_auth.encode(claims_of(one), maxAge=MONTH)
+        sent = jar(*chunks(token)) if len(token) > CHUNK_SIZE else cookie(token)
+        response = visitor.get("/api/auth/session", headers={"Cookie": sent})
+        assert response.json().get("user") == one.user.to_json(), f"seed {SEED}, person {number}"
+        assert session_cookies(response) == {}, f"seed {SEED}, person {number}: issued anew without need"
+
+
+def test_when_the_secret_changes_nobody_is_signed_out_on_either_side(next_auth: NextAuth, backend: Backend) -> None:
+    new = "a-newer-secret-of-the-two-9fK2xPq7"
+    old_token = next_auth.encode(article(USER))
+    with running_site(backend_url=backend.url, session_recheck=0, secret_key=new, secret_key_fallbacks=SECRET) as site:
+        response = site.visitor().get("/api/auth/session", headers={"Cookie": cookie(old_token)})
+        assert response.json()["user"] == USER
+        cookies = session_cookies(response)
+        assert article(USER).items() <= next_auth.get_token(cookies, secret=new).items()
+        assert next_auth.get_token(cookies) is None
+        assert session(site, cookie(cookies[COOKIE]))["user"] == USER

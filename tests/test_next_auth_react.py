@@ -1,22 +1,16 @@
 """The unmodified `next-auth/react` from npm, in a browser, takes Munjigi for NextAuth."""
 
-import os
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from dev.backend import PASSWORD
 from tests.browser import development_site, try_to_sign_in
-from tests.site import MINJI
+from tests.node import bundled, put_front_end
+from tests.site import MINJI, running_site
 
-HERE = Path(__file__).parent
-ESBUILD = HERE / "node_modules" / ".bin" / "esbuild"
-HTML = '<!doctype html><html lang="en"><title>Front</title><p id="root"></p><script src="/front.js"></script></html>'
 CSRF_API = "**/api/auth/csrf"
 
 pytestmark = pytest.mark.xdist_group("next-auth-react")
@@ -24,14 +18,7 @@ pytestmark = pytest.mark.xdist_group("next-auth-react")
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> str:
-    if shutil.which("node") is None or not ESBUILD.exists():
-        stop = pytest.fail if os.environ.get("CI") else pytest.skip
-        stop("there is no node here, or the packages of tests/package.json are not installed")
-    out = tmp_path_factory.mktemp("bundle") / "front.js"
-    options = ["--bundle", "--jsx=automatic", "--log-level=error", f"--outfile={out}"]
-    defined = ["--define:process.env={}", '--define:process.env.NODE_ENV="production"']
-    subprocess.run([ESBUILD, HERE / "next_auth_react.jsx", *options, *defined], check=True, timeout=60)
-    return out.read_text("utf-8")
+    return bundled(tmp_path_factory.mktemp("bundle"))
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +30,8 @@ def site_url() -> Iterator[str]:
 @pytest.fixture
 def person(browser: Browser, bundle: str, site_url: str) -> Iterator[BrowserContext]:
     """A browser in which the front end lies under the site's own address, as behind one proxy."""
-
-    def front_end(route: Route) -> None:
-        is_script = route.request.url.endswith(".js")
-        route.fulfill(body=bundle if is_script else HTML, content_type="text/javascript" if is_script else "text/html")
-
     with browser.new_context(base_url=site_url) as context:
-        context.route(lambda url: url.partition("?")[0] in (f"{site_url}/front", f"{site_url}/front.js"), front_end)
+        put_front_end(context, f"{site_url}/front", bundle)
         yield context
 
 
@@ -186,3 +168,27 @@ def test_a_failed_csrf_check_is_an_error_where_v4_took_it_for_a_sign_in(tab: Cal
     page.context.request.get("/api/auth/csrf")
     assert sign_in(page) == {"error": "FormExpired", "status": 400, "ok": False, "url": None}
     shows(page, "unauthenticated: ")
+
+
+def test_it_works_below_a_path(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> None:
+    api = "/login-site/api/auth"
+    folder = tmp_path_factory.mktemp("bundle")
+    bundle = bundled(folder, BASE_PATH=api, NEXTAUTH_URL=f"http://localhost{api}")
+    asked = []
+    with running_site(path="/login-site") as site, browser.new_context() as context:
+        here = f"{site.url}/login-site"
+        put_front_end(context, f"{here}/front", bundle)
+        page = context.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(f"{here}/front")
+        shows(page, "unauthenticated: ")
+        assert page.evaluate("client.getProviders()")["email"]["callbackUrl"] == f"{site.url}{api}/callback/email"
+        assert sign_in(page, "wrong")["error"] == "CredentialsSignin"
+        assert sign_in(page) == {"error": None, "status": 200, "ok": True, "url": f"{here}/front"}
+        shows(page, "authenticated: 민지")
+        assert page.evaluate("update({nick_name: '새이름'})")["user"]["nick_name"] == "새이름"
+        page.reload()
+        shows(page, "authenticated: 새이름")
+        assert page.evaluate("client.signOut({redirect: false, callbackUrl: '/login-site/'})") == {"url": f"{here}/"}
+        shows(page, "unauthenticated: ")
+    assert {url for url in asked if not url.startswith(here)} == set()

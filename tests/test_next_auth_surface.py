@@ -1,14 +1,16 @@
 """NextAuth v4's addresses under /api/auth, asked as its client asks them (`react/index.tsx`, 4.24.15)."""
 
+import time
+from datetime import datetime
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 import pytest
 import requests
 
 from dev.backend import PASSWORD
 from services.session_cookie import SessionCookie
-from tests.site import MINJI, Site, SiteMaker, Visitor, cookie_names
+from tests.site import MINJI, Site, SiteMaker, Visitor, cookie_names, set_cookies
 
 API = "/api/auth"
 
@@ -79,10 +81,34 @@ def test_a_failed_csrf_check_is_400_and_names_itself(visitor: Visitor, path: str
     assert "csrf=true" in response.json()["url"]
 
 
+@pytest.mark.parametrize("path", ["callback/email", "signout", "signin/google"])
+def test_a_failed_csrf_check_keeps_where_the_person_wants_to_go(make_site: SiteMaker, path: str) -> None:
+    visitor = make_site(providers="google", google_client_id="id", google_client_secret="secret-of-this-test").visitor()
+    visitor.csrf()
+    form = {"csrfToken": "wrong", "json": "true", "callbackUrl": "/me"}
+    response = visitor.post(f"{API}/{path}", data=form, headers={"Accept": "*/*"})
+    assert error_in(response) == "FormExpired"
+    assert parse_qs(urlsplit(response.json()["url"]).query)["callbackUrl"] == [f"{visitor.url}/me"]
+
+
 def test_a_form_without_json_gets_a_redirect(visitor: Visitor) -> None:
     response = visitor.submit(f"{API}/callback/email", {"email": MINJI, "password": "wrong"})
     assert response.status_code == 302
     assert "error=CredentialsSignin" in response.headers["Location"]
+
+
+@pytest.mark.parametrize(
+    "lives",
+    [{}, {"session_max_age": 60}, {"session_max_age": 3600, "session_absolute_age": 120}],
+    ids=["of NextAuth", "short", "ended by the absolute age"],
+)
+def test_the_end_that_a_page_is_told_lies_ahead_and_is_the_cookies(make_site: SiteMaker, lives: dict[str, int]) -> None:
+    visitor = make_site(**lives).visitor()
+    ask(visitor, "callback/email", email=MINJI, password=PASSWORD)
+    for told in (visitor.session(), update(visitor, {"nick_name": "새이름"}).json(), visitor.session()):
+        (of_cookie,) = [one.expires for one in visitor.cookies if one.name.endswith("session-token")]
+        assert datetime.fromisoformat(told["expires"]).timestamp() == of_cookie
+        assert time.time() < of_cookie <= time.time() + min(lives.values(), default=2592000)
 
 
 def test_signing_out_answers_with_the_address(signed_in: Visitor) -> None:
@@ -103,6 +129,47 @@ def test_pages_of_next_auth_lead_to_ours(visitor: Visitor) -> None:
 def test_what_a_page_reports_is_taken_without_a_word(visitor: Visitor) -> None:
     response = visitor.post(f"{API}/_log", data={"level": "error", "code": "CLIENT_FETCH_ERROR", "x": "y" * 5000})
     assert (response.status_code, response.text, cookie_names(response)) == (200, "", set())
+
+
+def test_a_page_may_tell_the_provider_whom_it_expects_and_nothing_else(make_site: SiteMaker) -> None:
+    """`signIn("github", {}, {login_hint: …})`; v4 lets the page replace any parameter."""
+    site = make_site(providers="github", github_client_id="the-client", github_client_secret="secret-of-this-test")
+    told = {"login_hint": MINJI, "prompt": "login", "client_id": "x", "redirect_uri": "x", "scope": "x", "state": "x"}
+    plain, hinted = (
+        dict(parse_qsl(urlsplit(ask(site.visitor(), f"signin/github?{query}").json()["url"]).query))
+        for query in (urlencode({"login_hint": "\n"}), urlencode(told))
+    )
+    assert set(hinted) - set(plain) == {"login_hint"}
+    assert hinted["login_hint"] == MINJI
+    assert all(hinted[name] == plain[name] for name in ("client_id", "redirect_uri", "scope"))
+    assert hinted["state"] != "x"
+
+
+def test_under_a_sub_path_every_address_is_below_it(make_site: SiteMaker) -> None:
+    site = make_site(path="/login-site", providers="google", google_client_id="id", google_client_secret="a" * 20)
+    visitor, here = site.visitor(), f"{site.url}/login-site"
+    api = f"{here}{API}"
+    for name, one in visitor.get(f"{api}/providers").json().items():
+        assert (one["signinUrl"], one["callbackUrl"]) == (f"{api}/signin/{name}", f"{api}/callback/{name}")
+    assert visitor.get(f"{api}/signin").headers["Location"] == f"{here}/auth/login/email"
+    assert visitor.get(f"{api}/signout").headers["Location"] == f"{here}/auth/logout"
+    assert visitor.get(f"{api}/error").headers["Location"] == f"{here}/auth/login/email?error=Default"
+    opened = visitor.get(f"{api}/csrf")
+    assert [line.partition("; ")[2] for line in set_cookies(opened)] == ["HttpOnly; Path=/login-site; SameSite=Lax"]
+    form = {"csrfToken": opened.json()["csrfToken"], "json": "true"}
+    refused = visitor.post(f"{api}/signin/google", data={"json": "true", "csrfToken": "x"}, headers={"Accept": "*/*"})
+    assert refused.json()["url"].startswith(f"{here}/auth/login/email?error=FormExpired")
+    refused = visitor.post(f"{api}/callback/email", data={"json": "true", "csrfToken": "x"})
+    assert refused.json()["url"].startswith(f"{api}/signin?csrf=true")
+    entered = visitor.post(f"{api}/callback/email", data={**form, "email": MINJI, "password": PASSWORD})
+    assert entered.json() == {"url": f"{here}/"}
+    paths = {line.partition("=")[0]: line.partition("Path=")[2].partition(";")[0] for line in set_cookies(entered)}
+    assert paths == {"next-auth.session-token": "/", "munjigi.visitor": "/login-site"}
+    assert visitor.get(f"{api}/session").json()["user"]["email"] == MINJI
+    form["csrfToken"] = visitor.get(f"{api}/csrf").json()["csrfToken"]
+    left = visitor.post(f"{api}/signout", data={**form, "callbackUrl": "/elsewhere"})
+    assert left.json() == {"url": f"{site.url}/elsewhere"}
+    assert visitor.get(f"{api}/session").json() == {}
 
 
 # --- JSON bodies
@@ -144,6 +211,18 @@ def test_an_update_of_the_names_is_saved_and_shown(signed_in: Visitor) -> None:
     assert (
         update(signed_in, {"nick_name": "민지"}).json()["user"]["nick_name"] == "민지"
     )  # others come to this site, too
+
+
+def test_a_person_without_a_name_may_have_a_nickname(signed_in: Visitor, site: Site) -> None:
+    assert site.backend
+    person = site.backend.extensions["people"].users[MINJI]
+    person["name"] = None
+    try:
+        update(signed_in)
+        changed = update(signed_in, {"nick_name": "새이름"}).json()["user"]
+    finally:
+        person.update(name="김민지", nick_name="민지")
+    assert (changed["name"], changed["nick_name"]) == (None, "새이름")
 
 
 def test_an_update_without_data_reads_the_person_again(signed_in: Visitor, site: Site) -> None:

@@ -434,6 +434,13 @@ def ask(site: Site, path: str, cookies: str = "", **fields: str) -> requests.Res
     return visitor.get(path, headers=headers)
 
 
+@pytest.fixture
+def door(backend: Backend) -> Iterator[Site]:
+    """Such a site, which nobody has left yet: a session that was signed out of is over, in every copy."""
+    with running_site(backend_url=backend.url, session_recheck=0) as running:
+        yield running
+
+
 @pytest.fixture(scope="module")
 def form(gate: Site) -> tuple[str, str]:
     """The visitor cookie of someone who has opened a form of the site, and the token in it."""
@@ -499,7 +506,7 @@ def nobody(gate: Site, form: tuple[str, str]) -> dict[str, object]:
 
 @pytest.mark.parametrize(("cookies", "told"), SESSIONS.values(), ids=SESSIONS)
 def test_a_sound_cookie_is_the_session_of_the_person_in_it(
-    gate: Site, backend: Backend, form: tuple[str, str], cookies: str, told: dict[str, Any]
+    gate: Site, door: Site, backend: Backend, form: tuple[str, str], cookies: str, told: dict[str, Any]
 ) -> None:
     user = {"name": None, "nick_name": None, "email": None, **told["user"]}
     account, session, login = (read(gate, path, cookies) for path in READ)
@@ -510,7 +517,7 @@ def test_a_sound_cookie_is_the_session_of_the_person_in_it(
     assert session.json()["user"] == user
     assert (login.status_code, login.headers["Location"]) == (303, f"{gate.url}/")
     assert not {name for answer in (account, session, login) for name in cookie_names(answer) if COOKIE in name}
-    out = sign_out(gate, form, cookies)
+    out = sign_out(door, form, cookies)
     assert out.status_code == 303
     assert cleared(out) == brought(cookies)
     assert backend.calls[-1] == ("POST", "/logout", f"Bearer {told['accessToken']}")
@@ -744,7 +751,11 @@ def test_cookies_bear_the_names_and_attributes_of_the_address(
         return {line.partition("=")[0]: set(line.split("; ")[1:]) for line in lines}
 
     written = post("/auth/login/email", email=MINJI, password="correct-horse")
-    assert set(written) == {name, visitor_name}
+    device = name.replace(COOKIE, "munjigi.device")
+    assert set(written) == {name, visitor_name, device}
+    year = {attribute for attribute in written[device] if attribute.startswith(("Expires=", "Max-Age=31536000"))}
+    assert written[device] - year == {"HttpOnly", f"Path={path or '/'}", "SameSite=Lax"} | secure
+    assert len(year) == 2
     expires = {attribute for attribute in written[name] if attribute.startswith("Expires=")}
     assert len(expires) == 1
     assert written[name] - expires == {"HttpOnly", "Path=/", "SameSite=Lax"} | secure
