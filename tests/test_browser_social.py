@@ -238,8 +238,8 @@ def test_another_account_replaces_the_one_before_whole(open_page: Opener, before
     assert "가나다" not in page.content()
 
 
-def test_a_sign_in_page_left_open_in_another_tab_still_leads_to_another_account(open_page: Opener) -> None:
-    page = open_page()
+def test_a_page_left_open_in_a_tab_that_no_script_brings_along_leads_to_another_account(open_page: Opener) -> None:
+    page = open_page(java_script_enabled=False)
     other = page.context.new_page()
     other.goto(LOGIN)
     sign_in(page, "google")
