@@ -20,7 +20,7 @@ from redis.retry import Retry
 
 log = logging.getLogger("munjigi.state")
 
-LONGEST_ANSWER = 0.5
+LONGEST_ANSWER = 0.2
 """Seconds that a request waits for Redis, for all that it asks at once."""
 PAUSE = 2.0
 """Seconds in which nobody asks after a failure."""
