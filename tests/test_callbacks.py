@@ -27,6 +27,8 @@ from tests.social_backend import SESSION, Browser, World, browser, told, world
 from tests.test_logs import written
 from tests.test_return_to import FORM, ORIGIN, VALUES, browser_goes_to, encoded
 
+pytestmark = pytest.mark.figures("callbacks")
+
 ALL = providers.names()
 BY_QUERY = [name for name in ALL if not providers.find(name).form_post]
 NAMED = [name for name in ALL if sample_of(name)["issuer"]]
@@ -874,10 +876,12 @@ def test_no_link_and_no_other_site_can_start_a_sign_in(here: World, name: str) -
     assert not any("munjigi.attempt" in name for response in responses for name in cookie_names(response))
 
 
+@pytest.mark.figures("redirects")
 @pytest.mark.parametrize("way", ["form", "query"])
 def test_no_return_address_leads_off_the_site_after_a_sign_in_and_no_good_one_is_lost_o49(
-    here: World, way: str
+    here: World, way: str, tried: Callable[[int], None]
 ) -> None:
+    tried(len(VALUES))
     given = {**here.providers.environ("kakao"), "site_url": ORIGIN, "backend_url": here.backend.url}
     client = app.create_app(settings(**given)).test_client()
     wrong = []
