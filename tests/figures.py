@@ -27,7 +27,7 @@ KINDS = {
     "redis": "faults of Redis",
     "races": "races, restarts, stops",
     "limits": "ways round the limits",
-    "canaries": "canaries looked for x places",
+    "canaries": "secrets in all that the site says",
 }
 
 
