@@ -66,8 +66,12 @@ def handler(settings: Settings, stream: TextIO | None = None) -> logging.Handler
 
 
 def _may_be_written(record: logging.LogRecord) -> bool:
-    """Libraries speak up from `warning` only, whoever turned them up: below, theirs hold codes and verifiers."""
-    return record.levelno >= logging.WARNING or record.name.partition(".")[0] in _OURS
+    """Libraries speak up from `warning` only, whoever turned them up: below, theirs hold codes and verifiers.
+
+    urllib3 not even then: it quotes answers, and what matters of a failure the site says itself.
+    """
+    origin = record.name.partition(".")[0]
+    return origin in _OURS or (record.levelno >= logging.WARNING and origin != "urllib3")
 
 
 def configure(settings: Settings) -> None:
