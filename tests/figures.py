@@ -1,7 +1,7 @@
 """What the tests have tried, and what of it went wrong: `make figures`, and the end of `make test`.
 
-A test that is marked `figures("cookies")`, itself or by its module, is one thing tried; one that tries many at once
-says so by `tried(346)`, before it asserts. A figure that is no count is told by `measured("timing", "0.4 ms")`.
+A test of the modules below, or one that is marked `figures("cookies")`, is one thing tried; one that tries many at
+once says so by `tried(346)`, before it asserts. A figure that is no count is told by `measured("timing", "0.4 ms")`.
 Both travel with the report of the test, so they add up whatever process it ran in.
 """
 
@@ -16,19 +16,20 @@ from typing import Any
 import pytest
 
 KINDS = {
-    "redirects": "return addresses x ways in",
-    "cookies": "session cookies, forged, damaged, old",
-    "callbacks": "OAuth callbacks x providers",
-    "id_tokens": "id_tokens, keys and userinfo",
-    "rp": "OpenID Connect against oidc-provider",
-    "requests": "forms, bodies, headers, paths",
-    "backend": "faults of the backend",
-    "provider": "faults of providers",
-    "redis": "faults of Redis",
-    "races": "races, restarts, stops",
-    "limits": "ways round the limits",
-    "canaries": "secrets in all that the site says",
+    "redirects": ("return addresses x ways in", "return_to"),
+    "cookies": ("session cookies, forged, damaged, old, ended", "ended"),
+    "callbacks": ("OAuth callbacks x providers", "callbacks"),
+    "id_tokens": ("id_tokens, keys and userinfo", "id_tokens id_token_headers"),
+    "rp": ("OpenID Connect against oidc-provider", "oidc_provider"),
+    "requests": ("forms, bodies, headers, paths", "requests next_auth_hostile hostile_requests fuzz"),
+    "backend": ("faults of the backend, and of names", "backend_faults upstream_tls lookup"),
+    "provider": ("faults of providers", "provider_faults"),
+    "redis": ("faults of Redis", "shared_state"),
+    "races": ("races, crowds, restarts", "races isolation"),
+    "limits": ("ways round the limits", "limits"),
+    "canaries": ("secrets in all that the site says", ""),
 }
+"""For each its line of the table, and the modules whose every test is one unless marked otherwise."""
 
 
 @pytest.fixture
@@ -50,11 +51,16 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "figures(kind): each such test is one thing tried, of this kind")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if mark := item.get_closest_marker("figures"):
-            assert mark.args[0] in KINDS, f"{item.nodeid} is of no kind that the table knows"
-            item.user_properties.append(("kind", mark.args[0]))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    own = item.get_closest_marker("figures")
+    module = item.path.stem.removeprefix("test_")
+    kind = (
+        own.args[0] if own else next((kind for kind, (_, modules) in KINDS.items() if module in modules.split()), None)
+    )
+    if kind:
+        assert kind in KINDS, f"{item.nodeid} is of no kind that the table knows"
+        item.add_marker(pytest.mark.figures(kind))  # for `-m figures`
+        item.user_properties.append(("kind", kind))
 
 
 @dataclass
@@ -69,9 +75,9 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         return
     rows, notes = _added_up(terminalreporter.stats)
     terminalreporter.section("figures")
-    terminalreporter.write_line(f"{'':42}{'tried':>9}{'wrong':>9}{'left out':>9}")
+    terminalreporter.write_line(f"{'':46}{'tried':>9}{'wrong':>9}{'left out':>9}")
     for kind, row in rows.items():
-        terminalreporter.write_line(f"{KINDS[kind]:42}{row.tried:>9,}{row.wrong:>9,}{row.left_out:>9,}")
+        terminalreporter.write_line(f"{KINDS[kind][0]:46}{row.tried:>9,}{row.wrong:>9,}{row.left_out:>9,}")
     for note in sorted(notes):
         terminalreporter.write_line(note)
     terminalreporter.write_line(_where())

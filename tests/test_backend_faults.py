@@ -46,8 +46,6 @@ from tests.faulty_backend import (
 )
 from tests.site import MINJI, Page, Site, SiteMaker, Visitor, cookie_names, running_site
 
-pytestmark = pytest.mark.figures("backend")
-
 TIMEOUT, SHORT_TIMEOUT, GRACE = 2.0, 0.35, 0.5
 STEPS = ("/login", "/user")
 """At the second one a token is out already."""

@@ -27,8 +27,6 @@ from tests.social_backend import SESSION, Browser, World, browser, told, world
 from tests.test_logs import written
 from tests.test_return_to import FORM, ORIGIN, VALUES, browser_goes_to, encoded
 
-pytestmark = pytest.mark.figures("callbacks")
-
 ALL = providers.names()
 BY_QUERY = [name for name in ALL if not providers.find(name).form_post]
 NAMED = [name for name in ALL if sample_of(name)["issuer"]]

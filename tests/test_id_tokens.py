@@ -54,8 +54,6 @@ from tests.issuer import (
 from tests.site import Site, Visitor, running_site
 from tests.test_backend_faults import MIB, memory
 
-pytestmark = pytest.mark.figures("id_tokens")
-
 Row = Callable[[Issuer, Json], object]
 """From the issuer and the claims that it should sign to what it gives for an id_token."""
 

@@ -18,8 +18,6 @@ from config import SettingsError
 from services.throttle import ProcessLimiter
 from tests.site import MINJI, SECRET, Page, Site, Visitor, running_site, served, set_cookies, settings
 
-pytestmark = pytest.mark.figures("limits")
-
 PASSWORD = "right"
 DEVICE = "munjigi.device"
 ANOTHER_SECRET = "Zk9-another-secret-that-is-long-enough"

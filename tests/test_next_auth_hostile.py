@@ -12,8 +12,6 @@ from flask.testing import FlaskClient
 from tests.forge import COOKIE
 from tests.site import MINJI, Site, running_site
 
-pytestmark = pytest.mark.figures("requests")
-
 API = "/api/auth"
 TAKING = ["session", "callback/email", "signin/email", "signout", "_log", "signin/github", "callback/apple"]
 NOT_TAKING = ["callback/github", "signin", "signin/nobody", "csrf", "nothing"]

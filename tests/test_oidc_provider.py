@@ -21,7 +21,7 @@ from services import documents
 from tests.commands import free_ports
 from tests.site import SECRET, Page, Visitor, served
 
-pytestmark = [pytest.mark.usefixtures("logs_as_before"), pytest.mark.figures("rp")]
+pytestmark = pytest.mark.usefixtures("logs_as_before")
 
 HERE = Path(__file__).parent
 CLIENT_ID = "munjigi+test:1"

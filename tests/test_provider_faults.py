@@ -61,8 +61,6 @@ from tests.issuer import (
 from tests.site import Site, SiteMaker, Visitor, running_site
 from tests.test_backend_faults import BROKEN, ENORMOUS, SLOW, UNREADABLE, certificate
 
-pytestmark = pytest.mark.figures("provider")
-
 TIMEOUT, SHORT_TIMEOUT, GRACE = 3.0, 0.5, 0.7
 STEPS = (DISCOVERY, KEYS, TOKEN, USERINFO)
 SOCIAL = "/login/social/callback/oidc"

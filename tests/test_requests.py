@@ -7,8 +7,6 @@ import requests
 
 from tests.site import MINJI, Page, Site, SiteMaker, Visitor, cookie_names, set_cookies
 
-pytestmark = pytest.mark.figures("requests")
-
 FORM = "application/x-www-form-urlencoded"
 PAGES = ("/", "/auth/login/email", "/auth/login/email?error=CredentialsSignin", "/auth/logout", "/account", "/nowhere")
 JSON = ("/api/auth/session", "/api/auth/csrf", "/health/live", "/health/ready")

@@ -17,8 +17,6 @@ from flask.testing import FlaskClient
 import app
 from tests.site import Page, Site, served, settings
 
-pytestmark = pytest.mark.figures("redirects")
-
 ORIGIN = "http://localhost:5000"
 VALUES: list[dict[str, Any]] = json.loads((Path(__file__).parent / "redirects.json").read_text("utf-8"))
 

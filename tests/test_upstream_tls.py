@@ -19,8 +19,6 @@ from urllib3 import HTTPSConnectionPool
 from services.deadline import DeadlineAdapter
 from services.upstream import Upstream, UpstreamFault
 
-pytestmark = pytest.mark.figures("backend")
-
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n"
 BODY = b'{"ok": true}'
 
