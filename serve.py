@@ -53,8 +53,8 @@ def _server(settings: config.Settings) -> MPServer:
         workers=_workers(settings),
         # When all wait that may (`Services.build` has the sum), pages and sessions go on. Idle ones cost nothing.
         blocking_threads=3 * settings.threads,
-        # More requests than threads would only wait past their deadline.
-        backpressure=3 * settings.threads,
+        # Connections, of which a proxy keeps some that nobody uses; requests beyond the threads would only wait.
+        backpressure=6 * settings.threads,
         websockets=False,
         http1_settings=HTTP1Settings(header_read_timeout=SLOWEST_HEADERS),
         respawn_failed_workers=True,

@@ -206,7 +206,7 @@ def test_one_callback_repeated_while_its_provider_hangs_slows_nobody_else(here: 
         pages_and_sessions_go_on(here, signed_in)
         is_quick(lambda: signed_in_at(here))
     assert {one.code for one in found} == {"ProviderUnavailable"}
-    assert len([call for call in here.dead.asked(TOKEN)]) == 1
+    assert len(here.dead.asked(TOKEN)) == 1
 
 
 # --- Places
