@@ -155,11 +155,14 @@ CLAIMS = claims()
 GOOD = seal(CLAIMS)
 LONG = seal(claims(accessToken="t" * 3000))
 VISIBLE = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=6)
-JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
-    max_leaves=12,
-)
+WORDS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+
+
+def nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return inner | st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+
+
+JSON_VALUES = nested(nested(WORDS))
 NAMES = (
     "sub",
     "name",

@@ -16,7 +16,7 @@ import requests
 from services.bulkhead import LONGEST_QUEUE, Bulkhead, Full
 from services.documents import SHORT_PAUSE_SECONDS
 from services.upstream import MOST_BYTES, Upstream, UpstreamFault
-from tests.faulty_backend import PASSWORD, UNLIMITED, FaultyBackend, answer, faulty_backend, flood, hang, reset
+from tests.faulty_backend import PASSWORD, UNLIMITED, Answer, FaultyBackend, answer, faulty_backend, flood, hang, reset
 from tests.issuer import DISCOVERY, TOKEN, Issuer, come_back, let_in, start, travel
 from tests.site import MINJI, Visitor
 from tests.test_production import serving
@@ -59,7 +59,7 @@ class Here:
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Here]:
     dead, other = Issuer(), Issuer()
     with faulty_backend() as backend:
-        given = {
+        given: dict[str, Any] = {
             **{name: str(value) for name, value in {**UNLIMITED, **dead.settings()}.items()},
             "providers": "oidc,google",
             "google_base_url": f"{other.url}/google",
@@ -213,7 +213,7 @@ def test_one_callback_repeated_while_its_provider_hangs_slows_nobody_else(here: 
 
 
 MOST, SHARE, QUEUE = 4, 3, 2
-FAULTS = {
+FAULTS: dict[str, Answer] = {
     "exception": reset,
     "timeout": hang,
     "over the cap": answer(b"x" * (MOST_BYTES + 1)),
