@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.faulty_backend import UNLIMITED
 from tests.site import Visitor
 from tests.test_production import serving
 
@@ -20,7 +21,7 @@ SECONDS = 5.0
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visitor]:
-    limits = dict.fromkeys(("LOGIN_LIMIT_ADDRESS", "LOGIN_LIMIT_ACCOUNT", "LOGIN_LIMIT_ACCOUNT_TOTAL"), "9999/second")
+    limits = {name.upper(): limit for name, limit in UNLIMITED.items()}
     with serving(tmp_path_factory.mktemp("hostile"), THREADS="8", **limits) as (command, visitor):
         yield visitor
         assert command.process.poll() is None
