@@ -356,3 +356,10 @@ def test_times_after_2038_are_times_x7(lone_site: Site, end: int) -> None:
     response = Visitor(lone_site.url, {"Cookie": cookie(seal(claims(exp=end)))}).get("/api/auth/session")
     assert response.json()["user"]["id"] == USER["id"]
     assert re.fullmatch(r"20\d\d-.*Z", response.json()["expires"])
+
+
+def test_a_session_of_the_year_9999_ends_with_it_x7(lone_site: Site) -> None:
+    last = 253402300799
+    token = seal(claims(iat=last - 60, exp=last + MONTH))
+    response = Visitor(lone_site.url, {"Cookie": cookie(token)}).get("/api/auth/session")
+    assert response.json()["expires"] == "9999-12-31T23:59:59.000Z"
