@@ -5,7 +5,9 @@ Only `deadline.py` uses this.
 
 import socket
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+
+from services.hands import Hands
 
 _MOST_NAMES = 16
 """Looked up at once. Those who ask for one name share one lookup, so that a dead name cannot take all places."""
@@ -13,7 +15,7 @@ _MOST_NAMES = 16
 
 class Lookup:
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(_MOST_NAMES, "munjigi-lookup")
+        self._hands = Hands(_MOST_NAMES, "munjigi-lookup")
         self._running: dict[tuple[str, int], Future[list[str]]] = {}
         self._lock = threading.Lock()
 
@@ -23,7 +25,7 @@ class Lookup:
         with self._lock:
             asked = self._running.get(name)
             if asked is None:
-                asked = self._running[name] = self._pool.submit(_look_up, host, port)
+                asked = self._running[name] = self._hands.submit(lambda: _look_up(host, port))
         asked.add_done_callback(lambda _: self._running.pop(name, None))
         return asked.result(within)
 

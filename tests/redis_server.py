@@ -43,7 +43,18 @@ class RedisServer:
         if tls:
             listening = ["--port", "0", "--tls-port", str(self.port), "--tls-auth-clients", "no"]
             listening += ["--tls-cert-file", str(tls), "--tls-key-file", str(tls)]
-        quiet = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(folder), "--repl-diskless-load", "swapdb"]
+        quiet = [
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--dir",
+            str(folder),
+            "--repl-diskless-load",
+            "swapdb",
+        ]
         self._command = [program(), *listening, *quiet, *options]
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -184,8 +195,13 @@ class Relay:
         with suppress(OSError):
             while True:
                 inside, _ = self._listener.accept()
-                outside = socket.create_connection(("127.0.0.1", self._to))
-                self._sockets += [inside, outside]
+                self._sockets.append(inside)
+                try:
+                    outside = socket.create_connection(("127.0.0.1", self._to))
+                except OSError:
+                    inside.close()
+                    continue
+                self._sockets.append(outside)
                 for ends in ((inside, outside), (outside, inside)):
                     threading.Thread(target=self._pass_on, args=(*ends, ends[0] is inside), daemon=True).start()
 

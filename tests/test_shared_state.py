@@ -1,22 +1,28 @@
 """Two sites on one Redis, which is real, and all that can happen to it. Redis is a help and never a need."""
 
 import statistics
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
-import requests
 
-from services.ended import STREAM
-from services.shared_state import LONGEST_ANSWER
+import app
+from services.claims import Session
+from services.ended import STREAM, EndedSessions
+from services.shared_state import LONGEST_ANSWER, LONGEST_WAIT, SharedState
+from services.user import User
+from tests.commands import ROOT
 from tests.redis_server import RedisServer, Relay, redis_cluster, redis_server, relay
-from tests.scripted import Backend, scripted
-from tests.site import Site, SiteMaker, Visitor
+from tests.scripted import USER, Backend, scripted
+from tests.site import Site, SiteMaker, Visitor, settings
 from tests.test_upstream_tls import certificate
 
 BUSY = 0.5
@@ -71,7 +77,7 @@ def wrong_guesses(site: Site, number: int, email: str = "minji@example.com") -> 
 # --- All is well
 
 
-@pytest.mark.parametrize("scheme", ["redis", "redis-resp3", "rediss", "redis+cluster"])
+@pytest.mark.parametrize("scheme", ["redis", "rediss", "redis+cluster"])
 def test_a_copied_cookie_is_dead_at_the_other_site_a_second_after_the_sign_out(
     make_site: SiteMaker, tmp_path: Path, scheme: str
 ) -> None:
@@ -92,7 +98,7 @@ def _served(scheme: str, folder: Path) -> Iterator[str]:
             yield cluster.url
     else:
         with redis_server(folder, tls=certificate(folder) if scheme == "rediss" else None) as server:
-            yield server.url + ("?protocol=3" if scheme == "redis-resp3" else "")
+            yield server.url
 
 
 def test_the_delay_is_a_few_milliseconds(make_site: SiteMaker, server: RedisServer) -> None:
@@ -172,7 +178,6 @@ class Fault:
     hurt: Callable[[Redis], object]
     heal: Callable[[Redis], object]
     stops_limits: bool = True
-    forgets: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -186,7 +191,7 @@ def hears(answer: bytes) -> tuple[Callable[[Redis], object], Callable[[Redis], o
 
 
 FAULTS = [
-    Fault("killed", lambda redis: redis.server.kill(), lambda redis: redis.server.start(), forgets=True),
+    Fault("killed", lambda redis: redis.server.kill(), lambda redis: redis.server.start()),
     Fault("paused", lambda redis: redis.server.pause(), lambda redis: redis.server.resume()),
     Fault("full", lambda redis: redis.server.fill(), lambda redis: redis.server.empty()),
     Fault("slow", lambda redis: setattr(redis.relay, "delay", 5), lambda redis: setattr(redis.relay, "delay", 0)),
@@ -201,13 +206,11 @@ FAULTS = [
         lambda redis: (redis.server.ask("DEL", STREAM), redis.server.ask("SET", STREAM, "?")),
         lambda redis: redis.server.ask("DEL", STREAM),
         stops_limits=False,
-        forgets=True,
     ),
     Fault("loading", *hears(b"-LOADING Redis is loading the dataset in memory\r\n")),
     Fault("cluster down", *hears(b"-CLUSTERDOWN The cluster is down\r\n")),
     Fault("moved", *hears(b"-MOVED 3999 127.0.0.1:1\r\n")),
     Fault("another protocol", *hears(b"HTTP/1.1 400 Bad Request\r\n\r\n")),
-    Fault("a strange answer", *hears(b"*1\r\n*1\r\n:7\r\n")),
     Fault("hanging up", *hears(b"")),
 ]
 
@@ -217,7 +220,8 @@ def test_people_sign_in_and_out_whatever_happens_to_redis(
     make_site: SiteMaker, server: RedisServer, backend: Backend, caplog: pytest.LogCaptureFixture, fault: Fault
 ) -> None:
     with relay(server.port) as between:
-        here, there = (make_site(backend.url, state_url=between.url) for _ in range(2))
+        limit = {"login_limit_address": "12/minute"}
+        here, there = (make_site(backend.url, state_url=between.url, **limit) for _ in range(2))
         redis = Redis(server, between)
         ended = signed_in(here)
         known = [copy(ended, here), copy(ended, there)]
@@ -236,6 +240,8 @@ def test_people_sign_in_and_out_whatever_happens_to_redis(
             assert not thief.is_signed_in
         assert max(answers) < LONGEST_ANSWER + BUSY
         assert not any(thief.is_signed_in for thief in known)
+        if fault.stops_limits:
+            assert [here.visitor().sign_in().status_code for _ in range(10)] == [303] * 9 + [429]
 
         fault.heal(redis)
         seconds_until(lambda: not meanwhile.is_signed_in)
@@ -246,9 +252,201 @@ def test_people_sign_in_and_out_whatever_happens_to_redis(
         sign_out(fresh)
         seconds_until(lambda: not thief.is_signed_in)
     assert caplog.text.count("the shared state is away") == 1
+    assert caplog.text.count("ended sessions are not followed") <= 2  # one a site
     assert "Traceback" not in caplog.text
 
 
 def _lines_after(caplog: pytest.LogCaptureFixture, visitor: Visitor) -> str:
     visitor.sign_in()
     return caplog.text
+
+
+def test_a_site_that_starts_without_redis_takes_people_and_finds_it_later(
+    make_site: SiteMaker, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = RedisServer(tmp_path)
+    here, there = (make_site(state_url=server.url) for _ in range(2))
+    assert here.visitor().get("/health/ready").status_code == 200
+    visitor = signed_in(here)
+    thief = copy(visitor, there)
+    sign_out(visitor)
+    assert thief.is_signed_in  # nobody can know
+    server.start()
+    try:
+        seconds_until(lambda: not thief.is_signed_in)
+        seconds_until(lambda: "the shared state is back" in _lines_after(caplog, visitor))
+    finally:
+        server.kill()
+
+
+def test_an_emptied_redis_brings_no_ended_session_back(make_site: SiteMaker, server: RedisServer) -> None:
+    here, there = make_site(state_url=server.url), make_site(state_url=server.url)
+    visitor, next_one = signed_in(here), signed_in(here)
+    known, next_known = copy(visitor, there), copy(next_one, there)
+    sign_out(visitor)
+    seconds_until(lambda: not known.is_signed_in)
+    server.flush()
+    sign_out(next_one)
+    seconds_until(lambda: not next_known.is_signed_in, 1 + BUSY)
+    assert not known.is_signed_in
+
+
+FOREIGN: list[dict[str, str | bytes]] = [
+    {"s": "short"},
+    {"s": b"much longer than a key of ours"},
+    {"s": b""},
+    {"p": b"12345678"},
+    {"p": b"12345678", "t": "soon"},
+    {"p": b"12345678", "t": "9" * 5000},
+    {b"\xff\xfe".decode("latin-1"): b"\xff\xfe"},
+    {"sid": "an older version's shape", "until": "2027"},
+]
+
+
+def test_what_others_have_put_on_the_list_stops_nobody_from_following_it(
+    make_site: SiteMaker, server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    here, there = make_site(state_url=server.url), make_site(state_url=server.url)
+    for entry in FOREIGN:
+        server.ask("XADD", STREAM, "*", *(part for pair in entry.items() for part in pair))
+    visitor = signed_in(here)
+    thief = copy(visitor, there)
+    sign_out(visitor)
+    seconds_until(lambda: not thief.is_signed_in, 1 + BUSY)
+    assert not copy(thief, make_site(state_url=server.url)).is_signed_in  # nor from reading it from its begin
+    assert caplog.text.count("is not ours") == 3 * len(FOREIGN)
+    assert "not followed" not in caplog.text
+
+
+def test_an_answer_in_a_shape_that_nobody_foresaw_does_not_end_the_following(
+    make_site: SiteMaker, server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with relay(server.port) as between:
+        here, there = (make_site(state_url=between.url) for _ in range(2))
+        between.answer = b"*1\r\n*1\r\n:7\r\n"
+        seconds_until(lambda: caplog.text.count("not followed") == 2)
+        between.answer = None
+        seconds_until(lambda: caplog.text.count("followed again") == 2)
+        visitor = signed_in(here)
+        thief = copy(visitor, there)
+        sign_out(visitor)
+        seconds_until(lambda: not thief.is_signed_in)
+
+
+@pytest.mark.parametrize("with_the_list", [True, False])
+def test_a_node_of_a_cluster_dies_and_people_sign_in_and_out(
+    make_site: SiteMaker, tmp_path: Path, backend: Backend, with_the_list: bool
+) -> None:
+    with redis_cluster(tmp_path) as cluster:
+        here, there = (make_site(backend.url, state_url=cluster.url) for _ in range(2))
+        holder = cluster.of(STREAM)
+        victim = holder if with_the_list else next(node for node in cluster.nodes if node is not holder)
+        sign_out(signed_in(here))
+        victim.kill()
+        answers: list[float] = []
+        visitor = here.visitor()
+        visitor.hooks["response"] = [lambda response, **_: answers.append(response.elapsed.total_seconds())]
+        for _ in range(5):
+            assert visitor.sign_in().status_code == 303
+            thief = copy(visitor, there)
+            sign_out(visitor)
+        assert max(answers) < LONGEST_WAIT + BUSY
+        assert thief.is_signed_in == with_the_list
+        if not with_the_list:
+            return
+        victim.start()
+        seconds_until(lambda: not thief.is_signed_in, 20)
+
+
+def test_a_site_is_not_ready_while_it_reads_what_was_ended_before(server: RedisServer) -> None:
+    with relay(server.port) as between:
+        between.delay = 0.2
+        site = app.create_app(settings(state_url=between.url))
+        ended = site.extensions["munjigi"].ended
+        ready = site.test_client()
+        assert ready.get("/health/ready").status_code == 200  # not before it was asked to follow
+        threading.Thread(target=ended.follow).start()
+        seconds_until(lambda: ready.get("/health/ready").status_code == 503, 0.2)
+        assert ready.get("/health/live").status_code == 200
+        seconds_until(lambda: ready.get("/health/ready").status_code == 200)
+        ended.stop()
+
+
+def test_a_process_ends_though_a_call_to_redis_hangs(tmp_path: Path) -> None:
+    program = """
+import threading, time
+from services.shared_state import SharedState, StateUnavailable
+try:
+    SharedState("redis://127.0.0.1:1").ask(lambda _: time.sleep(30))
+except StateUnavailable:
+    print("gone on")
+"""
+    began = time.monotonic()
+    output = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, timeout=20, check=True)
+    assert output.stdout == b"gone on\n"
+    assert time.monotonic() - began < 5
+
+
+def test_a_crowd_of_sign_ins_is_no_fault_of_redis(
+    make_site: SiteMaker, server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = make_site(state_url=server.url)
+    visitors = [site.visitor() for _ in range(100)]
+    tokens = [visitor.csrf() for visitor in visitors]
+    fields = {"email": "minji@example.com", "password": "correct-horse"}
+
+    def sign_in(visitor: Visitor, token: str) -> int:
+        return visitor.post("/auth/login/email", data={"csrfToken": token, **fields}).status_code
+
+    with ThreadPoolExecutor(len(visitors)) as crowd:
+        assert list(crowd.map(sign_in, visitors, tokens)) == [303] * 100
+    assert "is away" not in caplog.text
+
+
+# --- What is kept, and for how long
+
+
+def ended_sessions(max_age: int, url: str = "memory://") -> EndedSessions:
+    return EndedSessions(replace(settings(), session_max_age=max_age), SharedState(url))
+
+
+def a_session(sid: str) -> Session:
+    user = User.from_json(USER)
+    return Session(user=user, access_token="17|t", provider=None, sid=sid, auth_time=1, checked_at=1, expires_at=2**40)
+
+
+def test_an_ended_session_is_known_for_as_long_as_its_token_could_live_and_forgotten_then() -> None:
+    ended = ended_sessions(1)
+    ended.end(a_session("first"))
+    for number in range(30):
+        time.sleep(0.09)
+        ended.end(a_session(str(number)))
+        if number < 10:
+            assert ended.has(a_session("first"))
+        assert ended.has(a_session(str(number)))
+    assert not ended.has(a_session("first"))
+    kept = sum(len(shelf) for span in ended._spans for shelf in span.shelves.values()) // 6
+    assert kept < 25
+
+
+@pytest.mark.parametrize("hours", [-3, 3])
+def test_a_redis_whose_clock_is_wrong_ends_sessions_all_the_same(server: RedisServer, hours: int) -> None:
+    ended = ended_sessions(60, server.url)
+    ended.follow()
+    key = sha256(b"sid:far").digest()[:8]
+    server.ask("XADD", STREAM, f"{int((time.time() + hours * 3600) * 1000)}-0", "s", key)
+    seconds_until(lambda: ended.has(a_session("far")), 1 + BUSY)
+    ended.stop()
+
+
+def test_nothing_that_lies_in_redis_tells_who_anybody_is(make_site: SiteMaker, server: RedisServer) -> None:
+    visitor = signed_in(make_site(state_url=server.url))
+    user = visitor.session()["user"]
+    sign_out(visitor, everywhere="1")
+    wrong_guesses(make_site(state_url=server.url), 1)
+    found = repr(server.ask("XRANGE", STREAM, "-", "+"))
+    for key in server.ask("KEYS", "*"):
+        found += repr((key, server.ask("DUMP", key)))
+    assert found.count("LIMITS") >= 3
+    for secret in ("minji", "correct-horse", "wrong", "next-auth", "eyJ", str(user["name"])):
+        assert secret not in found
