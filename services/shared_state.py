@@ -21,7 +21,7 @@ log = logging.getLogger("munjigi.state")
 
 LONGEST_ANSWER = 0.2
 """Seconds that Redis has for one answer."""
-LONGEST_WAIT = 1.0
+LONGEST_WAIT = 2.0
 """Seconds for all that a request asks at once, with looking up names, and waiting for a free hand in a crowd: that is
 this process's own load and no fault of Redis, so it may take longer."""
 PAUSE = 2.0

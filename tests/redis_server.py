@@ -1,4 +1,4 @@
-"""A real Redis of a test's own, and what can happen to one: killed, paused, full, slow, emptied, three nodes of a cluster."""
+"""A real Redis of a test's own, and what can happen to one; or three of them as a cluster."""
 
 import os
 import re
@@ -63,7 +63,8 @@ class RedisServer:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
         ends = time.monotonic() + _SECONDS_TO_START
         while not self._answers():
-            assert time.monotonic() < ends and self._process.poll() is None, "redis-server does not start"
+            assert time.monotonic() < ends, "redis-server does not start"
+            assert self._process.poll() is None, "redis-server has ended"
             time.sleep(0.01)
 
     def kill(self) -> None:

@@ -110,7 +110,6 @@ def test_the_delay_is_a_few_milliseconds(make_site: SiteMaker, server: RedisServ
         assert thief.is_signed_in
         visitor.post("/auth/logout", data={"csrfToken": token})
         delays.append(seconds_until(lambda thief=thief: not thief.is_signed_in))  # type: ignore[misc]
-    print(f"median {statistics.median(delays) * 1000:.1f} ms, longest {max(delays) * 1000:.1f} ms")
     assert statistics.median(delays) < 0.1
     assert max(delays) < 1
 
@@ -251,9 +250,9 @@ def test_people_sign_in_and_out_whatever_happens_to_redis(
         thief = copy(fresh, here)
         sign_out(fresh)
         seconds_until(lambda: not thief.is_signed_in)
-    assert caplog.text.count("the shared state is away") == 1
-    assert caplog.text.count("ended sessions are not followed") <= 2  # one a site
-    assert "Traceback" not in caplog.text
+        assert caplog.text.count("the shared state is away") == 1
+        assert caplog.text.count("ended sessions are not followed") <= 2  # one a site
+        assert "Traceback" not in caplog.text
 
 
 def _lines_after(caplog: pytest.LogCaptureFixture, visitor: Visitor) -> str:
@@ -351,11 +350,10 @@ def test_a_node_of_a_cluster_dies_and_people_sign_in_and_out(
             thief = copy(visitor, there)
             sign_out(visitor)
         assert max(answers) < LONGEST_WAIT + BUSY
-        assert thief.is_signed_in == with_the_list
-        if not with_the_list:
-            return
-        victim.start()
-        seconds_until(lambda: not thief.is_signed_in, 20)
+        if with_the_list:
+            assert thief.is_signed_in
+            victim.start()
+        seconds_until(lambda: not thief.is_signed_in, 20 if with_the_list else 2)
 
 
 def test_a_site_is_not_ready_while_it_reads_what_was_ended_before(server: RedisServer) -> None:
