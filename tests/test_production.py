@@ -7,15 +7,18 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import requests
 
+import serve
 from dev.backend import create_backend
 from tests.commands import ROOT, Command, free_ports, listens, running
-from tests.site import SECRET, Visitor, served
+from tests.redis_server import redis_server
+from tests.site import SECRET, Visitor, served, settings
 
 SERVE = (sys.executable, str(ROOT / "serve.py"))
 OPERATIONS = ROOT / "docs" / "operations.md"
@@ -149,3 +152,43 @@ def test_a_visitor_behind_two_trusted_proxies_is_known_by_their_own_address(tmp_
         visitor.headers["X-Forwarded-For"] = "6.6.6.6, 203.0.113.9, 10.0.0.2"
         visitor.sign_in()
         assert '"address": "203.0.113.9"' in command.output
+
+
+def test_two_workers_with_redis_share_limits_and_each_sees_what_ended_at_the_other(tmp_path: Path) -> None:
+    with (
+        redis_server(tmp_path) as server,
+        serving(tmp_path, WORKERS="2", STATE_URL=server.url, LOGIN_LIMIT_ACCOUNT="5/minute") as (command, visitor),
+    ):
+        assert visitor.sign_in().status_code == 303
+        token = visitor.cookies["next-auth.session-token"]
+        assert set(_sessions(visitor.url, token)) == {True}
+        visitor.submit("/auth/logout", {})
+        time.sleep(1)
+        assert set(_sessions(visitor.url, token)) == {False}
+        fields = {"csrfToken": visitor.csrf(), "email": "minji@example.com", "password": "wrong"}
+        stranger = {"Cookie": f"munjigi.visitor={visitor.cookies['munjigi.visitor']}"}
+        form = f"{visitor.url}/auth/login/email"
+        with ThreadPoolExecutor(40) as crowd:
+            guesses = [crowd.submit(requests.post, form, fields, headers=stranger, timeout=20) for _ in range(40)]
+        assert sorted(guess.result().status_code for guess in guesses) == [401] * 5 + [429] * 35
+        assert "several WORKERS" not in command.output
+
+
+def _sessions(url: str, token: str) -> list[bool]:
+    """Whether this cookie is somebody's, asked so often over new connections that both workers have been asked."""
+    headers = {"Cookie": f"next-auth.session-token={token}", "Connection": "close"}
+    address = f"{url}/api/auth/session"
+    with ThreadPoolExecutor(10) as crowd:
+        return list(crowd.map(lambda _: bool(requests.get(address, headers=headers, timeout=5).json()), range(60)))
+
+
+def test_several_workers_without_redis_are_warned_of(tmp_path: Path) -> None:
+    with serving(tmp_path, WORKERS="2") as (command, _):
+        assert "several WORKERS without a STATE_URL" in command.output
+
+
+def test_there_is_one_worker_without_redis_and_one_a_core_with_it_unless_a_number_is_set() -> None:
+    redis = "redis://127.0.0.1:6379/0"
+    assert serve._workers(settings()) == 1
+    assert serve._workers(settings(state_url=redis)) == os.cpu_count()
+    assert serve._workers(settings(state_url=redis, workers=3)) == 3

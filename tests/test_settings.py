@@ -57,6 +57,39 @@ def test_a_weak_secret_is_refused_and_never_repeated(weak: str) -> None:
         assert weak not in problems(**{name: weak})
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "memory://",
+        "redis://:pa55@127.0.0.1:6379/0",
+        "redis://[::1]:6379/1",
+        "rediss://redis.example.com:6380/0?ssl_ca_certs=/etc/ssl/redis.pem",
+        "redis+cluster://:pa55@10.0.0.1:6379,10.0.0.2:6379",
+    ],
+)
+def test_where_state_is_shared_may_be_one_redis_or_a_cluster(url: str) -> None:
+    assert settings(state_url=url).state_url == url
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "pa55",
+        "http://:pa55@redis.example.com",
+        "redis://",
+        "redis://:pa55@host:99999",
+        "redis+cluster://:pa55@10.0.0.1:6379,,",
+        "redis://:pa55@127.0.0.1:6379/0?protocol=3",  # what follows would take the place of what the site needs
+        "redis://:pa55@127.0.0.1:6379/0?ssl_ca_certs=/x&socket_timeout=30",
+        "redis://:pa55@127.0.0.1:6379/0?decode_responses",
+    ],
+)
+def test_another_address_of_shared_state_is_refused_and_its_password_not_repeated(wrong: str) -> None:
+    message = problems(STATE_URL=wrong)
+    assert "STATE_URL must be" in message
+    assert "pa55" not in message
+
+
 def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
     assert "hunter2" not in problems(BACKEND_URL="https://admin:hunter2@api.example.com")
 
