@@ -1,6 +1,7 @@
 """`make serve`: the production server, from a settings file, in front of a backend."""
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -20,11 +21,14 @@ from tests.redis_server import redis_server
 from tests.site import SECRET, Visitor, served, settings
 
 SERVE = (sys.executable, str(ROOT / "serve.py"))
+OPERATIONS = ROOT / "docs" / "operations.md"
 
 
 @contextmanager
-def serving(folder: Path, backend_delay: float = 0.0, **given: str) -> Iterator[tuple[Command, Visitor]]:
-    """The server, started in a folder with an `.env` of these settings."""
+def serving(
+    folder: Path, backend_delay: float = 0.0, script: Path = ROOT / "serve.py", **given: str
+) -> Iterator[tuple[Command, Visitor]]:
+    """The server, started in a folder with an `.env` of these settings, by itself or by a script of the operator's."""
     port = free_ports()
     with served("127.0.0.1", lambda _: create_backend(backend_delay)) as backend_port:
         lines = {
@@ -35,7 +39,8 @@ def serving(folder: Path, backend_delay: float = 0.0, **given: str) -> Iterator[
             **given,
         }
         (folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
-        with running(*SERVE, log=folder / "output", cwd=folder, environ={}) as command:
+        environ, start = {"PYTHONPATH": str(ROOT)}, (sys.executable, str(script))
+        with running(*start, log=folder / "output", cwd=folder, environ=environ) as command:
             command.wait_for(f"http://localhost:{port}/health/ready")
             yield command, Visitor(f"http://localhost:{port}", {})
 
@@ -51,6 +56,17 @@ def test_a_person_signs_in_at_the_production_server_and_one_line_tells_of_it(tmp
             assert command.output.count(event) == 1
         for secret in ("correct-horse", "wrong", "minji", "eyJ"):
             assert secret not in command.output
+
+
+def test_an_operators_own_receiver_is_told_as_the_docs_have_it(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", OPERATIONS.read_text("utf-8"), re.DOTALL)
+    script = tmp_path / "alarm.py"
+    script.write_text(example)
+    with serving(tmp_path, script=script, LOGIN_LIMIT_ACCOUNT="1/hour") as (command, visitor):
+        assert [visitor.sign_in(password="wrong").status_code for _ in range(2)] == [401, 429]
+        assert command.stop() == 0
+        assert command.output.count("slowed down: account 127.0.0.1") == 1
+        assert "Traceback" not in command.output
 
 
 def test_five_wrong_settings_are_named_at_once_and_nothing_listens(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from dotenv import dotenv_values
+from limits import RateLimitItem
 
 import config
 import providers
@@ -178,7 +179,7 @@ def test_the_example_file_shows_the_defaults_and_is_good_as_it_stands() -> None:
     loaded = config.load(shown)
     for name, field in NAMES.items():
         default = field.metadata["default"]
-        if shown.get(name) and isinstance(default, int | float | str | bool):
+        if shown.get(name) and isinstance(default, int | float | str | bool | RateLimitItem):
             assert getattr(loaded, field.name) == default, name
 
 
@@ -191,6 +192,8 @@ def test_the_readme_has_a_row_for_every_setting_with_its_default() -> None:
             assert rows[name] == "required", name
         elif default is None or default == ():
             assert rows[name] == "none", name
+        elif isinstance(default, RateLimitItem):
+            assert field.metadata["reader"](rows[name].strip("`")) == default, name
         else:
             shown = (
                 str(default).lower()
