@@ -209,6 +209,19 @@ def test_one_callback_repeated_while_its_provider_hangs_slows_nobody_else(here: 
     assert len(here.dead.asked(TOKEN)) == 1
 
 
+def test_connections_that_nobody_uses_take_no_threads_place(here: Here) -> None:
+    port = int(here.url.rpartition(":")[2])
+    kept = [socket.create_connection(("localhost", port)) for _ in range(3 * THREADS)]
+    try:
+        for connection in kept:
+            connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+        is_quick(lambda: here.visitor().page("/auth/login/email"))
+    finally:
+        for connection in kept:
+            connection.close()
+
+
 # --- Places
 
 
