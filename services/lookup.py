@@ -6,7 +6,9 @@ Only `deadline.py` uses this.
 import socket
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+
+from services.hands import Hands
 
 _MOST_NAMES = 16
 """Looked up at once. Those who ask for one name share one lookup, so that a dead name cannot take all places."""
@@ -20,7 +22,7 @@ def _look_up(host: str, port: int) -> list[str]:
 class Lookup:
     def __init__(self, look_up: Callable[[str, int], list[str]] = _look_up) -> None:
         self._look_up = look_up
-        self._pool = ThreadPoolExecutor(_MOST_NAMES, "munjigi-lookup")
+        self._hands = Hands(_MOST_NAMES, "munjigi-lookup")
         self._running: dict[tuple[str, int], Future[list[str]]] = {}
         self._lock = threading.Lock()
 
@@ -30,7 +32,7 @@ class Lookup:
         with self._lock:
             asked = self._running.get(name)
             if asked is None:
-                asked = self._running[name] = self._pool.submit(self._once, name)
+                asked = self._running[name] = self._hands.submit(lambda: self._once(name))
         return asked.result(within)
 
     def _once(self, name: tuple[str, int]) -> list[str]:
