@@ -1,6 +1,7 @@
 """Who waits for a dead backend or provider waits alone: at the production server, with few threads and large crowds."""
 
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -209,6 +210,21 @@ def test_one_callback_repeated_while_its_provider_hangs_slows_nobody_else(here: 
     assert len(here.dead.asked(TOKEN)) == 1
 
 
+def test_connections_that_nobody_uses_take_no_threads_place(here: Here) -> None:
+    port = int(here.url.rpartition(":")[2])
+    kept = [socket.create_connection(("localhost", port)) for _ in range(3 * THREADS)]
+    try:
+        for connection in kept:
+            connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+        started = time.monotonic()
+        here.visitor().page("/auth/login/email")
+        assert time.monotonic() - started < 5  # the server closes them after ten
+    finally:
+        for connection in kept:
+            connection.close()
+
+
 # --- Places
 
 
@@ -274,8 +290,18 @@ def held(bulkhead: Bulkhead, host: str, done: threading.Event) -> bool:
         return False
 
 
+@pytest.fixture
+def eager_threads() -> Iterator[None]:
+    """They take turns in the middle of everything."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("eager_threads")
 def test_a_host_has_its_share_even_when_all_come_in_the_same_moment() -> None:
-    for _ in range(20):
+    for _ in range(30):
         bulkhead, done, ready = Bulkhead(50, SHARE, 0), threading.Event(), threading.Barrier(20)
 
         def come(_: int, bulkhead: Bulkhead = bulkhead, done: threading.Event = done, ready: Any = ready) -> bool:
