@@ -277,6 +277,15 @@ def test_static_files_are_kept_for_a_year_under_their_versions_and_set_no_cookie
         assert "immutable" not in visitor.get(link.get("href").partition("?")[0]).headers["Cache-Control"]
 
 
+@pytest.mark.parametrize("file", ["site.css", "session.js"])
+@pytest.mark.parametrize("version", ["0123456789ab", ""])
+def test_no_cache_keeps_a_file_under_the_version_of_another_release(visitor: Visitor, file: str, version: str) -> None:
+    """Else whoever asks before a release has spread keeps its style from everybody behind that cache, for a year."""
+    response = visitor.get(f"/auth/static/{file}?v={version}")
+    assert response.status_code == 200
+    assert response.headers["Cache-Control"] == "public, max-age=300"
+
+
 def test_over_https_cookies_are_prefixed_and_the_browser_is_told_to_stay(make_site: SiteMaker) -> None:
     visitor = make_site(site_url="https://login.example.com").visitor()
     response = visitor.get("/auth/login/email")
