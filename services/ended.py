@@ -82,8 +82,8 @@ class EndedSessions:
         self._add(time.time(), {"s": _key("sid", session.sid)})
 
     def end_all(self, session: Session) -> None:
-        """And all others of this person that have begun before now."""
-        self._add(time.time(), {"p": _person(session.user), "t": int(time.time())})
+        """And all others of this person that have begun by now, or as late as this one (`next_begin`)."""
+        self._add(time.time(), {"p": _person(session.user), "t": max(int(time.time()), session.auth_time)})
 
     def follow(self) -> None:
         """Start to follow the list; back when it has been read, is not to be had, or takes long."""

@@ -69,6 +69,15 @@ def test_whoever_signed_out_everywhere_may_come_back_at_once(site: Site) -> None
     assert visitor.is_signed_in
 
 
+def test_signing_out_everywhere_twice_in_a_second_ends_what_began_in_between(site: Site) -> None:
+    """What begins after the first has begun a second later, so that it lives: the second must reach as far."""
+    for _ in range(2):
+        here, there = signed_in(site), signed_in(site)
+        here.submit("/auth/logout", EVERYWHERE)
+        assert not there.is_signed_in
+    assert signed_in(site).is_signed_in
+
+
 def test_nobody_can_sign_others_out_everywhere_without_a_session(site: Site) -> None:
     victim = signed_in(site)
     site.visitor().submit("/auth/logout", EVERYWHERE)
