@@ -198,6 +198,9 @@ SPELLINGS = [
     "m\u00ednji@example.com",  # the same account to a database that does not tell accents apart
     "mi\u0301nji@example.com",
     "minj\u2139@example.com",
+    "minji@examp\u0142e.com",  # nor an l from one with a stroke (MySQL 8, as it comes)
+    "m\u0365nji@example.com",
+    "\U0001f15cinji@example.com",
 ]
 
 
@@ -210,6 +213,13 @@ def test_every_spelling_of_an_address_is_one_account(
         assert form(at(site), one).status_code == 401, "this is an address"
     assert form(at(site), spelling).status_code == form(at(site)).status_code == 429
     assert len(backend.asked) == 2
+
+
+@pytest.mark.parametrize("five", ["\u0665", "\u0beb", "\uff15", "\u2784", "\U0001010b"], ids=ascii)
+def test_a_digit_of_any_script_is_the_same_digit(limited: Callable[..., Site], five: str) -> None:
+    site = limited(login_limit_account="1/5minutes")
+    found = [form(at(site), f"user{digit}@example.com").status_code for digit in ("5", five, "6")]
+    assert found == [401, 429, 401]
 
 
 def test_korean_names_that_differ_are_two_accounts(limited: Callable[..., Site]) -> None:
