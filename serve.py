@@ -16,7 +16,7 @@ from multiprocessing.synchronize import Event
 from typing import Any, cast
 
 from dotenv import find_dotenv, load_dotenv
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server import MPServer
 
@@ -55,6 +55,7 @@ def _server(settings: config.Settings) -> MPServer:
         blocking_threads=3 * settings.threads,
         # Connections, of which a proxy keeps some that nobody uses; requests beyond the threads would only wait.
         backpressure=6 * settings.threads,
+        http=HTTPModes.http1,  # to tell the versions apart, it would wait for a first byte for ever
         websockets=False,
         http1_settings=HTTP1Settings(header_read_timeout=SLOWEST_HEADERS),
         respawn_failed_workers=True,

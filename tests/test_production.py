@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import sys
 import threading
 import time
@@ -193,3 +194,17 @@ def test_there_is_one_worker_without_redis_and_one_a_core_with_it_unless_a_numbe
     assert serve._workers(settings()) == 1
     assert serve._workers(settings(state_url=redis)) == os.cpu_count()
     assert serve._workers(settings(state_url=redis, workers=3)) == 3
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"GET / HTTP/1.1\r\nX", b"PRI * HTTP/2.0\r\n"], ids=["nothing", "little", "http2"]
+)
+def test_who_connects_and_does_not_ask_takes_nobodys_place_for_long(tmp_path: Path, said: bytes) -> None:
+    """Connections are counted, and an idle one costs a stranger nothing."""
+    (tmp_path / "impatient.py").write_text("import serve\n\nserve.SLOWEST_HEADERS = 500\nserve.main()\n")
+    with serving(tmp_path, script=tmp_path / "impatient.py") as (_, visitor):
+        port = int(visitor.url.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as silent:
+            silent.sendall(said)
+            while silent.recv(4096):  # raises if it is still open after five seconds
+                pass
