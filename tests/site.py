@@ -23,6 +23,8 @@ from services.user import User
 
 SECRET = "Q7x1vN0tA-secret-that-is-long-enough"
 MINJI = "minji@example.com"
+AT_ONCE = dict.fromkeys(("LOGIN_LIMIT_ADDRESS", "LOGIN_LIMIT_ACCOUNT", "LOGIN_LIMIT_ACCOUNT_TOTAL"), "9999/second")
+"""For tests all visitors have one address, and many are one person."""
 
 
 class _Quiet(WSGIRequestHandler):
@@ -53,8 +55,7 @@ def settings(**given: object) -> config.Settings:
         "BACKEND_URL": "http://127.0.0.1:1",
         "BACKEND_LOGOUT_PATH": "/logout",
         "BACKEND_PROFILE_PATH": "/profile",
-        # All who come here in tests have one address, and many are one person.
-        **dict.fromkeys(("LOGIN_LIMIT_ADDRESS", "LOGIN_LIMIT_ACCOUNT", "LOGIN_LIMIT_ACCOUNT_TOTAL"), "9999/second"),
+        **AT_ONCE,
         **{name.upper(): str(value) for name, value in given.items() if value is not None},
     }
     return config.load({name: text for name, text in environ.items() if given.get(name.lower(), "") is not None})
