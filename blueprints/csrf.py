@@ -57,7 +57,7 @@ def _check_token(sent: str | None) -> None:
     for secret_key in services().settings.secret_keys:
         try:
             return validate_csrf(sent, secret_key=secret_key)  # type: ignore[no-any-return]  # untyped library
-        except (ValidationError, UnicodeEncodeError) as error:  # JSON can hold half a letter, which nobody can read
+        except ValidationError as error:
             reason = str(error)
     raise errors.FormExpired(reason)
 

@@ -69,6 +69,16 @@ def test_the_token_from_before_sign_in_is_worth_nothing_afterwards(visitor: Visi
     assert visitor.is_signed_in
 
 
+@pytest.mark.parametrize("field", ["email", "password", "callbackUrl", "csrfToken", "more"])
+@pytest.mark.parametrize("door", ["/auth/login/email", "/api/auth/callback/email", "/api/auth/session"])
+def test_half_a_letter_is_no_text_and_no_fault_of_ours(visitor: Visitor, door: str, field: str) -> None:
+    sent: dict[str, object] = {"csrfToken": visitor.csrf(), "email": MINJI, "password": "correct-horse"}
+    for half in ("\ud800@example.com", "\udfff"):
+        assert visitor.post(door, json=sent | {field: half}).status_code == 400
+        assert visitor.post(door, json=sent | {"data": {"name": half}}).status_code == 400
+    assert not visitor.is_signed_in
+
+
 def test_a_token_may_come_in_a_json_body(visitor: Visitor) -> None:
     response = visitor.post("/auth/logout", json={"csrfToken": visitor.csrf()})
     assert response.status_code == 303
