@@ -126,7 +126,8 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
         (folder / "nginx.conf").write_text(
-            f"daemon off; pid {folder}/pid; error_log {folder}/error; events {{}}\nhttp {{ access_log off; {paths}\n{block} }}"
+            f"daemon off; pid {folder}/pid; error_log {folder}/error; events {{}}\n"
+            f"http {{ access_log off; {paths}\n{block} }}"
         )
         with subprocess.Popen([NGINX, "-e", f"{folder}/error", "-p", str(folder), "-c", "nginx.conf"]) as nginx:
             _wait_for(url)
