@@ -29,6 +29,7 @@ from services.upstream import Answer, Upstream, UpstreamFault
 OK, ADVICE, WRONG = "ok", "advice", "wrong"
 _SIGNS = {OK: ("✓", "green"), ADVICE: ("!", "yellow"), WRONG: ("✗", "red")}
 _NOBODY = "doctor@munjigi.invalid"
+_HEADERS = {"Accept": "application/json", "Content-Type": "application/json"}
 _MOST_SECONDS_OFF = 60
 
 
@@ -135,9 +136,7 @@ def _backend(settings: config.Settings) -> Iterator[Finding]:
     nobody = {"email": _NOBODY, "password": secrets.token_urlsafe(24)}
     for url, sent, judge in ((login, nobody, _judge_login), (user, None, _judge_user)):
         try:
-            answer = upstream.send(
-                "POST", url, {"Accept": "application/json"}, within=settings.backend_timeout, json=sent
-            )
+            answer = upstream.send("POST", url, _HEADERS, within=settings.backend_timeout, json=sent)
         except UpstreamFault as fault:
             yield Finding(
                 WRONG, "backend", f"{url}: {fault.reason}", "Check BACKEND_URL, and that it can be reached from here."
