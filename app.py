@@ -64,8 +64,8 @@ def create_app(settings: Settings | None = None, stopping: Callable[[], bool] = 
     for room in (account, assets, gateway, health, home, login, logout, next_auth, oauth, session_api):
         app.register_blueprint(room.bp)
     error_pages.init_app(app)
-    app.wsgi_app = _at_site_path(  # type: ignore[method-assign]  # as Flask documents
-        settings.site_path, ProxyFix(app.wsgi_app, settings.proxy_hops, 0, 0, 0, 0)
+    app.wsgi_app = _at_site_url(  # type: ignore[method-assign]  # as Flask documents
+        settings, ProxyFix(app.wsgi_app, settings.proxy_hops, 0, 0, 0, 0)
     )
     return app
 
@@ -145,10 +145,15 @@ def _wire_pages(app: Flask, settings: Settings) -> None:
     )
 
 
-def _at_site_path(path: str, site: Any) -> Any:
-    """The site below `path`, whether the proxy in front strips that path or not. `Host` has no say."""
+def _at_site_url(settings: Settings, site: Any) -> Any:
+    """The site at its address, whether the proxy in front strips that address's path or not.
+
+    `Host` has no say, not even one so odd that Werkzeug would find no address to build others from.
+    """
+    path, host = settings.site_path, settings.origin.partition("://")[2]
 
     def below(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        environ["HTTP_HOST"] = host
         environ["SCRIPT_NAME"] = path
         asked = environ["PATH_INFO"]
         if path and (asked == path or asked.startswith(f"{path}/")):

@@ -143,6 +143,8 @@ def state_url(text: str) -> str:
         parts = urlsplit(text)
         hosts = [urlsplit(f"//{host}") for host in parts.netloc.rpartition("@")[2].split(",")]
         sound = all(host.hostname and host.port != 0 for host in hosts)
+        # Any other option would take the site's place: how long it waits, how answers are read.
+        sound = sound and all(option.startswith("ssl_") for option in parts.query.split("&") if option)
     except ValueError:
         sound = False
     if text != "memory://" and not (sound and parts.scheme in ("redis", "rediss", "redis+cluster")):

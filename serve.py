@@ -51,10 +51,10 @@ def _server(settings: config.Settings) -> MPServer:
         port=settings.port,
         interface=Interfaces.WSGI,
         workers=_workers(settings),
-        # Twice as many: when all that may wait for an upstream do, pages and sessions go on.
-        blocking_threads=2 * settings.threads,
-        # More requests than threads would only wait past their deadline.
-        backpressure=2 * settings.threads,
+        # When all wait that may (`Services.build` has the sum), pages and sessions go on. Idle ones cost nothing.
+        blocking_threads=3 * settings.threads,
+        # Connections, of which a proxy keeps some that nobody uses; requests beyond the threads would only wait.
+        backpressure=6 * settings.threads,
         websockets=False,
         http1_settings=HTTP1Settings(header_read_timeout=SLOWEST_HEADERS),
         respawn_failed_workers=True,

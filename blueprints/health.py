@@ -3,6 +3,8 @@
 from flask import Blueprint, current_app
 from flask.typing import ResponseReturnValue
 
+from services import services
+
 bp = Blueprint("health", __name__)
 
 
@@ -13,7 +15,12 @@ def live() -> ResponseReturnValue:
 
 @bp.get("/health/ready")
 def ready() -> ResponseReturnValue:
-    """503 while the server stops. Not a word of the backend: all instances would leave the balancer at once."""
+    """503 while the server stops, or still reads which sessions were ended before it started.
+
+    Not a word of the backend, nor of a Redis that is away: all instances would leave the balancer at once.
+    """
     if current_app.extensions["munjigi.stopping"]():
         return {"status": "stopping"}, 503
+    if not services().ended.caught_up.is_set():
+        return {"status": "starting"}, 503
     return {"status": "ok"}

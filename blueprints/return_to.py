@@ -61,10 +61,13 @@ def _climbs_out(rest: str) -> bool:
     if not _DOT_SEGMENT.search(path):
         return False
     kept: list[str] = []
+    plain = ""
     for segment in path.split("/")[1:]:
         plain = segment.lower().replace("%2e", ".")
         if plain == "..":
             del kept[-1:]
         elif plain != ".":
             kept.append(segment)
+    if plain in (".", ".."):
+        kept.append("")  # as the last one, it leaves a slash behind
     return len(kept) > 1 and kept[0] == ""

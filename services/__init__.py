@@ -38,9 +38,11 @@ class Services:
     @classmethod
     def build(cls, settings: Settings) -> "Services":
         name, threads = f"Munjigi/{VERSION}", settings.threads
-        backend = Backend(settings, Upstream(threads, threads, name))
-        # Providers are others' machines: all of them dead must leave places for the backend.
-        providers = Upstream(max(2, threads // 2), max(1, threads // 4), name)
+        half, quarter = max(2, threads // 2), max(1, threads // 4)
+        backend = Backend(settings, Upstream(threads, threads, half, name))
+        # Providers are others' machines: all of them dead must leave places for the backend. Of the three times
+        # THREADS that the server has, one calls the backend, a half waits to, and another of each is for providers.
+        providers = Upstream(half, quarter, half, name)
         state, device = SharedState(settings.state_url), Device(settings)
         throttle, ended = Throttle(settings, state, device), EndedSessions(settings, state)
         sessions = Sessions(settings, SessionCookie(settings), Recheck(settings, backend), ended)

@@ -6,6 +6,7 @@ What `requests` calls a timeout starts anew with each byte. Only `upstream.py` u
 import socket
 import ssl
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from requests.adapters import HTTPAdapter
@@ -20,6 +21,9 @@ from services.lookup import Lookup
 
 _MOST_READ = 4 * 1024 * 1024
 """Bytes of an answer as it comes, with its headers and the sizes of its chunks."""
+
+
+_SHORTEST = 0.01
 
 
 class _Deadline(socket.socket):
@@ -56,6 +60,22 @@ class _DeadlineTLS(_Deadline, ssl.SSLSocket):
 _lookup = Lookup()
 
 
+def one_of(addresses: Sequence[str], port: int, within: float, options: Any = None) -> socket.socket:
+    """A connection to the first that answers; its timeout is what is left then, for the TLS handshake."""
+    ends = time.monotonic() + within
+    for number, address in enumerate(addresses, 1):
+        share = (ends - time.monotonic()) / (len(addresses) - number + 1)  # one that swallows packets leaves some
+        try:
+            found = create_connection((address, port), max(share, _SHORTEST), socket_options=options)
+        except OSError:
+            if number == len(addresses):
+                raise
+        else:
+            found.settimeout(max(ends - time.monotonic(), _SHORTEST))
+            return found
+    raise OSError("the name has no address")
+
+
 class _OneTimeToConnect(HTTPConnection):
     """The time to connect is for looking up the name and for trying all of its addresses."""
 
@@ -72,15 +92,7 @@ class _OneTimeToConnect(HTTPConnection):
     def _connected(self) -> socket.socket:
         ends = time.monotonic() + float(self.timeout or 0)
         addresses = _lookup.addresses(self._dns_host, self.port, float(self.timeout or 0))
-        for number, address in enumerate(addresses, 1):
-            left = ends - time.monotonic()
-            share = left / (len(addresses) - number + 1)  # one that swallows packets leaves time for the next
-            try:
-                return create_connection((address, self.port), max(share, 0.01), socket_options=self.socket_options)
-            except OSError:
-                if number == len(addresses):
-                    raise
-        raise OSError("the name has no address")
+        return one_of(addresses, self.port, ends - time.monotonic(), self.socket_options)
 
 
 class _DeadlineConnection(_OneTimeToConnect):

@@ -25,21 +25,23 @@ class Device:
         keys = list(reversed(settings.secret_keys))  # the serializer signs with the last
         self._sealed = URLSafeTimedSerializer(keys, salt="munjigi.device")
 
-    def account(self, text: str) -> str:
-        """What stands for an account in counts and cookies: nobody can tell which it is."""
-        return hmac.new(self._settings.secret_key.encode(), b"device:" + text.encode(), "sha256").hexdigest()[:32]
+    def accounts(self, text: str) -> list[str]:
+        """What stands for an account in counts and cookies, under the present key and then under each older one:
+        nobody can tell which it is."""
+        keys = self._settings.secret_keys
+        return [hmac.new(key.encode(), b"device:" + text.encode(), "sha256").hexdigest()[:32] for key in keys]
 
     def known(self, email: str) -> str | None:
         """The id of this browser, if it has signed in to this account before."""
-        name, accounts = self._read()
-        return name if self.account(same_address(email)) in accounts else None
+        name, known = self._read()
+        return None if set(known).isdisjoint(self.accounts(same_address(email))) else name
 
     def remember(self, email: str) -> None:
         """This browser has just signed in to this account; `commit` writes it down."""
-        name, accounts = self._read()
-        account = self.account(same_address(email))
-        others = [other for other in accounts if other != account]
-        g.device = [name or secrets.token_urlsafe(12), [account, *others][:_MOST_ACCOUNTS]]
+        name, known = self._read()
+        same = self.accounts(same_address(email))
+        others = [other for other in known if other not in same]
+        g.device = [name or secrets.token_urlsafe(12), [same[0], *others][:_MOST_ACCOUNTS]]
 
     def commit(self, response: Response) -> Response:
         if found := g.get("device"):

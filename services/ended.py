@@ -16,7 +16,7 @@ from typing import Any
 
 from config import Settings
 from services.claims import Session
-from services.shared_state import FAILURES, SharedState, StateUnavailable, connected
+from services.shared_state import SharedState, StateUnavailable, connected
 from services.user import User
 
 log = logging.getLogger("munjigi.ended")
@@ -27,9 +27,10 @@ LONGEST_CATCH_UP = 10.0
 _BLOCK = 0.9
 _AT_ONCE = 10_000
 _PAUSE = 1.0
-_OVERLAP = 60.0
-"""Seconds that are read again after a failure: a replica that took over may lack the last ones."""
-_MOST_UNTOLD = 100_000
+_OVERLAP = 3600.0
+"""Seconds that are read again after a failure: a replica that took over may lack the last ones, another Redis may
+have an empty list and a clock that is behind."""
+_MOST_UNTOLD, _TOLD_AT_ONCE = 100_000, 1000
 _KEY, _SHELF = 8, 2
 """Bytes of an entry's key, and of those the ones that name its shelf."""
 
@@ -65,6 +66,7 @@ class EndedSessions:
         self._away = False
         self._stopped = threading.Event()
         self.caught_up = threading.Event()
+        self.caught_up.set()
 
     def has(self, session: Session) -> bool:
         """Whether this session was ended, by itself or with all of its person's."""
@@ -86,6 +88,7 @@ class EndedSessions:
     def follow(self) -> None:
         """Start to follow the list; back when it has been read, is not to be had, or takes long."""
         if self._state.is_shared:
+            self.caught_up.clear()
             threading.Thread(target=self._run, name="munjigi-ended", daemon=True).start()
             self.caught_up.wait(LONGEST_CATCH_UP)
 
@@ -120,23 +123,37 @@ class EndedSessions:
             try:
                 client = client or connected(self._state.url, _BLOCK + _PAUSE).storage
                 self._read(client)
-            except FAILURES as error:
+                self._tell_the_rest(client)
+            except Exception as error:  # whatever it is, this thread must live
                 client = None
                 self._lost(error)
                 self._stopped.wait(_PAUSE)
 
     def _read(self, client: Any) -> None:
         """What others have ended since the last look; waits for it a while."""
-        while self._untold:
-            self._tell(client, self._untold[0])
-            self._untold.popleft()
         answer = client.xread({STREAM: self._last}, count=_AT_ONCE, block=int(_BLOCK * 1000))
         entries = answer[0][1] if answer else []
         for name, fields in entries:
             self._last = name.decode()
-            self._note(_seconds(self._last), {key.decode(): value for key, value in fields.items()})
+            try:
+                self._note(_seconds(self._last), _sound(fields))
+            except (KeyError, ValueError):
+                log.warning("an entry of %s is not ours: %s", STREAM, self._last)
         if len(entries) < _AT_ONCE:
             self._is_up_to_date()
+
+    def _tell_the_rest(self, client: Any) -> None:
+        """What could not be told when it happened; what a full Redis does not take now, it takes later."""
+        while self._untold:
+            batch = [self._untold.popleft() for _ in range(min(_TOLD_AT_ONCE, len(self._untold)))]
+            try:
+                with client.pipeline(transaction=False) as pipeline:
+                    for entry in batch:
+                        self._tell(pipeline, entry)
+                    pipeline.execute()
+            except Exception:  # the next read says what it is, if it is more than that
+                self._untold.extendleft(reversed(batch))
+                return
 
     def _is_up_to_date(self) -> None:
         if self._away:
@@ -146,11 +163,19 @@ class EndedSessions:
 
     def _lost(self, error: Exception) -> None:
         """What is known stays; nobody waits for what is not to be had."""
-        if not self._away:
+        if not self._away and not self._stopped.is_set():
             log.error("ended sessions are not followed: %s", type(error).__name__)
+            self._last = f"{max(0, int((_seconds(self._last) - _OVERLAP) * 1000))}-0"
         self._away = True
         self.caught_up.set()
-        self._last = f"{max(0, int((_seconds(self._last) - _OVERLAP) * 1000))}-0"
+
+
+def _sound(fields: dict[bytes, bytes]) -> dict[str, Any]:
+    """An entry as `_note` takes it; raises `KeyError` or `ValueError` for any other."""
+    key = b"p" if b"p" in fields else b"s"
+    if len(fields[key]) != _KEY:
+        raise ValueError("not a key")
+    return {"p": fields[key], "t": int(fields[b"t"])} if key == b"p" else {"s": fields[key]}
 
 
 def _seconds(name: str) -> float:

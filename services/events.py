@@ -43,14 +43,14 @@ _WITH_PORT = re.compile(r"\[([^]]*)](?::[0-9]+)?|([^:]*):[0-9]+")
 
 
 def client_address(text: str | None) -> str | None:
-    """One IP address without port or brackets; None for anything else. A mapped IPv4 is given as such."""
+    """One IP address without port, brackets or zone; None for anything else. A mapped IPv4 is given as such."""
     written = _WITH_PORT.fullmatch(text or "")
     try:
         address = ipaddress.ip_address((written[1] or written[2]) if written else text or "")
     except ValueError:
         return None
     mapped = getattr(address, "ipv4_mapped", None)
-    return str(mapped or address)
+    return str(mapped or address).partition("%")[0]  # a zone may be any text
 
 
 def same_address(email: str) -> str:
@@ -70,10 +70,12 @@ def audit(event: str, level: int = logging.INFO, **facts: str | int | bool | Non
     if address := client_address(request.remote_addr):
         known = {"address": address, **known}
     log.log(level, event, extra={"facts": known})
-    try:
-        _signals[event].send(_site(), **known)
-    except Exception:
-        log.exception("a receiver of %s failed", event)  # who listens cannot stop anybody from signing in
+    site = _site()
+    for receiver in _signals[event].receivers_for(site):
+        try:
+            receiver(site, **known)
+        except Exception:
+            log.exception("a receiver of %s failed", event)  # it stops nobody from signing in, or from being told
 
 
 def _site() -> object:

@@ -67,11 +67,12 @@ class Sessions:
         return self._ended.has(session)
 
     def start(
-        self, user: User, access_token: str, provider: str, *, blind: bool = False
+        self, user: User, access_token: str, provider: str, *, blind: bool = False, again: Session | None = None
     ) -> tuple[Session, Session | None]:
         """Sign this person in: the session that begins, and the one that it replaces, which is over then.
 
         `blind`: the request came from another site, so that the browser may have more cookies than it sent.
+        `again`: what began already, in another answer to the same sign-in; to sign out of one ends both.
 
         Raises `SessionTooLarge`, and then nothing has changed.
 
@@ -81,14 +82,15 @@ class Sessions:
         Flask-Login writes there, nothing stays either, for the person must be in one place only.
         """
         now = self._ended.next_begin(user, int(time.time()))
+        began = again.auth_time if again else now
         session = Session(
             user=user,
             access_token=access_token,
             provider=provider,
-            sid=secrets.token_urlsafe(16),
-            auth_time=now,
+            sid=again.sid if again else secrets.token_urlsafe(16),
+            auth_time=began,
             checked_at=now,
-            expires_at=self._new_end(now, now),
+            expires_at=self._new_end(began, now),
         )
         found = self._cookie.read(request)
         stale = self._cookie.every_name() if blind else found.names
@@ -96,7 +98,7 @@ class Sessions:
         login_user(user)
         self._recheck.checked(session)
         _fresh_visitor()
-        if found.session:
+        if found.session and found.session.sid != session.sid:
             self._ended.end(found.session)
         return session, found.session
 

@@ -50,13 +50,13 @@ class SignIn:
 
         Raises `AttemptExpired` if it was signed out meanwhile: nothing brings that session back.
         """
-        if self._sessions.is_ended(first):
-            raise errors.AttemptExpired("it was signed out meanwhile")
         try:
             user = self._backend.user(first.access_token)
         except errors.SessionExpired:
             raise errors.AttemptExpired("the token was revoked meanwhile") from None
-        self._sessions.start(user, first.access_token, client.id, blind=client.provider.form_post)
+        if self._sessions.is_ended(first):
+            raise errors.AttemptExpired("it was signed out meanwhile")
+        self._sessions.start(user, first.access_token, client.id, blind=client.provider.form_post, again=first)
 
     def out(self, *, everywhere: bool = False) -> bool:
         """Sign out here, whatever the backend says; whether its token is revoked, as far as it can be."""

@@ -9,6 +9,7 @@ import ipaddress
 import math
 import threading
 import time
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -116,7 +117,7 @@ class Throttle:
         return _Rule("address", self._settings.login_limit_address, (_network(),))
 
     def _of_account(self, email: str) -> tuple[_Rule, _Rule]:
-        account = self._device.account(_counted_as(email))
+        account = self._device.accounts(_counted_as(email))[0]
         device = self._device.known(email)
         settings = self._settings
         return (
@@ -135,5 +136,9 @@ def _network() -> str:
 
 
 def _counted_as(email: str) -> str:
-    """What all spellings of an address have in common that a backend might take for one."""
-    return "".join(char for char in same_address(email) if char.isalnum() or char == "@")
+    """What all spellings of an address have in common that a backend might take for one.
+
+    Many databases compare without accents, so letters are taken apart (NFKD) and their marks left out.
+    """
+    letters = unicodedata.normalize("NFKD", same_address(email))
+    return "".join(char for char in letters if char.isalnum() or char == "@")

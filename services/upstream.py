@@ -8,7 +8,8 @@ nothing is followed, remembered, or taken from the environment.
 
 import json as jsonlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http.client import RemoteDisconnected
@@ -79,13 +80,13 @@ def time_left(total: float) -> float:
 
 
 class Upstream:
-    """Keep-alive connections and places for calls: `most` in all, `share` to one host. Threads may share it."""
+    """Keep-alive connections and places for calls, as `Bulkhead` has them. Threads may share it."""
 
-    def __init__(self, most: int, share: int, user_agent: str) -> None:
+    def __init__(self, most: int, share: int, queue: int, user_agent: str) -> None:
         # The adapter alone, without a `requests.Session`: a session reads proxies and ~/.netrc (which would
         # replace the bearer), keeps cookies across people, and reads a redirect's body without end.
         self._adapter = DeadlineAdapter(pool_connections=8, pool_maxsize=share)
-        self._bulkhead = Bulkhead(most, share)
+        self._bulkhead = Bulkhead(most, share, queue)
         self._headers = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
 
     def send(
@@ -110,7 +111,16 @@ class Upstream:
             with self._bulkhead.place(urlsplit(url).netloc, within):
                 return self._send(method, url, headers, body, ends, try_again=try_again)
         except Full:
-            raise UpstreamFault("too many calls wait for it already", 503) from None
+            raise _crowded() from None
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """A place in the queue, for who waits for somebody else's call; raises `UpstreamFault`."""
+        try:
+            with self._bulkhead.waiting():
+                yield
+        except Full:
+            raise _crowded() from None
 
     def _send(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, ends: float, *, try_again: bool
@@ -134,6 +144,10 @@ class Upstream:
         response = self._adapter.send(request.prepare(), stream=True, timeout=cast(Any, timeout))
         with response:
             return Answer(response.status_code, response.headers, _capped(response))
+
+
+def _crowded() -> UpstreamFault:
+    return UpstreamFault("too many calls wait for it already", 503)
 
 
 def _capped(response: requests.Response) -> bytes:
