@@ -58,6 +58,8 @@ def create_app(settings: Settings | None = None, stopping: Callable[[], bool] = 
     app.config.update(_flask_settings(settings))
     app.extensions["munjigi"] = Services.build(settings)
     app.extensions["munjigi.stopping"] = stopping
+    if metrics := app.extensions["munjigi"].metrics:
+        metrics.listen(app)
     _wire_requests(app, settings)
     _wire_people(app)
     _wire_pages(app, settings)

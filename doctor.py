@@ -23,7 +23,7 @@ import errors
 from providers.base import Client
 from services import Services
 from services.attempts import Attempt
-from services.shared_state import FAILURES, connected
+from services.shared_state import connected
 from services.upstream import Answer, Upstream, UpstreamFault
 
 OK, ADVICE, WRONG = "ok", "advice", "wrong"
@@ -131,7 +131,7 @@ def _advice(settings: config.Settings) -> Iterator[Finding]:
 
 
 def _backend(settings: config.Settings) -> Iterator[Finding]:
-    upstream = Upstream(1, 1, "Munjigi-doctor")
+    upstream = Upstream(1, 1, 1, "Munjigi-doctor")
     login, user = (settings.backend_url + path for path in (settings.backend_login_path, settings.backend_user_path))
     nobody = {"email": _NOBODY, "password": secrets.token_urlsafe(24)}
     for url, sent, judge in ((login, nobody, _judge_login), (user, None, _judge_user)):
@@ -210,7 +210,7 @@ def _state(settings: config.Settings) -> Iterator[Finding]:
         version = next(iter(known.values())) if "redis_version" not in known else known
         client.xadd("munjigi:doctor", {"at": str(time.time())}, maxlen=1)
         client.delete("munjigi:doctor")
-    except FAILURES as error:
+    except Exception as error:  # whatever the client makes of what it meets
         yield Finding(
             WRONG, "shared state", f"no use: {type(error).__name__}", "Check STATE_URL, its password, and its memory."
         )
