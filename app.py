@@ -20,6 +20,7 @@ from blueprints import (
     assets,
     csrf,
     error_pages,
+    gateway,
     headers,
     health,
     home,
@@ -57,10 +58,12 @@ def create_app(settings: Settings | None = None, stopping: Callable[[], bool] = 
     app.config.update(_flask_settings(settings))
     app.extensions["munjigi"] = Services.build(settings)
     app.extensions["munjigi.stopping"] = stopping
+    if metrics := app.extensions["munjigi"].metrics:
+        metrics.listen(app)
     _wire_requests(app, settings)
     _wire_people(app)
     _wire_pages(app, settings)
-    for room in (account, assets, health, home, login, logout, next_auth, oauth, session_api):
+    for room in (account, assets, gateway, health, home, login, logout, next_auth, oauth, session_api):
         app.register_blueprint(room.bp)
     error_pages.init_app(app)
     app.wsgi_app = _at_site_url(  # type: ignore[method-assign]  # as Flask documents

@@ -124,6 +124,10 @@ class Settings:
     """Threads of each process: as many sign-ins can wait for the backend at once."""
     stop_delay: int = setting(read.whole(0, 300), 0, example="10")
     """Seconds between SIGTERM and the stop, in which /health/ready says 503: longer than a balancer's interval."""
+    metrics_token: str | None = setting(
+        read.secret, None, secret=True, example="<the output of: openssl rand -base64 33>"
+    )
+    """What Prometheus sends as bearer for /metrics; without it there are none."""
     log_format: str = setting(read.one_of("text", "json"), "text", example="json")
     """text, or json: one line an event."""
     log_level: str = setting(read.one_of("debug", "info", "warning", "error"), "info", example="info")

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -37,6 +38,8 @@ def main() -> None:
     except config.SettingsError as error:
         sys.exit(str(error))
     stopping = multiprocessing.get_context().Event()
+    if settings.metrics_token:  # before prometheus_client is imported: then its numbers are of all workers together
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="munjigi-metrics-")
     server = _server(settings)
     _configure_logs(settings)
     _warn(settings)

@@ -1,6 +1,8 @@
-"""For balancers: is the process alive, does it take requests?"""
+"""For balancers: is the process alive, does it take requests? And for Prometheus: what has it done?"""
 
-from flask import Blueprint, current_app
+import hmac
+
+from flask import Blueprint, Response, abort, current_app, request
 from flask.typing import ResponseReturnValue
 
 from services import services
@@ -24,3 +26,15 @@ def ready() -> ResponseReturnValue:
     if not services().ended.caught_up.is_set():
         return {"status": "starting"}, 503
     return {"status": "ok"}
+
+
+@bp.get("/metrics")
+def metrics() -> ResponseReturnValue:
+    """404 without `METRICS_TOKEN`; with it, for who sends it."""
+    token, found = services().settings.metrics_token, services().metrics
+    if token is None or found is None:
+        abort(404)
+    sent = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    if not hmac.compare_digest(sent.encode(), token.encode()):
+        return Response(status=401, headers={"WWW-Authenticate": "Bearer"})
+    return Response(found.text(), mimetype="text/plain")

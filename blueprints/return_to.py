@@ -35,10 +35,11 @@ def home() -> str:
 def kept() -> str | None:
     """The return address that this request carries, safe to send out and to write into a page; None without one."""
     asked = body.fields().get(FIELD) or request.args.get(FIELD)
-    return _passed(asked) if asked else None
+    return passed(asked) if asked else None
 
 
-def _passed(asked: str) -> str | None:
+def passed(asked: str) -> str | None:
+    """This address, whole, if it is plainly one of this site; else None."""
     settings = services().settings
     if len(asked) > LONGEST or _UNFIT.search(asked):
         return None

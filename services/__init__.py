@@ -10,6 +10,7 @@ from services.backend import Backend
 from services.device import Device
 from services.ended import EndedSessions
 from services.identities import Identities
+from services.metrics import Metrics
 from services.profile import Profile
 from services.recheck import Recheck
 from services.session import Sessions
@@ -34,12 +35,14 @@ class Services:
     throttle: Throttle
     device: Device
     ended: EndedSessions
+    metrics: Metrics | None
 
     @classmethod
     def build(cls, settings: Settings) -> "Services":
         name, threads = f"Munjigi/{VERSION}", settings.threads
         half, quarter = max(2, threads // 2), max(1, threads // 4)
-        backend = Backend(settings, Upstream(threads, threads, half, name))
+        calls = Upstream(threads, threads, half, name)
+        backend = Backend(settings, calls)
         # Providers are others' machines: all of them dead must leave places for the backend. Of the three times
         # THREADS that the server has, one calls the backend, a half waits to, and another of each is for providers.
         providers = Upstream(half, quarter, half, name)
@@ -57,6 +60,7 @@ class Services:
             throttle=throttle,
             device=device,
             ended=ended,
+            metrics=Metrics(calls, providers) if settings.metrics_token else None,
         )
 
 

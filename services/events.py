@@ -28,6 +28,10 @@ session_expired = _signals.signal(
     "session_expired", doc="Somebody came with a session that the backend, or its owner, had ended."
 )
 
+upstream_called = _signals.signal(
+    "upstream_called", doc="A call went out: its `host`, its `answer` (`2xx`, …, `none`) and the `seconds` it took."
+)
+
 
 def request_id() -> str:
     """The id of this request: in the log, on error pages, in `X-Request-Id` to the backend and the browser."""

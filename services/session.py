@@ -52,6 +52,12 @@ class Sessions:
         """The session of this request, or None. Reads the cookie, and the backend only when a re-check is due."""
         return self._current().session
 
+    def look(self) -> Session | None:
+        """The same for a request whose answer may set no cookie: nothing is prolonged, and nothing deleted."""
+        session = self._current().session
+        g.pop("session")
+        return session
+
     def expired(self) -> bool:
         """Whether this request came with a session that the backend has ended."""
         return self._current().expired

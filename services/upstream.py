@@ -24,6 +24,7 @@ from urllib3.exceptions import MaxRetryError, NewConnectionError, ProtocolError
 from services import strict_json
 from services.bulkhead import Bulkhead, Full
 from services.deadline import DeadlineAdapter
+from services.events import upstream_called
 
 MOST_BYTES = 1024 * 1024
 """Of a decoded body."""
@@ -107,11 +108,17 @@ class Upstream:
         """
         ends = time.monotonic() + within
         body = urlencode(form).encode() if form else None if json is None else jsonlib.dumps(json).encode()
+        host, begun, told = urlsplit(url).netloc, time.monotonic(), "none"
         try:
-            with self._bulkhead.place(urlsplit(url).netloc, within):
-                return self._send(method, url, headers, body, ends, try_again=try_again)
+            with self._bulkhead.place(host, within):
+                answer = self._send(method, url, headers, body, ends, try_again=try_again)
         except Full:
             raise _crowded() from None
+        else:
+            told = f"{answer.status // 100}xx"
+            return answer
+        finally:
+            upstream_called.send(self, host=host, answer=told, seconds=time.monotonic() - begun)
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
