@@ -77,6 +77,12 @@ class _Rule:
         free_at = limiter.get_window_stats(self.limit, self.name, *self.key).reset_time
         return max(1, math.ceil(free_at - time.time()))
 
+    def used(self, limiter: MovingWindowRateLimiter) -> int:
+        return self.limit.amount - limiter.get_window_stats(self.limit, self.name, *self.key).remaining
+
+    def clear(self, limiter: MovingWindowRateLimiter) -> None:
+        limiter.clear(self.limit, self.name, *self.key)
+
 
 class Throttle:
     def __init__(self, settings: Settings, state: SharedState, device: Device) -> None:
@@ -94,9 +100,18 @@ class Throttle:
         self._take(self._of_address(), *self._of_account(email))
 
     def give_back(self, email: str) -> None:
-        """It was the right password: nobody has been guessing here."""
-        per_account, _ = self._of_account(email)
-        self._counting(lambda limiter: limiter.clear(per_account.limit, per_account.name, *per_account.key))
+        """It was the right password: nobody has been guessing here.
+
+        Unless under other spellings, one of which may be an account of the guesser's own.
+        """
+        account, spelling, _ = self._of_account(email)
+
+        def forget(limiter: MovingWindowRateLimiter) -> None:
+            if spelling.used(limiter) == account.used(limiter):
+                account.clear(limiter)
+            spelling.clear(limiter)
+
+        self._counting(forget)
         self._device.remember(email)
 
     def _take(self, *rules: _Rule) -> None:
@@ -119,12 +134,12 @@ class Throttle:
     def _of_address(self) -> _Rule:
         return _Rule("address", self._settings.login_limit_address, (_network(),))
 
-    def _of_account(self, email: str) -> tuple[_Rule, _Rule]:
-        account = self._device.accounts(_counted_as(email))[0]
-        device = self._device.known(email)
-        settings = self._settings
+    def _of_account(self, email: str) -> tuple[_Rule, _Rule, _Rule]:
+        spelling, account = (self._device.accounts(text)[0] for text in (same_address(email), _counted_as(email)))
+        device, settings = self._device.known(email), self._settings
         return (
             _Rule("account", settings.login_limit_account, (account, device or _network())),
+            _Rule("spelling", settings.login_limit_account, (spelling, device or _network())),
             _Rule("account-total", settings.login_limit_account_total, (account, device or "")),
         )
 

@@ -176,6 +176,17 @@ def test_a_success_of_ones_own_buys_no_guesses_at_others(limited: Callable[..., 
     assert backend.asked.count("victim@example.com") == 5
 
 
+def test_nor_does_an_account_of_ones_own_whose_address_is_nearly_theirs(
+    limited: Callable[..., Site], backend: Backend
+) -> None:
+    site = limited(login_limit_account="5/5minutes", login_limit_address="100/minute")
+    for _ in range(5):
+        form(at(site), "victim@example.com")
+        form(at(site), "v.ictim@example.com", PASSWORD)
+    assert backend.asked.count("victim@example.com") <= 5
+    assert form(at(site), "victim@example.com").status_code == 429
+
+
 def test_a_success_buys_nothing_of_the_address_or_of_all_addresses(limited: Callable[..., Site]) -> None:
     by_address = limited(login_limit_address="3/minute")
     assert [form(at(by_address), password=PASSWORD).status_code for _ in range(4)] == [303] * 3 + [429]
