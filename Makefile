@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test serve check format bench messages lock
+.PHONY: help run test figures serve check format bench messages lock
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -17,7 +17,10 @@ run: $(VENV)/site ## the site with its development stand-ins, on PORT (8080)
 	@$(BIN)/flask run --port $(PORT)
 
 test: $(VENV)/dev tests/node_modules ## every test, in a real browser too
-	@$(BIN)/pytest -n auto --dist loadgroup
+	@$(BIN)/pytest -n auto --dist loadgroup --figures
+
+figures: $(VENV)/dev tests/node_modules ## the hostile tests alone: what was tried, and what of it went wrong
+	@$(BIN)/pytest -n auto --dist loadgroup --figures -m figures
 
 serve: $(VENV)/site ## the production server, from the environment or .env
 	@$(BIN)/python serve.py

@@ -20,6 +20,7 @@ from blueprints import (
     assets,
     csrf,
     error_pages,
+    gateway,
     headers,
     health,
     home,
@@ -57,14 +58,16 @@ def create_app(settings: Settings | None = None, stopping: Callable[[], bool] = 
     app.config.update(_flask_settings(settings))
     app.extensions["munjigi"] = Services.build(settings)
     app.extensions["munjigi.stopping"] = stopping
+    if metrics := app.extensions["munjigi"].metrics:
+        metrics.listen(app)
     _wire_requests(app, settings)
     _wire_people(app)
     _wire_pages(app, settings)
-    for room in (account, assets, health, home, login, logout, next_auth, oauth, session_api):
+    for room in (account, assets, gateway, health, home, login, logout, next_auth, oauth, session_api):
         app.register_blueprint(room.bp)
     error_pages.init_app(app)
-    app.wsgi_app = _at_site_path(  # type: ignore[method-assign]  # as Flask documents
-        settings.site_path, ProxyFix(app.wsgi_app, settings.proxy_hops, 0, 0, 0, 0)
+    app.wsgi_app = _at_site_url(  # type: ignore[method-assign]  # as Flask documents
+        settings, ProxyFix(app.wsgi_app, settings.proxy_hops, 0, 0, 0, 0)
     )
     return app
 
@@ -99,6 +102,7 @@ def _wire_requests(app: Flask, settings: Settings) -> None:
     app.before_request(csrf.protect)
     app.after_request(headers.after_request(settings))
     app.after_request(app.extensions["munjigi"].sessions.commit)
+    app.after_request(app.extensions["munjigi"].device.commit)
 
 
 def _wire_people(app: Flask) -> None:
@@ -143,10 +147,15 @@ def _wire_pages(app: Flask, settings: Settings) -> None:
     )
 
 
-def _at_site_path(path: str, site: Any) -> Any:
-    """The site below `path`, whether the proxy in front strips that path or not. `Host` has no say."""
+def _at_site_url(settings: Settings, site: Any) -> Any:
+    """The site at its address, whether the proxy in front strips that address's path or not.
+
+    `Host` has no say, not even one so odd that Werkzeug would find no address to build others from.
+    """
+    path, host = settings.site_path, settings.origin.partition("://")[2]
 
     def below(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        environ["HTTP_HOST"] = host
         environ["SCRIPT_NAME"] = path
         asked = environ["PATH_INFO"]
         if path and (asked == path or asked.startswith(f"{path}/")):

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import limits
+
 import config_readers as read
 import providers
 from providers.base import Client, Need
@@ -85,6 +87,15 @@ class Settings:
     clients: tuple[Client, ...] = ()
     """This site at each of them."""
 
+    state_url: str = setting(read.state_url, "memory://", secret=True, example="redis://127.0.0.1:6379/0")
+    """Where processes share limits and ended sessions: memory:// (one process), redis://, rediss://, redis+cluster://."""
+    login_limit_address: limits.RateLimitItem = setting(read.rate, limits.parse("30/minute"), example="30/minute")
+    """Sign-ins tried per client address (IPv6: per /64)."""
+    login_limit_account: limits.RateLimitItem = setting(read.rate, limits.parse("5/5minutes"), example="5/5minutes")
+    """Sign-ins tried per account and address; a success gives them back."""
+    login_limit_account_total: limits.RateLimitItem = setting(read.rate, limits.parse("100/hour"), example="100/hour")
+    """Sign-ins tried per account from all addresses; a browser that signed in to it before is counted apart."""
+
     proxy_hops: int = setting(read.whole(0, 10), 0, example="1")
     """How many proxies in front are trusted for the visitor's address."""
 
@@ -107,12 +118,16 @@ class Settings:
     """`make serve` listens on this address."""
     port: int = setting(read.whole(1, 65535), 8000, example="8000")
     """`make serve` listens on this port."""
-    workers: int = setting(read.whole(1, 256), 1, example="1")
-    """Processes of `make serve`."""
+    workers: int | None = setting(read.whole(1, 256), None, example="1")
+    """Processes of `make serve`: 1 with memory://, else one a core, unless this says how many."""
     threads: int = setting(read.whole(1, 1000), 100, example="100")
     """Threads of each process: as many sign-ins can wait for the backend at once."""
     stop_delay: int = setting(read.whole(0, 300), 0, example="10")
     """Seconds between SIGTERM and the stop, in which /health/ready says 503: longer than a balancer's interval."""
+    metrics_token: str | None = setting(
+        read.secret, None, secret=True, example="<the output of: openssl rand -base64 33>"
+    )
+    """What Prometheus sends as bearer for /metrics; without it there are none."""
     log_format: str = setting(read.one_of("text", "json"), "text", example="json")
     """text, or json: one line an event."""
     log_level: str = setting(read.one_of("debug", "info", "warning", "error"), "info", example="info")

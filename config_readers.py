@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import limits
+
 _PLACEHOLDERS = ("changeme", "change-me", "change_me", "your-secret", "your_secret", "placeholder", "replace")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 TRANSLATIONS = Path(__file__).parent / "translations"
@@ -126,6 +128,28 @@ def folder(text: str) -> Path:
     if not Path(text).is_dir():
         raise ValueError("must be a folder that exists")
     return Path(text).resolve()
+
+
+def rate(text: str) -> limits.RateLimitItem:
+    """How often something may be done: `5/5minutes`."""
+    if not re.fullmatch(r"[1-9][0-9]{0,3}/([1-9][0-9]{0,2})?(second|minute|hour|day)s?", text):
+        raise ValueError(f"must be written like 30/minute or 5/5minutes, not {text[:20]!r}")
+    return limits.parse(text)
+
+
+def state_url(text: str) -> str:
+    """Where processes share what they count; never repeated in a message, for it may hold a password."""
+    try:
+        parts = urlsplit(text)
+        hosts = [urlsplit(f"//{host}") for host in parts.netloc.rpartition("@")[2].split(",")]
+        sound = all(host.hostname and host.port != 0 for host in hosts)
+        # Any other option would take the site's place: how long it waits, how answers are read.
+        sound = sound and all(option.startswith("ssl_") for option in parts.query.split("&") if option)
+    except ValueError:
+        sound = False
+    if text != "memory://" and not (sound and parts.scheme in ("redis", "rediss", "redis+cluster")):
+        raise ValueError("must be memory://, redis://host:port/0, rediss://… or redis+cluster://host:port,host:port")
+    return text
 
 
 def credential(text: str) -> str:

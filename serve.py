@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -16,7 +17,7 @@ from multiprocessing.synchronize import Event
 from typing import Any, cast
 
 from dotenv import find_dotenv, load_dotenv
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server import MPServer
 
@@ -37,6 +38,8 @@ def main() -> None:
     except config.SettingsError as error:
         sys.exit(str(error))
     stopping = multiprocessing.get_context().Event()
+    if settings.metrics_token:  # before prometheus_client is imported: then its numbers are of all workers together
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="munjigi-metrics-")
     server = _server(settings)
     _configure_logs(settings)
     _warn(settings)
@@ -50,10 +53,12 @@ def _server(settings: config.Settings) -> MPServer:
         address=settings.host,
         port=settings.port,
         interface=Interfaces.WSGI,
-        workers=settings.workers,
-        blocking_threads=settings.threads,
-        # As many as the threads, and as many again in the queue: more would only wait past their deadline.
-        backpressure=2 * settings.threads,
+        workers=_workers(settings),
+        # When all wait that may (`Services.build` has the sum), pages and sessions go on. Idle ones cost nothing.
+        blocking_threads=3 * settings.threads,
+        # Connections, of which a proxy keeps some that nobody uses; requests beyond the threads would only wait.
+        backpressure=6 * settings.threads,
+        http=HTTPModes.http1,  # to tell the versions apart, it would wait for a first byte for ever
         websockets=False,
         http1_settings=HTTP1Settings(header_read_timeout=SLOWEST_HEADERS),
         respawn_failed_workers=True,
@@ -61,10 +66,16 @@ def _server(settings: config.Settings) -> MPServer:
     )
 
 
+def _workers(settings: config.Settings) -> int:
+    return settings.workers or (1 if settings.state_url == "memory://" else os.cpu_count() or 1)
+
+
 def _site(settings: config.Settings, stopping: Event) -> Any:
     """The site of one worker."""
     _configure_logs(settings)
-    return app.create_app(settings, stopping.is_set)
+    site = app.create_app(settings, stopping.is_set)
+    site.extensions["munjigi"].ended.follow()
+    return site
 
 
 def _configure_logs(settings: config.Settings) -> None:
@@ -98,6 +109,8 @@ def _announce_stop(stopping: Event, delay: float) -> None:
 def _warn(settings: config.Settings) -> None:
     log = logging.getLogger("munjigi.serve")
     host = settings.origin.partition("://")[2].partition(":")[0]
+    if settings.state_url == "memory://" and _workers(settings) > 1:
+        log.warning("several WORKERS without a STATE_URL: each counts sign-ins and ends sessions for itself alone")
     if not settings.secure and host not in ("localhost", "127.0.0.1", "[::1]"):
         log.warning("SITE_URL is no https address: passwords and sessions cross the network in the clear")
 

@@ -46,8 +46,13 @@ def peak_memory(process: int) -> int | None:
     """VmHWM, the most that was resident, in bytes over the tree of processes; pages they share count in each."""
     if not Path("/proc/self/status").exists():
         return None
+    return sum(map(_high_water, members(process)))
+
+
+def members(process: int) -> list[int]:
+    """The processes of the tree that it began."""
     everybody = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
-    return sum(_high_water(one) for one in everybody if _session(one) == process)
+    return [one for one in everybody if _session(one) == process]
 
 
 def _session(process: int) -> int | None:

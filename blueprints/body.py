@@ -1,5 +1,7 @@
 """What the body of a request says: NextAuth takes forms and JSON alike (4.24.15, `next/index.ts`)."""
 
+import json
+
 from flask import g, request
 from werkzeug.datastructures import MultiDict
 
@@ -12,7 +14,11 @@ def value() -> object:
     """The value of a JSON body; raises `ValueError` if it is none."""
     if "body" not in g:
         g.body = None  # what the error page sees of a body that cannot be read
-        g.body = strict_json.loads(request.get_data())
+        found = strict_json.loads(request.get_data())
+        json.dumps(
+            found, ensure_ascii=False
+        ).encode()  # not so with half a letter: JSON can write it, nothing can send it
+        g.body = found
     return g.body
 
 

@@ -14,6 +14,7 @@ from wtforms.validators import ValidationError
 import errors
 from blueprints import body
 from services import services
+from services.events import audit
 
 log = logging.getLogger("munjigi.csrf")
 
@@ -32,8 +33,13 @@ def protect() -> None:
         abort(415)
     if request.endpoint in _OPEN:
         return
-    _check_origin()
-    _check_token(_sent_token())
+    sent = _sent_token()
+    try:
+        _check_origin()
+        _check_token(sent)
+    except errors.StartAgain as error:
+        audit("form_refused", outcome=error.code, reason=error.reason)
+        raise
 
 
 def _check_origin() -> None:
@@ -51,7 +57,7 @@ def _check_token(sent: str | None) -> None:
     for secret_key in services().settings.secret_keys:
         try:
             return validate_csrf(sent, secret_key=secret_key)  # type: ignore[no-any-return]  # untyped library
-        except (ValidationError, UnicodeEncodeError) as error:  # JSON can hold half a letter, which nobody can read
+        except ValidationError as error:
             reason = str(error)
     raise errors.FormExpired(reason)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from flask import Response, request
+from flask import Response, request, url_for
 
 from config import Settings
 from services.events import request_id
@@ -55,7 +55,7 @@ def after_request(settings: Settings) -> Callable[[Response], Response]:
         endpoint, status = request.endpoint, response.status_code
         if endpoint in ("static", "assets.style_sheet") and status == 200:
             response.headers.update(static)
-            response.headers["Cache-Control"] = _STATIC_YEAR if "v" in request.args else "public, max-age=300"
+            response.headers["Cache-Control"] = _STATIC_YEAR if _is_its_version() else "public, max-age=300"
             return response
         is_page = response.mimetype == "text/html" and status not in (301, 302, 303)
         robots = _NO_ROBOTS if status >= 400 or endpoint not in _INDEXABLE or request.query_string else ()
@@ -68,6 +68,12 @@ def after_request(settings: Settings) -> Callable[[Response], Response]:
         return response
 
     return put
+
+
+def _is_its_version() -> bool:
+    """Whether the file that was asked for is this one: not the next release's, which another worker has already."""
+    own = url_for(str(request.endpoint), **(request.view_args or {}))
+    return own.endswith(f"?v={request.args.get('v')}")
 
 
 def _page_policy(settings: Settings) -> str:

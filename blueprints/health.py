@@ -1,7 +1,11 @@
-"""For balancers: is the process alive, does it take requests?"""
+"""For balancers: is the process alive, does it take requests? And for Prometheus: what has it done?"""
 
-from flask import Blueprint, current_app
+import hmac
+
+from flask import Blueprint, Response, abort, current_app, request
 from flask.typing import ResponseReturnValue
+
+from services import services
 
 bp = Blueprint("health", __name__)
 
@@ -13,7 +17,24 @@ def live() -> ResponseReturnValue:
 
 @bp.get("/health/ready")
 def ready() -> ResponseReturnValue:
-    """503 while the server stops. Not a word of the backend: all instances would leave the balancer at once."""
+    """503 while the server stops, or still reads which sessions were ended before it started.
+
+    Not a word of the backend, nor of a Redis that is away: all instances would leave the balancer at once.
+    """
     if current_app.extensions["munjigi.stopping"]():
         return {"status": "stopping"}, 503
+    if not services().ended.caught_up.is_set():
+        return {"status": "starting"}, 503
     return {"status": "ok"}
+
+
+@bp.get("/metrics")
+def metrics() -> ResponseReturnValue:
+    """404 without `METRICS_TOKEN`; with it, for who sends it."""
+    token, found = services().settings.metrics_token, services().metrics
+    if token is None or found is None:
+        abort(404)
+    sent = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    if not hmac.compare_digest(sent.encode(), token.encode()):
+        return Response(status=401, headers={"WWW-Authenticate": "Bearer"})
+    return Response(found.text(), mimetype="text/plain")

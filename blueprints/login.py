@@ -48,7 +48,7 @@ def page(form: LoginForm, error: errors.SiteError | None = None) -> str:
 def _told_before(error: errors.SiteError | None) -> errors.SiteError | None:
     """The error of the request that sent the person here, with the wait that it had."""
     wait = request.args.get("wait", "")
-    if error and re.fullmatch(r"[1-9][0-9]{0,3}", wait):
+    if error and re.fullmatch(r"[1-9][0-9]{0,7}", wait):
         error.retry_after = int(wait)
     return error
 

@@ -1,6 +1,6 @@
 """Signing out: GET asks, POST does it."""
 
-from flask import Blueprint, flash, make_response, redirect, render_template
+from flask import Blueprint, flash, make_response, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
@@ -20,8 +20,9 @@ def show() -> ResponseReturnValue:
 
 @bp.post("/auth/logout")
 def sign_out() -> ResponseReturnValue:
-    if services().sign_in.out():
-        flash(_("You are signed out."))
+    everywhere = request.form.get("everywhere") == "1"
+    if services().sign_in.out(everywhere=everywhere):
+        flash(_("You are signed out on all devices.") if everywhere else _("You are signed out."))
     else:
         flash(_("You are signed out here. The sign-in service could not be told and may learn of it later."))
     response = make_response(redirect(return_to.take(), 303))

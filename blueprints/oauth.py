@@ -12,6 +12,7 @@ from blueprints import body, login, return_to, social
 from providers.base import Client
 from services import services
 from services.attempts import Attempt
+from services.claims import Session
 
 bp = Blueprint("oauth", __name__)
 
@@ -25,6 +26,7 @@ def start(provider: str) -> ResponseReturnValue:
     client = _client(provider)
     kept = return_to.kept()
     try:
+        services().throttle.take_address()
         address, attempt = services().identities.start(client, kept, flask.session.get("locale"), **_wishes())
     except errors.SiteError as error:
         services().sign_in.refused(client, error)
@@ -74,9 +76,9 @@ def _answer() -> tuple[dict[str, str], bool]:
 def _finish(client: Client, attempt: Attempt, answer: dict[str, str]) -> ResponseReturnValue:
     target = attempt.return_to or return_to.home()
     try:
-        access_token, now = services().attempts.once(attempt, lambda: _admit(client, attempt, answer))
+        session, now = services().attempts.once(attempt, lambda: _admit(client, attempt, answer))
         if not now:
-            services().sign_in.again(client, access_token)
+            services().sign_in.again(client, session)
     except errors.SiteError as error:
         return _told(error, attempt.return_to)
     if attempt.language:
@@ -88,7 +90,7 @@ def _finish(client: Client, attempt: Attempt, answer: dict[str, str]) -> Respons
     return response
 
 
-def _admit(client: Client, attempt: Attempt, answer: dict[str, str]) -> str:
+def _admit(client: Client, attempt: Attempt, answer: dict[str, str]) -> Session:
     try:
         identity = services().identities.finish(client, attempt, answer)
     except errors.SiteError as error:

@@ -35,10 +35,11 @@ def home() -> str:
 def kept() -> str | None:
     """The return address that this request carries, safe to send out and to write into a page; None without one."""
     asked = body.fields().get(FIELD) or request.args.get(FIELD)
-    return _passed(asked) if asked else None
+    return passed(asked) if asked else None
 
 
-def _passed(asked: str) -> str | None:
+def passed(asked: str) -> str | None:
+    """This address, whole, if it is plainly one of this site; else None."""
     settings = services().settings
     if len(asked) > LONGEST or _UNFIT.search(asked):
         return None
@@ -60,10 +61,13 @@ def _climbs_out(rest: str) -> bool:
     if not _DOT_SEGMENT.search(path):
         return False
     kept: list[str] = []
+    plain = ""
     for segment in path.split("/")[1:]:
         plain = segment.lower().replace("%2e", ".")
         if plain == "..":
             del kept[-1:]
         elif plain != ".":
             kept.append(segment)
+    if plain in (".", ".."):
+        kept.append("")  # as the last one, it leaves a slash behind
     return len(kept) > 1 and kept[0] == ""

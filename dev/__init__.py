@@ -18,6 +18,7 @@ from werkzeug.serving import is_running_from_reloader
 
 import app
 import config
+import doctor
 from dev import backend, stand_in_settings, stand_ins
 from dev.providers import PROVIDERS
 from services import logs
@@ -31,6 +32,8 @@ def create_app() -> Flask:
     serving = _command_that_serves()
     port = serving.params["port"] if serving else int(os.environ.get("FLASK_RUN_PORT", "8080"))
     site = create_site(os.environ, port)
+    if serving:
+        site.extensions["munjigi"].ended.follow()
     if serving and not is_running_from_reloader():
         settings = completed(os.environ, port)
         _greet(settings["SITE_URL"], port, _start_stand_ins(settings, port))
@@ -45,6 +48,7 @@ def create_site(environ: Mapping[str, str], port: int) -> Flask:
         raise click.ClickException(str(error)) from None
     _configure_logs(settings)
     site = app.create_app(settings)
+    site.cli.add_command(doctor.command)
     site.jinja_env.globals["stand_in_accounts"] = backend.ACCOUNTS
     site.jinja_env.globals["stand_in_password"] = backend.PASSWORD
     site.wsgi_app = _at_one_name(settings.site_url, site.wsgi_app)  # type: ignore[method-assign]

@@ -7,12 +7,17 @@ from flask import current_app
 from config import Settings
 from services.attempts import Attempts
 from services.backend import Backend
+from services.device import Device
+from services.ended import EndedSessions
 from services.identities import Identities
+from services.metrics import Metrics
 from services.profile import Profile
 from services.recheck import Recheck
 from services.session import Sessions
 from services.session_cookie import SessionCookie
+from services.shared_state import SharedState
 from services.sign_in import SignIn
+from services.throttle import Throttle
 from services.upstream import Upstream
 
 VERSION = "0.1.0"
@@ -27,15 +32,36 @@ class Services:
     identities: Identities
     attempts: Attempts
     profile: Profile
+    throttle: Throttle
+    device: Device
+    ended: EndedSessions
+    metrics: Metrics | None
 
     @classmethod
     def build(cls, settings: Settings) -> "Services":
-        upstream = Upstream(settings.threads, f"Munjigi/{VERSION}")
-        backend = Backend(settings, upstream)
-        sessions = Sessions(settings, SessionCookie(settings), Recheck(settings, backend))
-        sign_in = SignIn(settings, backend, sessions)
-        identities, attempts = Identities(settings, upstream), Attempts(settings)
-        return cls(settings, backend, sessions, sign_in, identities, attempts, Profile(settings, backend, sessions))
+        name, threads = f"Munjigi/{VERSION}", settings.threads
+        half, quarter = max(2, threads // 2), max(1, threads // 4)
+        calls = Upstream(threads, threads, half, name)
+        backend = Backend(settings, calls)
+        # Providers are others' machines: all of them dead must leave places for the backend. Of the three times
+        # THREADS that the server has, one calls the backend, a half waits to, and another of each is for providers.
+        providers = Upstream(half, quarter, half, name)
+        state, device = SharedState(settings.state_url), Device(settings)
+        throttle, ended = Throttle(settings, state, device), EndedSessions(settings, state)
+        sessions = Sessions(settings, SessionCookie(settings), Recheck(settings, backend), ended)
+        return cls(
+            settings,
+            backend,
+            sessions,
+            sign_in=SignIn(settings, backend, sessions, throttle),
+            identities=Identities(settings, providers),
+            attempts=Attempts(settings),
+            profile=Profile(settings, backend, sessions),
+            throttle=throttle,
+            device=device,
+            ended=ended,
+            metrics=Metrics(calls, providers) if settings.metrics_token else None,
+        )
 
 
 def services() -> Services:

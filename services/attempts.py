@@ -56,6 +56,7 @@ class Attempts:
         self._running: dict[str, Future[Any]] = {}
         self._finished: TTLCache[str, Future[Any]] = TTLCache(1000, _SECONDS_TO_REPEAT)
         self._lock = threading.Lock()
+        self._places = threading.Semaphore(max(1, settings.threads // 4))
 
     def write(self, request: Request, response: Response, provider: Provider, attempt: Attempt) -> None:
         """Set the attempt's cookie, and delete the oldest of the others where there are too many."""
@@ -105,12 +106,16 @@ class Attempts:
         return result, True
 
     def _outcome(self, future: Future[Any]) -> Any:
+        if not self._places.acquire(blocking=False):
+            raise errors.ProviderUnavailable("too many wait for the same sign-in already", status=503)
         try:
             return future.result(self._settings.backend_timeout + _SECONDS_MORE)
         except TimeoutError:
             raise errors.ProviderUnavailable("the same sign-in is still under way", status=504) from None
         except errors.SiteError as error:
             raise copy(error) from None  # each thread its own
+        finally:
+            self._places.release()
 
     def _others(self, request: Request) -> list[tuple[str, str]]:
         """Cookies of other attempts, the newest first; those that cannot be read last."""

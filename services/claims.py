@@ -10,6 +10,8 @@ from services.user import User
 
 _LAST_TIME = 2**53
 """Seconds since 1970 that every JSON reader keeps exact; later ones are no times."""
+_LAST_DATE = 253402300799
+"""The end of 9999: Python and browsers can write no later one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,7 @@ class Session:
         }
 
     @classmethod
-    def from_claims(cls, claims: dict[str, object], now: int, absolute_age: int) -> "Session":
+    def from_claims(cls, claims: dict[str, object], now: int, max_age: int, absolute_age: int) -> "Session":
         """The session of a decrypted token that still lasts; raises `ValueError` for any other.
 
         A token of another site's making, such as the original article's, lacks `sid`, `auth_time` and
@@ -59,7 +61,7 @@ class Session:
             raise ValueError("the token is one person's, and its user another")
         issued_at = _time(claims["iat"])
         auth_time = _time(claims.get("auth_time", issued_at))
-        expires_at = min(_time(claims["exp"]), auth_time + absolute_age)
+        expires_at = min(_time(claims["exp"]), issued_at + max_age, auth_time + absolute_age, _LAST_DATE)
         if expires_at <= now or _time(claims.get("nbf", 0)) > now:
             raise ValueError("session is over, or not yet begun")
         return cls(

@@ -6,16 +6,24 @@ What `requests` calls a timeout starts anew with each byte. Only `upstream.py` u
 import socket
 import ssl
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from requests.adapters import HTTPAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 from urllib3.util import create_urllib3_context
+from urllib3.util.connection import create_connection
+
+from services.lookup import Lookup
 
 _MOST_READ = 4 * 1024 * 1024
 """Bytes of an answer as it comes, with its headers and the sizes of its chunks."""
+
+
+_SHORTEST = 0.01
 
 
 class _Deadline(socket.socket):
@@ -49,7 +57,45 @@ class _DeadlineTLS(_Deadline, ssl.SSLSocket):
     pass
 
 
-class _DeadlineConnection(HTTPConnection):
+_lookup = Lookup()
+
+
+def one_of(addresses: Sequence[str], port: int, within: float, options: Any = None) -> socket.socket:
+    """A connection to the first that answers; its timeout is what is left then, for the TLS handshake."""
+    ends = time.monotonic() + within
+    for number, address in enumerate(addresses, 1):
+        share = (ends - time.monotonic()) / (len(addresses) - number + 1)  # one that swallows packets leaves some
+        try:
+            found = create_connection((address, port), max(share, _SHORTEST), socket_options=options)
+        except OSError:
+            if number == len(addresses):
+                raise
+        else:
+            found.settimeout(max(ends - time.monotonic(), _SHORTEST))
+            return found
+    raise OSError("the name has no address")
+
+
+class _OneTimeToConnect(HTTPConnection):
+    """The time to connect is for looking up the name and for trying all of its addresses."""
+
+    def _new_conn(self) -> socket.socket:
+        try:
+            return self._connected()
+        except socket.gaierror as error:
+            raise NameResolutionError(self.host, self, error) from error
+        except TimeoutError as error:
+            raise ConnectTimeoutError(self, "no connection in time") from error
+        except OSError as error:
+            raise NewConnectionError(self, str(error)) from error
+
+    def _connected(self) -> socket.socket:
+        ends = time.monotonic() + float(self.timeout or 0)
+        addresses = _lookup.addresses(self._dns_host, self.port, float(self.timeout or 0))
+        return one_of(addresses, self.port, ends - time.monotonic(), self.socket_options)
+
+
+class _DeadlineConnection(_OneTimeToConnect):
     def connect(self) -> None:
         super().connect()
         self.sock = _Deadline(fileno=self.sock.detach())
@@ -60,6 +106,14 @@ class _DeadlinePool(HTTPConnectionPool):
     ConnectionCls = _DeadlineConnection
 
 
+class _DeadlineConnectionTLS(_OneTimeToConnect, HTTPSConnection):
+    pass
+
+
+class _DeadlinePoolTLS(HTTPSConnectionPool):
+    ConnectionCls = _DeadlineConnectionTLS
+
+
 class DeadlineAdapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         context = create_urllib3_context()
@@ -67,7 +121,7 @@ class DeadlineAdapter(HTTPAdapter):
         context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
         context.sslsocket_class = _DeadlineTLS
         super().init_poolmanager(*args, ssl_context=context, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _DeadlinePool, "https": HTTPSConnectionPool}
+        self.poolmanager.pool_classes_by_scheme = {"http": _DeadlinePool, "https": _DeadlinePoolTLS}
 
     def cert_verify(self, conn: Any, *_: Any) -> None:
         """Requests would name certifi's file here, and each connection read it again: 16 ms of work, 100 at once."""

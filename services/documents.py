@@ -7,7 +7,7 @@ our restart; and tokens with made-up key ids must not make us fetch for each of 
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,12 +30,19 @@ class _Kept:
 class Documents:
     """By address. The addresses are the operator's or an issuer's own, so there are few.
 
-    `fetch(url, briefly)`; `time_left()`: seconds that this request may still wait, for somebody else's fetch too.
+    `fetch(url, briefly)`; `time_left()`: seconds that this request may still wait, for somebody else's fetch too;
+    `waiting()`: its place while it does.
     """
 
-    def __init__(self, fetch: Callable[[str, bool], Mapping[str, Any]], time_left: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        fetch: Callable[[str, bool], Mapping[str, Any]],
+        time_left: Callable[[], float],
+        waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         self._fetch = fetch
         self._time_left = time_left
+        self._waiting = waiting
         self._kept: dict[str, _Kept] = {}
         self._lock = threading.Lock()
 
@@ -68,9 +75,12 @@ class Documents:
     @contextmanager
     def _held(self, kept: _Kept, *, wait: bool) -> Iterator[bool]:
         """Whether nobody else fetches it now; whoever has to `wait` for that does so within their own time."""
-        alone = kept.lock.acquire(timeout=max(0.0, self._time_left())) if wait else kept.lock.acquire(blocking=False)
+        alone = kept.lock.acquire(blocking=False)
         if wait and not alone:
-            raise errors.ProviderUnavailable("somebody else still waits for it", status=504)
+            with self._waiting():
+                alone = kept.lock.acquire(timeout=max(0.0, self._time_left()))
+            if not alone:
+                raise errors.ProviderUnavailable("somebody else still waits for it", status=504)
         try:
             yield alone
         finally:

@@ -1,7 +1,8 @@
 """What happened, one line an event, and which request it happened in.
 
 No line holds a password, a token or an e-mail address: an account is a keyed hash of its address, the same
-through all lines, so that an operator can follow one person without knowing who it is.
+through all lines, so that an operator can follow one person without knowing who it is. The same facts go to
+whoever listens to an event's signal (Flask's way, `blinker`); the sender is the site.
 """
 
 import hmac
@@ -10,10 +11,26 @@ import logging
 import random
 import re
 import unicodedata
+from typing import Any
 
-from flask import g, request
+from blinker import Namespace
+from flask import current_app, g, request
 
 log = logging.getLogger("munjigi.audit")
+
+_signals = Namespace()
+signed_in = _signals.signal("signed_in", doc="Somebody is signed in.")
+signed_out = _signals.signal("signed_out", doc="Somebody signed out; `everywhere`: of all sessions.")
+sign_in_failed = _signals.signal("sign_in_failed", doc="A sign-in ended with an error: `outcome` is its code.")
+form_refused = _signals.signal("form_refused", doc="A form came without its token, or from another site.")
+limited = _signals.signal("limited", doc="Somebody tried too often; `limit` says which limit it was.")
+session_expired = _signals.signal(
+    "session_expired", doc="Somebody came with a session that the backend, or its owner, had ended."
+)
+
+upstream_called = _signals.signal(
+    "upstream_called", doc="A call went out: its `host`, its `answer` (`2xx`, …, `none`) and the `seconds` it took."
+)
 
 
 def request_id() -> str:
@@ -30,14 +47,14 @@ _WITH_PORT = re.compile(r"\[([^]]*)](?::[0-9]+)?|([^:]*):[0-9]+")
 
 
 def client_address(text: str | None) -> str | None:
-    """One IP address without port or brackets; None for anything else. A mapped IPv4 is given as such."""
+    """One IP address without port, brackets or zone; None for anything else. A mapped IPv4 is given as such."""
     written = _WITH_PORT.fullmatch(text or "")
     try:
         address = ipaddress.ip_address((written[1] or written[2]) if written else text or "")
     except ValueError:
         return None
     mapped = getattr(address, "ipv4_mapped", None)
-    return str(mapped or address)
+    return str(mapped or address).partition("%")[0]  # a zone may be any text
 
 
 def same_address(email: str) -> str:
@@ -52,6 +69,18 @@ def account_hash(email: str | None, key: str) -> str | None:
 
 
 def audit(event: str, level: int = logging.INFO, **facts: str | int | bool | None) -> None:
-    """Write the event. `facts`: short words and numbers; those that are None are left out."""
-    facts = {"address": client_address(request.remote_addr), **facts}
-    log.log(level, event, extra={"facts": {name: value for name, value in facts.items() if value is not None}})
+    """Write the event, and send its signal. `facts`: short words and numbers; those that are None are left out."""
+    known: dict[str, Any] = {name: value for name, value in facts.items() if value is not None}
+    if address := client_address(request.remote_addr):
+        known = {"address": address, **known}
+    log.log(level, event, extra={"facts": known})
+    site = _site()
+    for receiver in _signals[event].receivers_for(site):
+        try:
+            receiver(site, **known)
+        except Exception:
+            log.exception("a receiver of %s failed", event)  # it stops nobody from signing in, or from being told
+
+
+def _site() -> object:
+    return current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  # as Flask sends its own

@@ -4,18 +4,24 @@ import json
 import logging
 import re
 from datetime import UTC, datetime
+from typing import TextIO
 
 from flask import has_request_context
 
 from config import Settings
 from services.events import request_id
 
+_OURS = ("munjigi", "_granian")
+
 
 class _TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         facts = " ".join(f"{name}={_one_line(value)}" for name, value in _facts(record).items())
         line = f"{_time(record)} {record.levelname.lower():7} {_one_line(record.getMessage())} {facts}".rstrip()
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        if not record.exc_info:
+            return line
+        trace = self.formatException(record.exc_info).splitlines()
+        return "\n".join([line, *(f"    {_one_line(one)}" for one in trace)])  # none looks like a line of its own
 
 
 class _JsonFormatter(logging.Formatter):
@@ -51,10 +57,25 @@ def formatter(settings: Settings) -> logging.Formatter:
     return _JsonFormatter() if settings.log_format == "json" else _TextFormatter()
 
 
+def handler(settings: Settings, stream: TextIO | None = None) -> logging.Handler:
+    """Writes the site's lines, to standard error if nowhere else."""
+    found = logging.StreamHandler(stream)
+    found.setFormatter(formatter(settings))
+    found.addFilter(_may_be_written)
+    return found
+
+
+def _may_be_written(record: logging.LogRecord) -> bool:
+    """Libraries speak up from `warning` only, whoever turned them up: below, theirs hold codes and verifiers.
+
+    urllib3 not even then: it quotes answers, and what matters of a failure the site says itself.
+    """
+    origin = record.name.partition(".")[0]
+    return origin in _OURS or (record.levelno >= logging.WARNING and origin != "urllib3")
+
+
 def configure(settings: Settings) -> None:
-    """Send the site's log lines to standard error. Libraries speak up from `warning` only: theirs may hold secrets."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(formatter(settings))
-    logging.root.handlers = [handler]
+    """Send the log to standard error."""
+    logging.root.handlers = [handler(settings)]
     logging.root.setLevel(logging.WARNING)
     logging.getLogger("munjigi").setLevel(settings.log_level.upper())

@@ -1,6 +1,7 @@
 """Calls of a provider, within what is left of this request's time. Only `identities.py` and `endpoints.py` make any."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qsl, quote_plus, urlsplit
 
@@ -18,6 +19,15 @@ class ProviderApi:
 
     def time_left(self) -> float:
         return time_left(self._timeout)
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """A place in the queue, for who waits for a document that somebody else fetches."""
+        try:
+            with self._upstream.waiting():
+                yield
+        except UpstreamFault as fault:
+            raise errors.ProviderUnavailable(fault.reason, status=fault.status) from None
 
     def document(self, url: str, briefly: bool) -> Mapping[str, Any]:
         """A public JSON object; raises `ProviderUnavailable` for anything else. `briefly`: in half of the time left."""

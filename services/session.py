@@ -17,6 +17,7 @@ from flask_wtf.csrf import generate_csrf
 import errors
 from config import Settings
 from services.claims import Session
+from services.ended import EndedSessions
 from services.events import audit
 from services.recheck import Recheck
 from services.session_cookie import SessionCookie
@@ -37,27 +38,41 @@ class _Current:
     token: str | None = None
     """To be written; None: what the browser has is still right."""
     expired: bool = False
-    """The backend has just ended it."""
+    """It was ended: just now by the backend, or before by somebody who signed out."""
 
 
 class Sessions:
-    def __init__(self, settings: Settings, cookie: SessionCookie, recheck: Recheck) -> None:
+    def __init__(self, settings: Settings, cookie: SessionCookie, recheck: Recheck, ended: EndedSessions) -> None:
         self._settings = settings
         self._cookie = cookie
         self._recheck = recheck
+        self._ended = ended
 
     def load(self) -> Session | None:
         """The session of this request, or None. Reads the cookie, and the backend only when a re-check is due."""
         return self._current().session
 
+    def look(self) -> Session | None:
+        """The same for a request whose answer may set no cookie: nothing is prolonged, and nothing deleted."""
+        session = self._current().session
+        g.pop("session")
+        return session
+
     def expired(self) -> bool:
         """Whether this request came with a session that the backend has ended."""
         return self._current().expired
 
-    def start(self, user: User, access_token: str, provider: str, *, blind: bool = False) -> Session | None:
-        """Sign this person in; the session that this one replaces, if the browser had one.
+    def is_ended(self, session: Session) -> bool:
+        """Whether somebody has signed out of it since."""
+        return self._ended.has(session)
+
+    def start(
+        self, user: User, access_token: str, provider: str, *, blind: bool = False, again: Session | None = None
+    ) -> tuple[Session, Session | None]:
+        """Sign this person in: the session that begins, and the one that it replaces, which is over then.
 
         `blind`: the request came from another site, so that the browser may have more cookies than it sent.
+        `again`: what began already, in another answer to the same sign-in; to sign out of one ends both.
 
         Raises `SessionTooLarge`, and then nothing has changed.
 
@@ -66,15 +81,16 @@ class Sessions:
         session gets a new `sid`, and the visitor a fresh cookie that keeps the language alone; of what
         Flask-Login writes there, nothing stays either, for the person must be in one place only.
         """
-        now = int(time.time())
+        now = self._ended.next_begin(user, int(time.time()))
+        began = again.auth_time if again else now
         session = Session(
             user=user,
             access_token=access_token,
             provider=provider,
-            sid=secrets.token_urlsafe(16),
-            auth_time=now,
+            sid=again.sid if again else secrets.token_urlsafe(16),
+            auth_time=began,
             checked_at=now,
-            expires_at=self._new_end(now, now),
+            expires_at=self._new_end(began, now),
         )
         found = self._cookie.read(request)
         stale = self._cookie.every_name() if blind else found.names
@@ -82,7 +98,9 @@ class Sessions:
         login_user(user)
         self._recheck.checked(session)
         _fresh_visitor()
-        return found.session
+        if found.session and found.session.sid != session.sid:
+            self._ended.end(found.session)
+        return session, found.session
 
     def change(self, user: User) -> None:
         """The signed-in person as the backend has them now; raises `SessionExpired` if that is somebody else."""
@@ -92,9 +110,16 @@ class Sessions:
         if current.session is not None and user != current.session.user:
             self._reissue(current, replace(current.session, user=user, checked_at=int(time.time())))
 
-    def end(self) -> Session | None:
-        """Sign out: what the session was, so that its token can be revoked."""
+    def end(self, *, everywhere: bool = False) -> Session | None:
+        """Sign out: what the session was, so that its token can be revoked.
+
+        A copy of its cookie is of no use then; with `everywhere` nor is any other session of this person.
+        """
         session = self._current().session
+        if session is not None:
+            self._ended.end(session)
+            if everywhere:
+                self._ended.end_all(session)
         g.session = _Current(self._cookie.read(request).names)
         logout_user()
         _fresh_visitor()
@@ -121,6 +146,9 @@ class Sessions:
         found = self._cookie.read(request)
         if found.session is None:
             return _Current(found.names)
+        if self._ended.has(found.session):
+            audit("session_expired", reason="it was signed out", sid=found.session.sid)
+            return _Current(found.names, expired=True)
         current = _Current(found.names, found.session)
         try:
             user = self._recheck.user(found.session)

@@ -59,8 +59,8 @@ class SessionCookie:
         """The sound session of a `Cookie` header; raises `ValueError` or `KeyError`, also if it is over."""
         names = self._names(header)
         claims, key = jwe.decrypt(self._joined(parse_cookie(header), names), self._keys)
-        age = self._settings.session_absolute_age
-        return Found(names, Session.from_claims(claims, int(time.time()), age), fresh=key == 0)
+        ages = self._settings.session_max_age, self._settings.session_absolute_age
+        return Found(names, Session.from_claims(claims, int(time.time()), *ages), fresh=key == 0)
 
     def _names(self, header: str) -> tuple[str, ...]:
         # From the header itself: Werkzeug leaves out cookies whose value it cannot read, and they must go as well.

@@ -8,66 +8,73 @@ import errors
 from config import Settings
 from providers.base import Client, Identity
 from services.backend import Backend
+from services.claims import Session
 from services.events import account_hash, audit
 from services.session import Sessions
+from services.throttle import Throttle
 from services.user import User
 
 log = logging.getLogger("munjigi.sign_in")
 
 
 class SignIn:
-    def __init__(self, settings: Settings, backend: Backend, sessions: Sessions) -> None:
+    def __init__(self, settings: Settings, backend: Backend, sessions: Sessions, throttle: Throttle) -> None:
         self._key = settings.secret_key
         self._revokes = settings.backend_logout_path is not None
         self._backend = backend
         self._sessions = sessions
+        self._throttle = throttle
 
     def with_password(self, email: str, password: str) -> User:
         """Sign in by e-mail address and password. Raises a `SiteError`, and then nobody is signed in."""
         with self._audited("email", email):
+            self._throttle.take(email)
             access_token = self._backend.login(email, password)
-            return self._admit(access_token, "email")
+            session = self._admit(access_token, "email")
+            self._throttle.give_back(email)
+            return session.user
 
-    def with_identity(self, client: Client, identity: Identity) -> str:
-        """Sign in whom a provider has proven; the backend's token for them. Raises as above."""
+    def with_identity(self, client: Client, identity: Identity) -> Session:
+        """Sign in whom a provider has proven. Raises as above."""
         with self._audited(client.id, f"{client.id}:{identity.subject}"):
             with_email = client.provider.hands_over == "id_token"
             access_token = self._backend.social_login(client.backend_name, identity, with_email)
-            self._admit(access_token, client.id, blind=client.provider.form_post)
-            return access_token
+            return self._admit(access_token, client.id, blind=client.provider.form_post)
 
     def refused(self, client: Client, error: errors.SiteError) -> None:
         """Put into the log a sign-in that ended before anybody was proven."""
         audit("sign_in_failed", _level(error), provider=client.id, outcome=error.code, reason=error.reason)
 
-    def again(self, client: Client, access_token: str) -> None:
+    def again(self, client: Client, first: Session) -> None:
         """The same sign-in, asked for twice: the second answer needs the session in its cookies too.
 
         Raises `AttemptExpired` if it was signed out meanwhile: nothing brings that session back.
         """
         try:
-            user = self._backend.user(access_token)
+            user = self._backend.user(first.access_token)
         except errors.SessionExpired:
             raise errors.AttemptExpired("the token was revoked meanwhile") from None
-        self._sessions.start(user, access_token, client.id, blind=client.provider.form_post)
+        if self._sessions.is_ended(first):
+            raise errors.AttemptExpired("it was signed out meanwhile")
+        self._sessions.start(user, first.access_token, client.id, blind=client.provider.form_post, again=first)
 
-    def out(self) -> bool:
+    def out(self, *, everywhere: bool = False) -> bool:
         """Sign out here, whatever the backend says; whether its token is revoked, as far as it can be."""
-        session = self._sessions.end()
+        session = self._sessions.end(everywhere=everywhere)
         if session is None:
             return True
         revoked = self._backend.logout(session.access_token)
-        audit("signed_out", provider=session.provider, sid=session.sid, revoked=revoked)
+        audit("signed_out", provider=session.provider, sid=session.sid, revoked=revoked, everywhere=everywhere)
         return revoked or not self._revokes
 
-    def _admit(self, access_token: str, provider: str, *, blind: bool = False) -> User:
+    def _admit(self, access_token: str, provider: str, *, blind: bool = False) -> Session:
         """From a backend's token to a session: nobody is signed in unless token and user are both sound.
 
         A token that cannot be used is revoked: left alone it would open the account for ever.
         """
         try:
             user = self._backend.user(access_token)
-            replaced = self._sessions.start(user, access_token, provider, blind=blind)
+            session, replaced = self._sessions.start(user, access_token, provider, blind=blind)
         except errors.SiteError as error:
             revoked = self._backend.logout(access_token)
             log.error("a token was issued and not used (%s); revoked: %s", error, revoked)
@@ -76,7 +83,7 @@ class SignIn:
             raise
         if replaced and replaced.access_token != access_token:
             self._backend.logout(replaced.access_token)
-        return user
+        return session
 
     @contextmanager
     def _audited(self, provider: str, email: str | None) -> Iterator[None]:

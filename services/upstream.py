@@ -8,12 +8,13 @@ nothing is followed, remembered, or taken from the environment.
 
 import json as jsonlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http.client import RemoteDisconnected
 from typing import Any, cast
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import requests
 from flask import g
@@ -21,7 +22,9 @@ from urllib3 import Timeout
 from urllib3.exceptions import MaxRetryError, NewConnectionError, ProtocolError
 
 from services import strict_json
+from services.bulkhead import Bulkhead, Full
 from services.deadline import DeadlineAdapter
+from services.events import upstream_called
 
 MOST_BYTES = 1024 * 1024
 """Of a decoded body."""
@@ -78,12 +81,13 @@ def time_left(total: float) -> float:
 
 
 class Upstream:
-    """Keep-alive connections, at most `pool_size` kept to each upstream. Threads may share it."""
+    """Keep-alive connections and places for calls, as `Bulkhead` has them. Threads may share it."""
 
-    def __init__(self, pool_size: int, user_agent: str) -> None:
+    def __init__(self, most: int, share: int, queue: int, user_agent: str) -> None:
         # The adapter alone, without a `requests.Session`: a session reads proxies and ~/.netrc (which would
         # replace the bearer), keeps cookies across people, and reads a redirect's body without end.
-        self._adapter = DeadlineAdapter(pool_connections=8, pool_maxsize=pool_size)
+        self._adapter = DeadlineAdapter(pool_connections=8, pool_maxsize=share)
+        self._bulkhead = Bulkhead(most, share, queue)
         self._headers = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
 
     def send(
@@ -104,6 +108,30 @@ class Upstream:
         """
         ends = time.monotonic() + within
         body = urlencode(form).encode() if form else None if json is None else jsonlib.dumps(json).encode()
+        host, begun, told = urlsplit(url).netloc, time.monotonic(), "none"
+        try:
+            with self._bulkhead.place(host, within):
+                answer = self._send(method, url, headers, body, ends, try_again=try_again)
+        except Full:
+            raise _crowded() from None
+        else:
+            told = f"{answer.status // 100}xx"
+            return answer
+        finally:
+            upstream_called.send(self, host=host, answer=told, seconds=time.monotonic() - begun)
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """A place in the queue, for who waits for somebody else's call; raises `UpstreamFault`."""
+        try:
+            with self._bulkhead.waiting():
+                yield
+        except Full:
+            raise _crowded() from None
+
+    def _send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, ends: float, *, try_again: bool
+    ) -> Answer:
         try:
             return self._call(method, url, headers, body, ends)
         except (requests.RequestException, ValueError) as error:  # ValueError: urllib3, of a chunk of -5 bytes
@@ -123,6 +151,10 @@ class Upstream:
         response = self._adapter.send(request.prepare(), stream=True, timeout=cast(Any, timeout))
         with response:
             return Answer(response.status_code, response.headers, _capped(response))
+
+
+def _crowded() -> UpstreamFault:
+    return UpstreamFault("too many calls wait for it already", 503)
 
 
 def _capped(response: requests.Response) -> bytes:

@@ -13,7 +13,7 @@ import dev
 from dev.backend import PASSWORD
 from dev.stand_ins import create_stand_ins
 from tests.commands import free_ports
-from tests.site import MINJI, SECRET, served
+from tests.site import AT_ONCE, MINJI, SECRET, served
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _ARGUMENTS = [
@@ -61,7 +61,7 @@ def chromium() -> Iterator[Browser]:
 @contextmanager
 def development_site(environ: Mapping[str, str] | None = None) -> Iterator[str]:
     """The address of a site as `flask run` builds it in this environment, its stand-ins beside it."""
-    given = {"SECRET_KEY": SECRET, **(environ or {})}
+    given = {"SECRET_KEY": SECRET, **AT_ONCE, **(environ or {})}
     port = free_ports()
     with (
         served("127.0.0.1", lambda _: create_stand_ins(dev.completed(given, port), port), port + 1),
@@ -109,7 +109,11 @@ class Watch:
     @property
     def complaints(self) -> list[str]:
         """All but this one: that a page's own status is 401, 422 or the like, which is honest and not a fault."""
-        return [text for url, text in self._seen if not (url in self._refused and "Failed to load resource" in text)]
+        return [
+            f"{text} {url}".rstrip()
+            for url, text in self._seen
+            if not (url in self._refused and "Failed to load resource" in text)
+        ]
 
 
 def show_in(page: Page, scheme: str) -> None:
@@ -150,7 +154,7 @@ def to_account(page: Page) -> None:
 
 
 def sign_out_button(page: Page) -> Locator:
-    return page.locator("form[action$='/auth/logout'] button")
+    return page.locator("form[action$='/auth/logout'] button").first
 
 
 def _to_home_signed_out(page: Page) -> None:

@@ -9,6 +9,8 @@ from playwright.sync_api import Browser
 from tests.browser import NoBrowserError, chromium
 from tests.site import Site, SiteMaker, Visitor, running_site
 
+pytest_plugins = ["tests.figures"]
+
 
 @pytest.fixture(scope="session")
 def site() -> Iterator[Site]:

@@ -23,6 +23,8 @@ from services.user import User
 
 SECRET = "Q7x1vN0tA-secret-that-is-long-enough"
 MINJI = "minji@example.com"
+AT_ONCE = dict.fromkeys(("LOGIN_LIMIT_ADDRESS", "LOGIN_LIMIT_ACCOUNT", "LOGIN_LIMIT_ACCOUNT_TOTAL"), "9999/second")
+"""For tests all visitors have one address, and many are one person."""
 
 
 class _Quiet(WSGIRequestHandler):
@@ -53,6 +55,7 @@ def settings(**given: object) -> config.Settings:
         "BACKEND_URL": "http://127.0.0.1:1",
         "BACKEND_LOGOUT_PATH": "/logout",
         "BACKEND_PROFILE_PATH": "/profile",
+        **AT_ONCE,
         **{name.upper(): str(value) for name, value in given.items() if value is not None},
     }
     return config.load({name: text for name, text in environ.items() if given.get(name.lower(), "") is not None})
@@ -101,7 +104,12 @@ def running_site(backend_url: str | None = None, delay: float = 0.0, path: str =
     with served("127.0.0.1", lambda _: backend) as backend_port:
         where = backend_url or f"http://127.0.0.1:{backend_port}"
         with served("localhost", make) as port:
-            yield Site(f"http://localhost:{port}", built[0], None if backend_url else backend)
+            ended = built[0].extensions["munjigi"].ended
+            ended.follow()  # as serve.py has it
+            try:
+                yield Site(f"http://localhost:{port}", built[0], None if backend_url else backend)
+            finally:
+                ended.stop()
 
 
 SiteMaker = Callable[..., Site]

@@ -3,6 +3,7 @@
 import itertools
 import json
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ SESSION = "next-auth.session-token"
 class SocialBackend:
     providers: Providers
     url: str = ""
+    user_delay: float = 0.0
     calls: list[tuple[str, str, Any]] = field(default_factory=list)
     """Path, bearer and JSON of each call."""
     bearers: dict[str, str] = field(default_factory=dict)
@@ -46,6 +48,8 @@ class SocialBackend:
         with self.lock:
             self.calls.append((path, bearer, body))
             status, answer = self._answer(path, bearer, body)
+        if path == "/user":
+            time.sleep(self.user_delay)
         start_response(f"{status} Whatever", [("Content-Type", "application/json")])
         return [json.dumps(answer).encode()]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("errors", "config_readers", "providers", "config", "services", "blueprints", "app", "dev", "serve")
+ROOMS = ("errors", "config_readers", "providers", "config", "services", "blueprints", "app", "doctor", "dev", "serve")
 """From the ground up."""
 PROVIDERS = ("kakao", "naver", "apple", "google", "github", "discord")
 """And LINE, whose name is a word of every module."""
@@ -60,7 +60,7 @@ def test_one_room_opens_connections_and_one_asks_it_to() -> None:
     assert {"services/upstream.py", "services/deadline.py"} == using("requests") == using("urllib3")
     assert using("services.deadline") == {"services/upstream.py"}
     asking = {"backend.py", "recheck.py", "identities.py", "provider_api.py", "__init__.py"}
-    assert using("services.upstream") == {f"services/{name}" for name in asking}
+    assert using("services.upstream") == {*(f"services/{name}" for name in asking), "doctor.py"}
 
 
 def test_one_room_knows_authlib() -> None:
@@ -69,12 +69,17 @@ def test_one_room_knows_authlib() -> None:
 
 def test_the_environment_is_read_where_the_site_is_put_together() -> None:
     reading = {named(path) for path in FILES if "os.environ" in path.read_text("utf-8")}
-    assert reading == {"app.py", "serve.py", "dev/__init__.py"}
+    assert reading == {"app.py", "serve.py", "doctor.py", "dev/__init__.py"}
 
 
 def test_each_cookie_is_written_in_one_place() -> None:
     writing = {named(path) for path in FILES if ".set_cookie(" in path.read_text("utf-8")}
-    assert writing == {"services/session_cookie.py", "services/attempts.py", "blueprints/social.py"}
+    assert writing == {
+        "services/session_cookie.py",
+        "services/attempts.py",
+        "services/device.py",
+        "blueprints/social.py",
+    }
 
 
 def test_no_line_of_the_site_knows_a_provider_or_development() -> None:

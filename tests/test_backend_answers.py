@@ -153,6 +153,7 @@ def test_without_a_proxy_the_visitors_own_word_for_their_address_is_not_taken(
         ("evil.example", None),
         ("203.0.113.9\tX-Admin: 1", None),
         ("unknown", None),
+        ("2001:db8::1%any text; at all", "2001:db8::1"),
     ],
 )
 def test_behind_one_proxy_the_address_is_the_one_that_it_added(

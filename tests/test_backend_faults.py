@@ -488,7 +488,7 @@ def test_cookies_of_the_backend_are_not_brought_back(backend: FaultyBackend, vis
     for _ in range(2):
         response = visitor.sign_in()
         assert response.status_code == 303
-        assert cookie_names(response) == {"munjigi.visitor", "next-auth.session-token"}
+        assert cookie_names(response) == {"munjigi.visitor", "munjigi.device", "next-auth.session-token"}
     assert not any("Cookie" in call.headers for call in backend.calls)
 
 

@@ -103,7 +103,7 @@ def focused(page: Page) -> str:
     ids=LOCALES,
 )
 def test_a_person_signs_in_changes_their_name_and_signs_out(
-    open_page: Opener, make_site: SiteMaker, scripts: bool, locale: str, anonymous: str, signed_in: str, saved: str
+    make_site: SiteMaker, open_page: Opener, scripts: bool, locale: str, anonymous: str, signed_in: str, saved: str
 ) -> None:
     page = open_page(locale, make_site().url, java_script_enabled=scripts)
     page.goto("/")
@@ -125,7 +125,7 @@ def test_a_person_signs_in_changes_their_name_and_signs_out(
     expect(page.locator("#password")).to_be_visible()
 
 
-def test_a_person_does_it_all_with_the_keyboard(open_page: Opener, make_site: SiteMaker) -> None:
+def test_a_person_does_it_all_with_the_keyboard(make_site: SiteMaker, open_page: Opener) -> None:
     page = open_page(site_url=make_site().url)
     page.goto("/account")
     expect(page.locator("#email")).to_be_focused()
@@ -226,7 +226,7 @@ def test_no_page_has_a_barrier_and_each_fits_a_phone(page: Page, way: str) -> No
         assert too_wide_on_a_phone(page) == []
 
 
-def test_an_account_that_only_shows_has_no_barrier_and_fits_a_phone(open_page: Opener, make_site: SiteMaker) -> None:
+def test_an_account_that_only_shows_has_no_barrier_and_fits_a_phone(make_site: SiteMaker, open_page: Opener) -> None:
     page = open_page(site_url=make_site(backend_profile_path=None).url)
     to_account(page)
     expect(page.locator("input:visible")).to_have_count(0)
@@ -235,7 +235,7 @@ def test_an_account_that_only_shows_has_no_barrier_and_fits_a_phone(open_page: O
 
 
 def test_the_page_of_last_resort_has_no_barrier_and_fits_a_phone(
-    open_page: Opener, make_site: SiteMaker, tmp_path: Path
+    make_site: SiteMaker, open_page: Opener, tmp_path: Path
 ) -> None:
     (tmp_path / "home.html").write_text("{{ no_such_thing }}")
     page = open_page(site_url=make_site(templates=tmp_path).url)
@@ -266,7 +266,7 @@ def test_names_of_any_length_fit_a_phone(page: Page) -> None:
 
 
 @pytest.mark.parametrize("brand", BRANDS)
-def test_any_brand_colour_can_be_read(open_page: Opener, make_site: SiteMaker, brand: str) -> None:
+def test_any_brand_colour_can_be_read(make_site: SiteMaker, open_page: Opener, brand: str) -> None:
     page = open_page(site_url=make_site(brand_color=brand).url)
     for address in ("/", LOGIN):
         page.goto(address)
@@ -352,7 +352,7 @@ def test_back_after_signing_out_shows_nothing_of_the_person(page: Page) -> None:
         assert "민지" not in page.content()
 
 
-def test_a_logo_of_ones_own_is_shown(open_page: Opener, make_site: SiteMaker) -> None:
+def test_a_logo_of_ones_own_is_shown(make_site: SiteMaker, open_page: Opener) -> None:
     page = open_page(site_url=make_site(logo_url="/auth/static/mark.svg").url)
     page.goto(LOGIN)
     assert page.locator("img.logo").evaluate("picture => picture.naturalHeight") > 0

@@ -234,7 +234,7 @@ def test_another_account_replaces_the_one_before_whole(open_page: Opener, before
     assert of_after["id"] != of_before["id"]
     assert of_after["email"] in ("nameless@example.com", None)
     assert of_after["email"] != of_before["email"]
-    page.goto("/account")
+    expect(page.locator("main")).not_to_contain_text(str(of_before["id"]))  # it has followed
     assert "가나다" not in page.content()
 
 

@@ -89,6 +89,36 @@ def test_nothing_in_a_line_can_begin_another(log_format: str) -> None:
     assert "\x1b" not in text.getvalue()
 
 
+def test_nor_can_what_an_exception_says() -> None:
+    with written("text") as text:
+        try:
+            raise ValueError("a\n2026-01-01T00:00:00.000Z info    signed_in\u2028x")
+        except ValueError:
+            logging.getLogger("munjigi.errors").exception("unforeseen error")
+    first, *rest = text.getvalue().splitlines()
+    assert first.endswith("unforeseen error")
+    assert rest[0] == "    Traceback (most recent call last):"
+    assert all(line.startswith("    ") for line in rest)
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_a_library_that_was_turned_up_is_still_not_heard_below_warning(log_format: str) -> None:
+    text = io.StringIO()
+    handler = logs.handler(settings(log_format=log_format), text)
+    library = logging.getLogger("authlib.integrations.base_client.sync_app")
+    library.addHandler(handler)
+    library.setLevel(logging.DEBUG)
+    try:
+        library.debug("Using code_verifier: %r", "canary")
+        library.info("canary")
+        library.warning("this is heard")
+    finally:
+        library.removeHandler(handler)
+        library.setLevel(logging.NOTSET)
+    assert "canary" not in text.getvalue()
+    assert "this is heard" in text.getvalue()
+
+
 def test_spellings_of_one_address_have_one_hash() -> None:
     plain = account_hash("Kim@example.com", SECRET)
     assert plain == account_hash(" kim@EXAMPLE.com ", SECRET) == account_hash("kim\uff20example.com", SECRET)

@@ -164,7 +164,8 @@ def test_under_a_sub_path_every_address_is_below_it(make_site: SiteMaker) -> Non
     entered = visitor.post(f"{api}/callback/email", data={**form, "email": MINJI, "password": PASSWORD})
     assert entered.json() == {"url": f"{here}/"}
     paths = {line.partition("=")[0]: line.partition("Path=")[2].partition(";")[0] for line in set_cookies(entered)}
-    assert paths == {"next-auth.session-token": "/", "munjigi.visitor": "/login-site"}
+    own = dict.fromkeys(("munjigi.visitor", "munjigi.device"), "/login-site")
+    assert paths == {"next-auth.session-token": "/", **own}
     assert visitor.get(f"{api}/session").json()["user"]["email"] == MINJI
     form["csrfToken"] = visitor.get(f"{api}/csrf").json()["csrfToken"]
     left = visitor.post(f"{api}/signout", data={**form, "callbackUrl": "/elsewhere"})

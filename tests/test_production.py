@@ -1,27 +1,35 @@
 """`make serve`: the production server, from a settings file, in front of a backend."""
 
 import os
+import re
 import signal
+import socket
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import requests
 
+import serve
 from dev.backend import create_backend
 from tests.commands import ROOT, Command, free_ports, listens, running
-from tests.site import SECRET, Visitor, served
+from tests.redis_server import redis_server
+from tests.site import SECRET, Visitor, served, settings
 
 SERVE = (sys.executable, str(ROOT / "serve.py"))
+OPERATIONS = ROOT / "docs" / "operations.md"
 
 
 @contextmanager
-def serving(folder: Path, backend_delay: float = 0.0, **given: str) -> Iterator[tuple[Command, Visitor]]:
-    """The server, started in a folder with an `.env` of these settings."""
+def serving(
+    folder: Path, backend_delay: float = 0.0, script: Path = ROOT / "serve.py", **given: str
+) -> Iterator[tuple[Command, Visitor]]:
+    """The server, started in a folder with an `.env` of these settings, by itself or by a script of the operator's."""
     port = free_ports()
     with served("127.0.0.1", lambda _: create_backend(backend_delay)) as backend_port:
         lines = {
@@ -32,7 +40,8 @@ def serving(folder: Path, backend_delay: float = 0.0, **given: str) -> Iterator[
             **given,
         }
         (folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
-        with running(*SERVE, log=folder / "output", cwd=folder, environ={}) as command:
+        environ, start = {"PYTHONPATH": str(ROOT)}, (sys.executable, str(script))
+        with running(*start, log=folder / "output", cwd=folder, environ=environ) as command:
             command.wait_for(f"http://localhost:{port}/health/ready")
             yield command, Visitor(f"http://localhost:{port}", {})
 
@@ -48,6 +57,17 @@ def test_a_person_signs_in_at_the_production_server_and_one_line_tells_of_it(tmp
             assert command.output.count(event) == 1
         for secret in ("correct-horse", "wrong", "minji", "eyJ"):
             assert secret not in command.output
+
+
+def test_an_operators_own_receiver_is_told_as_the_docs_have_it(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", OPERATIONS.read_text("utf-8"), re.DOTALL)
+    script = tmp_path / "alarm.py"
+    script.write_text(example)
+    with serving(tmp_path, script=script, LOGIN_LIMIT_ACCOUNT="1/hour") as (command, visitor):
+        assert [visitor.sign_in(password="wrong").status_code for _ in range(2)] == [401, 429]
+        assert command.stop() == 0
+        assert command.output.count("slowed down: account 127.0.0.1") == 1
+        assert "Traceback" not in command.output
 
 
 def test_five_wrong_settings_are_named_at_once_and_nothing_listens(tmp_path: Path) -> None:
@@ -133,3 +153,58 @@ def test_a_visitor_behind_two_trusted_proxies_is_known_by_their_own_address(tmp_
         visitor.headers["X-Forwarded-For"] = "6.6.6.6, 203.0.113.9, 10.0.0.2"
         visitor.sign_in()
         assert '"address": "203.0.113.9"' in command.output
+
+
+def test_two_workers_with_redis_share_limits_and_each_sees_what_ended_at_the_other(tmp_path: Path) -> None:
+    with (
+        redis_server(tmp_path) as server,
+        serving(tmp_path, WORKERS="2", STATE_URL=server.url, LOGIN_LIMIT_ACCOUNT="5/minute") as (command, visitor),
+    ):
+        assert visitor.sign_in().status_code == 303
+        token = visitor.cookies["next-auth.session-token"]
+        assert set(_sessions(visitor.url, token)) == {True}
+        visitor.submit("/auth/logout", {})
+        time.sleep(1)
+        assert set(_sessions(visitor.url, token)) == {False}
+        fields = {"csrfToken": visitor.csrf(), "email": "minji@example.com", "password": "wrong"}
+        stranger = {"Cookie": f"munjigi.visitor={visitor.cookies['munjigi.visitor']}"}
+        form = f"{visitor.url}/auth/login/email"
+        with ThreadPoolExecutor(40) as crowd:
+            guesses = [crowd.submit(requests.post, form, fields, headers=stranger, timeout=20) for _ in range(40)]
+        assert "is away" not in command.output
+        assert sorted(guess.result().status_code for guess in guesses) == [401] * 5 + [429] * 35
+        assert "several WORKERS" not in command.output
+
+
+def _sessions(url: str, token: str) -> list[bool]:
+    """Whether this cookie is somebody's, asked so often over new connections that both workers have been asked."""
+    headers = {"Cookie": f"next-auth.session-token={token}", "Connection": "close"}
+    address = f"{url}/api/auth/session"
+    with ThreadPoolExecutor(10) as crowd:
+        return list(crowd.map(lambda _: bool(requests.get(address, headers=headers, timeout=5).json()), range(60)))
+
+
+def test_several_workers_without_redis_are_warned_of(tmp_path: Path) -> None:
+    with serving(tmp_path, WORKERS="2") as (command, _):
+        assert "several WORKERS without a STATE_URL" in command.output
+
+
+def test_there_is_one_worker_without_redis_and_one_a_core_with_it_unless_a_number_is_set() -> None:
+    redis = "redis://127.0.0.1:6379/0"
+    assert serve._workers(settings()) == 1
+    assert serve._workers(settings(state_url=redis)) == os.cpu_count()
+    assert serve._workers(settings(state_url=redis, workers=3)) == 3
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"GET / HTTP/1.1\r\nX", b"PRI * HTTP/2.0\r\n"], ids=["nothing", "little", "http2"]
+)
+def test_who_connects_and_does_not_ask_takes_nobodys_place_for_long(tmp_path: Path, said: bytes) -> None:
+    """Connections are counted, and an idle one costs a stranger nothing."""
+    (tmp_path / "impatient.py").write_text("import serve\n\nserve.SLOWEST_HEADERS = 500\nserve.main()\n")
+    with serving(tmp_path, script=tmp_path / "impatient.py") as (_, visitor):
+        port = int(visitor.url.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as silent:
+            silent.sendall(said)
+            while silent.recv(4096):  # raises if it is still open after five seconds
+                pass

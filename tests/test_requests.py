@@ -69,6 +69,16 @@ def test_the_token_from_before_sign_in_is_worth_nothing_afterwards(visitor: Visi
     assert visitor.is_signed_in
 
 
+@pytest.mark.parametrize("field", ["email", "password", "callbackUrl", "csrfToken", "more"])
+@pytest.mark.parametrize("door", ["/auth/login/email", "/api/auth/callback/email", "/api/auth/session"])
+def test_half_a_letter_is_no_text_and_no_fault_of_ours(visitor: Visitor, door: str, field: str) -> None:
+    sent: dict[str, object] = {"csrfToken": visitor.csrf(), "email": MINJI, "password": "correct-horse"}
+    for half in ("\ud800@example.com", "\udfff"):
+        assert visitor.post(door, json=sent | {field: half}).status_code == 400
+        assert visitor.post(door, json=sent | {"data": {"name": half}}).status_code == 400
+    assert not visitor.is_signed_in
+
+
 def test_a_token_may_come_in_a_json_body(visitor: Visitor) -> None:
     response = visitor.post("/auth/logout", json={"csrfToken": visitor.csrf()})
     assert response.status_code == 303
@@ -275,6 +285,15 @@ def test_static_files_are_kept_for_a_year_under_their_versions_and_set_no_cookie
         assert set_cookies(response) == []
         assert "Cookie" not in response.headers.get("Vary", "")
         assert "immutable" not in visitor.get(link.get("href").partition("?")[0]).headers["Cache-Control"]
+
+
+@pytest.mark.parametrize("file", ["site.css", "session.js"])
+@pytest.mark.parametrize("version", ["0123456789ab", ""])
+def test_no_cache_keeps_a_file_under_the_version_of_another_release(visitor: Visitor, file: str, version: str) -> None:
+    """Else whoever asks before a release has spread keeps its style from everybody behind that cache, for a year."""
+    response = visitor.get(f"/auth/static/{file}?v={version}")
+    assert response.status_code == 200
+    assert response.headers["Cache-Control"] == "public, max-age=300"
 
 
 def test_over_https_cookies_are_prefixed_and_the_browser_is_told_to_stay(make_site: SiteMaker) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from dotenv import dotenv_values
+from limits import RateLimitItem
 
 import config
 import providers
@@ -54,6 +55,39 @@ def test_all_required_settings_are_missed_together() -> None:
 def test_a_weak_secret_is_refused_and_never_repeated(weak: str) -> None:
     for name in ("SECRET_KEY", "SECRET_KEY_FALLBACKS"):
         assert weak not in problems(**{name: weak})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "memory://",
+        "redis://:pa55@127.0.0.1:6379/0",
+        "redis://[::1]:6379/1",
+        "rediss://redis.example.com:6380/0?ssl_ca_certs=/etc/ssl/redis.pem",
+        "redis+cluster://:pa55@10.0.0.1:6379,10.0.0.2:6379",
+    ],
+)
+def test_where_state_is_shared_may_be_one_redis_or_a_cluster(url: str) -> None:
+    assert settings(state_url=url).state_url == url
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "pa55",
+        "http://:pa55@redis.example.com",
+        "redis://",
+        "redis://:pa55@host:99999",
+        "redis+cluster://:pa55@10.0.0.1:6379,,",
+        "redis://:pa55@127.0.0.1:6379/0?protocol=3",  # what follows would take the place of what the site needs
+        "redis://:pa55@127.0.0.1:6379/0?ssl_ca_certs=/x&socket_timeout=30",
+        "redis://:pa55@127.0.0.1:6379/0?decode_responses",
+    ],
+)
+def test_another_address_of_shared_state_is_refused_and_its_password_not_repeated(wrong: str) -> None:
+    message = problems(STATE_URL=wrong)
+    assert "STATE_URL must be" in message
+    assert "pa55" not in message
 
 
 def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
@@ -145,7 +179,7 @@ def test_the_example_file_shows_the_defaults_and_is_good_as_it_stands() -> None:
     loaded = config.load(shown)
     for name, field in NAMES.items():
         default = field.metadata["default"]
-        if shown.get(name) and isinstance(default, int | float | str | bool):
+        if shown.get(name) and isinstance(default, int | float | str | bool | RateLimitItem):
             assert getattr(loaded, field.name) == default, name
 
 
@@ -158,6 +192,8 @@ def test_the_readme_has_a_row_for_every_setting_with_its_default() -> None:
             assert rows[name] == "required", name
         elif default is None or default == ():
             assert rows[name] == "none", name
+        elif isinstance(default, RateLimitItem):
+            assert field.metadata["reader"](rows[name].strip("`")) == default, name
         else:
             shown = (
                 str(default).lower()

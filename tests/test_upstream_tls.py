@@ -88,7 +88,7 @@ def serve() -> Iterator[Serve]:
 
 
 def call(url: str, within: float = 2.0) -> object:
-    return Upstream(1, "test").send("POST", url, {}, within=within).json()
+    return Upstream(1, 1, 1, "test").send("POST", url, {}, within=within).json()
 
 
 def test_a_certificate_that_the_system_trusts_is_trusted(

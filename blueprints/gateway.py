@@ -1,0 +1,28 @@
+"""May this request pass? What a proxy asks before each request of an app (nginx `auth_request`, Caddy, Traefik)."""
+
+from urllib.parse import quote
+
+from flask import Blueprint, Response, request
+from flask.typing import ResponseReturnValue
+
+from blueprints import login, return_to
+from services import services
+
+bp = Blueprint("gateway", __name__)
+
+
+@bp.get("/auth/verify")
+def verify() -> ResponseReturnValue:
+    """204 with who it is, percent-encoded, or 401. It only looks: proxies lose the cookies of such an answer.
+
+    A proxy that says what was asked for (`X-Forwarded-Uri`) is told with the 401 where to send the person: not
+    every one can encode an address. Whoever makes up that header gets no further than the gate lets everybody.
+    """
+    session = services().sessions.look()
+    if session is None:
+        asked = return_to.passed(request.headers.get("X-Forwarded-Uri", ""))
+        return Response(status=401, headers={"X-Auth-Sign-In": login.address(None, asked)})
+    user = session.user
+    known = {"Id": user.id, "Email": user.email, "Name": user.name}
+    headers = {f"X-Auth-User-{name}": quote(str(value), safe="@") for name, value in known.items() if value is not None}
+    return Response(status=204, headers=headers)

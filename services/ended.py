@@ -1,0 +1,191 @@
+"""Sessions that were ended before their time: a copy of such a cookie signs nobody in any more.
+
+Reads of a session are many and must not wait for a network, so each process has the whole list in its memory
+and follows what others add: a stream in the shared state, read as it grows. An entry is kept for as long as a
+token that was issued before it could still live (`SESSION_MAX_AGE`). Without a shared state
+the list is this process's own.
+"""
+
+import logging
+import threading
+import time
+from collections import defaultdict, deque
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+from config import Settings
+from services.claims import Session
+from services.shared_state import SharedState, StateUnavailable, connected
+from services.user import User
+
+log = logging.getLogger("munjigi.ended")
+
+STREAM = "munjigi:ended"
+LONGEST_CATCH_UP = 10.0
+"""Seconds that a process waits at its start; a longer list is read while it serves already."""
+_BLOCK = 0.9
+_AT_ONCE = 10_000
+_PAUSE = 1.0
+_OVERLAP = 3600.0
+"""Seconds that are read again after a failure: a replica that took over may lack the last ones, another Redis may
+have an empty list and a clock that is behind."""
+_MOST_UNTOLD, _TOLD_AT_ONCE = 100_000, 1000
+_KEY, _SHELF = 8, 2
+"""Bytes of an entry's key, and of those the ones that name its shelf."""
+
+
+@dataclass
+class _Span:
+    """What was ended in a span of time: about nine bytes a session."""
+
+    since: float
+    shelves: defaultdict[bytes, bytearray] = field(default_factory=lambda: defaultdict(bytearray))
+    people: dict[bytes, int] = field(default_factory=dict)
+    """The last time at which all sessions of a person were ended."""
+
+    def holds(self, key: bytes) -> bool:
+        shelf, rest = self.shelves.get(key[:_SHELF], b""), key[_SHELF:]
+        at = shelf.find(rest)
+        while at % len(rest) and at >= 0:  # found across two entries
+            at = shelf.find(rest, at + 1)
+        return at >= 0
+
+    def add(self, key: bytes) -> None:
+        self.shelves[key[:_SHELF]] += key[_SHELF:]
+
+
+class EndedSessions:
+    def __init__(self, settings: Settings, state: SharedState) -> None:
+        self._keep = settings.session_max_age
+        self._state = state
+        self._spans = [_Span(time.time()), _Span(0)]
+        self._untold: deque[dict[str, Any]] = deque(maxlen=_MOST_UNTOLD)
+        self._lock = threading.Lock()
+        self._last = "0-0"
+        self._away = False
+        self._stopped = threading.Event()
+        self.caught_up = threading.Event()
+        self.caught_up.set()
+
+    def has(self, session: Session) -> bool:
+        """Whether this session was ended, by itself or with all of its person's."""
+        sid, person = _key("sid", session.sid), _person(session.user)
+        return any(span.people.get(person, -1) >= session.auth_time or span.holds(sid) for span in self._spans)
+
+    def next_begin(self, user: User, now: int) -> int:
+        """When a session of this person that begins now has begun: after the last time that all were ended."""
+        return max(now, *(span.people.get(_person(user), 0) + 1 for span in self._spans))
+
+    def end(self, session: Session) -> None:
+        """This session is over, here at once and in other processes at most a second later."""
+        self._add(time.time(), {"s": _key("sid", session.sid)})
+
+    def end_all(self, session: Session) -> None:
+        """And all others of this person that have begun by now, or as late as this one (`next_begin`)."""
+        self._add(time.time(), {"p": _person(session.user), "t": max(int(time.time()), session.auth_time)})
+
+    def follow(self) -> None:
+        """Start to follow the list; back when it has been read, is not to be had, or takes long."""
+        if self._state.is_shared:
+            self.caught_up.clear()
+            threading.Thread(target=self._run, name="munjigi-ended", daemon=True).start()
+            self.caught_up.wait(LONGEST_CATCH_UP)
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def _add(self, at: float, entry: dict[str, Any]) -> None:
+        self._note(at, entry)
+        try:
+            self._state.ask(lambda storage: self._tell(storage.storage, entry))
+        except StateUnavailable:
+            if self._state.is_shared:
+                self._untold.append(entry)
+
+    def _note(self, at: float, entry: dict[str, Any]) -> None:
+        with self._lock:
+            if time.time() - self._spans[0].since > self._keep:
+                self._spans = [_Span(time.time()), self._spans[0]]
+            span = self._spans[0 if at >= self._spans[0].since else 1]
+            if "p" in entry:
+                span.people[entry["p"]] = max(int(entry["t"]), span.people.get(entry["p"], 0))
+            elif not span.holds(entry["s"]):
+                span.add(entry["s"])
+
+    def _tell(self, client: Any, entry: dict[str, Any]) -> None:
+        oldest = int((time.time() - self._keep) * 1000)
+        client.xadd(STREAM, entry, minid=f"{oldest}-0", approximate=True)
+
+    def _run(self) -> None:
+        client = None
+        while not self._stopped.is_set():
+            try:
+                client = client or connected(self._state.url, _BLOCK + _PAUSE).storage
+                self._read(client)
+                self._tell_the_rest(client)
+            except Exception as error:  # whatever it is, this thread must live
+                client = None
+                self._lost(error)
+                self._stopped.wait(_PAUSE)
+
+    def _read(self, client: Any) -> None:
+        """What others have ended since the last look; waits for it a while."""
+        answer = client.xread({STREAM: self._last}, count=_AT_ONCE, block=int(_BLOCK * 1000))
+        entries = answer[0][1] if answer else []
+        for name, fields in entries:
+            self._last = name.decode()
+            try:
+                self._note(_seconds(self._last), _sound(fields))
+            except (KeyError, ValueError):
+                log.warning("an entry of %s is not ours: %s", STREAM, self._last)
+        if len(entries) < _AT_ONCE:
+            self._is_up_to_date()
+
+    def _tell_the_rest(self, client: Any) -> None:
+        """What could not be told when it happened; what a full Redis does not take now, it takes later."""
+        while self._untold:
+            batch = [self._untold.popleft() for _ in range(min(_TOLD_AT_ONCE, len(self._untold)))]
+            try:
+                with client.pipeline(transaction=False) as pipeline:
+                    for entry in batch:
+                        self._tell(pipeline, entry)
+                    pipeline.execute()
+            except Exception:  # the next read says what it is, if it is more than that
+                self._untold.extendleft(reversed(batch))
+                return
+
+    def _is_up_to_date(self) -> None:
+        if self._away:
+            log.warning("ended sessions are followed again")
+        self._away = False
+        self.caught_up.set()
+
+    def _lost(self, error: Exception) -> None:
+        """What is known stays; nobody waits for what is not to be had."""
+        if not self._away and not self._stopped.is_set():
+            log.error("ended sessions are not followed: %s", type(error).__name__)
+            self._last = f"{max(0, int((_seconds(self._last) - _OVERLAP) * 1000))}-0"
+        self._away = True
+        self.caught_up.set()
+
+
+def _sound(fields: dict[bytes, bytes]) -> dict[str, Any]:
+    """An entry as `_note` takes it; raises `KeyError` or `ValueError` for any other."""
+    key = b"p" if b"p" in fields else b"s"
+    if len(fields[key]) != _KEY:
+        raise ValueError("not a key")
+    return {"p": fields[key], "t": int(fields[b"t"])} if key == b"p" else {"s": fields[key]}
+
+
+def _seconds(name: str) -> float:
+    """When an entry of the stream was added, by the clock of Redis."""
+    return int(name.partition("-")[0]) / 1000
+
+
+def _key(kind: str, text: str) -> bytes:
+    return sha256(f"{kind}:{text}".encode()).digest()[:_KEY]
+
+
+def _person(user: User) -> bytes:
+    return _key("person", str(user.id))

@@ -1,0 +1,74 @@
+"""What an operator's Prometheus sees at `/metrics`: how often what happens, and how long others take to answer.
+
+Each label has few values: providers of the settings, codes of `errors.py`, hosts that the site itself calls.
+"""
+
+from typing import Any
+
+from flask import Flask
+
+from services import events
+
+_SECONDS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 3, 5, 10)
+
+
+class Metrics:
+    def __init__(self, *upstreams: object) -> None:
+        # Here, and not above: on import the library decides whether several processes count together, by an
+        # environment variable that `serve.py` sets.
+        from prometheus_client import CollectorRegistry, Counter, Histogram  # noqa: PLC0415
+
+        self._registry = CollectorRegistry()
+        given: dict[str, Any] = {"registry": self._registry}
+        self._sign_ins = Counter("munjigi_sign_ins", "Sign-ins by how they ended.", ["provider", "outcome"], **given)
+        self._sign_outs = Counter("munjigi_sign_outs", "Sign-outs.", ["everywhere"], **given)
+        self._limited = Counter("munjigi_limited", "Sign-ins refused for being too many.", ["limit"], **given)
+        self._refused = Counter("munjigi_forms_refused", "Forms without their token.", ["outcome"], **given)
+        self._ended = Counter("munjigi_sessions_refused", "Sessions that had been ended.", **given)
+        self._upstream = Histogram(
+            "munjigi_upstream_seconds", "Calls of others.", ["host", "answer"], buckets=_SECONDS, **given
+        )
+
+        for upstream in upstreams:
+            events.upstream_called.connect(self._called, upstream)
+
+    def listen(self, site: Flask) -> None:
+        """Count what happens at this site."""
+        events.signed_in.connect(self._signed_in, site)
+        events.sign_in_failed.connect(self._failed, site)
+        events.signed_out.connect(self._signed_out, site)
+        events.limited.connect(self._was_limited, site)
+        events.form_refused.connect(self._was_refused, site)
+        events.session_expired.connect(self._was_ended, site)
+
+    def text(self) -> bytes:
+        """All of it, in Prometheus' text format; of all workers together where there are several."""
+        from prometheus_client import CollectorRegistry, generate_latest, multiprocess  # noqa: PLC0415
+
+        together = CollectorRegistry()
+        try:
+            multiprocess.MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        except ValueError:  # one process, which counts for itself
+            together = self._registry
+        return bytes(generate_latest(together))
+
+    def _called(self, _: object, host: str, answer: str, seconds: float) -> None:
+        self._upstream.labels(host, answer).observe(seconds)
+
+    def _signed_in(self, _: object, provider: str, **__: object) -> None:
+        self._sign_ins.labels(provider, "signed_in").inc()
+
+    def _failed(self, _: object, provider: str, outcome: str, **__: object) -> None:
+        self._sign_ins.labels(provider, outcome).inc()
+
+    def _signed_out(self, _: object, everywhere: bool = False, **__: object) -> None:
+        self._sign_outs.labels(str(everywhere).lower()).inc()
+
+    def _was_limited(self, _: object, limit: str, **__: object) -> None:
+        self._limited.labels(limit).inc()
+
+    def _was_refused(self, _: object, outcome: str, **__: object) -> None:
+        self._refused.labels(outcome).inc()
+
+    def _was_ended(self, _: object, **__: object) -> None:
+        self._ended.inc()

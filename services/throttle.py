@@ -1,0 +1,172 @@
+"""How often anybody may try to sign in: counted before the backend is asked, so that parallel guesses count too.
+
+Three limits. Per client address, whatever the account. Per account *and* address, so that a stranger's guesses
+never lock out the owner, who comes from elsewhere. Per account over all addresses, for a stranger with many of
+them; a browser that has signed in to the account before is counted apart there (`device.py`).
+"""
+
+import ipaddress
+import math
+import re
+import threading
+import time
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from cachetools import LRUCache
+from flask import request
+from limits import RateLimitItem, WindowStats
+from limits.strategies import MovingWindowRateLimiter
+
+import errors
+from config import Settings
+from services.device import Device
+from services.events import audit, client_address, same_address
+from services.shared_state import SharedState, StateUnavailable
+
+_MOST_KEYS = 100_000
+_LATIN = re.compile(r"LATIN (?:SMALL|CAPITAL) (?:LETTER|LIGATURE) (?:LONG |INSULAR )?(\w{1,2})(?: |$)")
+"""Names of letters that are an `a`, or an `ae`, with a stroke, in a circle, or above another letter."""
+_Result = TypeVar("_Result")
+
+
+class ProcessLimiter(MovingWindowRateLimiter):
+    """The library's, counting in this process: its own storage there keeps each key for ever, and starts a
+    thread for each count. Here the key that was used longest ago goes when there are too many.
+    """
+
+    def __init__(self) -> None:
+        self._taken: LRUCache[str, list[float]] = LRUCache(_MOST_KEYS)
+        self._lock = threading.Lock()
+
+    def hit(self, item: RateLimitItem, *identifiers: str, cost: int = 1) -> bool:
+        key = item.key_for(*identifiers)
+        with self._lock:
+            taken = self._within(key, item.get_expiry())
+            if len(taken) + cost > item.amount:
+                return False
+            self._taken[key] = [*taken, *[time.time()] * cost]
+            return True
+
+    def get_window_stats(self, item: RateLimitItem, *identifiers: str) -> WindowStats:
+        with self._lock:
+            taken = self._within(item.key_for(*identifiers), item.get_expiry())
+        return WindowStats((taken[0] if taken else time.time()) + item.get_expiry(), item.amount - len(taken))
+
+    def clear(self, item: RateLimitItem, *identifiers: str) -> None:
+        with self._lock:
+            self._taken.pop(item.key_for(*identifiers), None)
+
+    def _within(self, key: str, seconds: int) -> list[float]:
+        since = time.time() - seconds
+        return [at for at in self._taken.get(key, ()) if at > since]
+
+
+@dataclass(frozen=True)
+class _Rule:
+    name: str
+    limit: RateLimitItem
+    key: tuple[str, ...]
+
+    def seconds_left(self, limiter: MovingWindowRateLimiter) -> int | None:
+        """Count one; None if there was room, else the seconds until there is."""
+        if limiter.hit(self.limit, self.name, *self.key):
+            return None
+        free_at = limiter.get_window_stats(self.limit, self.name, *self.key).reset_time
+        return max(1, math.ceil(free_at - time.time()))
+
+    def used(self, limiter: MovingWindowRateLimiter) -> int:
+        return self.limit.amount - limiter.get_window_stats(self.limit, self.name, *self.key).remaining
+
+    def clear(self, limiter: MovingWindowRateLimiter) -> None:
+        limiter.clear(self.limit, self.name, *self.key)
+
+
+class Throttle:
+    def __init__(self, settings: Settings, state: SharedState, device: Device) -> None:
+        self._settings = settings
+        self._state = state
+        self._device = device
+        self._here = ProcessLimiter()
+
+    def take_address(self) -> None:
+        """Count one start of a sign-in from this address; raises `TooManyAttempts`, as the next one does."""
+        self._take(self._of_address())
+
+    def take(self, email: str) -> None:
+        """Count one sign-in to this account."""
+        self._take(self._of_address(), *self._of_account(email))
+
+    def give_back(self, email: str) -> None:
+        """It was the right password: nobody has been guessing here.
+
+        Unless under other spellings, one of which may be an account of the guesser's own.
+        """
+        account, spelling, _ = self._of_account(email)
+
+        def forget(limiter: MovingWindowRateLimiter) -> None:
+            if spelling.used(limiter) == account.used(limiter):
+                account.clear(limiter)
+            spelling.clear(limiter)
+
+        self._counting(forget)
+        self._device.remember(email)
+
+    def _take(self, *rules: _Rule) -> None:
+        def full(limiter: MovingWindowRateLimiter) -> tuple[str, int] | None:
+            waits = ((rule.name, rule.seconds_left(limiter)) for rule in rules)
+            return next(((name, wait) for name, wait in waits if wait is not None), None)
+
+        if found := self._counting(full):
+            name, wait = found
+            audit("limited", limit=name, wait=wait)
+            raise errors.TooManyAttempts(f"the limit per {name} is reached", retry_after=wait)
+
+    def _counting(self, count: Callable[[MovingWindowRateLimiter], _Result]) -> _Result:
+        """In the shared state; while that is away, in this process."""
+        try:
+            return self._state.ask(lambda storage: count(MovingWindowRateLimiter(storage)))
+        except StateUnavailable:
+            return count(self._here)
+
+    def _of_address(self) -> _Rule:
+        return _Rule("address", self._settings.login_limit_address, (_network(),))
+
+    def _of_account(self, email: str) -> tuple[_Rule, _Rule, _Rule]:
+        spelling, account = (self._device.accounts(text)[0] for text in (same_address(email), _counted_as(email)))
+        device, settings = self._device.known(email), self._settings
+        return (
+            _Rule("account", settings.login_limit_account, (account, device or _network())),
+            _Rule("spelling", settings.login_limit_account, (spelling, device or _network())),
+            _Rule("account-total", settings.login_limit_account_total, (account, device or "")),
+        )
+
+
+def _network() -> str:
+    """Who asks, as far as an address tells: an IPv6 customer has a whole /64 (RFC 6177)."""
+    text = client_address(request.remote_addr)
+    if text is None:  # a socket without addresses: all who come that way are one
+        return "unknown"
+    address = ipaddress.ip_address(text)
+    return str(address) if address.version == 4 else str(ipaddress.ip_network((address, 64), strict=False))
+
+
+def _counted_as(email: str) -> str:
+    """What all spellings of an address have in common that a backend might take for one.
+
+    Many databases compare without accents, so letters are taken apart (NFKD) and their marks left out; and by the
+    first weight of the Unicode collation alone (MySQL 8, as it comes) any script's 5 is a 5, and `ł` an `l`.
+    """
+    return "".join(map(_plain, unicodedata.normalize("NFKD", same_address(email).replace("ð", "d"))))
+
+
+def _plain(char: str) -> str:
+    if char.isascii():
+        return char if char.isalnum() or char == "@" else ""
+    number = unicodedata.numeric(char, -1)
+    if number in range(10):
+        return str(int(number))
+    latin = _LATIN.search(unicodedata.name(char, ""))
+    return latin[1].lower() if latin else char if char.isalnum() else ""

@@ -1,0 +1,332 @@
+"""Who waits for a dead backend or provider waits alone: at the production server, with few threads and large crowds."""
+
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pytest
+import requests
+
+from services.bulkhead import LONGEST_QUEUE, Bulkhead, Full
+from services.documents import SHORT_PAUSE_SECONDS
+from services.upstream import MOST_BYTES, Upstream, UpstreamFault
+from tests.faulty_backend import PASSWORD, UNLIMITED, Answer, FaultyBackend, answer, faulty_backend, flood, hang, reset
+from tests.issuer import DISCOVERY, TOKEN, Issuer, come_back, let_in, start, travel
+from tests.site import MINJI, Visitor
+from tests.test_production import serving
+
+THREADS = 8
+TIMEOUT = 2.5
+SHORT = LONGEST_QUEUE + 0.8
+"""Seconds in which a crowd is told that it is one, on a busy machine."""
+AT_ONCE = 0.8
+"""Seconds for a page while nobody waits for anything: many times what it takes."""
+
+
+Ask = Callable[[], requests.Response]
+
+
+@dataclass
+class Here:
+    url: str
+    backend: FaultyBackend
+    dead: Issuer
+    """The provider `oidc`, which stops answering."""
+    other: Issuer
+    """The provider `google`, which goes on."""
+
+    def visitor(self) -> Visitor:
+        # As through a proxy: who does nothing keeps no connection.
+        return Visitor(self.url, {"Connection": "close"})
+
+    def crowd(self, size: int) -> list[Visitor]:
+        return [self.visitor() for _ in range(size)]
+
+    def heal(self) -> None:
+        for one in (self.backend, self.dead, self.other):
+            one.heal()
+        social = dict.fromkeys(("oidc", "google"), self.backend.answers["/login"])
+        self.backend.answers |= {f"/login/social/callback/{name}": said for name, said in social.items()}
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Here]:
+    dead, other = Issuer(), Issuer()
+    with faulty_backend() as backend:
+        given: dict[str, Any] = {
+            **{name: str(value) for name, value in {**UNLIMITED, **dead.settings()}.items()},
+            "providers": "oidc,google",
+            "google_base_url": f"{other.url}/google",
+            "backend_url": backend.url,
+            "backend_timeout": str(TIMEOUT),
+            "threads": str(THREADS),
+        }
+        folder = tmp_path_factory.mktemp("isolation")
+        with serving(folder, **{name.upper(): value for name, value in given.items()}) as (_, visitor):
+            yield Here(visitor.url, backend, dead, other)
+    for issuer in (dead, other):
+        issuer.refuse()
+        issuer.hang_up()
+
+
+@pytest.fixture
+def here(running: Here) -> Here:
+    running.heal()
+    return running
+
+
+# --- The crowd
+
+
+@dataclass
+class Told:
+    status: int
+    code: str
+    seconds: float
+
+
+def e_mail(visitor: Visitor, csrf: str) -> requests.Response:
+    fields = {"csrfToken": csrf, "email": MINJI, "password": PASSWORD, "json": "true"}
+    return visitor.post("/api/auth/callback/email", data=fields)
+
+
+def set_out(visitor: Visitor, csrf: str) -> requests.Response:
+    return visitor.post("/api/auth/signin/oidc", data={"csrfToken": csrf, "json": "true"})
+
+
+def everybody(crowd: Sequence[Visitor], way: Callable[[Visitor, str], requests.Response]) -> list[Ask]:
+    return [partial(way, visitor, visitor.csrf()) for visitor in crowd]
+
+
+def told(ask: Ask) -> Told:
+    started = time.monotonic()
+    response = ask()
+    address = response.headers.get("Location") or response.json()["url"]
+    code = address.partition("error=")[2].partition("&")[0]
+    return Told(response.status_code, code, time.monotonic() - started)
+
+
+@contextmanager
+def all_at_once(asks: Sequence[Ask]) -> Iterator[list[Told]]:
+    """While all of them ask. What they were told is known afterwards."""
+    found: list[Told] = []
+    with ThreadPoolExecutor(len(asks)) as pool:
+        asking = [pool.submit(told, ask) for ask in asks]
+        time.sleep(0.5)
+        yield found
+        found += [one.result() for one in asking]
+
+
+def is_quick(ask: Callable[[], object]) -> None:
+    """The better of two: on a busy machine any one may be late."""
+    took = []
+    for _ in range(2):
+        started = time.monotonic()
+        ask()
+        took.append(time.monotonic() - started)
+    assert min(took) < AT_ONCE, took
+
+
+def signed_in_at(here: Here) -> Visitor:
+    visitor = here.visitor()
+    assert told(partial(e_mail, visitor, visitor.csrf())).code == ""
+    assert visitor.is_signed_in
+    return visitor
+
+
+def pages_and_sessions_go_on(here: Here, signed_in: Visitor) -> None:
+    is_quick(lambda: here.visitor().page("/auth/login/email"))
+    is_quick(signed_in.session)
+    assert signed_in.is_signed_in
+
+
+def signed_in_through(here: Here, issuer: Issuer, provider: str) -> None:
+    visitor = here.visitor()
+    let_in(visitor, travel(visitor, issuer, provider))
+
+
+# --- At the production server
+
+
+def test_a_crowd_at_a_dead_backend_slows_no_page_and_no_session_and_is_told_at_once(here: Here) -> None:
+    signed_in, asks = signed_in_at(here), everybody(here.crowd(80), e_mail)
+    here.backend.answers["/login"] = hang
+    with all_at_once(asks) as found:
+        pages_and_sessions_go_on(here, signed_in)
+    assert {one.code for one in found} == {"BackendUnavailable"}
+    assert [one.status for one in found].count(504) == THREADS
+    crowded = [one for one in found if one.status == 503]
+    assert len(crowded) == len(asks) - THREADS
+    assert max(one.seconds for one in crowded) < SHORT
+    here.heal()
+    is_quick(lambda: signed_in_at(here))
+
+
+def test_a_crowd_at_a_provider_whose_metadata_do_not_come_slows_nobody_else(here: Here) -> None:
+    signed_in, asks = signed_in_at(here), everybody(here.crowd(80), set_out)
+    here.dead.answers[DISCOVERY] = hang
+    with all_at_once(asks) as found:
+        pages_and_sessions_go_on(here, signed_in)
+        is_quick(lambda: signed_in_at(here))
+        is_quick(lambda: signed_in_through(here, here.other, "google"))
+    assert {one.code for one in found} == {"ProviderUnavailable"}
+    assert sum(one.seconds > SHORT for one in found) <= 1 + THREADS // 2
+    here.heal()
+    time.sleep(SHORT_PAUSE_SECONDS)
+    signed_in_through(here, here.dead, "oidc")
+
+
+def test_a_crowd_at_a_provider_that_gives_no_token_slows_nobody_else(here: Here) -> None:
+    signed_in, crowd = signed_in_at(here), here.crowd(60)
+    asks = [partial(come_back, visitor, start(visitor, here.dead)) for visitor in crowd]
+    here.dead.answers[TOKEN] = hang
+    with all_at_once(asks) as found:
+        pages_and_sessions_go_on(here, signed_in)
+        is_quick(lambda: signed_in_at(here))
+        is_quick(lambda: signed_in_through(here, here.other, "google"))
+    assert {one.code for one in found} == {"ProviderUnavailable"}
+    assert sum(one.seconds > SHORT for one in found) == THREADS // 4
+    here.heal()
+    signed_in_through(here, here.dead, "oidc")
+
+
+def test_one_callback_repeated_while_its_provider_hangs_slows_nobody_else(here: Here) -> None:
+    signed_in, visitor = signed_in_at(here), here.visitor()
+    asked = start(visitor, here.dead)
+    cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in visitor.cookies)
+    copies = [Visitor(here.url, {"Connection": "close", "Cookie": cookies}) for _ in range(60)]
+    here.dead.answers[TOKEN] = hang
+    with all_at_once([partial(come_back, copy, asked) for copy in copies]) as found:
+        pages_and_sessions_go_on(here, signed_in)
+        is_quick(lambda: signed_in_at(here))
+    assert {one.code for one in found} == {"ProviderUnavailable"}
+    assert len(here.dead.asked(TOKEN)) == 1
+
+
+def test_connections_that_nobody_uses_take_no_threads_place(here: Here) -> None:
+    port = int(here.url.rpartition(":")[2])
+    kept = [socket.create_connection(("localhost", port)) for _ in range(3 * THREADS)]
+    try:
+        for connection in kept:
+            connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+        started = time.monotonic()
+        here.visitor().page("/auth/login/email")
+        assert time.monotonic() - started < 5  # the server closes them after ten
+    finally:
+        for connection in kept:
+            connection.close()
+
+
+# --- Places
+
+
+MOST, SHARE, QUEUE = 4, 3, 2
+FAULTS: dict[str, Answer] = {
+    "exception": reset,
+    "timeout": hang,
+    "over the cap": answer(b"x" * (MOST_BYTES + 1)),
+    "endless": flood(b"x" * 65536),
+    "no HTTP": b"\x00\xff" * 50,
+    "cut": answer(b"{}", Content_Length=100),
+}
+
+
+def free_places(upstream: Upstream) -> tuple[int, ...]:
+    """All that are left, counted by taking them."""
+    bulkhead = upstream._bulkhead
+    kinds = (bulkhead._all, bulkhead._queue, *bulkhead._hosts.values())
+    counts = []
+    for places in kinds:
+        taken = 0
+        while places.acquire(blocking=False):
+            taken += 1
+        places.release(taken)
+        counts.append(taken)
+    return tuple(counts)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_every_place_is_given_back_whatever_goes_wrong(fault: str) -> None:
+    with faulty_backend() as backend:
+        upstream = Upstream(MOST, SHARE, QUEUE, "test")
+        backend.answers["/login"] = FAULTS[fault]
+
+        def call(_: int) -> None:
+            with pytest.raises(UpstreamFault):
+                upstream.send("POST", f"{backend.url}/login", {}, within=0.4, json={})
+
+        with ThreadPoolExecutor(12) as pool:
+            list(pool.map(call, range(12)))
+        assert free_places(upstream) == (MOST, QUEUE, SHARE)
+        backend.heal()
+        assert upstream.send("POST", f"{backend.url}/login", {}, within=2, json={}).status == 200
+
+
+def test_so_is_that_of_a_call_that_never_finds_anybody() -> None:
+    upstream = Upstream(MOST, SHARE, QUEUE, "test")
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        address = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+    for url in (f"{address}/login", f"{address}/user"):
+        with pytest.raises(UpstreamFault, match="no connection can be made"):
+            upstream.send("POST", url, {}, within=1, try_again=True)
+    with pytest.raises(ZeroDivisionError), upstream._bulkhead.place("somewhere", 1):
+        raise ZeroDivisionError
+    assert free_places(upstream) == (MOST, QUEUE, SHARE, SHARE)
+
+
+def held(bulkhead: Bulkhead, host: str, done: threading.Event) -> bool:
+    try:
+        with bulkhead.place(host, 9):
+            return done.wait(9)
+    except Full:
+        return False
+
+
+@pytest.fixture
+def eager_threads() -> Iterator[None]:
+    """They take turns in the middle of everything."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("eager_threads")
+def test_a_host_has_its_share_even_when_all_come_in_the_same_moment() -> None:
+    for _ in range(30):
+        bulkhead, done, ready = Bulkhead(50, SHARE, 0), threading.Event(), threading.Barrier(20)
+
+        def come(_: int, bulkhead: Bulkhead = bulkhead, done: threading.Event = done, ready: Any = ready) -> bool:
+            ready.wait()
+            return held(bulkhead, "a", done)
+
+        with ThreadPoolExecutor(20) as pool:
+            inside = [pool.submit(come, number) for number in range(20)]
+            while sum(one.done() for one in inside) < 20 - SHARE:
+                time.sleep(0.001)
+            done.set()
+            assert sum(one.result() for one in inside) == SHARE
+
+
+def test_who_finds_the_queue_full_is_told_at_once_and_who_waits_after_a_moment() -> None:
+    bulkhead, done = Bulkhead(1, 1, 1), threading.Event()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(held, bulkhead, "a", done)
+        time.sleep(0.1)
+        second = pool.submit(held, bulkhead, "a", done)
+        time.sleep(0.1)
+        started = time.monotonic()
+        assert held(bulkhead, "a", done) is False
+        assert time.monotonic() - started < LONGEST_QUEUE / 2
+        assert second.result() is False
+        assert LONGEST_QUEUE <= time.monotonic() - started + 0.2 < LONGEST_QUEUE + 1
+        done.set()
+        assert first.result() is True
