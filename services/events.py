@@ -11,6 +11,7 @@ import logging
 import random
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Any
 
 from blinker import Namespace
@@ -46,6 +47,7 @@ _WITH_PORT = re.compile(r"\[([^]]*)](?::[0-9]+)?|([^:]*):[0-9]+")
 """`[2001:db8::1]:443`, `203.0.113.9:443`: some proxies write the port too."""
 
 
+@lru_cache(1024)
 def client_address(text: str | None) -> str | None:
     """One IP address without port, brackets or zone; None for anything else. A mapped IPv4 is given as such."""
     written = _WITH_PORT.fullmatch(text or "")

@@ -3,6 +3,7 @@
 Only `deadline.py` uses this.
 """
 
+import ipaddress
 import socket
 import threading
 from collections.abc import Callable
@@ -19,6 +20,14 @@ def _look_up(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 class Lookup:
     def __init__(self, look_up: Callable[[str, int], list[str]] = _look_up) -> None:
         self._look_up = look_up
@@ -28,6 +37,8 @@ class Lookup:
 
     def addresses(self, host: str, port: int, within: float) -> list[str]:
         """Raises `TimeoutError`, or `socket.gaierror` as the resolver does."""
+        if _is_address(host):
+            return [host]
         name = (host, port)
         with self._lock:
             asked = self._running.get(name)

@@ -28,10 +28,10 @@ class SignIn:
     def with_password(self, email: str, password: str) -> User:
         """Sign in by e-mail address and password. Raises a `SiteError`, and then nobody is signed in."""
         with self._audited("email", email):
-            self._throttle.take(email)
+            give_back = self._throttle.take(email)
             access_token = self._backend.login(email, password)
             session = self._admit(access_token, "email")
-            self._throttle.give_back(email)
+            give_back()
             return session.user
 
     def with_identity(self, client: Client, identity: Identity) -> Session:

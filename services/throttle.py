@@ -13,6 +13,7 @@ import time
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from cachetools import LRUCache
@@ -95,16 +96,17 @@ class Throttle:
         """Count one start of a sign-in from this address; raises `TooManyAttempts`, as the next one does."""
         self._take(self._of_address())
 
-    def take(self, email: str) -> None:
-        """Count one sign-in to this account."""
-        self._take(self._of_address(), *self._of_account(email))
+    def take(self, email: str) -> Callable[[], None]:
+        """Count one sign-in to this account. To be called if it succeeds: what gives the account's count back."""
+        account, spelling, total = self._of_account(email)
+        self._take(self._of_address(), account, spelling, total)
+        return partial(self._give_back, email, account, spelling)
 
-    def give_back(self, email: str) -> None:
+    def _give_back(self, email: str, account: _Rule, spelling: _Rule) -> None:
         """It was the right password: nobody has been guessing here.
 
         Unless under other spellings, one of which may be an account of the guesser's own.
         """
-        account, spelling, _ = self._of_account(email)
 
         def forget(limiter: MovingWindowRateLimiter) -> None:
             if spelling.used(limiter) == account.used(limiter):
@@ -137,9 +139,10 @@ class Throttle:
     def _of_account(self, email: str) -> tuple[_Rule, _Rule, _Rule]:
         spelling, account = (self._device.accounts(text)[0] for text in (same_address(email), _counted_as(email)))
         device, settings = self._device.known(email), self._settings
+        who = device or _network()
         return (
-            _Rule("account", settings.login_limit_account, (account, device or _network())),
-            _Rule("spelling", settings.login_limit_account, (spelling, device or _network())),
+            _Rule("account", settings.login_limit_account, (account, who)),
+            _Rule("spelling", settings.login_limit_account, (spelling, who)),
             _Rule("account-total", settings.login_limit_account_total, (account, device or "")),
         )
 
