@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections import defaultdict, deque
+from contextlib import closing
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -94,6 +95,7 @@ class EndedSessions:
 
     def stop(self) -> None:
         self._stopped.set()
+        self._state.close()
 
     def _add(self, at: float, entry: dict[str, Any]) -> None:
         self._note(at, entry)
@@ -118,14 +120,13 @@ class EndedSessions:
         client.xadd(STREAM, entry, minid=f"{oldest}-0", approximate=True)
 
     def _run(self) -> None:
-        client = None
         while not self._stopped.is_set():
             try:
-                client = client or connected(self._state.url, _BLOCK + _PAUSE).storage
-                self._read(client)
-                self._tell_the_rest(client)
+                with closing(connected(self._state.url, _BLOCK + _PAUSE).storage) as client:
+                    while not self._stopped.is_set():
+                        self._read(client)
+                        self._tell_the_rest(client)
             except Exception as error:  # whatever it is, this thread must live
-                client = None
                 self._lost(error)
                 self._stopped.wait(_PAUSE)
 

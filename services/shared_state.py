@@ -75,6 +75,11 @@ class SharedState:
         self._is_back(failures)
         return answer
 
+    def close(self) -> None:
+        """Let go of the connections."""
+        if self._storage is not None:
+            self._storage.storage.close()
+
     def _call(self, call: Callable[[RedisStorage], _Answer], failures: int) -> _Answer:
         if self._failures > failures:  # while this one waited for a hand
             raise StateUnavailable
