@@ -15,9 +15,8 @@ def value() -> object:
     if "body" not in g:
         g.body = None  # what the error page sees of a body that cannot be read
         found = strict_json.loads(request.get_data())
-        json.dumps(
-            found, ensure_ascii=False
-        ).encode()  # not so with half a letter: JSON can write it, nothing can send it
+        # JSON can write half a letter, and nothing can send it: refused here, not wherever it would meet UTF-8.
+        json.dumps(found, ensure_ascii=False).encode()
         g.body = found
     return g.body
 
