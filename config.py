@@ -154,6 +154,11 @@ class Settings:
         """The key that encrypts, then those that only decrypt."""
         return (self.secret_key, *self.secret_key_fallbacks)
 
+    @cached_property
+    def signing_keys(self) -> list[str]:
+        """The same for itsdangerous, which signs with the last."""
+        return [*reversed(self.secret_keys)]
+
 
 def load(environ: Mapping[str, str]) -> Settings:
     """The settings that these variables describe; raises `SettingsError` with every problem at once."""

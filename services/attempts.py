@@ -51,8 +51,7 @@ class Attempts:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._name = f"{'__Secure-' if settings.secure else ''}munjigi.attempt."
-        keys = list(reversed(settings.secret_keys))  # the serializer signs with the last
-        self._sealed = URLSafeTimedSerializer(keys, salt="munjigi.attempt")
+        self._sealed = URLSafeTimedSerializer(settings.signing_keys, salt="munjigi.attempt")
         self._running: dict[str, Future[Any]] = {}
         self._finished: TTLCache[str, Future[Any]] = TTLCache(1000, _SECONDS_TO_REPEAT)
         self._lock = threading.Lock()

@@ -22,8 +22,7 @@ class Device:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._name = f"{'__Secure-' if settings.secure else ''}munjigi.device"
-        keys = list(reversed(settings.secret_keys))  # the serializer signs with the last
-        self._sealed = URLSafeTimedSerializer(keys, salt="munjigi.device")
+        self._sealed = URLSafeTimedSerializer(settings.signing_keys, salt="munjigi.device")
 
     def accounts(self, text: str) -> list[str]:
         """What stands for an account in counts and cookies, under the present key and then under each older one:
