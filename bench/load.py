@@ -13,7 +13,8 @@ from dataclasses import dataclass
 LONGEST = 30.0
 """Seconds that connections stay open: a server that hangs does not hang the bench."""
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
-_COOKIE = re.compile(rb"\r\nset-cookie: *([^=;\r]+=[^;\r]+)", re.IGNORECASE)
+_NO_BODY = _LENGTH.match(b"\r\nContent-Length: 0")
+_COOKIE = re.compile(rb"\r\nset-cookie: *([^=;\r]+)=([^;\r]+)", re.IGNORECASE)
 
 
 class WrongAnswer(Exception):
@@ -26,9 +27,8 @@ class Answer:
     head: bytes
     body: bytes
 
-    def cookies(self) -> str:
-        """What it sets, as the `Cookie` header of the next request."""
-        return b"; ".join(_COOKIE.findall(self.head)).decode()
+    def cookies(self) -> dict[str, str]:
+        return {name.decode(): value.decode() for name, value in _COOKIE.findall(self.head)}
 
 
 class Connection(asyncio.Protocol):
@@ -49,14 +49,15 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._received += data
         head, complete, body = self._received.partition(b"\r\n\r\n")
-        length = _LENGTH.search(head)
         if not complete or self._answer is None or self._answer.done():
             return
+        status = int(head[9:12])
+        length = _NO_BODY if status == 204 else _LENGTH.search(head)
         if length is None:
             self._answer.set_exception(WrongAnswer(f"an answer without its length: {head[:200]!r}"))
         elif len(body) >= int(length[1]):
             self._received = b""
-            self._answer.set_result(Answer(int(head[9:12]), head, body))
+            self._answer.set_result(Answer(status, head, body))
 
     def connection_lost(self, error: Exception | None) -> None:
         if self._answer is not None and not self._answer.done():
@@ -95,8 +96,10 @@ def request(method: str, path: str, cookie: str = "", body: str | None = None, *
     return f"{method} {path} HTTP/1.1\r\n{head}\r\n{body or ''}".encode()
 
 
-async def rate(port: int, number: int, seconds: float, work: Callable[[Connection], Awaitable[object]]) -> float:
-    """How often a second the work gets done when so many connections do nothing else."""
+async def done(
+    port: int, number: int, seconds: float, work: Callable[[Connection], Awaitable[object]]
+) -> tuple[int, float]:
+    """How often the work gets done when so many connections do nothing else, and in how many seconds."""
 
     async def keep_working(connection: Connection) -> int:
         done = 0
@@ -109,4 +112,4 @@ async def rate(port: int, number: int, seconds: float, work: Callable[[Connectio
         started = time.perf_counter()
         ends = started + seconds
         counts = await asyncio.gather(*map(keep_working, opened))
-        return sum(counts) / (time.perf_counter() - started)
+        return sum(counts), time.perf_counter() - started
