@@ -1,6 +1,5 @@
 """Start what is measured, let it take turns, print the table."""
 
-import asyncio
 import os
 import signal
 import sys
@@ -8,14 +7,16 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from bench import contenders, load, machine, table, weight, works
+import uvloop
+
+from bench import contenders, load, machine, table, weight, works, wrk
 from bench.contenders import Contender
-from bench.figures import ALONE, EMPTY, MUNJIGI, NEXT_AUTH, Figures, Round
+from bench.figures import ALONE, EMPTY, MUNJIGI, NEXT_AUTH, WRK, Figures, Round
 from bench.processes import busy, peak_memory
 from bench.visitors import Visitor
 
 QUICK = bool(os.environ.get("QUICK"))
-ROUNDS, SECONDS, WARM_UP = (5, 0.5, 0.3) if QUICK else (16, 0.6, 2.0)
+ROUNDS, SECONDS, WARM_UP = (5, 0.5, 0.3) if QUICK else (12, 0.6, 2.0)
 CONNECTIONS, AT_ONCE = 16, 100
 
 
@@ -31,7 +32,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
     missing = contenders.why_without_next_auth(quick=QUICK)
     with _started(with_next_auth=missing is None) as running:
-        figures = asyncio.run(_measured(running))
+        figures = uvloop.run(_measured(running))
         figures.memory = {name: peak_memory(one.process) for name, one in running.items()}
     print(machine.text(next_auth=missing is None))
     print(f"{ROUNDS} rounds of {SECONDS} s in turns, {CONNECTIONS} connections, medians (lowest - highest).")
@@ -67,6 +68,8 @@ async def _measured(running: dict[str, Contender]) -> Figures:
         for name in sites if number % 2 else reversed(sites):
             seconds = await works.at_once(running[name].port, running[name].visitor, AT_ONCE)
             figures.rounds[table.AT_ONCE, name].append(Round(AT_ONCE, seconds))
+        if wrk.is_here():
+            figures.rounds[table.VIEW, WRK].append(await _by_wrk(running[EMPTY]))
     _say("")
     figures.weight = {name: weight.of_the_page(running[name].port) for name in sites}
     return figures
@@ -87,6 +90,7 @@ async def _turns_of(name: str, running: dict[str, Contender]) -> list[Turn]:
         Turn(table.READ, name, site, await works.session_reads(site.port, person)),
         Turn(table.PAGE, name, site, works.pages()),
         Turn(table.SIGN_IN, name, site, works.sign_ins(site.visitor)),
+        Turn(table.API_SIGN_IN, name, site, works.api_sign_ins(site.visitor)),
     ]
     if name == MUNJIGI:
         turns += [
@@ -100,6 +104,12 @@ async def _round(turn: Turn, seconds: float) -> Round:
     before = busy(turn.contender.process)
     done, took = await load.done(turn.contender.port, CONNECTIONS, seconds, turn.do)
     return Round(done, took, busy(turn.contender.process) - before)
+
+
+async def _by_wrk(empty: Contender) -> Round:
+    before = busy(empty.process)
+    rate = await wrk.rate(empty.port, CONNECTIONS, Visitor().request("/"))
+    return Round(round(rate), 1.0, busy(empty.process) - before)
 
 
 def _say(text: str) -> None:

@@ -4,7 +4,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from statistics import median
 
-MUNJIGI, EMPTY, NEXT_AUTH, ALONE = "Munjigi", "the empty view", "next-auth", "the load generator"
+MUNJIGI, NEXT_AUTH, EMPTY = "Munjigi", "next-auth", "the empty view"
+ALONE, WRK = "the load generator", "wrk"
 
 
 @dataclass(frozen=True)

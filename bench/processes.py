@@ -28,7 +28,8 @@ def running(
             _wait_for(name, process, port)
             yield process.pid
         except Exception:
-            print(f"\n{name} wrote last:\n{_end_of(log)}", file=sys.stderr)
+            if last := _end_of(log):
+                print(f"\n{name} wrote last:\n{last}", file=sys.stderr)
             raise
         finally:
             _stop(process)

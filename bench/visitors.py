@@ -14,13 +14,14 @@ from bench.load import Answer, Connection, WrongAnswer, request
 
 SITE_URL = "https://login.example.com"
 SESSION, PAGE, VERIFY = "/api/auth/session", "/auth/login/email", "/auth/verify"
+FORM = re.compile(rb'name="csrfToken" value="([^"]{40,})"')
 _numbers = count(1)
 
 
 class Visitor:
     """Someone new, at an address of their own: the limits on sign-ins are on, and strike nobody."""
 
-    csrf_field: ClassVar[re.Pattern[bytes]] = re.compile(rb'name="csrfToken" value="([^"]+)"')
+    provider: ClassVar[str] = "email"
 
     def __init__(self, kind: str = "visitor") -> None:
         number = next(_numbers)
@@ -32,7 +33,7 @@ class Visitor:
     async def open_form(self, connection: Connection) -> None:
         """The sign-in page: its form's token, and the cookie that it is held against."""
         answer = await self._ask(connection, "GET", PAGE)
-        token = self.csrf_field.search(answer.body)
+        token = FORM.search(answer.body)
         hold(answer, answer.status == 200 and token is not None, "the sign-in page")
         self._csrf = token[1].decode()
 
@@ -41,9 +42,19 @@ class Visitor:
         answer = await self._ask(connection, "POST", PAGE, fields)
         hold(answer, answer.status == 303 and self.has_session, "a sign-in")
 
-    async def sign_in(self, connection: Connection) -> None:
-        await self.open_form(connection)
-        await self.send_form(connection)
+    async def fetch_token(self, connection: Connection) -> None:
+        """What a script does in place of opening the page."""
+        answer = await self._ask(connection, "GET", "/api/auth/csrf")
+        hold(answer, answer.status == 200, "the token of a form")
+        self._csrf = json.loads(answer.body)["csrfToken"]
+
+    async def call_back(self, connection: Connection) -> None:
+        """As `signIn()` of `next-auth/react` sends it."""
+        fields = {"email": self.email, "password": backend.PASSWORD, "redirect": "false"}
+        fields |= {"csrfToken": self._csrf, "callbackUrl": SITE_URL + "/", "json": "true"}
+        answer = await self._ask(connection, "POST", f"/api/auth/callback/{self.provider}", fields)
+        right = answer.status == 200 and json.loads(answer.body) == {"url": SITE_URL + "/"}
+        hold(answer, right and self.has_session, "a sign-in")
 
     async def read_session(self, connection: Connection) -> bytes:
         answer = await self._ask(connection, "GET", SESSION)
@@ -63,6 +74,7 @@ class Visitor:
     async def _ask(self, connection: Connection, method: str, path: str, form: dict[str, str] | None = None) -> Answer:
         answer = await connection.ask(self._request(method, path, form))
         self._cookies |= answer.cookies()
+        self._cookies = {name: value for name, value in self._cookies.items() if value}
         return answer
 
     def _request(self, method: str, path: str, form: dict[str, str] | None = None) -> bytes:
@@ -73,21 +85,20 @@ class Visitor:
 
 
 class NextAuthVisitor(Visitor):
-    """Signs in as `signIn("credentials")` of `next-auth/react` does, but for its look at `/providers` before."""
+    """The form of the page is sent by `signIn()`, which first asks for the providers and a token of its own."""
+
+    provider = "credentials"
 
     async def open_form(self, connection: Connection) -> None:
-        answer = await self._ask(connection, "GET", "/api/auth/csrf")
-        hold(answer, answer.status == 200, "the token of a form")
-        self._csrf = json.loads(answer.body)["csrfToken"]
+        await super().open_form(connection)
+        answer = await self._ask(connection, "GET", "/api/auth/providers")
+        hold(answer, answer.status == 200 and self.provider in json.loads(answer.body), "the providers")
+        await self.fetch_token(connection)
 
     async def send_form(self, connection: Connection) -> None:
-        fields = {"email": self.email, "password": backend.PASSWORD, "redirect": "false"}
-        fields |= {"csrfToken": self._csrf, "callbackUrl": SITE_URL + PAGE, "json": "true"}
-        answer = await self._ask(connection, "POST", "/api/auth/callback/credentials", fields)
-        right = json.loads(answer.body) == {"url": SITE_URL + PAGE}
-        hold(answer, answer.status == 200 and right and self.has_session, "a sign-in")
+        await self.call_back(connection)
 
 
 def hold(answer: Answer, right: bool, what: str) -> None:
     if not right:
-        raise WrongAnswer(f"{what}: {answer.status}\n{answer.head!r}\n{answer.body[:2000]!r}")
+        raise WrongAnswer(f"{what}: {answer.status}\n{answer.headers!r}\n{answer.body[:2000]!r}")

@@ -2,16 +2,14 @@
 
 import asyncio
 import json
-import re
 import time
 from collections.abc import Awaitable, Callable
 
 from bench import backend
 from bench.load import Answer, Connection, connections, request
-from bench.visitors import PAGE, SESSION, VERIFY, Visitor, hold
+from bench.visitors import FORM, PAGE, SESSION, VERIFY, Visitor, hold
 
 Work = Callable[[Connection], Awaitable[object]]
-_FORM = re.compile(rb'name="csrfToken" value="[^"]{40,}"')
 
 
 def asking(asked: bytes, right: Callable[[Answer], object]) -> Work:
@@ -25,12 +23,27 @@ def asking(asked: bytes, right: Callable[[Answer], object]) -> Work:
 
 
 def pages() -> Work:
-    return asking(request("GET", PAGE), lambda answer: answer.status == 200 and _FORM.search(answer.body))
+    return asking(request("GET", PAGE), lambda answer: answer.status == 200 and FORM.search(answer.body))
 
 
 def sign_ins(kind: type[Visitor]) -> Work:
+    """As a person's browser does it: the page is opened, its form is sent."""
+
     async def sign_in(connection: Connection) -> None:
-        await kind().sign_in(connection)
+        visitor = kind()
+        await visitor.open_form(connection)
+        await visitor.send_form(connection)
+
+    return sign_in
+
+
+def api_sign_ins(kind: type[Visitor]) -> Work:
+    """As a page's script does it: two calls, the same of both."""
+
+    async def sign_in(connection: Connection) -> None:
+        visitor = kind()
+        await visitor.fetch_token(connection)
+        await visitor.call_back(connection)
 
     return sign_in
 
@@ -38,15 +51,20 @@ def sign_ins(kind: type[Visitor]) -> Work:
 async def session_reads(port: int, visitor: Visitor) -> Work:
     """Of someone who signs in first. The end of the session, at the end of the JSON, may move from read to read."""
     async with connections(port, 1) as [connection]:
-        await visitor.sign_in(connection)
+        await visitor.fetch_token(connection)
+        await visitor.call_back(connection)
         person = (await visitor.read_session(connection)).partition(b'"expires"')[0]
     return asking(visitor.request(SESSION), lambda answer: answer.status == 200 and answer.body.startswith(person))
 
 
 def verify_checks(visitor: Visitor) -> Work:
     """Forward auth for someone who has signed in."""
-    person = f"\r\nx-auth-user-id: {visitor.user['id']}\r\n".encode()
-    return asking(visitor.request(VERIFY), lambda answer: answer.status == 204 and person in answer.head.lower())
+    number = str(visitor.user["id"]).encode()
+
+    def right(answer: Answer) -> bool:
+        return answer.status == 204 and answer.header(b"x-auth-user-id") == number
+
+    return asking(visitor.request(VERIFY), right)
 
 
 def empty_reads(visitor: Visitor) -> Work:
