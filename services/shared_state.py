@@ -15,6 +15,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
+from services.events import shared_state_seen
 from services.hands import Hands
 
 log = logging.getLogger("munjigi.state")
@@ -96,9 +97,11 @@ class SharedState:
             if not self._away:
                 log.error("the shared state is away, this process goes on by itself: %s", type(error).__name__)
             self._away = True
+        shared_state_seen.send(self, part="counts", up=False)
 
     def _is_back(self, failures: int) -> None:
         with self._turning:
             if self._away and self._failures == failures:  # what began before the failure says nothing of now
                 log.warning("the shared state is back")
                 self._away, self._resting_until = False, 0.0
+                shared_state_seen.send(self, part="counts", up=True)
