@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from limits.storage import RedisStorage, storage_from_string
 
+from services.events import shared_state_seen
 from services.hands import Hands
 
 log = logging.getLogger("munjigi.state")
@@ -98,9 +99,11 @@ class SharedState:
             if not self._away:
                 log.error("the shared state is away, this process goes on by itself: %s", type(error).__name__)
             self._away = True
+        shared_state_seen.send(self, part="counts", up=False)
 
     def _is_back(self, failures: int) -> None:
         with self._turning:
             if self._away and self._failures == failures:  # what began before the failure says nothing of now
                 log.warning("the shared state is back")
                 self._away, self._resting_until = False, 0.0
+                shared_state_seen.send(self, part="counts", up=True)
