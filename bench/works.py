@@ -130,6 +130,6 @@ async def page_weight(port: int) -> int:
     async with connections(port, 1) as [connection]:
         answers = [await connection.ask(request("GET", PAGE))]
         for path in sorted(set(_ASSET.findall(answers[0].body))):
-            answers.append(await connection.ask(request("GET", path.decode())))
+            answers.append(await connection.ask(request("GET", path.decode(), Accept_Encoding="gzip, deflate, br")))
             hold(answers[-1], answers[-1].status == 200, path.decode())
     return sum(len(answer.head) + len(b"\r\n\r\n") + len(answer.body) for answer in answers)
