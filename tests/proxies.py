@@ -42,14 +42,14 @@ def caddy(folder: Path, url: str, text: str, **request: str) -> Iterator[None]:
 def _running(command: list[str], folder: Path, url: str, **request: str) -> Iterator[None]:
     kept = {"PATH": os.environ["PATH"], "HOME": str(folder)}
     with ExitStack() as stack:
-        log = stack.enter_context((folder / "output").open("wb"))
+        log = stack.enter_context((folder / "proxy-output").open("wb"))
         process = stack.enter_context(subprocess.Popen(command, cwd=folder, env=kept, stdout=log, stderr=log))
         stack.callback(process.terminate)
         for _ in range(200):
             try:
                 requests.get(url, timeout=1, allow_redirects=False, **request)  # type: ignore[arg-type]
             except requests.ConnectionError:
-                assert process.poll() is None, (folder / "output").read_text("utf-8")
+                assert process.poll() is None, (folder / "proxy-output").read_text("utf-8")
                 time.sleep(0.05)
             else:
                 break
