@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pytest
+import requests
 
 from tests.commands import ROOT, Command
 from tests.markdown import Doc
@@ -30,7 +31,7 @@ class _App(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         told = {name: value for name, value in self.headers.items() if re.match("x.auth", name, re.IGNORECASE)}
-        body = json.dumps({"path": self.path, "told": told}).encode()
+        body = json.dumps({"path": self.path, "told": told, "names": self.headers.keys()}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -116,7 +117,7 @@ def test_nobody_comes_in_and_everybody_comes_back_to_what_they_asked_for(front: 
     assert back.headers["Location"] == f"{front.proxy.url}/rooms/%ED%95%9C%EA%B0%95?from=1&to=2&q=a%26b"
     assert cookie_names(back) >= {"__Secure-next-auth.session-token", "__Host-munjigi.visitor"}
     shown = visitor.get(back.headers["Location"]).json()
-    assert shown == {"path": "/rooms/%ED%95%9C%EA%B0%95?from=1&to=2&q=a%26b", "told": HONG}
+    assert (shown["path"], shown["told"]) == ("/rooms/%ED%95%9C%EA%B0%95?from=1&to=2&q=a%26b", HONG)
 
 
 @pytest.mark.parametrize("spelling", ["X-Auth-", "x-auth-", "X_Auth_", "X-Auth_", "X_Auth-"])
@@ -161,14 +162,37 @@ def test_the_largest_session_and_the_longest_name_pass(front: Front) -> None:
 # Without an app: the two of docs/operations.md.
 
 
+def of_the_docs(kind: str) -> str:
+    (block,) = [one for one in Doc(ROOT / "docs" / "operations.md").blocks if one.language == kind]
+    return "\n" + block.text
+
+
 @pytest.mark.parametrize("kind", ["nginx", "caddy"])
 def test_the_site_alone_is_reached_through_what_the_docs_say(kind: str, tmp_path: Path) -> None:
-    (block,) = [one for one in Doc(ROOT / "docs" / "operations.md").blocks if one.language == kind]
-    with fronted(kind, "\n" + block.text, tmp_path) as front:
-        test_nobody_can_choose_their_own_address(front, "X_Forwarded_For")
+    with fronted(kind, of_the_docs(kind), tmp_path) as front:
+        test_nobody_can_choose_their_own_address(front, "X-Forwarded-For")
         front.backend.token = "x" * 4096
         front.backend.user |= {"name": "홍" * 200, "nick_name": "길" * 200}
         visitor = front.member()
         assert visitor.session()["user"]["name"] == "홍" * 200
         refused = visitor.post("/auth/login/email", data={"email": "x" * 70_000})
         assert refused.status_code in (413, 502)  # Caddy 2.6 takes it for a fault of the site
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [(kind, (ROOT / "deploy" / name).read_text("utf-8")) for kind, name in FILES.items()]
+    + [(kind, of_the_docs(kind)) for kind in FILES],
+    ids=["nginx with an app", "Caddy with an app", "nginx", "Caddy"],
+)
+def test_the_site_never_sees_a_name_that_servers_take_for_another(kind: str, text: str, tmp_path: Path) -> None:
+    """Granian gives `X_Forwarded_For` to the site as `X-Forwarded-For`, and which of the two is chance."""
+    proxy = Deployed(kind, text, tmp_path)
+    with somebodys_app() as port, proxy.running(port, port):
+        made_up = {"X_Forwarded_For": "203.0.113.9", "X-Forwarded_For": "203.0.113.9", "x_other": "1"}
+        answer = requests.get(
+            f"{proxy.url}/auth/login/email", headers=made_up, verify=str(proxy.certificate), timeout=5
+        )
+    names = answer.json()["names"]
+    assert "X-Forwarded-For" in names
+    assert [name for name in names if "_" in name] == []
