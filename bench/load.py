@@ -18,6 +18,10 @@ LONGEST = 30.0
 class WrongAnswer(Exception):
     """The bench stops: a figure is worth nothing if the work behind it was not done."""
 
+    def __init__(self, what: str, status: int = 0) -> None:
+        super().__init__(what)
+        self.status = status
+
 
 @dataclass(slots=True)
 class Answer:

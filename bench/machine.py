@@ -13,7 +13,7 @@ from bench.contenders import NEXT_AUTH, threads
 def text(*, next_auth: bool) -> str:
     ours = f"Python {platform.python_version()}, Flask {version('flask')}, Granian {version('granian')}, "
     lines = [
-        f"{os.cpu_count()} cores, {_model()}, {platform.system()} {platform.machine()}.",
+        here(),
         f"Munjigi: {ours}WORKERS=1 THREADS={threads()}.",
     ]
     if next_auth:
@@ -22,6 +22,10 @@ def text(*, next_auth: bool) -> str:
             f"next-auth {_package('next-auth')}: Node.js {node.strip().lstrip('v')}, Next.js {_package('next')}."
         )
     return "\n".join(lines)
+
+
+def here() -> str:
+    return f"{os.cpu_count()} cores, {_model()}, {platform.system()} {platform.machine()}."
 
 
 def _model() -> str:

@@ -50,6 +50,12 @@ def peak_memory(process: int) -> int | None:
     return sum(map(_high_water, members(process)))
 
 
+def resident(process: int) -> int:
+    """What the tree of processes has in memory now."""
+    files = (Path(f"/proc/{one}/statm") for one in members(process))
+    return sum(int(file.read_text().split()[1]) for file in files if file.exists()) * os.sysconf("SC_PAGESIZE")
+
+
 def busy(process: int) -> float:
     """Seconds of a core that the tree of processes has used so far; 0 where there is no `/proc`."""
     if not Path("/proc/self/stat").exists():

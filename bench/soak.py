@@ -17,12 +17,11 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import requests
 
-from bench.processes import free_ports, members, running
+from bench.processes import free_ports, resident, running
 from bench.soak_world import PASSWORD, SOCIAL
 
 VISITORS = 6
@@ -191,10 +190,8 @@ def trouble(run: Run, backend: Part, redis: Part) -> None:
 
 
 def watch(run: Run, process: int, samples: list[int]) -> None:
-    page = os.sysconf("SC_PAGESIZE")
     while time.monotonic() < run.ends:
-        resident = (Path(f"/proc/{one}/statm") for one in members(process))
-        samples.append(sum(int(path.read_text().split()[1]) * page for path in resident if path.exists()))
+        samples.append(resident(process))
         time.sleep(2)
 
 

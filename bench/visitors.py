@@ -101,4 +101,4 @@ class NextAuthVisitor(Visitor):
 
 def hold(answer: Answer, right: bool, what: str) -> None:
     if not right:
-        raise WrongAnswer(f"{what}: {answer.status}\n{answer.headers!r}\n{answer.body[:2000]!r}")
+        raise WrongAnswer(f"{what}: {answer.status}\n{answer.headers!r}\n{answer.body[:2000]!r}", answer.status)
