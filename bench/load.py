@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import cast
 
 import httptools
 
@@ -41,8 +42,8 @@ class Answer:
 class Connection(asyncio.Protocol):
     """One request at a time."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
         self._reading = httptools.HttpResponseParser(self)
         self._waiting: asyncio.Future[Answer] | None = None
 

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import requests
@@ -29,7 +30,7 @@ PEOPLE = 400
 _HONEST = {200, 302, 303, 400, 401, 403, 404, 405, 413, 415, 422, 429, 431, 502, 503, 504}
 _SETTLED = 3.0
 """Seconds after Redis is back until all processes know what was ended."""
-_JUNK = (
+_JUNK: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("GET", "/%00/../etc", {}),
     ("POST", "/auth/login/email", {"data": "email=%ff&password=x"}),
     ("POST", "/api/auth/session", {"data": "[" * 9000, "headers": {"Content-Type": "application/json"}}),

@@ -1,5 +1,6 @@
 """The figures as one table, in Markdown that reads well as plain text too."""
 
+from collections.abc import Mapping
 from statistics import median
 
 from bench.backend import DELAY
@@ -64,7 +65,7 @@ def _seconds(took: list[float]) -> str:
     return f"{median(took):.2f} s ({min(took):.2f} - {max(took):.2f})" if took else ""
 
 
-def _sizes(sizes: dict[str, int | None], unit: float, name: str) -> tuple[str, ...]:
+def _sizes(sizes: Mapping[str, int | None], unit: float, name: str) -> tuple[str, ...]:
     """The share is ours of theirs: here less is better."""
     ours, theirs = sizes.get(MUNJIGI), sizes.get(NEXT_AUTH)
     cells = [f"{size / unit:,.1f} {name}" if size else "" for size in (ours, theirs)]

@@ -35,7 +35,7 @@ class Visitor:
         answer = await self._ask(connection, "GET", PAGE)
         token = FORM.search(answer.body)
         hold(answer, answer.status == 200 and token is not None, "the sign-in page")
-        self._csrf = token[1].decode()
+        self._csrf = token[1].decode() if token else ""
 
     async def send_form(self, connection: Connection) -> None:
         fields = {"csrfToken": self._csrf, "email": self.email, "password": backend.PASSWORD}

@@ -13,7 +13,7 @@ Work = Callable[[Connection], Awaitable[object]]
 
 
 def asking(asked: bytes, right: Callable[[Answer], object]) -> Work:
-    what = asked.split(b"\r\n", 1)[0].decode()
+    what = asked.partition(b" HTTP/")[0].decode()
 
     async def ask(connection: Connection) -> None:
         answer = await connection.ask(asked)

@@ -1,8 +1,8 @@
 """Small line charts as SVG, dark or light as the reader has it. What is drawn where; the template draws."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import floor, log2, log10
+from math import ceil, floor, log2, log10
 from pathlib import Path
 
 from jinja2 import Template
@@ -13,14 +13,14 @@ COLOURS = "abc"
 _NARROWEST = 24
 """Pixels between two numbers below a chart."""
 
-Points = list[tuple[float, float]]
+Points = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True)
 class Panel:
     name: str
     unit: str
-    lines: dict[str, Points]
+    lines: Mapping[str, Points]
     """The same names in all panels of a chart."""
 
 
@@ -28,7 +28,7 @@ def chart(title: str, panels: list[Panel], columns: int, *, doubling: bool = Tru
     """`doubling`: each doubling across takes the same room. Upwards, all begin at zero."""
     rows = -(-len(panels) // columns)
     template = Template((Path(__file__).parent / "chart.svg.jinja").read_text(), autoescape=True)
-    return template.render(
+    drawn: str = template.render(
         title=title,
         width=columns * (WIDTH + GAP) + GAP,
         height=HEAD + rows * (HEIGHT + GAP),
@@ -47,16 +47,14 @@ def chart(title: str, panels: list[Panel], columns: int, *, doubling: bool = Tru
         right=RIGHT,
         bottom=BOTTOM,
     )
+    return drawn
 
 
 def ticks(most: float) -> list[float]:
     """From zero to the first that is not below the most: at most six, of 1, 2 or 5 and zeros."""
-    for power in range(floor(log10(most)) - 1, 99):
-        for digit in (1, 2, 5):
-            step = digit * 10.0**power
-            if most <= 5 * step:
-                return [round(step * number, 9) for number in range(int(-(-most // step)) + 1)]
-    raise ValueError(most)
+    power = 10.0 ** (floor(log10(most)) - 1) if most else 1.0
+    step = next(digit * power for digit in (1, 2, 5, 10, 20) if most <= 5 * digit * power)
+    return [round(step * number, 9) for number in range(max(1, ceil(most / step)) + 1)]
 
 
 def _drawn(panel: Panel, scaled: Callable[[float], float]) -> dict[str, object]:
