@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test figures serve check format bench messages lock
+.PHONY: help run test figures serve check format bench pictures messages lock
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ format: $(VENV)/dev ## put the code into shape
 
 bench: $(VENV)/dev $(if $(QUICK),,bench/next_auth/.next) ## the measurements, as one table; QUICK=1: two minutes, no Node.js
 	@$(BIN)/python -m bench
+
+pictures: $(VENV)/dev ## those that the docs show, of the pages as they are now
+	@$(BIN)/python -m tests.docs_pictures docs/pictures
 
 messages: $(VENV)/dev ## bring the translations up to the sources, and compile them
 	@$(BIN)/pybabel -q extract -F babel.cfg -k _l --no-location --sort-output -o $(VENV)/messages.pot .
