@@ -18,12 +18,19 @@ _LAST_LINES = 2000
 
 @contextmanager
 def running(
-    name: str, port: int, *command: str, environ: Mapping[str, str] = os.environ, folder: Path | None = None
+    name: str,
+    port: int,
+    *arguments: str,
+    program: str = sys.executable,
+    environ: Mapping[str, str] = os.environ,
+    folder: Path | None = None,
 ) -> Iterator[int]:
     """This command for as long as the block lasts; its process id. What it wrote is shown if all goes wrong."""
     with tempfile.TemporaryFile() as log:
         # A session of its own: Ctrl-C comes to the bench alone, which then stops the others in order.
-        process = subprocess.Popen(command, cwd=folder, env=environ, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            [program, *arguments], cwd=folder, env=environ, stdout=log, stderr=log, start_new_session=True
+        )
         try:
             _wait_for(name, process, port)
             yield process.pid

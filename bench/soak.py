@@ -207,7 +207,7 @@ def main(minutes: float) -> None:
         stack.callback(redis.stop)
         time.sleep(1)
         environ = _environ(port, behind, state)
-        server = stack.enter_context(running("the site", port, sys.executable, "serve.py", environ=environ))
+        server = stack.enter_context(running("the site", port, "serve.py", environ=environ))
         run = Run(f"http://localhost:{port}", time.monotonic() + minutes * 60)
         samples: list[int] = []
         threads = [threading.Thread(target=Visitor(run, number).go_on) for number in range(VISITORS)]
