@@ -210,15 +210,6 @@ def test_nothing_moves_for_people_who_want_it_so(open_page: Opener) -> None:
     assert "button" in usual.evaluate(_MOVING)
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_at_four_times_its_size_a_page_scrolls_one_way_only(open_page: Opener, way: str) -> None:
-    """A window of 1280 by 1024 pixels, magnified to 400 % (WCAG 2.2, 1.4.10)."""
-    for locale in LOCALES:
-        page = open_page(locale, viewport={"width": 320, "height": 256}, device_scale_factor=4)
-        WAYS[way](page)
-        assert too_wide(page) == []
-
-
 def test_with_wider_spaces_between_letters_and_lines_nothing_is_cut_off(open_page: Opener) -> None:
     """WCAG 2.2, 1.4.12: people set these themselves."""
     for way in ("login-fields", "login-throttled", "account"):
