@@ -202,6 +202,7 @@ WAYS: dict[str, Callable[[Page], object]] = {
     "login-throttled": lambda page: try_to_sign_in(page, "throttled@example.com"),
     "login-down": lambda page: try_to_sign_in(page, "down@example.com"),
     "login-expired": lambda page: page.goto(f"{LOGIN}?error=SessionExpired&callbackUrl=/account"),
+    "login-cancelled": lambda page: page.goto(f"{LOGIN}?error=Cancelled"),
     "login-cookies": _to_cookies_blocked,
     "logout": _to_logout,
     "account": to_account,

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from dev.backend import PASSWORD
-from tests.browser import LOCALES, LOGIN, NARROW, WAYS, Watch, barriers, fill_in, send, speak, try_to_sign_in
+from tests.browser import LOGIN, NARROW, WAYS, Watch, barriers, fill_in, send, speak
 from tests.site import MINJI, Site, SiteMaker, running_site
 
 pytestmark = pytest.mark.xdist_group("browser")
@@ -145,7 +145,7 @@ def test_caps_lock_is_told_of_as_long_as_it_is_on(open_page: Opener, locale: str
     ("locale", "after_three_seconds", "over"),
     [("en", "Try again in 54 seconds.", "You can try again now."),
      ("ko", "54초 뒤에 다시 시도할 수 있어요.", "이제 다시 시도할 수 있어요.")],
-    ids=LOCALES[::-1],
+    ids=["en", "ko"],
 )  # fmt: skip
 def test_a_wait_counts_down_in_silence_and_says_when_it_is_over(
     open_page: Opener, locale: str, after_three_seconds: str, over: str
@@ -178,20 +178,25 @@ def test_a_form_is_sent_once_however_often_the_button_is_pressed(make_site: Site
     fill_in(page)
     sent: list[str] = []
     page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
-    page.locator("button.main").dblclick()
+    page.locator("button.main").evaluate("one => { one.click(); setTimeout(() => one.click(), 150) }")
     page.wait_for_url("**/")
     assert len(sent) == 1
     expect(page.locator("h1")).to_have_text("Signed in as 민지")
 
 
-def test_a_page_that_comes_back_can_be_sent_again(page: Page) -> None:
-    page.goto("/")
-    try_to_sign_in(page, password="wrong")
-    page.go_back()
-    fill_in(page)
+def test_a_page_that_comes_back_as_it_was_left_can_be_sent_again(page: Page) -> None:
+    page.goto(LOGIN)
+    page.wait_for_load_state("networkidle")
+    page.evaluate(
+        "sent = 0; addEventListener('submit', event => { sent += !event.defaultPrevented; event.preventDefault() })"
+    )
+    page.locator("button.main").dblclick()
+    expect(page.locator("form[aria-busy=true]")).to_have_count(1)
+    assert page.evaluate("sent") == 1
+    page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))")
     expect(page.locator("form[aria-busy=true]")).to_have_count(0)
-    send(page)
-    expect(page.locator("h1")).to_have_text("Signed in as 민지")
+    page.locator("button.main").click()
+    assert page.evaluate("sent") == 2
 
 
 @pytest.mark.parametrize("way", WITHOUT_SCRIPT_THE_SAME)
