@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -15,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from dotenv import dotenv_values
 from limits import RateLimitItem
+from PIL import Image
 
 import config
 import dev
@@ -91,6 +93,19 @@ def test_the_pictures_that_are_shown_are_those_that_are_made() -> None:
     kept = {path.stem for path in ROOT.glob("docs/pictures/*.png")}
     assert shown == set(docs_pictures.PICTURES) == kept
     assert all(path.stat().st_size < 60_000 for path in ROOT.glob("docs/pictures/*.png"))
+
+
+def test_the_pictures_can_be_made_again(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.docs_pictures", str(tmp_path)]
+    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    if "no Chromium here" in made.stderr:
+        program("chromium")
+    assert made.returncode == 0, made.stderr
+    assert {path.stem for path in tmp_path.iterdir()} == set(docs_pictures.PICTURES)
+    for path in tmp_path.iterdir():
+        with Image.open(path) as picture:
+            assert picture.width == 880, "two dots for each pixel: sharp on a good screen"
+            assert len(picture.convert("RGB").getcolors() or ()) > 100, "not an empty page"
 
 
 # Settings.
