@@ -1,17 +1,22 @@
 """The language of a page: chosen with `?lang=`, else remembered, else asked for by the browser, else the site's."""
 
+from functools import lru_cache
 from urllib.parse import urlencode
 
 import flask
 from babel import Locale
 from flask import request
 from flask_babel import ngettext
+from werkzeug.datastructures import LanguageAccept
+from werkzeug.http import parse_accept_header
 
 import config_readers
 from services import services
 
 _CHOICE = "lang"
 _KEPT = ("error", "reference", "wait")
+_LONGEST_WISH = 256
+"""Characters of an `Accept-Language` header that are read: a browser sends some forty."""
 
 
 def remember() -> None:
@@ -25,7 +30,12 @@ def select() -> str:
     if remembered in _offered():
         return str(remembered)
     default = services().settings.default_locale
-    return request.accept_languages.best_match(_offered()) or default
+    return _best(request.headers.get("Accept-Language", "")[:_LONGEST_WISH], _offered()) or default
+
+
+@lru_cache(1024)
+def _best(wish: str, offered: tuple[str, ...]) -> str | None:
+    return parse_accept_header(wish, LanguageAccept).best_match(offered)
 
 
 def links(callback_url: str | None) -> dict[str, str]:
