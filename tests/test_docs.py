@@ -89,10 +89,10 @@ def test_every_file_that_is_named_is_there() -> None:
 
 
 def test_the_pictures_that_are_shown_are_those_that_are_made() -> None:
-    shown = {Path(link).stem for doc in DOCS.values() for link in doc.links if link.endswith(".png")}
-    kept = {path.stem for path in ROOT.glob("docs/pictures/*.png")}
+    shown = {Path(link).stem for doc in DOCS.values() for link in doc.links if link.endswith(".webp")}
+    kept = {path.stem for path in ROOT.glob("docs/pictures/*.webp")}
     assert shown == set(docs_pictures.PICTURES) == kept
-    assert all(path.stat().st_size < 60_000 for path in ROOT.glob("docs/pictures/*.png"))
+    assert all(path.stat().st_size < 60_000 for path in ROOT.glob("docs/pictures/*.webp"))
 
 
 def test_the_pictures_can_be_made_again(tmp_path: Path) -> None:
@@ -104,8 +104,8 @@ def test_the_pictures_can_be_made_again(tmp_path: Path) -> None:
     assert {path.stem for path in tmp_path.iterdir()} == set(docs_pictures.PICTURES)
     for path in tmp_path.iterdir():
         with Image.open(path) as picture:
-            assert picture.width == 880, "two dots for each pixel: sharp on a good screen"
-            assert len(picture.convert("RGB").getcolors() or ()) > 100, "not an empty page"
+            assert picture.width == 2 * docs_pictures.WIDTH, "two dots for each pixel: sharp on a good screen"
+            assert len(picture.getcolors(1_000_000) or ()) > 100, "not an empty page"
 
 
 # Settings.
