@@ -82,10 +82,13 @@ def test_every_page_is_on_the_map() -> None:
 def test_every_file_that_is_named_is_there() -> None:
     """Of names with a folder: `services/backend.py`. Those of other projects and of the reader are given."""
     others = ("app/", "routes/", "bootstrap/", "config/", "pages/", "lib/", "instance/", "deploy/site/", "components/")
+    modules = {path.name for path in [*FILES, *ROOT.glob("tests/*.py"), *ROOT.glob("examples/*/*.py")]}
     for doc in DOCS.values():
         for word in doc.code:
             if re.fullmatch(r"(?:\.?[\w-]+/)+[\w.-]*\.\w+", word) and not word.startswith(others):
                 assert any((base / word).exists() for base in (ROOT, doc.path.parent)), f"{doc.name}: {word}"
+            if re.fullmatch(r"\w+\.py", word):
+                assert word in modules, f"{doc.name}: {word}"
 
 
 def test_the_pictures_that_are_shown_are_those_that_are_made() -> None:
