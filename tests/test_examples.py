@@ -181,9 +181,10 @@ def own_backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             "GOOGLE_APPS": "our-ios,our-web",
             "GITHUB_APPS": "our-app:secret",
         }
-        adding = (*command, "add-user", MINJI, PASSWORD, "김민지")
-        with running(*adding, log=folder / "added", environ=environ, cwd=BACKEND) as added:
-            assert added.process.wait(20) == 0, added.output
+        for password in ("forgotten", PASSWORD):
+            adding = (*command, "add-user", MINJI, password, "김민지")
+            with running(*adding, log=folder / "added", environ=environ, cwd=BACKEND) as added:
+                assert added.process.wait(20) == 0, added.output
         serving = (*command, "run", "--port", str(port))
         with running(*serving, log=folder / "output", environ=environ, cwd=BACKEND) as started:
             started.wait_for(f"http://127.0.0.1:{port}/")
