@@ -45,8 +45,11 @@
   function countedDown(timer) {
     const sentence = timer.parentElement;
     const until = Date.now() + timer.dataset.seconds * 1000;
+    const gap = /\s/.test(timer.textContent) ? " " : ""; // as the page has it: CLDR writes Japanese with one
     const words = (count, unit) =>
-      new Intl.NumberFormat(document.documentElement.lang, { style: "unit", unit, unitDisplay: "long" }).format(count);
+      new Intl.NumberFormat(document.documentElement.lang, { style: "unit", unit, unitDisplay: "long" })
+        .format(count)
+        .replace(/\s/g, gap);
     const clock = setInterval(() => {
       const left = Math.ceil((until - Date.now()) / 1000);
       if (left > 0) {
