@@ -9,12 +9,12 @@ from collections.abc import Callable
 from urllib.parse import urlencode
 
 import flask
-from flask import current_app, request
+from flask import current_app, g, request
 from flask_babel import get_locale
 from flask_wtf.csrf import generate_csrf
 from markupsafe import escape
 
-from blueprints import social
+from blueprints import csrf, social
 from services import services
 
 _TOKEN, _RETURN = "munjigi0token0mark", "munjigi0return0mark"  # nothing that HTML or an address would write otherwise
@@ -31,8 +31,9 @@ def filled(callback_url: str | None, render: Callable[..., str]) -> str:
     """The page for this visitor; `render` makes one from the names in the template that are not as usual."""
     key = (str(get_locale()), social.used_last(), callback_url is not None)
     pages = current_app.extensions.setdefault("munjigi.blank_pages", {})
-    if key not in pages:
-        pages[key] = render(csrf_token=lambda: _TOKEN, callback_url=callback_url and _RETURN)
+    page = pages.get(key) or render(csrf_token=lambda: _TOKEN, callback_url=callback_url and _RETURN)
+    if csrf.FIELD not in g:  # where Flask-WTF notes that a token was made: somebody's would be in the page
+        pages[key] = page
     values = {_TOKEN: generate_csrf(), _RETURN: escape(callback_url or "")}
     values[f"callbackUrl={_RETURN}"] = urlencode({"callbackUrl": callback_url or ""})
-    return _MARKS.sub(lambda mark: values[mark[0]], pages[key])
+    return _MARKS.sub(lambda mark: values[mark[0]], page)
