@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import get_locale
 from werkzeug.datastructures import MultiDict
 
 import errors
@@ -40,7 +41,7 @@ def page(form: LoginForm, error: errors.SiteError | None = None) -> str:
         error=error,
         callback_url=return_to.kept(),
         ways=social.ways(),
-        hurdle=in_app.hurdle(request.user_agent.string, address(None, return_to.kept())),
+        hurdle=in_app.hurdle(request.user_agent.string, address(None, return_to.kept()), str(get_locale())),
         reference=_reference(),
     )
 

@@ -240,7 +240,7 @@ def test_the_page_of_last_resort_has_no_barrier_and_fits_a_phone(
     (tmp_path / "home.html").write_text("{{ no_such_thing }}")
     page = open_page(site_url=make_site(templates=tmp_path).url)
     page.goto("/")
-    expect_heading(page, "문제가 생겼어요")
+    expect_heading(page, "Something went wrong on our side")
     # It has no style sheet, and axe takes the browser's own dark ground for white.
     assert [fault for fault in barriers(page) if not fault.startswith("in dark")] == []
     assert too_wide_on_a_phone(page) == []
@@ -327,7 +327,7 @@ def test_a_chosen_language_stays_and_so_does_the_way_back(open_page: Opener, scr
     expect(page.get_by_role("link", name="English")).to_have_attribute("aria-current", "true")
     fill_in(page, password=WRONG)
     send(page)
-    expect(page.get_by_role("alert")).to_contain_text("is not right")
+    expect(page.get_by_role("alert")).to_contain_text("is incorrect")
     press(page.get_by_role("link", name="한국어"))
     expect_heading(page, "로그인")
     page.goto("/")
