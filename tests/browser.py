@@ -9,6 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, ViewportSize, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 
+import config_readers
 import dev
 from dev.backend import PASSWORD
 from dev.stand_ins import create_stand_ins
@@ -28,7 +29,7 @@ _ARGUMENTS = [
 _HIDDEN_FROM_BACK = "--disable-back-forward-cache"
 """Playwright's habit. People's browsers keep the page before alive, so ours does as well."""
 
-LOCALES = ("ko", "en")
+LOCALES = config_readers.languages()
 SCHEMES = ("light", "dark")
 NARROW: ViewportSize = {"width": 320, "height": 640}
 LOGIN = "/auth/login/email"

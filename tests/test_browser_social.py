@@ -166,7 +166,11 @@ def test_who_cancels_is_told_so_calmly_and_can_go_on_another_way(open_page: Open
     page.goto("/account")
     to_provider(page, provider)
     decide(page, "Cancel")
-    expect_told(page, "status", {"en": "Sign-in was cancelled.", "ko": "로그인을 취소했어요."}[locale])
+    expect_told(
+        page,
+        "status",
+        {"en": "Sign-in was cancelled.", "ko": "로그인을 취소했어요.", "ja": "ログインをキャンセルしました。"}[locale],
+    )
     expect(page.get_by_role("alert")).to_have_count(0)
     expect(page.locator("html")).to_have_attribute("lang", locale)
     to_provider(page, "naver")
