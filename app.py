@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import Babel, get_locale
 from flask_login import LoginManager, current_user
 from flask_wtf.csrf import generate_csrf
-from jinja2 import ChoiceLoader, FileSystemLoader, StrictUndefined
+from jinja2 import ChoiceLoader, FileSystemLoader, PrefixLoader, StrictUndefined
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import config
@@ -54,7 +54,7 @@ def create_app(settings: Settings | None = None, stopping: Callable[[], bool] = 
     `stopping` tells whether the server is about to stop, for `/health/ready`.
     """
     settings = settings or config.load(os.environ)
-    app = Site(__name__, static_url_path="/auth/static")
+    app = Site(__name__, static_folder=None)  # assets.py has them
     app.config.update(_flask_settings(settings))
     app.extensions["munjigi"] = Services.build(settings)
     app.extensions["munjigi.stopping"] = stopping
@@ -131,7 +131,8 @@ def _wire_pages(app: Flask, settings: Settings) -> None:
     assets.init_app(app, settings)
     app.jinja_env.undefined = StrictUndefined
     if settings.templates and app.jinja_loader:
-        app.jinja_env.loader = ChoiceLoader([FileSystemLoader(settings.templates), app.jinja_loader])
+        ours = PrefixLoader({"site": app.jinja_loader})  # so that a page of one's own can build on the site's
+        app.jinja_env.loader = ChoiceLoader([FileSystemLoader(settings.templates), app.jinja_loader, ours])
     app.jinja_env.globals.update(
         csrf_token=generate_csrf,
         current_user=current_user,

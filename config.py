@@ -52,24 +52,25 @@ class Settings:
     """Where people reach the site: scheme, host, port and optional path. The only source of links,
     callback addresses and cookie prefixes; the `Host` header is never one."""
     secret_key: str = setting(read.secret, secret=True, example="<the output of: openssl rand -base64 33>")
-    """Encrypts sessions and signs cookies. The same as NEXTAUTH_SECRET to share sessions with a Next.js app."""
+    """Encrypts sessions and signs cookies: at least 32 characters. The same as `NEXTAUTH_SECRET` of a Next.js app that
+    shall read the sessions."""
     secret_key_fallbacks: tuple[str, ...] = setting(read.secrets, (), secret=True, example="<the key before this one>")
     """Older keys, comma separated: they still decrypt, and never encrypt."""
 
     backend_url: str = setting(read.base_url, example="https://api.example.com/api/v2")
     """Base of the API of the backend that owns the users."""
     backend_login_path: str = setting(read.api_path, "/login", example="/login")
-    """POST {email, password} -> the backend's token."""
+    """POST `{email, password}` gives the backend's token."""
     backend_social_path: str = setting(
         read.api_path, "/login/social/callback/{provider}", example="/login/social/callback/{provider}"
     )
-    """POST {social_token} -> the backend's token; `{provider}` becomes <ID>_BACKEND_NAME."""
+    """POST `{social_token}` gives the backend's token; `{provider}` becomes `<ID>_BACKEND_NAME`."""
     backend_user_path: str = setting(read.api_path, "/user", example="/user")
-    """POST with the bearer -> the user."""
+    """POST with the token as bearer gives the user."""
     backend_logout_path: str | None = setting(read.api_path, None, example="/logout")
-    """POST with the bearer: revokes the token on sign-out. Without it a token outlives its session."""
+    """POST with the bearer revokes the token on sign-out. Without it a token outlives its session."""
     backend_profile_path: str | None = setting(read.api_path, None, example="/profile")
-    """PATCH {name, nick_name} with the bearer. Without it the account page only shows."""
+    """PATCH `{name, nick_name}` with the bearer saves them. Without it the account page only shows."""
     backend_timeout: float = setting(read.seconds, 10.0, example="10")
     """Seconds: one deadline for all backend calls of one request."""
 
@@ -80,21 +81,22 @@ class Settings:
     session_recheck: int = setting(read.whole(0, 315360000), 300, example="300")
     """Seconds after which the user is read from the backend again; 401 ends the session; 0: never."""
     expose_access_token: bool = setting(read.flag, default=False, example="false")
-    """true: the session JSON carries `accessToken`, so that page scripts see it."""
+    """`true`: the session JSON carries `accessToken`, so that every script of every page can read it."""
 
     providers: tuple[str, ...] = setting(_provider_ids, (), example="oidc")
-    """Whom people may sign in with, in the order of the buttons; docs/providers/ has the settings of each."""
+    """Whom people may sign in with, comma separated, in the order of the buttons."""
     clients: tuple[Client, ...] = ()
     """This site at each of them."""
 
     state_url: str = setting(read.state_url, "memory://", secret=True, example="redis://127.0.0.1:6379/0")
-    """Where processes share limits and ended sessions: memory:// (one process), redis://, rediss://, redis+cluster://."""
+    """Where processes share limits and ended sessions. More than one needs `redis://…`, `rediss://…` or
+    `redis+cluster://…`."""
     login_limit_address: limits.RateLimitItem = setting(read.rate, limits.parse("30/minute"), example="30/minute")
     """Sign-ins tried per client address (IPv6: per /64)."""
     login_limit_account: limits.RateLimitItem = setting(read.rate, limits.parse("5/5minutes"), example="5/5minutes")
     """Sign-ins tried per account and address; a success gives them back."""
     login_limit_account_total: limits.RateLimitItem = setting(read.rate, limits.parse("100/hour"), example="100/hour")
-    """Sign-ins tried per account from all addresses; a browser that signed in to it before is counted apart."""
+    """Sign-ins tried per account from everywhere; a browser that has signed in to it before is counted apart."""
 
     proxy_hops: int = setting(read.whole(0, 10), 0, example="1")
     """How many proxies in front are trusted for the visitor's address."""
@@ -106,11 +108,11 @@ class Settings:
     logo_url: str | None = setting(read.link, None, example="https://example.com/logo.svg")
     """A picture above the form instead of the site's own mark."""
     sign_up_url: str | None = setting(read.link, None, example="https://example.com/join")
-    """Where to become a member; without it no such link is shown."""
+    """Where to become a member: a link that is shown if it is set."""
     reset_password_url: str | None = setting(read.link, None, example="https://example.com/password")
-    """Where to get a new password; without it no such link is shown."""
+    """Where to get a new password: a link that is shown if it is set."""
     default_locale: str = setting(read.language, "ko", example="ko")
-    """Language for browsers that ask for none of ours: en, or one of translations/."""
+    """Language for browsers that ask for none of ours: `en`, or one of `translations/`."""
     templates: Path | None = setting(read.folder, None, example="/etc/munjigi/templates")
     """A folder of one's own whose templates go before the site's."""
 
@@ -119,19 +121,19 @@ class Settings:
     port: int = setting(read.whole(1, 65535), 8000, example="8000")
     """`make serve` listens on this port."""
     workers: int | None = setting(read.whole(1, 256), None, example="1")
-    """Processes of `make serve`: 1 with memory://, else one a core, unless this says how many."""
+    """Processes of `make serve`. Unset: 1 with `memory://`, else one a core."""
     threads: int = setting(read.whole(1, 1000), 100, example="100")
     """Threads of each process: as many sign-ins can wait for the backend at once."""
     stop_delay: int = setting(read.whole(0, 300), 0, example="10")
-    """Seconds between SIGTERM and the stop, in which /health/ready says 503: longer than a balancer's interval."""
+    """Seconds between SIGTERM and the stop, in which `/health/ready` says 503: longer than a balancer's interval."""
     metrics_token: str | None = setting(
         read.secret, None, secret=True, example="<the output of: openssl rand -base64 33>"
     )
-    """What Prometheus sends as bearer for /metrics; without it there are none."""
+    """What Prometheus sends as bearer for `/metrics`, at least 32 characters; without it there is no such page."""
     log_format: str = setting(read.one_of("text", "json"), "text", example="json")
-    """text, or json: one line an event."""
+    """`text`, or `json`: one line an event."""
     log_level: str = setting(read.one_of("debug", "info", "warning", "error"), "info", example="info")
-    """debug, info, warning or error."""
+    """`debug`, `info`, `warning` or `error`."""
 
     @cached_property
     def origin(self) -> str:

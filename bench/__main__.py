@@ -1,72 +1,115 @@
 """Start what is measured, let it take turns, print the table."""
 
-import asyncio
 import os
 import signal
 import sys
-from collections import defaultdict
-from collections.abc import Mapping
-from contextlib import ExitStack
-from dataclasses import fields
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
-import config
-from bench import load, table, works
-from bench.processes import free_ports, peak_memory, running
+import uvloop
+
+from bench import contenders, load, machine, table, weight, works, wrk
+from bench.contenders import Contender
+from bench.figures import ALONE, EMPTY, MUNJIGI, NEXT_AUTH, WRK, Figures, Round
+from bench.processes import busy, peak_memory
+from bench.visitors import Visitor
 
 QUICK = bool(os.environ.get("QUICK"))
-ROUNDS, SECONDS = (5, 0.5) if QUICK else (16, 0.6)
+ROUNDS, SECONDS, WARM_UP = (5, 0.5, 0.3) if QUICK else (12, 0.6, 2.0)
 CONNECTIONS, AT_ONCE = 16, 100
+
+
+@dataclass(frozen=True)
+class Turn:
+    work: str
+    name: str
+    contender: Contender
+    do: works.Work
 
 
 def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
-    site, empty, behind = free_ports(3)
+    missing = contenders.why_without_next_auth(quick=QUICK)
+    with _started(with_next_auth=missing is None) as running:
+        figures = uvloop.run(_measured(running))
+        figures.memory = {name: peak_memory(one.process) for name, one in running.items()}
+    print(machine.text(next_auth=missing is None))
+    print(f"{ROUNDS} rounds of {SECONDS} s in turns, {CONNECTIONS} connections, medians (lowest - highest).")
+    if missing:
+        print(f"next-auth was left out: {missing}.")
+    print(f"\n{table.text(figures)}")
+
+
+@contextmanager
+def _started(*, with_next_auth: bool) -> Iterator[dict[str, Contender]]:
     with ExitStack() as stack:
-        stack.enter_context(running("the stand-in backend", behind, "-m", "bench.backend", str(behind)))
-        stack.enter_context(running("the empty view", empty, "-m", "bench.empty_view", environ=_environ(empty, behind)))
-        server = stack.enter_context(running("the site", site, "serve.py", environ=_environ(site, behind)))
-        figures, weight = asyncio.run(_measured(site, empty, behind))
-        memory = peak_memory(server)
-    threads = config.load(_environ(site, behind)).threads
-    head = f"{ROUNDS} rounds of {SECONDS} s, {CONNECTIONS} connections; WORKERS=1 THREADS={threads}"
-    print(table.text(head, figures, memory, weight))
+        behind = stack.enter_context(contenders.backend())
+        running = {
+            ALONE: behind,
+            EMPTY: stack.enter_context(contenders.empty_view(behind.port)),
+            MUNJIGI: stack.enter_context(contenders.site(behind.port)),
+        }
+        if with_next_auth:
+            running[NEXT_AUTH] = stack.enter_context(contenders.next_auth(behind.port))
+        yield running
 
 
-def _environ(port: int, behind: int) -> Mapping[str, str]:
-    """Settings as in production behind a proxy; all others have their defaults, but THREADS, which may be tried out."""
-    settings = {field.name.upper() for field in fields(config.Settings)} - {"THREADS"}
-    return {
-        **{name: value for name, value in os.environ.items() if name not in settings},
-        "PYTHON_DOTENV_DISABLED": "1",
-        "SITE_URL": works.SITE_URL,
-        "SECRET_KEY": "Vq4W9zKsT2-only-for-measurements-mX7",
-        "BACKEND_URL": f"http://127.0.0.1:{behind}",
-        "PROXY_HOPS": "1",
-        "WORKERS": "1",
-        "PORT": str(port),
-    }
-
-
-async def _measured(site: int, empty: int, behind: int) -> tuple[Mapping[str, list[float]], int]:
-    """Every round's figures by the name of the work; and the sign-in page's bytes."""
-    read, empty_read = await works.session_reads(site)
-    turns: list[tuple[str, int, works.Work]] = [
-        (table.CEILING, behind, await works.backend_calls(behind)),
-        (table.EMPTY, empty, empty_read),
-        (table.SESSION, site, read),
-        (table.PAGE, site, works.page()),
-        (table.SIGN_IN, site, works.sign_in),
-    ]
-    for _, port, work in turns:  # warm-up
-        await load.rate(port, CONNECTIONS, SECONDS / 4, work)
-    figures = defaultdict(list)
+async def _measured(running: dict[str, Contender]) -> Figures:
+    figures = Figures()
+    turns = await _turns(running)
+    for turn in turns:
+        await _round(turn, WARM_UP)
+    sites = [name for name in (MUNJIGI, NEXT_AUTH) if name in running]
     for number in range(ROUNDS):
         _say(f"round {number + 1} of {ROUNDS}")
-        for name, port, work in turns if number % 2 else reversed(turns):
-            figures[name].append(await load.rate(port, CONNECTIONS, SECONDS, work))
-        figures[table.AT_ONCE].append(await works.at_once(site, AT_ONCE))
+        for turn in turns if number % 2 else reversed(turns):
+            figures.rounds[turn.work, turn.name].append(await _round(turn, SECONDS))
+        for name in sites if number % 2 else reversed(sites):
+            seconds = await works.at_once(running[name].port, running[name].visitor, AT_ONCE)
+            figures.rounds[table.AT_ONCE, name].append(Round(AT_ONCE, seconds))
+        if wrk.is_here():
+            figures.rounds[table.VIEW, WRK].append(await _by_wrk(running[EMPTY]))
     _say("")
-    return figures, await works.page_weight(site)
+    figures.weight = {name: weight.of_the_page(running[name].port) for name in sites}
+    return figures
+
+
+async def _turns(running: dict[str, Contender]) -> list[Turn]:
+    turns = [Turn(table.BARE, ALONE, running[ALONE], await works.backend_calls(running[ALONE].port))]
+    for name in (MUNJIGI, NEXT_AUTH):
+        if name in running:
+            turns += await _turns_of(name, running)
+    return turns
+
+
+async def _turns_of(name: str, running: dict[str, Contender]) -> list[Turn]:
+    site = running[name]
+    person: Visitor = site.visitor()
+    turns = [
+        Turn(table.READ, name, site, await works.session_reads(site.port, person)),
+        Turn(table.PAGE, name, site, works.pages()),
+        Turn(table.SIGN_IN, name, site, works.sign_ins(site.visitor)),
+        Turn(table.API_SIGN_IN, name, site, works.api_sign_ins(site.visitor)),
+    ]
+    if name == MUNJIGI:
+        turns += [
+            Turn(table.VERIFY, name, site, works.verify_checks(person)),
+            Turn(table.VIEW, EMPTY, running[EMPTY], works.empty_reads(person)),
+        ]
+    return turns
+
+
+async def _round(turn: Turn, seconds: float) -> Round:
+    before = busy(turn.contender.process)
+    done, took = await load.done(turn.contender.port, CONNECTIONS, seconds, turn.do)
+    return Round(done, took, busy(turn.contender.process) - before)
+
+
+async def _by_wrk(empty: Contender) -> Round:
+    before = busy(empty.process)
+    rate = await wrk.rate(empty.port, CONNECTIONS, Visitor().request("/"))
+    return Round(round(rate), 1.0, busy(empty.process) - before)
 
 
 def _say(text: str) -> None:

@@ -1,4 +1,4 @@
-"""A backend that costs next to nothing: the protocol of `dev/backend.py` for any address, in bare asyncio.
+"""A backend that costs next to nothing: the protocol of `dev/backend.py` for any address, in bare asyncio on uvloop.
 
 Run as `python -m bench.backend PORT`. Addresses that start with `patient` get their answers after 300 ms.
 """
@@ -8,6 +8,8 @@ import json
 import re
 import secrets
 import sys
+
+import uvloop
 
 PASSWORD = "correct-horse"
 PATIENT, DELAY = "patient", 0.3
@@ -65,4 +67,4 @@ async def main(port: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1])))
+    uvloop.run(main(int(sys.argv[1])))

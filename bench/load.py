@@ -1,34 +1,37 @@
-"""The load generator: keep-alive connections that speak just as much HTTP/1.1 as the bench needs.
+"""The load generator: connections that are kept, on uvloop, with httptools reading the answers.
 
-A full client would cost more than the site that it measures.
+A full client would cost more than the site that it measures (docs/decisions/0012-the-load-generator.md).
 """
 
 import asyncio
-import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import httptools
 
 LONGEST = 30.0
 """Seconds that connections stay open: a server that hangs does not hang the bench."""
-_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
-_COOKIE = re.compile(rb"\r\nset-cookie: *([^=;\r]+=[^;\r]+)", re.IGNORECASE)
 
 
 class WrongAnswer(Exception):
     """The bench stops: a figure is worth nothing if the work behind it was not done."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
-    status: int
-    head: bytes
-    body: bytes
+    status: int = 0
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    body: bytes = b""
 
-    def cookies(self) -> str:
-        """What it sets, as the `Cookie` header of the next request."""
-        return b"; ".join(_COOKIE.findall(self.head)).decode()
+    def header(self, wanted: bytes) -> bytes:
+        return next((value for name, value in self.headers if name.lower() == wanted), b"")
+
+    def cookies(self) -> dict[str, str]:
+        """What it sets, deleted ones with them as empty values."""
+        lines = (value.partition(b";")[0].decode() for name, value in self.headers if name.lower() == b"set-cookie")
+        return {name: value for name, _, value in (line.partition("=") for line in lines)}
 
 
 class Connection(asyncio.Protocol):
@@ -36,31 +39,40 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         self._transport = transport
-        self._received = b""
-        self._answer: asyncio.Future[Answer] | None = None
+        self._reading = httptools.HttpResponseParser(self)
+        self._waiting: asyncio.Future[Answer] | None = None
 
     def ask(self, request: bytes) -> Awaitable[Answer]:
-        self._answer = asyncio.get_running_loop().create_future()
+        self._waiting = asyncio.get_running_loop().create_future()
+        self._answer = Answer()
         if self._transport.is_closing():
             self.connection_lost(None)
         self._transport.write(request)
-        return self._answer
+        return self._waiting
 
     def data_received(self, data: bytes) -> None:
-        self._received += data
-        head, complete, body = self._received.partition(b"\r\n\r\n")
-        length = _LENGTH.search(head)
-        if not complete or self._answer is None or self._answer.done():
-            return
-        if length is None:
-            self._answer.set_exception(WrongAnswer(f"an answer without its length: {head[:200]!r}"))
-        elif len(body) >= int(length[1]):
-            self._received = b""
-            self._answer.set_result(Answer(int(head[9:12]), head, body))
+        try:
+            self._reading.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._fail(f"this is no HTTP: {error}: {data[:200]!r}")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._answer.headers.append((name, value))
+
+    def on_body(self, body: bytes) -> None:
+        self._answer.body += body
+
+    def on_message_complete(self) -> None:
+        self._answer.status = self._reading.get_status_code()
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(self._answer)
 
     def connection_lost(self, error: Exception | None) -> None:
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(WrongAnswer(f"a connection broke off ({error or 'closed'})"))
+        self._fail(f"a connection broke off ({error or 'closed'})")
+
+    def _fail(self, why: str) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_exception(WrongAnswer(why))
 
     def close(self) -> None:
         self._transport.close()
@@ -95,18 +107,20 @@ def request(method: str, path: str, cookie: str = "", body: str | None = None, *
     return f"{method} {path} HTTP/1.1\r\n{head}\r\n{body or ''}".encode()
 
 
-async def rate(port: int, number: int, seconds: float, work: Callable[[Connection], Awaitable[object]]) -> float:
-    """How often a second the work gets done when so many connections do nothing else."""
+async def done(
+    port: int, number: int, seconds: float, work: Callable[[Connection], Awaitable[object]]
+) -> tuple[int, float]:
+    """How often the work gets done when so many connections do nothing else, and in how many seconds."""
 
     async def keep_working(connection: Connection) -> int:
-        done = 0
+        times = 0
         while time.perf_counter() < ends:
             await work(connection)
-            done += 1
-        return done
+            times += 1
+        return times
 
     async with connections(port, number) as opened:
         started = time.perf_counter()
         ends = started + seconds
         counts = await asyncio.gather(*map(keep_working, opened))
-        return sum(counts) / (time.perf_counter() - started)
+        return sum(counts), time.perf_counter() - started

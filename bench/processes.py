@@ -17,18 +17,19 @@ _LAST_LINES = 2000
 
 
 @contextmanager
-def running(name: str, port: int, *command: str, environ: Mapping[str, str] = os.environ) -> Iterator[int]:
-    """This Python command for as long as the block lasts; its process id. What it wrote is shown if all goes wrong."""
+def running(
+    name: str, port: int, *command: str, environ: Mapping[str, str] = os.environ, folder: Path | None = None
+) -> Iterator[int]:
+    """This command for as long as the block lasts; its process id. What it wrote is shown if all goes wrong."""
     with tempfile.TemporaryFile() as log:
         # A session of its own: Ctrl-C comes to the bench alone, which then stops the others in order.
-        process = subprocess.Popen(
-            [sys.executable, *command], env=environ, stdout=log, stderr=log, start_new_session=True
-        )
+        process = subprocess.Popen(command, cwd=folder, env=environ, stdout=log, stderr=log, start_new_session=True)
         try:
             _wait_for(name, process, port)
             yield process.pid
         except Exception:
-            print(f"\n{name} wrote last:\n{_end_of(log)}", file=sys.stderr)
+            if last := _end_of(log):
+                print(f"\n{name} wrote last:\n{last}", file=sys.stderr)
             raise
         finally:
             _stop(process)
@@ -49,6 +50,13 @@ def peak_memory(process: int) -> int | None:
     return sum(map(_high_water, members(process)))
 
 
+def busy(process: int) -> float:
+    """Seconds of a core that the tree of processes has used so far; 0 where there is no `/proc`."""
+    if not Path("/proc/self/stat").exists():
+        return 0.0
+    return sum(map(_ticks, members(process))) / os.sysconf("SC_CLK_TCK")
+
+
 def members(process: int) -> list[int]:
     """The processes of the tree that it began."""
     everybody = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
@@ -60,6 +68,11 @@ def _session(process: int) -> int | None:
         return os.getsid(process)
     except ProcessLookupError:  # it ended meanwhile
         return None
+
+
+def _ticks(process: int) -> int:
+    after_the_name = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, after_the_name[11:15]))  # its own, and those of children that have ended
 
 
 def _high_water(process: int) -> int:

@@ -208,7 +208,8 @@ def main(minutes: float) -> None:
         redis = Part("redis-server", "--port", str(state), "--dir", folder, "--appendonly", "yes")
         stack.callback(redis.stop)
         time.sleep(1)
-        server = stack.enter_context(running("the site", port, "serve.py", environ=_environ(port, behind, state)))
+        environ = _environ(port, behind, state)
+        server = stack.enter_context(running("the site", port, sys.executable, "serve.py", environ=environ))
         run = Run(f"http://localhost:{port}", time.monotonic() + minutes * 60)
         samples: list[int] = []
         threads = [threading.Thread(target=Visitor(run, number).go_on) for number in range(VISITORS)]

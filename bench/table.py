@@ -1,69 +1,105 @@
-"""The figures as one plain table."""
+"""The figures as one table, in Markdown that reads well as plain text too."""
 
-import os
-import platform
-from collections.abc import Iterable, Mapping
-from importlib.metadata import version
+from collections.abc import Iterable
 from statistics import median
 
 from bench.backend import DELAY
+from bench.figures import ALONE, EMPTY, MUNJIGI, NEXT_AUTH, WRK, Figures
 
-EMPTY = "empty JSON view, same server"
-SESSION = "session reads"
+READ = "session reads"
 PAGE = "sign-in pages"
-SIGN_IN = "e-mail sign-ins, page included"
-AT_ONCE = "100 sign-ins at once, backend 300 ms a call"
-CEILING = "load generator on the bare stand-in backend"
+SIGN_IN = "e-mail sign-ins, from the page on"
+API_SIGN_IN = "e-mail sign-ins by script, two calls"
+AT_ONCE = f"100 sign-ins at once, backend {DELAY * 1000:.0f} ms a call"
+VERIFY = "forward-auth checks"
+VIEW = "empty JSON views"
+BARE = "bare stand-in backend"
 
-_TWO_CALLS = 2 * DELAY
-_HEAD = ("work", "median", "min - max", "ratio", "promise")
+_HEAD = ("work", MUNJIGI, NEXT_AUTH, "times", "CPU each", "next-auth's", "times", "in empty views", "by CPU")
 
 
-def text(head: str, figures: Mapping[str, list[float]], memory: int | None, weight: int) -> str:
+def text(figures: Figures) -> str:
     rows = [
         _HEAD,
-        _rate(EMPTY, figures),
-        _rate(SESSION, figures, "at most 2"),
-        _rate(PAGE, figures),
-        _rate(SIGN_IN, figures),
-        _at_once(figures[AT_ONCE]),
-        ("peak memory of the process tree", _megabytes(memory), "", "", ""),
-        ("sign-in page and its assets on the wire", f"{weight / 1000:.1f} kB", "", "", "under 40 kB"),
-        _rate(CEILING, figures),
+        *(_rate(work, figures) for work in (READ, PAGE, SIGN_IN, API_SIGN_IN)),
+        _at_once(figures),
+        ("memory of the process tree at its peak", *_sizes(figures.memory, 1e6, "MB")),
+        ("sign-in page with its assets, compressed", *_sizes(figures.weight, 1e3, "kB")),
+        _rate(VERIFY, figures),
+        _alone(VIEW, EMPTY, figures),
+        _alone(f"{VIEW}, by wrk", WRK, figures),
+        _alone(BARE, ALONE, figures),
     ]
-    return "\n".join([_machine(), head, "", *_aligned(rows), "", *_NOTES])
+    return "\n".join(_aligned(_without_empty_columns([row for row in rows if any(row[1:])])))
 
 
-_NOTES = (
-    "Rates are of one second. Ratio: what one costs in empty JSON views, in the median round; for sign-ins at once,",
-    "in the time of the two calls. Memory: VmHWM, summed over the processes. Every answer was checked.",
-)
+def _rate(work: str, figures: Figures) -> tuple[str, ...]:
+    ours, theirs = figures.cost(work, MUNJIGI), ("", "", "", "")
+    if figures.has(work, NEXT_AUTH):
+        cost = figures.cost(work, NEXT_AUTH)
+        theirs = (
+            _spread(figures.rates(work, NEXT_AUTH)),
+            f"{figures.times(work, MUNJIGI, work, NEXT_AUTH):.1f}",
+            _cost(cost),
+            _ratio(cost, ours, 1),
+        )
+    return (
+        work,
+        _spread(figures.rates(work, MUNJIGI)),
+        *theirs[:2],
+        _cost(ours),
+        *theirs[2:],
+        f"{figures.times(VIEW, EMPTY, work, MUNJIGI):.2f}",
+        _ratio(ours, figures.cost(VIEW, EMPTY), 2),
+    )
 
 
-def _machine() -> str:
-    system = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
-    return f"{system}, Flask {version('flask')}, Granian {version('granian')}"
+def _at_once(figures: Figures) -> tuple[str, ...]:
+    took = [[one.seconds for one in figures.rounds.get((AT_ONCE, name), [])] for name in (MUNJIGI, NEXT_AUTH)]
+    ours, theirs = took
+    times = f"{median(b / a for a, b in zip(ours, theirs, strict=True)):.2f}" if theirs else ""
+    return AT_ONCE, *map(_seconds, took), times, "", "", "", "", ""
 
 
-def _rate(name: str, figures: Mapping[str, list[float]], promise: str = "") -> tuple[str, ...]:
-    rates = figures[name]
-    ratio = ""
-    if name in (SESSION, PAGE, SIGN_IN):
-        ratio = f"{median(empty / one for empty, one in zip(figures[EMPTY], rates, strict=True)):.2f}"
-    return name, f"{median(rates):,.0f} /s", f"{min(rates):,.0f} - {max(rates):,.0f}", ratio, promise
+def _seconds(took: list[float]) -> str:
+    return f"{median(took):.2f} s ({min(took):.2f} - {max(took):.2f})" if took else ""
 
 
-def _at_once(seconds: list[float]) -> tuple[str, ...]:
-    spread = f"{min(seconds):.2f} - {max(seconds):.2f}"
-    return AT_ONCE, f"{median(seconds):.2f} s", spread, f"{median(seconds) / _TWO_CALLS:.2f}", "at most 1.3"
+def _sizes(sizes: dict[str, int | None], unit: float, name: str) -> tuple[str, ...]:
+    """The share is ours of theirs: here less is better."""
+    ours, theirs = sizes.get(MUNJIGI), sizes.get(NEXT_AUTH)
+    cells = [f"{size / unit:,.1f} {name}" if size else "" for size in (ours, theirs)]
+    return *cells, f"1 / {theirs / ours:.1f}" if ours and theirs else "", "", "", "", "", ""
 
 
-def _megabytes(memory: int | None) -> str:
-    return "not measured" if memory is None else f"{memory / 1e6:.0f} MB"
+def _alone(work: str, contender: str, figures: Figures) -> tuple[str, ...]:
+    name = work.removesuffix(", by wrk")
+    if not figures.has(name, contender):
+        return work, "", "", "", "", "", "", "", ""
+    return work, _spread(figures.rates(name, contender)), "", "", _cost(figures.cost(name, contender)), "", "", "", ""
+
+
+def _spread(rates: list[float]) -> str:
+    return f"{median(rates):,.0f} /s ({min(rates):,.0f} - {max(rates):,.0f})"
+
+
+def _cost(seconds: float) -> str:
+    return f"{seconds * 1e6:,.0f} µs" if seconds else ""
+
+
+def _ratio(one: float, other: float, digits: int) -> str:
+    return f"{one / other:.{digits}f}" if one and other else ""
+
+
+def _without_empty_columns(rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    full = [column for column in zip(*rows, strict=True) if any(column[1:])]
+    return list(zip(*full, strict=True))
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> Iterable[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for name, *rest in rows:
+    for number, (name, *rest) in enumerate(rows):
         cells = (cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))
-        yield "  ".join((name.ljust(widths[0]), *cells)).rstrip()
+        yield f"| {' | '.join((name.ljust(widths[0]), *cells))} |"
+        if not number:
+            yield f"| {'-' * widths[0]} | {' | '.join('-' * (width - 1) + ':' for width in widths[1:])} |"

@@ -1,111 +1,92 @@
-"""What visitors do, and what the right answer is. A wrong one stops the bench."""
+"""What is done again and again while it is measured, with each answer checked."""
 
 import asyncio
 import json
-import re
 import time
 from collections.abc import Awaitable, Callable
-from itertools import count
-from urllib.parse import urlencode
 
 from bench import backend
-from bench.load import Answer, Connection, WrongAnswer, connections, request
-
-SITE_URL = "https://login.example.com"
-SESSION, PAGE = "/api/auth/session", "/auth/login/email"
-_CSRF = re.compile(rb'name="csrfToken" value="([^"]+)"')
-_ASSET = re.compile(rb'(?:href|src)="(/auth/static/[^"]+)"')
-_numbers = count(1)
+from bench.load import Answer, Connection, connections, request
+from bench.visitors import FORM, PAGE, SESSION, VERIFY, Visitor, hold
 
 Work = Callable[[Connection], Awaitable[object]]
 
 
-class Visitor:
-    """Someone new, at an address of their own: the limits on sign-ins are on, and strike nobody."""
-
-    def __init__(self, kind: str = "visitor") -> None:
-        number = next(_numbers)
-        self.email = f"{kind}{number}@example.com"
-        self._address = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
-        self.cookie = ""
-
-    async def open_form(self, connection: Connection) -> None:
-        page = await connection.ask(self._request("GET", PAGE))
-        token = _CSRF.search(page.body)
-        hold(page, page.status == 200 and token is not None, "the sign-in page")
-        self._csrf, self.cookie = token[1].decode(), page.cookies()
-
-    async def send_form(self, connection: Connection) -> None:
-        fields = {"csrfToken": self._csrf, "email": self.email, "password": backend.PASSWORD}
-        answer = await connection.ask(self._request("POST", PAGE, urlencode(fields)))
-        self.cookie = answer.cookies()
-        hold(answer, answer.status == 303 and "next-auth.session-token=" in self.cookie, "a sign-in")
-
-    async def sign_in(self, connection: Connection) -> None:
-        await self.open_form(connection)
-        await self.send_form(connection)
-
-    async def read_session(self, connection: Connection) -> bytes:
-        answer = await connection.ask(self.session_request())
-        user = json.loads(answer.body).get("user")
-        hold(answer, answer.status == 200 and user == backend.user_of(self.email), f"the session of {self.email}")
-        return answer.body
-
-    def session_request(self, path: str = SESSION) -> bytes:
-        return self._request("GET", path)
-
-    def _request(self, method: str, path: str, form: str | None = None) -> bytes:
-        sent = {} if form is None else {"Content_Type": "application/x-www-form-urlencoded", "Origin": SITE_URL}
-        return request(method, path, self.cookie, form, X_Forwarded_For=self._address, **sent)
-
-
-def hold(answer: Answer, right: bool, what: str) -> None:
-    if not right:
-        raise WrongAnswer(f"{what}: {answer.status}\n{answer.head!r}\n{answer.body[:2000]!r}")
-
-
-def asking(asked: bytes, right: bytes | re.Pattern[bytes]) -> Work:
-    """The same request again and again; its answer is 200 and these bytes, or has this in it."""
+def asking(asked: bytes, right: Callable[[Answer], object]) -> Work:
+    what = asked.split(b"\r\n", 1)[0].decode()
 
     async def ask(connection: Connection) -> None:
         answer = await connection.ask(asked)
-        found = answer.body == right if isinstance(right, bytes) else right.search(answer.body)
-        hold(answer, answer.status == 200 and bool(found), asked.split(b"\r\n", 1)[0].decode())
+        hold(answer, bool(right(answer)), what)
 
     return ask
 
 
-def page() -> Work:
-    return asking(request("GET", PAGE), _CSRF)
+def pages() -> Work:
+    return asking(request("GET", PAGE), lambda answer: answer.status == 200 and FORM.search(answer.body))
 
 
-async def session_reads(port: int) -> tuple[Work, Work]:
-    """Reads of one signed-in person's session; and the same request for the empty view, but for its path."""
+def sign_ins(kind: type[Visitor]) -> Work:
+    """As a person's browser does it: the page is opened, its form is sent."""
+
+    async def sign_in(connection: Connection) -> None:
+        visitor = kind()
+        await visitor.open_form(connection)
+        await visitor.send_form(connection)
+
+    return sign_in
+
+
+def api_sign_ins(kind: type[Visitor]) -> Work:
+    """As a page's script does it: two calls, the same of both."""
+
+    async def sign_in(connection: Connection) -> None:
+        visitor = kind()
+        await visitor.fetch_token(connection)
+        await visitor.call_back(connection)
+
+    return sign_in
+
+
+async def session_reads(port: int, visitor: Visitor) -> Work:
+    """Of someone who signs in first. The end of the session, at the end of the JSON, may move from read to read."""
     async with connections(port, 1) as [connection]:
-        visitor = Visitor()
-        await visitor.sign_in(connection)
-        body = await visitor.read_session(connection)
-    return asking(visitor.session_request(), body), asking(visitor.session_request("/"), b"{}\n")
+        await visitor.fetch_token(connection)
+        await visitor.call_back(connection)
+        person = (await visitor.read_session(connection)).partition(b'"expires"')[0]
+    return asking(visitor.request(SESSION), lambda answer: answer.status == 200 and answer.body.startswith(person))
+
+
+def verify_checks(visitor: Visitor) -> Work:
+    """Forward auth for someone who has signed in."""
+    number = str(visitor.user["id"]).encode()
+
+    def right(answer: Answer) -> bool:
+        return answer.status == 204 and answer.header(b"x-auth-user-id") == number
+
+    return asking(visitor.request(VERIFY), right)
+
+
+def empty_reads(visitor: Visitor) -> Work:
+    """The request of a session read but for its path."""
+    return asking(visitor.request("/"), lambda answer: answer.status == 200 and answer.body == b"{}\n")
 
 
 async def backend_calls(port: int) -> Work:
     """What the site asks the stand-in backend, asked by the load generator: the most that both of them can do."""
-    login = json.dumps({"email": Visitor().email, "password": backend.PASSWORD})
+    visitor = Visitor()
+    login = json.dumps({"email": visitor.email, "password": backend.PASSWORD})
     async with connections(port, 1) as [connection]:
         answer = await connection.ask(request("POST", "/login", body=login))
         token = json.loads(answer.body)["data"]["token"]["plainTextToken"]
-        asked = request("POST", "/user", Authorization=f"Bearer {token}")
-        answer = await connection.ask(asked)
-    return asking(asked, answer.body)
+    asked = request("POST", "/user", body="", Authorization=f"Bearer {token}")
+    right = json.dumps({"data": {"user": visitor.user}}).encode()
+    return asking(asked, lambda answer: answer.status == 200 and answer.body == right)
 
 
-async def sign_in(connection: Connection) -> None:
-    await Visitor().sign_in(connection)
-
-
-async def at_once(port: int, number: int) -> float:
+async def at_once(port: int, kind: type[Visitor], number: int) -> float:
     """Seconds from the first of so many sign-ins to the last, before a slow backend. Each has their own session."""
-    visitors = [Visitor(backend.PATIENT) for _ in range(number)]
+    visitors = [kind(backend.PATIENT) for _ in range(number)]
     await asyncio.gather(*(_alone(port, visitor.open_form) for visitor in visitors))
     async with connections(port, number) as opened:
         started = time.perf_counter()
@@ -123,13 +104,3 @@ async def _alone(port: int, work: Work) -> None:
 async def _send_form(visitor: Visitor, connection: Connection) -> None:
     await visitor.send_form(connection)
     connection.close()  # a server of few threads takes the next one only then
-
-
-async def page_weight(port: int) -> int:
-    """Bytes on the wire of the sign-in page and all that it loads, response headers with them."""
-    async with connections(port, 1) as [connection]:
-        answers = [await connection.ask(request("GET", PAGE))]
-        for path in sorted(set(_ASSET.findall(answers[0].body))):
-            answers.append(await connection.ask(request("GET", path.decode())))
-            hold(answers[-1], answers[-1].status == 200, path.decode())
-    return sum(len(answer.head) + len(b"\r\n\r\n") + len(answer.body) for answer in answers)

@@ -1,60 +1,75 @@
-"""The style sheet, with the colours of brand and providers in front, and the versions of static files.
+"""The static files, read and packed once. Their versions are in their addresses, so that browsers keep them for ever.
 
-Under a CSP without inline styles they cannot stand in the page.
+The style sheet has the colours of brand and providers in front: under a CSP without inline styles they cannot stand
+in the page.
 """
 
+import gzip
+import mimetypes
+from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
-from flask import Blueprint, Flask, Response, current_app
+from flask import Blueprint, Flask, Response, abort, current_app, request
 
-from blueprints import social
+from blueprints import colours, social
 from config import Settings
 
 bp = Blueprint("assets", __name__)
 
 _STYLE_SHEET = "site.css"
+_PACKED_KINDS = ("text/", "image/svg+xml")
 
 
-@bp.get(f"/auth/static/{_STYLE_SHEET}")
-def style_sheet() -> Response:
-    return Response(current_app.extensions["munjigi.style_sheet"], mimetype="text/css")
+@dataclass(frozen=True)
+class _File:
+    kind: str
+    content: bytes
+
+    @cached_property
+    def version(self) -> str:
+        return sha256(self.content).hexdigest()[:12]
+
+    @cached_property
+    def packed(self) -> bytes | None:
+        """Shorter, for whoever takes gzip; None where packing gains nothing."""
+        packed = gzip.compress(self.content, mtime=0) if self.kind.startswith(_PACKED_KINDS) else self.content
+        return packed if len(packed) < len(self.content) else None
+
+
+@bp.get("/auth/static/<name>")
+def file(name: str) -> Response:
+    found: _File = current_app.extensions["munjigi.assets"].get(name) or abort(404)
+    if found.packed is None:
+        return Response(found.content, mimetype=found.kind)
+    if request.accept_encodings["gzip"] > 0:
+        response = Response(found.packed, mimetype=found.kind, headers={"Content-Encoding": "gzip"})
+    else:
+        response = Response(found.content, mimetype=found.kind)
+    response.vary.add("Accept-Encoding")
+    return response
 
 
 def init_app(app: Flask, settings: Settings) -> None:
-    """Read the static files once: their versions are in their addresses, so that browsers keep them for ever."""
-    folder = Path(app.static_folder or "")
-    sheet = (
-        _brand(settings.brand_color) + social.style_rules(settings.clients) + (folder / _STYLE_SHEET).read_text("utf-8")
-    )
-    app.extensions["munjigi.style_sheet"] = sheet
-    contents = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-    versions = {name: _version(content) for name, content in contents.items()}
-    versions[_STYLE_SHEET] = _version(sheet.encode())
+    """Read the files of `static/`, and those of the folder of that name in `TEMPLATES` beside them."""
+    contents = _contents(Path(app.root_path) / "static")
+    own = _contents(settings.templates / "static") if settings.templates else {}
+    rules = (colours.rules(settings.brand_color) + social.style_rules(settings.clients)).encode()
+    sheet = b"".join((rules, contents.pop(_STYLE_SHEET), own.pop(_STYLE_SHEET, b"")))
+    contents = {**contents, **own, _STYLE_SHEET: sheet}
+    files = {name: _File(_kind(name), content) for name, content in contents.items()}
+    app.extensions["munjigi.assets"] = files
 
     @app.url_defaults
     def add_version(endpoint: str, values: dict[str, str]) -> None:
-        if endpoint == "assets.style_sheet":
-            values.setdefault("v", versions[_STYLE_SHEET])
-        elif endpoint == "static" and values.get("filename") in versions:
-            values.setdefault("v", versions[values["filename"]])
+        if endpoint == "assets.file" and values.get("name") in files:
+            values.setdefault("v", files[values["name"]].version)
 
 
-def _version(content: bytes) -> str:
-    return sha256(content).hexdigest()[:12]
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob("*") if path.is_file()}
 
 
-def _brand(color: str) -> str:
-    return f":root{{--brand:{color};--on-brand:{text_on(color)}}}\n"
-
-
-def text_on(color: str) -> str:
-    """Black or white, whichever stands out more on `#rrggbb`: at least 4.58 to 1 on any (WCAG 2.2, 1.4.3)."""
-    return "#ffffff" if (_luminance(color) + 0.05) ** 2 < 1.05 * 0.05 else "#000000"
-
-
-def _luminance(color: str) -> float:
-    """Relative luminance, 0 to 1, as WCAG 2.2 defines it."""
-    shares = (int(color[at : at + 2], 16) / 255 for at in (1, 3, 5))
-    red, green, blue = (s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares)
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+def _kind(name: str) -> str:
+    return mimetypes.guess_type(name)[0] or "application/octet-stream"

@@ -23,6 +23,7 @@ def verify() -> ResponseReturnValue:
         asked = return_to.passed(request.headers.get("X-Forwarded-Uri", ""))
         return Response(status=401, headers={"X-Auth-Sign-In": login.address(None, asked)})
     user = session.user
-    known = {"Id": user.id, "Email": user.email, "Name": user.name}
-    headers = {f"X-Auth-User-{name}": quote(str(value), safe="@") for name, value in known.items() if value is not None}
+    known = {"Id": user.id, "Email": user.email or "", "Name": user.name or ""}
+    # All three, always: of a header that is not there, Caddy lets a placeholder or the visitor's own through.
+    headers = {f"X-Auth-User-{name}": quote(str(value), safe="@") for name, value in known.items()}
     return Response(status=204, headers=headers)

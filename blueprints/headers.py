@@ -53,7 +53,7 @@ def after_request(settings: Settings) -> Callable[[Response], Response]:
 
     def put(response: Response) -> Response:
         endpoint, status = request.endpoint, response.status_code
-        if endpoint in ("static", "assets.style_sheet") and status == 200:
+        if endpoint == "assets.file" and status == 200:
             response.headers.update(static)
             response.headers["Cache-Control"] = _STATIC_YEAR if _is_its_version() else "public, max-age=300"
             return response

@@ -4,20 +4,25 @@ Which languages there are, the folders of `translations/` say, and nothing else.
 name (`pt_BR`), outside by its tag (`pt-BR`, BCP 47).
 """
 
+import math
+from datetime import timedelta
 from functools import lru_cache
 from urllib.parse import urlencode
 
 import flask
 from babel import Locale, UnknownLocaleError
 from flask import request
-from flask_babel import get_locale, ngettext
+from flask_babel import format_timedelta, get_locale
+from werkzeug.datastructures import LanguageAccept
+from werkzeug.http import parse_accept_header
 
 import config_readers
 from services import services
 
 _CHOICE = "lang"
 _KEPT = ("error", "reference", "wait")
-_LONGEST_TAG = 35  # RFC 5646, 4.4.1
+_LONGEST_WISH = 256
+"""Characters of an `Accept-Language` header that are read: a browser sends some forty."""
 
 
 def remember() -> None:
@@ -30,17 +35,22 @@ def select() -> str:
     remembered = flask.session.get("locale")
     if remembered in _offered():
         return str(remembered)
-    asked_for = (_nearest(tag) for tag, quality in request.accept_languages if quality)
-    return next(filter(None, asked_for), None) or services().settings.default_locale
+    return _nearest(request.headers.get("Accept-Language", "")) or services().settings.default_locale
 
 
-def _nearest(tag: str) -> str | None:
-    """Which of our languages this tag asks for: `ja-JP` is `ja`, `zh-TW` is `zh_Hant`, `pt-PT` can read `pt_BR`."""
-    return _among(_offered(), tag) if len(tag) <= _LONGEST_TAG else None
+def _nearest(wish: str) -> str | None:
+    return _best(wish[:_LONGEST_WISH], _offered())
 
 
-@lru_cache(1000)
+@lru_cache(1024)
+def _best(wish: str, offered: tuple[str, ...]) -> str | None:
+    """The first language of this `Accept-Language` that is one of ours."""
+    found = (_among(offered, tag) for tag, quality in parse_accept_header(wish, LanguageAccept) if quality)
+    return next(filter(None, found), None)
+
+
 def _among(offered: tuple[str, ...], tag: str) -> str | None:
+    """Which of our languages this tag asks for: `ja-JP` is `ja`, `zh-TW` is `zh_Hant`, `pt-PT` can read `pt_BR`."""
     try:
         asked = Locale.parse(tag, sep="-")
     except (ValueError, UnknownLocaleError):
@@ -74,12 +84,10 @@ def name(tag: str) -> str:
 
 
 def duration(seconds: int) -> str:
-    """In words, never too short: `57 seconds`, `2 minutes`, `3 hours`."""
-    if seconds < 60:
-        return str(ngettext("%(num)d second", "%(num)d seconds", seconds))
-    if (minutes := -(-seconds // 60)) < 100:
-        return str(ngettext("%(num)d minute", "%(num)d minutes", minutes))
-    return str(ngettext("%(num)d hour", "%(num)d hours", -(-minutes // 60)))
+    """In words, never too short: `57 seconds`, `2 minutes`, `3 hours`; static/form.js writes them the same."""
+    unit, size = ("second", 1) if seconds < 60 else ("minute", 60) if seconds <= 99 * 60 else ("hour", 3600)
+    whole = timedelta(seconds=-(-seconds // size) * size)
+    return str(format_timedelta(whole, granularity=unit, threshold=math.inf))
 
 
 def _offered() -> tuple[str, ...]:

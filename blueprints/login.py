@@ -9,7 +9,7 @@ from flask_babel import get_locale
 from werkzeug.datastructures import MultiDict
 
 import errors
-from blueprints import in_app, return_to, social
+from blueprints import blank_page, in_app, return_to, social
 from blueprints.forms import LoginForm
 from services import services
 from services.events import request_id
@@ -22,7 +22,7 @@ def show() -> ResponseReturnValue:
     error = _told_before(errors.from_code(request.args.get("error")))
     if error is None and services().sessions.load() is not None:
         return redirect(return_to.take(), 303)
-    return page(LoginForm(formdata=None), error)
+    return page(None, error)
 
 
 @bp.post("/auth/login/email")
@@ -34,16 +34,18 @@ def sign_in() -> ResponseReturnValue:
     return redirect(return_to.take(), 303)
 
 
-def page(form: LoginForm, error: errors.SiteError | None = None) -> str:
-    return render_template(
-        "login.html",
-        form=form,
-        error=error,
-        callback_url=return_to.kept(),
-        ways=social.ways(),
-        hurdle=in_app.hurdle(request.user_agent.string, address(None, return_to.kept()), str(get_locale())),
-        reference=_reference(),
-    )
+def page(form: LoginForm | None, error: errors.SiteError | None = None) -> str:
+    """The page with what was typed and what is wrong with it; without a form, an empty one."""
+    callback_url = return_to.kept()
+    hurdle = in_app.hurdle(request.user_agent.string, address(None, callback_url), str(get_locale()))
+
+    def render(**marks: object) -> str:
+        told = {"error": error, "reference": _reference(), "hurdle": hurdle, "callback_url": callback_url, **marks}
+        return render_template("login.html", form=form or LoginForm(formdata=None), ways=social.ways(), **told)
+
+    if form is None and error is None and hurdle is None and blank_page.fits():
+        return blank_page.filled(callback_url, render)
+    return render()
 
 
 def _told_before(error: errors.SiteError | None) -> errors.SiteError | None:

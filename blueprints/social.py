@@ -24,7 +24,7 @@ class Way:
 
 
 def ways() -> list[Way]:
-    last = request.cookies.get(_cookie())
+    last = used_last()
     return [
         Way(
             client.id,
@@ -35,6 +35,12 @@ def ways() -> list[Way]:
         )
         for client in services().settings.clients
     ]
+
+
+def used_last() -> str | None:
+    """The id of the provider that somebody signed in with on this browser before, if the site offers it."""
+    last = request.cookies.get(_cookie())
+    return next((client.id for client in services().settings.clients if client.id == last), None)
 
 
 def label(client: Client) -> str:

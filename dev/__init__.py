@@ -18,9 +18,9 @@ from werkzeug.serving import is_running_from_reloader
 
 import app
 import config
-import doctor
 from dev import backend, stand_in_settings, stand_ins
 from dev.providers import PROVIDERS
+from doctor.command import command
 from services import logs
 
 _KEY_FILE = Path(__file__).parent.parent / "instance" / "development-secret-key"
@@ -48,7 +48,7 @@ def create_site(environ: Mapping[str, str], port: int) -> Flask:
         raise click.ClickException(str(error)) from None
     _configure_logs(settings)
     site = app.create_app(settings)
-    site.cli.add_command(doctor.command)
+    site.cli.add_command(command)
     site.jinja_env.globals["stand_in_accounts"] = backend.ACCOUNTS
     site.jinja_env.globals["stand_in_password"] = backend.PASSWORD
     site.wsgi_app = _at_one_name(settings.site_url, site.wsgi_app)  # type: ignore[method-assign]

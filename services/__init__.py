@@ -60,7 +60,7 @@ class Services:
             throttle=throttle,
             device=device,
             ended=ended,
-            metrics=Metrics(calls, providers) if settings.metrics_token else None,
+            metrics=Metrics((calls, providers), state, ended) if settings.metrics_token else None,
         )
 
 

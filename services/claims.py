@@ -12,6 +12,7 @@ _LAST_TIME = 2**53
 """Seconds since 1970 that every JSON reader keeps exact; later ones are no times."""
 _LAST_DATE = 253402300799
 """The end of 9999: Python and browsers can write no later one."""
+_TOKEN, _WORD = re.compile(r"[!-~]{1,4096}"), re.compile(r"[\w\-]{1,64}", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +78,7 @@ class Session:
 
 def sound_token(value: object) -> str:
     """A bearer token fit for a header, taken as it is: only the backend knows its shape. Else `ValueError`."""
-    if not isinstance(value, str) or not re.fullmatch(r"[!-~]{1,4096}", value):
+    if not isinstance(value, str) or not _TOKEN.fullmatch(value):
         raise ValueError("no usable token")
     return value
 
@@ -94,4 +95,4 @@ def _time(value: object) -> int:
 
 
 def _word(value: object) -> str | None:
-    return value if isinstance(value, str) and re.fullmatch(r"[\w\-]{1,64}", value, re.ASCII) else None
+    return value if isinstance(value, str) and _WORD.fullmatch(value) else None

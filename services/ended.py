@@ -17,6 +17,7 @@ from typing import Any
 
 from config import Settings
 from services.claims import Session
+from services.events import shared_state_seen
 from services.shared_state import SharedState, StateUnavailable, connected
 from services.user import User
 
@@ -159,6 +160,7 @@ class EndedSessions:
     def _is_up_to_date(self) -> None:
         if self._away:
             log.warning("ended sessions are followed again")
+            shared_state_seen.send(self, part="ended_sessions", up=True)
         self._away = False
         self.caught_up.set()
 
@@ -169,6 +171,7 @@ class EndedSessions:
             self._last = f"{max(0, int((_seconds(self._last) - _OVERLAP) * 1000))}-0"
         self._away = True
         self.caught_up.set()
+        shared_state_seen.send(self, part="ended_sessions", up=False)
 
 
 def _sound(fields: dict[bytes, bytes]) -> dict[str, Any]:

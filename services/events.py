@@ -33,6 +33,10 @@ upstream_called = _signals.signal(
     "upstream_called", doc="A call went out: its `host`, its `answer` (`2xx`, …, `none`) and the `seconds` it took."
 )
 
+shared_state_seen = _signals.signal(
+    "shared_state_seen", doc="The shared state is away, or back: which `part` of it, and whether it is `up`."
+)
+
 
 def request_id() -> str:
     """The id of this request: in the log, on error pages, in `X-Request-Id` to the backend and the browser."""

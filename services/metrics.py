@@ -3,20 +3,25 @@
 Each label has few values: providers of the settings, codes of `errors.py`, hosts that the site itself calls.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from flask import Flask
 
 from services import events
+from services.ended import EndedSessions
+from services.shared_state import SharedState
 
+MOST_HOSTS = 50
+"""Of which calls are told apart: an issuer says by itself where its addresses are, and may say another each day."""
 _SECONDS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 3, 5, 10)
 
 
 class Metrics:
-    def __init__(self, *upstreams: object) -> None:
+    def __init__(self, upstreams: Iterable[object], state: SharedState, ended: EndedSessions) -> None:
         # Here, and not above: on import the library decides whether several processes count together, by an
         # environment variable that `serve.py` sets.
-        from prometheus_client import CollectorRegistry, Counter, Histogram  # noqa: PLC0415
+        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram  # noqa: PLC0415
 
         self._registry = CollectorRegistry()
         given: dict[str, Any] = {"registry": self._registry}
@@ -24,13 +29,21 @@ class Metrics:
         self._sign_outs = Counter("munjigi_sign_outs", "Sign-outs.", ["everywhere"], **given)
         self._limited = Counter("munjigi_limited", "Sign-ins refused for being too many.", ["limit"], **given)
         self._refused = Counter("munjigi_forms_refused", "Forms without their token.", ["outcome"], **given)
-        self._ended = Counter("munjigi_sessions_refused", "Sessions that had been ended.", **given)
+        self._ended = Counter("munjigi_sessions_refused", "Sessions that had been ended.", ["by"], **given)
         self._upstream = Histogram(
             "munjigi_upstream_seconds", "Calls of others.", ["host", "answer"], buckets=_SECONDS, **given
         )
-
+        # The last word of any worker: who has lost it says so again and again, the others only when it is back.
+        self._state = Gauge(
+            "munjigi_shared_state_up", "Does it answer?", ["part"], multiprocess_mode="mostrecent", **given
+        )
+        self._hosts: set[str] = set()
         for upstream in upstreams:
             events.upstream_called.connect(self._called, upstream)
+        for part, sender in (("counts", state), ("ended_sessions", ended)):
+            if state.is_shared:
+                self._state.labels(part).set(1)
+                events.shared_state_seen.connect(self._state_seen, sender)
 
     def listen(self, site: Flask) -> None:
         """Count what happens at this site."""
@@ -53,6 +66,10 @@ class Metrics:
         return bytes(generate_latest(together))
 
     def _called(self, _: object, host: str, answer: str, seconds: float) -> None:
+        if len(self._hosts) < MOST_HOSTS:
+            self._hosts.add(host)
+        if host not in self._hosts:
+            host = "other"
         self._upstream.labels(host, answer).observe(seconds)
 
     def _signed_in(self, _: object, provider: str, **__: object) -> None:
@@ -70,5 +87,8 @@ class Metrics:
     def _was_refused(self, _: object, outcome: str, **__: object) -> None:
         self._refused.labels(outcome).inc()
 
-    def _was_ended(self, _: object, **__: object) -> None:
-        self._ended.inc()
+    def _was_ended(self, _: object, by: str, **__: object) -> None:
+        self._ended.labels(by).inc()
+
+    def _state_seen(self, _: object, part: str, up: bool) -> None:
+        self._state.labels(part).set(up)

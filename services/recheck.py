@@ -3,7 +3,8 @@
 Without this, an account that the backend closed would stay signed in for weeks. With it done carelessly, a
 backend that is down would slow every page, and a hundred parallel requests of one page would ask a hundred
 times. So: one request of a session asks, in little time, and the others go on with what they have; and
-after an answer that is none, nobody asks for a while.
+after an answer that is none, nobody asks for a while. That while is bounded for each session, for its reason
+may be somebody who makes the backend fail for an account of their own, to keep a revoked session alive.
 """
 
 import logging
@@ -23,6 +24,8 @@ log = logging.getLogger("munjigi.recheck")
 
 SECONDS_TO_ASK = 2.0
 PAUSE = 30.0
+"""Seconds without asking after an answer that is none, if the backend does not wish for more; at most another
+`SESSION_RECHECK`."""
 MOST_SESSIONS = 50_000
 """Remembered by this process; the oldest goes, and is asked about once more than needed."""
 
@@ -32,6 +35,7 @@ class Recheck:
 
     def __init__(self, settings: Settings, backend: Backend) -> None:
         self._every = settings.session_recheck
+        self._longest_pause = max(self._every, PAUSE)
         self._timeout = settings.backend_timeout
         self._backend = backend
         self._asked: LRUCache[str, float] = LRUCache(MOST_SESSIONS)
@@ -66,8 +70,8 @@ class Recheck:
         """Whether this request is the one to ask; others that come meanwhile then are not."""
         now = time.time()
         with self._lock:
-            last = self._asked.get(session.sid, session.checked_at)
-            if not self._every or now - last < self._every or now < self._paused_until:
+            late = now - self._asked.get(session.sid, session.checked_at) - self._every
+            if not self._every or late < 0 or (now < self._paused_until and late < self._longest_pause):
                 return False
             self._asked[session.sid] = now
             return True
@@ -77,9 +81,12 @@ class Recheck:
             self._asked[sid] = asked_at or 0.0
 
     def _put_off(self, session: Session, error: errors.SiteError) -> None:
-        """No answer is no reason to sign anyone out. Ask about this session, or about any, only after a while."""
-        now = time.time()
-        log.warning("re-check put off for %d s: %s", PAUSE, error)
-        self._remember(session.sid, now - self._every + PAUSE)
-        if isinstance(error, errors.BackendUnavailable | errors.TooManyAttempts):
-            self._paused_until = now + PAUSE
+        """No answer is no reason to sign anyone out. Ask about this session, or about any, only after a while.
+
+        Not about any when it was asked too often: that may be said of this one person.
+        """
+        now, pause = time.time(), min(max(error.retry_after or 0, PAUSE), self._longest_pause)
+        log.warning("re-check put off for %d s: %s", pause, error)
+        self._remember(session.sid, now - self._every + pause)
+        if isinstance(error, errors.BackendUnavailable):
+            self._paused_until = now + pause

@@ -147,13 +147,13 @@ class Sessions:
         if found.session is None:
             return _Current(found.names)
         if self._ended.has(found.session):
-            audit("session_expired", reason="it was signed out", sid=found.session.sid)
+            audit("session_expired", by="person", reason="it was signed out", sid=found.session.sid)
             return _Current(found.names, expired=True)
         current = _Current(found.names, found.session)
         try:
             user = self._recheck.user(found.session)
         except errors.SessionExpired as error:
-            audit("session_expired", reason=error.reason, sid=found.session.sid)
+            audit("session_expired", by="backend", reason=error.reason, sid=found.session.sid)
             return _Current(found.names, expired=True)
         if user != found.session.user:
             self._reissue(current, replace(found.session, user=user, checked_at=int(time.time())))

@@ -8,10 +8,8 @@ import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 
 from flask import Request, Response
-from werkzeug.http import parse_cookie
 
 from config import Settings
 from errors import SessionTooLarge
@@ -20,8 +18,6 @@ from services.claims import Session
 
 CHUNK_SIZE = 3933  # next-auth `core/lib/cookie.ts`: 4096 less the longest name and attributes
 MOST_CHUNKS = 3
-_REMEMBERED, _LONGEST_REMEMBERED = 1024, 8192
-"""`Cookie` headers, and the characters of one: some 10 MB a process at most."""
 
 
 @dataclass(frozen=True)
@@ -38,41 +34,36 @@ class SessionCookie:
         self._settings = settings
         self.name = f"{'__Secure-' if settings.secure else ''}next-auth.session-token"
         # One digit: what a next-auth site or an older version may have left, and no name that a stranger made up.
-        self._ours = re.compile(rf"{re.escape(self.name)}(\.[0-9])?")
+        name = rf"{re.escape(self.name)}(?:\.[0-9])?"
+        # Not with Werkzeug, which leaves out cookies whose value it cannot read: they must be deleted as well.
+        self._ours = re.compile(rf"(?:^|;)[ \t]*({name})[ \t]*(?:=([^;]*)|(?=;|$))")
         self._keys = tuple(jwe.derive_key(secret) for secret in settings.secret_keys)
-        # The same header always holds the same session, and a page asks many times: the sound ones are remembered.
-        self._opened_before = lru_cache(_REMEMBERED)(self._open)
 
     def read(self, request: Request) -> Found:
         """The session that this request's cookies hold, if they hold a sound one. Never raises."""
         header = request.environ.get("HTTP_COOKIE", "")
         if self.name not in header:
             return Found(())
+        found = reversed(self._ours.findall(header))  # so that of two with one name, the first stays
+        cookies = {name: value.strip(' \t"') for name, value in found}
+        names = tuple(cookies)
         try:
-            found = (self._opened_before if len(header) <= _LONGEST_REMEMBERED else self._open)(header)
+            return Found(names, *self._open(cookies))
         except (ValueError, KeyError):
-            return Found(self._names(header))
-        lasts = found.session is not None and found.session.expires_at > time.time()
-        return found if lasts else Found(found.names)
+            return Found(names)
 
-    def _open(self, header: str) -> Found:
-        """The sound session of a `Cookie` header; raises `ValueError` or `KeyError`, also if it is over."""
-        names = self._names(header)
-        claims, key = jwe.decrypt(self._joined(parse_cookie(header), names), self._keys)
+    def _open(self, cookies: Mapping[str, str]) -> tuple[Session, bool]:
+        """The sound session in these cookies, and whether it is fresh; raises `ValueError` or `KeyError`."""
+        claims, key = jwe.decrypt(self._joined(cookies), self._keys)
         ages = self._settings.session_max_age, self._settings.session_absolute_age
-        return Found(names, Session.from_claims(claims, int(time.time()), *ages), fresh=key == 0)
+        return Session.from_claims(claims, int(time.time()), *ages), key == 0
 
-    def _names(self, header: str) -> tuple[str, ...]:
-        # From the header itself: Werkzeug leaves out cookies whose value it cannot read, and they must go as well.
-        brought = (piece.partition("=")[0].strip(" \t") for piece in header.split(";"))
-        return tuple(dict.fromkeys(name for name in brought if self._ours.fullmatch(name)))
-
-    def _joined(self, cookies: Mapping[str, str], names: tuple[str, ...]) -> str:
+    def _joined(self, cookies: Mapping[str, str]) -> str:
         """The token. One rule where cookies contradict each other: the whole one, else exactly `.0` to the last."""
-        if self.name in names:
+        if self.name in cookies:
             return cookies[self.name][: CHUNK_SIZE + 1]
-        chunks = [f"{self.name}.{number}" for number in range(min(len(names), MOST_CHUNKS))]
-        if set(chunks) != set(names):
+        chunks = [f"{self.name}.{number}" for number in range(min(len(cookies), MOST_CHUNKS))]
+        if chunks != sorted(cookies):
             raise ValueError("chunks are missing, or too many")
         return "".join(cookies[chunk] for chunk in chunks)
 

@@ -11,10 +11,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from limits.storage import RedisStorage, storage_from_string
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.retry import Retry
 
+from services.events import shared_state_seen
 from services.hands import Hands
 
 log = logging.getLogger("munjigi.state")
@@ -37,6 +35,11 @@ class StateUnavailable(Exception):  # named as the errors that people see are
 
 def connected(url: str, seconds: float) -> RedisStorage:
     """The state at this address, each read of which waits so long at most."""
+    # Not before it is needed: 6 MB, and a sixth of what it takes to start.
+    from redis.backoff import NoBackoff  # noqa: PLC0415
+    from redis.exceptions import ConnectionError as RedisConnectionError  # noqa: PLC0415
+    from redis.retry import Retry  # noqa: PLC0415
+
     options: dict[str, Any] = {
         "socket_timeout": seconds,
         "socket_connect_timeout": seconds,
@@ -96,9 +99,11 @@ class SharedState:
             if not self._away:
                 log.error("the shared state is away, this process goes on by itself: %s", type(error).__name__)
             self._away = True
+        shared_state_seen.send(self, part="counts", up=False)
 
     def _is_back(self, failures: int) -> None:
         with self._turning:
             if self._away and self._failures == failures:  # what began before the failure says nothing of now
                 log.warning("the shared state is back")
                 self._away, self._resting_until = False, 0.0
+                shared_state_seen.send(self, part="counts", up=True)

@@ -17,7 +17,7 @@ def loads(raw: bytes) -> object:
     text = raw.decode("utf-8")
     if text.count("[") + text.count("{") > MOST_LEVELS and _levels(text) > MOST_LEVELS:
         raise ValueError(f"JSON is nested deeper than {MOST_LEVELS} levels")
-    return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object)
+    return _DECODER.decode(text)
 
 
 def _levels(text: str) -> int:
@@ -37,3 +37,6 @@ def _object(members: list[tuple[str, object]]) -> dict[str, object]:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"JSON has no {name}")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_object)

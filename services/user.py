@@ -60,7 +60,7 @@ def clean_text(value: object, longest: int = _LONGEST_ID) -> str | None:
     """
     if not isinstance(value, str):
         return None
-    if value.isprintable() and value.isascii():  # nothing to clean: what nearly every text is
+    if value.isprintable():  # nothing to clean: what nearly every text is
         return value.strip()[:longest].rstrip() or None
     kept = "".join(char for char in value[: 2 * longest] if unicodedata.category(char) not in ("Cc", "Cs"))
     return kept.strip()[:longest].rstrip() or None

@@ -316,7 +316,7 @@ def test_each_button_stands_out_from_the_page(page: Page) -> None:
     page.goto(LOGIN)
     for scheme in SCHEMES:
         show_in(page, scheme)
-        ground = style(page.locator("main"), "background-color")
+        ground = style(page.locator(".card"), "background-color")
         for provider in ALL:
             own = [style(way(page, provider), name) for name in ("background-color", "border-bottom-color")]
             if provider != "kakao":  # its yellow is its own edge; the words on it are dark

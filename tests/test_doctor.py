@@ -16,11 +16,14 @@ from flask import Flask, redirect, request
 import dev
 import doctor
 import providers
+from app import create_app
 from dev.stand_ins import create_stand_ins
-from doctor import ADVICE, OK, WRONG, Finding
-from services.upstream import Answer
+from doctor import site
+from doctor.finding import ADVICE, OK, WRONG, Finding
+from services.session_cookie import SessionCookie
+from services.upstream import Answer, Upstream
 from tests.commands import ROOT, free_ports
-from tests.site import SECRET, served
+from tests.site import SECRET, running_site, served, settings
 
 Environ = dict[str, str]
 
@@ -129,9 +132,11 @@ def test_each_fault_of_a_backend_is_told_apart(environ: Environ, broken: Any, to
 
 def test_a_clock_that_is_off_is_found() -> None:
     then = datetime.now(UTC) - timedelta(minutes=5)
-    (found,) = doctor._clock(Answer(401, {"Date": format_datetime(then, usegmt=True)}, b"{}"))
+    (found,) = doctor.backend._clock(Answer(401, {"Date": format_datetime(then, usegmt=True)}, b"{}"))
     assert re.search("30[01] seconds off", found.found)
-    assert not list(doctor._clock(Answer(401, {"Date": format_datetime(datetime.now(UTC), usegmt=True)}, b"{}")))
+    assert not list(
+        doctor.backend._clock(Answer(401, {"Date": format_datetime(datetime.now(UTC), usegmt=True)}, b"{}"))
+    )
 
 
 def test_nothing_that_could_be_a_password_or_a_name_of_a_person_is_sent(environ: Environ) -> None:
@@ -146,16 +151,103 @@ def test_nothing_that_could_be_a_password_or_a_name_of_a_person_is_sent(environ:
     assert [one["email"] for one in seen] == ["doctor@munjigi.invalid"]
 
 
+# A site, as people reach it.
+
+
+def site_findings(site_url: str, cookie_site_url: str | None = None) -> list[tuple[str, str]]:
+    names = cookie_names(cookie_site_url or site_url)
+    given = settings(site_url=site_url)
+    return [(one.kind, one.found + one.do) for one in site.examine(given, Upstream(1, 1, 1, "doctor"), names)]
+
+
+def cookie_names(site_url: str) -> tuple[str, str]:
+    given = settings(site_url=site_url)
+    return SessionCookie(given).name, create_app(given).config["SESSION_COOKIE_NAME"]
+
+
+@pytest.mark.parametrize(
+    ("site_url", "session", "visitor"),
+    [
+        ("http://localhost:1", "next-auth.session-token", "munjigi.visitor"),
+        ("https://login.example.com", "__Secure-next-auth.session-token", "__Host-munjigi.visitor"),
+        ("https://example.com/login", "__Secure-next-auth.session-token", "__Secure-munjigi.visitor"),
+    ],
+)
+def test_it_says_which_cookies_this_address_has(environ: Environ, site_url: str, session: str, visitor: str) -> None:
+    told = findings(environ, SITE_URL=site_url)[OK, "settings"].found
+    assert told.endswith(f"cookies {session} and {visitor}")
+
+
+def test_a_site_that_runs_is_asked_as_people_reach_it() -> None:
+    with running_site(path="/login-site") as running:
+        told = site_findings(running.url)
+    assert [kind for kind, _ in told] == [OK, OK]
+    assert "munjigi.visitor arrives" in told[0][1]
+    assert "3 cookies passes" in told[1][1]
+
+
+def test_a_site_that_does_not_run_yet_is_no_fault() -> None:
+    ((kind, told),) = site_findings("http://127.0.0.1:9")
+    assert (kind, "no connection can be made" in told) == (ADVICE, True)
+
+
+LIVE, SECURE = ({"status": "ok"}, 200), "__Host-munjigi.visitor=x; Secure; HttpOnly; Path=/"
+
+
+def front(live: Any = LIVE, cookie: str | None = "munjigi.visitor=x; Path=/", most: int = 99_999) -> Flask:
+    """What people meet at the site's address."""
+    app = Flask("front")
+
+    @app.get("/health/live")
+    def alive() -> Any:
+        found = live() if callable(live) else live
+        return found if len(request.headers.get("Cookie", "")) <= most else ("too large", 400)
+
+    @app.get("/api/auth/csrf")
+    def csrf() -> Any:
+        return {"csrfToken": "x"}, 200, {"Set-Cookie": cookie} if cookie else {}
+
+    return app
+
+
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [
+        ({"live": ("<h1>It works!</h1>", 200)}, "answered 200, which is not ours"),
+        ({"live": ("Bad Gateway", 502)}, "answered 502, which is not ours"),
+        ({"live": lambda: redirect("https://login.example.com/")}, "say so in SITE_URL"),
+        ({"cookie": None}, "takes Set-Cookie away"),
+        ({"cookie": SECURE}, "is __Host-munjigi.visitor, not munjigi.visitor"),
+        ({"cookie": "munjigi.visitor=x; Domain=example.com; Path=/"}, "got a Domain"),
+        ({"most": 8192}, "3 cookies does not pass: 400"),
+    ],
+    ids=["another page", "proxy alone", "http for https", "no cookie", "another prefix", "a domain", "small headers"],
+)
+def test_each_fault_of_what_is_in_front_of_the_site_is_told_apart(broken: Any, told: str) -> None:
+    with served("127.0.0.1", lambda _: front(**broken)) as port:
+        found = site_findings(f"http://127.0.0.1:{port}")
+    ((_, text),) = [one for one in found if one[0] == WRONG]
+    assert told in text
+
+
+@pytest.mark.parametrize(("cookie", "kind"), [(SECURE, OK), (SECURE.replace("Secure; ", ""), WRONG)])
+def test_behind_tls_a_cookie_has_to_stay_secure(cookie: str, kind: str) -> None:
+    answer = Answer(200, {"Set-Cookie": cookie}, b"{}")
+    given = settings(site_url="https://login.example.com")
+    assert site._judge_cookie(given, answer, "__Host-munjigi.visitor").kind == kind
+
+
 # The command.
 
 
 def test_the_command_says_it_plainly_in_a_pipe_and_fails_if_anything_is_wrong(tmp_path: Path) -> None:
     flask = (sys.executable, "-m", "flask", "--app", f"{ROOT}/dev", "doctor")
     given = {"SITE_URL": "http://localhost:1", "SECRET_KEY": SECRET, "BACKEND_URL": "http://127.0.0.1:9"}
+    given["PYTHONPATH"] = str(ROOT)
 
-    def told_by(*options: str) -> subprocess.CompletedProcess[str]:
+    def told_by(*options: str, by: tuple[str, ...] = flask) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*flask, *options], cwd=tmp_path, env=given, capture_output=True, text=True, timeout=60, check=False
+            [*by, *options], cwd=tmp_path, env=given, capture_output=True, text=True, timeout=60, check=False
         )
 
     plain = told_by()
@@ -165,3 +257,5 @@ def test_the_command_says_it_plainly_in_a_pipe_and_fails_if_anything_is_wrong(tm
     assert SECRET not in plain.stdout + plain.stderr
     told = json.loads(told_by("--json").stdout)
     assert {"kind", "what", "found", "do"} == set(told[0])
+    alone = told_by("--json", by=(sys.executable, "-m", "doctor"))
+    assert (alone.returncode, json.loads(alone.stdout)) == (1, told)

@@ -56,26 +56,3 @@ def test_a_site_that_stops_takes_no_more_requests_as_balancers_see_it() -> None:
     client = app.create_app(settings(), lambda: True).test_client()
     assert client.get("/health/ready").status_code == 503
     assert client.get("/health/live").status_code == 200
-
-
-@pytest.mark.parametrize("color", ["#000000", "#ffffff", "#ffeb00", "#777777", "#767676", "#17624a", "#c0c0c0"])
-def test_the_main_buttons_text_stands_out_on_any_colour(make_site: SiteMaker, color: str) -> None:
-    visitor = make_site(brand_color=color).visitor()
-    sheet = visitor.get("/auth/static/site.css").text
-    text = sheet.partition("--on-brand:")[2].partition("}")[0]
-    assert f"--brand:{color};" in sheet
-    assert contrast(color, text) >= 4.5
-
-
-def contrast(one: str, other: str) -> float:
-    """WCAG 2.2, contrast ratio, written again from its definition."""
-
-    def luminance(color: str) -> float:
-        total = 0.0
-        for at, weight in ((1, 0.2126), (3, 0.7152), (5, 0.0722)):
-            share = int(color[at : at + 2], 16) / 255
-            total += weight * (share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4)
-        return total
-
-    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
-    return (light + 0.05) / (dark + 0.05)

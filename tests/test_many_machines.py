@@ -1,6 +1,5 @@
 """Two production servers behind nginx with one Redis, as on two machines: restarted in turn while people use them."""
 
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -13,18 +12,17 @@ import requests
 
 from dev.backend import create_backend
 from tests.commands import Command, free_ports, running
+from tests.proxies import nginx
 from tests.redis_server import redis_server
 from tests.site import AT_ONCE, SECRET, Visitor, served
-from tests.test_gateway import NGINX, _wait_for
 from tests.test_production import SERVE
 
 OTHER = "another-secret-of-this-site-7hG2kQ9x"
-_CONF = """daemon off; pid {folder}/pid; error_log {folder}/error; events {{}}
-http {{ access_log off; {temporary}
+_CONF = """
   upstream munjigi {{ server 127.0.0.1:{first} max_fails=0; server 127.0.0.1:{second} max_fails=0; }}
   server {{ listen 127.0.0.1:{port}; location / {{
     proxy_pass http://munjigi; proxy_http_version 1.1; proxy_set_header Connection "";
-    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; }} }} }}
+    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; }} }}
 """
 
 
@@ -61,8 +59,6 @@ class Machines:
 
 @pytest.fixture
 def machines(tmp_path: Path) -> Iterator[Machines]:
-    if NGINX is None:
-        pytest.skip("there is no nginx here")
     port, first, second = free_ports(), free_ports(), free_ports()
     url = f"http://localhost:{port}"
     with (
@@ -76,14 +72,7 @@ def machines(tmp_path: Path) -> Iterator[Machines]:
         for machine in both:
             stack.callback(machine.stop)
             machine.start()
-        kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        temporary = " ".join(f"{kind}_temp_path {tmp_path}/{kind};" for kind in kinds)
-        conf = _CONF.format(folder=tmp_path, temporary=temporary, port=port, first=first, second=second)
-        (tmp_path / "nginx.conf").write_text(conf)
-        command = [NGINX, "-e", f"{tmp_path}/error", "-p", str(tmp_path), "-c", "nginx.conf"]
-        nginx = stack.enter_context(subprocess.Popen(command))
-        stack.callback(nginx.terminate)
-        _wait_for(url)
+        stack.enter_context(nginx(tmp_path, url, _CONF.format(port=port, first=first, second=second)))
         yield Machines(url, both)
 
 

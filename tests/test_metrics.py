@@ -1,11 +1,18 @@
 """`/metrics`: numbers for an operator's Prometheus, of all workers together, and of nobody in particular."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from services import events
+from services.metrics import MOST_HOSTS
+from services.upstream import Upstream
+from services.user import User
+from tests.redis_server import redis_server
+from tests.scripted import USER, scripted
 from tests.site import MINJI, Site, SiteMaker, Visitor, running_site
 from tests.test_production import serving
 
@@ -59,6 +66,76 @@ def test_calls_of_the_backend_are_timed(site: Site) -> None:
     counted = numbers(visitor)
     (count,) = [value for name, value in counted.items() if name[0] == "munjigi_upstream_seconds_count"]
     assert count == 2
+
+
+def test_sessions_that_are_refused_are_told_apart_by_who_ended_them(make_site: SiteMaker) -> None:
+    with scripted() as backend:
+        site = make_site(backend.url, metrics_token=TOKEN)
+        gone, copied = site.visitor_since(301, User.from_json(USER)), site.visitor()
+        copied.sign_in()
+        cookies = copied.cookies.copy()
+        copied.submit("/auth/logout", {})
+        copied.cookies.update(cookies)
+        backend.user_status = 401
+        assert (gone.session(), copied.session()) == ({}, {})
+        counted = numbers(site.visitor())
+    assert counted["munjigi_sessions_refused_total", "backend"] == 1
+    assert counted["munjigi_sessions_refused_total", "person"] == 1
+
+
+STATE = [("munjigi_shared_state_up", part) for part in ("counts", "ended_sessions")]
+
+
+def test_whether_redis_answers_is_seen_and_seen_again_when_it_is_back(tmp_path: Path, make_site: SiteMaker) -> None:
+    def until(up: float) -> None:
+        for _ in range(80):
+            visitor.sign_in()
+            counted = numbers(visitor)
+            if [counted[name] for name in STATE] == [up, up]:
+                return
+            time.sleep(0.1)
+        pytest.fail(f"not {up}: {counted}")
+
+    with redis_server(tmp_path) as redis:
+        visitor = make_site(state_url=redis.url, metrics_token=TOKEN).visitor()
+        assert [numbers(visitor)[name] for name in STATE] == [1, 1]
+        until(1)
+        redis.kill()
+        until(0)
+        redis.start()
+        until(1)
+
+
+def test_where_nothing_is_shared_nothing_can_be_away(site: Site) -> None:
+    visitor = site.visitor()
+    visitor.sign_in()
+    assert not set(STATE) & set(numbers(visitor))
+
+
+def test_no_visitor_can_add_a_row(site: Site) -> None:
+    visitor = site.visitor()
+
+    def make_trouble(word: str) -> None:
+        visitor.sign_in(f"{word}@example.com", "wrong")
+        for path in (f"/api/auth/signin/{word}", f"/api/auth/callback/{word}", "/api/auth/_log"):
+            visitor.submit(path, {"state": word, "code": word})
+            visitor.get(path, headers={"Host": f"{word}.example.com", "X-Forwarded-Host": word})
+        visitor.post("/auth/logout", data={"csrfToken": word})
+
+    make_trouble("one")
+    rows = set(numbers(visitor))
+    make_trouble("another")
+    assert set(numbers(visitor)) == rows
+
+
+def test_an_issuer_that_moves_every_hour_does_not_fill_the_table(site: Site) -> None:
+    metrics, calls = site.app.extensions["munjigi"].metrics, Upstream(1, 1, 1, "x")
+    events.upstream_called.connect(metrics._called, calls)
+    for number in range(200):
+        events.upstream_called.send(calls, host=f"{number}.example.com", answer="2xx", seconds=0.1)
+    calls_of = {name[2]: value for name, value in numbers(site.visitor()).items() if name[0].endswith("seconds_count")}
+    assert len(calls_of) == MOST_HOSTS + 1
+    assert calls_of["other"] == 200 - MOST_HOSTS
 
 
 def test_nobody_is_in_it(site: Site) -> None:

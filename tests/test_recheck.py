@@ -3,13 +3,29 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+import errors
+from app import create_app
 from services import recheck
+from services.claims import Session
 from services.user import User
 from tests.scripted import USER, Backend, scripted
-from tests.site import Page, Site, SiteMaker, Visitor, cookie_names
+from tests.site import Page, Site, SiteMaker, Visitor, cookie_names, settings
+
+NOW = 1_700_000_000
+HONG = Session(
+    user=User.from_json(USER),
+    access_token="17|token",
+    provider="email",
+    sid="sid",
+    auth_time=NOW - 301,
+    checked_at=NOW - 301,
+    expires_at=NOW + 2592000,
+)
 
 
 @pytest.fixture
@@ -114,6 +130,44 @@ def test_one_persons_refusal_does_not_put_off_the_others(site: Site, backend: Ba
     assert first.session()
     backend.user_status = 401
     assert second.session() == {}
+
+
+def test_who_is_asked_about_too_often_puts_off_nobody_else(site: Site, backend: Backend) -> None:
+    """Or a second account, whose owner makes the backend weary of it, would keep a revoked session alive."""
+    throttled, revoked = signed_in_a_while_ago(site), signed_in_a_while_ago(site)
+    backend.user_status = 429
+    assert throttled.session()
+    backend.user_status = 401
+    assert revoked.session() == {}
+
+
+def test_whatever_befalls_others_nobody_goes_unasked_for_twice_as_long(site: Site, backend: Backend) -> None:
+    other, overdue = signed_in_a_while_ago(site), site.visitor_since(601, User.from_json(USER))
+    backend.user_status = 500
+    assert other.session()
+    backend.user_status = 401
+    assert overdue.session() == {}
+
+
+@pytest.mark.parametrize(("told", "waits"), [(None, 30), (5, 30), (90, 90), (86400, 300)])
+@pytest.mark.parametrize("kind", [errors.TooManyAttempts, errors.BackendUnavailable])
+def test_the_backend_says_when_to_ask_again_within_bounds(
+    monkeypatch: pytest.MonkeyPatch, kind: type[errors.SiteError], told: int | None, waits: int
+) -> None:
+    clock, asked = SimpleNamespace(now=NOW), list[float]()
+
+    def user(*_: object) -> User:
+        asked.append(clock.now)
+        raise kind("as told", retry_after=told)
+
+    monkeypatch.setattr(recheck, "time", SimpleNamespace(time=lambda: clock.now))
+    site = create_app(settings())
+    checks = recheck.Recheck(settings(), cast(Any, SimpleNamespace(user=user)))
+    with site.test_request_context():
+        while len(asked) < 2:
+            assert checks.user(HONG) == HONG.user
+            clock.now += 1
+    assert asked == [NOW, NOW + waits]
 
 
 def test_of_many_requests_at_once_one_asks_and_the_others_do_not_wait(site: Site, backend: Backend) -> None:

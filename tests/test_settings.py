@@ -181,25 +181,3 @@ def test_the_example_file_shows_the_defaults_and_is_good_as_it_stands() -> None:
         default = field.metadata["default"]
         if shown.get(name) and isinstance(default, int | float | str | bool | RateLimitItem):
             assert getattr(loaded, field.name) == default, name
-
-
-def test_the_readme_has_a_row_for_every_setting_with_its_default() -> None:
-    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| (.*?) \|", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE))
-    assert sorted(rows) == sorted(NAMES)
-    for name, field in NAMES.items():
-        default = field.metadata["default"]
-        if default is config._REQUIRED:
-            assert rows[name] == "required", name
-        elif default is None or default == ():
-            assert rows[name] == "none", name
-        elif isinstance(default, RateLimitItem):
-            assert field.metadata["reader"](rows[name].strip("`")) == default, name
-        else:
-            shown = (
-                str(default).lower()
-                if isinstance(default, bool)
-                else f"{default:g}"
-                if isinstance(default, float)
-                else default
-            )
-            assert rows[name] == f"`{shown}`", name

@@ -78,13 +78,21 @@ def wrong_guesses(site: Site, number: int, email: str = "minji@example.com") -> 
 
 @pytest.fixture(params=["redis", "rediss", "redis+cluster"])
 def state_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """Stays until the sites have stopped: CPython's `ssl` leaks a socket whose peer dies as it is wrapped."""
+    """Outlives all who use it: CPython's `ssl` leaves a socket open whose peer dies as it is wrapped."""
     if request.param == "redis+cluster":
         with redis_cluster(tmp_path) as cluster:
             yield cluster.url
+            followers_have_ended()
     else:
         with redis_server(tmp_path, tls=certificate(tmp_path) if request.param == "rediss" else None) as server:
             yield server.url
+            followers_have_ended()
+
+
+def followers_have_ended() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "munjigi-ended":
+            thread.join(2)
 
 
 def test_a_copied_cookie_is_dead_at_the_other_site_a_second_after_the_sign_out(

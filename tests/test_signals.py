@@ -86,7 +86,7 @@ def test_a_session_that_the_backend_has_ended(make_site: SiteMaker, backend: Bac
         assert not visitor.is_signed_in
     ((name, facts),) = told
     assert name == "session_expired"
-    assert set(facts) == {"address", "reason", "sid"}
+    assert set(facts) == {"address", "by", "reason", "sid"}
 
 
 def test_a_copy_of_a_cookie_after_signing_out(site: Site) -> None:

@@ -1,0 +1,4 @@
+from doctor.command import command
+
+if __name__ == "__main__":
+    command()

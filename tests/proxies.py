@@ -1,0 +1,103 @@
+"""nginx and Caddy, for real: started with a configuration in a folder of their own, gone at the end."""
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.commands import ROOT, free_ports
+from tests.test_upstream_tls import certificate
+
+_TEMPORARY = "client_body", "proxy", "fastcgi", "uwsgi", "scgi"
+
+
+def program(name: str) -> str:
+    """Without it the test is left out, or fails where CI runs it."""
+    found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
+    if found is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"there is no {name} here")
+    return found
+
+
+@contextmanager
+def nginx(folder: Path, url: str, text: str, **request: str) -> Iterator[None]:
+    """nginx with this inside its `http { … }`; it answers at `url` when this begins."""
+    paths = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in _TEMPORARY)
+    (folder / "nginx.conf").write_text(
+        f"daemon off; pid {folder}/pid; error_log {folder}/error; events {{}}\n"
+        f"http {{ access_log off; {paths}\n{text} }}"
+    )
+    command = [program("nginx"), "-e", f"{folder}/error", "-p", str(folder), "-c", "nginx.conf"]
+    with _running(command, folder, url, **request):
+        yield
+
+
+@contextmanager
+def caddy(folder: Path, url: str, text: str, **request: str) -> Iterator[None]:
+    """Caddy with these sites; it answers at `url` when this begins."""
+    (folder / "Caddyfile").write_text(f"{{\n\tadmin off\n\tauto_https off\n}}\n{text}")
+    command = [program("caddy"), "run", "--adapter", "caddyfile", "--config", "Caddyfile"]
+    with _running(command, folder, url, **request):
+        yield
+
+
+@contextmanager
+def _running(command: list[str], folder: Path, url: str, **request: str) -> Iterator[None]:
+    kept = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+    with ExitStack() as stack:
+        log = stack.enter_context((folder / "output").open("wb"))
+        process = stack.enter_context(subprocess.Popen(command, cwd=folder, env=kept, stdout=log, stderr=log))
+        stack.callback(process.terminate)
+        for _ in range(200):
+            try:
+                requests.get(url, timeout=1, allow_redirects=False, **request)  # type: ignore[arg-type]
+            except requests.ConnectionError:
+                assert process.poll() is None, (folder / "output").read_text("utf-8")
+                time.sleep(0.05)
+            else:
+                break
+        else:
+            pytest.fail(f"{command[0]} did not start")
+        yield
+
+
+class Deployed:
+    """A configuration of `deploy/`, with TLS and all, but for its host, its ports and where its certificate lies."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name, self.port = name, free_ports()
+        self.url = f"https://127.0.0.1:{self.port}"
+        self.certificate = certificate(folder)
+        self._folder = folder
+
+    @contextmanager
+    def running(self, site_port: int, app_port: int) -> Iterator[None]:
+        """In front of these two."""
+        file, start, changes = {
+            "nginx": ("nginx-forward-auth.conf", nginx, self._for_nginx()),
+            "caddy": ("Caddyfile", caddy, self._for_caddy()),
+        }[self.name]
+        text = (ROOT / "deploy" / file).read_text("utf-8")
+        ports = {"127.0.0.1:8000": f"127.0.0.1:{site_port}", "127.0.0.1:3000": f"127.0.0.1:{app_port}"}
+        for there, here in {**ports, **changes}.items():
+            assert there in text
+            text = text.replace(there, here)
+        with start(self._folder, self.url, text, verify=str(self.certificate)):
+            yield
+
+    def _for_nginx(self) -> dict[str, str]:
+        return {
+            "listen 443 ssl": f"listen 127.0.0.1:{self.port} ssl",
+            "server_name example.com": "server_name 127.0.0.1",
+            "/etc/nginx/example.com.pem": str(self.certificate),
+            "/etc/nginx/example.com.key": str(self.certificate),
+        }
+
+    def _for_caddy(self) -> dict[str, str]:
+        return {"example.com {": f"{self.url} {{\n\ttls {self.certificate} {self.certificate}\n\tbind 127.0.0.1"}
