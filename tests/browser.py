@@ -203,6 +203,7 @@ WAYS: dict[str, Callable[[Page], object]] = {
     "login-throttled": lambda page: try_to_sign_in(page, "throttled@example.com"),
     "login-down": lambda page: try_to_sign_in(page, "down@example.com"),
     "login-expired": lambda page: page.goto(f"{LOGIN}?error=SessionExpired&callbackUrl=/account"),
+    "login-cancelled": lambda page: page.goto(f"{LOGIN}?error=Cancelled"),
     "login-cookies": _to_cookies_blocked,
     "logout": _to_logout,
     "account": to_account,
@@ -292,7 +293,7 @@ def too_wide(page: Page) -> list[str]:
 
 
 def too_wide_on_a_phone(page: Page) -> list[str]:
-    """The same where there is little room: 320 pixels, and then with letters twice as large as well."""
+    """The same in 320 pixels, which 1280 are at 400 % (WCAG 2.2, 1.4.10), and then in letters twice as large too."""
     page.set_viewport_size(NARROW)
     found = too_wide(page)
     page.evaluate("document.documentElement.style.fontSize = '200%'")

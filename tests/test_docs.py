@@ -224,7 +224,22 @@ def test_every_make_target_is_in_the_help() -> None:
 
 # Blocks of code.
 
-LANGUAGES = {"console", "ini", "text", "python", "php", "http", "json", "nginx", "ts", "mermaid", "yaml", "promql"}
+LANGUAGES = {
+    "console",
+    "ini",
+    "text",
+    "python",
+    "php",
+    "http",
+    "json",
+    "nginx",
+    "ts",
+    "mermaid",
+    "yaml",
+    "promql",
+    "css",
+    "jinja",
+}
 
 
 @pytest.mark.parametrize(("doc", "block"), BLOCKS, ids=place)
