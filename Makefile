@@ -40,9 +40,10 @@ bench: $(VENV)/dev $(if $(QUICK),,bench/next_auth/.next) ## the measurements, as
 pictures: $(VENV)/dev ## those that the docs show, of the pages as they are now
 	@$(BIN)/python -m tests.docs_pictures docs/pictures
 
-messages: $(VENV)/dev ## bring the translations up to the sources, and compile them
+messages: $(VENV)/dev ## bring the translations up to the sources, and compile them; NEW=de begins one
 	@$(BIN)/pybabel -q extract -F babel.cfg -k _l --no-location --sort-output -o $(VENV)/messages.pot .
-	@$(BIN)/pybabel -q update -i $(VENV)/messages.pot -d translations --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date -w 100
+	@$(BIN)/pybabel -q update -i $(VENV)/messages.pot -d translations $(if $(NEW),-l $(NEW) --init-missing) \
+		--no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date -w 100
 	@$(BIN)/pybabel -q compile -d translations
 
 lock: ## pin what requirements.in and requirements-dev.in name (needs uv)

@@ -132,7 +132,7 @@ class Page:
         ids = [element.get("id") for element in self.all("*") if element.get("id")]
         assert len(ids) == len(set(ids)), "an id is used twice"
         assert len(self.all("h1")) == 1, "a page has one h1"
-        assert self.document.get("lang") in config_readers.languages()
+        assert self.document.get("lang", "").replace("-", "_") in config_readers.languages()
         assert self.document.find("head/title").text.strip()
         for element in self.all("*"):
             assert not any(name == "style" or name.startswith("on") for name in element.attrib), "inline code"
