@@ -292,9 +292,22 @@ def too_wide(page: Page) -> list[str]:
     return list(page.evaluate(_TOO_WIDE))
 
 
+_BROKEN = """() => [...document.querySelectorAll("button, button *, .button")].flatMap(one => {
+    const words = [...one.childNodes].filter(node => node.nodeType === Node.TEXT_NODE && node.data.trim())
+    const tops = words.flatMap(node => {
+        const range = new Range()
+        range.selectNode(node)
+        return [...range.getClientRects()].map(line => line.top)
+    })
+    return new Set(tops).size > 1 ? [`in two lines: ${one.textContent.trim()}`] : []
+})"""
+
+
 def too_wide_on_a_phone(page: Page) -> list[str]:
-    """The same in 320 pixels, which 1280 are at 400 % (WCAG 2.2, 1.4.10), and then in letters twice as large too."""
+    """The same in 320 pixels, which 1280 are at 400 % (WCAG 2.2, 1.4.10), with each button in one line; and then in
+    letters twice as large too.
+    """
     page.set_viewport_size(NARROW)
-    found = too_wide(page)
+    found = too_wide(page) + list(page.evaluate(_BROKEN))
     page.evaluate("document.documentElement.style.fontSize = '200%'")
     return found + [f"in large letters, {one}" for one in too_wide(page)]
