@@ -11,7 +11,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 .PHONY: help run test figures serve check format bench pictures messages lock
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 run: $(VENV)/site ## the site with its development stand-ins, on PORT (8080)
 	@$(BIN)/flask run --port $(PORT)
@@ -45,6 +45,11 @@ messages: $(VENV)/dev ## bring the translations up to the sources, and compile t
 	@$(BIN)/pybabel -q update -i $(VENV)/messages.pot -d translations $(if $(NEW),-l $(NEW) --init-missing) \
 		--no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date -w 100
 	@$(BIN)/pybabel -q compile -d translations
+
+release-check: export CI := true
+release-check: $(VENV)/dev ## is this commit fit to be a release? With every check and test
+	@$(BIN)/python scripts/release_check.py
+	@$(MAKE) check test
 
 lock: ## pin what requirements.in and requirements-dev.in name (needs uv)
 	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -10,7 +10,7 @@ import app
 import config
 from doctor import advice, backend, provider, site, state
 from doctor.finding import OK, WRONG, Finding
-from services import VERSION, Services
+from services import Services, __version__
 from services.session_cookie import SessionCookie
 from services.upstream import Upstream
 
@@ -26,9 +26,9 @@ def examine(environ: dict[str, str]) -> Iterator[Finding]:
         return
     made = app.create_app(settings)
     cookies = SessionCookie(settings).name, made.config["SESSION_COOKIE_NAME"]
-    yield Finding(OK, "settings", f"Munjigi {VERSION} at {settings.site_url}, cookies {' and '.join(cookies)}")
+    yield Finding(OK, "settings", f"Munjigi {__version__} at {settings.site_url}, cookies {' and '.join(cookies)}")
     yield from advice.examine(settings)
-    upstream = Upstream(1, 1, 1, f"Munjigi-doctor/{VERSION}")
+    upstream = Upstream(1, 1, 1, f"Munjigi-doctor/{__version__}")
     with made.test_request_context():
         yield from backend.examine(settings, upstream)
         services: Services = made.extensions["munjigi"]

@@ -20,7 +20,7 @@ from services.sign_in import SignIn
 from services.throttle import Throttle
 from services.upstream import Upstream
 
-VERSION = "0.1.0"
+__version__ = "0.1.0"
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Services:
 
     @classmethod
     def build(cls, settings: Settings) -> "Services":
-        name, threads = f"Munjigi/{VERSION}", settings.threads
+        name, threads = f"Munjigi/{__version__}", settings.threads
         half, quarter = max(2, threads // 2), max(1, threads // 4)
         calls = Upstream(threads, threads, half, name)
         backend = Backend(settings, calls)

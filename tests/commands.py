@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import requests
 
 ROOT = Path(__file__).parent.parent
@@ -71,6 +73,14 @@ def free_ports() -> int:
             except OSError:
                 continue
             return port
+
+
+def program(name: str) -> str:
+    """Where it is. Without it the test is left out, or fails where CI runs it."""
+    found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
+    if found is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"there is no {name} here")
+    return found
 
 
 def listens(port: int) -> bool:

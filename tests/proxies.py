@@ -1,7 +1,6 @@
 """nginx and Caddy, for real: started with a configuration in a folder of their own, gone at the end."""
 
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,18 +10,10 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.commands import ROOT, free_ports
+from tests.commands import ROOT, free_ports, program
 from tests.test_upstream_tls import certificate
 
 _TEMPORARY = "client_body", "proxy", "fastcgi", "uwsgi", "scgi"
-
-
-def program(name: str) -> str:
-    """Without it the test is left out, or fails where CI runs it."""
-    found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
-    if found is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"there is no {name} here")
-    return found
 
 
 @contextmanager

@@ -1,8 +1,6 @@
 """A real Redis of a test's own, and what can happen to one; or three of them as a cluster."""
 
-import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -13,21 +11,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import pytest
 import redis
 
-from tests.commands import free_ports
+from tests.commands import free_ports, program
 
 _SECONDS_TO_START = 10.0
 _COMMAND = re.compile(rb"(?:^|(?<=\n))\*[0-9]+\r\n")
-
-
-def program(name: str = "redis-server") -> str:
-    """Without it the test is left out, or fails where CI runs it."""
-    found = shutil.which(name)
-    if found is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"there is no {name} here")
-    return found
 
 
 class RedisServer:
@@ -55,7 +44,7 @@ class RedisServer:
             "--repl-diskless-load",
             "swapdb",
         ]
-        self._command = [program(), *listening, *quiet, *options]
+        self._command = [program("redis-server"), *listening, *quiet, *options]
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
