@@ -104,7 +104,7 @@ class Settings:
     site_name: str = setting(read.words, "Munjigi", example="Hotel Haru")
     """The name in titles and headings."""
     brand_color: str = setting(read.colour, "#17624a", example="#17624a")
-    """Colour of the main button; its text is black or white, whichever reads better."""
+    """Colour of the main button, and of links and marks as far as it can be read there."""
     logo_url: str | None = setting(read.link, None, example="https://example.com/logo.svg")
     """A picture above the form instead of the site's own mark."""
     sign_up_url: str | None = setting(read.link, None, example="https://example.com/join")
@@ -112,9 +112,9 @@ class Settings:
     reset_password_url: str | None = setting(read.link, None, example="https://example.com/password")
     """Where to get a new password: a link that is shown if it is set."""
     default_locale: str = setting(read.language, "ko", example="ko")
-    """Language for browsers that ask for none of ours: `ko` or `en`."""
+    """Language for browsers that ask for none of ours: `en`, or one of `translations/`."""
     templates: Path | None = setting(read.folder, None, example="/etc/munjigi/templates")
-    """A folder of one's own whose templates go before the site's."""
+    """A folder of one's own whose templates go before the site's, with `static` in it for rules and pictures."""
 
     host: str = setting(read.words, "127.0.0.1", example="127.0.0.1")
     """`make serve` listens on this address."""

@@ -15,9 +15,17 @@ from bench.figures import ALONE, EMPTY, MUNJIGI, NEXT_AUTH, WRK, Figures, Round
 from bench.processes import busy, peak_memory
 from bench.visitors import Visitor
 
-QUICK = bool(os.environ.get("QUICK"))
-ROUNDS, SECONDS, WARM_UP = (5, 0.5, 0.3) if QUICK else (12, 0.6, 2.0)
 CONNECTIONS, AT_ONCE = 16, 100
+
+
+@dataclass(frozen=True)
+class Pace:
+    rounds: int
+    seconds: float
+    warm_up: float
+
+
+QUICK, FULL = Pace(rounds=5, seconds=0.5, warm_up=0.3), Pace(rounds=12, seconds=0.6, warm_up=2)
 
 
 @dataclass(frozen=True)
@@ -30,15 +38,21 @@ class Turn:
 
 def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
-    missing = contenders.why_without_next_auth(quick=QUICK)
-    with _started(with_next_auth=missing is None) as running:
-        figures = uvloop.run(_measured(running))
+    quick = bool(os.environ.get("QUICK"))
+    print(report(QUICK if quick else FULL, contenders.why_without_next_auth(quick=quick)))
+
+
+def report(pace: Pace, without_next_auth: str | None) -> str:
+    """The machine and the table, in Markdown; the reason why next-auth is not in it, if it is not."""
+    with _started(with_next_auth=without_next_auth is None) as running:
+        figures = uvloop.run(_measured(running, pace))
         figures.memory = {name: peak_memory(one.process) for name, one in running.items()}
-    print(machine.text(next_auth=missing is None))
-    print(f"{ROUNDS} rounds of {SECONDS} s in turns, {CONNECTIONS} connections, medians (lowest - highest).")
-    if missing:
-        print(f"next-auth was left out: {missing}.")
-    print(f"\n{table.text(figures)}")
+    lines = [
+        *machine.lines(with_next_auth=without_next_auth is None),
+        f"{pace.rounds} rounds of {pace.seconds} s in turns, {CONNECTIONS} connections, medians (lowest - highest).",
+        *([f"next-auth was left out: {without_next_auth}."] if without_next_auth else []),
+    ]
+    return "\n".join([*lines, "", table.text(figures)])
 
 
 @contextmanager
@@ -55,16 +69,15 @@ def _started(*, with_next_auth: bool) -> Iterator[dict[str, Contender]]:
         yield running
 
 
-async def _measured(running: dict[str, Contender]) -> Figures:
-    figures = Figures()
-    turns = await _turns(running)
+async def _measured(running: dict[str, Contender], pace: Pace) -> Figures:
+    figures, sites = Figures(), [name for name in (MUNJIGI, NEXT_AUTH) if name in running]
+    turns = await _turns(running, sites)
     for turn in turns:
-        await _round(turn, WARM_UP)
-    sites = [name for name in (MUNJIGI, NEXT_AUTH) if name in running]
-    for number in range(ROUNDS):
-        _say(f"round {number + 1} of {ROUNDS}")
+        await _round(turn, pace.warm_up)
+    for number in range(pace.rounds):
+        _say(f"round {number + 1} of {pace.rounds}")
         for turn in turns if number % 2 else reversed(turns):
-            figures.rounds[turn.work, turn.name].append(await _round(turn, SECONDS))
+            figures.rounds[turn.work, turn.name].append(await _round(turn, pace.seconds))
         for name in sites if number % 2 else reversed(sites):
             seconds = await works.at_once(running[name].port, running[name].visitor, AT_ONCE)
             figures.rounds[table.AT_ONCE, name].append(Round(AT_ONCE, seconds))
@@ -75,28 +88,20 @@ async def _measured(running: dict[str, Contender]) -> Figures:
     return figures
 
 
-async def _turns(running: dict[str, Contender]) -> list[Turn]:
+async def _turns(running: dict[str, Contender], sites: list[str]) -> list[Turn]:
     turns = [Turn(table.BARE, ALONE, running[ALONE], await works.backend_calls(running[ALONE].port))]
-    for name in (MUNJIGI, NEXT_AUTH):
-        if name in running:
-            turns += await _turns_of(name, running)
-    return turns
-
-
-async def _turns_of(name: str, running: dict[str, Contender]) -> list[Turn]:
-    site = running[name]
-    person: Visitor = site.visitor()
-    turns = [
-        Turn(table.READ, name, site, await works.session_reads(site.port, person)),
-        Turn(table.PAGE, name, site, works.pages()),
-        Turn(table.SIGN_IN, name, site, works.sign_ins(site.visitor)),
-        Turn(table.API_SIGN_IN, name, site, works.api_sign_ins(site.visitor)),
-    ]
-    if name == MUNJIGI:
+    for name in sites:
+        site = running[name]
+        person: Visitor = site.visitor()
         turns += [
-            Turn(table.VERIFY, name, site, works.verify_checks(person)),
-            Turn(table.VIEW, EMPTY, running[EMPTY], works.empty_reads(person)),
+            Turn(table.READ, name, site, await works.session_reads(site.port, person)),
+            Turn(table.PAGE, name, site, works.pages()),
+            Turn(table.SIGN_IN, name, site, works.sign_ins(site.visitor)),
+            Turn(table.API_SIGN_IN, name, site, works.api_sign_ins(site.visitor)),
         ]
+        if name == MUNJIGI:
+            turns.append(Turn(table.VERIFY, name, site, works.verify_checks(person)))
+            turns.append(Turn(table.VIEW, EMPTY, running[EMPTY], works.empty_reads(person)))
     return turns
 
 

@@ -8,6 +8,7 @@ import json
 import re
 import secrets
 import sys
+from typing import cast
 
 import uvloop
 
@@ -27,8 +28,8 @@ def user_of(email: str) -> dict[str, object]:
 
 
 class Backend(asyncio.Protocol):
-    def connection_made(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
         self._received = b""
 
     def data_received(self, data: bytes) -> None:
@@ -41,9 +42,9 @@ class Backend(asyncio.Protocol):
         path = head.split(b" ", 2)[1]
         email, status, answer = self._login(body) if path == b"/login" else self._user(head)
         text = json.dumps(answer)
-        head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n"
+        text = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n{text}"
         delay = DELAY if email.startswith(PATIENT) else 0
-        asyncio.get_running_loop().call_later(delay, self._transport.write, (head + text).encode())
+        asyncio.get_running_loop().call_later(delay, self._transport.write, text.encode())
 
     def _login(self, body: bytes) -> tuple[str, str, object]:
         sent = json.loads(body)

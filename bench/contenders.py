@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -29,7 +28,7 @@ class Contender:
 @contextmanager
 def backend() -> Iterator[Contender]:
     (port,) = free_ports(1)
-    with running("the stand-in backend", port, sys.executable, "-m", "bench.backend", str(port)) as process:
+    with running("the stand-in backend", port, "-m", "bench.backend", str(port)) as process:
         yield Contender(port, process)
 
 
@@ -37,7 +36,7 @@ def backend() -> Iterator[Contender]:
 def site(behind: int, **settings: str) -> Iterator[Contender]:
     (port,) = free_ports(1)
     environ = _environ(port, behind, settings)
-    with running("the site", port, sys.executable, "serve.py", environ=environ) as process:
+    with running("the site", port, "serve.py", environ=environ) as process:
         yield Contender(port, process)
 
 
@@ -45,7 +44,7 @@ def site(behind: int, **settings: str) -> Iterator[Contender]:
 def empty_view(behind: int, **settings: str) -> Iterator[Contender]:
     (port,) = free_ports(1)
     environ = _environ(port, behind, settings)
-    with running("the empty view", port, sys.executable, "-m", "bench.empty_view", environ=environ) as process:
+    with running("the empty view", port, "-m", "bench.empty_view", environ=environ) as process:
         yield Contender(port, process)
 
 
@@ -63,8 +62,8 @@ def next_auth(behind: int) -> Iterator[Contender]:
         "BACKEND_URL": f"http://127.0.0.1:{behind}",
         **_CREDENTIALS,
     }
-    command = ["node", str(_NEXT), "start", "--hostname", "127.0.0.1", "--port", str(port)]
-    with running("next-auth", port, *command, environ=environ, folder=NEXT_AUTH) as process:
+    command = [str(_NEXT), "start", "--hostname", "127.0.0.1", "--port", str(port)]
+    with running("next-auth", port, *command, program="node", environ=environ, folder=NEXT_AUTH) as process:
         yield Contender(port, process, NextAuthVisitor)
 
 

@@ -7,28 +7,22 @@ Then a new process of the site follows the list from its begin. Without numbers:
 import multiprocessing
 import os
 import secrets
-import shutil
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import redis
 
 import config
-from bench.processes import free_ports
+from bench import redis_server
 from services.claims import Session
-from services.ended import STREAM, EndedSessions
+from services.ended import EndedSessions
 from services.shared_state import SharedState
 from services.user import User
 
 MILLION = 1_000_000
 LOOKUPS, LONGEST = 100_000, 600.0
-AT_ONCE = 100_000
 
 
 @dataclass
@@ -41,13 +35,13 @@ class Figures:
 
 
 def main(sizes: list[int]) -> None:
-    with _redis() as url:
+    with redis_server.running() as url:
         client = redis.Redis.from_url(url)
         names = ("ended sessions", "catching up", "of a core", "a process", "a lookup", "Redis")
         print("{:>16} {:>12} {:>10} {:>10} {:>9} {:>8}".format(*names), flush=True)
         for size in sizes:
             before = client.info("memory")["used_memory"]
-            _fill(url, size)
+            redis_server.fill(url, size)
             taken = client.info("memory")["used_memory"] - before
             with multiprocessing.get_context("spawn").Pool(1) as process:
                 found = process.apply_async(follow, (url, size)).get(LONGEST)
@@ -77,36 +71,6 @@ def follow(url: str, size: int) -> Figures:
     lookup = (time.perf_counter() - began) / LOOKUPS
     ended.stop()
     return Figures(seconds, busy, memory, lookup)
-
-
-def _fill(url: str, size: int) -> None:
-    command = [_program("redis-cli"), "-u", url, "--pipe"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as cli:
-        assert cli.stdin
-        head = b"*5\r\n$4\r\nXADD\r\n$%d\r\n%s\r\n$1\r\n*\r\n$1\r\ns\r\n$8\r\n" % (len(STREAM), STREAM.encode())
-        for start in range(0, size, AT_ONCE):
-            keys = secrets.token_bytes(8 * min(AT_ONCE, size - start))
-            cli.stdin.write(b"".join(head + keys[at : at + 8] + b"\r\n" for at in range(0, len(keys), 8)))
-        cli.stdin.close()
-        assert cli.wait() == 0
-
-
-@contextmanager
-def _redis() -> Iterator[str]:
-    (port,) = free_ports(1)
-    with tempfile.TemporaryDirectory() as folder:
-        options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder]
-        process = subprocess.Popen([_program("redis-server"), *options], stdout=subprocess.DEVNULL)
-        try:
-            time.sleep(0.5)
-            yield f"redis://127.0.0.1:{port}/0"
-        finally:
-            process.kill()
-            process.wait()
-
-
-def _program(name: str) -> str:
-    return shutil.which(name) or sys.exit(f"there is no {name} here")
 
 
 def _settings(url: str) -> config.Settings:

@@ -19,6 +19,11 @@ class Round:
     def rate(self) -> float:
         return self.done / self.seconds
 
+    @property
+    def cost(self) -> float:
+        """Seconds of a core that one takes."""
+        return self.busy / self.done
+
 
 @dataclass
 class Figures:

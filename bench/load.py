@@ -1,6 +1,6 @@
 """The load generator: connections that are kept, on uvloop, with httptools reading the answers.
 
-A full client would cost more than the site that it measures (docs/decisions/0012-the-load-generator.md).
+A full client would cost more than the site that it measures (docs/decisions/0013-the-load-generator.md).
 """
 
 import asyncio
@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import cast
 
 import httptools
 
@@ -17,6 +18,10 @@ LONGEST = 30.0
 
 class WrongAnswer(Exception):
     """The bench stops: a figure is worth nothing if the work behind it was not done."""
+
+    def __init__(self, what: str, status: int = 0) -> None:
+        super().__init__(what)
+        self.status = status
 
 
 @dataclass(slots=True)
@@ -37,8 +42,8 @@ class Answer:
 class Connection(asyncio.Protocol):
     """One request at a time."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
         self._reading = httptools.HttpResponseParser(self)
         self._waiting: asyncio.Future[Answer] | None = None
 

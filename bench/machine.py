@@ -10,18 +10,18 @@ from pathlib import Path
 from bench.contenders import NEXT_AUTH, threads
 
 
-def text(*, next_auth: bool) -> str:
-    ours = f"Python {platform.python_version()}, Flask {version('flask')}, Granian {version('granian')}, "
-    lines = [
-        f"{os.cpu_count()} cores, {_model()}, {platform.system()} {platform.machine()}.",
-        f"Munjigi: {ours}WORKERS=1 THREADS={threads()}.",
-    ]
-    if next_auth:
+def lines(*, with_next_auth: bool) -> list[str]:
+    ours = f"Python {platform.python_version()}, Flask {version('flask')}, Granian {version('granian')}"
+    found = [here(), f"Munjigi: {ours}, WORKERS=1 THREADS={threads()}."]
+    if with_next_auth:
         node = subprocess.run(["node", "--version"], check=True, capture_output=True, text=True).stdout
-        lines.append(
-            f"next-auth {_package('next-auth')}: Node.js {node.strip().lstrip('v')}, Next.js {_package('next')}."
-        )
-    return "\n".join(lines)
+        theirs = f"Node.js {node.strip().lstrip('v')}, Next.js {_package('next')}, one process"
+        found.append(f"next-auth {_package('next-auth')}: {theirs}.")
+    return found
+
+
+def here() -> str:
+    return f"{os.cpu_count()} cores, {_model()}, {platform.system()} {platform.machine()}."
 
 
 def _model() -> str:

@@ -18,12 +18,19 @@ _LAST_LINES = 2000
 
 @contextmanager
 def running(
-    name: str, port: int, *command: str, environ: Mapping[str, str] = os.environ, folder: Path | None = None
+    name: str,
+    port: int,
+    *arguments: str,
+    program: str = sys.executable,
+    environ: Mapping[str, str] = os.environ,
+    folder: Path | None = None,
 ) -> Iterator[int]:
     """This command for as long as the block lasts; its process id. What it wrote is shown if all goes wrong."""
     with tempfile.TemporaryFile() as log:
         # A session of its own: Ctrl-C comes to the bench alone, which then stops the others in order.
-        process = subprocess.Popen(command, cwd=folder, env=environ, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            [program, *arguments], cwd=folder, env=environ, stdout=log, stderr=log, start_new_session=True
+        )
         try:
             _wait_for(name, process, port)
             yield process.pid
@@ -48,6 +55,12 @@ def peak_memory(process: int) -> int | None:
     if not Path("/proc/self/status").exists():
         return None
     return sum(map(_high_water, members(process)))
+
+
+def resident(process: int) -> int:
+    """What the tree of processes has in memory now."""
+    files = (Path(f"/proc/{one}/statm") for one in members(process))
+    return sum(int(file.read_text().split()[1]) for file in files if file.exists()) * os.sysconf("SC_PAGESIZE")
 
 
 def busy(process: int) -> float:

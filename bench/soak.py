@@ -17,12 +17,12 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import requests
 
-from bench.processes import free_ports, members, running
+from bench.processes import free_ports, resident, running
 from bench.soak_world import PASSWORD, SOCIAL
 
 VISITORS = 6
@@ -30,7 +30,7 @@ PEOPLE = 400
 _HONEST = {200, 302, 303, 400, 401, 403, 404, 405, 413, 415, 422, 429, 431, 502, 503, 504}
 _SETTLED = 3.0
 """Seconds after Redis is back until all processes know what was ended."""
-_JUNK = (
+_JUNK: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("GET", "/%00/../etc", {}),
     ("POST", "/auth/login/email", {"data": "email=%ff&password=x"}),
     ("POST", "/api/auth/session", {"data": "[" * 9000, "headers": {"Content-Type": "application/json"}}),
@@ -191,10 +191,8 @@ def trouble(run: Run, backend: Part, redis: Part) -> None:
 
 
 def watch(run: Run, process: int, samples: list[int]) -> None:
-    page = os.sysconf("SC_PAGESIZE")
     while time.monotonic() < run.ends:
-        resident = (Path(f"/proc/{one}/statm") for one in members(process))
-        samples.append(sum(int(path.read_text().split()[1]) * page for path in resident if path.exists()))
+        samples.append(resident(process))
         time.sleep(2)
 
 
@@ -209,7 +207,7 @@ def main(minutes: float) -> None:
         stack.callback(redis.stop)
         time.sleep(1)
         environ = _environ(port, behind, state)
-        server = stack.enter_context(running("the site", port, sys.executable, "serve.py", environ=environ))
+        server = stack.enter_context(running("the site", port, "serve.py", environ=environ))
         run = Run(f"http://localhost:{port}", time.monotonic() + minutes * 60)
         samples: list[int] = []
         threads = [threading.Thread(target=Visitor(run, number).go_on) for number in range(VISITORS)]

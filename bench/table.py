@@ -1,6 +1,6 @@
 """The figures as one table, in Markdown that reads well as plain text too."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from statistics import median
 
 from bench.backend import DELAY
@@ -30,7 +30,7 @@ def text(figures: Figures) -> str:
         _alone(f"{VIEW}, by wrk", WRK, figures),
         _alone(BARE, ALONE, figures),
     ]
-    return "\n".join(_aligned(_without_empty_columns([row for row in rows if any(row[1:])])))
+    return markdown(_without_empty_columns([row for row in rows if any(row[1:])]))
 
 
 def _rate(work: str, figures: Figures) -> tuple[str, ...]:
@@ -65,7 +65,7 @@ def _seconds(took: list[float]) -> str:
     return f"{median(took):.2f} s ({min(took):.2f} - {max(took):.2f})" if took else ""
 
 
-def _sizes(sizes: dict[str, int | None], unit: float, name: str) -> tuple[str, ...]:
+def _sizes(sizes: Mapping[str, int | None], unit: float, name: str) -> tuple[str, ...]:
     """The share is ours of theirs: here less is better."""
     ours, theirs = sizes.get(MUNJIGI), sizes.get(NEXT_AUTH)
     cells = [f"{size / unit:,.1f} {name}" if size else "" for size in (ours, theirs)]
@@ -96,10 +96,12 @@ def _without_empty_columns(rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]
     return list(zip(*full, strict=True))
 
 
-def _aligned(rows: list[tuple[str, ...]]) -> Iterable[str]:
+def markdown(rows: list[tuple[str, ...]]) -> str:
+    """The first row is the head; columns are aligned."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for number, (name, *rest) in enumerate(rows):
+    lines = []
+    for name, *rest in rows:
         cells = (cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))
-        yield f"| {' | '.join((name.ljust(widths[0]), *cells))} |"
-        if not number:
-            yield f"| {'-' * widths[0]} | {' | '.join('-' * (width - 1) + ':' for width in widths[1:])} |"
+        lines.append(f"| {' | '.join((name.ljust(widths[0]), *cells))} |")
+    lines.insert(1, f"| {'-' * widths[0]} | {' | '.join('-' * (width - 1) + ':' for width in widths[1:])} |")
+    return "\n".join(lines)

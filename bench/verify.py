@@ -82,7 +82,7 @@ def _cost(spent: Callable[[], float], ask: Callable[[], None]) -> float:
 
 
 def _in_process(settings: config.Settings, path: str, status: int, headers: dict[str, str]) -> Callable[[], None]:
-    site, environ = app.create_app(settings), EnvironBuilder(path, headers=headers).get_environ()
+    site, environ = app.create_app(settings), EnvironBuilder(path, headers=headers.items()).get_environ()
 
     def ask() -> None:
         _, told, _ = run_wsgi_app(site.wsgi_app, environ)

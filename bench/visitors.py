@@ -35,7 +35,7 @@ class Visitor:
         answer = await self._ask(connection, "GET", PAGE)
         token = FORM.search(answer.body)
         hold(answer, answer.status == 200 and token is not None, "the sign-in page")
-        self._csrf = token[1].decode()
+        self._csrf = token[1].decode() if token else ""
 
     async def send_form(self, connection: Connection) -> None:
         fields = {"csrfToken": self._csrf, "email": self.email, "password": backend.PASSWORD}
@@ -101,4 +101,4 @@ class NextAuthVisitor(Visitor):
 
 def hold(answer: Answer, right: bool, what: str) -> None:
     if not right:
-        raise WrongAnswer(f"{what}: {answer.status}\n{answer.headers!r}\n{answer.body[:2000]!r}")
+        raise WrongAnswer(f"{what}: {answer.status}\n{answer.headers!r}\n{answer.body[:2000]!r}", answer.status)

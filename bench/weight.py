@@ -1,5 +1,6 @@
 """What a browser loads to show the sign-in page: the page, its style sheets, scripts and pictures, compressed."""
 
+from contextlib import closing
 from html.parser import HTMLParser
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
@@ -28,11 +29,11 @@ class Assets(HTMLParser):
 
 def of_the_page(port: int) -> int:
     """Bytes on the wire, response headers with them."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=10)
-    _, page = _loaded(connection, PAGE, "identity")
-    assets = Assets()
-    assets.feed(page.decode())
-    return sum(_loaded(connection, path)[0] for path in (PAGE, *sorted(filter(None, assets.paths))))
+    with closing(HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+        _, page = _loaded(connection, PAGE, "identity")
+        assets = Assets()
+        assets.feed(page.decode())
+        return sum(_loaded(connection, path)[0] for path in (PAGE, *sorted(filter(None, assets.paths))))
 
 
 def _loaded(connection: HTTPConnection, path: str, encoding: str = "gzip, deflate, br, zstd") -> tuple[int, bytes]:

@@ -1,6 +1,6 @@
 """NextAuth v4's JSON surface: what its clients ask about the session, and change of it."""
 
-from datetime import UTC, datetime
+import time
 
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
@@ -65,7 +65,7 @@ def _names(data: object) -> tuple[str | None, str | None]:
 
 
 def _session_json(session: Session) -> dict[str, object]:
-    expires = datetime.fromtimestamp(session.expires_at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    expires = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(session.expires_at))
     shown: dict[str, object] = {"user": session.user.to_json(), "expires": expires}
     if services().settings.expose_access_token:
         shown["accessToken"] = session.access_token

@@ -7,7 +7,8 @@ from email.utils import parsedate_to_datetime
 
 import config
 from doctor.finding import OK, WRONG, Finding
-from services.upstream import Answer, Upstream, UpstreamFault
+from services.answer import Answer
+from services.upstream import Upstream, UpstreamFault
 
 _NOBODY = "doctor@munjigi.invalid"
 _HEADERS = {"Accept": "application/json", "Content-Type": "application/json"}

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 import config
 from doctor.finding import ADVICE, OK, WRONG, Finding
+from services.answer import Answer
 from services.session_cookie import CHUNK_SIZE, MOST_CHUNKS
-from services.upstream import Answer, Upstream, UpstreamFault
+from services.upstream import Upstream, UpstreamFault
 
 _SECONDS = 5.0
 _DOCS = "docs/operations.md has a proxy to copy from."

@@ -13,16 +13,17 @@ from flask_babel import get_locale
 import errors
 from config import Settings
 from providers.base import Identity
+from services import refusals
+from services.answer import Answer
 from services.claims import sound_token
 from services.events import client_address, request_id
-from services.upstream import Answer, Upstream, UpstreamFault, time_left
-from services.user import User, clean_text
+from services.upstream import Upstream, UpstreamFault, time_left
+from services.user import User
 
 log = logging.getLogger("munjigi.backend")
 
 LOGOUT_SECONDS = 3.0
 _SHORTEST_REVOCATION = 0.4
-DEFAULT_WAIT = 60
 
 
 class Backend:
@@ -36,7 +37,7 @@ class Backend:
         answer = self._call("POST", path, json={"email": email, "password": password})
         if answer.status in (200, 201):
             return _token(answer, errors.CredentialsSignin)
-        raise _login_refusal(answer)
+        raise refusals.of_login(answer)
 
     def social_login(self, name: str, identity: Identity, with_email: bool) -> str:
         """The backend's token for a person whom the provider that it calls `name` has proven. Never sent again."""
@@ -45,7 +46,7 @@ class Backend:
         answer = self._call("POST", path, json={"social_token": identity.social_token, **email})
         if answer.status in (200, 201):
             return _token(answer, errors.Callback)
-        raise _social_refusal(answer)
+        raise refusals.of_social(answer)
 
     def user(self, access_token: str, within: float | None = None) -> User:
         """The user whose token this is; `SessionExpired` if the backend does not take it (any more)."""
@@ -57,7 +58,7 @@ class Backend:
             raise errors.SessionExpired("/user answered 401")
         if answer.status == 403:
             raise errors.EmailNotVerified("/user answered 403")
-        raise _fault(answer, "/user")
+        raise refusals.fault(answer, "/user")
 
     def save_profile(self, access_token: str, name: str | None, nick_name: str | None) -> User:
         """Save both names; the user as the backend has it afterwards."""
@@ -66,9 +67,9 @@ class Backend:
         if answer.status == 401:
             raise errors.SessionExpired("the profile path answered 401")
         if answer.status == 422:
-            raise errors.InvalidFields(_field_messages(answer, ("name", "nick_name")))
+            raise errors.InvalidFields(refusals.field_messages(answer, ("name", "nick_name")))
         if not 200 <= answer.status < 300:
-            raise _fault(answer, "the profile path")
+            raise refusals.fault(answer, "the profile path")
         return _user(answer) if answer.at("data", "user") is not None else self.user(access_token)
 
     def logout(self, access_token: str) -> bool:
@@ -117,7 +118,7 @@ def _headers(access_token: str | None) -> Mapping[str, str]:
         # Laravel answers a wrong password with a redirect to HTML unless JSON comes first here.
         "Accept": "application/json",
         "Content-Type": "application/json",
-        "Accept-Language": str(get_locale() or "en"),
+        "Accept-Language": str(get_locale() or "en").replace("_", "-"),
         "X-Request-Id": request_id(),
     }
     if address := client_address(request.remote_addr):
@@ -144,73 +145,3 @@ def _user(answer: Answer) -> User:
         return User.from_json(answer.at("data", "user"))
     except ValueError as error:
         raise errors.BackendUnavailable(f"{answer.status} without a usable user: {error}") from None
-
-
-def _login_refusal(answer: Answer) -> errors.SiteError:
-    """Whether an account exists must not show: all that may mean "unknown" or "wrong" is one error."""
-    match answer.status:
-        case 422:
-            return _unprocessable(answer)
-        case 400 | 401 | 404 | 410 | 423:
-            return errors.CredentialsSignin(f"/login answered {answer.status}")
-        case 403:
-            return errors.EmailNotVerified("/login answered 403")
-        case 409:
-            return errors.OAuthAccountNotLinked("/login answered 409")
-        case _:
-            return _fault(answer, "/login")
-
-
-def _social_refusal(answer: Answer) -> errors.SiteError:
-    reason = f"the social path answered {answer.status}"
-    match answer.status:
-        case 422 if answer.at("errors", "email") is not None:
-            return errors.EmailMissing(reason)
-        case 400 | 401 | 422 | 500:  # 500: what Laravel makes of a token that its provider refuses
-            return errors.Callback(reason)
-        case 403:
-            return errors.EmailNotVerified(reason)
-        case 409:
-            return errors.OAuthAccountNotLinked(reason)
-        case 410 | 423:
-            return errors.AccessDenied(reason)
-        case _:
-            return _fault(answer, "the social path")
-
-
-def _unprocessable(answer: Answer) -> errors.SiteError:
-    """422 is Laravel's answer to wrong credentials (one of our two fields) and to a malformed request."""
-    found = answer.at("errors")
-    fields = set(found) if isinstance(found, dict) else set()
-    if fields == {"email", "password"}:
-        return errors.InvalidFields(_field_messages(answer, ("email", "password")))
-    if unknown := fields - {"email", "password"}:
-        names = ", ".join(sorted(filter(None, map(clean_text, unknown))))
-        return errors.Configuration(f"/login wants fields that this site does not send: {names[:200]}")
-    return errors.CredentialsSignin("/login answered 422")
-
-
-def _field_messages(answer: Answer, known: tuple[str, ...]) -> dict[str, str]:
-    """The backend's own sentence for each of our fields, bounded: the only text of a backend that is shown."""
-    messages: dict[str, str] = {}
-    for name in known:
-        found = answer.at("errors", name)
-        first = found[0] if isinstance(found, list) and found else found
-        if sentence := clean_text(first, 200):
-            messages[name] = sentence
-    return messages
-
-
-def _fault(answer: Answer, place: str) -> errors.SiteError:
-    reason = f"{place} answered {answer.status}"
-    match answer.status:
-        case 429:
-            return errors.TooManyAttempts(reason, retry_after=answer.retry_after() or DEFAULT_WAIT)
-        case 503:
-            return errors.BackendUnavailable(reason, status=503, retry_after=answer.retry_after() or DEFAULT_WAIT)
-        case status if 400 <= status < 500 and status not in (408, 413):
-            return errors.Configuration(f"{reason}: check BACKEND_URL and the paths below it")
-        case status if 300 <= status < 400:
-            return errors.BackendUnavailable(f"{reason}, a redirect: check BACKEND_URL")
-        case _:
-            return errors.BackendUnavailable(reason)

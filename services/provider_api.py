@@ -6,7 +6,8 @@ from typing import Any
 from urllib.parse import parse_qsl, quote_plus, urlsplit
 
 import errors
-from services.upstream import Answer, Upstream, UpstreamFault, time_left
+from services.answer import Answer
+from services.upstream import Upstream, UpstreamFault, time_left
 
 _OF_USE = ("access_token", "id_token", "token_type", "error")
 """Of a token endpoint's answer."""

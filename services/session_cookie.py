@@ -34,9 +34,7 @@ class SessionCookie:
         self._settings = settings
         self.name = f"{'__Secure-' if settings.secure else ''}next-auth.session-token"
         # One digit: what a next-auth site or an older version may have left, and no name that a stranger made up.
-        name = rf"{re.escape(self.name)}(?:\.[0-9])?"
-        # Not with Werkzeug, which leaves out cookies whose value it cannot read: they must be deleted as well.
-        self._ours = re.compile(rf"(?:^|;)[ \t]*({name})[ \t]*(?:=([^;]*)|(?=;|$))")
+        self._ours = re.compile(rf"{re.escape(self.name)}(\.[0-9])?")
         self._keys = tuple(jwe.derive_key(secret) for secret in settings.secret_keys)
 
     def read(self, request: Request) -> Found:
@@ -44,13 +42,21 @@ class SessionCookie:
         header = request.environ.get("HTTP_COOKIE", "")
         if self.name not in header:
             return Found(())
-        found = reversed(self._ours.findall(header))  # so that of two with one name, the first stays
-        cookies = {name: value.strip(' \t"') for name, value in found}
+        cookies = self._brought(header)
         names = tuple(cookies)
         try:
             return Found(names, *self._open(cookies))
         except (ValueError, KeyError):
             return Found(names)
+
+    def _brought(self, header: str) -> dict[str, str]:
+        """Our cookies. Not read with Werkzeug, which leaves out those whose value is odd: they must be deleted too."""
+        found: dict[str, str] = {}
+        for piece in header.split(";"):
+            name, _, value = piece.partition("=")
+            if self.name in name and self._ours.fullmatch(name.strip(" \t")):
+                found.setdefault(name.strip(" \t"), value.strip(' \t"'))
+        return found
 
     def _open(self, cookies: Mapping[str, str]) -> tuple[Session, bool]:
         """The sound session in these cookies, and whether it is fresh; raises `ValueError` or `KeyError`."""

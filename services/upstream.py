@@ -10,8 +10,6 @@ import json as jsonlib
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from http.client import RemoteDisconnected
 from typing import Any, cast
@@ -22,7 +20,7 @@ from flask import g
 from urllib3 import Timeout
 from urllib3.exceptions import MaxRetryError, NewConnectionError, ProtocolError
 
-from services import strict_json
+from services.answer import Answer
 from services.bulkhead import Bulkhead, Full
 from services.deadline import DeadlineAdapter
 from services.events import upstream_called
@@ -30,8 +28,6 @@ from services.events import upstream_called
 MOST_BYTES = 1024 * 1024
 """Of a decoded body."""
 LONGEST_CONNECT = 3.0
-LONGEST_WAIT = 3600
-"""Seconds: what an upstream asks for beyond this, people are not told."""
 _SHORTEST_CALL = 0.05
 
 
@@ -42,36 +38,6 @@ class UpstreamFault(Exception):
         super().__init__(reason)
         self.reason = reason
         self.status = status
-
-
-@dataclass(frozen=True)
-class Answer:
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    def json(self) -> object:
-        """The body as JSON; None where it is no JSON, which no answer of use ever is."""
-        try:
-            return strict_json.loads(self.body)
-        except ValueError:
-            return None
-
-    def at(self, *path: str) -> object:
-        """The value below these keys, each level examined; None where the way ends early."""
-        value = self.json()
-        for key in path:
-            value = value.get(key) if isinstance(value, dict) else None
-        return value
-
-    def retry_after(self) -> int | None:
-        """Seconds of that header (RFC 9110, 10.2.3: a number or a date), within bounds; None without a sound one."""
-        text = self.headers.get("Retry-After", "").strip()
-        try:
-            seconds = int(text) if text.isdecimal() else parsedate_to_datetime(text).timestamp() - time.time()
-        except (ValueError, OverflowError):
-            return None
-        return min(max(round(seconds), 1), LONGEST_WAIT)
 
 
 def time_left(total: float) -> float:

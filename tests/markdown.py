@@ -97,8 +97,9 @@ class Doc:
     @property
     def prose(self) -> str:
         """The sentences alone, without code."""
-        kept = [token for token in self._inline if token.type in ("text", "softbreak")]
-        return "".join(token.content if token.type == "text" else "\n" for token in kept)
+        paragraphs = (token.children for token in self.tokens if token.children)
+        texts = ("".join(one.content or " " for one in kids if one.type != "code_inline") for kids in paragraphs)
+        return "\n".join(texts)
 
 
 def _anchor(heading: str) -> str:

@@ -7,23 +7,25 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import pytest
 from dotenv import dotenv_values
 from limits import RateLimitItem
+from PIL import Image
 
 import config
 import dev
 import providers
 from dev.stand_ins import create_stand_ins
 from tests import docs_pictures
-from tests.commands import ROOT, free_ports
+from tests.commands import DEVELOPMENT, FLASK, ROOT, free_ports
 from tests.markdown import Block, Doc
-from tests.site import SECRET, served
+from tests.site import SECRET, Site, served
 from tests.test_architecture import FILES, ROOMS, imports, room_of
 
 PATHS = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*/README.md")})
@@ -80,17 +82,33 @@ def test_every_page_is_on_the_map() -> None:
 def test_every_file_that_is_named_is_there() -> None:
     """Of names with a folder: `services/backend.py`. Those of other projects and of the reader are given."""
     others = ("app/", "routes/", "bootstrap/", "config/", "pages/", "lib/", "instance/", "deploy/site/", "components/")
+    modules = {path.name for path in [*FILES, *ROOT.glob("tests/*.py"), *ROOT.glob("examples/*/*.py")]}
     for doc in DOCS.values():
         for word in doc.code:
             if re.fullmatch(r"(?:\.?[\w-]+/)+[\w.-]*\.\w+", word) and not word.startswith(others):
                 assert any((base / word).exists() for base in (ROOT, doc.path.parent)), f"{doc.name}: {word}"
+            if re.fullmatch(r"\w+\.py", word):
+                assert word in modules, f"{doc.name}: {word}"
 
 
 def test_the_pictures_that_are_shown_are_those_that_are_made() -> None:
-    shown = {Path(link).stem for doc in DOCS.values() for link in doc.links if link.endswith(".png")}
-    kept = {path.stem for path in ROOT.glob("docs/pictures/*.png")}
+    shown = {Path(link).stem for doc in DOCS.values() for link in doc.links if link.endswith(".webp")}
+    kept = {path.stem for path in ROOT.glob("docs/pictures/*.webp")}
     assert shown == set(docs_pictures.PICTURES) == kept
-    assert all(path.stat().st_size < 60_000 for path in ROOT.glob("docs/pictures/*.png"))
+    assert all(path.stat().st_size < 60_000 for path in ROOT.glob("docs/pictures/*.webp"))
+
+
+def test_the_pictures_can_be_made_again(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.docs_pictures", str(tmp_path)]
+    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    if "no Chromium here" in made.stderr:
+        program("chromium")
+    assert made.returncode == 0, made.stderr
+    assert {path.stem for path in tmp_path.iterdir()} == set(docs_pictures.PICTURES)
+    for path in tmp_path.iterdir():
+        with Image.open(path) as picture:
+            assert picture.width == 2 * docs_pictures.WIDTH, "two dots for each pixel: sharp on a good screen"
+            assert len(picture.getcolors(1_000_000) or ()) > 100, "not an empty page"
 
 
 # Settings.
@@ -162,12 +180,13 @@ def test_every_setting_that_is_named_exists(doc: Doc) -> None:
     assert named <= {*SETTINGS, *OF_PROVIDERS, *FOREIGN}
 
 
-@pytest.mark.parametrize(("doc", "block"), of("ini"), ids=place)
+OURS = [(doc, block) for doc, block in of("ini") if "NEXTAUTH_URL" not in block.text]
+
+
+@pytest.mark.parametrize(("doc", "block"), OURS, ids=place)
 def test_what_a_page_puts_into_env_can_be_loaded(doc: Doc, block: Block) -> None:
     """With the three that are required, where the block leaves them out; what stands in <> is the reader's."""
     given = {name: value or "" for name, value in dotenv_values(stream=io.StringIO(block.text)).items()}
-    if set(given) & {"NEXTAUTH_URL", "KAKAO_APPS"}:
-        pytest.skip("of another program")
     filled = {name: SECRET if value.startswith("<") or value == "..." else value for name, value in given.items()}
     needed = {"SITE_URL": "https://login.example.com", "SECRET_KEY": SECRET, "BACKEND_URL": "https://api.example.com"}
     if "APPLE_PRIVATE_KEY" in given:
@@ -225,7 +244,6 @@ def test_every_make_target_is_in_the_help() -> None:
 # Blocks of code.
 
 LANGUAGES = {
-    "caddy",
     "console",
     "ini",
     "text",
@@ -234,10 +252,13 @@ LANGUAGES = {
     "http",
     "json",
     "nginx",
+    "caddy",
     "ts",
     "mermaid",
     "yaml",
     "promql",
+    "css",
+    "jinja",
 }
 
 
@@ -310,13 +331,45 @@ def test_the_first_call_of_getting_started_is_answered(stand_in_backend: str) ->
         assert _fits(call[1], told), told
 
 
+def test_the_gateways_call_is_answered(site: Site) -> None:
+    program("curl")
+    (call,) = [pair for block in DOCS["docs/forward-auth.md"].blocks for pair in block.commands]
+    host = urlsplit(site.url).netloc
+    (told,) = _run(call[0].replace("localhost:8080", host) + "\necho '<end>'\n")
+    assert told.replace(host, "localhost:8080").replace(quote(host), quote("localhost:8080")) == call[1]
+
+
+def test_getting_started_shows_what_make_run_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    (shown,) = (block for block in DOCS["docs/getting-started.md"].blocks if block.language == "text")
+    dev._greet("http://localhost:8080", 8080, ["backend"])
+    printed = capsys.readouterr().out.strip()
+    assert printed.startswith(shown.text.partition("…")[0].strip())
+
+
+def test_the_doctor_finds_the_settings_of_getting_started_good(stand_in_backend: str) -> None:
+    """As the page has them, with a key, and with the stand-in in place of a backend."""
+    *_, block = (block for block in DOCS["docs/getting-started.md"].blocks if block.language == "ini")
+    given = {name: value or "" for name, value in dotenv_values(stream=io.StringIO(block.text)).items()}
+    environ = {**os.environ, **DEVELOPMENT, **given, "SECRET_KEY": SECRET, "BACKEND_URL": stand_in_backend}
+    done = subprocess.run(
+        [FLASK, "doctor"], env=environ, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    (shown,) = [
+        output
+        for one in DOCS["docs/getting-started.md"].blocks
+        for command, output in one.commands
+        if command.endswith("flask doctor")
+    ]
+    assert _fits(shown, done.stdout), done.stdout + done.stderr
+
+
 def _run(script: str) -> list[str]:
     done = subprocess.run(["bash", "-s"], input=script, capture_output=True, text=True, timeout=60, check=True)
     return done.stdout.replace("\r", "").split("<end>\n")[:-1]
 
 
 def _fits(expected: str, found: str) -> bool:
-    return re.fullmatch(re.escape(expected.strip()).replace("…", ".+"), found.strip()) is not None
+    return re.fullmatch(re.escape(expected.strip()).replace("…", ".+"), found.strip(), re.DOTALL) is not None
 
 
 # Drawings.

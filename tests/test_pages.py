@@ -1,6 +1,7 @@
 """The pages as they come over the wire: what they weigh, and what a folder of one's own changes of them."""
 
 import gzip
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ import requests
 
 from tests.site import Page, SiteMaker, Visitor
 
+ROOT = Path(__file__).parent.parent
+GUIDE = (ROOT / "docs" / "pages.md").read_text("utf-8")
 LOGIN = "/auth/login/email"
 MOST_BYTES = 20_000
 """Of the 40 kB that the sign-in page may have."""
@@ -101,3 +104,37 @@ def test_rules_and_pictures_of_ones_own_come_with_the_sites(make_site: SiteMaker
     assert "immutable" in response.headers["Cache-Control"]
     logo = visitor.get(page.all("img")[0].get("src"))
     assert (logo.status_code, logo.headers["Content-Type"]) == (200, "image/svg+xml; charset=utf-8")
+
+
+def test_the_examples_of_the_guide_do_what_it_says(make_site: SiteMaker, tmp_path: Path) -> None:
+    files = re.findall(r"`([\w/]+\.(?:html|css))`:\n\n```\w+\n(.*?)```", GUIDE, re.DOTALL)
+    assert [name for name, _ in files] == ["static/site.css", "login.html", "base.html"]
+    for name, text in files:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    given = dict(
+        re.findall(r"^(SITE_NAME|BRAND_COLOR|LOGO_URL|SIGN_UP_URL|RESET_PASSWORD_URL)=(.+)$", GUIDE, re.MULTILINE)
+    )
+    visitor = make_site(templates=tmp_path, **{name.lower(): text for name, text in given.items()}).visitor()
+    page = visitor.page(LOGIN)
+    assert page.texts("p[@class='aside']") == ["Staff sign in with their company account."]
+    assert page.texts("footer/p") == ["Privacy"]
+    assert page.title == "Sign in – Hotel Haru"
+    assert [link.get("href") for link in page.all("ul[@class='ways']//a")] == [
+        "https://example.com/password",
+        "https://example.com/join",
+    ]
+    sheet = visitor.get(page.all("link[@rel='stylesheet']")[0].get("href")).text
+    assert "--brand:#e0218a" in sheet
+    assert sheet.endswith(dict(files)["static/site.css"])
+
+
+def test_the_guide_names_every_block_and_every_piece_there_is() -> None:
+    templates = {path.name: path.read_text("utf-8") for path in (ROOT / "templates").glob("*.html")}
+    blocks = {name for text in templates.values() for name in re.findall(r"{% block (\w+) %}", text)}
+    macros = set(re.findall(r"{% macro (\w+\(.*?\)) %}", templates["parts.html"]))
+    assert {name for name in blocks if not re.search(rf"\| `{name}` \|", GUIDE)} == set()
+    assert {re.sub(r"=[^,)]+", "", macro) for macro in macros} == set(
+        re.findall(r"^\| `(\w+\(.*?\))` \|", GUIDE, re.MULTILINE)
+    )
+    assert {name for name in templates if name != "parts.html" and f"`{name}`" not in GUIDE} == set()

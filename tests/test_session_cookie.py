@@ -513,7 +513,7 @@ def test_a_sound_cookie_is_the_session_of_the_person_in_it(
     account, session, login = (read(gate, path, cookies) for path in READ)
     page = Page(account)
     assert page.status == 200
-    shown = [page.value("name") or None, page.value("nick_name") or None, *page.texts("dl/dd")]
+    shown = [page.value("name") or None, page.value("nick_name") or None, *page.texts("dl//dd")]
     assert shown == [user["name"], user["nick_name"], *filter(None, (user["email"], str(user["id"])))]
     assert session.json()["user"] == user
     assert (login.status_code, login.headers["Location"]) == (303, f"{gate.url}/")
