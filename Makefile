@@ -43,9 +43,10 @@ pictures: $(VENV)/dev ## those that the docs show, of the pages as they are now
 growth: $(VENV)/dev bench/next_auth/.next ## how cost grows, with the plots of docs/performance.md
 	@$(BIN)/python -m bench.growth
 
-messages: $(VENV)/dev ## bring the translations up to the sources, and compile them
+messages: $(VENV)/dev ## bring the translations up to the sources, and compile them; NEW=de begins one
 	@$(BIN)/pybabel -q extract -F babel.cfg -k _l --no-location --sort-output -o $(VENV)/messages.pot .
-	@$(BIN)/pybabel -q update -i $(VENV)/messages.pot -d translations --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date -w 100
+	@$(BIN)/pybabel -q update -i $(VENV)/messages.pot -d translations $(if $(NEW),-l $(NEW) --init-missing) \
+		--no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date -w 100
 	@$(BIN)/pybabel -q compile -d translations
 
 release-check: export CI := true

@@ -20,6 +20,7 @@ from tests.browser import (
     NoBrowserError,
     chromium,
     development_site,
+    press,
     show_in,
     speak,
     to_account,
@@ -32,6 +33,37 @@ WINDOWS: dict[str, ViewportSize] = {
     "narrow": NARROW,
 }
 
+BRANDS = ("#fee500", "#e0218a", "#ffffff", "#000000")
+IN_APP = (
+    "Mozilla/5.0 (Linux; Android 14; wv) AppleWebKit/537.36 Chrome/124.0.0.0 Mobile Safari/537.36;KAKAOTALK 2410880"
+)
+
+
+def _in_app(page: Page) -> None:
+    page.route("**", lambda route: route.continue_(headers={**route.request.headers, "user-agent": IN_APP}))
+    page.goto(LOGIN)
+    page.unroute("**")
+
+
+def _onward(page: Page) -> None:
+    page.route("**/google/**", lambda route: route.fulfill(status=204))
+    page.goto(LOGIN)
+    press(page.locator("button.way-google"))
+
+
+def _used_last(page: Page) -> None:
+    page.goto(LOGIN)
+    page.context.add_cookies([{"name": "munjigi.last-provider", "value": "naver", "url": page.url}])
+    page.goto(LOGIN)
+
+
+OF_PROVIDERS: dict[str, Callable[[Page], object]] = {
+    "login-development": lambda page: page.goto(LOGIN),
+    "login-used-last": _used_last,
+    "login-in-app": _in_app,
+    "onward": _onward,
+}
+
 
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
@@ -42,7 +74,11 @@ def main(folder: Path) -> None:
         with running_site(backend_profile_path=None) as site:
             take(browser, site.url, to_account, folder / "account-only-shows")
         with development_site() as url:
-            take(browser, url, lambda page: page.goto(LOGIN), folder / "login-development")
+            for name, way in OF_PROVIDERS.items():
+                take(browser, url, way, folder / name)
+        for brand in BRANDS:
+            with running_site(brand_color=brand, site_name="Hotel Haru") as site:
+                take(browser, site.url, WAYS["login"], folder / f"login-brand-{brand[1:]}")
     click.echo(f"{len(list(folder.glob('*.png')))} pictures in {folder}/")
 
 
@@ -58,6 +94,9 @@ def take(browser: Browser, site_url: str, way: Callable[[Page], object], to: Pat
                 for scheme in SCHEMES:
                     show_in(page, scheme)
                     page.screenshot(path=f"{to}-{locale}-{scheme}-{window}.png", full_page=True)
+                page.emulate_media(forced_colors="active")
+                page.screenshot(path=f"{to}-{locale}-forced-{window}.png", full_page=True)
+                page.emulate_media(forced_colors="none")
 
 
 if __name__ == "__main__":
