@@ -1,5 +1,7 @@
 """The same three works with more processes, and with more threads in each."""
 
+from contextlib import ExitStack
+
 from bench import contenders, load, works
 from bench.contenders import Contender
 from bench.figures import Round
@@ -8,7 +10,7 @@ from bench.processes import busy, resident
 from bench.visitors import Visitor
 
 WORKERS, THREADS = (1, 2, 4), (1, 2, 4, 16, 100)
-SECONDS, TIMES, CONNECTIONS = 0.7, 3, 16
+SECONDS, TIMES, CONNECTIONS = 0.5, 6, 16
 READ, PAGE, SIGN_IN = "session reads", "sign-in pages", "e-mail sign-ins"
 
 Found = dict[tuple[int, int], tuple[dict[str, Round], int]]
@@ -16,31 +18,46 @@ Found = dict[tuple[int, int], tuple[dict[str, Round], int]]
 
 
 async def measured() -> tuple[list[tuple[str, ...]], str]:
-    found: Found = {}
-    with contenders.backend() as behind:
-        for workers in WORKERS:
-            for threads in THREADS:
-                with contenders.site(behind.port, WORKERS=str(workers), THREADS=str(threads)) as site:
-                    # As many as may call the backend, or wait for a place: others would hear no at once.
-                    rounds = await _rounds(site, min(CONNECTIONS, threads + max(2, threads // 2)))
-                    found[workers, threads] = rounds, resident(site.process)
+    with ExitStack() as stack:
+        behind = stack.enter_context(contenders.backend()).port
+        sites = {
+            (workers, threads): stack.enter_context(contenders.site(behind, WORKERS=str(workers), THREADS=str(threads)))
+            for workers in WORKERS
+            for threads in THREADS
+        }
+        rounds = await _rounds(sites)
+        found = {key: (rounds[key], resident(site.process)) for key, site in sites.items()}
     return _rows(found), _plot(found)
 
 
-async def _rounds(site: Contender, connections: int) -> dict[str, Round]:
-    """The quickest of some: what else goes on in the machine makes nothing quicker."""
-    doing = {
-        READ: await works.session_reads(site.port, Visitor()),
-        PAGE: works.pages(),
-        SIGN_IN: works.sign_ins(Visitor),
-    }
-    rounds: dict[str, list[Round]] = {name: [] for name in doing}
+async def _rounds(sites: dict[tuple[int, int], Contender]) -> dict[tuple[int, int], dict[str, Round]]:
+    """In turns; of each the quickest, for what else goes on in the machine makes nothing quicker."""
+    doing = {key: await _works(site) for key, site in sites.items()}
+    rounds: dict[tuple[int, int], dict[str, list[Round]]] = {key: {name: [] for name in doing[key]} for key in sites}
     for _ in range(1 + TIMES):
-        for name, work in doing.items():
-            before = busy(site.process)
-            done, took = await load.done(site.port, connections, SECONDS, work)
-            rounds[name].append(Round(done, took, busy(site.process) - before))
-    return {name: max(taken[1:], key=lambda one: one.rate) for name, taken in rounds.items()}
+        for key, site in sites.items():
+            for name, work in doing[key].items():
+                rounds[key][name].append(await _round(site, work, _connections(key[1])))
+    return {
+        key: {name: max(taken[1:], key=lambda one: one.rate) for name, taken in of.items()}
+        for key, of in rounds.items()
+    }
+
+
+async def _works(site: Contender) -> dict[str, works.Work]:
+    reads = await works.session_reads(site.port, Visitor())
+    return {READ: reads, PAGE: works.pages(), SIGN_IN: works.sign_ins(Visitor)}
+
+
+def _connections(threads: int) -> int:
+    """As many as may call the backend, or wait for a place: others would hear no at once."""
+    return min(CONNECTIONS, threads + max(2, threads // 2))
+
+
+async def _round(site: Contender, work: works.Work, connections: int) -> Round:
+    before = busy(site.process)
+    done, took = await load.done(site.port, connections, SECONDS, work)
+    return Round(done, took, busy(site.process) - before)
 
 
 def _rows(found: Found) -> list[tuple[str, ...]]:
