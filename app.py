@@ -140,6 +140,7 @@ def _wire_pages(app: Flask, settings: Settings) -> None:
         get_locale=get_locale,
         language_links=language.links,
         language_name=language.name,
+        language_tag=language.tag,
         request_id=request_id,
         site_name=settings.site_name,
         logo_url=settings.logo_url,

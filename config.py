@@ -112,7 +112,7 @@ class Settings:
     reset_password_url: str | None = setting(read.link, None, example="https://example.com/password")
     """Where to get a new password: a link that is shown if it is set."""
     default_locale: str = setting(read.language, "ko", example="ko")
-    """Language for browsers that ask for none of ours: `ko` or `en`."""
+    """Language for browsers that ask for none of ours: `en`, or one of `translations/`."""
     templates: Path | None = setting(read.folder, None, example="/etc/munjigi/templates")
     """A folder of one's own whose templates go before the site's, with `static` in it for rules and pictures."""
 

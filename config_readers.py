@@ -101,13 +101,13 @@ def one_of(*choices: str) -> Callable[[str], str]:
 
 
 def languages() -> tuple[str, ...]:
-    """The languages of the pages: English, in which they are written, and one a folder of translations."""
-    folders = sorted(folder.name for folder in TRANSLATIONS.iterdir() if folder.is_dir())
-    return ("en", *folders)
+    """The languages of the pages: English, in which they are written, and each that has a compiled translation."""
+    return ("en", *sorted(path.parts[-3] for path in TRANSLATIONS.glob("*/LC_MESSAGES/messages.mo")))
 
 
 def language(text: str) -> str:
-    return one_of(*languages())(text)
+    named = {code.lower(): code for code in languages()}
+    return named[one_of(*named)(text.replace("-", "_"))]
 
 
 def colour(text: str) -> str:

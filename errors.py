@@ -36,7 +36,8 @@ class SiteError(Exception):
     code = "Default"
     status = 500
     calm = False  # told as a note, not as something that failed
-    sentence: LazyString = _l("Signing in did not work. Please try again.")
+    sentence: LazyString = _l("Something went wrong. Try again.")
+    later: LazyString | None = None  # said where it would help to wait, and nobody knows how long
 
     def __init__(self, reason: str = "", *, status: int | None = None, retry_after: int | None = None) -> None:
         super().__init__(reason)
@@ -60,47 +61,50 @@ class CredentialsSignin(Refused):
     code = "CredentialsSignin"
     status = 401
     sentence = _l(
-        "The e-mail address or the password is not right. Check both and try again."
-        " If it keeps failing, the account may be locked."
+        "The email address or password is incorrect. Check both and try again."
+        " If this keeps happening, the account may be locked."
     )
 
 
 class AccessDenied(Refused):
     code = "AccessDenied"
     status = 403
-    sentence = _l("This account may not sign in here.")
+    sentence = _l("You cannot sign in here with this account. Use another account, or contact support.")
 
 
 class StepNotSupported(AccessDenied):
-    sentence = _l("This account needs a further sign-in step that this page does not offer.")
+    sentence = _l(
+        "This account needs an extra verification step that this page does not have."
+        " Sign in another way, or contact support."
+    )
 
 
 class EmailNotVerified(Refused):
     code = "EmailNotVerified"
     status = 403
-    sentence = _l(
-        "Your e-mail address is not verified yet. Open the link in the message we sent you, then sign in again."
-    )
+    sentence = _l("Your email address is not verified yet. Open the link in the email we sent you, then sign in again.")
 
 
 class OAuthAccountNotLinked(Refused):
     code = "OAuthAccountNotLinked"
     status = 403
-    sentence = _l("This e-mail address already signs in another way. Use the way you used before.")
+    sentence = _l("You cannot sign in this way with this email address. Sign in the way you did before.")
 
 
 class EmailMissing(Refused):
     code = "EmailMissing"
     status = 422
     sentence = _l(
-        "Your account there did not share an e-mail address, which is needed here. Allow it, or sign in another way."
+        "We need your email address, but the service you chose did not share it."
+        " Try again and allow it, or sign in another way."
     )
 
 
 class TooManyAttempts(Refused):
     code = "TooManyAttempts"
     status = 429
-    sentence = _l("Too many attempts. Please wait a little, then try again.")
+    sentence = _l("Too many attempts.")
+    later = _l("Wait a moment, then try again.")
 
 
 class InvalidFields(Refused):
@@ -108,7 +112,7 @@ class InvalidFields(Refused):
 
     code = "InvalidFields"
     status = 422
-    sentence = _l("Please check what you entered.")
+    sentence = _l("Check what you entered and try again.")
 
     def __init__(self, fields: Mapping[str, str], reason: str = "") -> None:
         super().__init__(reason)
@@ -122,24 +126,24 @@ class StartAgain(SiteError):
 class Cancelled(StartAgain):
     code = "Cancelled"
     calm = True
-    sentence = _l("Sign-in was cancelled.")
+    sentence = _l("Sign-in was cancelled. Try again, or sign in another way.")
 
 
 class AttemptExpired(StartAgain):
     code = "AttemptExpired"
-    sentence = _l("This sign-in took too long or was already used. Please start again.")
+    sentence = _l("This sign-in took too long or was already used. Start again.")
 
 
 class FormExpired(StartAgain):
     code = "FormExpired"
-    sentence = _l("This page was open for too long. Please send it once more.")
+    sentence = _l("This page was open for too long. Try again.")
 
 
 class CookiesBlocked(StartAgain):
     code = "CookiesBlocked"
     sentence = _l(
-        "Your browser did not send our cookie back. Please try once more."
-        " If this message stays, allow cookies for this site."
+        "Your browser did not send this site's cookie. Try again."
+        " If you see this message again, allow cookies for this site in your browser's settings."
     )
 
 
@@ -147,14 +151,14 @@ class SessionRequired(StartAgain):
     code = "SessionRequired"
     calm = True
     status = 401
-    sentence = _l("Please sign in to see this page.")
+    sentence = _l("Sign in to see this page.")
 
 
 class SessionExpired(StartAgain):
     code = "SessionExpired"
     calm = True
     status = 401
-    sentence = _l("You were signed out. Please sign in again to go on.")
+    sentence = _l("You were signed out. Sign in again to continue.")
 
 
 class Fault(SiteError):
@@ -164,42 +168,38 @@ class Fault(SiteError):
 class BackendUnavailable(Fault):
     code = "BackendUnavailable"
     status = 502
-    sentence = _l(
-        "The sign-in service does not answer properly right now."
-        " What you entered was not the cause. Please try again in a moment."
-    )
+    sentence = _l("Our service is not responding right now. The problem is on our side.")
+    later = _l("Wait a moment, then try again.")
 
 
 class ProviderUnavailable(Fault):
     code = "ProviderUnavailable"
     status = 502
-    sentence = _l("The other service does not answer right now. Try again, or sign in another way.")
+    sentence = _l("The service you chose is not responding right now. Try again, or sign in another way.")
 
 
 class OAuthSignin(Fault):
     code = "OAuthSignin"
     status = 502
-    sentence = _l("Sign-in with the other service could not be started. Please try again.")
+    sentence = _l("We could not open the sign-in page of the service you chose. Try again, or sign in another way.")
 
 
 class OAuthCallback(Fault):
     code = "OAuthCallback"
     status = 502
-    sentence = _l("Sign-in with the other service could not be completed. Please try again.")
+    sentence = _l("The service you chose did not confirm your sign-in. Try again, or sign in another way.")
 
 
 class Callback(Fault):
     code = "Callback"
     status = 502
-    sentence = _l("Sign-in could not be completed. Please try again.")
+    sentence = _l("Our service did not confirm your sign-in. Try again, or sign in another way.")
 
 
 class Configuration(Fault):
     code = "Configuration"
     status = 502
-    sentence = _l(
-        "Sign-in is not set up correctly on this site. Trying again will not help: please tell the people who run it."
-    )
+    sentence = _l("Sign-in is not set up correctly on this site. Trying again will not help. Contact support.")
 
 
 class SessionTooLarge(Configuration):

@@ -4,6 +4,7 @@ import logging
 
 from flask import Flask, make_response, render_template, request
 from flask.typing import ResponseReturnValue
+from flask_babel import force_locale
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 import errors
@@ -47,11 +48,19 @@ def _http_error(error: HTTPException) -> ResponseReturnValue:
 
 
 def _unforeseen(error: BaseException) -> ResponseReturnValue:
-    """A bug. The page for it stands alone: it has to render when all else fails."""
+    """A bug. The page for it stands alone: it has to render when all else fails, be it what finds the language."""
     log.error("unforeseen error", exc_info=error)
     if wants_json():
         return {"error": "Internal Server Error", "requestId": request_id()}, 500
-    return render_template("500.html", reference=request_id()), 500
+    try:
+        return _last_resort(), 500
+    except Exception:
+        with force_locale("en"):
+            return _last_resort(), 500
+
+
+def _last_resort() -> str:
+    return render_template("500.html", reference=request_id())
 
 
 def wants_json() -> bool:

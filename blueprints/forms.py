@@ -34,19 +34,19 @@ class _Form(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no type hints
 
 class LoginForm(_Form):
     email = StringField(
-        _l("E-mail address"),
+        _l("Email address"),
         filters=[_normal_address],
         validators=[
-            InputRequired(_l("Enter your e-mail address.")),
-            Length(max=254, message=_l("This e-mail address is too long.")),
-            Regexp(_ADDRESS, message=_l("Enter an e-mail address like name@example.com.")),
+            InputRequired(_l("Enter your email address.")),
+            Length(max=254, message=_l("This email address is too long. Check it.")),
+            Regexp(_ADDRESS, message=_l("Enter an email address in the right format, like name@example.com.")),
         ],
     )
     password = PasswordField(  # taken exactly as typed: no trimming, no normalising
         _l("Password"),
         validators=[
             InputRequired(_l("Enter your password.")),
-            Length(max=1024, message=_l("This password is too long.")),
+            Length(max=1024, message=_l("This password is too long. Check it.")),
         ],
     )
 
@@ -57,15 +57,15 @@ class ProfileForm(_Form):
         filters=[_stripped],
         validators=[
             InputRequired(_l("Enter your name.")),
-            Length(max=200, message=_l("Use at most 200 characters.")),
-            Regexp(_NO_CONTROLS, message=_l("Use letters, numbers and signs only.")),
+            Length(max=200, message=_l("Use 200 characters or fewer.")),
+            Regexp(_NO_CONTROLS, message=_l("Use only letters, numbers and symbols.")),
         ],
     )
     nick_name = StringField(
         _l("Nickname"),
         filters=[_stripped],
         validators=[
-            Length(max=200, message=_l("Use at most 200 characters.")),
-            Regexp(_NO_CONTROLS, message=_l("Use letters, numbers and signs only.")),
+            Length(max=200, message=_l("Use 200 characters or fewer.")),
+            Regexp(_NO_CONTROLS, message=_l("Use only letters, numbers and symbols.")),
         ],
     )

@@ -1,12 +1,18 @@
-"""The language of a page: chosen with `?lang=`, else remembered, else asked for by the browser, else the site's."""
+"""The language of a page: chosen with `?lang=`, else remembered, else asked for by the browser, else the site's.
 
+Which languages there are, the folders of `translations/` say, and nothing else. Inside, a language goes by its folder's
+name (`pt_BR`), outside by its tag (`pt-BR`, BCP 47).
+"""
+
+import math
+from datetime import timedelta
 from functools import lru_cache
 from urllib.parse import urlencode
 
 import flask
-from babel import Locale
+from babel import Locale, UnknownLocaleError
 from flask import request
-from flask_babel import ngettext
+from flask_babel import format_timedelta, get_locale
 from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import parse_accept_header
 
@@ -21,7 +27,7 @@ _LONGEST_WISH = 256
 
 def remember() -> None:
     """Before each request: keep a choice that a link of ours made."""
-    if request.method == "GET" and request.query_string and (chosen := request.args.get(_CHOICE)) in _offered():
+    if request.method == "GET" and request.query_string and (chosen := _nearest(request.args.get(_CHOICE, ""))):
         flask.session["locale"] = chosen
 
 
@@ -29,34 +35,59 @@ def select() -> str:
     remembered = flask.session.get("locale")
     if remembered in _offered():
         return str(remembered)
-    default = services().settings.default_locale
-    return _best(request.headers.get("Accept-Language", "")[:_LONGEST_WISH], _offered()) or default
+    return _nearest(request.headers.get("Accept-Language", "")) or services().settings.default_locale
+
+
+def _nearest(wish: str) -> str | None:
+    return _best(wish[:_LONGEST_WISH], _offered())
 
 
 @lru_cache(1024)
 def _best(wish: str, offered: tuple[str, ...]) -> str | None:
-    return parse_accept_header(wish, LanguageAccept).best_match(offered)
+    """The first language of this `Accept-Language` that is one of ours."""
+    found = (_among(offered, tag) for tag, quality in parse_accept_header(wish, LanguageAccept) if quality)
+    return next(filter(None, found), None)
+
+
+def _among(offered: tuple[str, ...], tag: str) -> str | None:
+    """Which of our languages this tag asks for: `ja-JP` is `ja`, `zh-TW` is `zh_Hant`, `pt-PT` can read `pt_BR`."""
+    try:
+        asked = Locale.parse(tag, sep="-")
+    except (ValueError, UnknownLocaleError):
+        return None
+    ours = {code: Locale.parse(code) for code in offered}
+    readable = [
+        code
+        for code, locale in ours.items()
+        if locale.language == asked.language and (locale.script == asked.script or asked.script is None)
+    ]
+    return min(readable, key=lambda code: code != str(asked), default=None)
+
+
+def tag(code: str | None = None) -> str:
+    """What HTML calls a language, or that of this page: `ko`, `pt-BR`."""
+    return (code or str(get_locale())).replace("_", "-")
 
 
 def links(callback_url: str | None) -> dict[str, str]:
-    """For each language the address of this page in it; what the page says and where it leads stay the same."""
+    """For each language's tag the address of this page in it; what the page says and where it leads stay the same."""
     here = request.endpoint if request.url_rule and not request.url_rule.arguments else None
     page = flask.url_for(here or "home.show")
     kept = {name: request.args.get(name) for name in _KEPT}
     query = {name: value for name, value in {"callbackUrl": callback_url, **kept}.items() if value}
-    return {code: f"{page}?{urlencode({**query, _CHOICE: code})}" for code in _offered()}
+    return {tag(code): f"{page}?{urlencode({**query, _CHOICE: tag(code)})}" for code in _offered()}
 
 
-def name(code: str) -> str:
+def name(tag: str) -> str:
     """What the language calls itself: `한국어`, `English`."""
-    return Locale.parse(code).get_display_name(code) or code
+    return Locale.parse(tag, sep="-").get_display_name() or tag
 
 
 def duration(seconds: int) -> str:
-    """In words: `57 seconds`, `2 minutes`."""
-    if seconds < 100:
-        return str(ngettext("%(num)d second", "%(num)d seconds", seconds))
-    return str(ngettext("%(num)d minute", "%(num)d minutes", -(-seconds // 60)))
+    """In words, never too short: `57 seconds`, `2 minutes`, `3 hours`; static/form.js writes them the same."""
+    unit, size = ("second", 1) if seconds < 60 else ("minute", 60) if seconds <= 99 * 60 else ("hour", 3600)
+    whole = timedelta(seconds=-(-seconds // size) * size)
+    return str(format_timedelta(whole, granularity=unit, threshold=math.inf))
 
 
 def _offered() -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import get_locale
 from werkzeug.datastructures import MultiDict
 
 import errors
@@ -36,7 +37,7 @@ def sign_in() -> ResponseReturnValue:
 def page(form: LoginForm | None, error: errors.SiteError | None = None) -> str:
     """The page with what was typed and what is wrong with it; without a form, an empty one."""
     callback_url = return_to.kept()
-    hurdle = in_app.hurdle(request.user_agent.string, address(None, callback_url))
+    hurdle = in_app.hurdle(request.user_agent.string, address(None, callback_url), str(get_locale()))
 
     def render(**marks: object) -> str:
         told = {"error": error, "reference": _reference(), "hurdle": hurdle, "callback_url": callback_url, **marks}

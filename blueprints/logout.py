@@ -24,7 +24,7 @@ def sign_out() -> ResponseReturnValue:
     if services().sign_in.out(everywhere=everywhere):
         flash(_("You are signed out on all devices.") if everywhere else _("You are signed out."))
     else:
-        flash(_("You are signed out here. The sign-in service could not be told and may learn of it later."))
+        flash(_("You are signed out, but our service did not respond and could not be told."))
     response = make_response(redirect(return_to.take(), 303))
     response.headers["Clear-Site-Data"] = '"cache"'  # so that Back shows no page of the person who left
     return response

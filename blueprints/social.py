@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from flask import Response, request
 from flask_babel import get_locale
+from flask_babel import gettext as _
 
 from providers.base import Client, at_language
 from services import services
@@ -17,18 +18,18 @@ class Way:
     id: str
     label: str
     words: str
-    """On the button, as the provider's guideline wants them."""
+    """On the button."""
     used_last: bool
     refuses_in_app: bool
 
 
 def ways() -> list[Way]:
-    language, last = str(get_locale()), used_last()
+    last = used_last()
     return [
         Way(
             client.id,
-            at_language(client.label, language),
-            at_language(client.button, language),
+            label(client),
+            _words(client),
             client.id == last,
             client.provider.refuses_in_app,
         )
@@ -44,6 +45,11 @@ def used_last() -> str | None:
 
 def label(client: Client) -> str:
     return at_language(client.label, str(get_locale()))
+
+
+def _words(client: Client) -> str:
+    """As the provider's guideline wants them, where it says something about this language."""
+    return client.provider.button.get(str(get_locale())) or _("Sign in with %(provider)s", provider=label(client))
 
 
 def remember(response: Response, client: Client) -> None:

@@ -69,7 +69,7 @@ def _signed_secret(client: Client, now: int) -> str | None:
 provider = Provider(
     id="apple",
     label={"en": "Apple"},
-    button={"en": "Sign in with Apple", "ko": "Apple로 로그인"},
+    button={"en": "Sign in with Apple", "ja": "Appleでサインイン", "ko": "Apple로 로그인"},
     colours=("#000000", "#ffffff", "#868e89"),
     issuer=_ISSUER,
     other_issuers=("https://account.apple.com",),  # its discovery said so for some days of 2025

@@ -61,7 +61,7 @@ class Need:
 class App:
     """An app with a browser of its own inside. There is no standard to ask: each writes its name into `User-Agent`."""
 
-    name: str
+    name: Words
     """What people call it."""
     pattern: str
     """Of its `User-Agent`."""
@@ -74,8 +74,8 @@ class Provider:
     id: str
     label: Words
     """What people call it."""
-    button: Words
-    """The words its guideline wants on the button."""
+    button: Words = field(default_factory=dict)
+    """The words that its guideline wants on the button; in other languages the button has the site's own."""
     colours: tuple[str, str, str] = ("#ffffff", "#1b1f1d", "#868e89")
     """Of the button: ground, text, edge."""
 
@@ -165,13 +165,6 @@ class Client:
     def label(self) -> Words:
         own = self.settings.get("LABEL")
         return {"en": own} if own else self.provider.label
-
-    @property
-    def button(self) -> Words:
-        return {
-            language: text.format(label=at_language(self.label, language))
-            for language, text in self.provider.button.items()
-        }
 
     def address(self, real: str) -> str:
         """Where this address of the provider's is: moved to `<ID>_BASE_URL` if that is set, its path kept."""

@@ -28,7 +28,6 @@ def _picture(subject: Any, avatar: Any) -> str | None:
 provider = Provider(
     id="discord",
     label={"en": "Discord", "ko": "디스코드"},
-    button={"en": "Log in with Discord", "ko": "Discord로 로그인"},
     colours=("#5865f2", "#ffffff", "#5865f2"),
     authorize_url="https://discord.com/oauth2/authorize",
     token_url="https://discord.com/api/oauth2/token",

@@ -19,7 +19,6 @@ def _identity(answers: Answers) -> Identity:
 provider = Provider(
     id="github",
     label={"en": "GitHub"},
-    button={"en": "Sign in with GitHub", "ko": "GitHub로 로그인"},
     colours=("#1f2328", "#ffffff", "#868e89"),
     issuer="https://github.com/login/oauth",
     authorize_url="https://github.com/login/oauth/authorize",

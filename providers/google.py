@@ -20,7 +20,7 @@ def _identity(answers: Answers) -> Identity:
 provider = Provider(
     id="google",
     label={"en": "Google"},
-    button={"en": "Sign in with Google", "ko": "Google 계정으로 로그인"},
+    button={"en": "Sign in with Google", "ja": "Google でログイン", "ko": "Google 계정으로 로그인"},
     colours=("#ffffff", "#1f1f1f", "#747775"),
     issuer="https://accounts.google.com",
     other_issuers=("accounts.google.com",),

@@ -20,7 +20,7 @@ def _identity(answers: Answers) -> Identity:
 
 provider = Provider(
     id="kakao",
-    label={"en": "Kakao", "ko": "카카오"},
+    label={"en": "Kakao", "ja": "カカオ", "ko": "카카오"},
     button={"en": "Login with Kakao", "ko": "카카오 로그인"},
     colours=("#fee500", "#191919", "#fee500"),
     issuer="https://kauth.kakao.com",
@@ -28,6 +28,10 @@ provider = Provider(
     token_url="https://kauth.kakao.com/oauth/token",
     user_url="https://kapi.kakao.com/v2/user/me",
     secret_required=False,  # older apps have none
-    app=App("KakaoTalk", r"\bKAKAOTALK\b", "kakaotalk://web/openExternal?url={quoted}"),
+    app=App(
+        {"en": "KakaoTalk", "ja": "カカオトーク", "ko": "카카오톡"},
+        r"\bKAKAOTALK\b",
+        "kakaotalk://web/openExternal?url={quoted}",
+    ),
     identity=_identity,
 )

@@ -16,7 +16,7 @@ def _identity(answers: Answers) -> Identity:
 provider = Provider(
     id="line",
     label={"en": "LINE"},
-    button={"en": "Log in with LINE", "ko": "LINE으로 로그인"},
+    button={"en": "Log in with LINE", "ja": "LINEでログイン", "ko": "LINE으로 로그인"},
     colours=("#ffffff", "#1b1f1d", "#868e89"),  # white on its green cannot be read well enough
     issuer="https://access.line.me",
     authorize_url="https://access.line.me/oauth2/v2.1/authorize",
@@ -25,6 +25,6 @@ provider = Provider(
     algorithms=("HS256",),
     signed_with_secret=True,
     scope="profile openid email",
-    app=App("LINE", r"\bLine/\d", "{url}{joint}openExternalBrowser=1"),
+    app=App({"en": "LINE"}, r"\bLine/\d", "{url}{joint}openExternalBrowser=1"),
     identity=_identity,
 )

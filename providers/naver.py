@@ -27,6 +27,6 @@ provider = Provider(
     token_params=("state",),
     user_url="https://openapi.naver.com/v1/nid/me",
     spent_codes=frozenset({"invalid_grant", "invalid_request"}),  # "no valid data in session"
-    app=App("NAVER", r"\bNAVER\(inapp"),
+    app=App({"en": "NAVER", "ko": "네이버"}, r"\bNAVER\(inapp"),
     identity=_identity,
 )

@@ -22,7 +22,6 @@ def _identity(answers: Answers) -> Identity:
 provider = Provider(
     id="oidc",
     label={"en": "OpenID Connect"},
-    button={"en": "Sign in with {label}", "ko": "{label} 계정으로 로그인"},
     discovery=True,
     openid=True,
     algorithms=("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"),

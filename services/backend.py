@@ -118,7 +118,7 @@ def _headers(access_token: str | None) -> Mapping[str, str]:
         # Laravel answers a wrong password with a redirect to HTML unless JSON comes first here.
         "Accept": "application/json",
         "Content-Type": "application/json",
-        "Accept-Language": str(get_locale() or "en"),
+        "Accept-Language": str(get_locale() or "en").replace("_", "-"),
         "X-Request-Id": request_id(),
     }
     if address := client_address(request.remote_addr):

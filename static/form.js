@@ -45,15 +45,16 @@
   function countedDown(timer) {
     const sentence = timer.parentElement;
     const until = Date.now() + timer.dataset.seconds * 1000;
-    const gap = /\s/.test(timer.textContent) ? " " : ""; // as the page has it: CLDR writes Japanese with one
     const words = (count, unit) =>
-      new Intl.NumberFormat(document.documentElement.lang, { style: "unit", unit, unitDisplay: "long" })
-        .format(count)
-        .replace(/\s/g, gap);
+      new Intl.NumberFormat(document.documentElement.lang, { style: "unit", unit, unitDisplay: "long" }).format(count);
+    const duration = (seconds) => {
+      const [minutes, hours] = [Math.ceil(seconds / 60), Math.ceil(seconds / 3600)];
+      return seconds < 60 ? words(seconds, "second") : minutes < 100 ? words(minutes, "minute") : words(hours, "hour");
+    };
     const clock = setInterval(() => {
       const left = Math.ceil((until - Date.now()) / 1000);
       if (left > 0) {
-        timer.textContent = left < 100 ? words(left, "second") : words(Math.ceil(left / 60), "minute");
+        timer.textContent = duration(left);
       } else {
         clearInterval(clock);
         sentence.textContent = sentence.dataset.over; // inside an alert: it is read out

@@ -16,6 +16,7 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 import app
 import config
+import config_readers
 from dev.backend import PASSWORD, create_backend
 from services.claims import Session
 from services.session_cookie import SessionCookie
@@ -131,7 +132,7 @@ class Page:
         ids = [element.get("id") for element in self.all("*") if element.get("id")]
         assert len(ids) == len(set(ids)), "an id is used twice"
         assert len(self.all("h1")) == 1, "a page has one h1"
-        assert self.document.get("lang") in ("ko", "en")
+        assert self.document.get("lang", "").replace("-", "_") in config_readers.languages()
         assert self.document.find("head/title").text.strip()
         for element in self.all("*"):
             assert not any(name == "style" or name.startswith("on") for name in element.attrib), "inline code"

@@ -257,11 +257,11 @@ def test_a_sign_in_is_never_sent_again(backend: FaultyBackend, site: Site, visit
 
 # --- Answers to a sign-in
 
-WRONG = "The e-mail address or the password is not right."
-UNVERIFIED = "Your e-mail address is not verified yet."
-LINKED = "This e-mail address already signs in another way."
-TWO_FACTOR = "needs a further sign-in step"
-DOWN = "The sign-in service does not answer properly right now."
+WRONG = "The email address or password is incorrect."
+UNVERIFIED = "Your email address is not verified yet."
+LINKED = "You cannot sign in this way with this email address."
+TWO_FACTOR = "needs an extra verification step"
+DOWN = "Our service is not responding right now."
 OPERATOR = "Sign-in is not set up correctly on this site."
 NO_MATCH = "These credentials do not match our records."
 TRACE = {
@@ -283,7 +283,7 @@ SAID_BY_ANY = {
     "405": (answer({"message": "The GET method is not supported for route ~secret~."}, 405), 502, OPERATOR),
     "419": (answer({"message": "CSRF token mismatch."}, 419), 502, OPERATOR),
     "429": (answer({"message": "Too Many Attempts."}, 429, Retry_After=57, X_RateLimit_Limit=5), 429, "57 seconds"),
-    "429 of Fortify": (answer({"message": "~secret~", "errors": {"email": ["~secret~"]}}, 429), 429, "60 seconds"),
+    "429 of Fortify": (answer({"message": "~secret~", "errors": {"email": ["~secret~"]}}, 429), 429, "1 minute"),
     "500": (answer({"message": "Server Error"}, 500), 502, DOWN),
     "500 with a trace": (answer(TRACE, 500), 502, DOWN),
     "503": (answer({"message": "Service Unavailable"}, 503, Retry_After=60, Refresh=15), 503, DOWN),
@@ -365,17 +365,17 @@ def test_whether_an_account_exists_does_not_show(backend: FaultyBackend, visitor
         ("600", 600, "10 minutes"),
         ("1000000000", 3600, "60 minutes"),
         ("9" * 4000, 3600, "60 minutes"),
-        ("9" * 5000, 60, "60 seconds"),
+        ("9" * 5000, 60, "1 minute"),
         ("Fri, 31 Dec 2100 23:59:59 GMT", 3600, "60 minutes"),
         ("Wed, 21 Oct 2015 07:28:00 GMT", 1, "1 second"),
-        ("Wed, 99 Oct 2015 07:28:00 GMT", 60, "60 seconds"),
+        ("Wed, 99 Oct 2015 07:28:00 GMT", 60, "1 minute"),
         ("Mon, 01 Jan 0001 00:00:00 +2359", 1, "1 second"),
-        ("-1", 60, "60 seconds"),
-        ("1.5", 60, "60 seconds"),
-        ("²", 60, "60 seconds"),
-        ("soon", 60, "60 seconds"),
-        ("", 60, "60 seconds"),
-        (None, 60, "60 seconds"),
+        ("-1", 60, "1 minute"),
+        ("1.5", 60, "1 minute"),
+        ("²", 60, "1 minute"),
+        ("soon", 60, "1 minute"),
+        ("", 60, "1 minute"),
+        (None, 60, "1 minute"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -409,7 +409,7 @@ def test_messages_that_are_none_leave_a_sentence_of_ours(
     backend: FaultyBackend, visitor: Visitor, said: object
 ) -> None:
     backend.answers["/login"] = kept_open(invalid(email=said, password=said))
-    assert "Please check what you entered." in refused(visitor, 422).problem
+    assert "Check what you entered and try again." in refused(visitor, 422).problem
 
 
 def test_the_operator_is_told_which_field_the_backend_wants(
@@ -482,7 +482,7 @@ SAID_BY_PROFILE = {
     "400": (answer({"message": "~secret~"}, 400), 502, OPERATOR),
     "404": (answer({"message": "The route could not be found."}, 404), 502, OPERATOR),
     "422 for a name": (invalid(name=["Too <b>long</b>.", "~secret~"]), 422, "Too <b>long</b>."),
-    "422 for something else": (invalid(locale=["~secret~"]), 422, "Please check what you entered."),
+    "422 for something else": (invalid(locale=["~secret~"]), 422, "Check what you entered and try again."),
     "a user without an id": (answer(user({"name": "~secret~"})), 502, DOWN),
 }
 

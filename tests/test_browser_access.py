@@ -42,8 +42,8 @@ def open_page(browser: Browser, pages: Site) -> Iterator[Opener]:
 
 
 FORM = """\
-  - text: E-mail address
-  - textbox "E-mail address"
+  - text: Email address
+  - textbox "Email address"
   - text: Password
   - textbox "Password"
   - button "Show password"
@@ -72,29 +72,29 @@ READ_OUT = {
     "login-throttled": f"""\
 - main:
   - heading "Sign in" [level=1]
-  - alert "That did not work":
-    - heading "That did not work" [level=2]
-    - paragraph: Too many attempts. Please wait a little, then try again.
+  - alert "We could not sign you in":
+    - heading "We could not sign you in" [level=2]
+    - paragraph: Too many attempts.
     - paragraph:
       - text: Try again in
       - timer: 57 seconds
       - text: .
-{FORM.replace('"E-mail address"', '"E-mail address": throttled@example.com')}{OTHER_WAYS}""",
+{FORM.replace('"Email address"', '"Email address": throttled@example.com')}{OTHER_WAYS}""",
     "login-fields": f"""\
 - main:
   - heading "Sign in" [level=1]
-  - alert "Please look at this first":
-    - heading "Please look at this first" [level=2]
+  - alert "Check what you entered":
+    - heading "Check what you entered" [level=2]
     - list:
       - listitem:
-        - link "Enter an e-mail address like name@example.com.":
+        - link "Enter an email address in the right format, like name@example.com.":
           - /url: "#email"
       - listitem:
         - link "Enter your password.":
           - /url: "#password"
-  - text: E-mail address
-  - paragraph: "Error: Enter an e-mail address like name@example.com."
-  - textbox "E-mail address" [invalid]: minji
+  - text: Email address
+  - paragraph: "Error: Enter an email address in the right format, like name@example.com."
+  - textbox "Email address" [invalid]: minji
   - text: Password
   - paragraph: "Error: Enter your password."
   - textbox "Password" [invalid]
@@ -113,7 +113,7 @@ READ_OUT = {
 - main:
   - status: Your changes are saved.
   - heading "Your account" [level=1]
-  - term: E-mail address
+  - term: Email address
   - definition: minji@example.com
   - term: Member number
   - definition: "1"
@@ -159,6 +159,7 @@ def test_every_page_begins_with_the_sites_name_and_ends_with_the_languages(open_
         dedent("""\
             - navigation "Language":
               - link "English"
+              - link "日本語"
               - link "한국어"
         """)
     )

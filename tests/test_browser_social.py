@@ -166,7 +166,11 @@ def test_who_cancels_is_told_so_calmly_and_can_go_on_another_way(open_page: Open
     page.goto("/account")
     to_provider(page, provider)
     decide(page, "Cancel")
-    expect_told(page, "status", {"en": "Sign-in was cancelled.", "ko": "로그인을 취소했어요."}[locale])
+    expect_told(
+        page,
+        "status",
+        {"en": "Sign-in was cancelled.", "ko": "로그인을 취소했어요.", "ja": "ログインをキャンセルしました。"}[locale],
+    )
     expect(page.get_by_role("alert")).to_have_count(0)
     expect(page.locator("html")).to_have_attribute("lang", locale)
     to_provider(page, "naver")
@@ -177,15 +181,15 @@ def test_who_cancels_is_told_so_calmly_and_can_go_on_another_way(open_page: Open
 @pytest.mark.parametrize(
     ("provider", "failure", "words"),
     [
-        ("google", "wrong_nonce", "could not be completed"),
-        ("kakao", "token_503", "does not answer right now"),
-        ("naver", "backend_409", "already signs in another way"),
-        ("apple", "server_error", "does not answer right now"),
+        ("google", "wrong_nonce", "did not confirm your sign-in"),
+        ("kakao", "token_503", "is not responding right now"),
+        ("naver", "backend_409", "Sign in the way you did before"),
+        ("apple", "server_error", "is not responding right now"),
         ("apple", "backend_429", "Too many attempts"),
         ("github", "replayed_code", "took too long or was already used"),
-        ("line", "backend_503", "What you entered was not the cause"),
+        ("line", "backend_503", "The problem is on our side"),
         ("oidc", "other_state", "took too long or was already used"),
-        ("oidc", "backend_422", "did not share an e-mail address"),
+        ("oidc", "backend_422", "did not share it"),
     ],
 )
 def test_each_failure_has_a_sentence_of_its_own(page: Page, provider: str, failure: str, words: str) -> None:
@@ -288,12 +292,12 @@ def test_back_leads_to_the_provider_and_then_to_the_sign_in_page(page: Page, pro
 
 def test_the_way_used_last_is_pointed_out(page: Page) -> None:
     page.goto(LOGIN)
-    expect(page.get_by_text("Used last")).to_have_count(0)
+    expect(page.get_by_text("Last used")).to_have_count(0)
     sign_in(page, "naver", back_to="/")
     press(sign_out_button(page))
     page.goto(LOGIN)
-    expect(page.get_by_text("Used last")).to_have_count(1)
-    expect(way(page, "naver")).to_have_accessible_description("Used last")
+    expect(page.get_by_text("Last used")).to_have_count(1)
+    expect(way(page, "naver")).to_have_accessible_description("Last used")
     expect(way(page, "kakao")).to_have_accessible_description("")
     assert barriers(page) == []
     assert too_wide_on_a_phone(page) == []

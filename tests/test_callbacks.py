@@ -167,7 +167,7 @@ def test_a_callback_without_any_cookie_is_refused_o1(here: World, name: str) -> 
     assert nothing_was_exchanged(here)
     assert stranger.who is None
     page = stranger.page("/auth/login/email?error=AttemptExpired")
-    assert "start again" in page.problem
+    assert "Start again" in page.problem
     assert told(stranger.come_back(name, here.providers.approve(stranger.start(name)))) == ""
 
 

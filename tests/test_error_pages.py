@@ -9,14 +9,14 @@ from tests.site import Page, Site, SiteMaker, Visitor, settings
 def test_a_page_that_is_not_there_says_so_and_leads_on(visitor: Visitor) -> None:
     response = visitor.get("/nowhere")
     page = Page(response)
-    assert (page.status, page.heading) == (404, "There is no such page")
+    assert (page.status, page.heading) == (404, "Page not found")
     assert response.headers["X-Request-Id"] in page.text
     assert visitor.page(page.all("main//a")[0].get("href")).status == 200
 
 
 def test_a_page_used_the_wrong_way_says_so(visitor: Visitor) -> None:
     page = Page(visitor.delete("/account"))
-    assert (page.status, page.heading) == (405, "This page cannot be used that way")
+    assert (page.status, page.heading) == (405, "This page cannot be opened that way")
 
 
 @pytest.fixture

@@ -39,11 +39,11 @@ KAKAO_OUT = "kakaotalk://web/openExternal?url=https%3A%2F%2Fexample.com%2Fauth%2
     ],
 )
 def test_an_app_is_known_by_what_its_browser_says(user_agent: str, expected: Hurdle | None) -> None:
-    assert hurdle(user_agent, PAGE) == expected
+    assert hurdle(user_agent, PAGE, "en") == expected
 
 
 def test_the_way_out_keeps_where_the_person_was_going() -> None:
-    line, kakao = hurdle("Line/14.9.0", QUERY), hurdle("KAKAOTALK 10", QUERY)
+    line, kakao = hurdle("Line/14.9.0", QUERY, "en"), hurdle("KAKAOTALK 10", QUERY, "ko")
     assert line
     assert kakao
     assert line.way_out == f"{QUERY}&openExternalBrowser=1"

@@ -52,7 +52,7 @@ def test_who_is_signed_in_already_goes_on_from_the_sign_in_page(visitor: Visitor
 def test_a_wrong_password_shows_the_page_again_with_the_address_kept(visitor: Visitor) -> None:
     page = Page(visitor.sign_in(password="wrong", callbackUrl="/account"))
     assert page.status == 401
-    assert "is not right" in page.problem
+    assert "is incorrect" in page.problem
     assert page.title.startswith("Error: ")
     assert page.value("email") == MINJI
     assert page.value("password") == ""
@@ -78,9 +78,9 @@ def test_an_unknown_address_looks_exactly_like_a_wrong_password(site: Site) -> N
         ("unverified@example.com", 403, "not verified"),
         ("locked@example.com", 401, "may be locked"),
         ("throttled@example.com", 429, "Try again in 57 seconds"),
-        ("down@example.com", 503, "does not answer properly"),
-        ("html@example.com", 502, "does not answer properly"),
-        ("nouser@example.com", 502, "does not answer properly"),
+        ("down@example.com", 503, "is not responding"),
+        ("html@example.com", 502, "is not responding"),
+        ("nouser@example.com", 502, "is not responding"),
     ],
 )
 def test_each_failure_says_what_happened_and_signs_nobody_in(
@@ -111,12 +111,12 @@ def test_a_token_without_a_user_is_revoked(site: Site, visitor: Visitor) -> None
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"email": "", "password": PASSWORD}, "Enter your e-mail address."),
+        ({"email": "", "password": PASSWORD}, "Enter your email address."),
         ({"email": "minji", "password": PASSWORD}, "like name@example.com"),
         ({"email": f"{'m' * 250}@example.com", "password": PASSWORD}, "too long"),
         ({"email": MINJI, "password": ""}, "Enter your password."),
         ({"email": MINJI, "password": "x" * 1025}, "This password is too long."),
-        ({}, "Enter your e-mail address."),
+        ({}, "Enter your email address."),
     ],
 )
 def test_a_form_that_is_not_filled_in_is_explained_at_its_fields(

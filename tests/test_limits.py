@@ -294,7 +294,7 @@ def test_a_program_is_told_how_long_to_wait_and_where_it_says_so(limited: Callab
     assert refused.status_code == 429
     assert 172790 <= int(refused.headers["Retry-After"]) <= 172800
     assert "error=TooManyAttempts" in refused.json()["url"]
-    assert "Try again in 2880 minutes." in visitor.page(refused.json()["url"]).problem
+    assert "Try again in 48 hours." in visitor.page(refused.json()["url"]).problem
 
 
 # --- No owner is locked out

@@ -183,7 +183,9 @@ def test_who_cancels_is_told_so_and_may_try_again(issuers: Issuers) -> None:
         visitor = at.visitor()
         answer = at.cancel(visitor)
         expect_error(answer, "Cancelled")
-        assert Page(visitor.get(answer.headers["Location"])).notes == ["Sign-in was cancelled."]
+        assert Page(visitor.get(answer.headers["Location"])).notes == [
+            "Sign-in was cancelled. Try again, or sign in another way."
+        ]
         assert not visitor.is_signed_in
         expect_signed_in(at.sign_in(visitor), visitor)
 

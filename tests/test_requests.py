@@ -34,7 +34,7 @@ def test_a_form_without_its_token_does_nothing_and_can_be_sent_again(
         query = f"?csrfToken={token}"
     page = Page(visitor.post(path + query, data=fields))
     assert page.status == 400
-    assert "once more" in page.problem
+    assert "was open for too long" in page.problem
     assert visitor.session()["user"]["name"] == "김민지"
     assert page.value("csrfToken")
     if path == "/auth/login/email":
@@ -51,7 +51,7 @@ def test_without_any_cookie_the_page_says_that_cookies_may_be_blocked(site: Site
     fields = {"csrfToken": visitor.csrf(), "email": MINJI, "password": "correct-horse"}
     response = site.visitor().post("/auth/login/email", data=fields)
     assert response.status_code == 400
-    assert "did not send our cookie" in Page(response).problem
+    assert "did not send this site" in Page(response).problem
     assert "munjigi.visitor" in cookie_names(response)
 
 
@@ -150,7 +150,7 @@ def test_json_without_a_token_is_an_expired_form(visitor: Visitor, body: bytes) 
 def test_a_body_of_a_megabyte_is_too_much(visitor: Visitor) -> None:
     response = visitor.post("/auth/login/email", data={"password": "x" * 1024 * 1024})
     assert response.status_code == 413
-    assert Page(response).heading == "That was too much at once"
+    assert Page(response).heading == "What you sent is too large"
 
 
 def test_twenty_thousand_fields_are_read_in_no_time(visitor: Visitor) -> None:
@@ -389,4 +389,4 @@ def test_a_password_in_a_link_is_neither_used_nor_shown(visitor: Visitor) -> Non
 
 
 def test_an_unknown_error_code_gets_the_general_sentence(visitor: Visitor) -> None:
-    assert "Signing in did not work" in visitor.page("/auth/login/email?error=Nonsense").problem
+    assert "Something went wrong. Try again." in visitor.page("/auth/login/email?error=Nonsense").problem
