@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test figures serve check format bench pictures messages lock
+.PHONY: help run test figures serve check format bench growth pictures messages lock
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ bench: $(VENV)/dev $(if $(QUICK),,bench/next_auth/.next) ## the measurements, as
 
 pictures: $(VENV)/dev ## those that the docs show, of the pages as they are now
 	@$(BIN)/python -m tests.docs_pictures docs/pictures
+
+growth: $(VENV)/dev bench/next_auth/.next ## how cost grows, with the plots of docs/performance.md
+	@$(BIN)/python -m bench.growth
 
 messages: $(VENV)/dev ## bring the translations up to the sources, and compile them; NEW=de begins one
 	@$(BIN)/pybabel -q extract -F babel.cfg -k _l --no-location --sort-output -o $(VENV)/messages.pot .

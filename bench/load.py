@@ -1,6 +1,6 @@
 """The load generator: connections that are kept, on uvloop, with httptools reading the answers.
 
-A full client would cost more than the site that it measures (docs/decisions/0012-the-load-generator.md).
+A full client would cost more than the site that it measures (docs/decisions/0013-the-load-generator.md).
 """
 
 import asyncio

@@ -44,7 +44,7 @@ def _sign_in_page(browser: Browser, url: str, locale: str, scheme: str) -> bytes
 def _packed(picture: bytes) -> bytes:
     """The same to the last dot as lossless WebP: a third of the PNG, and no palette that shadows would show."""
     packed = io.BytesIO()
-    Image.open(io.BytesIO(picture)).convert("RGB").save(packed, "WEBP", lossless=True, quality=100, method=6)
+    Image.open(io.BytesIO(picture)).convert("RGB").save(packed, "WEBP", lossless=True, quality=100)
     return packed.getvalue()
 
 

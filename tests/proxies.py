@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.commands import ROOT, free_ports, program
+from tests.commands import free_ports, program
 from tests.test_upstream_tls import certificate
 
 _TEMPORARY = "client_body", "proxy", "fastcgi", "uwsgi", "scgi"
@@ -42,14 +42,14 @@ def caddy(folder: Path, url: str, text: str, **request: str) -> Iterator[None]:
 def _running(command: list[str], folder: Path, url: str, **request: str) -> Iterator[None]:
     kept = {"PATH": os.environ["PATH"], "HOME": str(folder)}
     with ExitStack() as stack:
-        log = stack.enter_context((folder / "output").open("wb"))
+        log = stack.enter_context((folder / "proxy-output").open("wb"))
         process = stack.enter_context(subprocess.Popen(command, cwd=folder, env=kept, stdout=log, stderr=log))
         stack.callback(process.terminate)
         for _ in range(200):
             try:
                 requests.get(url, timeout=1, allow_redirects=False, **request)  # type: ignore[arg-type]
             except requests.ConnectionError:
-                assert process.poll() is None, (folder / "output").read_text("utf-8")
+                assert process.poll() is None, (folder / "proxy-output").read_text("utf-8")
                 time.sleep(0.05)
             else:
                 break
@@ -59,36 +59,36 @@ def _running(command: list[str], folder: Path, url: str, **request: str) -> Iter
 
 
 class Deployed:
-    """A configuration of `deploy/`, with TLS and all, but for its host, its ports and where its certificate lies."""
+    """A configuration that we hand out, TLS and all, but for its host, its ports and where its certificate lies."""
 
-    def __init__(self, name: str, folder: Path) -> None:
-        self.name, self.port = name, free_ports()
+    def __init__(self, kind: str, text: str, folder: Path) -> None:
+        self.port = free_ports()
         self.url = f"https://127.0.0.1:{self.port}"
         self.certificate = certificate(folder)
-        self._folder = folder
+        self._folder, self._text = folder, text
+        self._start, self._changes = {"nginx": (nginx, self._for_nginx), "caddy": (caddy, self._for_caddy)}[kind]
 
     @contextmanager
     def running(self, site_port: int, app_port: int) -> Iterator[None]:
         """In front of these two."""
-        file, start, changes = {
-            "nginx": ("nginx-forward-auth.conf", nginx, self._for_nginx()),
-            "caddy": ("Caddyfile", caddy, self._for_caddy()),
-        }[self.name]
-        text = (ROOT / "deploy" / file).read_text("utf-8")
         ports = {"127.0.0.1:8000": f"127.0.0.1:{site_port}", "127.0.0.1:3000": f"127.0.0.1:{app_port}"}
-        for there, here in {**ports, **changes}.items():
-            assert there in text
+        text = self._text
+        for there, here in {**ports, **self._changes()}.items():
             text = text.replace(there, here)
-        with start(self._folder, self.url, text, verify=str(self.certificate)):
+        assert "example.com" not in text
+        with self._start(self._folder, self.url, text, verify=str(self.certificate)):
             yield
 
     def _for_nginx(self) -> dict[str, str]:
+        names = ("example.com", "login.example.com")
         return {
             "listen 443 ssl": f"listen 127.0.0.1:{self.port} ssl",
-            "server_name example.com": "server_name 127.0.0.1",
-            "/etc/nginx/example.com.pem": str(self.certificate),
-            "/etc/nginx/example.com.key": str(self.certificate),
+            **{f"/etc/nginx/{name}.{end}": str(self.certificate) for name in names for end in ("pem", "key")},
+            **{f"server_name {name}": "server_name 127.0.0.1" for name in names},
         }
 
     def _for_caddy(self) -> dict[str, str]:
-        return {"example.com {": f"{self.url} {{\n\ttls {self.certificate} {self.certificate}\n\tbind 127.0.0.1"}
+        here = f"\n{self.url} {{\n\ttls {self.certificate} {self.certificate}\n\tbind 127.0.0.1\n"
+        old = subprocess.run([program("caddy"), "version"], capture_output=True, text=True, check=True).stdout
+        names = {"request_buffers 64KB": "buffer_requests"} if old.startswith(("2.5", "2.6")) else {}
+        return {**names, "\nlogin.example.com {\n": here, "\nexample.com {\n": here}

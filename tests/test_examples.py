@@ -145,7 +145,10 @@ ANSWERS: dict[str, Any] = {
         "foreign": {"id": 4012345678},
     },
     "/tokeninfo": {"ours": {"aud": "our-web"}, "foreign": {"aud": "their-web"}},
-    "/v1/userinfo": {"ours": {"sub": "g-1", "email": "g@example.com", "email_verified": "true", "name": "G"}},
+    "/v1/userinfo": {
+        "ours": {"sub": "g-1", "email": "g@example.com", "email_verified": "true", "name": "G"},
+        "foreign": {"sub": "g-2", "email": "g2@example.com", "email_verified": True, "name": "G"},
+    },
     "/applications/our-app/token": {"ours": {"user": {"id": 9001, "login": "octo"}}},
 }
 """What a provider says of a token, by path; of those that are not here it has never heard."""
@@ -178,9 +181,10 @@ def own_backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             "GOOGLE_APPS": "our-ios,our-web",
             "GITHUB_APPS": "our-app:secret",
         }
-        adding = (*command, "add-user", MINJI, PASSWORD, "김민지")
-        with running(*adding, log=folder / "added", environ=environ, cwd=BACKEND) as added:
-            assert added.process.wait(20) == 0, added.output
+        for password in ("forgotten", PASSWORD):
+            adding = (*command, "add-user", MINJI, password, "김민지")
+            with running(*adding, log=folder / "added", environ=environ, cwd=BACKEND) as added:
+                assert added.process.wait(20) == 0, added.output
         serving = (*command, "run", "--port", str(port))
         with running(*serving, log=folder / "output", environ=environ, cwd=BACKEND) as started:
             started.wait_for(f"http://127.0.0.1:{port}/")
@@ -195,6 +199,8 @@ def test_people_sign_in_with_the_example_backend_change_their_name_and_sign_out(
         assert visitor.sign_in("Minji@Example.com").status_code == 303
         assert visitor.submit("/account", {"name": "새봄", "nick_name": ""}).status_code == 303
         assert visitor.session()["user"] == {"id": 1, "name": "새봄", "nick_name": None, "email": MINJI}
+        visitor.submit("/auth/logout", {})
+        assert not visitor.is_signed_in
 
 
 def test_a_token_of_the_example_backend_is_nobodys_after_sign_out(own_backend: str) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from statistics import quantiles
 
@@ -12,7 +13,7 @@ from bench.growth.chart import Panel, chart
 from bench.load import Connection, WrongAnswer, connections
 from bench.visitors import Visitor
 
-PEOPLE, TIMES = (1, 10, 50, 100, 200, 300, 500), 3
+PEOPLE, TIMES, WARM_UP = (1, 10, 50, 100, 200, 300, 500), 4, 60
 DEFAULT, MANY = "100 threads, the default", "350 threads"
 THREADS = {DEFAULT: "100", MANY: "350"}
 NEXT_AUTH = "next-auth"
@@ -34,24 +35,25 @@ Found = dict[str, dict[int, Rush]]
 
 
 async def measured() -> tuple[list[tuple[str, ...]], str]:
-    found: Found = {}
-    with contenders.backend() as behind:
-        for name, threads in THREADS.items():
-            with contenders.site(behind.port, THREADS=threads) as site:
-                found[name] = await _rushes(site)
+    with ExitStack() as stack:
+        behind = stack.enter_context(contenders.backend()).port
+        sites = {name: stack.enter_context(contenders.site(behind, THREADS=number)) for name, number in THREADS.items()}
         if not contenders.why_without_next_auth(quick=False):
-            with contenders.next_auth(behind.port) as site:
-                found[NEXT_AUTH] = await _rushes(site)
+            sites[NEXT_AUTH] = stack.enter_context(contenders.next_auth(behind))
+        found = await _rushes(sites)
     return _rows(found), _plot(found)
 
 
-async def _rushes(site: Contender) -> dict[int, Rush]:
-    """The quickest of some: what else goes on in the machine makes nothing quicker."""
-    await _rush(site, 50)
-    return {
-        number: min([await _rush(site, number) for _ in range(TIMES)], key=lambda one: (one.refused, one.whole))
-        for number in PEOPLE
-    }
+async def _rushes(sites: dict[str, Contender]) -> Found:
+    """In turns; of each the quickest, for what else goes on in the machine makes nothing quicker."""
+    found: Found = {name: {} for name in sites}
+    for number in (WARM_UP, *PEOPLE):
+        taken: dict[str, list[Rush]] = {name: [] for name in sites}
+        for name in [*sites] * TIMES:
+            taken[name].append(await _rush(sites[name], number))
+        for name, rushes in taken.items():
+            found[name][number] = min(rushes, key=lambda one: (one.refused, one.whole))
+    return {name: {number: rushes[number] for number in PEOPLE} for name, rushes in found.items()}
 
 
 async def _rush(site: Contender, number: int) -> Rush:

@@ -28,6 +28,10 @@ create table if not exists identities (
     provider text, subject text, user_id integer not null, primary key (provider, subject)
 );
 """
+ADDED = """
+insert into users (email, password, name) values (?, ?, ?)
+on conflict (email) do update set password = excluded.password, name = excluded.name
+"""
 
 app = Flask(__name__)
 
@@ -140,7 +144,7 @@ def as_json(error: HTTPException) -> ResponseReturnValue:
 @click.argument("password")
 @click.argument("name")
 def add_user(email: str, password: str, name: str) -> None:
-    """Somebody who can sign in."""
+    """Somebody who can sign in. Who is there already gets this password and name."""
     password = generate_password_hash(password)
-    db().execute("insert into users (email, password, name) values (?, ?, ?)", [email.lower(), password, name])
+    db().execute(ADDED, [email.lower(), password, name])
     click.echo(f"{email} can sign in.")
