@@ -252,6 +252,7 @@ LANGUAGES = {
     "http",
     "json",
     "nginx",
+    "caddy",
     "ts",
     "mermaid",
     "yaml",
