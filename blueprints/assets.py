@@ -19,7 +19,7 @@ from config import Settings
 bp = Blueprint("assets", __name__)
 
 _STYLE_SHEET = "site.css"
-_PACKED_KINDS = ("text/", "image/svg+xml")
+_PACKED_KINDS = ("text/", "application/javascript", "image/svg+xml")
 
 
 @dataclass(frozen=True)
@@ -72,4 +72,5 @@ def _contents(folder: Path) -> dict[str, bytes]:
 
 
 def _kind(name: str) -> str:
-    return mimetypes.guess_type(name)[0] or "application/octet-stream"
+    # Of Python's own table: the machine may have another, or none.
+    return mimetypes.MimeTypes().guess_type(name)[0] or "application/octet-stream"
