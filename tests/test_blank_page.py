@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+import config_readers
 from tests.site import Site, SiteMaker
 from tests.test_pages import LOGIN, SEVEN
 
 ADDRESSES = [None, "/me", "/search?q=%EA%B0%80&x=<b>&callbackUrl=/other#top", "/munjigi0token0mark/munjigi0return0mark"]
 AGENTS = ["Mozilla/5.0", "Mozilla/5.0 KAKAOTALK 10.4.5"]
-ASKED = list(itertools.product(["ko", "en"], [None, "kakao", "nobody"], ADDRESSES, AGENTS))
+ASKED = list(itertools.product(config_readers.languages(), [None, "kakao", "nobody"], ADDRESSES, AGENTS))
 
 
 @pytest.fixture

@@ -173,6 +173,14 @@ def test_a_long_wait_counts_minutes_as_the_page_said_them(page: Page) -> None:
     expect(page.get_by_role("alert")).to_contain_text("Try again in 2 minutes.")
 
 
+def test_a_wait_until_tomorrow_counts_hours(page: Page) -> None:
+    page.clock.install()
+    page.goto(f"{LOGIN}?error=TooManyAttempts&wait=60000")
+    expect(page.get_by_role("alert")).to_contain_text("Try again in 17 hours.")
+    page.clock.run_for(3_600_000)
+    expect(page.get_by_role("alert")).to_contain_text("Try again in 16 hours.")
+
+
 def test_a_form_is_sent_once_however_often_the_button_is_pressed(make_site: SiteMaker, open_page: Opener) -> None:
     page = open_page(site_url=make_site(delay=0.4).url)
     page.goto(LOGIN)
