@@ -11,12 +11,12 @@ import multiprocessing
 import os
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from multiprocessing.synchronize import Event
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 from dotenv import find_dotenv, load_dotenv
@@ -43,14 +43,15 @@ def main() -> None:
     except config.SettingsError as error:
         sys.exit(str(error))
     stopping = multiprocessing.get_context().Event()
-    if settings.metrics_token:  # before prometheus_client is imported: then its numbers are of all workers together
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="munjigi-metrics-")
     server = _server(settings)
     _configure_logs(settings)
     _warn(settings)
     _spare_memory()
     server.on_startup(partial(_announce_stop, stopping, settings.stop_delay))
-    server.serve(target_loader=partial(_site, settings, stopping), wrap_loader=False)
+    with TemporaryDirectory(prefix="munjigi-metrics-") as numbers:
+        if settings.metrics_token:  # before prometheus_client is imported: then its numbers are of all workers together
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = numbers
+        server.serve(target_loader=partial(_site, settings, stopping), wrap_loader=False)
 
 
 def _spare_memory() -> None:
