@@ -12,7 +12,7 @@ import uvloop
 from bench import contenders, load, machine, table, weight, works, wrk
 from bench.contenders import Contender
 from bench.figures import ALONE, EMPTY, MUNJIGI, NEXT_AUTH, WRK, Figures, Round
-from bench.processes import busy, peak_memory
+from bench.processes import busy, occupied, peak_memory
 from bench.visitors import Visitor
 
 CONNECTIONS, AT_ONCE = 16, 100
@@ -81,6 +81,7 @@ async def _measured(running: dict[str, Contender], pace: Pace) -> Figures:
         for name in sites if number % 2 else reversed(sites):
             seconds = await works.at_once(running[name].port, running[name].visitor, AT_ONCE)
             figures.rounds[table.AT_ONCE, name].append(Round(AT_ONCE, seconds))
+            figures.occupied[name] = max(figures.occupied.get(name) or 0, occupied(running[name].process) or 0) or None
         if wrk.is_here():
             figures.rounds[table.VIEW, WRK].append(await _by_wrk(running[EMPTY]))
     _say("")

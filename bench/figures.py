@@ -30,6 +30,9 @@ class Figures:
     rounds: dict[tuple[str, str], list[Round]] = field(default_factory=lambda: defaultdict(list))
     """By work and contender; the same place in two lists is the same turn, shortly after each other."""
     memory: dict[str, int | None] = field(default_factory=dict)
+    """The most at any time, of each process by itself."""
+    occupied: dict[str, int | None] = field(default_factory=dict)
+    """The most after any round, pages that processes share counted once."""
     weight: dict[str, int] = field(default_factory=dict)
 
     def rates(self, work: str, contender: str) -> list[float]:

@@ -1,12 +1,16 @@
 """The measurements: a figure is only printed for work that was done, and the arithmetic on it is right."""
 
 import asyncio
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 
 import pytest
 import uvloop
 
-from bench import load, table, works
+from bench import load, processes, table, works
 from bench.__main__ import Pace, report
 from bench.figures import EMPTY, MUNJIGI, NEXT_AUTH, Figures, Round
 from bench.growth.chart import Panel, chart, ticks
@@ -117,7 +121,9 @@ def figures() -> Figures:
     found.rounds[table.VIEW, EMPTY] = [Round(600, 1, 0.3), Round(60, 1, 0.03), Round(600, 1, 0.3)]
     found.rounds[table.AT_ONCE, MUNJIGI] = [Round(100, 0.7), Round(100, 0.9), Round(100, 0.8)]
     found.rounds[table.AT_ONCE, NEXT_AUTH] = [Round(100, 1.4), Round(100, 1.8), Round(100, 1.6)]
-    found.memory, found.weight = {MUNJIGI: 100_000_000, NEXT_AUTH: 250_000_000}, {MUNJIGI: 15_000, NEXT_AUTH: 90_000}
+    found.memory = {MUNJIGI: 150_000_000, NEXT_AUTH: 250_000_000}
+    found.occupied = {MUNJIGI: 100_000_000, NEXT_AUTH: 250_000_000}
+    found.weight = {MUNJIGI: 15_000, NEXT_AUTH: 90_000}
     return found
 
 
@@ -136,13 +142,29 @@ def test_the_table_has_time_memory_and_weight() -> None:
     rows = cells(figures())
     assert rows[table.AT_ONCE][:3] == ["0.80 s (0.70 - 0.90)", "1.60 s (1.40 - 1.80)", "2.00"]
     assert rows["memory of the process tree at its peak"][:3] == ["100.0 MB", "250.0 MB", "1 / 2.5"]
+    assert rows["the same, what is shared counted each time"][0] == "150.0 MB"
     assert rows["sign-in page with its assets, compressed"][:3] == ["15.0 kB", "90.0 kB", "1 / 6.0"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
+def test_what_a_forked_process_shares_is_counted_once() -> None:
+    code = "import os, time; held = bytes(bytearray(b'x') * 60_000_000); os.fork(); print(flush=True); time.sleep(60)"
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as parent:
+        try:
+            assert parent.stdout
+            assert parent.stdout.readline() == parent.stdout.readline() == b"\n"
+            together, apart = processes.occupied(parent.pid), processes.resident(parent.pid)
+        finally:
+            os.killpg(parent.pid, signal.SIGKILL)
+    assert together
+    assert 60e6 < together < 100e6 < 120e6 < apart
 
 
 def test_without_next_auth_the_table_has_no_empty_columns() -> None:
     found = figures()
     found.rounds = {key: rounds for key, rounds in found.rounds.items() if key[1] != NEXT_AUTH}
-    del found.memory[NEXT_AUTH], found.weight[NEXT_AUTH]
+    del found.memory[NEXT_AUTH], found.occupied[NEXT_AUTH], found.weight[NEXT_AUTH]
     assert cells(found)["work"] == ["Munjigi", "CPU each", "in empty views", "by CPU"]
     assert len(set(map(len, table.text(found).splitlines()))) == 1
 
