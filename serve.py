@@ -17,21 +17,21 @@ from contextlib import suppress
 from functools import partial
 from multiprocessing.synchronize import Event
 from tempfile import TemporaryDirectory
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from dotenv import find_dotenv, load_dotenv
-from granian.constants import HTTPModes, Interfaces
-from granian.http import HTTP1Settings
-from granian.server import MPServer
 
 import app
 import config
 from services import logs
 
+if TYPE_CHECKING:
+    from granian.server import MPServer
+
 STOP_SECONDS = 30
 """For requests under way when a stop is asked for; the longest may wait for the backend for 10."""
 _M_ARENA_MAX, _HEAPS = -8, 2
-"""glibc's `malloc.h`. It would take eight heaps a core for a hundred threads, each full of holes."""
+"""glibc's `malloc.h`. It would take eight heaps a core, each full of holes."""
 LONGEST_TURN = 0.05
 """Seconds that a thread may compute before others make it stop. None does so for as long; but with the usual 0.005, all
 that wait to compute look every five milliseconds whether it is time, which costs up to a tenth of a session read."""
@@ -49,7 +49,8 @@ def main() -> None:
     server = _server(settings)
     _configure_logs(settings)
     _warn(settings)
-    _spare_memory()
+    gc.collect()
+    gc.freeze()  # a collection would write to each object, and so copy its page into each worker that is forked
     server.on_startup(partial(_announce_stop, stopping, settings.stop_delay))
     with TemporaryDirectory(prefix="munjigi-metrics-") as numbers:
         if settings.metrics_token:  # before prometheus_client is imported: then its numbers are of all workers together
@@ -58,14 +59,18 @@ def main() -> None:
 
 
 def _spare_memory() -> None:
-    """Before the workers are forked: with a heap for each few threads, and pages that the workers share."""
+    """No heaps of its own for each thread: there are hundreds, and one computes at a time. For C, then for Granian."""
     with suppress(AttributeError, OSError):  # another C library than glibc
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _HEAPS)
-    gc.collect()
-    gc.freeze()  # a collection would write to each object, and so copy its page into each worker
+    os.environ.setdefault("_RJEM_MALLOC_CONF", "narenas:1,tcache:false")
 
 
-def _server(settings: config.Settings) -> MPServer:
+def _server(settings: config.Settings) -> "MPServer":
+    _spare_memory()
+    from granian.constants import HTTPModes, Interfaces  # noqa: PLC0415  # its allocator looks once, when it is loaded
+    from granian.http import HTTP1Settings  # noqa: PLC0415
+    from granian.server import MPServer  # noqa: PLC0415
+
     return MPServer(
         "munjigi",
         address=settings.host,

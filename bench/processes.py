@@ -62,7 +62,7 @@ def occupied(process: int) -> int | None:
     if not Path("/proc/self/smaps_rollup").exists():
         return None
     kinds = [_kinds(one) for one in members(process)]
-    # What forked processes share is spread over them (Pss). Files are shared with strangers too: one set of them counts.
+    # What forked processes share is spread over them (Pss). Files are shared with strangers too: one set counts.
     own = sum(kind["Pss_Anon"] + kind["Pss_Shmem"] for kind in kinds)
     return own + max((kind["Rss"] - kind["Anonymous"] for kind in kinds), default=0)
 
