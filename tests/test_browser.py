@@ -22,6 +22,7 @@ from tests.browser import (
     WRONG,
     Watch,
     barriers,
+    close,
     contrast,
     development_site,
     fill_in,
@@ -74,7 +75,7 @@ def open_page(browser: Browser, pages: Site) -> Iterator[Opener]:
 
     yield open_one
     for context, _ in opened:
-        context.close()
+        close(context)
     assert [watch.complaints for _, watch in opened] == [[] for _ in opened]
 
 

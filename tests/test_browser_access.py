@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.browser import LOCALES, LOGIN, NARROW, WAYS, Watch, barriers, contrast, speak, style, too_wide
+from tests.browser import LOCALES, LOGIN, NARROW, WAYS, Watch, barriers, close, contrast, speak, style, too_wide
 from tests.site import MINJI, Site, running_site
 
 pytestmark = pytest.mark.xdist_group("browser")
@@ -37,7 +37,7 @@ def open_page(browser: Browser, pages: Site) -> Iterator[Opener]:
 
     yield open_one
     for context, _ in opened:
-        context.close()
+        close(context)
     assert [watch.complaints for _, watch in opened] == [[] for _ in opened]
 
 

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from dev.backend import PASSWORD
-from tests.browser import LOGIN, NARROW, WAYS, Watch, barriers, fill_in, send, speak
+from tests.browser import LOGIN, NARROW, WAYS, Watch, barriers, close, fill_in, send, speak
 from tests.site import MINJI, Site, SiteMaker, running_site
 
 pytestmark = pytest.mark.xdist_group("browser")
@@ -37,7 +37,7 @@ def open_page(browser: Browser, pages: Site) -> Iterator[Opener]:
 
     yield open_one
     for context, _ in opened:
-        context.close()
+        close(context)
     assert [watch.complaints for _, watch in opened] == [[] for _ in opened]
 
 

@@ -20,6 +20,7 @@ from tests.browser import (
     Watch,
     barriers,
     beside,
+    close,
     contrast,
     development_site,
     press,
@@ -66,7 +67,7 @@ def open_page(browser: Browser, site_url: str) -> Iterator[Opener]:
 
     yield open_one
     for context, _ in opened:
-        context.close()
+        close(context)
     assert [watch.complaints for _, watch in opened] == [[] for _ in opened]
 
 
