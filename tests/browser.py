@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from typing import Any
 from urllib.parse import urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
@@ -86,12 +87,7 @@ def beside(site_url: str) -> tuple[str, str]:
     return f"127.0.0.1:{port}", f"localhost:{port}"
 
 
-def close(context: BrowserContext) -> None:
-    """When its pages do nothing any more: Chromium once never closed one that was just about to load another."""
-    for page in context.pages:
-        with suppress(PlaywrightError):  # it was on its way elsewhere
-            page.goto("about:blank")
-    context.close()
+Opener = Callable[..., Page]
 
 
 class Watch:
@@ -132,6 +128,33 @@ class Watch:
             for url, text in self._seen
             if not (url in self._refused and "Failed to load resource" in text)
         ]
+
+
+@contextmanager
+def opener(browser: Browser, site_url: str, onward: Collection[str] = (), **usual: Any) -> Iterator[Opener]:
+    """Opens browsers of one's own: no cookies, one empty page, watched until the end. `usual`: of each context."""
+    opened: list[tuple[BrowserContext, Watch]] = []
+
+    def open_one(locale: str = "en", site_url: str = site_url, **given: Any) -> Page:
+        context = browser.new_context(base_url=site_url, **{**usual, **given})
+        context.set_default_timeout(20_000)
+        page = context.new_page()
+        speak(page, locale)
+        opened.append((context, Watch(page, site_url, onward)))
+        return page
+
+    yield open_one
+    for context, _ in opened:
+        _close(context)
+    assert [watch.complaints for _, watch in opened] == [[] for _ in opened]
+
+
+def _close(context: BrowserContext) -> None:
+    """When its pages do nothing any more: Chromium once never closed one that was just about to load another."""
+    for page in context.pages:
+        with suppress(PlaywrightError):  # it was on its way elsewhere
+            page.goto("about:blank")
+    context.close()
 
 
 def show_in(page: Page, scheme: str) -> None:

@@ -3,12 +3,11 @@
 Whatever a test here opens is watched: the browser has nothing to complain of, and no other host is asked.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 import errors
 from dev.backend import ACCOUNTS, PASSWORD
@@ -20,12 +19,12 @@ from tests.browser import (
     STATUSES,
     WAYS,
     WRONG,
-    Watch,
+    Opener,
     barriers,
-    close,
     contrast,
     development_site,
     fill_in,
+    opener,
     press,
     send,
     show_in,
@@ -47,8 +46,6 @@ with_and_without_scripts = pytest.mark.parametrize("scripts", [True, False], ids
 CODES = sorted({kind.code for kind in errors._below(errors.SiteError)} | {"Default", "NoSuchCode"})
 BRANDS = ["#ffffff", "#000000", "#fee500", "#03c75a", "#767676", "#ff0000", "#1b1f1d"]
 
-Opener = Callable[..., Page]
-
 
 @pytest.fixture(scope="module")
 def pages() -> Iterator[Site]:
@@ -62,21 +59,8 @@ def pages() -> Iterator[Site]:
 
 @pytest.fixture
 def open_page(browser: Browser, pages: Site) -> Iterator[Opener]:
-    """Opens a browser of one's own: no cookies, one empty page, watched until the test ends."""
-    opened: list[tuple[BrowserContext, Watch]] = []
-
-    def open_one(locale: str = "en", site_url: str = pages.url, **given: Any) -> Page:
-        context = browser.new_context(base_url=site_url, reduced_motion="reduce", **given)
-        context.set_default_timeout(10_000)
-        page = context.new_page()
-        speak(page, locale)
-        opened.append((context, Watch(page, site_url)))
-        return page
-
-    yield open_one
-    for context, _ in opened:
-        close(context)
-    assert [watch.complaints for _, watch in opened] == [[] for _ in opened]
+    with opener(browser, pages.url, reduced_motion="reduce") as open_one:
+        yield open_one
 
 
 @pytest.fixture

@@ -1,18 +1,16 @@
 """The pages for people who hear them, who see them otherwise, or who use no mouse."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from textwrap import dedent
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, expect
 
-from tests.browser import LOCALES, LOGIN, NARROW, WAYS, Watch, barriers, close, contrast, speak, style, too_wide
+from tests.browser import LOCALES, LOGIN, NARROW, WAYS, Opener, barriers, contrast, opener, style, too_wide
 from tests.site import MINJI, Site, running_site
 
 pytestmark = pytest.mark.xdist_group("browser")
-
-Opener = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
@@ -25,20 +23,8 @@ def pages() -> Iterator[Site]:
 
 @pytest.fixture
 def open_page(browser: Browser, pages: Site) -> Iterator[Opener]:
-    opened: list[tuple[BrowserContext, Watch]] = []
-
-    def open_one(locale: str = "en", **given: Any) -> Page:
-        context = browser.new_context(base_url=pages.url, **given)
-        context.set_default_timeout(10_000)
-        page = context.new_page()
-        speak(page, locale)
-        opened.append((context, Watch(page, pages.url)))
-        return page
-
-    yield open_one
-    for context, _ in opened:
-        close(context)
-    assert [watch.complaints for _, watch in opened] == [[] for _ in opened]
+    with opener(browser, pages.url) as open_one:
+        yield open_one
 
 
 FORM = """\

@@ -1,18 +1,16 @@
 """What `static/form.js` adds to the forms, in a real browser; nothing on the page moves when it does."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from dev.backend import PASSWORD
-from tests.browser import LOGIN, NARROW, WAYS, Watch, barriers, close, fill_in, send, speak
+from tests.browser import LOGIN, NARROW, WAYS, Opener, barriers, fill_in, opener, send
 from tests.site import MINJI, Site, SiteMaker, running_site
 
 pytestmark = pytest.mark.xdist_group("browser")
-
-Opener = Callable[..., Page]
 
 WITHOUT_SCRIPT_THE_SAME = ["login", "login-wrong", "login-fields", "login-throttled", "account", "home", "not-found"]
 
@@ -25,20 +23,8 @@ def pages() -> Iterator[Site]:
 
 @pytest.fixture
 def open_page(browser: Browser, pages: Site) -> Iterator[Opener]:
-    opened: list[tuple[BrowserContext, Watch]] = []
-
-    def open_one(locale: str = "en", site_url: str = pages.url, **given: Any) -> Page:
-        context = browser.new_context(base_url=site_url, reduced_motion="reduce", **given)
-        context.set_default_timeout(10_000)
-        page = context.new_page()
-        speak(page, locale)
-        opened.append((context, Watch(page, site_url)))
-        return page
-
-    yield open_one
-    for context, _ in opened:
-        close(context)
-    assert [watch.complaints for _, watch in opened] == [[] for _ in opened]
+    with opener(browser, pages.url, reduced_motion="reduce") as open_one:
+        yield open_one
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ asked but this one and, by going there, the providers'.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request, Route, expect
+from playwright.sync_api import Browser, Page, Request, Route, expect
 
 from dev.providers import PROVIDERS
 from tests.browser import (
@@ -17,16 +17,15 @@ from tests.browser import (
     LOGIN,
     NARROW,
     SCHEMES,
-    Watch,
+    Opener,
     barriers,
     beside,
-    close,
     contrast,
     development_site,
+    opener,
     press,
     show_in,
     sign_out_button,
-    speak,
     style,
     too_wide_on_a_phone,
 )
@@ -43,8 +42,6 @@ IN_APP = {
     " Mobile/21F90 Instagram 334.0.4.32.98 (iPhone15,2; iOS 17_5; ko_KR; ko; scale=3.00; 1179x2556; 605596538)",
 }
 
-Opener = Callable[..., Page]
-
 
 @pytest.fixture(scope="module")
 def site_url(logs_as_before: None) -> Iterator[str]:
@@ -54,21 +51,8 @@ def site_url(logs_as_before: None) -> Iterator[str]:
 
 @pytest.fixture
 def open_page(browser: Browser, site_url: str) -> Iterator[Opener]:
-    """Opens a browser of one's own: no cookies, one empty page, watched until the test ends."""
-    opened: list[tuple[BrowserContext, Watch]] = []
-
-    def open_one(locale: str = "en", **given: Any) -> Page:
-        context = browser.new_context(base_url=site_url, reduced_motion="reduce", **given)
-        context.set_default_timeout(20_000)
-        page = context.new_page()
-        speak(page, locale)
-        opened.append((context, Watch(page, site_url, beside(site_url))))
-        return page
-
-    yield open_one
-    for context, _ in opened:
-        close(context)
-    assert [watch.complaints for _, watch in opened] == [[] for _ in opened]
+    with opener(browser, site_url, beside(site_url), reduced_motion="reduce") as open_one:
+        yield open_one
 
 
 @pytest.fixture
