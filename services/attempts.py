@@ -21,6 +21,7 @@ from itsdangerous import BadData, URLSafeTimedSerializer
 import errors
 from config import Settings
 from providers.base import Provider
+from services import waiting
 
 LONGEST_SECONDS = 15 * 60
 MOST_ATTEMPTS = 5
@@ -107,6 +108,7 @@ class Attempts:
     def _outcome(self, future: Future[Any]) -> Any:
         if not self._places.acquire(blocking=False):
             raise errors.ProviderUnavailable("too many wait for the same sign-in already", status=503)
+        waiting.begins()
         try:
             return future.result(self._settings.backend_timeout + _SECONDS_MORE)
         except TimeoutError:

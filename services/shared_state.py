@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from limits.storage import RedisStorage, storage_from_string
 
+from services import waiting
 from services.events import shared_state_seen
 from services.hands import Hands
 
@@ -65,6 +66,7 @@ class SharedState:
         """What `call` gives; raises `StateUnavailable` if that takes too long, fails, or has just failed."""
         if not self.is_shared or time.monotonic() < self._resting_until:
             raise StateUnavailable
+        waiting.begins()
         if self._away:
             self._resting_until = time.monotonic() + PAUSE  # this one looks, and the others go on
         failures = self._failures

@@ -20,6 +20,7 @@ from flask import g
 from urllib3 import Timeout
 from urllib3.exceptions import MaxRetryError, NewConnectionError, ProtocolError
 
+from services import waiting
 from services.answer import Answer
 from services.bulkhead import Bulkhead, Full
 from services.deadline import DeadlineAdapter
@@ -73,6 +74,7 @@ class Upstream:
         `try_again`: once, if nothing was sent or not a byte came back, for calls that may safely come twice. A
         backend that closes kept connections without a word would else cost one sign-in in four.
         """
+        waiting.begins()
         ends = time.monotonic() + within
         body = urlencode(form).encode() if form else None if json is None else jsonlib.dumps(json).encode()
         host, begun, told = urlsplit(url).netloc, time.monotonic(), "none"
@@ -90,6 +92,7 @@ class Upstream:
     @contextmanager
     def waiting(self) -> Iterator[None]:
         """A place in the queue, for who waits for somebody else's call; raises `UpstreamFault`."""
+        waiting.begins()
         try:
             with self._bulkhead.waiting():
                 yield

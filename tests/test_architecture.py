@@ -7,7 +7,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("errors", "config_readers", "providers", "config", "services", "blueprints", "app", "doctor", "dev", "serve")
+ROOMS: tuple[str, ...] = (
+    "errors",
+    "config_readers",
+    "providers",
+    "config",
+    "services",
+    "blueprints",
+    "app",
+    "doctor",
+    "dev",
+)
+ROOMS += ("door", "serve")
 """From the ground up."""
 PROVIDERS = ("kakao", "naver", "apple", "google", "github", "discord")
 """And LINE, whose name is a word of every module."""
