@@ -34,7 +34,9 @@ def home() -> str:
 
 def kept() -> str | None:
     """The return address that this request carries, safe to send out and to write into a page; None without one."""
-    asked = body.fields().get(FIELD) or request.args.get(FIELD)
+    # What comes in the body of a GET has no meaning (RFC 9110, 9.3.1).
+    posted = None if request.method in ("GET", "HEAD") else body.fields().get(FIELD)
+    asked = posted or request.args.get(FIELD)
     return passed(asked) if asked else None
 
 

@@ -140,6 +140,14 @@ def test_a_body_that_cannot_be_read_is_a_bad_request(visitor: Visitor, body: byt
     assert visitor.post("/auth/login/email", data=body[:60_000], headers={"Content-Type": kind}).status_code == 400
 
 
+@pytest.mark.parametrize("path", ["/auth/login/email", "/api/auth/signin", "/api/auth/signout"])
+@pytest.mark.parametrize(("body", "kind"), [(b"{", "application/json"), (b"callbackUrl=/account", FORM)])
+def test_a_body_of_a_get_means_nothing(visitor: Visitor, path: str, body: bytes, kind: str) -> None:
+    response = visitor.get(path, data=body, headers={"Content-Type": kind})
+    assert response.status_code in (200, 302)
+    assert "callbackUrl" not in response.text + response.headers.get("Location", "")
+
+
 @pytest.mark.parametrize("body", [b"[]", b"null", b'"x"', b"{}", b'{"csrfToken": 1}', b'{"csrfToken": ["x"]}'])
 def test_json_without_a_token_is_an_expired_form(visitor: Visitor, body: bytes) -> None:
     visitor.csrf()
