@@ -18,7 +18,7 @@ from blueprints import csrf, social
 from services import services
 
 _TOKEN, _RETURN = "munjigi0token0mark", "munjigi0return0mark"  # nothing that HTML or an address would write otherwise
-_MARKS = re.compile(f"{_TOKEN}|callbackUrl={_RETURN}|{_RETURN}")
+_MARKS = re.compile(f"({_TOKEN}|callbackUrl={_RETURN}|{_RETURN})")
 
 
 def fits() -> bool:
@@ -31,9 +31,9 @@ def filled(callback_url: str | None, render: Callable[..., str]) -> str:
     """The page for this visitor; `render` makes one from the names in the template that are not as usual."""
     key = (str(get_locale()), social.used_last(), callback_url is not None)
     pages = current_app.extensions.setdefault("munjigi.blank_pages", {})
-    page = pages.get(key) or render(csrf_token=lambda: _TOKEN, callback_url=callback_url and _RETURN)
+    parts = pages.get(key) or _MARKS.split(render(csrf_token=lambda: _TOKEN, callback_url=callback_url and _RETURN))
     if csrf.FIELD not in g:  # where Flask-WTF notes that a token was made: somebody's would be in the page
-        pages[key] = page
+        pages[key] = parts
     values = {_TOKEN: generate_csrf(), _RETURN: escape(callback_url or "")}
     values[f"callbackUrl={_RETURN}"] = urlencode({"callbackUrl": callback_url or ""})
-    return _MARKS.sub(lambda mark: values[mark[0]], page)
+    return "".join([values.get(part, part) for part in parts])

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote
 
 import providers
@@ -22,10 +23,20 @@ class Hurdle:
 
 def hurdle(user_agent: str, url: str, language: str) -> Hurdle | None:
     """The app whose browser this is, named in this language, with the way out of it to `url`; None for none."""
+    if not _any_app().search(user_agent):
+        return None
+    app = next(app for app in _apps() if re.search(app.pattern, user_agent))
+    joint = "&" if "?" in url else "?"
+    link = app.way_out and app.way_out.format(url=url, quoted=quote(url, safe=""), joint=joint)
+    return Hurdle(at_language(app.name, language), link)
+
+
+@lru_cache(1)
+def _apps() -> tuple[App, ...]:
     own = (providers.find(name).app for name in providers.names())
-    for app in (*filter(None, own), *_OTHERS):
-        if re.search(app.pattern, user_agent):
-            joint = "&" if "?" in url else "?"
-            link = app.way_out and app.way_out.format(url=url, quoted=quote(url, safe=""), joint=joint)
-            return Hurdle(at_language(app.name, language), link)
-    return None
+    return (*filter(None, own), *_OTHERS)
+
+
+@lru_cache(1)
+def _any_app() -> re.Pattern[str]:
+    return re.compile("|".join(app.pattern for app in _apps()))
