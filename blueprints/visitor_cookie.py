@@ -10,7 +10,8 @@ from typing import Any
 
 from flask import Flask, Request, Response
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
-from itsdangerous import URLSafeTimedSerializer
+
+from services.small_cookie import SmallCookie
 
 
 class Visitor(SessionMixin):
@@ -45,10 +46,15 @@ class Visitor(SessionMixin):
 
 
 class VisitorCookie(SecureCookieSessionInterface):
-    def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
+    def get_signing_serializer(self, app: Flask) -> SmallCookie:
         """Built once for each site, not for each request."""
         if "munjigi.visitor" not in app.extensions:
-            app.extensions["munjigi.visitor"] = super().get_signing_serializer(app)
+            app.extensions["munjigi.visitor"] = SmallCookie(
+                app.extensions["munjigi"].settings.signing_keys,
+                salt=self.salt,
+                serializer=self.serializer,
+                signer_kwargs={"key_derivation": self.key_derivation, "digest_method": self.digest_method},
+            )
         return app.extensions["munjigi.visitor"]  # type: ignore[no-any-return]  # Flask keeps anything there
 
     def open_session(self, app: Flask, request: Request) -> Visitor:  # type: ignore[override]
