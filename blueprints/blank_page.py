@@ -10,7 +10,6 @@ from urllib.parse import urlencode
 
 import flask
 from flask import current_app, g, request
-from flask_babel import get_locale
 from flask_wtf.csrf import generate_csrf
 from markupsafe import escape
 
@@ -27,9 +26,9 @@ def fits() -> bool:
     return not told and "_flashes" not in flask.session and services().settings.templates is None
 
 
-def filled(callback_url: str | None, render: Callable[..., str]) -> str:
+def filled(language: str, callback_url: str | None, render: Callable[..., str]) -> str:
     """The page for this visitor; `render` makes one from the names in the template that are not as usual."""
-    key = (str(get_locale()), social.used_last(), callback_url is not None)
+    key = (language, social.used_last(), callback_url is not None)
     pages = current_app.extensions.setdefault("munjigi.blank_pages", {})
     parts = pages.get(key) or _MARKS.split(render(csrf_token=lambda: _TOKEN, callback_url=callback_url and _RETURN))
     if csrf.FIELD not in g:  # where Flask-WTF notes that a token was made: somebody's would be in the page

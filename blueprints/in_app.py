@@ -21,11 +21,15 @@ class Hurdle:
     """A link out of the app to the page, where the app has one."""
 
 
-def hurdle(user_agent: str, url: str, language: str) -> Hurdle | None:
-    """The app whose browser this is, named in this language, with the way out of it to `url`; None for none."""
+def inside(user_agent: str) -> App | None:
+    """The app whose browser this is; None for a browser of its own."""
     if not _any_app().search(user_agent):
         return None
-    app = next(app for app in _apps() if re.search(app.pattern, user_agent))
+    return next(app for app in _apps() if re.search(app.pattern, user_agent))
+
+
+def hurdle(app: App, url: str, language: str) -> Hurdle:
+    """This app, named in this language, with the way out of it to `url`."""
     joint = "&" if "?" in url else "?"
     link = app.way_out and app.way_out.format(url=url, quoted=quote(url, safe=""), joint=joint)
     return Hurdle(at_language(app.name, language), link)

@@ -31,7 +31,14 @@ def remember() -> None:
         flask.session["locale"] = chosen
 
 
-def select() -> str:
+def select() -> Locale:
+    return _locale(_selected())
+
+
+_locale = lru_cache(Locale.parse)
+
+
+def _selected() -> str:
     remembered = flask.session.get("locale")
     if remembered in _offered():
         return str(remembered)

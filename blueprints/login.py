@@ -37,21 +37,22 @@ def sign_in() -> ResponseReturnValue:
 def page(form: LoginForm | None, error: errors.SiteError | None = None) -> str:
     """The page with what was typed and what is wrong with it; without a form, an empty one."""
     callback_url = return_to.kept()
-    hurdle = in_app.hurdle(request.user_agent.string, address(None, callback_url), str(get_locale()))
+    language = str(get_locale())
+    app = in_app.inside(request.headers.get("User-Agent", ""))
+    hurdle = in_app.hurdle(app, address(None, callback_url), language) if app else None
 
     def render(**marks: object) -> str:
         told = {"error": error, "reference": _reference(), "hurdle": hurdle, "callback_url": callback_url, **marks}
         return render_template("login.html", form=form or LoginForm(formdata=None), ways=social.ways(), **told)
 
     if form is None and error is None and hurdle is None and blank_page.fits():
-        return blank_page.filled(callback_url, render)
+        return blank_page.filled(language, callback_url, render)
     return render()
 
 
 def _told_before(error: errors.SiteError | None) -> errors.SiteError | None:
     """The error of the request that sent the person here, with the wait that it had."""
-    wait = request.args.get("wait", "")
-    if error and re.fullmatch(r"[1-9][0-9]{0,7}", wait):
+    if error and re.fullmatch(r"[1-9][0-9]{0,7}", wait := request.args.get("wait", "")):
         error.retry_after = int(wait)
     return error
 

@@ -7,6 +7,7 @@ from flask import Response, request
 from flask_babel import get_locale
 from flask_babel import gettext as _
 
+from config import Settings
 from providers.base import Client, at_language
 from services import services
 
@@ -39,8 +40,9 @@ def ways() -> list[Way]:
 
 def used_last() -> str | None:
     """The id of the provider that somebody signed in with on this browser before, if the site offers it."""
-    last = request.cookies.get(_cookie())
-    return next((client.id for client in services().settings.clients if client.id == last), None)
+    settings = services().settings
+    last = request.cookies.get(_cookie(settings))
+    return last if last in [client.id for client in settings.clients] else None
 
 
 def label(client: Client) -> str:
@@ -56,7 +58,7 @@ def remember(response: Response, client: Client) -> None:
     """For the hint on this browser's next visit; it says nothing of who the person is."""
     settings = services().settings
     response.set_cookie(
-        _cookie(),
+        _cookie(settings),
         client.id,
         max_age=_YEAR,
         path=settings.site_path or "/",
@@ -66,8 +68,8 @@ def remember(response: Response, client: Client) -> None:
     )
 
 
-def _cookie() -> str:
-    return f"{'__Secure-' if services().settings.secure else ''}munjigi.last-provider"
+def _cookie(settings: Settings) -> str:
+    return f"{'__Secure-' if settings.secure else ''}munjigi.last-provider"
 
 
 def style_rules(clients: Iterable[Client]) -> str:

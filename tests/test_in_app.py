@@ -2,7 +2,8 @@
 
 import pytest
 
-from blueprints.in_app import Hurdle, hurdle
+from blueprints import in_app
+from blueprints.in_app import Hurdle
 from tests.site import SiteMaker
 
 ANDROID = "Mozilla/5.0 (Linux; Android 14; SM-S911N; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0"
@@ -12,6 +13,11 @@ PAGE = "https://example.com/auth/login/email"
 QUERY = f"{PAGE}?callbackUrl=https%3A%2F%2Fexample.com%2Fa%3Fb%3Dc%26d"
 
 KAKAO_OUT = "kakaotalk://web/openExternal?url=https%3A%2F%2Fexample.com%2Fauth%2Flogin%2Femail"
+
+
+def hurdle(user_agent: str, url: str, language: str) -> Hurdle | None:
+    app = in_app.inside(user_agent)
+    return in_app.hurdle(app, url, language) if app else None
 
 
 @pytest.mark.parametrize(
