@@ -57,7 +57,9 @@ class Device:
         return response
 
     def _read(self) -> tuple[str | None, list[str]]:
-        sealed = request.cookies.get(self._name, "")
+        sealed = request.cookies.get(self._name)
+        if not sealed:
+            return None, []
         try:
             found: Any = self._sealed.loads(sealed, max_age=_YEAR)
             name, accounts = found

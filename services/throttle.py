@@ -48,21 +48,26 @@ class ProcessLimiter(MovingWindowRateLimiter):
             taken = self._within(key, item.get_expiry())
             if len(taken) + cost > item.amount:
                 return False
-            self._taken[key] = [*taken, *[time.time()] * cost]
+            taken += [time.time()] * cost
+            self._taken[key] = taken
             return True
 
     def get_window_stats(self, item: RateLimitItem, *identifiers: str) -> WindowStats:
         with self._lock:
             taken = self._within(item.key_for(*identifiers), item.get_expiry())
-        return WindowStats((taken[0] if taken else time.time()) + item.get_expiry(), item.amount - len(taken))
+            return WindowStats((taken[0] if taken else time.time()) + item.get_expiry(), item.amount - len(taken))
 
     def clear(self, item: RateLimitItem, *identifiers: str) -> None:
         with self._lock:
             self._taken.pop(item.key_for(*identifiers), None)
 
     def _within(self, key: str, seconds: int) -> list[float]:
+        """The counts of this key, oldest first, once those are gone that are older than so many seconds."""
         since = time.time() - seconds
-        return [at for at in self._taken.get(key, ()) if at > since]
+        taken: list[float] = self._taken.get(key, [])
+        while taken and taken[0] <= since:
+            taken.pop(0)
+        return taken
 
 
 @dataclass(frozen=True)
