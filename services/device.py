@@ -34,7 +34,7 @@ class Device:
     def known(self, email: str) -> str | None:
         """The id of this browser, if it has signed in to this account before."""
         name, known = self._read()
-        return None if set(known).isdisjoint(self.accounts(same_address(email))) else name
+        return name if known and not set(known).isdisjoint(self.accounts(same_address(email))) else None
 
     def remember(self, email: str) -> None:
         """This browser has just signed in to this account; `commit` writes it down."""
@@ -57,7 +57,11 @@ class Device:
         return response
 
     def _read(self) -> tuple[str | None, list[str]]:
-        sealed = request.cookies.get(self._name)
+        if "device_sent" not in g:
+            g.device_sent = self._opened(request.cookies.get(self._name))
+        return g.device_sent  # type: ignore[no-any-return]  # Flask keeps anything there
+
+    def _opened(self, sealed: str | None) -> tuple[str | None, list[str]]:
         if not sealed:
             return None, []
         try:

@@ -35,33 +35,33 @@ _Result = TypeVar("_Result")
 
 class ProcessLimiter(MovingWindowRateLimiter):
     """The library's, counting in this process: its own storage there keeps each key for ever, and starts a
-    thread for each count. Here the key that was used longest ago goes when there are too many.
+    thread for each count. Here the key that was used longest ago goes when there are too many. A key is the
+    identifiers alone, the first of which names the limit.
     """
 
     def __init__(self) -> None:
-        self._taken: LRUCache[str, list[float]] = LRUCache(_MOST_KEYS)
+        self._taken: LRUCache[tuple[str, ...], list[float]] = LRUCache(_MOST_KEYS)
         self._lock = threading.Lock()
 
     def hit(self, item: RateLimitItem, *identifiers: str, cost: int = 1) -> bool:
-        key = item.key_for(*identifiers)
         with self._lock:
-            taken = self._within(key, item.get_expiry())
+            taken = self._within(identifiers, item.get_expiry())
             if len(taken) + cost > item.amount:
                 return False
             taken += [time.time()] * cost
-            self._taken[key] = taken
+            self._taken[identifiers] = taken
             return True
 
     def get_window_stats(self, item: RateLimitItem, *identifiers: str) -> WindowStats:
         with self._lock:
-            taken = self._within(item.key_for(*identifiers), item.get_expiry())
+            taken = self._within(identifiers, item.get_expiry())
             return WindowStats((taken[0] if taken else time.time()) + item.get_expiry(), item.amount - len(taken))
 
-    def clear(self, item: RateLimitItem, *identifiers: str) -> None:
+    def clear(self, item: RateLimitItem, *identifiers: str) -> None:  # noqa: ARG002  # as the library has it
         with self._lock:
-            self._taken.pop(item.key_for(*identifiers), None)
+            self._taken.pop(identifiers, None)
 
-    def _within(self, key: str, seconds: int) -> list[float]:
+    def _within(self, key: tuple[str, ...], seconds: int) -> list[float]:
         """The counts of this key, oldest first, once those are gone that are older than so many seconds."""
         since = time.time() - seconds
         taken: list[float] = self._taken.get(key, [])
@@ -99,12 +99,13 @@ class Throttle:
 
     def take_address(self) -> None:
         """Count one start of a sign-in from this address; raises `TooManyAttempts`, as the next one does."""
-        self._take(self._of_address())
+        self._take(self._of_address(_network()))
 
     def take(self, email: str) -> Callable[[], None]:
         """Count one sign-in to this account. To be called if it succeeds: what gives the account's count back."""
-        account, spelling, total = self._of_account(email)
-        self._take(self._of_address(), account, spelling, total)
+        network = _network()
+        account, spelling, total = self._of_account(email, network)
+        self._take(self._of_address(network), account, spelling, total)
         return partial(self._give_back, email, account, spelling)
 
     def _give_back(self, email: str, account: _Rule, spelling: _Rule) -> None:
@@ -138,13 +139,13 @@ class Throttle:
         except StateUnavailable:
             return count(self._here)
 
-    def _of_address(self) -> _Rule:
-        return _Rule("address", self._settings.login_limit_address, (_network(),))
+    def _of_address(self, network: str) -> _Rule:
+        return _Rule("address", self._settings.login_limit_address, (network,))
 
-    def _of_account(self, email: str) -> tuple[_Rule, _Rule, _Rule]:
+    def _of_account(self, email: str, network: str) -> tuple[_Rule, _Rule, _Rule]:
         spelling, account = (self._device.accounts(text)[0] for text in (same_address(email), _counted_as(email)))
         device, settings = self._device.known(email), self._settings
-        who = device or _network()
+        who = device or network
         return (
             _Rule("account", settings.login_limit_account, (account, who)),
             _Rule("spelling", settings.login_limit_account, (spelling, who)),
@@ -157,8 +158,7 @@ def _network() -> str:
     text = client_address(request.remote_addr)
     if text is None:  # a socket without addresses: all who come that way are one
         return "unknown"
-    address = ipaddress.ip_address(text)
-    return str(address) if address.version == 4 else str(ipaddress.ip_network((address, 64), strict=False))
+    return str(ipaddress.ip_network((text, 64), strict=False)) if ":" in text else text
 
 
 def _counted_as(email: str) -> str:
