@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any
 
@@ -14,6 +15,8 @@ import requests
 from bench.processes import free_ports, running
 from door import Door
 from services import waiting
+from services.shared_state import SharedState, StateUnavailable
+from services.upstream import Upstream, UpstreamFault
 from tests.site import SECRET
 
 SECONDS = 5.0
@@ -169,6 +172,28 @@ def test_a_thread_that_ends_is_replaced_by_one_that_rests(server: Server) -> Non
         server.stop_one()
     assert len(seen) == 5
     settled(server)
+
+
+WAITS = {
+    "for an upstream": lambda: Upstream(1, 1, 1, "test").send("GET", "http://127.0.0.1:1/", {}, within=0.1),
+    "for another's call of one": lambda: Upstream(1, 1, 1, "test").waiting().__enter__(),
+    "for the shared state": lambda: SharedState("redis://127.0.0.1:1").ask(str),
+}
+
+
+@pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
+def test_whoever_waits_says_so_first(wait: Callable[[], object]) -> None:
+    said: list[str] = []
+
+    def work() -> None:
+        waiting.tell(lambda: said.append("waits"))
+        with suppress(UpstreamFault, StateUnavailable):
+            wait()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(SECONDS)
+    assert said == ["waits"]
 
 
 def test_it_is_what_the_server_calls() -> None:
