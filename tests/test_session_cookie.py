@@ -979,6 +979,15 @@ def test_the_visitor_cookie_holds_a_form_token_messages_and_a_language(site: Sit
     assert contents() == {"csrfToken", "locale", "_flashes"}
 
 
+def test_a_visitor_cookie_that_flask_has_packed_is_read(site: Site) -> None:
+    """Ours are not packed; those of an earlier release may be."""
+    packed = str(signer(site).dumps({"locale": "ja", "_flashes": [("message", "a" * 200)]}))
+    assert packed.startswith(".")
+    page = Page(ask(site, "/", cookie(packed, "munjigi.visitor")))
+    assert page.document.get("lang") == "ja"
+    assert page.notes == ["a" * 200]
+
+
 # Beside other programs.
 
 
