@@ -18,7 +18,6 @@ import requests
 from services.adapter import KeptConnections
 from services.upstream import MOST_BYTES, Upstream, UpstreamFault
 from tests.faulty_backend import (
-    HEALTHY,
     USER,
     Answer,
     FaultyBackend,
@@ -34,6 +33,7 @@ from tests.faulty_backend import (
 from tests.test_upstream_tls import certificate
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1", "::1"])
+HEALTHY_USER = answer(user())
 STRANGER = answer(user({**USER, "id": 666}))
 BODY = json.dumps(user()).encode()
 MOMENT = 0.05
@@ -155,7 +155,7 @@ def test_a_host_gets_as_many_connections_as_there_were_calls_at_once(
 
     def together(connection: socket.socket) -> bool:
         everybody.wait(5)
-        connection.sendall(HEALTHY["/user"])
+        connection.sendall(HEALTHY_USER)
         return True
 
     backend.answers["/login"] = together
@@ -163,9 +163,28 @@ def test_a_host_gets_as_many_connections_as_there_were_calls_at_once(
         for _ in range(3):
             assert list(pool.map(lambda _: ask(upstream, backend, "/login"), range(4))) == [USER["id"]] * 4
     assert backend.connections == 4
-    for _ in range(5):
+
+
+def test_of_the_kept_connections_the_one_used_last_goes_first(backend: FaultyBackend, upstream: Upstream) -> None:
+    """The others may fall idle and be closed, as the other side likes."""
+    both, used = threading.Barrier(2), []
+
+    def together(connection: socket.socket) -> bool:
+        both.wait(5)
+        connection.sendall(HEALTHY_USER)
+        return True
+
+    def alone(connection: socket.socket) -> bool:
+        used.append(connection.getpeername())
+        connection.sendall(HEALTHY_USER)
+        return True
+
+    backend.answers |= {"/login": together, "/user": alone}
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda _: ask(upstream, backend, "/login"), range(2)))
+    for _ in range(4):
         ask(upstream, backend)
-    assert backend.connections == 4
+    assert (backend.connections, len(set(used))) == (2, 1)
 
 
 def test_connections_end_with_the_site_that_keeps_them(backend: FaultyBackend) -> None:
@@ -242,7 +261,7 @@ def told(family: socket.AddressFamily, address: str) -> Iterator[tuple[str, list
         def serve() -> None:
             with server.accept()[0] as connection:
                 packets.append(connection.recv(65536))
-                connection.sendall(HEALTHY["/user"])
+                connection.sendall(HEALTHY_USER)
 
         threading.Thread(target=serve, daemon=True).start()
         name = f"[{address}]" if ":" in address else address
