@@ -4,6 +4,7 @@ import gc
 import json
 import socket
 import ssl
+import sys
 import threading
 import time
 import zlib
@@ -92,6 +93,7 @@ ODD: dict[str, Answer] = {
     "a body for a 204 later": after(answer(status=204, Content_Length=5), late(2 * MOMENT, STRANGER)),
     "chunks for a 304": kept_open(head("Transfer-Encoding: chunked", status="304 x") + CHUNKS),
     "hints before": after(head(status="103 Early Hints"), late(2 * MOMENT, STRANGER)),
+    "hints with a length": after(head("Content-Length: 5", status="103 x"), late(2 * MOMENT, STRANGER)),
     "another protocol": after(head("Connection: Upgrade", status="101 x"), late(2 * MOMENT, STRANGER)),
     "a length and chunks": kept_open(head(LENGTH, "Transfer-Encoding: chunked") + CHUNKS),
     "a length and an unknown coding": kept_open(head("Transfer-Encoding: identity", LENGTH) + BODY),
@@ -100,6 +102,9 @@ ODD: dict[str, Answer] = {
     "a length with an underscore": kept_open(head("Content-Length: 1_0") + BODY[:10]),
     "a line that is no header": kept_open(head(LENGTH, "no header") + BODY),
     "too many bytes": kept_open(answer(b" " * (MOST_BYTES + 2))),
+    "too many bytes, the last of them later": after(
+        head(f"Content-Length: {MOST_BYTES + 2}") + b" " * (MOST_BYTES + 1), late(2 * MOMENT, STRANGER)
+    ),
     "half closed": after(answer(user()), half_close),
     "closed": answer(user()),
 }
@@ -134,6 +139,15 @@ def test_an_answer_without_a_length_ends_with_its_connection(backend: FaultyBack
     for version in ("1.0", "1.1"):
         backend.answers["/user"] = head(version=version) + BODY
         assert ask(upstream, backend) == USER["id"]
+
+
+def test_each_place_has_connections_of_its_own(backend: FaultyBackend, upstream: Upstream) -> None:
+    with faulty_backend() as other:
+        for _ in range(2):
+            for one in (backend, other):
+                ask(upstream, one)
+                assert len(one.calls) == len(backend.calls)
+        assert (backend.connections, other.connections) == (1, 1)
 
 
 def test_over_tls_too_connections_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,6 +308,18 @@ def test_who_does_not_take_what_is_sent_costs_no_more_than_the_call_has(upstream
             upstream.send("POST", f"{backend.url}/user", {}, within=0.3, json="x" * 2**24)
         assert raised.value.status == 504
         assert time.monotonic() - started < 0.8
+
+
+def refusal_before_the_end(connection: socket.socket) -> None:
+    connection.sendall(answer(status=413))
+    connection.shutdown(socket.SHUT_WR)
+    time.sleep(MOMENT)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the reset takes the answer with it")
+def test_who_answers_before_all_is_sent_and_hangs_up_is_heard(backend: FaultyBackend, upstream: Upstream) -> None:
+    backend.greeting = refusal_before_the_end
+    assert upstream.send("POST", f"{backend.url}/user", {}, within=1, json="x" * 2**24).status == 413
 
 
 # --- What is read
