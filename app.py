@@ -32,6 +32,7 @@ from blueprints import (
     session_api,
     visitor_cookie,
 )
+from blueprints.at_rest import AtRest
 from config import Settings
 from services import Services, services
 from services.events import request_id
@@ -66,9 +67,8 @@ def create_app(settings: Settings | None = None, stopping: Callable[[], bool] = 
     for room in (account, assets, gateway, health, home, login, logout, next_auth, oauth, session_api):
         app.register_blueprint(room.bp)
     error_pages.init_app(app)
-    app.wsgi_app = _at_site_url(  # type: ignore[method-assign]  # as Flask documents
-        settings, ProxyFix(app.wsgi_app, settings.proxy_hops, 0, 0, 0, 0)
-    )
+    behind_proxies = ProxyFix(app.wsgi_app, settings.proxy_hops, 0, 0, 0, 0)
+    app.wsgi_app = _at_site_url(settings, AtRest(app, behind_proxies))  # type: ignore[method-assign]  # Flask's own way
     return app
 
 

@@ -5,12 +5,15 @@ With a hundred of them an empty view costs twice what it costs with one (docs/de
 takes requests and the others rest; who has waited for a backend goes to rest when the answer is sent.
 """
 
+import logging
 import sys
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from services import waiting
+
+log = logging.getLogger("munjigi.serve")
 
 _EVERY: dict[str, Any] = {
     "SCRIPT_NAME": "",
@@ -57,9 +60,11 @@ class Door:
             place.leave()
         try:
             self._answer(proto, _EVERY | request)
-        finally:
-            if self._at_door != 1 or not place.at_door:
-                self._return(place)
+        except Exception:
+            log.exception("the site has no answer")
+            proto.response_bytes(500, [], b"")
+        if self._at_door != 1 or not place.at_door:
+            self._return(place)
 
     def _answer(self, proto: Any, environ: dict[str, Any]) -> None:
         begun: list[Any] = []

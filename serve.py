@@ -24,6 +24,7 @@ from dotenv import find_dotenv, load_dotenv
 
 import app
 import config
+from doctor import advice
 from door import Door
 from services import logs
 
@@ -135,12 +136,9 @@ def _announce_stop(stopping: Event, delay: float) -> None:
 
 
 def _warn(settings: config.Settings) -> None:
-    log = logging.getLogger("munjigi.serve")
-    host = settings.origin.partition("://")[2].partition(":")[0]
-    if settings.state_url == "memory://" and _workers(settings) > 1:
-        log.warning("several WORKERS without a STATE_URL: each counts sign-ins and ends sessions for itself alone")
-    if not settings.secure and host not in ("localhost", "127.0.0.1", "[::1]"):
-        log.warning("SITE_URL is no https address: passwords and sessions cross the network in the clear")
+    for finding in advice.examine(settings):
+        if finding.what in ("SITE_URL", "STATE_URL"):
+            logging.getLogger("munjigi.serve").warning("%s %s", finding.what, finding.found)
 
 
 if __name__ == "__main__":

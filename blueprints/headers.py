@@ -15,7 +15,7 @@ from services.events import request_id
 _TWO_YEARS = 63072000
 _STATIC_YEAR = "public, max-age=31536000, immutable"
 _INDEXABLE = ("home.show", "login.show")
-_NO_ROBOTS = (("X-Robots-Tag", "noindex"),)
+NO_ROBOTS = (("X-Robots-Tag", "noindex"),)
 
 
 class SiteResponse(Response):
@@ -34,22 +34,15 @@ class SiteResponse(Response):
 
 def after_request(settings: Settings) -> Callable[[Response], Response]:
     """What puts the headers on a response of this site."""
-    every = {"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "same-origin"}
-    if settings.secure:
-        every["Strict-Transport-Security"] = f"max-age={_TWO_YEARS}; includeSubDomains"
-    private = {**every, "Cache-Control": "no-store", "X-Frame-Options": "DENY"}
-    # Not no-referrer: then browsers send `Origin: null` with our own forms, and they would be refused.
-    private["Referrer-Policy"] = "same-origin"
-    bare = {**private, "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"}
     page = {
-        **private,
+        **_private(settings),
         "Content-Security-Policy": _page_policy(settings),
         "Cross-Origin-Opener-Policy": "same-origin",
         "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
     }
-    static = {**every, "Content-Security-Policy": "default-src 'none'"}
+    static = {**_every(settings), "Content-Security-Policy": "default-src 'none'"}
 
-    as_bare, as_page = tuple(bare.items()), tuple(page.items())
+    as_data, as_page = of_data(settings), tuple(page.items())
 
     def put(response: Response) -> Response:
         endpoint, status = request.endpoint, response.status_code
@@ -58,16 +51,33 @@ def after_request(settings: Settings) -> Callable[[Response], Response]:
             response.headers["Cache-Control"] = _STATIC_YEAR if _is_its_version() else "public, max-age=300"
             return response
         is_page = response.mimetype == "text/html" and status not in (301, 302, 303)
-        robots = _NO_ROBOTS if status >= 400 or endpoint not in _INDEXABLE or request.query_string else ()
+        robots = NO_ROBOTS if status >= 400 or endpoint not in _INDEXABLE or request.query_string else ()
         response.headers.add("Vary", "Cookie")
         cast(SiteResponse, response).fixed = (
-            *(as_page if is_page else as_bare),
+            *(as_page if is_page else as_data),
             *robots,
             ("X-Request-Id", request_id()),
         )
         return response
 
     return put
+
+
+def of_data(settings: Settings) -> tuple[tuple[str, str], ...]:
+    """The fixed headers of what is no page and no file."""
+    own = {"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"}
+    return tuple({**_private(settings), **own}.items())
+
+
+def _every(settings: Settings) -> dict[str, str]:
+    secure = {"Strict-Transport-Security": f"max-age={_TWO_YEARS}; includeSubDomains"} if settings.secure else {}
+    return {"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "same-origin", **secure}
+
+
+def _private(settings: Settings) -> dict[str, str]:
+    # Not no-referrer: then browsers send `Origin: null` with our own forms, and they would be refused.
+    own = {"Cache-Control": "no-store", "X-Frame-Options": "DENY", "Referrer-Policy": "same-origin"}
+    return {**_every(settings), **own}
 
 
 def _is_its_version() -> bool:

@@ -27,7 +27,7 @@ def csrf() -> ResponseReturnValue:
 def session() -> ResponseReturnValue:
     """`{}` for anonymous visitors: NextAuth's client takes any other status for a failure."""
     signed_in = services().sessions.load()
-    return _session_json(signed_in) if signed_in else {}
+    return shown(signed_in, with_token=services().settings.expose_access_token) if signed_in else {}
 
 
 @bp.post("/api/auth/session")
@@ -64,9 +64,8 @@ def _names(data: object) -> tuple[str | None, str | None]:
     return form.name.data or None, form.nick_name.data or None
 
 
-def _session_json(session: Session) -> dict[str, object]:
+def shown(session: Session, *, with_token: bool) -> dict[str, object]:
+    """The session as NextAuth's client has it (v4's `Session`)."""
     expires = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(session.expires_at))
-    shown: dict[str, object] = {"user": session.user.to_json(), "expires": expires}
-    if services().settings.expose_access_token:
-        shown["accessToken"] = session.access_token
-    return shown
+    own = {"accessToken": session.access_token} if with_token else {}
+    return {"user": session.user.to_json(), "expires": expires, **own}

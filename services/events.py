@@ -42,9 +42,13 @@ def request_id() -> str:
     """The id of this request: in the log, on error pages, in `X-Request-Id` to the backend and the browser."""
     known: str | None = g.get("request_id")
     if known is None:
-        # No secret, so not from the system: its random source lets go of the interpreter lock, which costs more.
-        known = g.request_id = f"{random.getrandbits(64):016x}"
+        known = g.request_id = new_request_id()
     return known
+
+
+def new_request_id() -> str:
+    # No secret, so not from the system: its random source lets go of the interpreter lock, which costs more.
+    return f"{random.getrandbits(64):016x}"
 
 
 _WITH_PORT = re.compile(r"\[([^]]*)](?::[0-9]+)?|([^:]*):[0-9]+")

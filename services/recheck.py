@@ -62,6 +62,11 @@ class Recheck:
             return session.user
         return user
 
+    def is_due(self, session: Session) -> bool:
+        """Whether the next request of this session asks."""
+        with self._lock:
+            return self._is_late(session, time.time())
+
     def checked(self, session: Session) -> None:
         """This session's user has just come from the backend."""
         self._remember(session.sid, time.time())
@@ -70,11 +75,14 @@ class Recheck:
         """Whether this request is the one to ask; others that come meanwhile then are not."""
         now = time.time()
         with self._lock:
-            late = now - self._asked.get(session.sid, session.checked_at) - self._every
-            if not self._every or late < 0 or (now < self._paused_until and late < self._longest_pause):
-                return False
-            self._asked[session.sid] = now
-            return True
+            if self._is_late(session, now):
+                self._asked[session.sid] = now
+                return True
+            return False
+
+    def _is_late(self, session: Session, now: float) -> bool:
+        late = now - self._asked.get(session.sid, session.checked_at) - self._every
+        return bool(self._every) and late >= 0 and (now >= self._paused_until or late >= self._longest_pause)
 
     def _remember(self, sid: str, asked_at: float | None) -> None:
         with self._lock:

@@ -58,6 +58,14 @@ class Sessions:
         g.pop("session")
         return session
 
+    def at_rest(self, cookies: str) -> Session | None:
+        """The session of this `Cookie` header, if there is nothing to do about it: `load` would give it as it is."""
+        found = self._cookie.read(cookies)
+        session = found.session
+        if session is None or not found.fresh or self._ended.has(session):
+            return None
+        return None if self._is_due(session) or self._recheck.is_due(session) else session
+
     def expired(self) -> bool:
         """Whether this request came with a session that the backend has ended."""
         return self._current().expired
@@ -92,7 +100,7 @@ class Sessions:
             checked_at=now,
             expires_at=self._new_end(began, now),
         )
-        found = self._cookie.read(request)
+        found = self._cookie.read(_cookies())
         stale = self._cookie.every_name() if blind else found.names
         g.session = _Current(stale, session, self._cookie.seal(session))
         login_user(user)
@@ -120,7 +128,7 @@ class Sessions:
             self._ended.end(session)
             if everywhere:
                 self._ended.end_all(session)
-        g.session = _Current(self._cookie.read(request).names)
+        g.session = _Current(self._cookie.read(_cookies()).names)
         logout_user()
         _fresh_visitor()
         return session
@@ -143,7 +151,7 @@ class Sessions:
         return current
 
     def _read(self) -> _Current:
-        found = self._cookie.read(request)
+        found = self._cookie.read(_cookies())
         if found.session is None:
             return _Current(found.names)
         if self._ended.has(found.session):
@@ -176,6 +184,10 @@ class Sessions:
     def _new_end(self, auth_time: int, now: int) -> int:
         settings = self._settings
         return min(now + settings.session_max_age, auth_time + settings.session_absolute_age)
+
+
+def _cookies() -> str:
+    return request.environ.get("HTTP_COOKIE", "")  # type: ignore[no-any-return]
 
 
 def _fresh_visitor() -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from flask import Request, Response
+from flask import Response
 
 from config import Settings
 from errors import SessionTooLarge
@@ -37,9 +37,8 @@ class SessionCookie:
         self._ours = re.compile(rf"{re.escape(self.name)}(\.[0-9])?")
         self._keys = tuple(jwe.derive_key(secret) for secret in settings.secret_keys)
 
-    def read(self, request: Request) -> Found:
-        """The session that this request's cookies hold, if they hold a sound one. Never raises."""
-        header = request.environ.get("HTTP_COOKIE", "")
+    def read(self, header: str) -> Found:
+        """The session that the cookies of this `Cookie` header hold, if they hold a sound one. Never raises."""
         if self.name not in header:
             return Found(())
         cookies = self._brought(header)

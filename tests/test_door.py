@@ -1,0 +1,216 @@
+"""One thread takes requests; who waits for somebody else lets another take its place, and rests afterwards."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import Any
+
+import pytest
+import requests
+
+from bench.processes import free_ports, running
+from door import Door
+from services import waiting
+from services.shared_state import SharedState, StateUnavailable
+from services.upstream import Upstream, UpstreamFault
+from tests.site import SECRET
+
+SECONDS = 5.0
+"""Within which everything here has happened, or never will."""
+
+
+class Answer:
+    """What a server gives to answer with."""
+
+    def __init__(self) -> None:
+        self._given = threading.Event()
+        self.thread = 0
+
+    def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        self.status, self.headers, self.body, self.thread = status, headers, body, threading.get_ident()
+        self._given.set()
+
+    def came(self) -> bool:
+        return self._given.wait(SECONDS)
+
+
+class Server:
+    """Threads that are woken in turn, as Granian's are; `/wait` is answered when `let_go` is set."""
+
+    def __init__(self, threads: int) -> None:
+        self.let_go = threading.Event()
+        self.waits = threading.Semaphore(0)
+        self._door = Door(self._site)
+        self._todo: SimpleQueue[tuple[Answer, dict[str, Any]] | None] = SimpleQueue()
+        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    def ask(self, path: str = "/", **environ: str) -> Answer:
+        answer = Answer()
+        self._todo.put((answer, {"PATH_INFO": path, "REQUEST_METHOD": "GET", **environ}))
+        return answer
+
+    def stop_one(self) -> None:
+        """The thread at the door finds nothing to do, and ends."""
+        self._todo.put(None)
+
+    def _work(self) -> None:
+        while (taken := self._todo.get()) is not None:
+            self._door(*taken)
+
+    def _site(self, environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/wait":
+            waiting.begins()
+            waiting.begins()  # a second time changes nothing
+            self.waits.release()
+            assert self.let_go.wait(SECONDS)
+        if environ["PATH_INFO"] == "/fault":
+            raise ZeroDivisionError
+        if environ["PATH_INFO"] == "/body":
+            self.waits.release()
+            assert self.let_go.wait(SECONDS)
+        start_response("200 OK", [("X-Path", environ["PATH_INFO"])])
+        return [b"a", b"b"]
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server(threads=6)
+    yield made
+    made.let_go.set()
+
+
+def settled(server: Server) -> int:
+    """The one thread that takes requests, once each has taken one."""
+    for _ in range(30):
+        assert server.ask().came()
+    threads = set()
+    for _ in range(10):
+        answer = server.ask()
+        assert answer.came()
+        threads.add(answer.thread)
+    assert len(threads) == 1
+    return threads.pop()
+
+
+def crowd(server: Server, number: int, path: str = "/wait", **environ: str) -> list[Answer]:
+    """So many requests that wait, once they do."""
+    answers = [server.ask(path, **environ) for _ in range(number)]
+    for _ in answers:
+        assert server.waits.acquire(timeout=SECONDS)
+    return answers
+
+
+def test_an_answer_is_the_sites(server: Server) -> None:
+    answer = server.ask("/some")
+    assert answer.came()
+    assert (answer.status, answer.headers, answer.body) == (200, [("X-Path", "/some")], b"ab")
+
+
+def test_one_thread_takes_all_that_needs_nobody_else(server: Server) -> None:
+    settled(server)
+
+
+def test_who_waits_keeps_nobody_waiting(server: Server) -> None:
+    at_door = settled(server)
+    (slow,) = crowd(server, 1)
+    assert settled(server) != at_door
+    assert not slow.thread
+    server.let_go.set()
+    assert slow.came()
+    assert slow.thread == at_door
+
+
+def test_all_but_one_may_wait_at_once(server: Server) -> None:
+    settled(server)
+    slow = crowd(server, 5)
+    last = settled(server)
+    server.let_go.set()
+    assert all(answer.came() for answer in slow)
+    assert settled(server) == last
+
+
+def test_when_all_wait_the_first_to_be_done_takes_the_next_request(server: Server) -> None:
+    settled(server)
+    slow = crowd(server, 6)
+    quick = server.ask()
+    time.sleep(0.02)
+    assert not quick.thread
+    server.let_go.set()
+    assert quick.came()
+    assert quick.thread in {answer.thread for answer in slow if answer.came()}
+    settled(server)
+
+
+def test_a_request_with_a_body_may_have_to_wait_for_it(server: Server) -> None:
+    at_door = settled(server)
+    crowd(server, 1, "/body", CONTENT_LENGTH="9")
+    assert settled(server) != at_door
+    crowd(server, 1, "/body", HTTP_TRANSFER_ENCODING="chunked")
+    settled(server)
+
+
+def test_a_failure_is_a_500_and_the_door_stays_where_it_is(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    at_door = settled(server)
+    for _ in range(3):
+        failed = server.ask("/fault")
+        assert failed.came()
+        assert (failed.status, failed.headers, failed.body) == (500, [], b"")
+    assert "the site has no answer" in caplog.text
+    assert settled(server) == at_door
+
+
+def test_a_thread_that_ends_is_replaced_by_one_that_rests(server: Server) -> None:
+    seen = set()
+    for _ in range(5):
+        seen.add(settled(server))
+        server.stop_one()
+    assert len(seen) == 5
+    settled(server)
+
+
+WAITS = {
+    "for an upstream": lambda: Upstream(1, 1, 1, "test").send("GET", "http://127.0.0.1:1/", {}, within=0.1),
+    "for another's call of one": lambda: Upstream(1, 1, 1, "test").waiting().__enter__(),
+    "for the shared state": lambda: SharedState("redis://127.0.0.1:1").ask(str),
+}
+
+
+@pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
+def test_whoever_waits_says_so_first(wait: Callable[[], object]) -> None:
+    said: list[str] = []
+
+    def work() -> None:
+        waiting.tell(lambda: said.append("waits"))
+        with suppress(UpstreamFault, StateUnavailable):
+            wait()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(SECONDS)
+    assert said == ["waits"]
+
+
+def test_it_is_what_the_server_calls() -> None:
+    """Granian offers no such place: where an update has moved it, this must fail."""
+    (port,) = free_ports(1)
+    url = f"http://127.0.0.1:{port}"
+    environ = {**os.environ, "SITE_URL": url, "SECRET_KEY": SECRET, "BACKEND_URL": "http://127.0.0.1:1"}
+    environ |= {"PORT": str(port), "PYTHON_DOTENV_DISABLED": "1", "THREADS": "4"}
+
+    def thread(path: str = "/") -> str:
+        return requests.get(url + path, timeout=SECONDS).text
+
+    with running("a site", port, "-m", "tests.site_that_waits", environ=environ), ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: thread(), range(200)))
+        slow = pool.submit(thread, "/wait")
+        time.sleep(0.1)
+        at_door = {thread() for _ in range(20)}
+        assert not slow.done()
+        assert len(at_door) == 1
+        assert slow.result() not in at_door
