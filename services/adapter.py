@@ -90,7 +90,7 @@ def _named(error: Exception, *, answered: bool = True) -> requests.RequestExcept
 class KeptConnections(HTTPAdapter):
     """Of an answer's body, so many bytes are read. A host has as many connections as it ever had calls at once.
 
-    The one used last goes first. Threads may share this: no connection is in two hands.
+    Threads may share this: a connection that is in use is not among the idle. Of `HTTPAdapter` only `build_response` is used.
     """
 
     def __init__(self, most_bytes: int) -> None:
@@ -118,7 +118,7 @@ class KeptConnections(HTTPAdapter):
             else:
                 connection.close()
         response = self.build_response(request, cast(Any, _Body(answer, body)))
-        if "Content-Encoding" in response.headers:  # unasked
+        if "Content-Encoding" in response.headers:  # though none was asked for
             response.raw = Packed(response.raw, response.headers, preload_content=False)
         return response
 
