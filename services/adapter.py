@@ -90,7 +90,7 @@ def _named(error: Exception, *, answered: bool = True) -> requests.RequestExcept
 class KeptConnections(HTTPAdapter):
     """Of an answer's body, so many bytes are read. A host has as many connections as it ever had calls at once.
 
-    Threads may share this: a connection that is in use is not among the idle. Of `HTTPAdapter` only `build_response` is used.
+    Threads may share this: a connection in use is not among the idle. Of `HTTPAdapter` only `build_response` is used.
     """
 
     def __init__(self, most_bytes: int) -> None:
