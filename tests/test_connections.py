@@ -162,6 +162,16 @@ def test_over_tls_too_connections_are_kept(tmp_path: Path, monkeypatch: pytest.M
         assert backend.connections == 1
 
 
+def test_the_host_is_named_before_its_certificate_is_shown(tmp_path: Path) -> None:
+    """Or a server of many names cannot know which certificate to show."""
+    context, names = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), []
+    context.load_cert_chain(certificate(tmp_path))
+    context.sni_callback = lambda _, name, __: names.append(name)
+    with faulty_backend(context) as backend, pytest.raises(UpstreamFault, match="certificate"):
+        Upstream(1, 1, 1, "test").send("POST", backend.url.replace("127.0.0.1", "localhost"), {}, within=1)
+    assert names == ["localhost"]
+
+
 def test_a_host_gets_as_many_connections_as_there_were_calls_at_once(
     backend: FaultyBackend, upstream: Upstream
 ) -> None:
