@@ -7,7 +7,7 @@ who wait hold threads as well: there is a queue, and who finds it full hears no 
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 LONGEST_QUEUE = 1.0
 """Seconds."""
@@ -30,12 +30,17 @@ class Bulkhead:
     def place(self, host: str, within: float) -> Iterator[None]:
         """A place for one call, within so many seconds at most; raises `Full`."""
         ends = time.monotonic() + min(within, LONGEST_QUEUE)
-        with ExitStack() as taken:
-            # `setdefault`, not a `defaultdict`: two threads that come first at once must find the same one.
-            for places in (self._hosts.setdefault(host, threading.Semaphore(self._share)), self._all):
-                self._take(places, ends)
-                taken.callback(places.release)
-            yield
+        # `setdefault`, not a `defaultdict`: two threads that come first at once must find the same one.
+        share = self._hosts.get(host) or self._hosts.setdefault(host, threading.Semaphore(self._share))
+        self._take(share, ends)
+        try:
+            self._take(self._all, ends)
+            try:
+                yield
+            finally:
+                self._all.release()
+        finally:
+            share.release()
 
     @contextmanager
     def waiting(self) -> Iterator[None]:

@@ -1,6 +1,6 @@
 """Addresses of a name, within bounded time: the system's resolver may take half a minute, and cannot be told not to.
 
-Only `deadline.py` uses this.
+Only `dial.py` uses this.
 """
 
 import ipaddress

@@ -11,19 +11,16 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
-from http.client import RemoteDisconnected
-from typing import Any, cast
+from typing import cast
 from urllib.parse import urlencode, urlsplit
 
 import requests
 from flask import g
-from urllib3 import Timeout
-from urllib3.exceptions import MaxRetryError, NewConnectionError, ProtocolError
 
 from services import waiting
+from services.adapter import KeptConnections, Unanswered, Unsent
 from services.answer import Answer
 from services.bulkhead import Bulkhead, Full
-from services.deadline import DeadlineAdapter
 from services.events import upstream_called
 
 MOST_BYTES = 1024 * 1024
@@ -54,7 +51,7 @@ class Upstream:
     def __init__(self, most: int, share: int, queue: int, user_agent: str) -> None:
         # The adapter alone, without a `requests.Session`: a session reads proxies and ~/.netrc (which would
         # replace the bearer), keeps cookies across people, and reads a redirect's body without end.
-        self._adapter = DeadlineAdapter(pool_connections=8, pool_maxsize=share)
+        self._adapter = KeptConnections(MOST_BYTES + 1)
         self._bulkhead = Bulkhead(most, share, queue)
         self._headers = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
 
@@ -104,12 +101,12 @@ class Upstream:
     ) -> Answer:
         try:
             return self._call(method, url, headers, body, ends)
-        except (requests.RequestException, ValueError) as error:  # ValueError: urllib3, of a chunk of -5 bytes
-            if not (try_again and (_nothing_was_sent(error) or _closed_unanswered(error))):
+        except (requests.RequestException, ValueError) as error:  # ValueError: http.client, of a chunk of -5 bytes
+            if not (try_again and isinstance(error, Unsent | Unanswered)):
                 raise _fault(error) from None
         try:
             return self._call(method, url, headers, body, ends)
-        except (requests.RequestException, ValueError) as error:  # ValueError: urllib3, of a chunk of -5 bytes
+        except (requests.RequestException, ValueError) as error:  # ValueError: http.client, of a chunk of -5 bytes
             raise _fault(error) from None
 
     def _call(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, ends: float) -> Answer:
@@ -117,8 +114,7 @@ class Upstream:
         if left < _SHORTEST_CALL:
             raise UpstreamFault("no time left for this call", 504)
         request = _prepared(method, url, {**self._headers, **headers}, body)
-        timeout = Timeout(connect=min(LONGEST_CONNECT, left), total=left)
-        response = self._adapter.send(request, stream=True, timeout=cast(Any, timeout))
+        response = self._adapter.send(request, stream=True, timeout=(min(LONGEST_CONNECT, left), left))
         with response:
             return Answer(response.status_code, response.headers, _capped(response))
 
@@ -156,22 +152,13 @@ def _capped(response: requests.Response) -> bytes:
     return bytes(body)
 
 
-def _nothing_was_sent(error: Exception) -> bool:
-    cause = error.args[0] if error.args else None
-    return isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError)
-
-
-def _closed_unanswered(error: Exception) -> bool:
-    cause = error.args[0] if error.args else None
-    return isinstance(cause, ProtocolError) and isinstance(cause.args[-1], RemoteDisconnected)
-
-
 def _fault(error: Exception) -> UpstreamFault:
-    """Named by its kind alone: the texts of these errors hold addresses and bytes of the answer."""
-    if isinstance(error, requests.Timeout) or "timed out" in str(error):
+    """Named by its kind alone: the texts of these errors may hold addresses and bytes of the answer."""
+    if isinstance(error, requests.Timeout):
         return UpstreamFault("no full answer in time", 504)
     if isinstance(error, requests.exceptions.SSLError):
         return UpstreamFault("its TLS certificate or protocol is refused", 502)
-    if _nothing_was_sent(error):
+    if isinstance(error, Unsent):
         return UpstreamFault("no connection can be made", 503)
-    return UpstreamFault(f"the answer broke off or is no HTTP ({type(error).__name__})", 502)
+    kind = "ConnectionError" if isinstance(error, requests.ConnectionError) else type(error).__name__
+    return UpstreamFault(f"the answer broke off or is no HTTP ({kind})", 502)

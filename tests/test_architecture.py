@@ -68,8 +68,10 @@ def using(module: str) -> set[str]:
 
 
 def test_one_room_opens_connections_and_one_asks_it_to() -> None:
-    assert {"services/upstream.py", "services/deadline.py"} == using("requests") == using("urllib3")
-    assert using("services.deadline") == {"services/upstream.py"}
+    assert using("requests") == {"services/upstream.py", "services/adapter.py", "services/dial.py"}
+    assert using("urllib3") == using("services.connection") == using("services.dial") == {"services/adapter.py"}
+    assert using("services.lookup") == {"services/dial.py"}
+    assert using("services.adapter") == {"services/upstream.py"}
     asking = {"backend.py", "recheck.py", "identities.py", "provider_api.py", "__init__.py"}
     assert using("services.upstream") == {
         *(f"services/{name}" for name in asking),

@@ -1,16 +1,14 @@
 """What is said to the backend, and what each of its answers comes to."""
 
 import re
-import socket
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
 import pytest
-import requests
 import responses
 
 from dev.backend import PASSWORD
+from services.adapter import Unsent
 from tests.faulty_backend import (
     TOKEN,
     UNLIMITED,
@@ -218,25 +216,17 @@ def test_of_a_form_with_more_than_it_should_have_only_the_first_of_each_field_is
 # --- What is tried again
 
 
-def no_connection() -> requests.ConnectionError:
-    """What `requests` really raises when nobody listens."""
-    with closing(socket.socket()) as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        with pytest.raises(requests.ConnectionError) as raised:
-            requests.post(f"http://127.0.0.1:{nobody.getsockname()[1]}", timeout=1)
-    return raised.value
+SENT = "services.adapter.KeptConnections.send"
 
 
 @pytest.mark.parametrize(("refusals", "status"), [(0, 303), (1, 303), (2, 503)])
 def test_the_user_is_asked_for_once_more_if_no_connection_can_be_made(
-    backend: FaultyBackend, site: Site, visitor: Visitor, refusals: int, status: int
+    backend: FaultyBackend, visitor: Visitor, refusals: int, status: int
 ) -> None:
-    refusal = no_connection()
-    with responses.RequestsMock() as network:
-        network.add_passthru(site.url)
+    with responses.RequestsMock(target=SENT) as network:
         network.post(f"{backend.url}/login", json=token())
         for _ in range(refusals):
-            network.post(f"{backend.url}/user", body=refusal)
+            network.post(f"{backend.url}/user", body=Unsent())
         if status == 303:
             network.post(f"{backend.url}/user", json=user())
         else:
@@ -246,11 +236,9 @@ def test_the_user_is_asked_for_once_more_if_no_connection_can_be_made(
         assert len(asked) == min(refusals + 1, 2)
 
 
-def test_a_sign_in_is_never_sent_again(backend: FaultyBackend, site: Site, visitor: Visitor) -> None:
-    refusal = no_connection()
-    with responses.RequestsMock() as network:
-        network.add_passthru(site.url)
-        network.post(f"{backend.url}/login", body=refusal)
+def test_a_sign_in_is_never_sent_again(backend: FaultyBackend, visitor: Visitor) -> None:
+    with responses.RequestsMock(target=SENT) as network:
+        network.post(f"{backend.url}/login", body=Unsent())
         refused(visitor, 503)
         assert len(network.calls) == 1
 

@@ -167,7 +167,7 @@ BROKEN_HEADERS = [
     f"HTTP/1.1 200 OK\r\n{line}\r\n".encode()
     for line in (f"no colon {BACKEND_TOKEN}{CODE}", f": {BACKEND_TOKEN}{CODE}", f"X: a\r{ACCESS_TOKEN}{PASSWORD}")
 ]
-"""Of which urllib3 warns, and quotes them."""
+"""Of which libraries have warned, and quoted them."""
 
 
 def a_whole_visit(world: World) -> None:

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from services.deadline import one_of
+from services.dial import one_of
 from services.lookup import Lookup
 
 SLACK = 0.4

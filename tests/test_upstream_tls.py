@@ -14,9 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from urllib3 import HTTPSConnectionPool
 
-from services.deadline import DeadlineAdapter
 from services.upstream import Upstream, UpstreamFault
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n"
@@ -130,7 +128,12 @@ def test_another_hosts_certificate_is_refused(serve: Serve, tmp_path: Path, monk
         call(serve(path, at_once).replace("127.0.0.1", "localhost"))
 
 
-def test_trusted_certificates_are_read_once_not_for_each_connection() -> None:
-    pool = HTTPSConnectionPool("backend.example")
-    DeadlineAdapter().cert_verify(pool, "https://backend.example", True, None)
-    assert (pool.cert_reqs, pool.ca_certs, pool.ca_cert_dir) == ("CERT_REQUIRED", None, None)
+def test_trusted_certificates_are_read_once_not_for_each_connection(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    upstream = Upstream(1, 1, 1, "test")
+    monkeypatch.delenv("SSL_CERT_FILE")
+    for _ in range(2):  # each a server of its own
+        assert upstream.send("POST", serve(path, at_once), {}, within=2).json() == {"ok": True}
