@@ -26,8 +26,10 @@ _LONGEST_WISH = 256
 
 
 def remember() -> None:
-    """Before each request: keep a choice that a link of ours made."""
-    if request.method == "GET" and request.query_string and (chosen := _nearest(request.args.get(_CHOICE, ""))):
+    """Before each request: keep a choice that a link of ours made. They lead to pages, and a file may be in a cache."""
+    if not request.query_string or request.method != "GET" or not str(request.endpoint).endswith(".show"):
+        return
+    if chosen := _nearest(request.args.get(_CHOICE, "")):
         flask.session["locale"] = chosen
 
 

@@ -20,7 +20,7 @@ import errors
 import providers
 from blueprints import language
 from dev.backend import PASSWORD
-from tests.site import MINJI, Page, Site, SiteMaker, Visitor, running_site
+from tests.site import MINJI, Page, Site, SiteMaker, Visitor, cookie_names, running_site
 from tests.test_in_app import ANDROID
 from tests.test_pages import LOGIN, SEVEN
 
@@ -250,6 +250,15 @@ def test_a_choice_stays_and_one_that_the_site_does_not_have_changes_nothing(visi
     for choice, shown in (("ja", "ja"), ("xx", "ja"), ("ko-KR", "ko"), ("", "ko"), ("en", "en")):
         assert visitor.page(f"/?lang={choice}").document.get("lang") == shown
         assert visitor.page(LOGIN).document.get("lang") == shown
+
+
+@pytest.mark.parametrize(
+    "path", ["/auth/static/site.css", "/api/auth/session", "/auth/verify", "/health/live", "/none"]
+)
+def test_a_language_is_chosen_on_a_page_and_nowhere_else(visitor: Visitor, path: str) -> None:
+    """A style sheet may be kept by a cache, which would hand one visitor's cookie to the next."""
+    visitor.get("/auth/login/email")
+    assert cookie_names(visitor.get(f"{path}?lang=en")) == set()
 
 
 # A language is its folder.
