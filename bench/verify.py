@@ -6,19 +6,17 @@ it is the server.
 """
 
 import os
-import sys
 import time
 import uuid
 from collections.abc import Callable
 from http.client import HTTPConnection
-from pathlib import Path
 from statistics import median
 
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 import app
 import config
-from bench.processes import free_ports, members, running
+from bench.processes import busy, free_ports, running
 from services.claims import Session
 from services.session_cookie import SessionCookie
 from services.user import User
@@ -27,7 +25,7 @@ ROUNDS, REQUESTS = 5, 1000
 VERIFY, LIVE = "/auth/verify", "/health/live"
 
 
-def main() -> None:
+def main(rounds: int = ROUNDS, requests: int = REQUESTS) -> None:
     (port,) = free_ports(1)
     environ = {
         "PYTHON_DOTENV_DISABLED": "1",
@@ -44,13 +42,13 @@ def main() -> None:
         "nobody": (VERIFY, 401, {}),
         "the server, without a session": (LIVE, 200, {}),
     }
-    with running("the site", port, sys.executable, "serve.py", environ={**os.environ, **environ}) as server:
-        print(f"CPU microseconds a request, median of {ROUNDS} rounds of {REQUESTS:,}")
+    with running("the site", port, "serve.py", environ={**os.environ, **environ}) as server:
+        print(f"CPU microseconds a request, median of {rounds} rounds of {requests:,}")
         print(f"{'':32}{'in process':>12}{'through the server':>20}")
         for name, (path, status, headers) in asked.items():
             sent = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Uri": "/rooms?from=1", **headers}
-            here = _cost(lambda: time.process_time_ns() / 1000, _in_process(settings, path, status, sent))
-            there = _cost(lambda: _spent(server), _through_the_server(port, path, status, sent))
+            here = _cost(time.process_time, _in_process(settings, path, status, sent), rounds, requests)
+            there = _cost(lambda: busy(server), _through_the_server(port, path, status, sent), rounds, requests)
             print(f"{name:32}{here:12.0f}{there:20.0f}", flush=True)
 
 
@@ -70,15 +68,15 @@ def _cookie(settings: config.Settings) -> str:
     return f"{cookie.name}={cookie.seal(session)}"
 
 
-def _cost(spent: Callable[[], float], ask: Callable[[], None]) -> float:
+def _cost(spent: Callable[[], float], ask: Callable[[], None], rounds: int, requests: int) -> float:
     def once() -> float:
         before = spent()
-        for _ in range(REQUESTS):
+        for _ in range(requests):
             ask()
-        return (spent() - before) / REQUESTS
+        return (spent() - before) * 1e6 / requests
 
     once()  # warm-up
-    return median(once() for _ in range(ROUNDS))
+    return median(once() for _ in range(rounds))
 
 
 def _in_process(settings: config.Settings, path: str, status: int, headers: dict[str, str]) -> Callable[[], None]:
@@ -101,15 +99,6 @@ def _through_the_server(port: int, path: str, status: int, headers: dict[str, st
         assert answer.status == status
 
     return ask
-
-
-def _spent(server: int) -> float:
-    """Microseconds that its processes have had of the machine's cores, in user and system time."""
-    ticks = 0
-    for one in members(server):
-        user, system = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()[11:13]
-        ticks += int(user) + int(system)
-    return ticks * 1e6 / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":

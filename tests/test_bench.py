@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 import uvloop
 
-from bench import load, processes, table, works
+from bench import load, processes, table, verify, works
 from bench.__main__ import Pace, report
 from bench.figures import EMPTY, MUNJIGI, NEXT_AUTH, Figures, Round
 from bench.growth.chart import Panel, chart, ticks
@@ -196,6 +197,15 @@ def test_a_chart_draws_every_point_of_every_line_within_its_panel() -> None:
     assert drawn.count("<circle") == 4
     assert "&lt;one&gt;" in drawn
     assert '<circle cx="280.0" cy="28.0"' in drawn  # the highest, at the far end of the last mark
+
+
+def test_what_a_forward_auth_check_costs_can_be_asked_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    verify.main(rounds=1, requests=20)
+    rows = re.findall(
+        r"^(signed in|nobody|the server, without a session) +([0-9]+) +[0-9]+$", capsys.readouterr().out, re.M
+    )
+    assert [name for name, _ in rows] == ["signed in", "nobody", "the server, without a session"]
+    assert all(int(cost) > 0 for _, cost in rows)
 
 
 def test_the_whole_bench_runs_and_says_what_it_left_out() -> None:
