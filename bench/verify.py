@@ -9,6 +9,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import closing
 from http.client import HTTPConnection
 from statistics import median
 
@@ -42,13 +43,14 @@ def main(rounds: int = ROUNDS, requests: int = REQUESTS) -> None:
         "nobody": (VERIFY, 401, {}),
         "the server, without a session": (LIVE, 200, {}),
     }
-    with running("the site", port, "serve.py", environ={**os.environ, **environ}) as server:
+    asking = closing(HTTPConnection("127.0.0.1", port, timeout=10))
+    with running("the site", port, "serve.py", environ={**os.environ, **environ}) as server, asking as connection:
         print(f"CPU microseconds a request, median of {rounds} rounds of {requests:,}")
         print(f"{'':32}{'in process':>12}{'through the server':>20}")
         for name, (path, status, headers) in asked.items():
             sent = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Uri": "/rooms?from=1", **headers}
             here = _cost(time.process_time, _in_process(settings, path, status, sent), rounds, requests)
-            there = _cost(lambda: busy(server), _through_the_server(port, path, status, sent), rounds, requests)
+            there = _cost(lambda: busy(server), _through_the_server(connection, path, status, sent), rounds, requests)
             print(f"{name:32}{here:12.0f}{there:20.0f}", flush=True)
 
 
@@ -89,9 +91,9 @@ def _in_process(settings: config.Settings, path: str, status: int, headers: dict
     return ask
 
 
-def _through_the_server(port: int, path: str, status: int, headers: dict[str, str]) -> Callable[[], None]:
-    connection = HTTPConnection("127.0.0.1", port, timeout=10)
-
+def _through_the_server(
+    connection: HTTPConnection, path: str, status: int, headers: dict[str, str]
+) -> Callable[[], None]:
     def ask() -> None:
         connection.request("GET", path, headers=headers)
         answer = connection.getresponse()
