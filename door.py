@@ -15,6 +15,8 @@ from services import waiting
 
 log = logging.getLogger("munjigi.serve")
 
+LONGEST_REST = 30.0
+"""Seconds; then a thread stands at the door once more, where the server lets it go if nothing comes for as long."""
 _EVERY: dict[str, Any] = {
     "SCRIPT_NAME": "",
     "wsgi.errors": sys.stderr,
@@ -41,11 +43,24 @@ class _Place:
             self._given_up()
 
     def __del__(self) -> None:
-        self.leave()  # its thread ended: Granian lets one go that nobody has needed for half a minute
+        self.leave()  # its thread ended
+
+
+class _Body:
+    """A request's body, and whether nothing of it is left: to read what has come, or to wait for it, is the site's."""
+
+    def __init__(self, server: Any, length: str | None) -> None:
+        self._server = server
+        self.is_over = length == "0"
+
+    def read(self, *size: int) -> bytes:
+        found: bytes = self._server.read(*size)
+        self.is_over = self.is_over or not size or len(found) < size[0]
+        return found
 
 
 class Door:
-    """What Granian calls for each request, in the thread that took it: a WSGI server's other half (PEP 3333)."""
+    """What Granian calls for each request, in the thread that took it: what a WSGI site (PEP 3333) needs."""
 
     def __init__(self, site: Callable[..., Iterable[bytes]]) -> None:
         self._site = site
@@ -56,17 +71,31 @@ class Door:
 
     def __call__(self, proto: Any, request: dict[str, Any]) -> None:
         place = getattr(self._mine, "place", None) or self._new_place()
-        if "CONTENT_LENGTH" in request or "HTTP_TRANSFER_ENCODING" in request:  # and so may have to be waited for
-            place.leave()
+        may_rest = True
+        if "CONTENT_LENGTH" in request or "HTTP_TRANSFER_ENCODING" in request:
+            place.leave()  # a body may have to be waited for
+            may_rest = self._answered(proto, request)
+        else:
+            self._answer(proto, request)
+        request.clear()  # who it was is not kept while this thread rests
+        if self._at_door != 1 or not place.at_door:
+            self._return(place, may_rest=may_rest)
+
+    def _answered(self, proto: Any, request: dict[str, Any]) -> bool:
+        """Whether the body was read to its end. If not, Granian takes it away when this call is over, and not before:
+        until then the connection would stand still."""
+        body = request["wsgi.input"] = _Body(request["wsgi.input"], request.get("CONTENT_LENGTH"))
+        self._answer(proto, request)
+        return body.is_over
+
+    def _answer(self, proto: Any, request: dict[str, Any]) -> None:
         try:
-            self._answer(proto, _EVERY | request)
+            proto.response_bytes(*self._said(_EVERY | request))
         except Exception:
             log.exception("the site has no answer")
             proto.response_bytes(500, [], b"")
-        if self._at_door != 1 or not place.at_door:
-            self._return(place)
 
-    def _answer(self, proto: Any, environ: dict[str, Any]) -> None:
+    def _said(self, environ: dict[str, Any]) -> tuple[int, list[tuple[str, str]], bytes]:
         begun: list[Any] = []
 
         def start_response(status: str, headers: list[tuple[str, str]], *_: Any) -> None:
@@ -74,7 +103,7 @@ class Door:
 
         body = self._site(environ, start_response)
         try:
-            proto.response_bytes(*begun, b"".join(body))
+            return (*begun, b"".join(body))
         finally:
             if hasattr(body, "close"):
                 body.close()
@@ -94,13 +123,22 @@ class Door:
                 self._at_door = 1
                 self._resting.pop().bell.release()
 
-    def _return(self, place: _Place) -> None:
+    def _return(self, place: _Place, *, may_rest: bool) -> None:
         """Back to the door if nobody is there, else to rest until somebody leaves it."""
         with self._lock:
             self._at_door -= place.at_door
             place.at_door = True
-            if not self._at_door:
-                self._at_door = 1
+            if not self._at_door or not may_rest:
+                self._at_door += 1
                 return
             self._resting.append(place)
-        place.bell.acquire()
+        if not place.bell.acquire(timeout=LONGEST_REST):
+            self._rest_no_longer(place)
+
+    def _rest_no_longer(self, place: _Place) -> None:
+        with self._lock:
+            if place in self._resting:
+                self._resting.remove(place)
+                self._at_door += 1
+                return
+        place.bell.acquire()  # it rang in this moment

@@ -1,12 +1,13 @@
 """The measure of a session read: a Flask site of one empty JSON view, on the server and the options of `serve.py`."""
 
 import os
+from functools import partial
 
 from flask import Flask
 from flask.typing import ResponseReturnValue
 
 import config
-from serve import _server
+from serve import _server, at_the_door
 
 
 def site() -> Flask:
@@ -20,4 +21,4 @@ def site() -> Flask:
 
 
 if __name__ == "__main__":
-    _server(config.load(os.environ)).serve(target_loader=site, wrap_loader=False)
+    _server(config.load(os.environ)).serve(target_loader=partial(at_the_door, site), wrap_loader=False)

@@ -9,6 +9,7 @@ from typing import TextIO
 from flask import has_request_context
 
 from config import Settings
+from services import waiting
 from services.events import request_id
 
 _OURS = ("munjigi", "_granian")
@@ -57,9 +58,15 @@ def formatter(settings: Settings) -> logging.Formatter:
     return _JsonFormatter() if settings.log_format == "json" else _TextFormatter()
 
 
+class _Handler(logging.StreamHandler[TextIO]):
+    def handle(self, record: logging.LogRecord) -> bool:
+        waiting.begins()  # who reads the log may have stopped to
+        return super().handle(record)
+
+
 def handler(settings: Settings, stream: TextIO | None = None) -> logging.Handler:
     """Writes the site's lines, to standard error if nowhere else."""
-    found = logging.StreamHandler(stream)
+    found = _Handler(stream)
     found.setFormatter(formatter(settings))
     found.addFilter(_may_be_written)
     return found

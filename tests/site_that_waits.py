@@ -1,13 +1,15 @@
 """Which thread answers, on the server and with the options of `serve.py`."""
 
+import multiprocessing
 import os
 import threading
 import time
+from functools import partial
 
-from flask import Flask
+from flask import Flask, request
 
 import config
-from serve import _server
+from serve import _server, at_the_door
 from services import waiting
 
 WAITS = 1.0
@@ -21,6 +23,10 @@ def site() -> Flask:
     def thread() -> str:
         return str(threading.get_ident())
 
+    @app.post("/read")
+    def read() -> str:
+        return str(len(request.get_data()))
+
     @app.get("/wait")
     def wait() -> str:
         waiting.begins()
@@ -31,4 +37,5 @@ def site() -> Flask:
 
 
 if __name__ == "__main__":
-    _server(config.load(os.environ)).serve(target_loader=site, wrap_loader=False)
+    multiprocessing.set_start_method(os.environ["START_METHOD"])
+    _server(config.load(os.environ)).serve(target_loader=partial(at_the_door, site), wrap_loader=False)

@@ -1,23 +1,27 @@
 """One thread takes requests; who waits for somebody else lets another take its place, and rests afterwards."""
 
+import logging
 import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from queue import SimpleQueue
+from contextlib import closing, suppress
+from http.client import HTTPConnection
+from io import BytesIO
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import pytest
 import requests
 
+import door
 from bench.processes import free_ports, running
 from door import Door
-from services import waiting
+from services import logs, waiting
 from services.shared_state import SharedState, StateUnavailable
 from services.upstream import Upstream, UpstreamFault
-from tests.site import SECRET
+from tests.site import SECRET, settings
 
 SECONDS = 5.0
 """Within which everything here has happened, or never will."""
@@ -28,6 +32,8 @@ class Answer:
 
     def __init__(self) -> None:
         self._given = threading.Event()
+        self.is_over = threading.Event()
+        """The thread that gave it has gone for more."""
         self.thread = 0
 
     def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
@@ -41,7 +47,8 @@ class Answer:
 class Server:
     """Threads that are woken in turn, as Granian's are; `/wait` is answered when `let_go` is set."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, idle: float | None = None) -> None:
+        self._idle = idle
         self.let_go = threading.Event()
         self.waits = threading.Semaphore(0)
         self._door = Door(self._site)
@@ -52,16 +59,23 @@ class Server:
 
     def ask(self, path: str = "/", **environ: str) -> Answer:
         answer = Answer()
-        self._todo.put((answer, {"PATH_INFO": path, "REQUEST_METHOD": "GET", **environ}))
+        request = {"PATH_INFO": path, "REQUEST_METHOD": "GET", "wsgi.input": BytesIO(b"123456789"), **environ}
+        self._todo.put((answer, request))
         return answer
 
     def stop_one(self) -> None:
         """The thread at the door finds nothing to do, and ends."""
         self._todo.put(None)
 
+    def threads(self) -> int:
+        return sum(thread.is_alive() for thread in self._threads)
+
     def _work(self) -> None:
-        while (taken := self._todo.get()) is not None:
-            self._door(*taken)
+        with suppress(Empty):
+            while (taken := self._todo.get(timeout=self._idle)) is not None:
+                self._door(*taken)
+                taken[0].is_over.set()
+                self.kept = taken[1]
 
     def _site(self, environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
         if environ["PATH_INFO"] == "/wait":
@@ -71,6 +85,8 @@ class Server:
             assert self.let_go.wait(SECONDS)
         if environ["PATH_INFO"] == "/fault":
             raise ZeroDivisionError
+        if environ["PATH_INFO"] == "/read":
+            assert environ["wsgi.input"].read(65536) == b"123456789"
         if environ["PATH_INFO"] == "/body":
             self.waits.release()
             assert self.let_go.wait(SECONDS)
@@ -155,6 +171,33 @@ def test_a_request_with_a_body_may_have_to_wait_for_it(server: Server) -> None:
     settled(server)
 
 
+def test_who_has_read_a_body_rests_and_who_has_not_goes_for_more_at_once(server: Server) -> None:
+    """What is left of a body stays with Granian until its call is over, and its connection stands still until then."""
+    settled(server)
+    for path, length, goes_on in (("/read", "9", False), ("/none", "9", True), ("/none", "0", False)):
+        answer = server.ask(path, CONTENT_LENGTH=length)
+        assert answer.came()
+        assert answer.is_over.wait(0.2) == goes_on, f"{path} {length}"
+        settled(server)
+
+
+def test_nothing_of_a_request_is_kept(server: Server) -> None:
+    settled(server)
+    assert server.ask(HTTP_COOKIE="a session").came()
+    settled(server)
+    assert server.kept == {}
+
+
+def test_threads_that_nobody_needs_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "LONGEST_REST", 0.1)
+    server = Server(threads=6, idle=0.5)
+    settled(server)
+    time.sleep(0.3)
+    assert server.threads() == 6
+    time.sleep(1)
+    assert server.threads() == 0
+
+
 def test_a_failure_is_a_500_and_the_door_stays_where_it_is(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     at_door = settled(server)
     for _ in range(3):
@@ -177,6 +220,7 @@ def test_a_thread_that_ends_is_replaced_by_one_that_rests(server: Server) -> Non
 WAITS = {
     "for an upstream": lambda: Upstream(1, 1, 1, "test").send("GET", "http://127.0.0.1:1/", {}, within=0.1),
     "for another's call of one": lambda: Upstream(1, 1, 1, "test").waiting().__enter__(),
+    "for who reads the log": lambda: logs.handler(settings()).handle(logging.makeLogRecord({"name": "munjigi"})),
     "for the shared state": lambda: SharedState("redis://127.0.0.1:1").ask(str),
 }
 
@@ -196,7 +240,22 @@ def test_whoever_waits_says_so_first(wait: Callable[[], object]) -> None:
     assert said == ["waits"]
 
 
-def test_it_is_what_the_server_calls() -> None:
+def goes_on_after_a_body(port: int, path: str) -> bool:
+    """Whether a connection is closed or answers again after a body, be it read or not."""
+    with closing(HTTPConnection("127.0.0.1", port, timeout=SECONDS)) as connection:
+        try:
+            for method, body in (("POST", b"x" * 40_000), ("GET", None)):
+                connection.request(method, path if body else "/", body, {"Content-Type": "text/plain"})
+                connection.getresponse().read()
+        except TimeoutError:
+            return False
+        except OSError:
+            return True
+    return True
+
+
+@pytest.mark.parametrize("start_method", ["fork", "spawn"])
+def test_it_is_what_the_server_calls(start_method: str) -> None:
     """Granian offers no such place: where an update has moved it, this must fail."""
     (port,) = free_ports(1)
     url = f"http://127.0.0.1:{port}"
@@ -206,6 +265,7 @@ def test_it_is_what_the_server_calls() -> None:
     def thread(path: str = "/") -> str:
         return requests.get(url + path, timeout=SECONDS).text
 
+    environ["START_METHOD"] = start_method
     with running("a site", port, "-m", "tests.site_that_waits", environ=environ), ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: thread(), range(200)))
         slow = pool.submit(thread, "/wait")
@@ -214,3 +274,5 @@ def test_it_is_what_the_server_calls() -> None:
         assert not slow.done()
         assert len(at_door) == 1
         assert slow.result() not in at_door
+        for path in ("/", "/none", "/read"):
+            assert goes_on_after_a_body(port, path), path
