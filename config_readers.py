@@ -12,7 +12,16 @@ from urllib.parse import urlsplit
 
 import limits
 
-_PLACEHOLDERS = ("changeme", "change-me", "change_me", "your-secret", "your_secret", "placeholder", "replace")
+_PLACEHOLDERS = (
+    "changeme",
+    "change-me",
+    "change_me",
+    "your-secret",
+    "your_secret",
+    "placeholder",
+    "replace",
+    "openssl",
+)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 TRANSLATIONS = Path(__file__).parent / "translations"
 

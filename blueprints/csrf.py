@@ -47,8 +47,8 @@ def _check_origin() -> None:
     origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site", "same-origin")
     own = services().settings.origin
     if (origin is not None and origin != own) or site not in ("same-origin", "none"):
-        log.warning("a form came from another site than SITE_URL (%s): Sec-Fetch-Site %r", own, site[:20])
-        raise errors.FormExpired("the browser says that this was sent from another site")
+        log.warning("a form came from %r (Sec-Fetch-Site %r), and SITE_URL is %s", (origin or "")[:80], site[:20], own)
+        raise errors.FormExpired("the browser says that this was not sent from SITE_URL")
 
 
 def _check_token(sent: str | None) -> None:

@@ -102,8 +102,9 @@ def _start_stand_ins(settings: Mapping[str, str], port: int) -> list[str]:
             stand_ins.serve_in_background(settings, port)
         except OSError as error:
             what = "backend" if "backend" in needed else "providers"
+            why = os.strerror(error.errno or 0)
             raise click.ClickException(
-                f"the stand-in {what} cannot listen on 127.0.0.1:{port + 1} ({error.strerror}); try another --port"
+                f"the stand-in {what} cannot listen on 127.0.0.1:{port + 1} ({why}); try another port"
             ) from None
     return needed
 

@@ -33,7 +33,7 @@ def examine(settings: config.Settings, upstream: Upstream) -> Iterator[Finding]:
 def _judge_login(url: str, answer: Answer) -> Finding:
     status, is_json = answer.status, answer.json() is not None
     if status in (400, 401, 404, 422) and is_json:
-        return Finding(OK, "backend", f"{url} refuses nobody with {status} and JSON")
+        return Finding(OK, "backend", f"{url} answers a stranger with {status} and JSON")
     if 300 <= status < 400:
         do = "It is behind a page for browsers: it must answer JSON where JSON is asked for (Laravel: an api route)."
     elif status == 419:

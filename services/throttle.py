@@ -76,12 +76,14 @@ class _Rule:
     limit: RateLimitItem
     key: tuple[str, ...]
 
-    def seconds_left(self, limiter: MovingWindowRateLimiter) -> int | None:
-        """Count one; None if there was room, else the seconds until there is."""
-        if limiter.hit(self.limit, self.name, *self.key):
-            return None
-        free_at = limiter.get_window_stats(self.limit, self.name, *self.key).reset_time
-        return max(1, math.ceil(free_at - time.time()))
+    def hit(self, limiter: MovingWindowRateLimiter) -> bool:
+        """Count one, if there is room."""
+        return limiter.hit(self.limit, self.name, *self.key)
+
+    def seconds_left(self, limiter: MovingWindowRateLimiter) -> int:
+        """Until there is room; 0 if there is."""
+        window = limiter.get_window_stats(self.limit, self.name, *self.key)
+        return 0 if window.remaining else math.ceil(window.reset_time - time.time())
 
     def used(self, limiter: MovingWindowRateLimiter) -> int:
         return self.limit.amount - limiter.get_window_stats(self.limit, self.name, *self.key).remaining
@@ -124,8 +126,9 @@ class Throttle:
 
     def _take(self, *rules: _Rule) -> None:
         def full(limiter: MovingWindowRateLimiter) -> tuple[str, int] | None:
-            waits = ((rule.name, rule.seconds_left(limiter)) for rule in rules)
-            return next(((name, wait) for name, wait in waits if wait is not None), None)
+            found = next((rule for rule in rules if not rule.hit(limiter)), None)
+            # Who waits for this one alone might wait in vain, if another is full for longer.
+            return found and (found.name, max(1, *(rule.seconds_left(limiter) for rule in rules)))
 
         if found := self._counting(full):
             name, wait = found

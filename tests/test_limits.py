@@ -287,6 +287,13 @@ def test_the_page_says_how_long_to_wait(limited: Callable[..., Site], language: 
     assert not refused.value("password")
 
 
+def test_who_has_reached_two_limits_is_told_of_the_longer_wait(limited: Callable[..., Site], door: Door) -> None:
+    visitor = at(limited(login_limit_address="3/minute", login_limit_account="2/10minutes"))
+    waits = [int(door(visitor).headers.get("Retry-After", 0)) for _ in range(5)]
+    assert waits[:2] == [0, 0]
+    assert all(590 <= wait <= 600 for wait in waits[2:])
+
+
 def test_a_program_is_told_how_long_to_wait_and_where_it_says_so(limited: Callable[..., Site]) -> None:
     visitor = at(limited(login_limit_account="1/2days"))
     program(visitor)

@@ -50,7 +50,15 @@ def test_all_required_settings_are_missed_together() -> None:
 
 
 @pytest.mark.parametrize(
-    "weak", ["secret", "changeme" * 5, "a" * 40, "abcabc" * 10, "your-secret-key-goes-here-please!!"]
+    "weak",
+    [
+        "secret",
+        "changeme" * 5,
+        "a" * 40,
+        "abcabc" * 10,
+        "your-secret-key-goes-here-please!!",
+        "<what openssl rand -base64 33 prints>",
+    ],
 )
 def test_a_weak_secret_is_refused_and_never_repeated(weak: str) -> None:
     for name in ("SECRET_KEY", "SECRET_KEY_FALLBACKS"):
