@@ -21,6 +21,8 @@ from urllib3 import HTTPResponse as Packed
 from services.connection import Connection
 from services.dial import connected, secured, trust
 
+_MOST_HOSTS, _LONGEST_IDLE = 8, 60.0
+"""Whose connections are kept, and for how many seconds without use."""
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -106,15 +108,14 @@ class KeptConnections(HTTPAdapter):
         ends = monotonic() + total
         target = _target(request.url or "")
         message = _message(request, target)
-        idle = self._idle.setdefault((target.scheme, target.host, target.port), [])
-        connection = _newest(idle) or self._new(target, connect)
+        connection = _newest(self._of(target)) or self._new(target, connect)
         try:
             answer, body = connection.call(request.method or "", message, ends, self._most)
         except (OSError, HTTPException) as error:
             raise _named(error, answered=connection.has_answered()) from None
         finally:
             if connection.is_clean:
-                idle.append(connection)
+                _keep(self._of(target), connection)
             else:
                 connection.close()
         response = self.build_response(request, cast(Any, _Body(answer, body)))
@@ -124,6 +125,13 @@ class KeptConnections(HTTPAdapter):
 
     def close(self) -> None:
         _close(self._idle)
+
+    def _of(self, target: _Target) -> list[Connection]:
+        key = (target.scheme, target.host, target.port)
+        if key not in self._idle and len(self._idle) >= _MOST_HOSTS:  # an issuer says by itself where its hosts are
+            first = next(iter(self._idle))
+            _close({first: self._idle.pop(first, [])})
+        return self._idle.setdefault(key, [])
 
     def _new(self, target: _Target, within: float) -> Connection:
         try:
@@ -138,6 +146,15 @@ class KeptConnections(HTTPAdapter):
             return Connection(secured(plain, target.host, self._trust))
         except OSError as error:
             raise _named(error) from None
+
+
+def _keep(idle: list[Connection], connection: Connection) -> None:
+    """Beside those used a short while ago: of a crowd's connections, most are never used again."""
+    connection.used_at = monotonic()
+    idle.append(connection)
+    with suppress(IndexError):  # another thread may have been quicker
+        while idle[0].used_at < monotonic() - _LONGEST_IDLE:
+            idle.pop(0).close()
 
 
 def _newest(idle: list[Connection]) -> Connection | None:

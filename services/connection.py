@@ -60,6 +60,7 @@ class Connection:
         self._wire = _Wire(connected)
         self._reader = _Reader(self._wire)
         self.is_clean = True
+        self.used_at = 0.0
 
     def makefile(self, _: str) -> io.BufferedReader:
         """What `HTTPResponse` wants of a socket."""

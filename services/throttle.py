@@ -128,7 +128,7 @@ class Throttle:
         def full(limiter: MovingWindowRateLimiter) -> tuple[str, int] | None:
             found = next((rule for rule in rules if not rule.hit(limiter)), None)
             # Who waits for this one alone might wait in vain, if another is full for longer.
-            return found and (found.name, max(1, *(rule.seconds_left(limiter) for rule in rules)))
+            return (found.name, max(1, *(rule.seconds_left(limiter) for rule in rules))) if found else None
 
         if found := self._counting(full):
             name, wait = found

@@ -10,18 +10,20 @@ import time
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 import requests
 
+from services import adapter
 from services.adapter import KeptConnections
 from services.upstream import MOST_BYTES, Upstream, UpstreamFault
 from tests.faulty_backend import (
     USER,
     Answer,
     FaultyBackend,
+    Script,
     after,
     answer,
     faulty_backend,
@@ -209,6 +211,50 @@ def test_of_the_kept_connections_the_one_used_last_goes_first(backend: FaultyBac
     for _ in range(4):
         ask(upstream, backend)
     assert (backend.connections, len(set(used))) == (2, 1)
+
+
+def ended(over: list[float]) -> Script:
+    """An answer, after which it is noted when the other side has closed the connection."""
+
+    def until_it_ends(connection: socket.socket) -> bool:
+        goes_on = bool(connection.recv(1, socket.MSG_PEEK))
+        if not goes_on:
+            over.append(time.monotonic())
+        return goes_on
+
+    return after(HEALTHY_USER, until_it_ends)
+
+
+def test_of_a_crowds_connections_those_that_nobody_uses_are_closed(
+    backend: FaultyBackend, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapter, "_LONGEST_IDLE", 0.1)
+    over: list[float] = []
+    everybody = threading.Barrier(3)
+
+    def together(connection: socket.socket) -> bool:
+        everybody.wait(5)
+        return bool(ended(over)(connection))
+
+    backend.answers["/login"] = together
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda _: ask(upstream, backend, "/login"), range(3)))
+    time.sleep(0.2)
+    assert over == []
+    ask(upstream, backend)  # over the one used last, which then is the only one of late
+    time.sleep(MOMENT)
+    assert len(over) == 2
+
+
+def test_of_eight_hosts_at_most_connections_are_kept(upstream: Upstream) -> None:
+    over: list[float] = []
+    with ExitStack() as stack:
+        backends = [stack.enter_context(faulty_backend()) for _ in range(10)]
+        for one in backends:
+            one.answers["/user"] = ended(over)
+            ask(upstream, one)
+        time.sleep(MOMENT)
+        assert len(over) == 2
 
 
 def test_connections_end_with_the_site_that_keeps_them(backend: FaultyBackend) -> None:
