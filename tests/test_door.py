@@ -52,6 +52,7 @@ class Server:
         self.let_go = threading.Event()
         self.waits = threading.Semaphore(0)
         self._door = Door(self._site)
+        self._worked: set[threading.Thread] = set()
         self._todo: SimpleQueue[tuple[Answer, dict[str, Any]] | None] = SimpleQueue()
         self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(threads)]
         for thread in self._threads:
@@ -70,9 +71,13 @@ class Server:
     def threads(self) -> int:
         return sum(thread.is_alive() for thread in self._threads)
 
+    def all_have_worked(self) -> bool:
+        return all(thread in self._worked for thread in self._threads if thread.is_alive())
+
     def _work(self) -> None:
         with suppress(Empty):
             while (taken := self._todo.get(timeout=self._idle)) is not None:
+                self._worked.add(threading.current_thread())
                 self._door(*taken)
                 taken[0].is_over.set()
                 self.kept = taken[1]
@@ -102,9 +107,9 @@ def server() -> Iterator[Server]:
 
 
 def settled(server: Server) -> int:
-    """The one thread that takes requests, once it takes them all."""
+    """The one thread that takes requests, once each has taken one, and it takes them all."""
     ends, row = time.monotonic() + SECONDS, [0]
-    while len(row) < 10:
+    while len(row) < 10 or not server.all_have_worked():
         assert time.monotonic() < ends, "no thread takes ten requests in a row"
         answer = server.ask()
         assert answer.came()
