@@ -12,7 +12,7 @@ import config
 from serve import _server, at_the_door
 from services import waiting
 
-WAITS = 1.0
+WAITS = 2.0
 """Seconds."""
 
 
