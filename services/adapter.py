@@ -129,8 +129,8 @@ class KeptConnections(HTTPAdapter):
     def _of(self, target: _Target) -> list[Connection]:
         key = (target.scheme, target.host, target.port)
         if key not in self._idle and len(self._idle) >= _MOST_HOSTS:  # an issuer says by itself where its hosts are
-            first = next(iter(self._idle))
-            _close({first: self._idle.pop(first, [])})
+            for first in list(self._idle)[:1]:  # a copy: other threads come and go
+                _close({first: self._idle.pop(first, [])})
         return self._idle.setdefault(key, [])
 
     def _new(self, target: _Target, within: float) -> Connection:
