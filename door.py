@@ -62,14 +62,16 @@ class _Body:
 class Door:
     """What Granian calls for each request, in the thread that took it: what a WSGI site (PEP 3333) needs."""
 
-    def __init__(self, site: Callable[..., Iterable[bytes]]) -> None:
-        self._site = site
+    def __init__(self, site: Callable[..., Iterable[bytes]], begin: Callable[[], None] = lambda: None) -> None:
+        """`begin`: what a thread does before it takes up a request."""
+        self._site, self._begin = site, begin
         self._mine = threading.local()
         self._lock = threading.Lock()
         self._at_door = 0
         self._resting: list[_Place] = []
 
     def __call__(self, proto: Any, request: dict[str, Any]) -> None:
+        self._begin()
         place = getattr(self._mine, "place", None) or self._new_place()
         may_rest = True
         if "CONTENT_LENGTH" in request or "HTTP_TRANSFER_ENCODING" in request:

@@ -25,6 +25,7 @@ from flask import Flask
 
 import app
 import config
+import one_core
 from doctor import advice
 from door import Door
 from services import logs
@@ -59,7 +60,7 @@ def main() -> None:
     with TemporaryDirectory(prefix="munjigi-metrics-") as numbers:
         if settings.metrics_token:  # before prometheus_client is imported: then its numbers are of all workers together
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = numbers
-        loader = partial(at_the_door, partial(_site, settings, stopping))
+        loader = partial(at_the_door, partial(_site, settings, stopping), alone=_workers(settings) == 1)
         server.serve(target_loader=loader, wrap_loader=False)
 
 
@@ -94,14 +95,16 @@ def _server(settings: config.Settings) -> "MPServer":
     )
 
 
-def at_the_door(make: Callable[[], Flask]) -> Flask:
+def at_the_door(make: Callable[[], Flask], *, alone: bool = True) -> Flask:
     """In a worker: the site, which Granian then lets a `Door` answer for. Its own wrapper answers in any thread.
 
     There is no public way to take that one's place; where an update has moved it, a test fails.
+    `alone`: without other workers, which the kernel would have to keep apart on the cores.
     """
     from granian.server import mp  # noqa: PLC0415
 
-    mp._wsgi_call_wrap = lambda site, *_: Door(site)  # type: ignore[attr-defined]  # noqa: SLF001
+    begin = one_core.following() if alone else lambda: None
+    mp._wsgi_call_wrap = lambda site, *_: Door(site, begin)  # type: ignore[attr-defined]  # noqa: SLF001
     return make()
 
 

@@ -18,7 +18,7 @@ ROOMS: tuple[str, ...] = (
     "doctor",
     "dev",
 )
-ROOMS += ("door", "serve")
+ROOMS += ("door", "one_core", "serve")
 """From the ground up."""
 PROVIDERS = ("kakao", "naver", "apple", "google", "github", "discord")
 """And LINE, whose name is a word of every module."""
