@@ -118,6 +118,7 @@ def _site(settings: config.Settings, stopping: Event) -> Any:
     sys.setswitchinterval(LONGEST_TURN)
     site = app.create_app(settings, stopping.is_set)
     site.extensions["munjigi"].ended.follow()
+    gc.freeze()  # else each full collection would look through all of the site, and everybody wait for as long
     return site
 
 

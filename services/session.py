@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 import flask
 from flask import g, request
 from flask_login import login_user, logout_user
-from flask_wtf.csrf import generate_csrf
 
 import errors
 from config import Settings
@@ -195,4 +194,4 @@ def _fresh_visitor() -> None:
     flask.session.clear()
     flask.session.update(kept)
     g.pop("csrfToken", None)  # where Flask-WTF keeps the token of this request
-    generate_csrf()
+    flask.session["csrfToken"] = secrets.token_hex(20)  # what it signs for each form from now on

@@ -1,9 +1,23 @@
 """How a cookie of a few words is signed."""
 
+from functools import cached_property
 from typing import Any
 
-from itsdangerous import URLSafeTimedSerializer
+from itsdangerous import TimestampSigner, URLSafeTimedSerializer
 from itsdangerous.encoding import base64_encode
+
+
+class _Signer(TimestampSigner):
+    """itsdangerous's, which derives its keys anew for each signature; they stay the same."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._derived: dict[str | bytes | None, bytes] = {}
+
+    def derive_key(self, secret_key: str | bytes | None = None) -> bytes:
+        if secret_key not in self._derived:
+            self._derived[secret_key] = super().derive_key(secret_key)
+        return self._derived[secret_key]
 
 
 class SmallCookie(URLSafeTimedSerializer):
@@ -11,6 +25,15 @@ class SmallCookie(URLSafeTimedSerializer):
 
     To try it takes as long as all the rest, and the random text that these cookies hold only grows.
     """
+
+    default_signer = _Signer
+
+    @cached_property
+    def _signer(self) -> TimestampSigner:
+        return super().make_signer()
+
+    def make_signer(self, salt: str | bytes | None = None) -> TimestampSigner:
+        return super().make_signer(salt) if salt else self._signer
 
     def dump_payload(self, obj: Any) -> bytes:
         return base64_encode(self.serializer.dumps(obj, **self.serializer_kwargs))
