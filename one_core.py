@@ -20,28 +20,29 @@ def following() -> Callable[[], None]:
     system has no such calls (they are Linux's)."""
     if not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) == 1:
         return lambda: None
-    return OneCore().follow
+    current = getattr(ctypes.CDLL(None), "sched_getcpu", None)
+    return OneCore(current).follow if current else lambda: None
 
 
 class OneCore:
     """Of one worker. Until the first choice, and where the system refuses, threads stay wherever it puts them."""
 
-    def __init__(self, every: float = EVERY) -> None:
-        self._every = every
+    def __init__(self, current: Callable[[], int], every: float = EVERY) -> None:
+        """`current`: the core on which its caller runs, negative if that is not known."""
+        self._current, self._every = current, every
         self._mine = threading.local()
-        self._core: int | None = None
+        self._core = -1
         threading.Thread(target=self._choose, name="one-core", daemon=True).start()
 
     def follow(self) -> None:
         core = self._core
-        if core is not None and core != getattr(self._mine, "core", None):
+        if core >= 0 and core != getattr(self._mine, "core", None):
             self._mine.core = core
             with suppress(OSError):  # a container's cores may have become others meanwhile
                 os.sched_setaffinity(0, {core})
 
     def _choose(self) -> None:
         """A thread that may run anywhere and wakes: where that is was idle, if any core was."""
-        current = ctypes.CDLL(None).sched_getcpu
         while True:
             time.sleep(self._every)
-            self._core = current()
+            self._core = self._current()

@@ -60,8 +60,7 @@ def main() -> None:
     with TemporaryDirectory(prefix="munjigi-metrics-") as numbers:
         if settings.metrics_token:  # before prometheus_client is imported: then its numbers are of all workers together
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = numbers
-        loader = partial(at_the_door, partial(_site, settings, stopping), alone=_workers(settings) == 1)
-        server.serve(target_loader=loader, wrap_loader=False)
+        server.serve(target_loader=at_the_door(settings, partial(_site, settings, stopping)), wrap_loader=False)
 
 
 def _spare_memory() -> None:
@@ -95,12 +94,14 @@ def _server(settings: config.Settings) -> "MPServer":
     )
 
 
-def at_the_door(make: Callable[[], Flask], *, alone: bool = True) -> Flask:
-    """In a worker: the site, which Granian then lets a `Door` answer for. Its own wrapper answers in any thread.
+def at_the_door(settings: config.Settings, make: Callable[[], Flask]) -> Callable[[], Flask]:
+    """What each worker loads: the site, for which a `Door` answers."""
+    return partial(_at_the_door, make, alone=_workers(settings) == 1)
 
-    There is no public way to take that one's place; where an update has moved it, a test fails.
-    `alone`: without other workers, which the kernel would have to keep apart on the cores.
-    """
+
+def _at_the_door(make: Callable[[], Flask], *, alone: bool) -> Flask:
+    """Granian's own wrapper answers in any thread. There is no public way to take its place; where an update has moved
+    it, a test fails. Several workers are left to the kernel, which keeps them apart on the cores."""
     from granian.server import mp  # noqa: PLC0415
 
     begin = one_core.following() if alone else lambda: None

@@ -1,7 +1,6 @@
 """The measure of a session read: a Flask site of one empty JSON view, on the server and the options of `serve.py`."""
 
 import os
-from functools import partial
 
 from flask import Flask
 from flask.typing import ResponseReturnValue
@@ -21,4 +20,5 @@ def site() -> Flask:
 
 
 if __name__ == "__main__":
-    _server(config.load(os.environ)).serve(target_loader=partial(at_the_door, site), wrap_loader=False)
+    settings = config.load(os.environ)
+    _server(settings).serve(target_loader=at_the_door(settings, site), wrap_loader=False)

@@ -25,6 +25,7 @@ from services.user import User
 log = logging.getLogger("munjigi.session")
 
 _KEPT_BY_VISITOR = ("locale",)
+_CSRF = "csrfToken"
 
 
 @dataclass
@@ -193,5 +194,5 @@ def _fresh_visitor() -> None:
     kept = {name: flask.session[name] for name in _KEPT_BY_VISITOR if name in flask.session}
     flask.session.clear()
     flask.session.update(kept)
-    g.pop("csrfToken", None)  # where Flask-WTF keeps the token of this request
-    flask.session["csrfToken"] = secrets.token_hex(20)  # what it signs for each form from now on
+    g.pop(_CSRF, None)  # where Flask-WTF keeps the token of this request
+    flask.session[_CSRF] = secrets.token_hex(20)  # what it signs for each form from now on

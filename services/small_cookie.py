@@ -12,7 +12,7 @@ class _Signer(TimestampSigner):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._derived: dict[str | bytes | None, bytes] = {}
+        self._derived: dict[Any, bytes] = {}
 
     def derive_key(self, secret_key: str | bytes | None = None) -> bytes:
         if secret_key not in self._derived:
@@ -33,7 +33,7 @@ class SmallCookie(URLSafeTimedSerializer):
         return super().make_signer()
 
     def make_signer(self, salt: str | bytes | None = None) -> TimestampSigner:
-        return super().make_signer(salt) if salt else self._signer
+        return self._signer if salt in (None, self.salt) else super().make_signer(salt)
 
     def dump_payload(self, obj: Any) -> bytes:
         return base64_encode(self.serializer.dumps(obj, **self.serializer_kwargs))

@@ -4,7 +4,6 @@ import multiprocessing
 import os
 import threading
 import time
-from functools import partial
 
 from flask import Flask, request
 
@@ -38,4 +37,5 @@ def site() -> Flask:
 
 if __name__ == "__main__":
     multiprocessing.set_start_method(os.environ["START_METHOD"])
-    _server(config.load(os.environ)).serve(target_loader=partial(at_the_door, site), wrap_loader=False)
+    settings = config.load(os.environ)
+    _server(settings).serve(target_loader=at_the_door(settings, site), wrap_loader=False)

@@ -1,5 +1,6 @@
 """The threads of a lone worker that compute keep to one core, and to which one is the kernel's choice."""
 
+import ctypes
 import os
 import threading
 import time
@@ -31,7 +32,7 @@ class Threads:
 
     def __init__(self, every: float = 0.01) -> None:
         before = set(threading.enumerate())
-        self.one_core = one_core.OneCore(every)
+        self.one_core = one_core.OneCore(ctypes.CDLL(None).sched_getcpu, every)
         (self._chooser,) = set(threading.enumerate()) - before
 
     def chosen(self, core: int) -> None:
@@ -87,6 +88,27 @@ def test_where_the_chosen_core_is_no_longer_there_a_thread_stays() -> None:
     threads = Threads(every=3600)
     threads.one_core._core = 4095
     assert threads.where(threads.one_core.follow) == os.sched_getaffinity(0)
+
+
+def test_where_nobody_knows_the_core_threads_stay() -> None:
+    unknown = one_core.OneCore(lambda: -1, every=0.01)
+    time.sleep(0.1)
+    assert Threads().where(unknown.follow) == os.sched_getaffinity(0)
+
+
+def test_on_one_core_nobody_chooses() -> None:
+    found: list[int] = []
+
+    def work() -> None:
+        os.sched_setaffinity(0, {FIRST})
+        before = threading.active_count()
+        one_core.following()()
+        found.append(threading.active_count() - before)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(SECONDS)
+    assert found == [0]
 
 
 def kept_to(process: int) -> list[set[int]]:

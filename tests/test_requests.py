@@ -69,6 +69,17 @@ def test_the_token_from_before_sign_in_is_worth_nothing_afterwards(visitor: Visi
     assert visitor.is_signed_in
 
 
+def test_a_form_opened_before_a_sign_in_is_told_that_it_is_old_and_not_that_cookies_are_blocked(
+    visitor: Visitor,
+) -> None:
+    before = visitor.csrf()
+    for change in (visitor.sign_in, lambda: visitor.submit("/auth/logout", {})):
+        assert change().status_code == 303
+        sent = {"csrfToken": before, "json": "true", "email": MINJI, "password": "correct-horse"}
+        answer = visitor.post("/api/auth/callback/email", data=sent).json()
+        assert "error=FormExpired" in answer["url"]
+
+
 @pytest.mark.parametrize("field", ["email", "password", "callbackUrl", "csrfToken", "more"])
 @pytest.mark.parametrize("door", ["/auth/login/email", "/api/auth/callback/email", "/api/auth/session"])
 def test_half_a_letter_is_no_text_and_no_fault_of_ours(visitor: Visitor, door: str, field: str) -> None:
