@@ -1,7 +1,7 @@
 """The threads of a worker that compute keep to one core: only one of them computes at a time.
 
-The kernel lets a thread that wakes run on an idle core. Left to it, the interpreter changes cores with each wait, and finds
-the new one's caches cold; a sign-in costs a third more (docs/decisions/0017). Which core it is, the kernel decides.
+The kernel lets a thread that wakes run on an idle core. Left to it, the interpreter changes cores with each wait, and
+finds the new one's caches cold (docs/decisions/0017). Which core it is, the kernel decides.
 """
 
 import ctypes

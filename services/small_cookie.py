@@ -3,7 +3,7 @@
 from functools import cached_property
 from typing import Any
 
-from itsdangerous import TimestampSigner, URLSafeTimedSerializer
+from itsdangerous import Signer, TimestampSigner, URLSafeTimedSerializer
 from itsdangerous.encoding import base64_encode
 
 
@@ -29,10 +29,10 @@ class SmallCookie(URLSafeTimedSerializer):
     default_signer = _Signer
 
     @cached_property
-    def _signer(self) -> TimestampSigner:
+    def _signer(self) -> Signer:
         return super().make_signer()
 
-    def make_signer(self, salt: str | bytes | None = None) -> TimestampSigner:
+    def make_signer(self, salt: str | bytes | None = None) -> Signer:
         return self._signer if salt in (None, self.salt) else super().make_signer(salt)
 
     def dump_payload(self, obj: Any) -> bytes:

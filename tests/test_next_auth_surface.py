@@ -106,7 +106,7 @@ def test_the_end_that_a_page_is_told_lies_ahead_and_is_the_cookies(make_site: Si
     visitor = make_site(**lives).visitor()
     ask(visitor, "callback/email", email=MINJI, password=PASSWORD)
     for told in (visitor.session(), update(visitor, {"nick_name": "새이름"}).json(), visitor.session()):
-        (of_cookie,) = [one.expires for one in visitor.cookies if one.name.endswith("session-token")]
+        (of_cookie,) = [one.expires or 0 for one in visitor.cookies if one.name.endswith("session-token")]
         late = of_cookie - datetime.fromisoformat(told["expires"]).timestamp()
         assert 0 <= late <= 1  # `Max-Age` counts whole seconds from when the answer came
         assert time.time() < of_cookie <= time.time() + min(lives.values(), default=2592000)

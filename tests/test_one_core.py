@@ -60,16 +60,20 @@ def until(true: Callable[[], object]) -> bool:
     return bool(true())
 
 
+def until_is(cores: set[int], where: Callable[[], set[int]]) -> bool:
+    return until(lambda: where() == cores)
+
+
 def test_threads_go_where_the_kernel_woke_the_one_that_may_run_anywhere() -> None:
     threads = Threads()
     for core in (FIRST, SECOND, FIRST):
         threads.chosen(core)
-        assert until(lambda core=core: threads.where(threads.one_core.follow) == {core})
+        assert until_is({core}, lambda: threads.where(threads.one_core.follow))
 
 
 def test_a_thread_follows_when_the_choice_is_another() -> None:
-    threads, seen = Threads(), []
-    ended = threading.Event()
+    threads, ended = Threads(), threading.Event()
+    seen: list[set[int]] = [set()]
 
     def work() -> None:
         while not ended.is_set():
@@ -80,7 +84,7 @@ def test_a_thread_follows_when_the_choice_is_another() -> None:
     threading.Thread(target=work, daemon=True).start()
     for core in (FIRST, SECOND, FIRST):
         threads.chosen(core)
-        assert until(lambda core=core: seen and seen[-1] == {core})
+        assert until_is({core}, lambda: seen[-1])
     ended.set()
 
 
