@@ -100,7 +100,10 @@ def test_where_the_session_cannot_be_asked_the_page_stays_as_it_is(person: Brows
 
 def test_tabs_that_disagree_do_not_send_each_other_round(tab: Tabs) -> None:
     loads: list[str] = []
-    for page in (tab(), tab()):
+    first = tab()
+    with first.expect_response(SESSION_API):  # the second one is told of, and they agree so far
+        second = tab()
+    for page in (first, second):
         page.route(SESSION_API, lambda route: route.fulfill(json={"user": {"id": 7}}))
         page.on("load", lambda page: loads.append(page.url))
     tab().wait_for_timeout(1000)

@@ -141,21 +141,31 @@ def test_a_site_that_starts_later_knows_what_was_ended_before(make_site: SiteMak
     assert not copy(kept, later).is_signed_in
 
 
-def test_two_hundred_guesses_at_once_over_both_sites_are_exactly_the_limit(
-    make_site: SiteMaker, server: RedisServer
-) -> None:
-    sites = [make_site(state_url=server.url, **LIMITS) for _ in range(2)]
-    visitors = [site.visitor() for site in sites * 100]
+def two_hundred_guesses(sites: list[Site], email: str) -> list[int]:
+    """Fifty at once, over all sites: what each is answered with."""
+    visitors = [site.visitor() for site in sites * (200 // len(sites))]
     tokens = [visitor.csrf() for visitor in visitors]
-    start = threading.Barrier(len(visitors))
+    start = threading.Barrier(50)
 
     def guess(visitor: Visitor, token: str) -> int:
         start.wait()
-        fields = {"csrfToken": token, "email": "minji@example.com", "password": "wrong"}
+        fields = {"csrfToken": token, "email": email, "password": "wrong"}
         return visitor.post("/auth/login/email", data=fields).status_code
 
-    with ThreadPoolExecutor(len(visitors)) as crowd:
-        answers = list(crowd.map(guess, visitors, tokens))
+    with ThreadPoolExecutor(50) as crowd:
+        return list(crowd.map(guess, visitors, tokens))
+
+
+def test_two_hundred_guesses_over_both_sites_are_exactly_the_limit(
+    make_site: SiteMaker, server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where this machine was too busy to hear Redis in time, each site counted alone, as it should: again."""
+    for attempt in range(5):
+        caplog.clear()
+        sites = [make_site(state_url=server.url, **LIMITS) for _ in range(2)]
+        answers = two_hundred_guesses(sites, f"guess{attempt}@example.com")
+        if "the shared state is away" not in caplog.text:
+            break
     assert sorted(answers) == [401] * 5 + [429] * 195
 
 
