@@ -27,6 +27,13 @@ def test_systemd_takes_the_unit_and_finds_little_that_it_could_still_be_denied(t
         assert "Unknown" not in done.stderr
 
 
+def test_the_unit_lets_a_lone_worker_keep_to_one_core_and_ends_no_server_for_a_call_that_it_denies() -> None:
+    lines = (DEPLOY / "munjigi.service").read_text("utf-8").splitlines()
+    filters = [line.partition("=")[2] for line in lines if line.startswith("SystemCallFilter=")]
+    assert "SystemCallErrorNumber=EPERM" in lines
+    assert filters.index("sched_setaffinity") > filters.index("~@privileged @resources")  # the later line decides
+
+
 def test_the_image_has_all_that_production_needs_and_no_stand_in() -> None:
     lines = re.findall(r"^COPY (?!--from)(.+) \S+$", (DEPLOY / "Dockerfile").read_text("utf-8"), re.MULTILINE)
     copied = {name for line in lines for name in line.split()}
