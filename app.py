@@ -35,6 +35,7 @@ from blueprints import (
 from blueprints.at_rest import AtRest
 from config import Settings
 from services import Services, services
+from services.clock import Clock
 from services.events import request_id
 from services.user import User
 
@@ -49,15 +50,17 @@ class Site(Flask):
         return func  # no view is a coroutine, and Flask looks again for each function of each request
 
 
-def create_app(settings: Settings | None = None, stopping: Callable[[], bool] = lambda: False) -> Flask:
+def create_app(
+    settings: Settings | None = None, stopping: Callable[[], bool] = lambda: False, clock: Clock | None = None
+) -> Flask:
     """The site for these settings, or for those of the environment; raises `SettingsError`.
 
-    `stopping` tells whether the server is about to stop, for `/health/ready`.
+    `stopping` tells whether the server is about to stop, for `/health/ready`. `clock`: a test's own.
     """
     settings = settings or config.load(os.environ)
     app = Site(__name__, static_folder=None)  # assets.py has them
     app.config.update(_flask_settings(settings))
-    app.extensions["munjigi"] = Services.build(settings)
+    app.extensions["munjigi"] = Services.build(settings, clock or Clock())
     app.extensions["munjigi.stopping"] = stopping
     if metrics := app.extensions["munjigi"].metrics:
         metrics.listen(app)

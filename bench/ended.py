@@ -17,6 +17,7 @@ import redis
 import config
 from bench import redis_server
 from services.claims import Session
+from services.clock import Clock
 from services.ended import EndedSessions
 from services.shared_state import SharedState
 from services.user import User
@@ -56,7 +57,7 @@ def main(sizes: list[int]) -> None:
 
 def follow(url: str, size: int) -> Figures:
     """In a process of its own: how long, how much, and how quick afterwards."""
-    ended = EndedSessions(_settings(url), SharedState(url))
+    ended = EndedSessions(_settings(url), SharedState(url), Clock())
     memory, began, busy = _resident(), time.monotonic(), time.process_time()
     ended.follow()
     ended.caught_up.wait(LONGEST)

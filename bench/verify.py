@@ -19,6 +19,7 @@ import app
 import config
 from bench.processes import busy, free_ports, running
 from services.claims import Session
+from services.clock import Clock
 from services.session_cookie import SessionCookie
 from services.user import User
 
@@ -66,7 +67,7 @@ def _cookie(settings: config.Settings) -> str:
         checked_at=now,
         expires_at=now + settings.session_max_age,
     )
-    cookie = SessionCookie(settings)
+    cookie = SessionCookie(settings, Clock())
     return f"{cookie.name}={cookie.seal(session)}"
 
 

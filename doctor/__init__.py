@@ -11,6 +11,7 @@ import config
 from doctor import advice, backend, provider, site, state
 from doctor.finding import OK, WRONG, Finding
 from services import Services, __version__
+from services.clock import Clock
 from services.session_cookie import SessionCookie
 from services.upstream import Upstream
 
@@ -25,7 +26,7 @@ def examine(environ: dict[str, str]) -> Iterator[Finding]:
             yield Finding(WRONG, "settings", first, rest.strip())
         return
     made = app.create_app(settings)
-    cookies = SessionCookie(settings).name, made.config["SESSION_COOKIE_NAME"]
+    cookies = SessionCookie(settings, Clock()).name, made.config["SESSION_COOKIE_NAME"]
     yield Finding(OK, "settings", f"Munjigi {__version__} at {settings.site_url}, cookies {' and '.join(cookies)}")
     yield from advice.examine(settings)
     upstream = Upstream(1, 1, 1, f"Munjigi-doctor/{__version__}")

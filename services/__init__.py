@@ -7,6 +7,7 @@ from flask import current_app
 from config import Settings
 from services.attempts import Attempts
 from services.backend import Backend
+from services.clock import Clock
 from services.device import Device
 from services.ended import EndedSessions
 from services.identities import Identities
@@ -38,7 +39,7 @@ class Services:
     metrics: Metrics | None
 
     @classmethod
-    def build(cls, settings: Settings) -> "Services":
+    def build(cls, settings: Settings, clock: Clock) -> "Services":
         name, threads = f"Munjigi/{__version__}", settings.threads
         half, quarter = max(2, threads // 2), max(1, threads // 4)
         calls = Upstream(threads, threads, half, name)
@@ -47,15 +48,15 @@ class Services:
         # THREADS that the server has, one calls the backend, a half waits to, and another of each is for providers.
         providers = Upstream(half, quarter, half, name)
         state, device = SharedState(settings.state_url), Device(settings)
-        throttle, ended = Throttle(settings, state, device), EndedSessions(settings, state)
-        sessions = Sessions(settings, SessionCookie(settings), Recheck(settings, backend), ended)
+        throttle, ended = Throttle(settings, state, device, clock), EndedSessions(settings, state, clock)
+        sessions = Sessions(settings, SessionCookie(settings, clock), Recheck(settings, backend, clock), ended, clock)
         return cls(
             settings,
             backend,
             sessions,
             sign_in=SignIn(settings, backend, sessions, throttle),
-            identities=Identities(settings, providers),
-            attempts=Attempts(settings),
+            identities=Identities(settings, providers, clock),
+            attempts=Attempts(settings, clock),
             profile=Profile(settings, backend, sessions),
             throttle=throttle,
             device=device,

@@ -7,7 +7,6 @@ started this sign-in at this provider, a short while ago; it is gone once the ca
 import hmac
 import secrets
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from copy import copy
@@ -22,6 +21,7 @@ import errors
 from config import Settings
 from providers.base import Provider
 from services import waiting
+from services.clock import Clock
 
 LONGEST_SECONDS = 15 * 60
 MOST_ATTEMPTS = 5
@@ -49,12 +49,13 @@ class Attempt:
 
 
 class Attempts:
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._clock = clock
         self._settings = settings
         self._name = f"{'__Secure-' if settings.secure else ''}munjigi.attempt."
         self._sealed = URLSafeTimedSerializer(settings.signing_keys, salt="munjigi.attempt")
         self._running: dict[str, Future[Any]] = {}
-        self._finished: TTLCache[str, Future[Any]] = TTLCache(1000, _SECONDS_TO_REPEAT)
+        self._finished: TTLCache[str, Future[Any]] = TTLCache(1000, _SECONDS_TO_REPEAT, clock.monotonic)
         self._lock = threading.Lock()
         self._places = threading.Semaphore(max(1, settings.threads // 4))
 
@@ -129,7 +130,7 @@ class Attempts:
             _, started = self._sealed.loads(sealed, max_age=LONGEST_SECONDS, return_timestamp=True)
         except BadData:
             return 0.0
-        return float(started.timestamp()) if started.timestamp() <= time.time() + 1 else 0.0
+        return float(started.timestamp()) if started.timestamp() <= self._clock.time() + 1 else 0.0
 
     def _set(self, response: Response, name: str, value: str, max_age: int, provider: Provider) -> None:
         response.set_cookie(

@@ -5,13 +5,13 @@ our restart; and tokens with made-up key ids must not make us fetch for each of 
 """
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import errors
+from services.clock import Clock
 
 FRESH_SECONDS = 3600
 SHORT_PAUSE_SECONDS = 3
@@ -39,7 +39,9 @@ class Documents:
         fetch: Callable[[str, bool], Mapping[str, Any]],
         time_left: Callable[[], float],
         waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
+        clock: Clock | None = None,
     ) -> None:
+        self._clock = clock or Clock()
         self._fetch = fetch
         self._time_left = time_left
         self._waiting = waiting
@@ -50,7 +52,7 @@ class Documents:
         """The document; an old one if a new one cannot be had. Raises `ProviderUnavailable` without any."""
         kept = self._at(url)
         with self._held(kept, wait=kept.document is None) as alone:
-            now = time.monotonic()
+            now = self._clock.monotonic()
             if kept.document is None and now < kept.pause_until:
                 raise errors.ProviderUnavailable("it could not be reached a moment ago", status=503)
             stale = now - kept.fetched_at > FRESH_SECONDS and now > kept.pause_until
@@ -62,9 +64,9 @@ class Documents:
         """The document as it is now, for a token that the known one does not explain; None within the pause."""
         kept = self._at(url)
         with self._held(kept, wait=True):
-            if time.monotonic() < kept.pause_until:
+            if self._clock.monotonic() < kept.pause_until:
                 return None
-            kept.pause_until = time.monotonic() + PAUSE_SECONDS
+            kept.pause_until = self._clock.monotonic() + PAUSE_SECONDS
             self._renew(url, kept)
             return kept.document
 
@@ -90,9 +92,11 @@ class Documents:
     def _renew(self, url: str, kept: _Kept) -> None:
         try:
             # Who has an old one must not lose the time that the rest of their sign-in takes.
-            kept.document, kept.fetched_at = self._fetch(url, kept.document is not None), time.monotonic()
+            kept.document, kept.fetched_at = self._fetch(url, kept.document is not None), self._clock.monotonic()
         except errors.SiteError:
             if kept.document is None:
-                kept.pause_until = time.monotonic() + SHORT_PAUSE_SECONDS  # or a hundred people would wait in a row
+                kept.pause_until = (
+                    self._clock.monotonic() + SHORT_PAUSE_SECONDS
+                )  # or a hundred people would wait in a row
                 raise
-            kept.pause_until = time.monotonic() + PAUSE_SECONDS
+            kept.pause_until = self._clock.monotonic() + PAUSE_SECONDS

@@ -8,7 +8,6 @@ the list is this process's own.
 
 import logging
 import threading
-import time
 from collections import defaultdict, deque
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import Any
 
 from config import Settings
 from services.claims import Session
+from services.clock import Clock
 from services.events import shared_state_seen
 from services.shared_state import SharedState, StateUnavailable, connected
 from services.user import User
@@ -58,10 +58,11 @@ class _Span:
 
 
 class EndedSessions:
-    def __init__(self, settings: Settings, state: SharedState) -> None:
+    def __init__(self, settings: Settings, state: SharedState, clock: Clock) -> None:
+        self._clock = clock
         self._keep = settings.session_max_age
         self._state = state
-        self._spans = [_Span(time.time()), _Span(0)]
+        self._spans = [_Span(self._clock.time()), _Span(0)]
         self._untold: deque[dict[str, Any]] = deque(maxlen=_MOST_UNTOLD)
         self._lock = threading.Lock()
         self._last = "0-0"
@@ -81,11 +82,13 @@ class EndedSessions:
 
     def end(self, session: Session) -> None:
         """This session is over, here at once and in other processes at most a second later."""
-        self._add(time.time(), {"s": _key("sid", session.sid)})
+        self._add(self._clock.time(), {"s": _key("sid", session.sid)})
 
     def end_all(self, session: Session) -> None:
         """And all others of this person that have begun by now, or as late as this one (`next_begin`)."""
-        self._add(time.time(), {"p": _person(session.user), "t": max(int(time.time()), session.auth_time)})
+        self._add(
+            self._clock.time(), {"p": _person(session.user), "t": max(int(self._clock.time()), session.auth_time)}
+        )
 
     def follow(self) -> None:
         """Start to follow the list; back when it has been read, is not to be had, or takes long."""
@@ -108,8 +111,8 @@ class EndedSessions:
 
     def _note(self, at: float, entry: dict[str, Any]) -> None:
         with self._lock:
-            if time.time() - self._spans[0].since > self._keep:
-                self._spans = [_Span(time.time()), self._spans[0]]
+            if self._clock.time() - self._spans[0].since > self._keep:
+                self._spans = [_Span(self._clock.time()), self._spans[0]]
             span = self._spans[0 if at >= self._spans[0].since else 1]
             if "p" in entry:
                 span.people[entry["p"]] = max(int(entry["t"]), span.people.get(entry["p"], 0))
@@ -117,7 +120,7 @@ class EndedSessions:
                 span.add(entry["s"])
 
     def _tell(self, client: Any, entry: dict[str, Any]) -> None:
-        oldest = int((time.time() - self._keep) * 1000)
+        oldest = int((self._clock.time() - self._keep) * 1000)
         client.xadd(STREAM, entry, minid=f"{oldest}-0", approximate=True)
 
     def _run(self) -> None:

@@ -10,6 +10,7 @@ import config_readers
 import errors
 from providers.base import Client
 from services import id_tokens
+from services.clock import Clock
 from services.documents import Documents
 from services.provider_api import ProviderApi
 
@@ -32,8 +33,8 @@ class Endpoints:
 class Directory:
     """The endpoints and the keys of each provider, as far as they have to be looked up."""
 
-    def __init__(self, api: ProviderApi) -> None:
-        self._documents = Documents(api.document, api.time_left, api.waiting)
+    def __init__(self, api: ProviderApi, clock: Clock) -> None:
+        self._documents = Documents(api.document, api.time_left, api.waiting, clock)
 
     def endpoints(self, client: Client) -> Endpoints:
         """Raises `ProviderUnavailable` if they cannot be had, or are not to be trusted."""

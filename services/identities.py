@@ -5,7 +5,6 @@ own browser. The protocol's words are Authlib's; what it leaves unchecked is che
 """
 
 import re
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -21,6 +20,7 @@ from providers.base import Answers, Client, Identity, at
 from services import id_tokens
 from services.attempts import Attempt
 from services.claims import sound_token
+from services.clock import Clock
 from services.endpoints import Directory, Endpoints
 from services.id_tokens import Expected
 from services.provider_api import ProviderApi, Wire
@@ -35,10 +35,11 @@ _SETUP = ("invalid_client", "unauthorized_client", "redirect_uri_mismatch", "inv
 
 
 class Identities:
-    def __init__(self, settings: Settings, upstream: Upstream) -> None:
+    def __init__(self, settings: Settings, upstream: Upstream, clock: Clock) -> None:
+        self._clock = clock
         self._settings = settings
         self._api = ProviderApi(settings.backend_timeout, upstream)
-        self._directory = Directory(self._api)
+        self._directory = Directory(self._api, clock)
 
     def start(self, client: Client, return_to: str | None, language: str | None, **wishes: str) -> tuple[str, Attempt]:
         """The provider's address to go on to, and the attempt that begins; raises `ProviderUnavailable`.
@@ -75,7 +76,7 @@ class Identities:
         return replace(identity, social_token=tokens[client.provider.hands_over])
 
     def _oauth(self, client: Client, endpoints: Endpoints | None = None) -> Any:
-        secret = client.provider.client_secret(client, int(time.time())) if endpoints else None
+        secret = client.provider.client_secret(client, int(self._clock.time())) if endpoints else None
         method = endpoints.client_auth if endpoints and secret else "none"
         in_header = method == "client_secret_basic"  # RFC 6749, 2.3.1: both are written there as in a form
         return OAuth2Client(
@@ -114,7 +115,12 @@ class Identities:
         self, client: Client, endpoints: Endpoints, attempt: Attempt, tokens: Mapping[str, Any]
     ) -> dict[str, Any]:
         expected = Expected(
-            endpoints.issuers, client.client_id, attempt.nonce, tokens["access_token"], client.provider.algorithms
+            endpoints.issuers,
+            client.client_id,
+            attempt.nonce,
+            tokens["access_token"],
+            client.provider.algorithms,
+            self._clock.time(),
         )
         keys = partial(self._directory.keys, client, endpoints)
         try:

@@ -9,7 +9,6 @@ may be somebody who makes the backend fail for an account of their own, to keep 
 
 import logging
 import threading
-import time
 
 from cachetools import LRUCache
 
@@ -17,6 +16,7 @@ import errors
 from config import Settings
 from services.backend import Backend
 from services.claims import Session
+from services.clock import Clock
 from services.upstream import time_left
 from services.user import User
 
@@ -33,7 +33,8 @@ MOST_SESSIONS = 50_000
 class Recheck:
     """Remembers when each session was last asked about: its `sid` and a time, no data of anybody."""
 
-    def __init__(self, settings: Settings, backend: Backend) -> None:
+    def __init__(self, settings: Settings, backend: Backend, clock: Clock) -> None:
+        self._clock = clock
         self._every = settings.session_recheck
         self._longest_pause = max(self._every, PAUSE)
         self._timeout = settings.backend_timeout
@@ -65,15 +66,15 @@ class Recheck:
     def is_due(self, session: Session) -> bool:
         """Whether the next request of this session asks."""
         with self._lock:
-            return self._is_late(session, time.time())
+            return self._is_late(session, self._clock.time())
 
     def checked(self, session: Session) -> None:
         """This session's user has just come from the backend."""
-        self._remember(session.sid, time.time())
+        self._remember(session.sid, self._clock.time())
 
     def _take_turn(self, session: Session) -> bool:
         """Whether this request is the one to ask; others that come meanwhile then are not."""
-        now = time.time()
+        now = self._clock.time()
         with self._lock:
             if self._is_late(session, now):
                 self._asked[session.sid] = now
@@ -93,7 +94,7 @@ class Recheck:
 
         Not about any when it was asked too often: that may be said of this one person.
         """
-        now, pause = time.time(), min(max(error.retry_after or 0, PAUSE), self._longest_pause)
+        now, pause = self._clock.time(), min(max(error.retry_after or 0, PAUSE), self._longest_pause)
         log.warning("re-check put off for %d s: %s", pause, error)
         self._remember(session.sid, now - self._every + pause)
         if isinstance(error, errors.BackendUnavailable):

@@ -6,7 +6,6 @@ the visitor's: CSRF token, messages and language, whoever they are.
 
 import logging
 import secrets
-import time
 from dataclasses import dataclass, replace
 
 import flask
@@ -16,6 +15,7 @@ from flask_login import login_user, logout_user
 import errors
 from config import Settings
 from services.claims import Session
+from services.clock import Clock
 from services.ended import EndedSessions
 from services.events import audit
 from services.recheck import Recheck
@@ -42,7 +42,10 @@ class _Current:
 
 
 class Sessions:
-    def __init__(self, settings: Settings, cookie: SessionCookie, recheck: Recheck, ended: EndedSessions) -> None:
+    def __init__(
+        self, settings: Settings, cookie: SessionCookie, recheck: Recheck, ended: EndedSessions, clock: Clock
+    ) -> None:
+        self._clock = clock
         self._settings = settings
         self._cookie = cookie
         self._recheck = recheck
@@ -89,7 +92,7 @@ class Sessions:
         session gets a new `sid`, and the visitor a fresh cookie that keeps the language alone; of what
         Flask-Login writes there, nothing stays either, for the person must be in one place only.
         """
-        now = self._ended.next_begin(user, int(time.time()))
+        now = self._ended.next_begin(user, int(self._clock.time()))
         began = again.auth_time if again else now
         session = Session(
             user=user,
@@ -116,7 +119,7 @@ class Sessions:
         if current.session is not None and user.id != current.session.user.id:
             raise errors.SessionExpired("the backend gave another person for the same token")
         if current.session is not None and user != current.session.user:
-            self._reissue(current, replace(current.session, user=user, checked_at=int(time.time())))
+            self._reissue(current, replace(current.session, user=user, checked_at=int(self._clock.time())))
 
     def end(self, *, everywhere: bool = False) -> Session | None:
         """Sign out: what the session was, so that its token can be revoked.
@@ -164,18 +167,18 @@ class Sessions:
             audit("session_expired", by="backend", reason=error.reason, sid=found.session.sid)
             return _Current(found.names, expired=True)
         if user != found.session.user:
-            self._reissue(current, replace(found.session, user=user, checked_at=int(time.time())))
+            self._reissue(current, replace(found.session, user=user, checked_at=int(self._clock.time())))
         elif not found.fresh or self._is_due(found.session):
             self._reissue(current, found.session)
         return current
 
     def _is_due(self, session: Session) -> bool:
         """A new token for each read would be work, and a race with signing out: one a tenth of its life is enough."""
-        gain = self._new_end(session.auth_time, int(time.time())) - session.expires_at
+        gain = self._new_end(session.auth_time, int(self._clock.time())) - session.expires_at
         return gain * 10 >= self._settings.session_max_age
 
     def _reissue(self, current: _Current, session: Session) -> None:
-        session = replace(session, expires_at=self._new_end(session.auth_time, int(time.time())))
+        session = replace(session, expires_at=self._new_end(session.auth_time, int(self._clock.time())))
         try:
             current.session, current.token = session, self._cookie.seal(session)
         except errors.SessionTooLarge as error:

@@ -5,7 +5,6 @@ A token of up to 3933 characters is one cookie under NextAuth's name; a longer o
 """
 
 import re
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from config import Settings
 from errors import SessionTooLarge
 from services import jwe
 from services.claims import Session
+from services.clock import Clock
 
 CHUNK_SIZE = 3933  # next-auth `core/lib/cookie.ts`: 4096 less the longest name and attributes
 MOST_CHUNKS = 3
@@ -30,7 +30,8 @@ class Found:
 
 
 class SessionCookie:
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._clock = clock
         self._settings = settings
         self.name = f"{'__Secure-' if settings.secure else ''}next-auth.session-token"
         # One digit: what a next-auth site or an older version may have left, and no name that a stranger made up.
@@ -61,7 +62,7 @@ class SessionCookie:
         """The sound session in these cookies, and whether it is fresh; raises `ValueError` or `KeyError`."""
         claims, key = jwe.decrypt(self._joined(cookies), self._keys)
         ages = self._settings.session_max_age, self._settings.session_absolute_age
-        return Session.from_claims(claims, int(time.time()), *ages), key == 0
+        return Session.from_claims(claims, int(self._clock.time()), *ages), key == 0
 
     def _joined(self, cookies: Mapping[str, str]) -> str:
         """The token. One rule where cookies contradict each other: the whole one, else exactly `.0` to the last."""
@@ -78,7 +79,7 @@ class SessionCookie:
 
     def seal(self, session: Session) -> str:
         """The session as a token; raises `SessionTooLarge` if no cookies can carry it."""
-        token = jwe.encrypt(session.to_claims(int(time.time())), self._keys[0])
+        token = jwe.encrypt(session.to_claims(int(self._clock.time())), self._keys[0])
         if len(token) > CHUNK_SIZE * MOST_CHUNKS:
             raise SessionTooLarge(
                 f"session of {len(token)} characters is over {MOST_CHUNKS} cookies of {CHUNK_SIZE}:"

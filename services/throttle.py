@@ -9,7 +9,6 @@ import ipaddress
 import math
 import re
 import threading
-import time
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from limits.strategies import MovingWindowRateLimiter
 
 import errors
 from config import Settings
+from services.clock import Clock
 from services.device import Device
 from services.events import audit, client_address, same_address
 from services.shared_state import SharedState, StateUnavailable
@@ -39,7 +39,8 @@ class ProcessLimiter(MovingWindowRateLimiter):
     identifiers alone, the first of which names the limit.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._taken: LRUCache[tuple[str, ...], list[float]] = LRUCache(_MOST_KEYS)
         self._lock = threading.Lock()
 
@@ -48,14 +49,16 @@ class ProcessLimiter(MovingWindowRateLimiter):
             taken = self._within(identifiers, item.get_expiry())
             if len(taken) + cost > item.amount:
                 return False
-            taken += [time.time()] * cost
+            taken += [self._clock.time()] * cost
             self._taken[identifiers] = taken
             return True
 
     def get_window_stats(self, item: RateLimitItem, *identifiers: str) -> WindowStats:
         with self._lock:
             taken = self._within(identifiers, item.get_expiry())
-            return WindowStats((taken[0] if taken else time.time()) + item.get_expiry(), item.amount - len(taken))
+            return WindowStats(
+                (taken[0] if taken else self._clock.time()) + item.get_expiry(), item.amount - len(taken)
+            )
 
     def clear(self, item: RateLimitItem, *identifiers: str) -> None:  # noqa: ARG002  # as the library has it
         with self._lock:
@@ -63,7 +66,7 @@ class ProcessLimiter(MovingWindowRateLimiter):
 
     def _within(self, key: tuple[str, ...], seconds: int) -> list[float]:
         """The counts of this key, oldest first, once those are gone that are older than so many seconds."""
-        since = time.time() - seconds
+        since = self._clock.time() - seconds
         taken: list[float] = self._taken.get(key, [])
         while taken and taken[0] <= since:
             taken.pop(0)
@@ -80,10 +83,10 @@ class _Rule:
         """Count one, if there is room."""
         return limiter.hit(self.limit, self.name, *self.key)
 
-    def seconds_left(self, limiter: MovingWindowRateLimiter) -> int:
+    def seconds_left(self, limiter: MovingWindowRateLimiter, now: float) -> int:
         """Until there is room; 0 if there is."""
         window = limiter.get_window_stats(self.limit, self.name, *self.key)
-        return 0 if window.remaining else math.ceil(window.reset_time - time.time())
+        return 0 if window.remaining else math.ceil(window.reset_time - now)
 
     def used(self, limiter: MovingWindowRateLimiter) -> int:
         return self.limit.amount - limiter.get_window_stats(self.limit, self.name, *self.key).remaining
@@ -93,11 +96,12 @@ class _Rule:
 
 
 class Throttle:
-    def __init__(self, settings: Settings, state: SharedState, device: Device) -> None:
+    def __init__(self, settings: Settings, state: SharedState, device: Device, clock: Clock) -> None:
+        self._clock = clock
         self._settings = settings
         self._state = state
         self._device = device
-        self._here = ProcessLimiter()
+        self._here = ProcessLimiter(clock)
 
     def take_address(self) -> None:
         """Count one start of a sign-in from this address; raises `TooManyAttempts`, as the next one does."""
@@ -128,7 +132,11 @@ class Throttle:
         def full(limiter: MovingWindowRateLimiter) -> tuple[str, int] | None:
             found = next((rule for rule in rules if not rule.hit(limiter)), None)
             # Who waits for this one alone might wait in vain, if another is full for longer.
-            return (found.name, max(1, *(rule.seconds_left(limiter) for rule in rules))) if found else None
+            return (
+                (found.name, max(1, *(rule.seconds_left(limiter, self._clock.time()) for rule in rules)))
+                if found
+                else None
+            )
 
         if found := self._counting(full):
             name, wait = found

@@ -19,6 +19,7 @@ import config
 import config_readers
 from dev.backend import PASSWORD, create_backend
 from services.claims import Session
+from services.clock import Clock
 from services.session_cookie import SessionCookie
 from services.user import User
 
@@ -26,6 +27,22 @@ SECRET = "Q7x1vN0tA-secret-that-is-long-enough"
 MINJI = "minji@example.com"
 AT_ONCE = dict.fromkeys(("LOGIN_LIMIT_ADDRESS", "LOGIN_LIMIT_ACCOUNT", "LOGIN_LIMIT_ACCOUNT_TOTAL"), "9999/second")
 """For tests all visitors have one address, and many are one person."""
+
+
+class ManualClock(Clock):
+    """The system's clock, moved on by as many seconds as a test says."""
+
+    def __init__(self) -> None:
+        self._moved = 0.0
+
+    def time(self) -> float:
+        return super().time() + self._moved
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self._moved
+
+    def advance(self, seconds: float) -> None:
+        self._moved += seconds
 
 
 class _Quiet(WSGIRequestHandler):
@@ -86,19 +103,26 @@ class Site:
             expires_at=then + 2592000,
         )
         visitor = self.visitor()
-        token = SessionCookie(settings()).seal(session)
+        token = SessionCookie(settings(), Clock()).seal(session)
         visitor.cookies.set("next-auth.session-token", token, domain="localhost.local", path="/")
         return visitor
 
 
 @contextmanager
-def running_site(backend_url: str | None = None, delay: float = 0.0, path: str = "", **given: object) -> Iterator[Site]:
+def running_site(
+    backend_url: str | None = None,
+    delay: float = 0.0,
+    path: str = "",
+    clock: Clock | None = None,
+    **given: object,
+) -> Iterator[Site]:
     """The site, below this path, before this backend or before a stand-in of its own; further settings by name."""
     built: list[Flask] = []
 
     def make(port: int) -> Flask:
         url = f"http://localhost:{port}{path}"
-        built.append(app.create_app(settings(**{"site_url": url, "backend_url": where, **given})))
+        own = settings(**{"site_url": url, "backend_url": where, **given})
+        built.append(app.create_app(own, clock=clock))
         return built[0]
 
     backend = create_backend(delay)

@@ -11,6 +11,7 @@ from werkzeug.test import TestResponse
 
 from app import create_app
 from services.claims import Session
+from services.clock import Clock
 from services.session_cookie import CHUNK_SIZE, SessionCookie
 from services.user import User
 from tests.site import SECRET, settings
@@ -35,7 +36,7 @@ def session_of(user: User = MINJI, *, age: int = 0, token: str = "17|token", las
 
 
 def cookies(session: Session, secret: str = SECRET) -> str:
-    name, token = "next-auth.session-token", SessionCookie(settings(secret_key=secret)).seal(session)
+    name, token = "next-auth.session-token", SessionCookie(settings(secret_key=secret), Clock()).seal(session)
     if len(token) <= CHUNK_SIZE:
         return f"{name}={token}"
     pieces = [token[at : at + CHUNK_SIZE] for at in range(0, len(token), CHUNK_SIZE)]

@@ -8,13 +8,14 @@ import pytest
 import errors
 from services import attempts
 from services.attempts import Attempt, Attempts
+from services.clock import Clock
 from tests.site import Visitor, settings
 
 ATTEMPT = Attempt("github", None, None)
 
 
 def once(**given: object) -> Attempts:
-    return Attempts(settings(**given))
+    return Attempts(settings(**given), Clock())
 
 
 def test_a_second_click_waits_for_the_first_and_gets_the_same() -> None:

@@ -21,6 +21,7 @@ from dev.stand_ins import create_stand_ins
 from doctor import site
 from doctor.finding import ADVICE, OK, WRONG, Finding
 from services.answer import Answer
+from services.clock import Clock
 from services.session_cookie import SessionCookie
 from services.upstream import Upstream
 from tests.commands import ROOT, free_ports
@@ -163,7 +164,7 @@ def site_findings(site_url: str, cookie_site_url: str | None = None) -> list[tup
 
 def cookie_names(site_url: str) -> tuple[str, str]:
     given = settings(site_url=site_url)
-    return SessionCookie(given).name, create_app(given).config["SESSION_COOKIE_NAME"]
+    return SessionCookie(given, Clock()).name, create_app(given).config["SESSION_COOKIE_NAME"]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from services.claims import Session
+from services.clock import Clock
 from services.ended import EndedSessions
 from services.shared_state import SharedState
 from services.user import User
@@ -109,7 +110,7 @@ def session(sid: str, user: int = 1, began: int = 0) -> Session:
 
 def ended_sessions(**given: object) -> EndedSessions:
     known = settings(**given)
-    return EndedSessions(known, SharedState(known.state_url))
+    return EndedSessions(known, SharedState(known.state_url), Clock())
 
 
 def test_of_a_hundred_thousand_sessions_just_the_ended_ones_are_on_the_list() -> None:

@@ -9,7 +9,7 @@ from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 from providers.oidc import provider
 from services.id_tokens import Expected, UnfitToken, verify
 
-EXPECTED = Expected(("https://login.example.org",), "munjigi", "n-1", "access", provider.algorithms)
+EXPECTED = Expected(("https://login.example.org",), "munjigi", "n-1", "access", provider.algorithms, time.time())
 CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
 
 

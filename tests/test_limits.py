@@ -15,6 +15,7 @@ import requests
 
 import config_readers
 from config import SettingsError
+from services.clock import Clock
 from services.throttle import ProcessLimiter
 from tests.site import MINJI, SECRET, Page, Site, Visitor, running_site, served, set_cookies, settings
 
@@ -425,7 +426,7 @@ def test_the_cookie_tells_nobody_whose_it_is(limited: Callable[..., Site]) -> No
 
 
 def test_the_process_remembers_a_hundred_thousand_at_most_those_used_last() -> None:
-    limiter, limit = ProcessLimiter(), limits.parse("2/hour")
+    limiter, limit = ProcessLimiter(Clock()), limits.parse("2/hour")
     assert limiter.hit(limit, "the first")
     for n in range(200_000):
         limiter.hit(limit, str(n))

@@ -15,6 +15,7 @@ import requests
 from flask import Response
 
 from services.claims import Session
+from services.clock import Clock
 from services.session_cookie import SessionCookie
 from services.user import User
 from tests.forge import CHUNK_SIZE, COOKIE, MONTH, chunks, cookie, jar
@@ -264,7 +265,7 @@ def people() -> list[Session]:
 
 def written(session: Session, **given: Any) -> dict[str, str]:
     """Our cookies of this session."""
-    cookies, response = SessionCookie(settings(**given)), Response()
+    cookies, response = SessionCookie(settings(**given), Clock()), Response()
     cookies.write(response, cookies.seal(session), session.expires_at, ())
     pairs = [line.partition(";")[0].partition("=") for line in response.headers.getlist("Set-Cookie")]
     return {name: value for name, _, value in pairs}

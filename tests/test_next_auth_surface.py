@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from dev.backend import PASSWORD
+from services.clock import Clock
 from services.session_cookie import SessionCookie
 from tests.site import MINJI, Site, SiteMaker, Visitor, cookie_names, set_cookies
 
@@ -305,7 +306,7 @@ def test_an_update_of_anything_else_is_refused_and_changes_nothing(signed_in: Vi
     response = update(signed_in, data)
     assert (response.status_code, response.json()) == (422, {})
     assert response.headers["Cache-Control"] == "no-store"
-    assert SessionCookie(site.app.extensions["munjigi"].settings).name not in cookie_names(response)
+    assert SessionCookie(site.app.extensions["munjigi"].settings, Clock()).name not in cookie_names(response)
     assert signed_in.session() == before
 
 

@@ -15,6 +15,7 @@ import pytest
 
 import app
 from services.claims import Session
+from services.clock import Clock
 from services.ended import STREAM, EndedSessions
 from services.shared_state import SharedState
 from services.user import User
@@ -421,7 +422,7 @@ def test_a_crowd_of_sign_ins_is_no_fault_of_redis(
 
 
 def ended_sessions(max_age: int, url: str = "memory://") -> EndedSessions:
-    return EndedSessions(replace(settings(), session_max_age=max_age), SharedState(url))
+    return EndedSessions(replace(settings(), session_max_age=max_age), SharedState(url), Clock())
 
 
 def a_session(sid: str) -> Session:

@@ -1,0 +1,15 @@
+"""The clock of a site. Services ask it instead of `time`, so that a test can move it instead of sleeping."""
+
+import time
+
+
+class Clock:
+    """The system's clock."""
+
+    def time(self) -> float:
+        """Seconds since 1970, as `time.time`."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Seconds since some moment in the past; never goes back, as `time.monotonic`."""
+        return time.monotonic()
