@@ -18,7 +18,7 @@ import requests
 
 from services import adapter
 from services.adapter import KeptConnections
-from services.upstream import MOST_BYTES, Upstream, UpstreamFault
+from services.http.client import MOST_BYTES, Upstream, UpstreamFault
 from tests.faulty_backend import (
     USER,
     Answer,

@@ -20,7 +20,7 @@ from bench.processes import free_ports, running
 from door import Door
 from services import logs, waiting
 from services.shared_state import SharedState, StateUnavailable
-from services.upstream import Upstream, UpstreamFault
+from services.http.client import Upstream, UpstreamFault
 from tests.site import SECRET, settings
 
 SECONDS = 5.0
