@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 import requests
-
 from services.bulkhead import LONGEST_QUEUE, Bulkhead, Full
+
 from services.documents import SHORT_PAUSE_SECONDS
 from services.http.client import MOST_BYTES, Upstream, UpstreamFault
 from tests.faulty_backend import PASSWORD, UNLIMITED, Answer, FaultyBackend, answer, faulty_backend, flood, hang, reset
