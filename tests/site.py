@@ -44,6 +44,10 @@ class ManualClock(Clock):
     def advance(self, seconds: float) -> None:
         self._moved += seconds
 
+    def reset(self) -> None:
+        """Back to the system's time."""
+        self._moved = 0.0
+
 
 class _Quiet(WSGIRequestHandler):
     def log_request(self, *args: Any) -> None:
