@@ -6,10 +6,20 @@ from contextlib import ExitStack
 import pytest
 from playwright.sync_api import Browser
 
+from tests import commands
 from tests.browser import NoBrowserError, chromium
 from tests.site import Site, SiteMaker, Visitor, running_site
 
-pytest_plugins = ["tests.figures"]
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    commands.markers = {marker.name for marker in item.iter_markers()}
 
 
 @pytest.fixture(scope="session")

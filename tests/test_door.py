@@ -268,6 +268,7 @@ def goes_on_after_a_body(port: int, path: str) -> bool:
 
 
 @pytest.mark.parametrize("start_method", ["fork", "spawn"])
+@pytest.mark.server
 def test_it_is_what_the_server_calls(start_method: str) -> None:
     """Granian offers no such place: where an update has moved it, this must fail."""
     (port,) = free_ports(1)

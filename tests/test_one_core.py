@@ -125,6 +125,7 @@ def kept_to(process: int) -> list[set[int]]:
     return [cores for cores in found if cores != os.sched_getaffinity(0)]
 
 
+@pytest.mark.server
 def test_the_server_keeps_the_threads_of_a_lone_worker_that_compute_to_one_core(tmp_path: Path) -> None:
     with serving(tmp_path) as (command, visitor):
 
@@ -135,6 +136,7 @@ def test_the_server_keeps_the_threads_of_a_lone_worker_that_compute_to_one_core(
         assert until(together)
 
 
+@pytest.mark.server
 def test_it_lets_the_kernel_keep_several_workers_apart(tmp_path: Path) -> None:
     with serving(tmp_path, WORKERS="2") as (command, visitor):
         ends = time.monotonic() + 2 * one_core.EVERY
