@@ -44,7 +44,7 @@ from tests.issuer import (
 from tests.site import SECRET, Site, Visitor, running_site, set_cookies, settings
 from tests.test_signals import NAMES
 
-pytestmark = pytest.mark.xdist_group("canaries")
+pytestmark = [pytest.mark.corpus, pytest.mark.xdist_group("canaries")]
 
 PASSWORD = "canary+password 8c41/ä한"
 TYPED = "canary.typed.5d20@example.com"

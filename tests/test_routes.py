@@ -130,7 +130,7 @@ def is_open(response: requests.Response) -> bool:
 
 @each_route
 def test_the_cookies_of_an_address_are_those_that_are_listed(site: Site, route: Route) -> None:
-    """For a stranger, a visitor with a form, and members: with a form, without one yet, and one whose session ends now."""
+    """For a stranger, a visitor with a form, and members: with a form, without one yet, and one whose session ends."""
     known = site.visitor()
     known.csrf()
     visitors = [site.visitor(), known, member(site)]
