@@ -5,7 +5,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from urllib.parse import urljoin
 
@@ -43,6 +43,10 @@ class ManualClock(Clock):
 
     def advance(self, seconds: float) -> None:
         self._moved += seconds
+
+    def reset(self) -> None:
+        """Back to the system's time."""
+        self._moved = 0.0
 
 
 class _Quiet(WSGIRequestHandler):
@@ -136,6 +140,21 @@ def running_site(
 
 
 SiteMaker = Callable[..., Site]
+
+
+@contextmanager
+def shared_sites() -> Iterator[SiteMaker]:
+    """What gives the running site with these settings: each starts once, and all end together."""
+    running: dict[tuple[object, ...], Site] = {}
+    with ExitStack() as stack:
+
+        def shared(backend_url: str | None = None, clock: Clock | None = None, **given: object) -> Site:
+            wanted = (backend_url, clock, *sorted(given.items()))
+            if wanted not in running:
+                running[wanted] = stack.enter_context(running_site(backend_url, clock=clock, **given))
+            return running[wanted]
+
+        yield shared
 
 
 class Page:

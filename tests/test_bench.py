@@ -19,6 +19,8 @@ from bench.load import Connection, WrongAnswer, connections
 from bench.visitors import NextAuthVisitor, Visitor
 from bench.weight import Assets
 
+pytestmark = pytest.mark.external
+
 
 def asked_of(answer: bytes, work: Callable[[int], Awaitable[object]]) -> None:
     """The work is done once against a server that gives this one answer to everything."""

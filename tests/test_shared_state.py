@@ -25,6 +25,8 @@ from tests.scripted import USER, Backend, scripted
 from tests.site import ManualClock, Site, SiteMaker, Visitor, settings
 from tests.test_upstream_tls import certificate
 
+pytestmark = pytest.mark.external
+
 BUSY = 0.5
 """Seconds that a request may take by itself on a busy machine."""
 LIMITS = {"login_limit_account": "5/minute"}
