@@ -25,6 +25,7 @@ class SingleFlight(Generic[_T]):
 
     def __init__(self, clock: Clock, keep_seconds: float = 0.0) -> None:
         self._lock = threading.Lock()  # never held while anything is waited for
+        self._keeps = keep_seconds > 0
         self._running: dict[Hashable, Future[_T]] = {}
         self._kept: MutableMapping[Hashable, Future[_T]] = TTLCache(_MAX_KEPT, keep_seconds, clock.monotonic)
 
@@ -51,7 +52,8 @@ class SingleFlight(Generic[_T]):
         finally:
             with self._lock:
                 del self._running[key]
-                self._kept[key] = own
+                if self._keeps:
+                    self._kept[key] = own
         return result, True
 
 

@@ -185,7 +185,7 @@ def test_the_right_password_gives_the_accounts_count_back_at_both_sites(
 
 
 @dataclass
-class Redis:
+class Shared:
     server: RedisServer
     relay: Relay
 
@@ -193,16 +193,16 @@ class Redis:
 @dataclass(frozen=True)
 class Fault:
     name: str
-    hurt: Callable[[Redis], object]
-    heal: Callable[[Redis], object]
+    hurt: Callable[[Shared], object]
+    heal: Callable[[Shared], object]
     stops_limits: bool = True
 
     def __str__(self) -> str:
         return self.name
 
 
-def hears(answer: bytes) -> tuple[Callable[[Redis], object], Callable[[Redis], object]]:
-    def say(answer: bytes | None) -> Callable[[Redis], object]:
+def hears(answer: bytes) -> tuple[Callable[[Shared], object], Callable[[Shared], object]]:
+    def say(answer: bytes | None) -> Callable[[Shared], object]:
         return lambda redis: setattr(redis.relay, "answer", answer)
 
     return say(answer), say(None)
@@ -240,7 +240,7 @@ def test_people_sign_in_and_out_whatever_happens_to_redis(
     with relay(server.port) as between:
         limit = {"login_limit_address": "12/minute"}
         here, there = (make_site(backend.url, state_url=between.url, **limit) for _ in range(2))
-        redis = Redis(server, between)
+        redis = Shared(server, between)
         ended = signed_in(here)
         known = [copy(ended, here), copy(ended, there)]
         sign_out(ended)

@@ -5,11 +5,13 @@ Code above speaks `requests`: it passes a `PreparedRequest` and gets a `Response
 """
 
 import asyncio
+import os
 import ssl
 import weakref
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
+from http import HTTPStatus
 from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
@@ -52,6 +54,20 @@ class _Request(aiohttp.ClientRequest):
         if conn.protocol is None or conn.protocol.should_close:
             raise _StaleConnectionError
         return await super().send(conn)
+
+
+class _Response(aiohttp.ClientResponse):
+    async def start(self, connection: Any) -> aiohttp.ClientResponse:
+        protocol = connection.protocol
+        await super().start(connection)
+        is_empty = self.status in (204, 304)
+        if self.status == HTTPStatus.SWITCHING_PROTOCOLS or (is_empty and _announces_body(self.headers)):
+            protocol.close()  # what follows must not become the answer to the next request
+        return self
+
+
+def _announces_body(headers: Mapping[str, str]) -> bool:
+    return headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in headers
 
 
 class _Slots:
@@ -97,6 +113,7 @@ class _Connections:
             cookie_jar=aiohttp.DummyCookieJar(),  # or one person's cookies would be sent with another's call
             auto_decompress=False,  # `requests` does it, in steps whose size is bounded
             request_class=_Request,
+            response_class=_Response,
             skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
         )
 
@@ -185,7 +202,14 @@ class AiohttpAdapter(HTTPAdapter):
         self, request: requests.PreparedRequest, answer: aiohttp.ClientResponse, body: bytes
     ) -> requests.Response:
         headers = HTTPHeaderDict(answer.headers.items())
-        raw = HTTPResponse(BytesIO(body), headers, answer.status, reason=answer.reason, preload_content=False)
+        raw = HTTPResponse(
+            BytesIO(body),
+            headers,
+            answer.status,
+            reason=answer.reason,
+            preload_content=False,
+            enforce_content_length=False,  # aiohttp has checked it, and a body may have been cut
+        )
         return self.build_response(request, cast(Any, raw))
 
     def _proxy_for(self, url: URL) -> str | None:
@@ -195,16 +219,16 @@ class AiohttpAdapter(HTTPAdapter):
 
     async def _tls(self) -> ssl.SSLContext:
         if self._context is None:
-            self._context = await asyncio.to_thread(tls_context, self._client_cert)
+            self._context = await asyncio.to_thread(_tls_context, self._client_cert, os.environ.get("SSL_CERT_FILE"))
         return self._context
 
 
 @lru_cache(maxsize=4)
-def tls_context(client_cert: Path | None) -> ssl.SSLContext:
-    """How https calls check the other side: with the authorities of the system (or `SSL_CERT_FILE`) and of certifi.
+def _tls_context(client_cert: Path | None, _ca_file: str | None) -> ssl.SSLContext:
+    """How https calls check the other side: with the authorities of the system and of certifi.
 
-    Reading those takes 40 ms, so it happens once in a process, at the first https call. Raises `OSError` for a file
-    that has no certificate or no key.
+    Reading those takes 40 ms, so it happens once in a process, at the first https call. OpenSSL itself finds
+    `SSL_CERT_FILE` in the environment; here it is a part of the cache's key.
     """
     context = ssl.create_default_context()
     context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)

@@ -93,8 +93,8 @@ class HttpClient:
             request = requests.Request(method, url, {**self._headers, **headers}, data=form, json=json).prepare()
             try:
                 response = self._send_once(request, deadline)
-            except (NotSentError, NoAnswerError):
-                if not retry:
+            except (NotSentError, NoAnswerError) as error:
+                if not retry or (method == "GET" and isinstance(error, NoAnswerError)):  # aiohttp sent a GET again
                     raise
                 response = self._send_once(request, deadline)
             body = _read_capped(response)
