@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test figures serve check format bench pictures messages lock
+.PHONY: help run test test-all serve check format bench pictures messages lock
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -16,11 +16,11 @@ help: ## this list
 run: $(VENV)/site ## the site with its development stand-ins, on PORT (8080)
 	@$(BIN)/flask run --port $(PORT)
 
-test: $(VENV)/dev tests/node_modules ## every test, in a real browser too
-	@$(BIN)/pytest -n auto --dist loadgroup --figures
+test: $(VENV)/dev ## the tests that need Python alone: about a minute
+	@$(BIN)/pytest -n auto --dist loadgroup -m "not browser and not server and not external and not corpus"
 
-figures: $(VENV)/dev tests/node_modules ## the hostile tests alone: what was tried, and what of it went wrong
-	@$(BIN)/pytest -n auto --dist loadgroup --figures -m figures
+test-all: $(VENV)/dev tests/node_modules ## every test: in Chromium, at the production server, with Redis, Node.js and proxies
+	@$(BIN)/pytest -n auto --dist loadgroup
 
 serve: $(VENV)/site ## the production server, from the environment or .env
 	@$(BIN)/python serve.py
@@ -49,7 +49,7 @@ messages: $(VENV)/dev ## bring the translations up to the sources, and compile t
 release-check: export CI := true
 release-check: $(VENV)/dev ## is this commit fit to be a release? With every check and test
 	@$(BIN)/python scripts/release_check.py
-	@$(MAKE) check test
+	@$(MAKE) check test-all
 
 lock: ## pin what requirements.in and requirements-dev.in name (needs uv)
 	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

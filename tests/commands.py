@@ -46,9 +46,20 @@ class Command:
         return self.process.wait(20)
 
 
+markers: set[str] = set()
+"""Of the test that runs now; empty outside of tests. Set by conftest.py."""
+
+
+def must_be_marked(marker: str) -> None:
+    """Fail a test that starts such a program without the marker: `make test` needs Python alone."""
+    if "PYTEST_CURRENT_TEST" in os.environ and marker not in markers:
+        pytest.fail(f"a test that starts this needs @pytest.mark.{marker}")
+
+
 @contextmanager
 def running(*command: str, log: Path, environ: dict[str, str], cwd: Path = ROOT) -> Iterator[Command]:
     """The command in a clean environment with these variables; stopped at the end, with all it started."""
+    must_be_marked("server")
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -77,6 +88,7 @@ def free_ports() -> int:
 
 def program(name: str) -> str:
     """Where it is. Without it the test is left out, or fails where CI runs it."""
+    must_be_marked("external")
     found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
     if found is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"there is no {name} here")

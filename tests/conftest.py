@@ -6,17 +6,33 @@ from contextlib import ExitStack
 import pytest
 from playwright.sync_api import Browser
 
+from tests import commands
 from tests.browser import NoBrowserError, chromium
-from tests.site import Site, SiteMaker, Visitor, running_site
+from tests.site import Site, SiteMaker, Visitor, running_site, shared_sites
 
-pytest_plugins = ["tests.figures"]
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    commands.markers = {marker.name for marker in item.iter_markers()}
 
 
 @pytest.fixture(scope="session")
-def site() -> Iterator[Site]:
-    """The site with its stand-in backend, shared by the tests that leave no mark on it."""
-    with running_site() as running:
-        yield running
+def shared_site() -> Iterator[SiteMaker]:
+    """One site for each set of settings, shared by the tests that leave no mark on it."""
+    with shared_sites() as shared:
+        yield shared
+
+
+@pytest.fixture(scope="session")
+def site(shared_site: SiteMaker) -> Site:
+    """The site with its stand-in backend."""
+    return shared_site()
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ As long as nothing else is asked for, whoever starts a sign-in comes back as `SU
 
 import json
 import socket
-import time
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -18,7 +17,7 @@ from joserfc import jws
 from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
 from joserfc.util import urlsafe_b64encode
 
-from services import documents
+from services.clock import Clock
 from tests.faulty_backend import SECRET_MARK, Answer, FaultyBackend, answer
 from tests.site import Page, Site, Visitor, cookie_names
 
@@ -100,6 +99,8 @@ def unsigned(head: object, claims: Json, signature: str = "") -> str:
 class Issuer(FaultyBackend):
     def __init__(self, *args: Any) -> None:
         self.nonce: str | None = None
+        self.clock = Clock()
+        """What its id_tokens are dated by: that of the site, where a test moves it."""
         super().__init__(*args)
 
     def heal(self) -> None:
@@ -136,7 +137,7 @@ class Issuer(FaultyBackend):
         return {name: value for name, value in found.items() if value is not None}
 
     def good_claims(self, provider: str = "oidc") -> Json:
-        now = int(time.time())
+        now = int(self.clock.time())
         return {
             "iss": NAMES.get(provider, self.url),
             "sub": SUBJECT,
@@ -267,14 +268,3 @@ def hold_to_silence(caplog: pytest.LogCaptureFixture) -> None:
         assert record.exc_info is None, line
         for secret in (SECRET_MARK, "eyJ", EMAIL):
             assert secret not in line
-
-
-class Clock:
-    """Takes the place of `time` in `services/documents.py`."""
-
-    def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.ahead = 0.0
-        patch.setattr(documents, "time", self)
-
-    def monotonic(self) -> float:
-        return time.monotonic() + self.ahead

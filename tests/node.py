@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Route
 
+from tests.commands import must_be_marked
 from tests.site import SECRET
 
 HERE = Path(__file__).parent
@@ -19,13 +20,14 @@ BARE = {name: value for name, value in os.environ.items() if not name.startswith
 """The environment, less what next-auth would take its settings from."""
 
 
-def node() -> str:
-    """The program; without it, or without the packages, the test is left out, or fails where CI runs it."""
+def node(package: str = "next-auth") -> str:
+    """The program, which finds this package; without either the test is left out, or fails where CI runs it."""
+    must_be_marked("external")
     found = shutil.which("node")
     stop = pytest.fail if os.environ.get("CI") else pytest.skip
     if found is None:
         stop("there is no node here")
-    if not (_PACKAGES / "next-auth").is_dir():
+    if not (_PACKAGES / package).is_dir():
         stop("the packages of tests/package.json are not installed: npm ci --prefix tests")
     return found
 

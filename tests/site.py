@@ -5,7 +5,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from urllib.parse import urljoin
 
@@ -43,6 +43,10 @@ class ManualClock(Clock):
 
     def advance(self, seconds: float) -> None:
         self._moved += seconds
+
+    def reset(self) -> None:
+        """Back to the system's time."""
+        self._moved = 0.0
 
 
 class _Quiet(WSGIRequestHandler):
@@ -129,15 +133,28 @@ def running_site(
     with served("127.0.0.1", lambda _: backend) as backend_port:
         where = backend_url or f"http://127.0.0.1:{backend_port}"
         with served("localhost", make) as port:
-            ended = built[0].extensions["munjigi"].ended
-            ended.follow()  # as serve.py has it
             try:
                 yield Site(f"http://localhost:{port}", built[0], None if backend_url else backend)
             finally:
-                ended.stop()
+                built[0].extensions["munjigi"].close()
 
 
 SiteMaker = Callable[..., Site]
+
+
+@contextmanager
+def shared_sites() -> Iterator[SiteMaker]:
+    """What gives the running site with these settings: each starts once, and all end together."""
+    running: dict[tuple[object, ...], Site] = {}
+    with ExitStack() as stack:
+
+        def shared(backend_url: str | None = None, clock: Clock | None = None, **given: object) -> Site:
+            wanted = (backend_url, clock, *sorted(given.items()))
+            if wanted not in running:
+                running[wanted] = stack.enter_context(running_site(backend_url, clock=clock, **given))
+            return running[wanted]
+
+        yield shared
 
 
 class Page:

@@ -179,6 +179,7 @@ def test_the_weight_of_a_page_is_what_a_current_browser_loads() -> None:
     assert assets.paths == {"/a.css", "/b.js", "/c.svg", "/d.svg"}
 
 
+@pytest.mark.server
 def test_the_functions_of_one_sign_in_are_counted_and_listed() -> None:
     command = [sys.executable, "-m", "bench.calls", "--list"]
     output = subprocess.run(command, cwd=Path(__file__).parents[1], check=True, capture_output=True, text=True).stdout

@@ -44,7 +44,7 @@ from tests.issuer import (
 from tests.site import SECRET, Site, Visitor, running_site, set_cookies, settings
 from tests.test_signals import NAMES
 
-pytestmark = pytest.mark.xdist_group("canaries")
+pytestmark = [pytest.mark.corpus, pytest.mark.xdist_group("canaries")]
 
 PASSWORD = "canary+password 8c41/ä한"
 TYPED = "canary.typed.5d20@example.com"
@@ -437,7 +437,6 @@ def spellings(secret: str) -> set[str]:
     return found
 
 
-@pytest.mark.figures("canaries")
 @pytest.mark.parametrize("name", ALLOWED)
 def test_a_secret_is_seen_only_where_it_must(seen: Seen, name: str) -> None:
     # Those made on the way are many, and of letters that look the same everywhere.
@@ -448,13 +447,8 @@ def test_a_secret_is_seen_only_where_it_must(seen: Seen, name: str) -> None:
     assert bool(places) == bool(allowed), "a secret that is seen nowhere proves nothing"
 
 
-@pytest.mark.figures("requests")
-def test_much_was_tried_and_nothing_broke(
-    seen: Seen, measured: Callable[[str, str], None], tried: Callable[[int], None]
-) -> None:
-    tried(seen.answers)
+def test_much_was_tried_and_nothing_broke(seen: Seen) -> None:
     lines = [text for place, text in seen.texts if place == "log (text)"]
-    measured("canaries", f"{len(ALLOWED)} secrets in {seen.answers:,} answers and {2 * len(lines):,} lines of the log")
     assert seen.answers > 1500
     assert len(lines) > 300
     assert {place for place, _ in seen.texts if place.startswith("signal")} == {f"signal {name}" for name in NAMES}

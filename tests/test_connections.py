@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 import requests
+from services.adapter import KeptConnections
 
 from services import adapter
-from services.adapter import KeptConnections
-from services.upstream import MOST_BYTES, Upstream, UpstreamFault
+from services.http.client import MOST_BYTES, Upstream, UpstreamFault
 from tests.faulty_backend import (
     USER,
     Answer,

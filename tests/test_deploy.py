@@ -4,6 +4,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
 from dotenv import dotenv_values
 
 import config
@@ -15,6 +16,7 @@ from tests.test_architecture import ROOMS
 DEPLOY = ROOT / "deploy"
 
 
+@pytest.mark.external
 def test_systemd_takes_the_unit_and_finds_little_that_it_could_still_be_denied(tmp_path: Path) -> None:
     unit = tmp_path / "munjigi.service"
     text = (DEPLOY / "munjigi.service").read_text("utf-8")

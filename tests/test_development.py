@@ -12,6 +12,8 @@ from dev.backend import ACCOUNTS
 from tests.commands import DEVELOPMENT, FLASK, ROOT, free_ports, listens, running
 from tests.site import Visitor
 
+pytestmark = pytest.mark.server
+
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:

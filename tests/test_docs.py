@@ -5,7 +5,6 @@ import io
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,7 +22,7 @@ import dev
 import providers
 from dev.stand_ins import create_stand_ins
 from tests import docs_pictures
-from tests.commands import DEVELOPMENT, FLASK, ROOT, free_ports
+from tests.commands import DEVELOPMENT, FLASK, ROOT, free_ports, program
 from tests.markdown import Block, Doc
 from tests.site import SECRET, Site, served
 from tests.test_architecture import FILES, ROOMS, imports, room_of
@@ -45,13 +44,6 @@ def place(value: object) -> str | None:
     if isinstance(value, Block):
         return f"line {value.line}"
     return value.name if isinstance(value, Doc) else None
-
-
-def program(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"there is no {name} here")
-    return found
 
 
 # Links.
@@ -98,6 +90,8 @@ def test_the_pictures_that_are_shown_are_those_that_are_made() -> None:
     assert all(path.stat().st_size < 60_000 for path in ROOT.glob("docs/pictures/*.webp"))
 
 
+@pytest.mark.browser
+@pytest.mark.external
 def test_the_pictures_can_be_made_again(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.docs_pictures", str(tmp_path)]
     made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
@@ -282,6 +276,7 @@ def test_python_compiles(doc: Doc, block: Block) -> None:
 
 
 @pytest.mark.parametrize(("doc", "block"), of("php"), ids=place)
+@pytest.mark.external
 def test_php_can_be_read(doc: Doc, block: Block) -> None:
     done = subprocess.run(
         [program("php"), "-l"], input=block.text, capture_output=True, text=True, timeout=20, check=False
@@ -312,6 +307,7 @@ def stand_in_backend() -> Iterator[str]:
         yield f"http://127.0.0.1:{port + 1}"
 
 
+@pytest.mark.external
 def test_the_protocol_is_what_curl_shows(stand_in_backend: str) -> None:
     """Each command of the page is run in one shell, and prints what stands below it; `…` is anything."""
     program("curl")
@@ -323,6 +319,7 @@ def test_the_protocol_is_what_curl_shows(stand_in_backend: str) -> None:
         assert _fits(expected, found), f"$ {command}\n{found}"
 
 
+@pytest.mark.external
 def test_the_first_call_of_getting_started_is_answered(stand_in_backend: str) -> None:
     program("curl")
     for name in ("docs/getting-started.md", "docs/getting-started.ko.md"):
@@ -331,6 +328,7 @@ def test_the_first_call_of_getting_started_is_answered(stand_in_backend: str) ->
         assert _fits(call[1], told), told
 
 
+@pytest.mark.external
 def test_the_gateways_call_is_answered(site: Site) -> None:
     program("curl")
     (call,) = [pair for block in DOCS["docs/forward-auth.md"].blocks for pair in block.commands]
@@ -346,6 +344,7 @@ def test_getting_started_shows_what_make_run_prints(capsys: pytest.CaptureFixtur
     assert printed.startswith(shown.text.partition("…")[0].strip())
 
 
+@pytest.mark.server
 def test_the_doctor_finds_the_settings_of_getting_started_good(stand_in_backend: str) -> None:
     """As the page has them, with a key, and with the stand-in in place of a backend."""
     *_, block = (block for block in DOCS["docs/getting-started.md"].blocks if block.language == "ini")
@@ -417,7 +416,7 @@ def test_every_name_on_the_way_of_a_sign_in_is_in_its_file() -> None:
             within = found[0].body
 
 
-# The Korean pages, and the numbers.
+# The Korean pages.
 
 
 @pytest.mark.parametrize("korean", TRANSLATED)
@@ -440,20 +439,3 @@ def _places(doc: Doc) -> set[str]:
     relative = (urlsplit(link).path for link in doc.links if not urlsplit(link).scheme)
     names = {os.path.relpath((doc.path.parent / path).resolve(), ROOT) for path in relative}
     return {re.sub(r"sign-in-(ko|en)", "sign-in", name) for name in names}
-
-
-@pytest.mark.parametrize("korean", TRANSLATED)
-def test_a_korean_page_keeps_to_one_way_of_speaking(korean: str) -> None:
-    """As documents do, in 합니다; an invitation may be 하세요."""
-    endings = re.findall(r"(\w*[가-힣])[.?!](?:\s|$|\))", DOCS[korean].prose)
-    assert len([word for word in endings if word.endswith("니다")]) > 10
-    assert [word for word in endings if word.endswith("요") and not word.endswith("세요")] == []
-
-
-def test_the_readmes_number_is_that_of_the_last_run() -> None:
-    table = re.findall(r"^\S.* {2,}([\d,]+) +(\d+) +\d+$", DOCS["docs/security.md"].text, re.MULTILINE)
-    assert len(table) == 12
-    total = sum(int(tried.replace(",", "")) for tried, _ in table)
-    for name in ("README.md", "README.ko.md"):
-        assert f"| {total:,}" in DOCS[name].text
-    assert {wrong for _, wrong in table} == {"0"}

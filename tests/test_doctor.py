@@ -20,10 +20,9 @@ from app import create_app
 from dev.stand_ins import create_stand_ins
 from doctor import site
 from doctor.finding import ADVICE, OK, WRONG, Finding
-from services.answer import Answer
 from services.clock import Clock
+from services.http.client import Upstream
 from services.session_cookie import SessionCookie
-from services.upstream import Upstream
 from tests.commands import ROOT, free_ports
 from tests.site import SECRET, running_site, served, settings
 

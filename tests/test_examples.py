@@ -52,6 +52,7 @@ def seen(visitor: Visitor, service: str) -> list[Any]:
     return [answer.json()["user"] if answer.ok else answer.status_code for answer in answers]
 
 
+@pytest.mark.server
 def test_the_flask_app_knows_who_is_signed_in_and_who_is_not(site: Site, service: str) -> None:
     visitor = site.visitor()
     assert seen(visitor, service) == [401, 401]
@@ -61,6 +62,7 @@ def test_the_flask_app_knows_who_is_signed_in_and_who_is_not(site: Site, service
     assert seen(visitor, service) == [401, 401]
 
 
+@pytest.mark.server
 def test_the_flask_app_puts_a_large_session_together(site: Site, backend: Backend, service: str) -> None:
     backend.token, backend.user = "t" * 4000, {**USER, "name": "😀" * 200, "nick_name": "홍" * 200}
     visitor = site.visitor()
@@ -70,11 +72,13 @@ def test_the_flask_app_puts_a_large_session_together(site: Site, backend: Backen
 
 
 @pytest.mark.parametrize("cookie", ["", "x", "a.b.c.d.e", "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..AAAA.AAAA.AAAA"])
+@pytest.mark.server
 def test_the_flask_app_lets_nobody_in_with_a_made_up_cookie(site: Site, service: str, cookie: str) -> None:
     stranger = site.visitor(Cookie=f"{COOKIE}={cookie}")
     assert seen(stranger, service) == [401, 401]
 
 
+@pytest.mark.server
 def test_only_who_asks_learns_that_the_backend_has_ended_a_session(site: Site, backend: Backend, service: str) -> None:
     visitor = site.visitor_since(3600, User.from_json(USER))
     assert seen(visitor, service) == [USER, USER]
@@ -191,6 +195,7 @@ def own_backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             yield f"http://127.0.0.1:{port}"
 
 
+@pytest.mark.server
 def test_people_sign_in_with_the_example_backend_change_their_name_and_sign_out(own_backend: str) -> None:
     with running_site(backend_url=own_backend) as site:
         visitor = site.visitor()
@@ -203,6 +208,7 @@ def test_people_sign_in_with_the_example_backend_change_their_name_and_sign_out(
         assert not visitor.is_signed_in
 
 
+@pytest.mark.server
 def test_a_token_of_the_example_backend_is_nobodys_after_sign_out(own_backend: str) -> None:
     token = handed_out(requests.post(f"{own_backend}/login", json={"email": MINJI, "password": PASSWORD}, timeout=5))
     bearer = {"Authorization": f"Bearer {token}"}
@@ -223,6 +229,7 @@ def came_from(backend: str, provider: str, token: object) -> requests.Response:
 @pytest.mark.parametrize(
     ("provider", "email"), [("kakao", "haneul.kim@example.com"), ("google", None), ("github", None)]
 )
+@pytest.mark.server
 def test_who_comes_from_a_provider_is_the_same_person_each_time(own_backend: str, provider: str, email: str) -> None:
     tokens = [handed_out(came_from(own_backend, provider, "ours")) for _ in range(2)]
     bearers = [{"Authorization": f"Bearer {token}"} for token in tokens]
@@ -244,6 +251,7 @@ def test_who_comes_from_a_provider_is_the_same_person_each_time(own_backend: str
         ("naver", "ours", 404),
     ],
 )
+@pytest.mark.server
 def test_the_example_backend_believes_no_other_token(
     own_backend: str, provider: str, token: object, status: int
 ) -> None:

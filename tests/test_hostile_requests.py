@@ -13,6 +13,8 @@ from tests.faulty_backend import UNLIMITED
 from tests.site import Visitor
 from tests.test_production import serving
 
+pytestmark = pytest.mark.server
+
 FORM = "application/x-www-form-urlencoded"
 LOGIN = "/auth/login/email"
 SECONDS = 5.0

@@ -31,7 +31,6 @@ from tests.issuer import (
     KEYS,
     SUBJECT,
     USERINFO,
-    Clock,
     Issuer,
     Json,
     all_is_well,
@@ -51,7 +50,7 @@ from tests.issuer import (
     turned_away,
     unsigned,
 )
-from tests.site import Site, Visitor, running_site
+from tests.site import ManualClock, Site, Visitor, running_site
 from tests.test_backend_faults import MIB, memory
 
 Row = Callable[[Issuer, Json], object]
@@ -65,21 +64,30 @@ def backend() -> Iterator[FaultyBackend]:
 
 
 @pytest.fixture(scope="module")
-def issuer() -> Iterator[Issuer]:
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture(scope="module")
+def issuer(clock: ManualClock) -> Iterator[Issuer]:
     running = Issuer()
+    running.clock = clock
     yield running
     running.refuse()
     running.hang_up()
 
 
 @pytest.fixture(scope="module")
-def site(backend: FaultyBackend, issuer: Issuer) -> Iterator[Site]:
-    with running_site(backend.url, **issuer.settings(), **UNLIMITED) as running:
+def site(backend: FaultyBackend, issuer: Issuer, clock: ManualClock) -> Iterator[Site]:
+    with running_site(backend.url, clock=clock, **issuer.settings(), **UNLIMITED) as running:
         yield running
 
 
 @pytest.fixture(autouse=True)
-def well(issuer: Issuer, backend: FaultyBackend, site: Site, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+def well(
+    issuer: Issuer, backend: FaultyBackend, site: Site, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> Iterator[None]:
+    clock.reset()
     all_is_well(issuer, backend, site)
     caplog.set_level(logging.INFO, "munjigi")
     yield
@@ -538,45 +546,40 @@ def test_a_new_key_is_picked_up(issuer: Issuer, visitor: Visitor, row: str) -> N
 
 
 def test_a_key_that_is_withdrawn_is_good_for_an_hour_at_most(
-    issuer: Issuer, site: Site, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+    issuer: Issuer, site: Site, visitor: Visitor, clock: ManualClock
 ) -> None:
-    clock = Clock(monkeypatch)
     let_in(visitor, travel(visitor, issuer))
     issuer.published = {"keys": [OTHER]}
     let_in(visitor, travel(visitor, issuer))
-    clock.ahead = FRESH_SECONDS + 1
+    clock.advance(FRESH_SECONDS + 1)
     other = site.visitor()
     turned_away(other, travel(other, issuer), "OAuthCallback")
 
 
-def test_made_up_key_ids_cost_one_look_a_minute(
-    issuer: Issuer, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = Clock(monkeypatch)
+def test_made_up_key_ids_cost_one_look_a_minute(issuer: Issuer, visitor: Visitor, clock: ManualClock) -> None:
     let_in(visitor, travel(visitor, issuer))
     for minute in (1, 2):
         for number in range(20):
             issuer.id_token = partial(signed, key=rsa("other"), kid=f"{minute}-{number}")
             assert "OAuthCallback" in travel(visitor, issuer).headers["Location"]
         assert len(issuer.asked(KEYS)) == 1 + minute
-        clock.ahead += PAUSE_SECONDS + 1
+        clock.advance(PAUSE_SECONDS + 1)
     issuer.id_token = signed
     let_in(visitor, travel(visitor, issuer))
 
 
-def test_a_thousand_of_them_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock(monkeypatch)
+def test_a_thousand_of_them_too(clock: ManualClock) -> None:
     fetched: list[str] = []
 
     def fetch(url: str, briefly: bool) -> Json:
         fetched.append(url)
         return {}
 
-    documents = Documents(fetch, lambda: 1.0)
+    documents = Documents(fetch, lambda: 1.0, clock=clock)
     documents.get("/jwks")
     for _ in range(1000):
         documents.again("/jwks")
-        clock.ahead += 0.3
+        clock.advance(0.3)
     assert len(fetched) == 1 + 1000 * 0.3 // PAUSE_SECONDS
 
 

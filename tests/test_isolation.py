@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 import requests
-
 from services.bulkhead import LONGEST_QUEUE, Bulkhead, Full
+
 from services.documents import SHORT_PAUSE_SECONDS
-from services.upstream import MOST_BYTES, Upstream, UpstreamFault
+from services.http.client import MOST_BYTES, Upstream, UpstreamFault
 from tests.faulty_backend import PASSWORD, UNLIMITED, Answer, FaultyBackend, answer, faulty_backend, flood, hang, reset
 from tests.issuer import DISCOVERY, TOKEN, Issuer, come_back, let_in, start, travel
 from tests.site import MINJI, Visitor
@@ -155,6 +155,7 @@ def signed_in_through(here: Here, issuer: Issuer, provider: str) -> None:
 # --- At the production server
 
 
+@pytest.mark.server
 def test_a_crowd_at_a_dead_backend_slows_no_page_and_no_session_and_is_told_at_once(here: Here) -> None:
     signed_in, asks = signed_in_at(here), everybody(here.crowd(80), e_mail)
     here.backend.answers["/login"] = hang
@@ -169,6 +170,7 @@ def test_a_crowd_at_a_dead_backend_slows_no_page_and_no_session_and_is_told_at_o
     is_quick(lambda: signed_in_at(here))
 
 
+@pytest.mark.server
 def test_a_crowd_at_a_provider_whose_metadata_do_not_come_slows_nobody_else(here: Here) -> None:
     signed_in, asks = signed_in_at(here), everybody(here.crowd(80), set_out)
     here.dead.answers[DISCOVERY] = hang
@@ -183,6 +185,7 @@ def test_a_crowd_at_a_provider_whose_metadata_do_not_come_slows_nobody_else(here
     signed_in_through(here, here.dead, "oidc")
 
 
+@pytest.mark.server
 def test_a_crowd_at_a_provider_that_gives_no_token_slows_nobody_else(here: Here) -> None:
     signed_in, crowd = signed_in_at(here), here.crowd(60)
     asks = [partial(come_back, visitor, start(visitor, here.dead)) for visitor in crowd]
@@ -197,6 +200,7 @@ def test_a_crowd_at_a_provider_that_gives_no_token_slows_nobody_else(here: Here)
     signed_in_through(here, here.dead, "oidc")
 
 
+@pytest.mark.server
 def test_one_callback_repeated_while_its_provider_hangs_slows_nobody_else(here: Here) -> None:
     signed_in, visitor = signed_in_at(here), here.visitor()
     asked = start(visitor, here.dead)
@@ -210,6 +214,7 @@ def test_one_callback_repeated_while_its_provider_hangs_slows_nobody_else(here: 
     assert len(here.dead.asked(TOKEN)) == 1
 
 
+@pytest.mark.server
 def test_connections_that_nobody_uses_take_no_threads_place(here: Here) -> None:
     port = int(here.url.rpartition(":")[2])
     kept = [socket.create_connection(("localhost", port)) for _ in range(3 * THREADS)]

@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
@@ -16,6 +15,8 @@ from tests.proxies import nginx
 from tests.redis_server import redis_server
 from tests.site import AT_ONCE, SECRET, Visitor, served
 from tests.test_production import SERVE
+
+pytestmark = [pytest.mark.server, pytest.mark.external]
 
 OTHER = "another-secret-of-this-site-7hG2kQ9x"
 _CONF = """
@@ -132,13 +133,12 @@ def test_who_signed_in_at_one_is_signed_in_at_the_other_and_so_with_signing_out(
 
 
 def test_restarts_in_turn_lose_nothing_and_a_new_key_signs_nobody_out_if_all_can_read_it_first(
-    machines: Machines, measured: Any
+    machines: Machines,
 ) -> None:
     with People(machines.url) as people:
         time.sleep(0.5)
         machines.restart_in_turn(SECRET_KEY_FALLBACKS=OTHER)
         machines.restart_in_turn(SECRET_KEY=OTHER, SECRET_KEY_FALLBACKS=SECRET)
         time.sleep(0.5)
-    measured("four restarts in turn under load", f"{people.asked:,} requests, {len(people.wrong)} failed")
     assert people.asked > 1000
     assert people.wrong == []

@@ -8,8 +8,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from services import events
+from services.http.client import Upstream
 from services.metrics import MOST_HOSTS
-from services.upstream import Upstream
 from services.user import User
 from tests.redis_server import redis_server
 from tests.scripted import USER, scripted
@@ -86,6 +86,7 @@ def test_sessions_that_are_refused_are_told_apart_by_who_ended_them(make_site: S
 STATE = [("munjigi_shared_state_up", part) for part in ("counts", "ended_sessions")]
 
 
+@pytest.mark.external
 def test_whether_redis_answers_is_seen_and_seen_again_when_it_is_back(tmp_path: Path, make_site: SiteMaker) -> None:
     def until(up: float) -> None:
         for _ in range(80):
@@ -147,6 +148,7 @@ def test_nobody_is_in_it(site: Site) -> None:
         assert told not in text
 
 
+@pytest.mark.server
 def test_all_workers_are_counted_together(tmp_path: Path) -> None:
     with serving(tmp_path, METRICS_TOKEN=TOKEN, WORKERS="2") as (_, visitor):
         for _ in range(6):

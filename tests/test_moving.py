@@ -1,8 +1,6 @@
 """What docs/moving-from-nextauth.md promises to somebody whose people hold sessions of the article's making."""
 
-import os
 import re
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.commands import program
 from tests.forge import COOKIE, LEFT_OUT, claims, cookie, seal
 from tests.scripted import USER, Backend, scripted
 from tests.site import Site, cookie_names, running_site
@@ -31,10 +30,8 @@ def test_what_the_guide_calls_a_setting_is_one() -> None:
 
 
 @pytest.mark.parametrize("name", GUIDES)
+@pytest.mark.external
 def test_nginx_takes_the_guides_block(name: str, tmp_path: Path) -> None:
-    nginx = shutil.which("nginx", path=f"{os.environ['PATH']}{os.pathsep}/usr/sbin")
-    if nginx is None:
-        pytest.skip("there is no nginx here")
     (block,) = re.findall(r"```nginx\n(.*?)```", guide(name), re.DOTALL)
     block = block.replace("listen 443 ssl;", f"listen unix:{tmp_path}/socket;")  # a certificate is the reader's own
     block = re.sub(r"\n +ssl_certificate.*", "", block)
@@ -45,7 +42,7 @@ def test_nginx_takes_the_guides_block(name: str, tmp_path: Path) -> None:
         f"pid {tmp_path}/pid;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}{block}}}\n"
     )
     given = ("-t", "-q", "-e", "stderr", "-p", str(tmp_path), "-c", "nginx.conf")
-    tried = subprocess.run([nginx, *given], capture_output=True, text=True, timeout=30, check=False)
+    tried = subprocess.run([program("nginx"), *given], capture_output=True, text=True, timeout=30, check=False)
     assert (tried.returncode, tried.stderr) == (0, "")
 
 

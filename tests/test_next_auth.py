@@ -23,6 +23,8 @@ from tests.node import BARE, HERE, node
 from tests.scripted import USER, Backend, scripted
 from tests.site import SECRET, Site, running_site, set_cookies, settings
 
+pytestmark = pytest.mark.external
+
 LARGE = {"id": 7, "name": "😀" * 200, "nick_name": "홍" * 200, "email": "hong@example.com"}
 
 

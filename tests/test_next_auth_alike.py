@@ -101,6 +101,7 @@ def test_each_difference_has_its_reason_and_its_place() -> None:
         assert known.issuperset(row.exchanges)
 
 
+@pytest.mark.external
 def test_the_same_requests_get_the_same_answers(sites: tuple[str, str]) -> None:
     theirs, ours = map(alike.play, sites)
     assert len(theirs) == 107
@@ -108,6 +109,7 @@ def test_the_same_requests_get_the_same_answers(sites: tuple[str, str]) -> None:
     hold_to_the_list(theirs, ours, rows)
 
 
+@pytest.mark.external
 def test_the_same_client_gets_the_same_answers(
     sites: tuple[str, str], browser: Browser, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

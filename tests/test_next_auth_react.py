@@ -13,7 +13,7 @@ from tests.site import MINJI, running_site
 
 CSRF_API = "**/api/auth/csrf"
 
-pytestmark = pytest.mark.xdist_group("next-auth-react")
+pytestmark = [pytest.mark.external, pytest.mark.xdist_group("next-auth-react")]
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,7 @@
 """An issuer that is not ours, the certified `oidc-provider` from npm, signs people in: `PROVIDERS=oidc` and no more."""
 
 import json
-import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,9 +17,10 @@ import dev
 from dev.stand_ins import create_stand_ins
 from services import documents
 from tests.commands import free_ports
+from tests.node import node
 from tests.site import SECRET, Page, Visitor, served
 
-pytestmark = pytest.mark.usefixtures("logs_as_before")
+pytestmark = [pytest.mark.external, pytest.mark.usefixtures("logs_as_before")]
 
 HERE = Path(__file__).parent
 CLIENT_ID = "munjigi+test:1"
@@ -46,15 +45,9 @@ class Issuers:
 
 @pytest.fixture(scope="module")
 def issuers() -> Iterator[Issuers]:
-    node = shutil.which("node")
-    stop = pytest.fail if os.environ.get("CI") else pytest.skip
-    if node is None:
-        stop("there is no node here")
-    if not (HERE / "node_modules" / "oidc-provider").is_dir():
-        stop("oidc-provider is not installed: npm ci --prefix tests")
     script, pipe = HERE / "oidc_provider.mjs", subprocess.PIPE
     with subprocess.Popen(
-        [node, script], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, encoding="utf-8"
+        [node("oidc-provider"), script], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, encoding="utf-8"
     ) as process:
         yield Issuers(process)
 

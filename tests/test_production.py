@@ -21,6 +21,8 @@ from tests.commands import ROOT, Command, free_ports, listens, running
 from tests.redis_server import redis_server
 from tests.site import SECRET, Visitor, served, settings
 
+pytestmark = pytest.mark.server
+
 SERVE = (sys.executable, str(ROOT / "serve.py"))
 OPERATIONS = ROOT / "docs" / "operations.md"
 

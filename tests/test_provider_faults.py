@@ -42,7 +42,6 @@ from tests.issuer import (
     TOKEN,
     TOKEN_PATHS,
     USERINFO,
-    Clock,
     Issuer,
     Json,
     all_is_well,
@@ -58,7 +57,7 @@ from tests.issuer import (
     travel,
     turned_away,
 )
-from tests.site import Site, SiteMaker, Visitor, running_site
+from tests.site import ManualClock, Site, SiteMaker, Visitor, running_site
 from tests.test_backend_faults import BROKEN, ENORMOUS, SLOW, UNREADABLE, certificate
 
 TIMEOUT, SHORT_TIMEOUT, GRACE = 3.0, 0.5, 0.7
@@ -75,39 +74,48 @@ def backend() -> Iterator[FaultyBackend]:
 
 
 @pytest.fixture(scope="module")
-def issuer() -> Iterator[Issuer]:
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture(scope="module")
+def issuer(clock: ManualClock) -> Iterator[Issuer]:
     running = Issuer()
+    running.clock = clock
     yield running
     running.refuse()
     running.hang_up()
 
 
 @pytest.fixture(scope="module")
-def site(backend: FaultyBackend, issuer: Issuer) -> Iterator[Site]:
-    with running_site(backend.url, backend_timeout=TIMEOUT, **issuer.settings(), **UNLIMITED) as running:
+def site(backend: FaultyBackend, issuer: Issuer, clock: ManualClock) -> Iterator[Site]:
+    with running_site(backend.url, clock=clock, backend_timeout=TIMEOUT, **issuer.settings(), **UNLIMITED) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def hasty_site(backend: FaultyBackend, issuer: Issuer) -> Iterator[Site]:
-    with running_site(backend.url, backend_timeout=SHORT_TIMEOUT, **issuer.settings(), **UNLIMITED) as running:
+def hasty_site(backend: FaultyBackend, issuer: Issuer, clock: ManualClock) -> Iterator[Site]:
+    with running_site(
+        backend.url, clock=clock, backend_timeout=SHORT_TIMEOUT, **issuer.settings(), **UNLIMITED
+    ) as running:
         yield running
 
 
 @pytest.fixture(autouse=True)
 def well(
-    issuer: Issuer, backend: FaultyBackend, site: Site, hasty_site: Site, caplog: pytest.LogCaptureFixture
+    issuer: Issuer,
+    backend: FaultyBackend,
+    site: Site,
+    hasty_site: Site,
+    clock: ManualClock,
+    caplog: pytest.LogCaptureFixture,
 ) -> Iterator[None]:
+    clock.reset()
     all_is_well(issuer, backend, site)
     forget(hasty_site)
     caplog.set_level(logging.INFO, "munjigi")
     yield
     hold_to_silence(caplog)
-
-
-@pytest.fixture(autouse=True)
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return Clock(monkeypatch)
 
 
 def good(issuer: Issuer, step: str) -> bytes:
@@ -138,10 +146,10 @@ def fails(visitor: Visitor, issuer: Issuer, step: str, codes: tuple[str, ...], t
     stopped(visitor, url, code)
 
 
-def heals(visitor: Visitor, issuer: Issuer, backend: FaultyBackend, clock: Clock, seconds: float) -> None:
+def heals(visitor: Visitor, issuer: Issuer, backend: FaultyBackend, clock: ManualClock, seconds: float) -> None:
     assert backend.calls == []
     issuer.heal()
-    clock.ahead += seconds + 0.1
+    clock.advance(seconds + 0.1)
     response = travel(visitor, issuer)
     if "Unavailable" in response.headers["Location"]:  # a busy machine may miss so short a deadline, once
         response = travel(visitor, issuer)
@@ -154,7 +162,7 @@ def heals(visitor: Visitor, issuer: Issuer, backend: FaultyBackend, clock: Clock
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("fault", [*BROKEN, *ENORMOUS])
 def test_a_broken_answer_signs_nobody_in(
-    issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: Clock, fault: str, step: str
+    issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: ManualClock, fault: str, step: str
 ) -> None:
     issuer.answers[step] = wrapped(issuer, step, (BROKEN | ENORMOUS)[fault])
     fails(visitor, issuer, step, EITHER if step in (TOKEN, USERINFO) else EITHER[:1])
@@ -166,7 +174,7 @@ def test_a_broken_answer_signs_nobody_in(
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("fault", SLOW)
 def test_a_slow_answer_is_cut_off_at_the_deadline(
-    issuer: Issuer, backend: FaultyBackend, hasty_site: Site, clock: Clock, fault: str, step: str
+    issuer: Issuer, backend: FaultyBackend, hasty_site: Site, clock: ManualClock, fault: str, step: str
 ) -> None:
     issuer.answers[step] = wrapped(issuer, step, SLOW[fault])
     visitor = hasty_site.visitor()
@@ -177,7 +185,7 @@ def test_a_slow_answer_is_cut_off_at_the_deadline(
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("fault", NO_JSON)
 def test_a_body_that_is_no_sound_json_signs_nobody_in(
-    issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: Clock, fault: str, step: str
+    issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: ManualClock, fault: str, step: str
 ) -> None:
     issuer.answers[step] = wrapped(issuer, step, lambda body: kept_open(answer(NO_JSON[fault](body))))
     fails(visitor, issuer, step, EITHER[1:] if step in (TOKEN, USERINFO) else EITHER[:1])
@@ -187,7 +195,7 @@ def test_a_body_that_is_no_sound_json_signs_nobody_in(
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_followed_nowhere(
-    issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: Clock, status: int, step: str
+    issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: ManualClock, status: int, step: str
 ) -> None:
     with faulty_backend() as elsewhere:
         place = f"{elsewhere.url}{step}"
@@ -261,10 +269,10 @@ def together(*works: Callable[[], object]) -> None:
 
 
 def test_an_issuer_that_is_down_at_the_start_stops_nothing_else(
-    issuer: Issuer, backend: FaultyBackend, make_site: SiteMaker, clock: Clock
+    issuer: Issuer, backend: FaultyBackend, make_site: SiteMaker, clock: ManualClock
 ) -> None:
     issuer.refuse()
-    visitor = make_site(backend.url, **issuer.settings()).visitor()
+    visitor = make_site(backend.url, clock=clock, **issuer.settings()).visitor()
     assert visitor.page("/auth/login/email").status == 200
     fails(visitor, issuer, DISCOVERY, EITHER[:1])
     assert visitor.sign_in().status_code == 303
@@ -277,7 +285,7 @@ def test_an_issuer_that_is_down_at_the_start_stops_nothing_else(
 
 @pytest.mark.parametrize("step", [DISCOVERY, KEYS])
 def test_a_document_that_cannot_be_had_is_not_asked_for_at_once_again(
-    issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: Clock, step: str
+    issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: ManualClock, step: str
 ) -> None:
     issuer.answers[step] = answer(b"~secret~", 500)
     for _ in range(3):
@@ -291,16 +299,18 @@ STALE: dict[str, Answer] = {"500": answer(b"~secret~", 500), "HTML": answer(b"<h
 
 @pytest.mark.parametrize("step", [DISCOVERY, KEYS])
 @pytest.mark.parametrize("fault", STALE)
-def test_who_has_a_copy_goes_on_with_it(issuer: Issuer, hasty_site: Site, clock: Clock, fault: str, step: str) -> None:
+def test_who_has_a_copy_goes_on_with_it(
+    issuer: Issuer, hasty_site: Site, clock: ManualClock, fault: str, step: str
+) -> None:
     visitor = hasty_site.visitor()
     let_in(visitor, travel(visitor, issuer))
     issuer.answers[step] = STALE[fault]
-    clock.ahead += FRESH_SECONDS + 1
+    clock.advance(FRESH_SECONDS + 1)
     for _ in range(3):
         let_in(visitor, travel(visitor, issuer))
     assert len(issuer.asked(step)) == 2
     issuer.heal()
-    clock.ahead += PAUSE_SECONDS + 1
+    clock.advance(PAUSE_SECONDS + 1)
     let_in(visitor, travel(visitor, issuer))
     assert len(issuer.asked(step)) == 1
 
@@ -313,10 +323,12 @@ def test_many_at_once_cost_one_fetch(issuer: Issuer, site: Site) -> None:
 
 
 @pytest.mark.parametrize("step", [DISCOVERY, KEYS])
-def test_while_one_looks_for_a_new_one_the_others_go_on(issuer: Issuer, site: Site, clock: Clock, step: str) -> None:
+def test_while_one_looks_for_a_new_one_the_others_go_on(
+    issuer: Issuer, site: Site, clock: ManualClock, step: str
+) -> None:
     visitor = site.visitor()
     let_in(visitor, travel(visitor, issuer))
-    clock.ahead += FRESH_SECONDS + 1
+    clock.advance(FRESH_SECONDS + 1)
     with fetching(site, issuer, step):
         let_in(visitor, travel(visitor, issuer))
     assert len(issuer.asked(step)) == 1
@@ -340,7 +352,7 @@ MISSTATED: dict[str, Json] = {
 
 @pytest.mark.parametrize("fault", MISSTATED)
 def test_metadata_that_is_not_to_be_trusted_starts_nothing(
-    issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: Clock, fault: str
+    issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: ManualClock, fault: str
 ) -> None:
     issuer.metadata = MISSTATED[fault]
     for _ in range(3):
@@ -399,7 +411,12 @@ REFUSALS: dict[str, tuple[int, object, str]] = {
 
 @pytest.mark.parametrize("row", REFUSALS)
 def test_a_refused_code_is_told_by_its_cause(
-    issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: Clock, caplog: pytest.LogCaptureFixture, row: str
+    issuer: Issuer,
+    backend: FaultyBackend,
+    visitor: Visitor,
+    clock: ManualClock,
+    caplog: pytest.LogCaptureFixture,
+    row: str,
 ) -> None:
     status, body, code = REFUSALS[row]
     issuer.answers[TOKEN] = answer(body, status)
@@ -461,7 +478,7 @@ def test_without_a_bearer_token_nobody_is_asked_for(
     + [(status, "ProviderUnavailable") for status in (429, 500, 502, 503, 504)],
 )
 def test_a_refused_userinfo_signs_nobody_in(
-    issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: Clock, status: int, code: str
+    issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: ManualClock, status: int, code: str
 ) -> None:
     issuer.answers[USERINFO] = wrapped(issuer, USERINFO, lambda body: answer(body, status))
     turned_away(visitor, travel(visitor, issuer), code)

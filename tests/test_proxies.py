@@ -20,6 +20,8 @@ from tests.scripted import TOKEN, USER, Backend, scripted
 from tests.site import Visitor, cookie_names
 from tests.test_production import serving
 
+pytestmark = [pytest.mark.server, pytest.mark.external]
+
 HONG = {"X-Auth-User-Id": "7", "X-Auth-User-Email": "hong@example.com", "X-Auth-User-Name": quote("홍길동")}
 MADE_UP = {"User-Id": "666", "User-Name": "Root", "User-Email": "root@example.com", "Sign-In": "https://evil.example/"}
 

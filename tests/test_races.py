@@ -229,6 +229,7 @@ def echo() -> Iterator[Echo]:
         yield backend
 
 
+@pytest.mark.server
 def test_of_two_hundred_people_at_once_nobody_is_another_b32(tmp_path: Path, echo: Echo) -> None:
     numbers = itertools.count(1)
 
@@ -254,6 +255,7 @@ def test_of_two_hundred_people_at_once_nobody_is_another_b32(tmp_path: Path, ech
         assert wrong == []
 
 
+@pytest.mark.server
 def test_nothing_that_must_be_new_ever_comes_twice_from_two_processes_x8_x9(tmp_path: Path, echo: Echo) -> None:
     provider: dict[str, Any] = {"PROVIDERS": "google", "GOOGLE_CLIENT_ID": "x", "GOOGLE_CLIENT_SECRET": "y" * 32}
     with serving(tmp_path, BACKEND_URL=echo.url, WORKERS="2", **provider, **LIMITS) as (_, visitor):

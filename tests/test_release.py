@@ -12,6 +12,8 @@ from scripts.release_check import problems
 from services import __version__
 from tests.commands import ROOT, program
 
+pytestmark = pytest.mark.external
+
 FILES = ("services/__init__.py", "pyproject.toml", "CHANGELOG.md", "requirements.in", "requirements-dev.in")
 LOCKED = ("requirements.txt", "requirements-dev.txt")
 TAG = f"v{__version__}"

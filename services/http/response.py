@@ -1,41 +1,41 @@
-"""What an upstream answered. Nothing in it is believed: who reads it examines each level."""
+"""The answer of a backend or provider. Nothing in it is trusted: every level is examined when it is read."""
 
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
-from services import strict_json
+from services.http import strict_json
 
-LONGEST_WAIT = 3600
-"""Seconds: what an upstream asks for beyond this, people are not told."""
+MAX_RETRY_AFTER = 3600
+"""Seconds. A longer `Retry-After` is cut to this."""
 
 
 @dataclass(frozen=True)
-class Answer:
+class UpstreamResponse:
     status: int
     headers: Mapping[str, str]
     body: bytes
 
     def json(self) -> object:
-        """The body as JSON; None where it is no JSON, which no answer of use ever is."""
+        """The body as JSON; None if it is not JSON."""
         try:
             return strict_json.loads(self.body)
         except ValueError:
             return None
 
-    def at(self, *path: str) -> object:
-        """The value below these keys, each level examined; None where the way ends early."""
+    def get_path(self, *path: str) -> object:
+        """The value below these keys; None if one of them is missing."""
         value = self.json()
         for key in path:
             value = value.get(key) if isinstance(value, dict) else None
         return value
 
     def retry_after(self) -> int | None:
-        """Seconds of that header (RFC 9110, 10.2.3: a number or a date), within bounds; None without a sound one."""
+        """Seconds from `Retry-After` (RFC 9110, 10.2.3: a number or a date), within bounds; None if invalid."""
         text = self.headers.get("Retry-After", "").strip()
         try:
             seconds = int(text) if text.isdecimal() else parsedate_to_datetime(text).timestamp() - time.time()
         except (ValueError, OverflowError):
             return None
-        return min(max(round(seconds), 1), LONGEST_WAIT)
+        return min(max(round(seconds), 1), MAX_RETRY_AFTER)
