@@ -1,6 +1,6 @@
-"""What stands around the site in the long run: a backend and a provider that keep nothing, so that they may be killed.
+"""The backend and the provider of `bench.soak`, without any state, so that they can be killed at any time.
 
-Run as `python -m bench.soak_world PORT`. A token says whose it is; `/github` below the same port is the provider.
+Run as `python -m bench.soak_upstreams PORT`. A token holds its user's id. The provider is `/github` on the same port.
 """
 
 import json
@@ -11,10 +11,10 @@ from urllib.parse import parse_qs
 
 PASSWORD = "correct-horse"
 SOCIAL = 1_000_000
-"""People of the provider have higher numbers."""
+"""Added to the id of users who sign in with the provider."""
 
 
-class World(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
@@ -73,4 +73,4 @@ class Server(ThreadingHTTPServer):
 
 
 if __name__ == "__main__":
-    Server(("127.0.0.1", int(sys.argv[1])), World).serve_forever()
+    Server(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
