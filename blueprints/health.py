@@ -23,7 +23,7 @@ def ready() -> ResponseReturnValue:
     """
     if current_app.extensions["munjigi.stopping"]():
         return {"status": "stopping"}, 503
-    services().ended.ensure_followed()
+    services().ended.start()
     if not services().ended.is_caught_up:
         return {"status": "starting"}, 503
     return {"status": "ok"}

@@ -38,7 +38,8 @@ def create() -> Asgi:
     async def startup() -> None:
         _delay_stop(stopping, settings.stop_delay)
         preload(site)
-        await services.ended.follow()
+        services.ended.start()
+        await services.ended.wait_until_caught_up()
 
     async def shutdown() -> None:
         await services.aclose()

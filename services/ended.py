@@ -10,6 +10,7 @@ import logging
 import os
 import threading
 from collections import defaultdict, deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -18,9 +19,8 @@ from typing import TYPE_CHECKING, Any
 from config import Settings
 from services.claims import Session
 from services.clock import Clock
-from services.event_loop import wait_for
+from services.event_loop import start_task, wait_for
 from services.events import shared_state_seen
-from services.single_flight import SingleFlight
 from services.state.redis import Redis, client_of, close_storage, open_storage
 from services.user import User
 
@@ -74,9 +74,8 @@ class EndedSessions:
         self._lock = threading.Lock()
         self._last = "0-0"
         self._away = False
-        self._starting: SingleFlight[None] = SingleFlight(clock)
         self._started_in: int | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._cancel: Callable[[], object] = lambda: None
         self._caught_up = asyncio.Event()
 
     @property
@@ -103,28 +102,30 @@ class EndedSessions:
             self._clock.time(), {"p": _person(session.user), "t": max(int(self._clock.time()), session.auth_time)}
         )
 
-    def ensure_followed(self) -> None:
-        """Start to follow the list, if this process has not yet; returns when it was read, or that takes long.
-
-        In each process anew: a server may fork after the site was built.
-        """
-        if self._redis is not None and self._started_in != os.getpid():
-            with suppress(TimeoutError):
-                self._starting.run(os.getpid(), lambda: wait_for(self.follow()), LONGEST_CATCH_UP)
-
-    async def follow(self) -> None:
-        """The same on the running event loop, where the list is followed from then on."""
-        if self._redis is None:
+    def start(self) -> None:
+        """Start to follow the list, if this process does not yet: a server may fork after the site was built."""
+        if self._redis is None or self._started_in == os.getpid():
             return
-        self._caught_up = asyncio.Event()
-        self._task = asyncio.create_task(self._run(self._redis))
-        self._started_in = os.getpid()
+        with self._lock:
+            if self._started_in != os.getpid():
+                self._started_in, self._caught_up = os.getpid(), asyncio.Event()
+                self._cancel = start_task(self._run(self._redis))
+
+    def ensure_followed(self) -> None:
+        """The same; returns when the list has been read, cannot be had, or takes long."""
+        self.start()
+        if not self.is_caught_up:
+            wait_for(self.wait_until_caught_up())
+
+    async def wait_until_caught_up(self) -> None:
+        if self.is_caught_up:
+            return
         with suppress(TimeoutError):
             await asyncio.wait_for(self._caught_up.wait(), LONGEST_CATCH_UP)
 
     def stop(self) -> None:
-        if self._task and self._started_in == os.getpid() and self._task.get_loop().is_running():
-            self._task.get_loop().call_soon_threadsafe(self._task.cancel)
+        if self._started_in == os.getpid():
+            self._cancel()
 
     def _add(self, at: float, entry: dict[str, Any]) -> None:
         self._note(at, entry)
@@ -150,9 +151,10 @@ class EndedSessions:
             elif not span.holds(entry["s"]):
                 span.add(entry["s"])
 
-    async def _tell(self, client: Any, entry: dict[str, Any]) -> None:
+    def _tell(self, client: Any, entry: dict[str, Any]) -> Any:
+        """Add an entry to the stream. Awaited, unless the client is a pipeline."""
         oldest = int((self._clock.time() - self._keep) * 1000)
-        await client.xadd(STREAM, entry, minid=f"{oldest}-0", approximate=True)
+        return client.xadd(STREAM, entry, minid=f"{oldest}-0", approximate=True)
 
     async def _run(self, redis: Redis) -> None:
         while True:
@@ -189,7 +191,7 @@ class EndedSessions:
             try:
                 async with client.pipeline(transaction=False) as pipeline:
                     for entry in batch:
-                        await self._tell(pipeline, entry)
+                        self._tell(pipeline, entry)
                     await pipeline.execute()
             except Exception:  # the next read says what it is, if it is more than that
                 self._untold.extendleft(reversed(batch))

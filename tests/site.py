@@ -133,6 +133,10 @@ def running_site(
     with served("127.0.0.1", lambda _: backend) as backend_port:
         where = backend_url or f"http://127.0.0.1:{backend_port}"
         with served("localhost", make) as port:
+            # As the production server does; in a thread, for this one may run the loop of a browser's driver.
+            start = threading.Thread(target=built[0].extensions["munjigi"].ended.ensure_followed)
+            start.start()
+            start.join()
             try:
                 yield Site(f"http://localhost:{port}", built[0], None if backend_url else backend)
             finally:

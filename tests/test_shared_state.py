@@ -167,7 +167,7 @@ def test_two_hundred_guesses_over_both_sites_are_exactly_the_limit(
         caplog.clear()
         sites = [make_site(state_url=server.url, **LIMITS) for _ in range(2)]
         answers = two_hundred_guesses(sites, f"guess{attempt}@example.com")
-        if "the shared state is away" not in caplog.text:
+        if "Redis is unavailable" not in caplog.text:
             break
     assert sorted(answers) == [401] * 5 + [429] * 195
 
@@ -264,12 +264,12 @@ def test_people_sign_in_and_out_whatever_happens_to_redis(
         fault.heal(redis)
         seconds_until(lambda: not meanwhile.is_signed_in)
         assert not any(thief.is_signed_in for thief in known)
-        seconds_until(lambda: "the shared state is back" in _lines_after(caplog, visitor))
+        seconds_until(lambda: "Redis is available again" in _lines_after(caplog, visitor))
         fresh = signed_in(there)
         thief = copy(fresh, here)
         sign_out(fresh)
         seconds_until(lambda: not thief.is_signed_in)
-        assert caplog.text.count("the shared state is away") == 1
+        assert caplog.text.count("Redis is unavailable") == 1
         assert caplog.text.count("ended sessions are not followed") <= 2  # one a site
         assert "Traceback" not in caplog.text
 
@@ -292,7 +292,7 @@ def test_a_site_that_starts_without_redis_takes_people_and_finds_it_later(
     server.start()
     try:
         seconds_until(lambda: not thief.is_signed_in)
-        seconds_until(lambda: "the shared state is back" in _lines_after(caplog, visitor))
+        seconds_until(lambda: "Redis is available again" in _lines_after(caplog, visitor))
     finally:
         server.kill()
 
