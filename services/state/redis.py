@@ -20,6 +20,8 @@ log = logging.getLogger("munjigi.state")
 
 ANSWER_SECONDS = 0.5
 """For one command, with a new connection where that takes one: to another data center over TLS, that is 0.3 s."""
+CLIENT_SECONDS = 2.0
+"""The client's own limits on one read and one connection. They are longer, for they count while the loop is busy."""
 RETRY_SECONDS = 2.0
 """After a failure, no command is sent for so long."""
 _MAX_CONNECTIONS = 16
@@ -27,7 +29,7 @@ _MAX_CONNECTIONS = 16
 _T = TypeVar("_T")
 
 
-def open_storage(url: str, read_seconds: float = ANSWER_SECONDS) -> "RedisStorage":
+def open_storage(url: str, read_seconds: float = CLIENT_SECONDS) -> "RedisStorage":
     """Rate limit storage at this address; see `client_of`."""
     # Imported when needed: 6 MB, and a sixth of the time that the site takes to start.
     from limits.storage import storage_from_string  # noqa: PLC0415
@@ -38,7 +40,7 @@ def open_storage(url: str, read_seconds: float = ANSWER_SECONDS) -> "RedisStorag
     options: dict[str, Any] = {
         "implementation": "redispy",
         "socket_timeout": read_seconds,
-        "socket_connect_timeout": ANSWER_SECONDS,
+        "socket_connect_timeout": CLIENT_SECONDS,
         # Once more at once for a connection that was closed unnoticed, but never after a timeout.
         "retry": Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
         "protocol": 2,
