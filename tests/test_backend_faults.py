@@ -45,6 +45,7 @@ from tests.faulty_backend import (
     user,
 )
 from tests.site import MINJI, Page, Site, SiteMaker, Visitor, cookie_names, running_site
+from tests.tables import spread
 
 TIMEOUT, SHORT_TIMEOUT, GRACE = 2.0, 0.35, 0.5
 STEPS = ("/login", "/user")
@@ -190,16 +191,14 @@ SLOW: dict[str, Callable[[bytes], Answer]] = {
 }
 
 
-@pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("fault", [*BROKEN, *ENORMOUS])
+@pytest.mark.parametrize(("fault", "step"), spread([*BROKEN, *ENORMOUS], STEPS))
 def test_a_broken_answer_signs_nobody_in(backend: FaultyBackend, visitor: Visitor, fault: str, step: str) -> None:
     backend.answers[step] = (BROKEN | ENORMOUS)[fault](GOOD[step])
     twice = step == "/user" and fault in ("closed", "half closed")  # a kept connection may have ended like this
     fails_then_heals(visitor, backend, step, 502, TIMEOUT, times=2 if twice else 1)
 
 
-@pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("fault", SLOW)
+@pytest.mark.parametrize(("fault", "step"), spread(SLOW, STEPS))
 def test_a_slow_answer_is_cut_off_at_the_deadline(
     hasty_site: Site, backend: FaultyBackend, fault: str, step: str
 ) -> None:
@@ -262,8 +261,7 @@ UNREADABLE: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("fault", UNREADABLE)
+@pytest.mark.parametrize(("fault", "step"), spread(UNREADABLE, STEPS))
 def test_a_body_that_is_no_sound_json_signs_nobody_in(
     backend: FaultyBackend, visitor: Visitor, fault: str, step: str
 ) -> None:
