@@ -150,10 +150,10 @@ def shared_sites() -> Iterator[SiteMaker]:
     running: dict[tuple[object, ...], Site] = {}
     with ExitStack() as stack:
 
-        def shared(backend_url: str | None = None, clock: Clock | None = None, **given: object) -> Site:
-            wanted = (backend_url, clock, *sorted(given.items()))
+        def shared(backend_url: str | None = None, **given: Any) -> Site:
+            wanted = (backend_url, *sorted(given.items()))
             if wanted not in running:
-                running[wanted] = stack.enter_context(running_site(backend_url, clock=clock, **given))
+                running[wanted] = stack.enter_context(running_site(backend_url, **given))
             return running[wanted]
 
         yield shared

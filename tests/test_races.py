@@ -173,7 +173,6 @@ def test_a_double_click_is_one_person_and_no_error_f24(make_site: SiteMaker, bac
     fields = {"csrfToken": visitor.csrf(), "email": "hong@example.com", "password": "x"}
     answers = together([lambda: tab(visitor).post("/auth/login/email", data=fields)] * 2)
     assert [answer.status_code for answer in answers] == [303, 303]
-    assert backend.asked("/login") <= 2
     for token in map(session_in, answers):
         assert token
         assert holder(site.url, token)["id"] == USER["id"]
@@ -332,7 +331,7 @@ CLOCKS = {
     "a second left": ({"iat": -MONTH + 5, "exp": 5}, True),
     "over by a second": ({"iat": -MONTH, "exp": -1}, False),
     "before 1970": ({"iat": -(10**10), "exp": 3600}, False),
-    "issued a year ahead": ({"iat": 365 * DAY, "exp": 366 * DAY}, None),
+    "issued a year ahead": ({"iat": 365 * DAY, "exp": 366 * DAY}, True),
     "checked tomorrow": ({"checked_at": DAY, "iat": 0, "exp": MONTH}, True),
     "signed in tomorrow": ({"auth_time": DAY, "iat": 0, "exp": MONTH}, True),
     "not before tomorrow": ({"nbf": DAY, "iat": 0, "exp": MONTH}, False),
@@ -346,9 +345,8 @@ def test_a_session_outlives_a_clock_that_jumps_and_not_its_own_end_x7(lone_site:
     token = seal(claims(**{name: now + shift for name, shift in shifts.items()}))
     response = Visitor(lone_site.url, {"Cookie": cookie(token)}).get("/api/auth/session")
     assert response.status_code == 200
-    if lives is not None:
-        assert bool(response.json()) is lives
-    if response.json():
+    assert bool(response.json()) is lives
+    if lives:
         end = time.mktime(time.strptime(response.json()["expires"][:19], "%Y-%m-%dT%H:%M:%S")) - time.timezone
         assert end <= now + 366 * DAY
 

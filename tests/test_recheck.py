@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -15,7 +16,7 @@ from services.claims import Session
 from services.clock import Clock
 from services.user import User
 from tests.scripted import USER, Backend, scripted
-from tests.site import Page, Site, SiteMaker, Visitor, cookie_names, settings
+from tests.site import ManualClock, Page, Site, SiteMaker, Visitor, cookie_names, settings
 
 NOW = 1_700_000_000
 HONG = Session(
@@ -190,6 +191,7 @@ def test_of_many_requests_at_once_one_asks_and_the_others_do_not_wait(site: Site
     assert waits[-2] < 0.6
 
 
+@pytest.mark.corpus
 def test_asking_takes_two_seconds_at_most(site: Site, backend: Backend) -> None:
     visitor = signed_in_a_while_ago(site)
     backend.user_delay = 4
@@ -208,8 +210,26 @@ def test_zero_means_never(make_site: SiteMaker, backend: Backend) -> None:
     assert backend.asked("/user") == 0
 
 
-def test_the_memory_of_who_was_asked_about_is_bounded() -> None:
-    assert recheck.MOST_SESSIONS <= 100_000
+def test_beyond_the_bound_of_memory_the_session_of_longest_ago_is_asked_about_once_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(recheck, "MOST_SESSIONS", 2)
+    asked = list[str]()
+
+    def user(access_token: str, _: float) -> User:
+        asked.append(access_token)
+        return HONG.user
+
+    clock = ManualClock()
+    checked_at = int(clock.time()) - 301
+    first, second, third = (
+        replace(HONG, sid=name, access_token=name, checked_at=checked_at) for name in ("first", "second", "third")
+    )
+    checks = recheck.Recheck(settings(), cast(Any, SimpleNamespace(user=user)), clock)
+    with create_app(settings()).test_request_context():
+        for session in (first, second, third, third, first):
+            checks.user(session)
+    assert asked == ["first", "second", "third", "first"]
 
 
 def test_a_profile_answer_without_a_user_is_followed_by_reading_the_user(
