@@ -23,6 +23,7 @@ from tests.forge import unseal
 from tests.scripted_provider import sample_of
 from tests.site import SECRET, Page, cookie_names, running_site, set_cookies, settings
 from tests.social_backend import SESSION, Browser, World, browser, told, world
+from tests.tables import spread
 from tests.test_logs import written
 from tests.test_return_to import FORM, ORIGIN, encoded, leads_astray
 from tests.test_return_to import SOME as SOME_ADDRESSES
@@ -120,8 +121,7 @@ STRANGE_ANSWERS: dict[str, tuple[str, Callable[[Answer], Pairs]]] = {
 
 
 @pytest.mark.parametrize("victim", [False, True], ids=["anonymous", "signed in"])
-@pytest.mark.parametrize("row", STRANGE_STATES)
-@pytest.mark.parametrize("name", SOME)
+@pytest.mark.parametrize(("row", "name"), spread(STRANGE_STATES, SOME))
 def test_a_callback_that_answers_no_sign_in_of_this_browser_changes_nothing(
     here: World, name: str, row: str, victim: bool
 ) -> None:
@@ -146,8 +146,7 @@ def decided(visitor: Browser, response: requests.Response) -> requests.Response:
 
 
 @pytest.mark.parametrize("victim", [False, True], ids=["anonymous", "signed in"])
-@pytest.mark.parametrize("row", STRANGE_ANSWERS)
-@pytest.mark.parametrize("name", SOME)
+@pytest.mark.parametrize(("row", "name"), spread(STRANGE_ANSWERS, SOME))
 def test_an_answer_that_no_provider_gives_ends_the_attempt_and_signs_nobody_in(
     here: World, name: str, row: str, victim: bool
 ) -> None:
@@ -577,8 +576,7 @@ ERRORS = {
 }
 
 
-@pytest.mark.parametrize("error", ERRORS, ids=lambda text: text[:30] or "empty")
-@pytest.mark.parametrize("name", SOME)
+@pytest.mark.parametrize(("error", "name"), spread(ERRORS, SOME), ids=lambda text: text[:30] or "empty")
 def test_an_error_is_told_in_our_own_words_and_troubles_nobody_o30_o36_o37(here: World, name: str, error: str) -> None:
     visitor, answer = under_way(here, name, signed_in(here), callbackUrl="/account?tab=2")
     before = visitor.cookies.get(SESSION)
