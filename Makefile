@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all serve check format bench growth pictures messages lock
+.PHONY: help run test test-all serve check format bench pictures messages lock
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -34,14 +34,11 @@ format: $(VENV)/dev ## put the code into shape
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-bench: $(VENV)/dev $(if $(QUICK),,bench/next_auth/.next) ## the measurements, as one table; QUICK=1: two minutes, no Node.js
-	@$(BIN)/python -m bench
+bench: $(VENV)/dev $(if $(QUICK),,bench/next_auth/.next) ## speed and memory beside next-auth, as one table; QUICK=1: without Node.js
+	@$(BIN)/python -m bench $(if $(BESIDE),--beside $(BESIDE))
 
 pictures: $(VENV)/dev ## those that the docs show, of the pages as they are now
 	@$(BIN)/python -m tests.docs_pictures docs/pictures
-
-growth: $(VENV)/dev bench/next_auth/.next ## how cost grows, with the plots of docs/performance.md
-	@$(BIN)/python -m bench.growth
 
 messages: $(VENV)/dev ## bring the translations up to the sources, and compile them; NEW=de begins one
 	@$(BIN)/pybabel -q extract -F babel.cfg -k _l --no-location --sort-output -o $(VENV)/messages.pot .
@@ -80,7 +77,7 @@ tests/node_modules: tests/package-lock.json
 		echo "Setting up: the packages of tests/package.json"; npm ci --prefix tests --silent --no-audit --no-fund && touch $@; \
 	else echo "No npm here: the tests against next-auth and oidc-provider will be left out"; fi
 
-# What the measurements have beside the site.
+# next-auth, which `make bench` measures beside the site.
 bench/next_auth/node_modules: bench/next_auth/package-lock.json
 	@if command -v npm >/dev/null 2>&1; then \
 		echo "Setting up: the packages of bench/next_auth"; npm ci --prefix bench/next_auth --silent --no-audit --no-fund && touch $@; \

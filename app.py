@@ -1,6 +1,7 @@
 """The site, put together. No rules live here."""
 
 import os
+import secrets
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -30,9 +31,7 @@ from blueprints import (
     next_auth,
     oauth,
     session_api,
-    visitor_cookie,
 )
-from blueprints.at_rest import AtRest
 from config import Settings
 from services import Services, services
 from services.clock import Clock
@@ -40,14 +39,6 @@ from services.events import request_id
 from services.user import User
 
 MOST_BODY_BYTES = 64 * 1024
-
-
-class Site(Flask):
-    session_interface = visitor_cookie.VisitorCookie()
-    response_class = headers.SiteResponse
-
-    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        return func  # no view is a coroutine, and Flask looks again for each function of each request
 
 
 def create_app(
@@ -58,7 +49,8 @@ def create_app(
     `stopping` tells whether the server is about to stop, for `/health/ready`. `clock`: a test's own.
     """
     settings = settings or config.load(os.environ)
-    app = Site(__name__, static_folder=None)  # assets.py has them
+    app = Flask(__name__, static_folder=None)  # assets.py has them
+    app.session_interface = assets.SessionInterface()
     app.config.update(_flask_settings(settings))
     app.extensions["munjigi"] = Services.build(settings, clock or Clock())
     app.extensions["munjigi.stopping"] = stopping
@@ -71,7 +63,7 @@ def create_app(
         app.register_blueprint(room.bp)
     error_pages.init_app(app)
     behind_proxies = ProxyFix(app.wsgi_app, settings.proxy_hops, 0, 0, 0, 0)
-    app.wsgi_app = _at_site_url(settings, AtRest(app, behind_proxies))  # type: ignore[method-assign]  # Flask's own way
+    app.wsgi_app = _at_site_url(settings, behind_proxies)  # type: ignore[method-assign]  # as Flask's docs have it
     return app
 
 
@@ -85,8 +77,8 @@ def _flask_settings(settings: Settings) -> dict[str, object]:
         "SESSION_COOKIE_HTTPONLY": True,
         "SESSION_COOKIE_SAMESITE": "Lax",
         "SESSION_COOKIE_SECURE": settings.secure,
-        # Flask-Login would take this cookie for a person; no request can carry a name with ";" in it.
-        "REMEMBER_COOKIE_NAME": ";",
+        # Not used, and a name that nobody can send: with such a cookie, Flask-Login would not ask the request loader.
+        "REMEMBER_COOKIE_NAME": f"munjigi.remember-{secrets.token_hex(8)}",
         "WTF_CSRF_FIELD_NAME": csrf.FIELD,
         "WTF_CSRF_TIME_LIMIT": None,  # as long as the visitor cookie: a page left open over lunch still works
         "MAX_CONTENT_LENGTH": MOST_BODY_BYTES,
@@ -109,9 +101,7 @@ def _wire_requests(app: Flask, settings: Settings) -> None:
 
 
 def _wire_people(app: Flask) -> None:
-    people = LoginManager()
-    # What its init_app does, less a hook that would open every visitor's cookie to look for a "remember me".
-    app.login_manager = people  # type: ignore[attr-defined]
+    people = LoginManager(app)
     people.session_protection = None  # binds a session to an address: phones would be signed out on the train
 
     @people.request_loader

@@ -73,6 +73,16 @@ class Settings:
     """PATCH `{name, nick_name}` with the bearer saves them. Without it the account page only shows."""
     backend_timeout: float = setting(read.seconds, 10.0, example="10")
     """Seconds: one deadline for all backend calls of one request."""
+    backend_concurrency: int = setting(read.whole(1, 100000), 100, example="100")
+    """Calls that each process makes to the backend at a time, and to each provider; further ones queue."""
+    backend_client_cert: Path | None = setting(read.client_cert, None, example="/etc/munjigi/client.pem")
+    """A PEM file with a client certificate and its key, for a backend that asks for one (mutual TLS)."""
+    outbound_proxy: str | None = setting(read.proxy_url, None, secret=True, example="http://proxy.example.com:3128")
+    """An HTTP proxy through which the site calls the backend and providers."""
+    outbound_no_proxy: tuple[str, ...] = setting(
+        read.host_names, ("localhost", "127.0.0.1", "::1"), example="localhost,api.internal"
+    )
+    """Hosts, comma separated, with all names below them, that are called without the proxy."""
 
     session_max_age: int = setting(read.whole(60, 315360000), 2592000, example="2592000")
     """Seconds without a visit after which a session ends (30 days, as NextAuth)."""
@@ -122,8 +132,6 @@ class Settings:
     """`make serve` listens on this port."""
     workers: int | None = setting(read.whole(1, 256), None, example="1")
     """Processes of `make serve`. Unset: 1 with `memory://`, else one a core."""
-    threads: int = setting(read.whole(1, 1000), 100, example="100")
-    """Threads of each process: as many sign-ins can wait for the backend at once."""
     stop_delay: int = setting(read.whole(0, 300), 0, example="10")
     """Seconds between SIGTERM and the stop, in which `/health/ready` says 503: longer than a balancer's interval."""
     metrics_token: str | None = setting(

@@ -6,6 +6,7 @@ something that may be secret never repeats the text.
 """
 
 import re
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -131,6 +132,36 @@ def words(text: str) -> str:
     if len(text) > 60 or not text.isprintable():
         raise ValueError("must be at most 60 characters on one line")
     return text
+
+
+def client_cert(text: str) -> Path:
+    """A PEM file with a certificate and the key that belongs to it."""
+    try:
+        ssl.create_default_context().load_cert_chain(text)
+    except FileNotFoundError:
+        raise ValueError("must be a file that exists") from None
+    except (OSError, ValueError):  # ssl.SSLError is an OSError
+        raise ValueError("must be a PEM file with a certificate and its key, without a passphrase") from None
+    return Path(text).resolve()
+
+
+def proxy_url(text: str) -> str:
+    """An HTTP proxy; never repeated in a message, for it may hold a password."""
+    try:
+        parts = urlsplit(text)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound or parts.path not in ("", "/") or parts.query or re.search(r"\s", text):
+        raise ValueError("must be written like http://proxy.example.com:3128")
+    return text
+
+
+def host_names(text: str) -> tuple[str, ...]:
+    names = tuple(part.strip().lower().lstrip(".") for part in text.split(",") if part.strip())
+    if wrong := [name for name in names if not re.fullmatch(r"[\w.\-:]+", name)]:
+        raise ValueError(f"must be a list of host names, not {wrong[0][:20]!r}")
+    return names
 
 
 def folder(text: str) -> Path:

@@ -1,6 +1,7 @@
-"""`make bench`: what the contract promises of speed and memory (section 11), measured in one run.
+"""Measurements of the site. They start `serve.py` as an operator does, and know only its settings and its addresses.
 
-The site is `serve.py` as an operator starts it, as a process of its own, before a stand-in backend that is
-another; beside it an empty JSON view on the same server with the same options. Both, and the load generator
-against the bare stand-in, take turns in short rounds, so that a noisy neighbour disturbs all of them alike.
+`python -m bench` (`make bench`)      speed, memory and start-up time, beside next-auth
+`python -m bench.calls`               functions and files that one e-mail sign-in runs
+`python -m bench.revoked_sessions`    what a long list of revoked sessions costs
+`python -m bench.soak`                30 minutes of traffic while the backend and Redis fail
 """

@@ -1,126 +1,193 @@
-"""Start what is measured, let it take turns, print the table."""
+"""Start the sites, measure them in turns, print the table.
 
+`python -m bench --beside CHECKOUT` measures the site of another checkout too, started with that checkout's own
+`.venv`, so that a change is compared with what was before it in one run. `QUICK=1` leaves next-auth out.
+"""
+
+import argparse
 import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
 import uvloop
 
-from bench import contenders, load, machine, table, weight, works, wrk
-from bench.contenders import Contender
-from bench.figures import ALONE, EMPTY, MUNJIGI, NEXT_AUTH, WRK, Figures, Round
-from bench.processes import busy, occupied, peak_memory
-from bench.visitors import Visitor
+from bench import environment, load, sites, table, tasks, wrk
+from bench.page_weight import page_bytes
+from bench.processes import cpu_seconds, peak_memory, raise_open_files_limit, unique_memory
+from bench.results import Results, Sample
+from bench.sites import NEXT_AUTH, Site, Start
+from bench.visitors import SESSION, Visitor
 
-CONNECTIONS, AT_ONCE = 16, 100
+CONNECTIONS = 16
+CONNECTIONS_OF_TWO_WORKERS = 48
+"""Each worker has to be busy although connections are not shared out evenly."""
+_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True)
 class Pace:
     rounds: int
     seconds: float
+    """Of one turn."""
     warm_up: float
+    rushes: int
+    """How often 1,000 sign in at once."""
+    starts: int
+    worker_rounds: int
+    worker_seconds: float
+    """Of one turn of one or two workers."""
 
 
-QUICK, FULL = Pace(rounds=5, seconds=0.5, warm_up=0.3), Pace(rounds=12, seconds=0.6, warm_up=2)
+QUICK = Pace(rounds=4, seconds=0.5, warm_up=0.3, rushes=1, starts=3, worker_rounds=4, worker_seconds=1)
+FULL = Pace(rounds=12, seconds=0.6, warm_up=2, rushes=2, starts=5, worker_rounds=8, worker_seconds=1.5)
 
 
 @dataclass(frozen=True)
 class Turn:
-    work: str
+    task: str
     name: str
-    contender: Contender
-    do: works.Work
+    site: Site
+    do: tasks.Task
+    connections: int = CONNECTIONS
+
+    async def sample(self, seconds: float) -> Sample:
+        before = cpu_seconds(self.site.process)
+        done, taken = await load.run(self.site.port, self.connections, seconds, self.do)
+        return Sample(done, taken, cpu_seconds(self.site.process) - before)
 
 
 def main() -> None:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the sites are stopped
+    parser = argparse.ArgumentParser(prog="python -m bench", description=(__doc__ or "").partition("\n\n")[2])
+    parser.add_argument("--beside", type=Path, metavar="CHECKOUT", help="another checkout, with packages in its .venv")
+    beside = parser.parse_args().beside
     quick = bool(os.environ.get("QUICK"))
-    print(report(QUICK if quick else FULL, contenders.why_without_next_auth(quick=quick)))
+    raise_open_files_limit()
+    reason = sites.why_without_next_auth(quick=quick)
+    print(report(QUICK if quick else FULL, reason, beside.resolve() if beside else None))
 
 
-def report(pace: Pace, without_next_auth: str | None) -> str:
-    """The machine and the table, in Markdown; the reason why next-auth is not in it, if it is not."""
-    with _started(with_next_auth=without_next_auth is None) as running:
-        figures = uvloop.run(_measured(running, pace))
-        figures.memory = {name: peak_memory(one.process) for name, one in running.items()}
+def report(pace: Pace, without_next_auth: str | None, beside: Path | None = None) -> str:
+    """Measure, and describe machine and results in Markdown. `without_next_auth`: why it is not measured."""
+    starts = sites.all_sites(beside, with_next_auth=without_next_auth is None)
+    results = Results()
+    with sites.backend() as backend:
+        for measure in (measure_tasks, measure_rushes, measure_workers):
+            uvloop.run(measure(starts, backend, pace, results))
+        measure_starts(starts, backend, pace, results)
     lines = [
-        *machine.lines(with_next_auth=without_next_auth is None),
-        f"{pace.rounds} rounds of {pace.seconds} s in turns, {CONNECTIONS} connections, medians (lowest - highest).",
+        *environment.lines(beside=beside, with_next_auth=without_next_auth is None),
+        f"{pace.rounds} rounds of {pace.seconds} s in turns, {CONNECTIONS} connections: median (lowest - highest).",
         *([f"next-auth was left out: {without_next_auth}."] if without_next_auth else []),
     ]
-    return "\n".join([*lines, "", table.text(figures)])
+    return "\n".join([*lines, "", table.text(results, list(starts))])
 
 
-@contextmanager
-def _started(*, with_next_auth: bool) -> Iterator[dict[str, Contender]]:
+async def measure_tasks(starts: dict[str, Start], backend: Site, pace: Pace, results: Results) -> None:
+    """Rates, 100 sign-ins at once, memory and page weight, of sites that run throughout."""
     with ExitStack() as stack:
-        behind = stack.enter_context(contenders.backend())
-        running = {
-            ALONE: behind,
-            EMPTY: stack.enter_context(contenders.empty_view(behind.port)),
-            MUNJIGI: stack.enter_context(contenders.site(behind.port)),
-        }
-        if with_next_auth:
-            running[NEXT_AUTH] = stack.enter_context(contenders.next_auth(behind.port))
-        yield running
+        running = {name: stack.enter_context(start(backend.port)) for name, start in starts.items()}
+        turns, reads = await _turns(running, backend)
+        for turn in turns:
+            await turn.sample(pace.warm_up)
+        for number in range(pace.rounds):
+            _show(f"round {number + 1} of {pace.rounds}")
+            for turn in _alternating(turns, number):
+                results.samples[turn.task, turn.name].append(await turn.sample(pace.seconds))
+            for name, site in _alternating(list(running.items()), number):
+                count, delay = table.AT_ONCE_NUMBER, table.AT_ONCE_DELAY
+                sample = await tasks.sign_ins_at_once(site.port, site.visitor, count, delay)
+                results.samples[table.AT_ONCE, name].append(sample)
+                results.unique_memory[name] = _larger(results.unique_memory.get(name), unique_memory(site.process))
+                if wrk.is_installed() and number % 2:
+                    rate = await wrk.rate(site.port, CONNECTIONS, reads[name])
+                    results.samples[table.READ_BY_WRK, name].append(Sample(round(rate), 1.0))
+        results.page_bytes = {name: page_bytes(site.port) for name, site in running.items()}
+        results.peak_memory = {name: peak_memory(site.process) for name, site in running.items()}
 
 
-async def _measured(running: dict[str, Contender], pace: Pace) -> Figures:
-    figures, sites = Figures(), [name for name in (MUNJIGI, NEXT_AUTH) if name in running]
-    turns = await _turns(running, sites)
-    for turn in turns:
-        await _round(turn, pace.warm_up)
-    for number in range(pace.rounds):
-        _say(f"round {number + 1} of {pace.rounds}")
-        for turn in turns if number % 2 else reversed(turns):
-            figures.rounds[turn.work, turn.name].append(await _round(turn, pace.seconds))
-        for name in sites if number % 2 else reversed(sites):
-            seconds = await works.at_once(running[name].port, running[name].visitor, AT_ONCE)
-            figures.rounds[table.AT_ONCE, name].append(Round(AT_ONCE, seconds))
-            figures.occupied[name] = max(figures.occupied.get(name) or 0, occupied(running[name].process) or 0) or None
-        if wrk.is_here():
-            figures.rounds[table.VIEW, WRK].append(await _by_wrk(running[EMPTY]))
-    _say("")
-    figures.weight = {name: weight.of_the_page(running[name].port) for name in sites}
-    return figures
-
-
-async def _turns(running: dict[str, Contender], sites: list[str]) -> list[Turn]:
-    turns = [Turn(table.BARE, ALONE, running[ALONE], await works.backend_calls(running[ALONE].port))]
-    for name in sites:
-        site = running[name]
-        person: Visitor = site.visitor()
+async def _turns(running: dict[str, Site], backend: Site) -> tuple[list[Turn], dict[str, bytes]]:
+    """The turns of a round, and of each site the request of a session read."""
+    alone = await tasks.backend_call(backend.port)
+    turns, reads = [Turn(table.BACKEND_ALONE, table.BACKEND_ALONE, backend, alone)], {}
+    for name, site in running.items():
+        visitor: Visitor = await tasks.signed_in(site.port, site.visitor())
+        reads[name] = visitor.get(SESSION)
         turns += [
-            Turn(table.READ, name, site, await works.session_reads(site.port, person)),
-            Turn(table.PAGE, name, site, works.pages()),
-            Turn(table.SIGN_IN, name, site, works.sign_ins(site.visitor)),
-            Turn(table.API_SIGN_IN, name, site, works.api_sign_ins(site.visitor)),
+            Turn(table.READ, name, site, tasks.session_read(visitor)),
+            Turn(table.PAGE, name, site, tasks.page()),
+            Turn(table.SCRIPT_SIGN_IN, name, site, tasks.script_sign_in(site.visitor)),
+            Turn(table.FORM_SIGN_IN, name, site, tasks.form_sign_in(site.visitor)),
         ]
-        if name == MUNJIGI:
-            turns.append(Turn(table.VERIFY, name, site, works.verify_checks(person)))
-            turns.append(Turn(table.VIEW, EMPTY, running[EMPTY], works.empty_reads(person)))
-    return turns
+        if name != NEXT_AUTH:
+            turns.append(Turn(table.VERIFY, name, site, tasks.forward_auth_check(visitor)))
+    return turns, reads
 
 
-async def _round(turn: Turn, seconds: float) -> Round:
-    before = busy(turn.contender.process)
-    done, took = await load.done(turn.contender.port, CONNECTIONS, seconds, turn.do)
-    return Round(done, took, busy(turn.contender.process) - before)
+async def measure_rushes(starts: dict[str, Start], backend: Site, pace: Pace, results: Results) -> None:
+    """1,000 sign-ins at once. `THREADS` is what older versions call `BACKEND_CONCURRENCY`; others ignore it."""
+    number = str(table.RUSH_NUMBER)
+    settings = {"BACKEND_CONCURRENCY": number, "THREADS": number}
+    if not pace.rushes:
+        return
+    with ExitStack() as stack:
+        running = {
+            name: stack.enter_context(start(backend.port, **({} if name == NEXT_AUTH else settings)))
+            for name, start in starts.items()
+        }
+        for site in running.values():
+            await tasks.sign_ins_at_once(site.port, site.visitor, tasks.FEW, 0)  # warm-up
+        for rush in range(pace.rushes):
+            for name, site in _alternating(list(running.items()), rush):
+                _show(f"{table.RUSH}: {name}")
+                sample = await tasks.sign_ins_at_once(site.port, site.visitor, table.RUSH_NUMBER, table.RUSH_DELAY)
+                results.samples[table.RUSH, name].append(sample)
 
 
-async def _by_wrk(empty: Contender) -> Round:
-    before = busy(empty.process)
-    rate = await wrk.rate(empty.port, CONNECTIONS, Visitor().request("/"))
-    return Round(round(rate), 1.0, busy(empty.process) - before)
+async def measure_workers(starts: dict[str, Start], backend: Site, pace: Pace, results: Results) -> None:
+    """Sign-ins by script with one worker process and with two, in turns."""
+    with ExitStack() as stack:
+        turns = []
+        for name, start in starts.items():
+            for task, workers in ((table.ONE_WORKER, "1"), (table.TWO_WORKERS, "2")):
+                if name != NEXT_AUTH:
+                    site = stack.enter_context(start(backend.port, WORKERS=workers))
+                    do = tasks.script_sign_in(site.visitor)
+                    turns.append(Turn(task, name, site, do, CONNECTIONS_OF_TWO_WORKERS))
+        for turn in turns:
+            await turn.sample(pace.warm_up)
+        for number in range(pace.worker_rounds):
+            _show(f"one and two workers, round {number + 1} of {pace.worker_rounds}")
+            for turn in _alternating(turns, number):
+                results.samples[turn.task, turn.name].append(await turn.sample(pace.worker_seconds))
+    _show("")
 
 
-def _say(text: str) -> None:
+def measure_starts(starts: dict[str, Start], backend: Site, pace: Pace, results: Results) -> None:
+    for number in range(pace.starts):
+        for name, start in _alternating(list(starts.items()), number):
+            _show(f"start {number + 1} of {pace.starts}: {name}")
+            results.start_seconds[name].append(sites.seconds_to_first_answer(start, backend.port))
+    _show("")
+
+
+def _alternating(items: list[_Item], number: int) -> Iterator[_Item]:
+    """In the opposite order every other round, so that none always comes first."""
+    return iter(items) if number % 2 else reversed(items)
+
+
+def _larger(one: int | None, other: int | None) -> int | None:
+    return max(one or 0, other or 0) or None
+
+
+def _show(text: str) -> None:
     if sys.stderr.isatty():
-        print(f"\r{text:20}", end="\r" if not text else "", file=sys.stderr, flush=True)
+        print(f"\r{text:60}", end="\r" if not text else "", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""A backend that costs next to nothing: the protocol of `dev/backend.py` for any address, in bare asyncio on uvloop.
+"""The stand-in backend: it answers the calls of `dev/backend.py` for any e-mail address, at very low cost.
 
-Run as `python -m bench.backend PORT`. Addresses that start with `patient` get their answers after 300 ms.
+Run as `python -m bench.backend PORT`. For `wait300-visitor7@example.com` every answer takes 300 ms.
 """
 
 import asyncio
@@ -13,17 +13,22 @@ from typing import cast
 import uvloop
 
 PASSWORD = "correct-horse"
-PATIENT, DELAY = "patient", 0.3
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 _BEARER = re.compile(rb"\r\nauthorization: *Bearer ([^\r]+)", re.IGNORECASE)
+_EMAIL = re.compile(r"(?:wait([0-9]+)-)?visitor([0-9]+)@example\.com")
 
-owners: dict[str, str] = {}
-"""Token -> e-mail address."""
+emails: dict[str, str] = {}
+"""The e-mail address of the user that a token was issued to."""
+
+
+def email_of(number: int, delay_ms: int = 0) -> str:
+    return f"{f'wait{delay_ms}-' if delay_ms else ''}visitor{number}@example.com"
 
 
 def user_of(email: str) -> dict[str, object]:
-    """Their number is the one in their address: nobody is taken for anybody else unnoticed."""
-    number = int("".join(filter(str.isdigit, email)))
+    """The user's id is the number in the address, so that a mixed-up session is noticed."""
+    match = _EMAIL.fullmatch(email)
+    number = int(match[2]) if match else 0
     return {"id": number, "name": f"Visitor {number}", "nick_name": None, "email": email}
 
 
@@ -43,27 +48,31 @@ class Backend(asyncio.Protocol):
         email, status, answer = self._login(body) if path == b"/login" else self._user(head)
         text = json.dumps(answer)
         text = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n{text}"
-        delay = DELAY if email.startswith(PATIENT) else 0
-        asyncio.get_running_loop().call_later(delay, self._transport.write, text.encode())
+        asyncio.get_running_loop().call_later(_delay(email), self._transport.write, text.encode())
 
     def _login(self, body: bytes) -> tuple[str, str, object]:
         sent = json.loads(body)
         if sent["password"] != PASSWORD:
             return sent["email"], "422 Unprocessable Content", {"errors": {"email": ["No."]}}
-        token = f"{len(owners) + 1}|{secrets.token_hex(24)}"
-        owners[token] = sent["email"]
+        token = f"{len(emails) + 1}|{secrets.token_hex(24)}"
+        emails[token] = sent["email"]
         return sent["email"], "200 OK", {"data": {"token": {"plainTextToken": token}}}
 
     def _user(self, head: bytes) -> tuple[str, str, object]:
         bearer = _BEARER.search(head)
-        email = owners.get(bearer[1].decode() if bearer else "", "")
+        email = emails.get(bearer[1].decode() if bearer else "", "")
         if not email:
             return email, "401 Unauthorized", {"message": "Unauthenticated."}
         return email, "200 OK", {"data": {"user": user_of(email)}}
 
 
+def _delay(email: str) -> float:
+    match = _EMAIL.fullmatch(email)
+    return int(match[1] or 0) / 1000 if match else 0.0
+
+
 async def main(port: int) -> None:
-    server = await asyncio.get_running_loop().create_server(Backend, "127.0.0.1", port, backlog=1024)
+    server = await asyncio.get_running_loop().create_server(Backend, "127.0.0.1", port, backlog=4096)
     await server.serve_forever()
 
 

@@ -1,6 +1,6 @@
-"""The load generator: connections that are kept, on uvloop, with httptools reading the answers.
+"""The load generator: kept-alive connections on uvloop, with httptools as the parser.
 
-A full client would cost more than the site that it measures (docs/decisions/0013-the-load-generator.md).
+A complete HTTP client would cost more than the site that it measures (docs/decisions/0013-the-load-generator.md).
 """
 
 import asyncio
@@ -12,16 +12,12 @@ from typing import cast
 
 import httptools
 
-LONGEST = 30.0
+TIMEOUT = 60.0
 """Seconds that connections stay open: a server that hangs does not hang the bench."""
 
 
 class WrongAnswer(Exception):
-    """The bench stops: a figure is worth nothing if the work behind it was not done."""
-
-    def __init__(self, what: str, status: int = 0) -> None:
-        super().__init__(what)
-        self.status = status
+    """A site gave another answer than the right one. The bench stops, for its figures would be worth nothing."""
 
 
 @dataclass(slots=True)
@@ -30,21 +26,21 @@ class Answer:
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     body: bytes = b""
 
-    def header(self, wanted: bytes) -> bytes:
-        return next((value for name, value in self.headers if name.lower() == wanted), b"")
+    def header(self, name: bytes) -> bytes:
+        return next((value for key, value in self.headers if key.lower() == name), b"")
 
     def cookies(self) -> dict[str, str]:
-        """What it sets, deleted ones with them as empty values."""
+        """Name and value of each cookie that is set; a deleted one has an empty value."""
         lines = (value.partition(b";")[0].decode() for name, value in self.headers if name.lower() == b"set-cookie")
         return {name: value for name, _, value in (line.partition("=") for line in lines)}
 
 
 class Connection(asyncio.Protocol):
-    """One request at a time."""
+    """A client connection with one request at a time."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._reading = httptools.HttpResponseParser(self)
+        self._parser = httptools.HttpResponseParser(self)
         self._waiting: asyncio.Future[Answer] | None = None
 
     def ask(self, request: bytes) -> Awaitable[Answer]:
@@ -57,9 +53,9 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         try:
-            self._reading.feed_data(data)
+            self._parser.feed_data(data)
         except httptools.HttpParserError as error:
-            self._fail(f"this is no HTTP: {error}: {data[:200]!r}")
+            self._fail(f"not HTTP: {error}: {data[:200]!r}")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._answer.headers.append((name, value))
@@ -68,16 +64,16 @@ class Connection(asyncio.Protocol):
         self._answer.body += body
 
     def on_message_complete(self) -> None:
-        self._answer.status = self._reading.get_status_code()
+        self._answer.status = self._parser.get_status_code()
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(self._answer)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._fail(f"a connection broke off ({error or 'closed'})")
+        self._fail(f"the connection was closed ({error or 'by the server'})")
 
-    def _fail(self, why: str) -> None:
+    def _fail(self, reason: str) -> None:
         if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_exception(WrongAnswer(why))
+            self._waiting.set_exception(WrongAnswer(reason))
 
     def close(self) -> None:
         self._transport.close()
@@ -88,17 +84,17 @@ async def connections(port: int, number: int) -> AsyncIterator[list[Connection]]
     loop = asyncio.get_running_loop()
     opened = [(await loop.create_connection(Connection, "127.0.0.1", port))[1] for _ in range(number)]
     try:
-        async with asyncio.timeout(LONGEST):
+        async with asyncio.timeout(TIMEOUT):
             yield opened
     except TimeoutError:
-        raise WrongAnswer(f"no answer within {LONGEST:.0f} s") from None
+        raise WrongAnswer(f"no answer within {TIMEOUT:.0f} s") from None
     finally:
         for connection in opened:
             connection.close()
 
 
 def request(method: str, path: str, cookie: str = "", body: str | None = None, **headers: str) -> bytes:
-    """The bytes of one request, the headers of a browser behind a proxy with it."""
+    """The bytes of a request with the headers that a browser sends."""
     lines = {
         "Host": "login.example.com",
         "User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
@@ -112,20 +108,20 @@ def request(method: str, path: str, cookie: str = "", body: str | None = None, *
     return f"{method} {path} HTTP/1.1\r\n{head}\r\n{body or ''}".encode()
 
 
-async def done(
-    port: int, number: int, seconds: float, work: Callable[[Connection], Awaitable[object]]
+async def run(
+    port: int, number: int, seconds: float, task: Callable[[Connection], Awaitable[object]]
 ) -> tuple[int, float]:
-    """How often the work gets done when so many connections do nothing else, and in how many seconds."""
+    """Repeat the task on each of `number` connections for `seconds`. Returns how often it was done, and the time."""
 
-    async def keep_working(connection: Connection) -> int:
+    async def repeat(connection: Connection) -> int:
         times = 0
-        while time.perf_counter() < ends:
-            await work(connection)
+        while time.perf_counter() < deadline:
+            await task(connection)
             times += 1
         return times
 
     async with connections(port, number) as opened:
         started = time.perf_counter()
-        ends = started + seconds
-        counts = await asyncio.gather(*map(keep_working, opened))
+        deadline = started + seconds
+        counts = await asyncio.gather(*map(repeat, opened))
         return sum(counts), time.perf_counter() - started

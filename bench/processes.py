@@ -1,6 +1,7 @@
-"""The processes that are measured: started, waited for, and stopped again whatever happens."""
+"""Start processes, stop them again, and read their memory and processor time from `/proc`."""
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 SECONDS_TO_START, SECONDS_TO_STOP = 20.0, 10.0
-_LAST_LINES = 2000
+_LOG_TAIL_BYTES = 2000
 
 
 @contextmanager
@@ -25,9 +26,12 @@ def running(
     environ: Mapping[str, str] = os.environ,
     folder: Path | None = None,
 ) -> Iterator[int]:
-    """This command for as long as the block lasts; its process id. What it wrote is shown if all goes wrong."""
+    """Run this command while the block lasts. Yields its process id once `port` accepts connections.
+
+    If the block raises, the end of the command's output is printed.
+    """
     with tempfile.TemporaryFile() as log:
-        # A session of its own: Ctrl-C comes to the bench alone, which then stops the others in order.
+        # In a session of its own: Ctrl-C reaches the bench alone, which then stops the command.
         process = subprocess.Popen(
             [program, *arguments], cwd=folder, env=environ, stdout=log, stderr=log, start_new_session=True
         )
@@ -35,8 +39,8 @@ def running(
             _wait_for(name, process, port)
             yield process.pid
         except Exception:
-            if last := _end_of(log):
-                print(f"\n{name} wrote last:\n{last}", file=sys.stderr)
+            if tail := _tail(log):
+                print(f"\nThe end of the output of {name}:\n{tail}", file=sys.stderr)
             raise
         finally:
             _stop(process)
@@ -50,71 +54,78 @@ def free_ports(number: int) -> list[int]:
     return ports
 
 
+def raise_open_files_limit() -> None:
+    """Allow as many open files as the system grants: 1,000 sign-ins at once need some 2,000 in the site."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def peak_memory(process: int) -> int | None:
-    """VmHWM, the most that was resident, in bytes over the tree of processes; pages they share count in each."""
+    """Sum of VmHWM over the process tree, in bytes: shared pages count in each process. None without `/proc`."""
     if not Path("/proc/self/status").exists():
         return None
-    return sum(map(_high_water, members(process)))
+    return sum(map(_high_water_mark, members(process)))
 
 
-def occupied(process: int) -> int | None:
-    """What the tree of processes takes up now, in bytes: pages that several of them share count once."""
+def unique_memory(process: int) -> int | None:
+    """Memory of the process tree now, in bytes, with shared pages counted once. None without `/proc`."""
     if not Path("/proc/self/smaps_rollup").exists():
         return None
-    kinds = [_kinds(one) for one in members(process)]
-    # What forked processes share is spread over them (Pss). Files are shared with strangers too: one set counts.
-    own = sum(kind["Pss_Anon"] + kind["Pss_Shmem"] for kind in kinds)
-    return own + max((kind["Rss"] - kind["Anonymous"] for kind in kinds), default=0)
+    rollups = [_smaps_rollup(one) for one in members(process)]
+    # Anonymous pages shared by forked processes are divided among them (Pss). Mapped files are shared with processes
+    # outside the tree too, so Pss would count too little: the largest set counts.
+    anonymous = sum(rollup["Pss_Anon"] + rollup["Pss_Shmem"] for rollup in rollups)
+    return anonymous + max((rollup["Rss"] - rollup["Anonymous"] for rollup in rollups), default=0)
 
 
 def resident(process: int) -> int:
-    """What the tree of processes has in memory now."""
+    """Resident memory of the process tree now, in bytes: shared pages count in each process."""
     files = (Path(f"/proc/{one}/statm") for one in members(process))
     return sum(int(file.read_text().split()[1]) for file in files if file.exists()) * os.sysconf("SC_PAGESIZE")
 
 
-def busy(process: int) -> float:
-    """Seconds of a core that the tree of processes has used so far; 0 where there is no `/proc`."""
+def cpu_seconds(process: int) -> float:
+    """Processor time that the process tree has used so far. 0 without `/proc`."""
     if not Path("/proc/self/stat").exists():
         return 0.0
-    return sum(map(_ticks, members(process))) / os.sysconf("SC_CLK_TCK")
+    return sum(map(_cpu_ticks, members(process))) / os.sysconf("SC_CLK_TCK")
 
 
 def members(process: int) -> list[int]:
-    """The processes of the tree that it began."""
-    everybody = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
-    return [one for one in everybody if _session(one) == process]
+    """The process ids of the tree. `running` starts each in a session of its own."""
+    all_processes = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    return [one for one in all_processes if _session(one) == process]
 
 
 def _session(process: int) -> int | None:
     try:
         return os.getsid(process)
-    except ProcessLookupError:  # it ended meanwhile
+    except ProcessLookupError:  # it has just ended
         return None
 
 
-def _ticks(process: int) -> int:
-    after_the_name = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, after_the_name[11:15]))  # its own, and those of children that have ended
+def _cpu_ticks(process: int) -> int:
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:15]))  # utime, stime, and those of children that have ended
 
 
-def _kinds(process: int) -> Mapping[str, int]:
+def _smaps_rollup(process: int) -> Mapping[str, int]:
     lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()[1:]
     return {name: int(value.split()[0]) * 1024 for name, _, value in (line.partition(":") for line in lines)}
 
 
-def _high_water(process: int) -> int:
+def _high_water_mark(process: int) -> int:
     lines = Path(f"/proc/{process}/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
 
 
 def _wait_for(name: str, process: subprocess.Popen[bytes], port: int) -> None:
-    ends = time.monotonic() + SECONDS_TO_START
-    while time.monotonic() < ends and process.poll() is None:
+    deadline = time.monotonic() + SECONDS_TO_START
+    while time.monotonic() < deadline and process.poll() is None:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:
-            time.sleep(0.05)
+            time.sleep(0.01)
         else:
             return
     raise RuntimeError(f"{name} did not start")
@@ -125,10 +136,10 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     try:
         process.wait(SECONDS_TO_STOP)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)  # its own session, so none but it and its workers
+        os.killpg(process.pid, signal.SIGKILL)  # the session holds this command and its children only
         process.wait()
 
 
-def _end_of(log: IO[bytes]) -> str:
+def _tail(log: IO[bytes]) -> str:
     log.seek(0)
-    return log.read()[-_LAST_LINES:].decode(errors="replace")
+    return log.read()[-_LOG_TAIL_BYTES:].decode(errors="replace")

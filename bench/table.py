@@ -1,104 +1,210 @@
-"""The figures as one table, in Markdown that reads well as plain text too."""
+"""The results as Markdown tables that read well as plain text, each row with the promise that it has to keep."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from statistics import median
 
-from bench.backend import DELAY
-from bench.figures import ALONE, EMPTY, MUNJIGI, NEXT_AUTH, WRK, Figures
+from bench.results import Results, Sample, median_ratio
+from bench.sites import MUNJIGI, NEXT_AUTH
 
 READ = "session reads"
+VERIFY = "forward-auth checks, beside session reads"
 PAGE = "sign-in pages"
-SIGN_IN = "e-mail sign-ins, from the page on"
-API_SIGN_IN = "e-mail sign-ins by script, two calls"
-AT_ONCE = f"100 sign-ins at once, backend {DELAY * 1000:.0f} ms a call"
-VERIFY = "forward-auth checks"
-VIEW = "empty JSON views"
-BARE = "bare stand-in backend"
-
-_HEAD = ("work", MUNJIGI, NEXT_AUTH, "times", "CPU each", "next-auth's", "times", "in empty views", "by CPU")
-
-
-def text(figures: Figures) -> str:
-    rows = [
-        _HEAD,
-        *(_rate(work, figures) for work in (READ, PAGE, SIGN_IN, API_SIGN_IN)),
-        _at_once(figures),
-        ("memory of the process tree at its peak", *_sizes(figures.occupied, 1e6, "MB")),
-        ("the same, what is shared counted each time", *_sizes(figures.memory, 1e6, "MB")),
-        ("sign-in page with its assets, compressed", *_sizes(figures.weight, 1e3, "kB")),
-        _rate(VERIFY, figures),
-        _alone(VIEW, EMPTY, figures),
-        _alone(f"{VIEW}, by wrk", WRK, figures),
-        _alone(BARE, ALONE, figures),
-    ]
-    return markdown(_without_empty_columns([row for row in rows if any(row[1:])]))
+SCRIPT_SIGN_IN = "e-mail sign-ins by script"
+FORM_SIGN_IN = "e-mail sign-ins from the page on"
+AT_ONCE, AT_ONCE_NUMBER, AT_ONCE_DELAY = "100 sign-ins at once, 300 ms a call", 100, 300
+RUSH, RUSH_NUMBER, RUSH_DELAY = "1,000 sign-ins at once, 2 s a call", 1000, 2000
+ONE_WORKER, TWO_WORKERS = "sign-ins with one worker", "sign-ins with two workers"
+BACKEND_ALONE = "calls to the stand-in backend"
+READ_BY_WRK = "session reads, by wrk"
 
 
-def _rate(work: str, figures: Figures) -> tuple[str, ...]:
-    ours, theirs = figures.cost(work, MUNJIGI), ("", "", "", "")
-    if figures.has(work, NEXT_AUTH):
-        cost = figures.cost(work, NEXT_AUTH)
-        theirs = (
-            _spread(figures.rates(work, NEXT_AUTH)),
-            f"{figures.times(work, MUNJIGI, work, NEXT_AUTH):.1f}",
-            _cost(cost),
-            _ratio(cost, ours, 1),
+@dataclass(frozen=True)
+class Promise:
+    """The value must be at least (or, if less is better, at most) `must`; the aim is a better value."""
+
+    must: float
+    aim: float | None
+    text: str
+    """With a place for the number: `{} ×`."""
+    less_is_better: bool = False
+
+    def cells(self) -> tuple[str, str]:
+        sign = "≤ " if self.less_is_better else "≥ "
+        must, aim = (
+            None if value is None else sign + self.text.format(f"{value:g}") for value in (self.must, self.aim)
         )
-    return (
-        work,
-        _spread(figures.rates(work, MUNJIGI)),
-        *theirs[:2],
-        _cost(ours),
-        *theirs[2:],
-        f"{figures.times(VIEW, EMPTY, work, MUNJIGI):.2f}",
-        _ratio(ours, figures.cost(VIEW, EMPTY), 2),
-    )
+        return must or "", aim or ""
+
+    def verdict(self, value: float | None) -> str:
+        if value is None:
+            return ""
+        sign = -1 if self.less_is_better else 1
+        if sign * value < sign * self.must:
+            return "NO"
+        return "aim" if self.aim is not None and sign * value >= sign * self.aim else "yes"
 
 
-def _at_once(figures: Figures) -> tuple[str, ...]:
-    took = [[one.seconds for one in figures.rounds.get((AT_ONCE, name), [])] for name in (MUNJIGI, NEXT_AUTH)]
-    ours, theirs = took
-    times = f"{median(b / a for a, b in zip(ours, theirs, strict=True)):.2f}" if theirs else ""
-    return AT_ONCE, *map(_seconds, took), times, "", "", "", "", ""
+READS = PAGES = Promise(4, 6, "{} ×")
+SIGN_INS = Promise(1, 1.5, "{} ×")
+SECONDS_AT_ONCE = Promise(1.1, 1, "{} ×", less_is_better=True)
+SECONDS_OF_RUSH = Promise(12, None, "{} s, all", less_is_better=True)
+MEMORY = Promise(0.45, 0.33, "{} ×", less_is_better=True)
+START = Promise(1.5, 0.8, "{} s", less_is_better=True)
+PAGE_SIZE = Promise(16, None, "{} kB", less_is_better=True)
+TWO_BESIDE_ONE = Promise(1.6, 1.9, "{} ×")
 
 
-def _seconds(took: list[float]) -> str:
-    return f"{median(took):.2f} s ({min(took):.2f} - {max(took):.2f})" if took else ""
+@dataclass(frozen=True)
+class Row:
+    name: str
+    values: dict[str, list[float]]
+    """By site, one value a round; no site without a value."""
+    show: Callable[[str, list[float]], str]
+    """The text of a site's cell."""
+    promise: Promise | None = None
+    absolute: bool = False
+    """The promise is about our own value, not about its ratio to that of next-auth."""
+
+    def ratio(self, other: str) -> float | None:
+        return median_ratio(self.values.get(MUNJIGI, []), self.values.get(other, []))
+
+    def judged(self) -> float | None:
+        ours = self.values.get(MUNJIGI)
+        return (median(ours) if ours else None) if self.absolute else self.ratio(NEXT_AUTH)
 
 
-def _sizes(sizes: Mapping[str, int | None], unit: float, name: str) -> tuple[str, ...]:
-    """The share is ours of theirs: here less is better."""
-    ours, theirs = sizes.get(MUNJIGI), sizes.get(NEXT_AUTH)
-    cells = [f"{size / unit:,.1f} {name}" if size else "" for size in (ours, theirs)]
-    return *cells, f"1 / {theirs / ours:.1f}" if ours and theirs else "", "", "", "", "", ""
+def text(results: Results, sites: list[str]) -> str:
+    """The promises, then the processor time of each task."""
+    return "\n\n".join(
+        [promises(results, sites), processor_time(results, sites), load_generator(results, sites)]
+    ).rstrip()
 
 
-def _alone(work: str, contender: str, figures: Figures) -> tuple[str, ...]:
-    name = work.removesuffix(", by wrk")
-    if not figures.has(name, contender):
-        return work, "", "", "", "", "", "", "", ""
-    return work, _spread(figures.rates(name, contender)), "", "", _cost(figures.cost(name, contender)), "", "", "", ""
+def promises(results: Results, sites: list[str]) -> str:
+    others = [site for site in sites if site != MUNJIGI]
+    head = ("", *sites, *(f"÷ {site}" for site in others), "promise", "aim", "met")
+    rows = [head]
+    for row in _rows(results, sites):
+        if not row.values:
+            continue
+        cells = [row.show(site, row.values[site]) if row.values.get(site) else "" for site in sites]
+        ratios = [f"{ratio:.2f}" if (ratio := row.ratio(other)) else "" for other in others]
+        promise = (*row.promise.cells(), _verdict(row, results)) if row.promise else ("", "", "")
+        rows.append((row.name, *cells, *ratios, *promise))
+    return markdown(rows)
 
 
-def _spread(rates: list[float]) -> str:
-    return f"{median(rates):,.0f} /s ({min(rates):,.0f} - {max(rates):,.0f})"
+def processor_time(results: Results, sites: list[str]) -> str:
+    """Over all processes of a site: it depends less than the rates on what else the machine does."""
+    rows = [("processor time of one", *sites)]
+    for task in (READ, VERIFY, PAGE, SCRIPT_SIGN_IN, FORM_SIGN_IN):
+        cells = [results.cpu_each(task, site) for site in sites]
+        if any(cells):
+            rows.append((task.partition(",")[0], *(f"{cell * 1e6:,.0f} µs" if cell else "" for cell in cells)))
+    return markdown(rows) if len(rows) > 1 else ""
 
 
-def _cost(seconds: float) -> str:
-    return f"{seconds * 1e6:,.0f} µs" if seconds else ""
+def load_generator(results: Results, sites: list[str]) -> str:
+    alone = [sample.rate for sample in results.of(BACKEND_ALONE, BACKEND_ALONE)]
+    lines = [f"The load generator itself: {_rates('', alone)} of the stand-in backend."] if alone else []
+    wrk = [f"{site} {_rates('', rates)}" for site in sites if (rates := _rate(results, READ_BY_WRK, site))]
+    lines += [f"Session reads asked by wrk: {', '.join(wrk)}."] if wrk else []
+    return "\n".join(lines)
 
 
-def _ratio(one: float, other: float, digits: int) -> str:
-    return f"{one / other:.{digits}f}" if one and other else ""
+def _rows(results: Results, sites: list[str]) -> list[Row]:
+    def samples(task: str, value: Callable[[Sample], float]) -> dict[str, list[float]]:
+        by_site = {site: [value(sample) for sample in results.of(task, site)] for site in sites}
+        return {site: values for site, values in by_site.items() if any(values)}
+
+    def rates(task: str) -> dict[str, list[float]]:
+        return samples(task, lambda sample: sample.rate)
+
+    def once(by_site: dict[str, int | None] | dict[str, int], unit: float) -> dict[str, list[float]]:
+        return {site: [value / unit] for site in sites if (value := by_site.get(site))}
+
+    def seconds(task: str) -> Callable[[str, list[float]], str]:
+        return lambda site, values: f"{_spread(values, '{:.2f}')} s{_accepted(results.of(task, site))}"
+
+    def megabytes(_: str, values: list[float]) -> str:
+        return f"{values[0]:,.1f} MB"
+
+    checks = rates(VERIFY)
+    if NEXT_AUTH in sites:  # it has no forward auth
+        checks[NEXT_AUTH] = [sample.rate for sample in results.of(READ, NEXT_AUTH)]
+    ratios = {
+        site: [
+            two.rate / one.rate
+            for two, one in zip(results.of(TWO_WORKERS, site), results.of(ONE_WORKER, site), strict=True)
+        ]
+        for site in sites
+        if results.of(TWO_WORKERS, site)
+    }
+
+    def two_beside_one(site: str, values: list[float]) -> str:
+        one, two = (median(_rate(results, task, site)) for task in (ONE_WORKER, TWO_WORKERS))
+        return f"{_spread(values, '{:.2f}')}: {one:,.0f} -> {two:,.0f} /s"
+
+    return [
+        Row(READ, rates(READ), _rates, READS),
+        Row(VERIFY, checks, _rates, READS),
+        Row(PAGE, rates(PAGE), _rates, PAGES),
+        Row(SCRIPT_SIGN_IN, rates(SCRIPT_SIGN_IN), _rates, SIGN_INS),
+        Row(
+            "… per second of processor time", samples(SCRIPT_SIGN_IN, lambda sample: sample.cpu_rate), _rates, SIGN_INS
+        ),
+        Row(FORM_SIGN_IN, rates(FORM_SIGN_IN), _rates),
+        Row(AT_ONCE, samples(AT_ONCE, lambda sample: sample.seconds), seconds(AT_ONCE), SECONDS_AT_ONCE),
+        Row(RUSH, samples(RUSH, lambda sample: sample.seconds), seconds(RUSH), SECONDS_OF_RUSH, absolute=True),
+        Row("peak memory, sum of VmHWM", once(results.peak_memory, 1e6), megabytes, MEMORY),
+        Row("… shared pages counted once", once(results.unique_memory, 1e6), megabytes),
+        Row(
+            "start to first answer",
+            {site: results.start_seconds[site] for site in sites if site in results.start_seconds},
+            seconds(""),
+            START,
+            absolute=True,
+        ),
+        Row(
+            "sign-in page with assets",
+            once(results.page_bytes, 1e3),
+            lambda _, values: f"{values[0]:,.1f} kB",
+            PAGE_SIZE,
+            absolute=True,
+        ),
+        Row("two workers beside one", ratios, two_beside_one, TWO_BESIDE_ONE, absolute=True),
+    ]
 
 
-def _without_empty_columns(rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    full = [column for column in zip(*rows, strict=True) if any(column[1:])]
-    return list(zip(*full, strict=True))
+def _verdict(row: Row, results: Results) -> str:
+    """A refused sign-in breaks the promise, however soon the others were done."""
+    assert row.promise
+    refused = any(sample.failed for sample in results.of(row.name, MUNJIGI))
+    return "NO" if refused else row.promise.verdict(row.judged())
+
+
+def _rate(results: Results, task: str, site: str) -> list[float]:
+    return [sample.rate for sample in results.of(task, site)]
+
+
+def _rates(_: str, values: list[float]) -> str:
+    return f"{_spread(values, '{:,.0f}')} /s"
+
+
+def _spread(values: list[float], form: str) -> str:
+    """The median, with the lowest and the highest of several."""
+    middle, low, high = (form.format(value) for value in (median(values), min(values), max(values)))
+    return f"{middle} ({low} - {high})" if len(values) > 1 else middle
+
+
+def _accepted(samples: list[Sample]) -> str:
+    failed = max((sample.failed for sample in samples), default=0)
+    return f", up to {failed:,} refused" if failed else ""
 
 
 def markdown(rows: list[tuple[str, ...]]) -> str:
-    """The first row is the head; columns are aligned."""
+    """A table with aligned columns; the first row is its head."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for name, *rest in rows:

@@ -1,4 +1,4 @@
-"""Another load generator's word on the empty view, where it is installed: ours shall not be what a figure shows."""
+"""wrk, another load generator, as a second opinion on the rate of session reads."""
 
 import asyncio
 import re
@@ -7,18 +7,18 @@ import shutil
 _RATE = re.compile(rb"Requests/sec: *([0-9.]+)")
 
 
-def is_here() -> bool:
+def is_installed() -> bool:
     return bool(shutil.which("wrk"))
 
 
-async def rate(port: int, connections: int, asked: bytes) -> float:
-    """A second of these requests, of one path with its headers."""
-    _, *headers = asked.decode().rstrip().split("\r\n")
+async def rate(port: int, connections: int, request: bytes) -> float:
+    """Requests per second, in a run of one second that repeats this GET request."""
+    first, *headers = request.decode().rstrip().split("\r\n")
     options = ["-t1", f"-c{connections}", "-d1s", *(word for header in headers for word in ("-H", header))]
-    command = ["wrk", *options, f"http://127.0.0.1:{port}/"]
+    command = ["wrk", *options, f"http://127.0.0.1:{port}{first.split()[1]}"]
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     output, _ = await process.communicate()
-    found = _RATE.search(output)
-    if found is None or b"Non-2xx" in output:
+    match = _RATE.search(output)
+    if match is None or b"Non-2xx" in output:
         raise RuntimeError(f"wrk: {output.decode()}")
-    return float(found[1])
+    return float(match[1])

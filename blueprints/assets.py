@@ -12,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from flask import Blueprint, Flask, Response, abort, current_app, request
+from flask.sessions import SecureCookieSessionInterface, SessionMixin
 
 from blueprints import colours, social
 from config import Settings
@@ -49,6 +50,17 @@ def file(name: str) -> Response:
         response = Response(found.content, mimetype=found.kind)
     response.vary.add("Accept-Encoding")
     return response
+
+
+class SessionInterface(SecureCookieSessionInterface):
+    """Flask's session, except for these files: they are the same for everybody, and caches keep them.
+
+    Flask-Login looks into the session at the end of each request, and Flask then adds `Vary: Cookie`.
+    """
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        if not response.cache_control.public:
+            super().save_session(app, session, response)
 
 
 def init_app(app: Flask, settings: Settings) -> None:

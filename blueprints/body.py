@@ -5,7 +5,7 @@ import json
 from flask import g, request
 from werkzeug.datastructures import MultiDict
 
-from services import strict_json
+from services.http import strict_json
 
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 
@@ -15,8 +15,11 @@ def value() -> object:
     if "body" not in g:
         g.body = None  # what the error page sees of a body that cannot be read
         found = strict_json.loads(request.get_data())
-        # JSON can write half a letter, and nothing can send it: refused here, not wherever it would meet UTF-8.
-        json.dumps(found, ensure_ascii=False).encode()
+        try:
+            # JSON can write half of a surrogate pair, and nothing can send it: refused here, not where it meets UTF-8.
+            json.dumps(found, ensure_ascii=False).encode()
+        except RecursionError:
+            raise ValueError("JSON is nested too deeply") from None
         g.body = found
     return g.body
 

@@ -23,7 +23,8 @@ def ready() -> ResponseReturnValue:
     """
     if current_app.extensions["munjigi.stopping"]():
         return {"status": "stopping"}, 503
-    if not services().ended.caught_up.is_set():
+    services().ended.ensure_followed()
+    if not services().ended.is_caught_up:
         return {"status": "starting"}, 503
     return {"status": "ok"}
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 from urllib.parse import urlencode
 
 import flask
-from babel import Locale, UnknownLocaleError
+from babel import Locale
 from flask import request
 from flask_babel import format_timedelta, get_locale
 from werkzeug.datastructures import LanguageAccept
@@ -53,24 +53,18 @@ def _nearest(wish: str) -> str | None:
 
 @lru_cache(1024)
 def _best(wish: str, offered: tuple[str, ...]) -> str | None:
-    """The first language of this `Accept-Language` that is one of ours."""
+    """The first language of this `Accept-Language` that is one of ours: `ja-JP` is `ja`.
+
+    Werkzeug's `best_match` would prefer an `en` further back to a `ja-JP` in front, for it is one of ours exactly.
+    """
     found = (_among(offered, tag) for tag, quality in parse_accept_header(wish, LanguageAccept) if quality)
     return next(filter(None, found), None)
 
 
 def _among(offered: tuple[str, ...], tag: str) -> str | None:
-    """Which of our languages this tag asks for: `ja-JP` is `ja`, `zh-TW` is `zh_Hant`, `pt-PT` can read `pt_BR`."""
-    try:
-        asked = Locale.parse(tag, sep="-")
-    except (ValueError, UnknownLocaleError):
-        return None
-    ours = {code: Locale.parse(code) for code in offered}
-    readable = [
-        code
-        for code, locale in ours.items()
-        if locale.language == asked.language and (locale.script == asked.script or asked.script is None)
-    ]
-    return min(readable, key=lambda code: code != str(asked), default=None)
+    asked = tag.replace("-", "_").lower()
+    same = [code for code in offered if code.partition("_")[0].lower() == asked.partition("_")[0]]
+    return min(same, key=lambda code: code.lower() != asked, default=None)
 
 
 def tag(code: str | None = None) -> str:

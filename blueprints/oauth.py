@@ -26,7 +26,7 @@ def start(provider: str) -> ResponseReturnValue:
     client = _client(provider)
     kept = return_to.kept()
     try:
-        services().throttle.take_address()
+        services().limiter.hit_address()
         address, attempt = services().identities.start(client, kept, flask.session.get("locale"), **_wishes())
     except errors.SiteError as error:
         services().sign_in.refused(client, error)

@@ -32,8 +32,6 @@ def create_app() -> Flask:
     serving = _command_that_serves()
     port = serving.params["port"] if serving else int(os.environ.get("FLASK_RUN_PORT", "8080"))
     site = create_site(os.environ, port)
-    if serving:
-        site.extensions["munjigi"].ended.follow()
     if serving and not is_running_from_reloader():
         settings = completed(os.environ, port)
         _greet(settings["SITE_URL"], port, _start_stand_ins(settings, port))

@@ -12,8 +12,8 @@ from doctor import advice, backend, provider, site, state
 from doctor.finding import OK, WRONG, Finding
 from services import Services, __version__
 from services.clock import Clock
+from services.http.client import HttpClient
 from services.session_cookie import SessionCookie
-from services.upstream import Upstream
 
 
 def examine(environ: dict[str, str]) -> Iterator[Finding]:
@@ -29,7 +29,13 @@ def examine(environ: dict[str, str]) -> Iterator[Finding]:
     cookies = SessionCookie(settings, Clock()).name, made.config["SESSION_COOKIE_NAME"]
     yield Finding(OK, "settings", f"Munjigi {__version__} at {settings.site_url}, cookies {' and '.join(cookies)}")
     yield from advice.examine(settings)
-    upstream = Upstream(1, 1, 1, f"Munjigi-doctor/{__version__}")
+    upstream = HttpClient(
+        f"Munjigi-doctor/{__version__}",
+        max_concurrency=1,
+        proxy=settings.outbound_proxy,
+        no_proxy=settings.outbound_no_proxy,
+        client_cert=settings.backend_client_cert,
+    )
     with made.test_request_context():
         yield from backend.examine(settings, upstream)
         services: Services = made.extensions["munjigi"]

@@ -7,21 +7,21 @@ from email.utils import parsedate_to_datetime
 
 import config
 from doctor.finding import OK, WRONG, Finding
-from services.answer import Answer
-from services.upstream import Upstream, UpstreamFault
+from services.http.client import HttpClient, UpstreamError
+from services.http.response import UpstreamResponse
 
 _NOBODY = "doctor@munjigi.invalid"
 _HEADERS = {"Accept": "application/json", "Content-Type": "application/json"}
 _MOST_SECONDS_OFF = 60
 
 
-def examine(settings: config.Settings, upstream: Upstream) -> Iterator[Finding]:
+def examine(settings: config.Settings, upstream: HttpClient) -> Iterator[Finding]:
     login, user = (settings.backend_url + path for path in (settings.backend_login_path, settings.backend_user_path))
     nobody = {"email": _NOBODY, "password": secrets.token_urlsafe(24)}
     for url, sent, judge in ((login, nobody, _judge_login), (user, None, _judge_user)):
         try:
             answer = upstream.send("POST", url, _HEADERS, within=settings.backend_timeout, json=sent)
-        except UpstreamFault as fault:
+        except UpstreamError as fault:
             yield Finding(
                 WRONG, "backend", f"{url}: {fault.reason}", "Check BACKEND_URL, and that it can be reached from here."
             )
@@ -30,7 +30,7 @@ def examine(settings: config.Settings, upstream: Upstream) -> Iterator[Finding]:
     yield from _clock(answer)
 
 
-def _judge_login(url: str, answer: Answer) -> Finding:
+def _judge_login(url: str, answer: UpstreamResponse) -> Finding:
     status, is_json = answer.status, answer.json() is not None
     if status in (400, 401, 404, 422) and is_json:
         return Finding(OK, "backend", f"{url} answers a stranger with {status} and JSON")
@@ -47,14 +47,14 @@ def _judge_login(url: str, answer: Answer) -> Finding:
     return Finding(WRONG, "backend", f"{url} answered {status}{'' if is_json else ' without JSON'} to nobody", do)
 
 
-def _judge_user(url: str, answer: Answer) -> Finding:
+def _judge_user(url: str, answer: UpstreamResponse) -> Finding:
     if answer.status == 401:
         return Finding(OK, "backend", f"{url} answers 401 without a token")
     do = "Without a token it must be 401: that is how a session learns that it is over."
     return Finding(WRONG, "backend", f"{url} answered {answer.status} without a token", do)
 
 
-def _clock(answer: Answer) -> Iterator[Finding]:
+def _clock(answer: UpstreamResponse) -> Iterator[Finding]:
     try:
         off = abs(parsedate_to_datetime(answer.headers["Date"]).timestamp() - time.time())
     except (KeyError, ValueError):

@@ -10,21 +10,21 @@ from services.backend import Backend
 from services.clock import Clock
 from services.device import Device
 from services.ended import EndedSessions
+from services.http.client import HttpClient
 from services.identities import Identities
+from services.limits.login_limiter import LoginLimiter
 from services.metrics import Metrics
 from services.profile import Profile
 from services.recheck import Recheck
 from services.session import Sessions
 from services.session_cookie import SessionCookie
-from services.shared_state import SharedState
 from services.sign_in import SignIn
-from services.throttle import Throttle
-from services.upstream import Upstream
+from services.state.redis import Redis
 
 __version__ = "0.1.0"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Services:
     settings: Settings
     backend: Backend
@@ -33,36 +33,55 @@ class Services:
     identities: Identities
     attempts: Attempts
     profile: Profile
-    throttle: Throttle
+    limiter: LoginLimiter
     device: Device
     ended: EndedSessions
+    redis: Redis | None
+    http_clients: tuple[HttpClient, HttpClient]
     metrics: Metrics | None
 
     @classmethod
     def build(cls, settings: Settings, clock: Clock) -> "Services":
-        name, threads = f"Munjigi/{__version__}", settings.threads
-        half, quarter = max(2, threads // 2), max(1, threads // 4)
-        calls = Upstream(threads, threads, half, name)
-        backend = Backend(settings, calls)
-        # Providers are others' machines: all of them dead must leave places for the backend. Of the three times
-        # THREADS that the server has, one calls the backend, a half waits to, and another of each is for providers.
-        providers = Upstream(half, quarter, half, name)
-        state, device = SharedState(settings.state_url), Device(settings)
-        throttle, ended = Throttle(settings, state, device, clock), EndedSessions(settings, state, clock)
+        backend_http = _http_client(settings, for_backend=True)
+        provider_http = _http_client(settings, for_backend=False)
+        backend = Backend(settings, backend_http)
+        redis = None if settings.state_url == "memory://" else Redis(settings.state_url, clock)
+        device = Device(settings)
+        limiter, ended = LoginLimiter(settings, redis, device, clock), EndedSessions(settings, redis, clock)
         sessions = Sessions(settings, SessionCookie(settings, clock), Recheck(settings, backend, clock), ended, clock)
         return cls(
-            settings,
-            backend,
-            sessions,
-            sign_in=SignIn(settings, backend, sessions, throttle),
-            identities=Identities(settings, providers, clock),
+            settings=settings,
+            backend=backend,
+            sessions=sessions,
+            sign_in=SignIn(settings, backend, sessions, limiter),
+            identities=Identities(settings, provider_http, clock),
             attempts=Attempts(settings, clock),
             profile=Profile(settings, backend, sessions),
-            throttle=throttle,
+            limiter=limiter,
             device=device,
             ended=ended,
-            metrics=Metrics((calls, providers), state, ended) if settings.metrics_token else None,
+            redis=redis,
+            http_clients=(backend_http, provider_http),
+            metrics=Metrics((backend_http, provider_http), redis, ended) if settings.metrics_token else None,
         )
+
+    def close(self) -> None:
+        """Close all connections, soon, and stop following the list of ended sessions."""
+        self.ended.stop()
+        for client in self.http_clients:
+            client.close()
+        if self.redis:
+            self.redis.close()
+
+
+def _http_client(settings: Settings, *, for_backend: bool) -> HttpClient:
+    return HttpClient(
+        f"Munjigi/{__version__}",
+        max_concurrency=settings.backend_concurrency,
+        proxy=settings.outbound_proxy,
+        no_proxy=settings.outbound_no_proxy,
+        client_cert=settings.backend_client_cert if for_backend else None,
+    )
 
 
 def services() -> Services:

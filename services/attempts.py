@@ -6,22 +6,18 @@ started this sign-in at this provider, a short while ago; it is gone once the ca
 
 import hmac
 import secrets
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future
-from copy import copy
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
-from cachetools import TTLCache
 from flask import Request, Response
 from itsdangerous import BadData, URLSafeTimedSerializer
 
 import errors
 from config import Settings
 from providers.base import Provider
-from services import waiting
 from services.clock import Clock
+from services.single_flight import SingleFlight
 
 LONGEST_SECONDS = 15 * 60
 MOST_ATTEMPTS = 5
@@ -29,7 +25,7 @@ _MOST_CHARACTERS = 4096
 """Of all of them: a request has 16 kB for its headers, and a session may take 12."""
 _PREFIX = 8
 _SECONDS_TO_REPEAT = 30
-_SECONDS_MORE = 5
+EXTRA_SECONDS = 5
 _Result = TypeVar("_Result")
 
 
@@ -54,10 +50,7 @@ class Attempts:
         self._settings = settings
         self._name = f"{'__Secure-' if settings.secure else ''}munjigi.attempt."
         self._sealed = URLSafeTimedSerializer(settings.signing_keys, salt="munjigi.attempt")
-        self._running: dict[str, Future[Any]] = {}
-        self._finished: TTLCache[str, Future[Any]] = TTLCache(1000, _SECONDS_TO_REPEAT, clock.monotonic)
-        self._lock = threading.Lock()
-        self._places = threading.Semaphore(max(1, settings.threads // 4))
+        self._finishing: SingleFlight[Any] = SingleFlight(clock, keep_seconds=_SECONDS_TO_REPEAT)
 
     def write(self, request: Request, response: Response, provider: Provider, attempt: Attempt) -> None:
         """Set the attempt's cookie, and delete the oldest of the others where there are too many."""
@@ -90,34 +83,10 @@ class Attempts:
 
         The second value tells whether it was done now.
         """
-        with self._lock:
-            known = self._running.get(attempt.state) or self._finished.get(attempt.state)
-            future = known or self._running.setdefault(attempt.state, Future())
-        if known is not None:
-            return self._outcome(known), False
         try:
-            future.set_result(result := finish())
-        except Exception as error:
-            future.set_exception(copy(error))  # a copy: the error itself holds on to the whole request
-            raise
-        finally:
-            with self._lock:
-                del self._running[attempt.state]
-                self._finished[attempt.state] = future
-        return result, True
-
-    def _outcome(self, future: Future[Any]) -> Any:
-        if not self._places.acquire(blocking=False):
-            raise errors.ProviderUnavailable("too many wait for the same sign-in already", status=503)
-        waiting.begins()
-        try:
-            return future.result(self._settings.backend_timeout + _SECONDS_MORE)
+            return self._finishing.run(attempt.state, finish, self._settings.backend_timeout + EXTRA_SECONDS)
         except TimeoutError:
             raise errors.ProviderUnavailable("the same sign-in is still under way", status=504) from None
-        except errors.SiteError as error:
-            raise copy(error) from None  # each thread its own
-        finally:
-            self._places.release()
 
     def _others(self, request: Request) -> list[tuple[str, str]]:
         """Cookies of other attempts, the newest first; those that cannot be read last."""

@@ -14,10 +14,10 @@ import errors
 from config import Settings
 from providers.base import Identity
 from services import refusals
-from services.answer import Answer
 from services.claims import sound_token
 from services.events import client_address, request_id
-from services.upstream import Upstream, UpstreamFault, time_left
+from services.http.client import HttpClient, UpstreamError, time_left
+from services.http.response import UpstreamResponse
 from services.user import User
 
 log = logging.getLogger("munjigi.backend")
@@ -27,7 +27,7 @@ _SHORTEST_REVOCATION = 0.4
 
 
 class Backend:
-    def __init__(self, settings: Settings, upstream: Upstream) -> None:
+    def __init__(self, settings: Settings, upstream: HttpClient) -> None:
         self._settings = settings
         self._upstream = upstream
 
@@ -51,7 +51,7 @@ class Backend:
     def user(self, access_token: str, within: float | None = None) -> User:
         """The user whose token this is; `SessionExpired` if the backend does not take it (any more)."""
         path = self._settings.backend_user_path
-        answer = self._call("POST", path, access_token, within=within, try_again=True)
+        answer = self._call("POST", path, access_token, within=within, retry=True)
         if answer.status in (200, 201):
             return _user(answer)
         if answer.status == 401:
@@ -70,7 +70,7 @@ class Backend:
             raise errors.InvalidFields(refusals.field_messages(answer, ("name", "nick_name")))
         if not 200 <= answer.status < 300:
             raise refusals.fault(answer, "the profile path")
-        return _user(answer) if answer.at("data", "user") is not None else self.user(access_token)
+        return _user(answer) if answer.get_path("data", "user") is not None else self.user(access_token)
 
     def logout(self, access_token: str) -> bool:
         """Revoke the token, in little time even when the request has none left. Whether that is now certain."""
@@ -80,7 +80,7 @@ class Backend:
         left = time_left(self._settings.backend_timeout)
         try:
             within = min(LOGOUT_SECONDS, max(left, _SHORTEST_REVOCATION))
-            answer = self._call("POST", path, access_token, within=within, try_again=True)
+            answer = self._call("POST", path, access_token, within=within, retry=True)
         except errors.BackendUnavailable as error:
             log.error("token not revoked: %s", error.reason)
             return False
@@ -97,15 +97,15 @@ class Backend:
         *,
         json: object = None,
         within: float | None = None,
-        try_again: bool = False,
-    ) -> Answer:
+        retry: bool = False,
+    ) -> UpstreamResponse:
         if within is None:
             within = time_left(self._settings.backend_timeout)
         url = self._settings.backend_url + path
         headers = _headers(access_token)
         try:
-            return self._upstream.send(method, url, headers, within=within, json=json, try_again=try_again)
-        except UpstreamFault as fault:
+            return self._upstream.send(method, url, headers, within=within, json=json, retry=retry)
+        except UpstreamError as fault:
             raise errors.BackendUnavailable(f"{path}: {fault.reason}", status=fault.status) from None
 
 
@@ -128,20 +128,20 @@ def _headers(access_token: str | None) -> Mapping[str, str]:
     return headers
 
 
-def _token(answer: Answer, refused: type[errors.SiteError]) -> str:
+def _token(answer: UpstreamResponse, refused: type[errors.SiteError]) -> str:
     try:
-        return sound_token(answer.at("data", "token", "plainTextToken"))
+        return sound_token(answer.get_path("data", "token", "plainTextToken"))
     except ValueError:
         pass
-    if answer.at("two_factor") is True:
+    if answer.get_path("two_factor") is True:
         raise errors.StepNotSupported("the backend asks for a second factor")
-    if answer.at("success") is False:
+    if answer.get_path("success") is False:
         raise refused("200 with success: false")
     raise errors.BackendUnavailable(f"a sign-in was answered with {answer.status} without a usable token")
 
 
-def _user(answer: Answer) -> User:
+def _user(answer: UpstreamResponse) -> User:
     try:
-        return User.from_json(answer.at("data", "user"))
+        return User.from_json(answer.get_path("data", "user"))
     except ValueError as error:
         raise errors.BackendUnavailable(f"{answer.status} without a usable user: {error}") from None

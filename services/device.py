@@ -9,11 +9,10 @@ import secrets
 from typing import Any
 
 from flask import Response, g, request
-from itsdangerous import BadData
+from itsdangerous import BadData, URLSafeTimedSerializer
 
 from config import Settings
 from services.events import same_address
-from services.small_cookie import SmallCookie
 
 _YEAR = 365 * 24 * 3600
 _MOST_ACCOUNTS = 5
@@ -23,7 +22,7 @@ class Device:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._name = f"{'__Secure-' if settings.secure else ''}munjigi.device"
-        self._sealed = SmallCookie(settings.signing_keys, salt="munjigi.device")
+        self._sealed = URLSafeTimedSerializer(settings.signing_keys, salt="munjigi.device")
 
     def accounts(self, text: str) -> list[str]:
         """What stands for an account in counts and cookies, under the present key and then under each older one:

@@ -1,25 +1,31 @@
 """Sessions that were ended before their time: a copy of such a cookie signs nobody in any more.
 
 Reads of a session are many and must not wait for a network, so each process has the whole list in its memory
-and follows what others add: a stream in the shared state, read as it grows. An entry is kept for as long as a
-token that was issued before it could still live (`SESSION_MAX_AGE`). Without a shared state
-the list is this process's own.
+and follows what others add: a stream in Redis, read as it grows. An entry is kept for as long as a
+token that was issued before it could still live (`SESSION_MAX_AGE`). Without Redis the list is this process's own.
 """
 
+import asyncio
 import logging
+import os
 import threading
 from collections import defaultdict, deque
-from contextlib import closing
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from config import Settings
 from services.claims import Session
 from services.clock import Clock
+from services.event_loop import wait_for
 from services.events import shared_state_seen
-from services.shared_state import SharedState, StateUnavailable, connected
+from services.single_flight import SingleFlight
+from services.state.redis import Redis, client_of, close_storage, open_storage
 from services.user import User
+
+if TYPE_CHECKING:
+    from limits.aio.storage import RedisStorage
 
 log = logging.getLogger("munjigi.ended")
 
@@ -27,7 +33,8 @@ STREAM = "munjigi:ended"
 LONGEST_CATCH_UP = 10.0
 """Seconds that a process waits at its start; a longer list is read while it serves already."""
 _BLOCK = 0.9
-_AT_ONCE = 10_000
+_AT_ONCE = 500
+"""Entries read at once: the loop serves nobody while they are noted, for some 5 ms."""
 _PAUSE = 1.0
 _OVERLAP = 3600.0
 """Seconds that are read again after a failure: a replica that took over may lack the last ones, another Redis may
@@ -58,18 +65,24 @@ class _Span:
 
 
 class EndedSessions:
-    def __init__(self, settings: Settings, state: SharedState, clock: Clock) -> None:
+    def __init__(self, settings: Settings, redis: Redis | None, clock: Clock) -> None:
         self._clock = clock
         self._keep = settings.session_max_age
-        self._state = state
-        self._spans = [_Span(self._clock.time()), _Span(0)]
+        self._redis = redis
+        self._spans = [_Span(clock.time()), _Span(0)]
         self._untold: deque[dict[str, Any]] = deque(maxlen=_MOST_UNTOLD)
         self._lock = threading.Lock()
         self._last = "0-0"
         self._away = False
-        self._stopped = threading.Event()
-        self.caught_up = threading.Event()
-        self.caught_up.set()
+        self._starting: SingleFlight[None] = SingleFlight(clock)
+        self._started_in: int | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._caught_up = asyncio.Event()
+
+    @property
+    def is_caught_up(self) -> bool:
+        """Whether the list that others have made is known here; also while Redis cannot be reached."""
+        return self._redis is None or self._caught_up.is_set()
 
     def has(self, session: Session) -> bool:
         """Whether this session was ended, by itself or with all of its person's."""
@@ -90,24 +103,42 @@ class EndedSessions:
             self._clock.time(), {"p": _person(session.user), "t": max(int(self._clock.time()), session.auth_time)}
         )
 
-    def follow(self) -> None:
-        """Start to follow the list; back when it has been read, is not to be had, or takes long."""
-        if self._state.is_shared:
-            self.caught_up.clear()
-            threading.Thread(target=self._run, name="munjigi-ended", daemon=True).start()
-            self.caught_up.wait(LONGEST_CATCH_UP)
+    def ensure_followed(self) -> None:
+        """Start to follow the list, if this process has not yet; returns when it was read, or that takes long.
+
+        In each process anew: a server may fork after the site was built.
+        """
+        if self._redis is not None and self._started_in != os.getpid():
+            with suppress(TimeoutError):
+                self._starting.run(os.getpid(), lambda: wait_for(self.follow()), LONGEST_CATCH_UP)
+
+    async def follow(self) -> None:
+        """The same on the running event loop, where the list is followed from then on."""
+        if self._redis is None:
+            return
+        self._caught_up = asyncio.Event()
+        self._task = asyncio.create_task(self._run(self._redis))
+        self._started_in = os.getpid()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._caught_up.wait(), LONGEST_CATCH_UP)
 
     def stop(self) -> None:
-        self._stopped.set()
-        self._state.close()
+        if self._task and self._started_in == os.getpid() and self._task.get_loop().is_running():
+            self._task.get_loop().call_soon_threadsafe(self._task.cancel)
 
     def _add(self, at: float, entry: dict[str, Any]) -> None:
         self._note(at, entry)
-        try:
-            self._state.ask(lambda storage: self._tell(storage.storage, entry))
-        except StateUnavailable:
-            if self._state.is_shared:
-                self._untold.append(entry)
+        if self._redis is not None:
+            wait_for(self._publish(self._redis, entry))
+
+    async def _publish(self, redis: Redis, entry: dict[str, Any]) -> None:
+        async def publish(storage: "RedisStorage") -> None:
+            await redis.command(lambda: self._tell(client_of(storage), entry))
+
+        async def keep() -> None:
+            self._untold.append(entry)  # until `_run` finds Redis again
+
+        await redis.run(publish, otherwise=keep)
 
     def _note(self, at: float, entry: dict[str, Any]) -> None:
         with self._lock:
@@ -119,24 +150,28 @@ class EndedSessions:
             elif not span.holds(entry["s"]):
                 span.add(entry["s"])
 
-    def _tell(self, client: Any, entry: dict[str, Any]) -> None:
+    async def _tell(self, client: Any, entry: dict[str, Any]) -> None:
         oldest = int((self._clock.time() - self._keep) * 1000)
-        client.xadd(STREAM, entry, minid=f"{oldest}-0", approximate=True)
+        await client.xadd(STREAM, entry, minid=f"{oldest}-0", approximate=True)
 
-    def _run(self) -> None:
-        while not self._stopped.is_set():
+    async def _run(self, redis: Redis) -> None:
+        while True:
+            storage = open_storage(redis.url, _BLOCK + _PAUSE)
             try:
-                with closing(connected(self._state.url, _BLOCK + _PAUSE).storage) as client:
-                    while not self._stopped.is_set():
-                        self._read(client)
-                        self._tell_the_rest(client)
-            except Exception as error:  # whatever it is, this thread must live
+                client = client_of(storage)
+                while True:
+                    await self._read(client)
+                    await self._tell_the_rest(client)
+            except Exception as error:  # whatever it is, this task must go on
                 self._lost(error)
-                self._stopped.wait(_PAUSE)
+                await asyncio.sleep(_PAUSE)
+            finally:
+                with suppress(Exception):
+                    await close_storage(storage)
 
-    def _read(self, client: Any) -> None:
+    async def _read(self, client: Any) -> None:
         """What others have ended since the last look; waits for it a while."""
-        answer = client.xread({STREAM: self._last}, count=_AT_ONCE, block=int(_BLOCK * 1000))
+        answer = await client.xread({STREAM: self._last}, count=_AT_ONCE, block=int(_BLOCK * 1000))
         entries = answer[0][1] if answer else []
         for name, fields in entries:
             self._last = name.decode()
@@ -147,15 +182,15 @@ class EndedSessions:
         if len(entries) < _AT_ONCE:
             self._is_up_to_date()
 
-    def _tell_the_rest(self, client: Any) -> None:
+    async def _tell_the_rest(self, client: Any) -> None:
         """What could not be told when it happened; what a full Redis does not take now, it takes later."""
         while self._untold:
             batch = [self._untold.popleft() for _ in range(min(_TOLD_AT_ONCE, len(self._untold)))]
             try:
-                with client.pipeline(transaction=False) as pipeline:
+                async with client.pipeline(transaction=False) as pipeline:
                     for entry in batch:
-                        self._tell(pipeline, entry)
-                    pipeline.execute()
+                        await self._tell(pipeline, entry)
+                    await pipeline.execute()
             except Exception:  # the next read says what it is, if it is more than that
                 self._untold.extendleft(reversed(batch))
                 return
@@ -165,15 +200,15 @@ class EndedSessions:
             log.warning("ended sessions are followed again")
             shared_state_seen.send(self, part="ended_sessions", up=True)
         self._away = False
-        self.caught_up.set()
+        self._caught_up.set()
 
     def _lost(self, error: Exception) -> None:
         """What is known stays; nobody waits for what is not to be had."""
-        if not self._away and not self._stopped.is_set():
+        if not self._away:
             log.error("ended sessions are not followed: %s", type(error).__name__)
             self._last = f"{max(0, int((_seconds(self._last) - _OVERLAP) * 1000))}-0"
         self._away = True
-        self.caught_up.set()
+        self._caught_up.set()
         shared_state_seen.send(self, part="ended_sessions", up=False)
 
 

@@ -34,7 +34,7 @@ class Directory:
     """The endpoints and the keys of each provider, as far as they have to be looked up."""
 
     def __init__(self, api: ProviderApi, clock: Clock) -> None:
-        self._documents = Documents(api.document, api.time_left, api.waiting, clock)
+        self._documents = Documents(api.document, api.time_left, clock)
 
     def endpoints(self, client: Client) -> Endpoints:
         """Raises `ProviderUnavailable` if they cannot be had, or are not to be trusted."""

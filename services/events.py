@@ -2,7 +2,8 @@
 
 No line holds a password, a token or an e-mail address: an account is a keyed hash of its address, the same
 through all lines, so that an operator can follow one person without knowing who it is. The same facts go to
-whoever listens to an event's signal (Flask's way, `blinker`); the sender is the site.
+whoever listens to an event's signal (Flask's way, `blinker`); the sender is the site. Receivers run in a thread of
+their own (`signal_delivery.py`).
 """
 
 import hmac
@@ -14,8 +15,10 @@ import unicodedata
 from functools import lru_cache
 from typing import Any
 
-from blinker import Namespace
-from flask import current_app, g, request
+from blinker import Namespace, Signal
+from flask import Flask, current_app, g, request
+
+from services.signal_delivery import SignalDelivery
 
 log = logging.getLogger("munjigi.audit")
 
@@ -36,6 +39,10 @@ upstream_called = _signals.signal(
 shared_state_seen = _signals.signal(
     "shared_state_seen", doc="The shared state is away, or back: which `part` of it, and whether it is `up`."
 )
+
+
+audited = Signal("Each event with its facts, sent within the request: for what counts them in this process.")
+delivery = SignalDelivery()
 
 
 def request_id() -> str:
@@ -84,13 +91,6 @@ def audit(event: str, level: int = logging.INFO, **facts: str | int | bool | Non
     if address := client_address(request.remote_addr):
         known = {"address": address, **known}
     log.log(level, event, extra={"facts": known})
-    site = _site()
-    for receiver in _signals[event].receivers_for(site):
-        try:
-            receiver(site, **known)
-        except Exception:
-            log.exception("a receiver of %s failed", event)  # it stops nobody from signing in, or from being told
-
-
-def _site() -> object:
-    return current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  # as Flask sends its own
+    site: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  # as Flask sends its own
+    audited.send(site, event=event, facts=known)
+    delivery.send(_signals[event], site, known)

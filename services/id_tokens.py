@@ -14,7 +14,7 @@ from joserfc import jws
 from joserfc.errors import JoseError, UnsupportedAlgorithmError
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
-from services import strict_json
+from services.http import strict_json
 
 LEEWAY = 60
 """Seconds that clocks may differ."""

@@ -22,9 +22,9 @@ from services.attempts import Attempt
 from services.claims import sound_token
 from services.clock import Clock
 from services.endpoints import Directory, Endpoints
+from services.http.client import HttpClient
 from services.id_tokens import Expected
 from services.provider_api import ProviderApi, Wire
-from services.upstream import Upstream
 from services.user import sound_identity
 
 _CODE = re.compile(r"[\x21-\x7e]{1,2048}")
@@ -35,7 +35,7 @@ _SETUP = ("invalid_client", "unauthorized_client", "redirect_uri_mismatch", "inv
 
 
 class Identities:
-    def __init__(self, settings: Settings, upstream: Upstream, clock: Clock) -> None:
+    def __init__(self, settings: Settings, upstream: HttpClient, clock: Clock) -> None:
         self._clock = clock
         self._settings = settings
         self._api = ProviderApi(settings.backend_timeout, upstream)

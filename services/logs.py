@@ -2,17 +2,21 @@
 
 import json
 import logging
+import logging.handlers
+import queue
 import re
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TextIO
 
 from flask import has_request_context
 
 from config import Settings
-from services import waiting
 from services.events import request_id
 
-_OURS = ("munjigi", "_granian")
+_OURS = ("munjigi", "uvicorn")
+MAX_QUEUED = 10_000
+"""Lines that wait to be written; further ones are dropped."""
 
 
 class _TextFormatter(logging.Formatter):
@@ -58,18 +62,47 @@ def formatter(settings: Settings) -> logging.Formatter:
     return _JsonFormatter() if settings.log_format == "json" else _TextFormatter()
 
 
-class _Handler(logging.StreamHandler[TextIO]):
-    def handle(self, record: logging.LogRecord) -> bool:
-        waiting.begins()  # who reads the log may have stopped to
-        return super().handle(record)
-
-
 def handler(settings: Settings, stream: TextIO | None = None) -> logging.Handler:
     """Writes the site's lines, to standard error if nowhere else."""
-    found = _Handler(stream)
+    found = logging.StreamHandler(stream)
     found.setFormatter(formatter(settings))
     found.addFilter(_may_be_written)
     return found
+
+
+class _QueueHandler(logging.handlers.QueueHandler):
+    """Formats a line where it is logged, which is where its request is known, and drops it if the queue is full."""
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        with suppress(queue.Full):  # whoever reads the log has stopped reading
+            self.queue.put_nowait(record)
+
+
+class QueuedLines:
+    """Lines on their way to the log."""
+
+    def __init__(self, writer: logging.Handler) -> None:
+        self._lines: queue.Queue[logging.LogRecord] = queue.Queue(MAX_QUEUED)
+        self.handler = _QueueHandler(self._lines)
+        logging.handlers.QueueListener(self._lines, writer).start()  # its thread ends with the process
+
+    def wait(self, seconds: float) -> None:
+        """Wait until all lines have been written."""
+        with self._lines.all_tasks_done:
+            self._lines.all_tasks_done.wait_for(lambda: not self._lines.unfinished_tasks, seconds)
+
+
+def write_from_a_thread() -> QueuedLines:
+    """Let a thread write the lines of the handler that `configure` set up. A pipe that nobody reads then blocks that
+    thread and not the event loop."""
+    (writer,) = logging.root.handlers
+    lines = QueuedLines(writer)
+    lines.handler.setFormatter(writer.formatter)
+    for one in writer.filters:
+        lines.handler.addFilter(one)
+    writer.setFormatter(None)
+    logging.root.handlers = [lines.handler]
+    return lines
 
 
 def _may_be_written(record: logging.LogRecord) -> bool:

@@ -3,14 +3,14 @@
 Each label has few values: providers of the settings, codes of `errors.py`, hosts that the site itself calls.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flask import Flask
 
 from services import events
 from services.ended import EndedSessions
-from services.shared_state import SharedState
+from services.state.redis import Redis
 
 MOST_HOSTS = 50
 """Of which calls are told apart: an issuer says by itself where its addresses are, and may say another each day."""
@@ -18,7 +18,7 @@ _SECONDS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 3, 5, 10)
 
 
 class Metrics:
-    def __init__(self, upstreams: Iterable[object], state: SharedState, ended: EndedSessions) -> None:
+    def __init__(self, upstreams: Iterable[object], redis: Redis | None, ended: EndedSessions) -> None:
         # Here, and not above: on import the library decides whether several processes count together, by an
         # environment variable that `serve.py` sets.
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram  # noqa: PLC0415
@@ -40,19 +40,14 @@ class Metrics:
         self._hosts: set[str] = set()
         for upstream in upstreams:
             events.upstream_called.connect(self._called, upstream)
-        for part, sender in (("counts", state), ("ended_sessions", ended)):
-            if state.is_shared:
+        if redis:
+            for part, sender in (("counts", redis), ("ended_sessions", ended)):
                 self._state.labels(part).set(1)
                 events.shared_state_seen.connect(self._state_seen, sender)
 
     def listen(self, site: Flask) -> None:
         """Count what happens at this site."""
-        events.signed_in.connect(self._signed_in, site)
-        events.sign_in_failed.connect(self._failed, site)
-        events.signed_out.connect(self._signed_out, site)
-        events.limited.connect(self._was_limited, site)
-        events.form_refused.connect(self._was_refused, site)
-        events.session_expired.connect(self._was_ended, site)
+        events.audited.connect(self._count, site)
 
     def text(self) -> bytes:
         """All of it, in Prometheus' text format; of all workers together where there are several."""
@@ -72,23 +67,20 @@ class Metrics:
             host = "other"
         self._upstream.labels(host, answer).observe(seconds)
 
-    def _signed_in(self, _: object, provider: str, **__: object) -> None:
-        self._sign_ins.labels(provider, "signed_in").inc()
-
-    def _failed(self, _: object, provider: str, outcome: str, **__: object) -> None:
-        self._sign_ins.labels(provider, outcome).inc()
-
-    def _signed_out(self, _: object, everywhere: bool = False, **__: object) -> None:
-        self._sign_outs.labels(str(everywhere).lower()).inc()
-
-    def _was_limited(self, _: object, limit: str, **__: object) -> None:
-        self._limited.labels(limit).inc()
-
-    def _was_refused(self, _: object, outcome: str, **__: object) -> None:
-        self._refused.labels(outcome).inc()
-
-    def _was_ended(self, _: object, by: str, **__: object) -> None:
-        self._ended.labels(by).inc()
+    def _count(self, _: object, event: str, facts: Mapping[str, Any]) -> None:
+        match event:
+            case "signed_in":
+                self._sign_ins.labels(facts["provider"], "signed_in").inc()
+            case "sign_in_failed":
+                self._sign_ins.labels(facts["provider"], facts["outcome"]).inc()
+            case "signed_out":
+                self._sign_outs.labels(str(facts.get("everywhere", False)).lower()).inc()
+            case "limited":
+                self._limited.labels(facts["limit"]).inc()
+            case "form_refused":
+                self._refused.labels(facts["outcome"]).inc()
+            case "session_expired":
+                self._ended.labels(facts["by"]).inc()
 
     def _state_seen(self, _: object, part: str, up: bool) -> None:
         self._state.labels(part).set(up)

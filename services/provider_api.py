@@ -1,34 +1,24 @@
 """Calls of a provider, within what is left of this request's time. Only `identities.py` and `endpoints.py` make any."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, quote_plus, urlsplit
 
 import errors
-from services.answer import Answer
-from services.upstream import Upstream, UpstreamFault, time_left
+from services.http.client import HttpClient, UpstreamError, time_left
+from services.http.response import UpstreamResponse
 
 _OF_USE = ("access_token", "id_token", "token_type", "error")
 """Of a token endpoint's answer."""
 
 
 class ProviderApi:
-    def __init__(self, timeout: float, upstream: Upstream) -> None:
+    def __init__(self, timeout: float, upstream: HttpClient) -> None:
         self._timeout = timeout
         self._upstream = upstream
 
     def time_left(self) -> float:
         return time_left(self._timeout)
-
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """A place in the queue, for who waits for a document that somebody else fetches."""
-        try:
-            with self._upstream.waiting():
-                yield
-        except UpstreamFault as fault:
-            raise errors.ProviderUnavailable(fault.reason, status=fault.status) from None
 
     def document(self, url: str, briefly: bool) -> Mapping[str, Any]:
         """A public JSON object; raises `ProviderUnavailable` for anything else. `briefly`: in half of the time left."""
@@ -54,14 +44,14 @@ class ProviderApi:
         headers: Mapping[str, str] | None = None,
         form: Mapping[str, str] | None = None,
         part: float = 1,
-    ) -> Answer:
+    ) -> UpstreamResponse:
         """One call, in at most this part of the time left; raises `ProviderUnavailable` without a whole answer."""
         sent = {"Accept": "application/json", **(headers or {})}
         again = method == "GET"  # a code is sent once
         within = part * self.time_left()
         try:
-            return self._upstream.send(method, url, sent, within=within, form=form, try_again=again)
-        except UpstreamFault as fault:
+            return self._upstream.send(method, url, sent, within=within, form=form, retry=again)
+        except UpstreamError as fault:
             raise errors.ProviderUnavailable(f"{urlsplit(url).path}: {fault.reason}", status=fault.status) from None
 
 
@@ -78,7 +68,7 @@ class Wire:
 
 
 class _Response:
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: UpstreamResponse) -> None:
         self._answer = answer
         self.status_code = answer.status
 
@@ -95,7 +85,7 @@ class _Response:
             raise _refusal(self._answer, "the token endpoint")
 
 
-def _refusal(answer: Answer, place: str) -> errors.SiteError:
+def _refusal(answer: UpstreamResponse, place: str) -> errors.SiteError:
     reason = f"{place} answered {answer.status}"
     if answer.status == 429 or answer.status >= 500:
         return errors.ProviderUnavailable(reason, retry_after=answer.retry_after())

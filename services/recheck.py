@@ -17,7 +17,7 @@ from config import Settings
 from services.backend import Backend
 from services.claims import Session
 from services.clock import Clock
-from services.upstream import time_left
+from services.http.client import time_left
 from services.user import User
 
 log = logging.getLogger("munjigi.recheck")

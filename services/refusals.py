@@ -1,14 +1,14 @@
 """What a backend means by an answer that is no yes: `docs/decisions/0005-what-a-backends-answer-means.md`."""
 
 import errors
-from services.answer import Answer
+from services.http.response import UpstreamResponse
 from services.user import clean_text
 
 DEFAULT_WAIT = 60
 """Seconds to wait where the backend does not say how many."""
 
 
-def of_login(answer: Answer) -> errors.SiteError:
+def of_login(answer: UpstreamResponse) -> errors.SiteError:
     """The error of a sign-in that brought no token.
 
     Whether an account exists must not show: all that may mean "unknown" or "wrong" is one error.
@@ -26,11 +26,11 @@ def of_login(answer: Answer) -> errors.SiteError:
             return fault(answer, "/login")
 
 
-def of_social(answer: Answer) -> errors.SiteError:
+def of_social(answer: UpstreamResponse) -> errors.SiteError:
     """The error of a social sign-in that brought no token."""
     reason = f"the social path answered {answer.status}"
     match answer.status:
-        case 422 if answer.at("errors", "email") is not None:
+        case 422 if answer.get_path("errors", "email") is not None:
             return errors.EmailMissing(reason)
         case 400 | 401 | 422 | 500:  # 500: what Laravel makes of a token that its provider refuses
             return errors.Callback(reason)
@@ -44,9 +44,9 @@ def of_social(answer: Answer) -> errors.SiteError:
             return fault(answer, "the social path")
 
 
-def _unprocessable(answer: Answer) -> errors.SiteError:
+def _unprocessable(answer: UpstreamResponse) -> errors.SiteError:
     """422 is Laravel's answer to wrong credentials (one of our two fields) and to a malformed request."""
-    found = answer.at("errors")
+    found = answer.get_path("errors")
     fields = set(found) if isinstance(found, dict) else set()
     if fields == {"email", "password"}:
         return errors.InvalidFields(field_messages(answer, ("email", "password")))
@@ -56,18 +56,18 @@ def _unprocessable(answer: Answer) -> errors.SiteError:
     return errors.CredentialsSignin("/login answered 422")
 
 
-def field_messages(answer: Answer, known: tuple[str, ...]) -> dict[str, str]:
+def field_messages(answer: UpstreamResponse, known: tuple[str, ...]) -> dict[str, str]:
     """The backend's own sentence for each of our fields, bounded: the only text of a backend that is shown."""
     messages: dict[str, str] = {}
     for name in known:
-        found = answer.at("errors", name)
+        found = answer.get_path("errors", name)
         first = found[0] if isinstance(found, list) and found else found
         if sentence := clean_text(first, 200):
             messages[name] = sentence
     return messages
 
 
-def fault(answer: Answer, place: str) -> errors.SiteError:
+def fault(answer: UpstreamResponse, place: str) -> errors.SiteError:
     """The error of an answer that says nothing of the person, but of the backend or its settings."""
     reason = f"{place} answered {answer.status}"
     match answer.status:

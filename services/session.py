@@ -157,6 +157,7 @@ class Sessions:
         found = self._cookie.read(_cookies())
         if found.session is None:
             return _Current(found.names)
+        self._ended.ensure_followed()
         if self._ended.has(found.session):
             audit("session_expired", by="person", reason="it was signed out", sid=found.session.sid)
             return _Current(found.names, expired=True)

@@ -10,25 +10,25 @@ from providers.base import Client, Identity
 from services.backend import Backend
 from services.claims import Session
 from services.events import account_hash, audit
+from services.limits.login_limiter import LoginLimiter
 from services.session import Sessions
-from services.throttle import Throttle
 from services.user import User
 
 log = logging.getLogger("munjigi.sign_in")
 
 
 class SignIn:
-    def __init__(self, settings: Settings, backend: Backend, sessions: Sessions, throttle: Throttle) -> None:
+    def __init__(self, settings: Settings, backend: Backend, sessions: Sessions, limiter: LoginLimiter) -> None:
         self._key = settings.secret_key
         self._revokes = settings.backend_logout_path is not None
         self._backend = backend
         self._sessions = sessions
-        self._throttle = throttle
+        self._limiter = limiter
 
     def with_password(self, email: str, password: str) -> User:
         """Sign in by e-mail address and password. Raises a `SiteError`, and then nobody is signed in."""
         with self._audited("email", email):
-            give_back = self._throttle.take(email)
+            give_back = self._limiter.hit(email)
             access_token = self._backend.login(email, password)
             session = self._admit(access_token, "email")
             give_back()

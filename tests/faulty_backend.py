@@ -248,10 +248,10 @@ def faulty_backend(tls: ssl.SSLContext | None = None) -> Iterator[FaultyBackend]
         backend.hang_up()
 
 
-def refused(visitor: Visitor, status: int) -> Page:
+def refused(visitor: Visitor, *statuses: int) -> Page:
     """Try to sign in: the page that says why not, held to what is true of each such page."""
     page = Page(_try(visitor, visitor.csrf()))
-    assert page.status == status, page.problem
+    assert page.status in statuses, page.problem
     assert page.heading == "Sign in"
     assert page.problem
     assert (page.value("email"), page.value("password")) == (MINJI, "")

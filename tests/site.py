@@ -133,12 +133,10 @@ def running_site(
     with served("127.0.0.1", lambda _: backend) as backend_port:
         where = backend_url or f"http://127.0.0.1:{backend_port}"
         with served("localhost", make) as port:
-            ended = built[0].extensions["munjigi"].ended
-            ended.follow()  # as serve.py has it
             try:
                 yield Site(f"http://localhost:{port}", built[0], None if backend_url else backend, clock or Clock())
             finally:
-                ended.stop()
+                built[0].extensions["munjigi"].close()
 
 
 SiteMaker = Callable[..., Site]

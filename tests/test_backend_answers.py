@@ -8,7 +8,7 @@ import pytest
 import responses
 
 from dev.backend import PASSWORD
-from services.adapter import Unsent
+from services.http.aiohttp_adapter import NotSentError
 from tests.faulty_backend import (
     TOKEN,
     UNLIMITED,
@@ -216,7 +216,7 @@ def test_of_a_form_with_more_than_it_should_have_only_the_first_of_each_field_is
 # --- What is tried again
 
 
-SENT = "services.adapter.KeptConnections.send"
+SENT = "services.http.aiohttp_adapter.AiohttpAdapter.send"
 
 
 @pytest.mark.parametrize(("refusals", "status"), [(0, 303), (1, 303), (2, 503)])
@@ -226,7 +226,7 @@ def test_the_user_is_asked_for_once_more_if_no_connection_can_be_made(
     with responses.RequestsMock(target=SENT) as network:
         network.post(f"{backend.url}/login", json=token())
         for _ in range(refusals):
-            network.post(f"{backend.url}/user", body=Unsent())
+            network.post(f"{backend.url}/user", body=NotSentError())
         if status == 303:
             network.post(f"{backend.url}/user", json=user())
         else:
@@ -238,7 +238,7 @@ def test_the_user_is_asked_for_once_more_if_no_connection_can_be_made(
 
 def test_a_sign_in_is_never_sent_again(backend: FaultyBackend, visitor: Visitor) -> None:
     with responses.RequestsMock(target=SENT) as network:
-        network.post(f"{backend.url}/login", body=Unsent())
+        network.post(f"{backend.url}/login", body=NotSentError())
         refused(visitor, 503)
         assert len(network.calls) == 1
 

@@ -20,10 +20,10 @@ from app import create_app
 from dev.stand_ins import create_stand_ins
 from doctor import site
 from doctor.finding import ADVICE, OK, WRONG, Finding
-from services.answer import Answer
 from services.clock import Clock
+from services.http.client import Upstream
+from services.http.response import UpstreamResponse
 from services.session_cookie import SessionCookie
-from services.upstream import Upstream
 from tests.commands import ROOT, free_ports
 from tests.site import SECRET, running_site, served, settings
 
@@ -134,10 +134,10 @@ def test_each_fault_of_a_backend_is_told_apart(environ: Environ, broken: Any, to
 
 def test_a_clock_that_is_off_is_found() -> None:
     then = datetime.now(UTC) - timedelta(minutes=5)
-    (found,) = doctor.backend._clock(Answer(401, {"Date": format_datetime(then, usegmt=True)}, b"{}"))
+    (found,) = doctor.backend._clock(UpstreamResponse(401, {"Date": format_datetime(then, usegmt=True)}, b"{}"))
     assert re.search("30[01] seconds off", found.found)
     assert not list(
-        doctor.backend._clock(Answer(401, {"Date": format_datetime(datetime.now(UTC), usegmt=True)}, b"{}"))
+        doctor.backend._clock(UpstreamResponse(401, {"Date": format_datetime(datetime.now(UTC), usegmt=True)}, b"{}"))
     )
 
 
@@ -234,7 +234,7 @@ def test_each_fault_of_what_is_in_front_of_the_site_is_told_apart(broken: Any, t
 
 @pytest.mark.parametrize(("cookie", "kind"), [(SECURE, OK), (SECURE.replace("Secure; ", ""), WRONG)])
 def test_behind_tls_a_cookie_has_to_stay_secure(cookie: str, kind: str) -> None:
-    answer = Answer(200, {"Set-Cookie": cookie}, b"{}")
+    answer = UpstreamResponse(200, {"Set-Cookie": cookie}, b"{}")
     given = settings(site_url="https://login.example.com")
     assert site._judge_cookie(given, answer, "__Host-munjigi.visitor").kind == kind
 

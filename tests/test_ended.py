@@ -9,7 +9,6 @@ import pytest
 from services.claims import Session
 from services.clock import Clock
 from services.ended import EndedSessions
-from services.shared_state import SharedState
 from services.user import User
 from tests.site import MINJI, Site, Visitor, running_site, settings
 
@@ -110,7 +109,7 @@ def session(sid: str, user: int = 1, began: int = 0) -> Session:
 
 def ended_sessions(**given: object) -> EndedSessions:
     known = settings(**given)
-    return EndedSessions(known, SharedState(known.state_url), Clock())
+    return EndedSessions(known, None, Clock())
 
 
 def test_of_a_hundred_thousand_sessions_just_the_ended_ones_are_on_the_list() -> None:

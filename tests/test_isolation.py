@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 import requests
-
 from services.bulkhead import LONGEST_QUEUE, Bulkhead, Full
+
 from services.documents import SHORT_PAUSE_SECONDS
-from services.upstream import MOST_BYTES, Upstream, UpstreamFault
+from services.http.client import MOST_BYTES, Upstream, UpstreamFault
 from tests.faulty_backend import PASSWORD, UNLIMITED, Answer, FaultyBackend, answer, faulty_backend, flood, hang, reset
 from tests.issuer import DISCOVERY, TOKEN, Issuer, come_back, let_in, start, travel
 from tests.site import MINJI, Visitor

@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import limits
 import pytest
 import requests
 
 import config_readers
 from config import SettingsError
 from services.clock import Clock
-from services.throttle import ProcessLimiter
+from services.event_loop import wait_for
+from services.limits.memory_storage import BoundedMemoryStorage
 from tests.site import MINJI, SECRET, ManualClock, Page, Site, SiteMaker, Visitor, served, set_cookies, settings
 
 PASSWORD = "right"
@@ -446,16 +446,20 @@ def test_the_cookie_tells_nobody_whose_it_is(limited: Callable[..., Site]) -> No
 # --- Memory and time
 
 
-def test_the_process_remembers_a_hundred_thousand_at_most_those_used_last() -> None:
-    limiter, limit = ProcessLimiter(Clock()), limits.parse("2/hour")
-    assert limiter.hit(limit, "the first")
-    for n in range(200_000):
-        limiter.hit(limit, str(n))
-        if n % 1000 == 0:
-            limiter.get_window_stats(limit, "the first")
-    assert len(limiter._taken) == 100_000
-    assert limiter.get_window_stats(limit, "the first").remaining == 1, "asked about all the time"
-    assert limiter.get_window_stats(limit, "0").remaining == 2, "nobody has asked about it since"
+def test_the_process_remembers_so_many_at_most_those_used_last() -> None:
+    storage = BoundedMemoryStorage(Clock(), max_keys=1000)
+
+    async def guess() -> None:
+        assert await storage.acquire_entry("the first", 2, 3600)
+        for n in range(2000):
+            await storage.acquire_entry(str(n), 2, 3600)
+            if n % 100 == 0:
+                await storage.get_moving_window("the first", 2, 3600)
+        assert (await storage.get_moving_window("the first", 2, 3600))[1] == 1, "asked about all the time"
+        assert (await storage.get_moving_window("0", 2, 3600))[1] == 0, "nobody has asked about it since"
+        assert await storage.reset() == 1000
+
+    wait_for(guess())
 
 
 @pytest.mark.corpus

@@ -8,8 +8,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from services import events
+from services.http.client import Upstream
 from services.metrics import MOST_HOSTS
-from services.upstream import Upstream
 from services.user import User
 from tests.redis_server import redis_server
 from tests.scripted import USER, scripted

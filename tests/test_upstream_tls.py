@@ -15,7 +15,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from services.upstream import Upstream, UpstreamFault
+import app
+from config import SettingsError
+from services.http.client import HttpClient, UpstreamError
+from tests.faulty_backend import faulty_backend
+from tests.site import settings
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n"
 BODY = b'{"ok": true}'
@@ -86,7 +90,7 @@ def serve() -> Iterator[Serve]:
 
 
 def call(url: str, within: float = 2.0) -> object:
-    return Upstream(1, 1, 1, "test").send("POST", url, {}, within=within).json()
+    return HttpClient("test", max_concurrency=1).send("POST", url, {}, within=within).json()
 
 
 def test_a_certificate_that_the_system_trusts_is_trusted(
@@ -103,37 +107,63 @@ def test_a_dripping_answer_is_cut_at_the_deadline(
     path = certificate(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
     started = time.monotonic()
-    with pytest.raises(UpstreamFault) as caught:
+    with pytest.raises(UpstreamError) as caught:
         call(serve(path, slowly), within=0.7)
     assert caught.value.status == 504
     assert time.monotonic() - started < 1.0
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused_and_said_to_be_one(serve: Serve, tmp_path: Path) -> None:
-    with pytest.raises(UpstreamFault, match="certificate"):
+    with pytest.raises(UpstreamError, match="certificate"):
         call(serve(certificate(tmp_path), at_once))
 
 
 def test_an_expired_certificate_is_refused(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = certificate(tmp_path, days=0)
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
-    with pytest.raises(UpstreamFault, match="certificate"):
+    with pytest.raises(UpstreamError, match="certificate"):
         call(serve(path, at_once))
 
 
 def test_another_hosts_certificate_is_refused(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = certificate(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
-    with pytest.raises(UpstreamFault, match="certificate"):
+    with pytest.raises(UpstreamError, match="certificate"):
         call(serve(path, at_once).replace("127.0.0.1", "localhost"))
 
 
-def test_trusted_certificates_are_read_once_not_for_each_connection(
+def test_authorities_are_read_once_and_not_before_the_first_https_call(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    path, read = certificate(tmp_path), list[object]()
+    create = ssl.create_default_context
+    monkeypatch.setattr(ssl, "create_default_context", lambda: read.append(1) or create())
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    app.create_app(settings())
+    assert read == []
+    for client in (HttpClient("test", max_concurrency=1), HttpClient("test", max_concurrency=1)):
+        for _ in range(2):  # each time another server
+            assert client.send("POST", serve(path, at_once), {}, within=2).json() == {"ok": True}
+    assert len(read) == 1
+
+
+def test_a_backend_that_asks_for_a_certificate_gets_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = certificate(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
-    upstream = Upstream(1, 1, 1, "test")
-    monkeypatch.delenv("SSL_CERT_FILE")
-    for _ in range(2):  # each a server of its own
-        assert upstream.send("POST", serve(path, at_once), {}, within=2).json() == {"ok": True}
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    context.load_verify_locations(path)
+    context.verify_mode = ssl.CERT_REQUIRED
+    with faulty_backend(context) as backend:
+        with pytest.raises(UpstreamError):
+            HttpClient("test", max_concurrency=1).send("POST", f"{backend.url}/user", {}, within=2)
+        ours = HttpClient("test", max_concurrency=1, client_cert=path)
+        assert ours.send("POST", f"{backend.url}/user", {}, within=2).status == 200
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no certificate"])
+def test_a_client_certificate_that_is_none_stops_the_start(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "client.pem").write_bytes(content)
+    with pytest.raises(SettingsError, match="BACKEND_CLIENT_CERT must be a"):
+        settings(backend_client_cert=tmp_path / "client.pem")

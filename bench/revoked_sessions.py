@@ -1,0 +1,159 @@
+"""What a long list of revoked sessions costs a process and Redis: `python -m bench.revoked_sessions [SIZE ...]`.
+
+Needs `redis-server` and `redis-cli`. A sign-out shows how the site writes an entry; as many entries of that kind as
+asked for are added, then one more sign-out. A new process has caught up when it refuses the session of that one.
+Without sizes: a million, then ten million.
+"""
+
+import asyncio
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import cast
+
+import redis
+import uvloop
+
+from bench import load, sites, tasks
+from bench.load import Connection, connections
+from bench.processes import cpu_seconds, free_ports, unique_memory
+from bench.sites import Site
+from bench.visitors import SESSION, Visitor
+
+MILLION = 1_000_000
+LONGEST_SECONDS = 600.0
+_BATCH = 100_000
+_HEAD = ("revoked sessions", "caught up after", "of that, CPU", "a process takes", "a session read", "Redis takes")
+
+
+@dataclass(frozen=True)
+class Result:
+    seconds: float
+    cpu: float
+    memory: int
+    """Bytes of the site's processes."""
+    read: float
+    """Processor seconds of a session read afterwards."""
+
+
+def main(sizes: list[int]) -> None:
+    print("  ".join(_HEAD))
+    with sites.backend() as backend, _redis() as url:
+        for size in sizes:
+            result, redis_bytes = uvloop.run(measure(backend, url, size))
+            cells = (
+                f"{size:,}",
+                f"{result.seconds:.1f} s",
+                f"{result.cpu:.1f} s",
+                f"{result.memory / 1e6:.0f} MB",
+                f"{result.read * 1e6:.0f} µs",
+                f"{redis_bytes / 1e6:.0f} MB",
+            )
+            print("  ".join(cell.rjust(len(name)) for cell, name in zip(cells, _HEAD, strict=True)), flush=True)
+
+
+async def measure(backend: Site, url: str, size: int) -> tuple[Result, int]:
+    """The result, and the bytes that the list takes in Redis."""
+    client = redis.Redis.from_url(url)
+    client.flushall()
+    before = _memory(client)
+    with _site(backend, url) as site:
+        await _revoked(site)
+        key, fields = _example(client)
+        _fill(url, key, fields, size)
+        last = await _revoked(site)
+    taken = _memory(client) - before
+    started = time.monotonic()
+    with _site(backend, url) as site:
+        await asyncio.wait_for(_until_refused(site, last), LONGEST_SECONDS)
+        seconds, cpu, memory = time.monotonic() - started, cpu_seconds(site.process), unique_memory(site.process) or 0
+        visitor = await tasks.signed_in(site.port, Visitor())
+        before_reads = cpu_seconds(site.process)
+        done, _ = await load.run(site.port, tasks.FEW, 2.0, tasks.session_read(visitor))
+        return Result(seconds, cpu, memory, (cpu_seconds(site.process) - before_reads) / done), taken
+
+
+def _site(backend: Site, url: str) -> AbstractContextManager[Site]:
+    """`STATE_URL` is what older versions call `REDIS_URL`."""
+    return sites.munjigi(backend.port, REDIS_URL=url, STATE_URL=url)
+
+
+async def _revoked(site: Site) -> bytes:
+    """Sign in and out. Returns the request that reads that session."""
+    visitor = await tasks.signed_in(site.port, Visitor())
+    read = visitor.get(SESSION)
+    async with connections(site.port, 1) as [connection]:
+        await visitor.sign_out(connection)
+    await asyncio.sleep(1)  # for an entry that is written after the answer
+    return read
+
+
+async def _until_refused(site: Site, read: bytes) -> None:
+    async def body(connection: Connection) -> bytes:
+        return (await connection.ask(read)).body
+
+    while True:
+        async with connections(site.port, 1) as [connection]:
+            if (await body(connection)).strip() in (b"{}", b"null"):
+                return
+        await asyncio.sleep(0.05)
+
+
+def _example(client: "redis.Redis") -> tuple[bytes, dict[bytes, bytes]]:
+    """The key of the stream that the sign-out was written to, and the fields of its entry."""
+    streams = [key for key in client.scan_iter() if client.type(key) == b"stream"]
+    if len(streams) != 1:
+        sys.exit(f"expected one stream of revoked sessions in Redis, found {len(streams)}")
+    [(_, fields)] = cast(list[tuple[bytes, dict[bytes, bytes]]], client.xrange(streams[0]))
+    return streams[0], fields
+
+
+def _fill(url: str, key: bytes, fields: dict[bytes, bytes], size: int) -> None:
+    """Add entries that differ from the example in the bytes of their longest value."""
+    longest = max(fields, key=lambda name: len(fields[name]))
+    words = [b"XADD", key, b"*"]
+    for name, value in sorted(fields.items(), key=lambda item: item[0] == longest):
+        words += [name, value]
+    head = b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words[:-1])
+    head += b"$%d\r\n" % len(words[-1])
+    with subprocess.Popen(
+        [_program("redis-cli"), "-u", url, "--pipe"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+    ) as cli:
+        assert cli.stdin
+        for start in range(0, size, _BATCH):
+            values = (secrets.token_bytes(len(words[-1])) for _ in range(min(_BATCH, size - start)))
+            cli.stdin.write(b"".join(head + value + b"\r\n" for value in values))
+        cli.stdin.close()
+        assert cli.wait() == 0
+
+
+def _memory(client: "redis.Redis") -> int:
+    return int(client.info("memory")["used_memory"])
+
+
+@contextmanager
+def _redis() -> Iterator[str]:
+    (port,) = free_ports(1)
+    with tempfile.TemporaryDirectory() as folder:
+        command = [_program("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        try:
+            time.sleep(0.5)
+            yield f"redis://127.0.0.1:{port}/0"
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _program(name: str) -> str:
+    return shutil.which(name) or sys.exit(f"{name} is not installed")
+
+
+if __name__ == "__main__":
+    main([int(size) for size in sys.argv[1:]] or [MILLION, 10 * MILLION])

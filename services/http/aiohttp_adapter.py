@@ -1,0 +1,270 @@
+"""A transport adapter of `requests` that sends through aiohttp, so that a call occupies no thread while it waits.
+
+Code above speaks `requests`: it passes a `PreparedRequest` and gets a `Response` or one of its exceptions. Only
+`HttpClient` uses this module; a test can replace `AiohttpAdapter.send` with the `responses` package.
+"""
+
+import asyncio
+import os
+import ssl
+import weakref
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from http import HTTPStatus
+from io import BytesIO
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import aiohttp
+import requests
+from requests.adapters import HTTPAdapter
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from urllib3 import HTTPHeaderDict, HTTPResponse
+from yarl import URL
+
+from services.event_loop import PerLoop, wait_for
+
+CONNECT_SECONDS = 3.0
+"""For the name look-up, the TCP connection to any of the host's addresses, and the TLS handshake."""
+QUEUE_SHARE = 0.5
+"""Of a call's time: the longest wait for a free slot. The rest must suffice for the call itself."""
+_MAX_STALE_CONNECTIONS = 10
+
+
+class NotSentError(requests.ConnectionError):
+    """No connection was made; no byte of the request was sent."""
+
+
+class NoAnswerError(requests.ConnectionError):
+    """The connection was closed before an answer came."""
+
+
+class QueueFullError(requests.ConnectionError):
+    """All slots of the host are in use, and too many calls wait for one, or this call has waited long enough."""
+
+
+class _StaleConnectionError(aiohttp.ClientConnectionError):
+    """A kept connection has bytes that nobody asked for: they must not become the answer to the next request."""
+
+
+class _Request(aiohttp.ClientRequest):
+    async def send(self, conn: Any) -> aiohttp.ClientResponse:
+        if conn.protocol is None or conn.protocol.should_close:
+            raise _StaleConnectionError
+        return await super().send(conn)
+
+
+class _Response(aiohttp.ClientResponse):
+    async def start(self, connection: Any) -> aiohttp.ClientResponse:
+        protocol = connection.protocol
+        await super().start(connection)
+        is_empty = self.status in (204, 304)
+        if self.status == HTTPStatus.SWITCHING_PROTOCOLS or (is_empty and _announces_body(self.headers)):
+            protocol.close()  # what follows must not become the answer to the next request
+        return self
+
+
+def _announces_body(headers: Mapping[str, str]) -> bool:
+    return headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in headers
+
+
+class _Slots:
+    """The slots of one host: so many calls at once, and a bounded queue behind them."""
+
+    def __init__(self, size: int, max_queued: int) -> None:
+        self._semaphore = asyncio.Semaphore(size)
+        self._max_queued = max_queued
+        self._queued = 0
+
+    @asynccontextmanager
+    async def slot(self, seconds: float) -> AsyncIterator[None]:
+        """A slot for one call, after at most so many seconds; raises `QueueFullError`."""
+        if self._semaphore.locked():
+            await self._queue(seconds)
+        else:
+            await self._semaphore.acquire()  # returns at once
+        try:
+            yield
+        finally:
+            self._semaphore.release()
+
+    async def _queue(self, seconds: float) -> None:
+        if self._queued >= self._max_queued:
+            raise QueueFullError("too many calls wait for a slot")
+        self._queued += 1
+        try:
+            async with asyncio.timeout(seconds):
+                await self._semaphore.acquire()
+        except TimeoutError:
+            raise QueueFullError("no slot became free in time") from None
+        finally:
+            self._queued -= 1
+
+
+class _Connections:
+    """Of one event loop: the session with its kept connections, and the slots by host."""
+
+    def __init__(self) -> None:
+        self.slots: dict[str, _Slots] = {}
+        self.session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),  # or one person's cookies would be sent with another's call
+            auto_decompress=False,  # `requests` does it, in steps whose size is bounded
+            request_class=_Request,
+            response_class=_Response,
+            skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
+        )
+
+
+class AiohttpAdapter(HTTPAdapter):
+    """Keep-alive connections on the event loop. Of `HTTPAdapter`, only `build_response` is used.
+
+    max_bytes: an answer's body is read up to so many bytes, and the connection then closed.
+    max_per_host, max_queued: calls to one host at a time, and those that may wait for a slot.
+    proxy, no_proxy: the HTTP proxy to go through, and the hosts (with all names below them) that are reached directly.
+    client_cert: a PEM file with a certificate and its key, for hosts that ask for one.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_bytes: int,
+        max_per_host: int,
+        max_queued: int,
+        proxy: str | None = None,
+        no_proxy: Sequence[str] = (),
+        client_cert: Path | None = None,
+    ) -> None:
+        super().__init__()
+        self._max_bytes = max_bytes
+        self._max_per_host, self._max_queued = max_per_host, max_queued
+        self._proxy, self._no_proxy = proxy, no_proxy
+        self._client_cert = client_cert
+        self._context: ssl.SSLContext | None = None
+        self._connections = PerLoop(_Connections)
+        weakref.finalize(self, self._connections.pop_all, _close)
+
+    def send(  # type: ignore[override]  # the other parameters are for features that are not used
+        self, request: requests.PreparedRequest, *_: Any, timeout: float, **__: Any
+    ) -> requests.Response:
+        """Send a request once. `timeout`: seconds for all of it, from the look-up of the name to the last byte."""
+        return wait_for(self._send_within(request, timeout))
+
+    def close(self) -> None:
+        """Close the kept connections, soon."""
+        self._connections.pop_all(_close)
+
+    async def _send_within(self, request: requests.PreparedRequest, seconds: float) -> requests.Response:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._send_queued(request, seconds)
+        except TimeoutError:
+            raise requests.ReadTimeout("no full answer in time") from None
+
+    async def _send_queued(self, request: requests.PreparedRequest, seconds: float) -> requests.Response:
+        connections = self._connections.get()
+        host = urlsplit(request.url or "").netloc
+        slots = connections.slots.get(host)
+        if slots is None:
+            slots = connections.slots[host] = _Slots(self._max_per_host, self._max_queued)
+        async with slots.slot(seconds * QUEUE_SHARE):
+            for _ in range(_MAX_STALE_CONNECTIONS):
+                try:
+                    return await self._send_once(connections.session, request)
+                except _StaleConnectionError:
+                    continue
+            raise NotSentError("the host sends answers that nobody asked for")
+
+    async def _send_once(self, session: aiohttp.ClientSession, request: requests.PreparedRequest) -> requests.Response:
+        url = URL(request.url or "", encoded=True)
+        headers = {name: value for name, value in request.headers.items() if name != "Content-Length"}
+        try:
+            async with session.request(
+                request.method or "GET",
+                url,
+                headers=headers,
+                data=request.body,
+                allow_redirects=False,
+                proxy=self._proxy_for(url),
+                ssl=await self._tls() if url.scheme == "https" else True,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, ceil_threshold=CONNECT_SECONDS),
+            ) as answer:
+                body = await _read(answer.content, self._max_bytes)
+        except _StaleConnectionError:
+            raise
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise _translate(error) from None
+        return self._response(request, answer, body)
+
+    def _response(
+        self, request: requests.PreparedRequest, answer: aiohttp.ClientResponse, body: bytes
+    ) -> requests.Response:
+        headers = HTTPHeaderDict(answer.headers.items())
+        raw = HTTPResponse(
+            BytesIO(body),
+            headers,
+            answer.status,
+            reason=answer.reason,
+            preload_content=False,
+            enforce_content_length=False,  # aiohttp has checked it, and a body may have been cut
+        )
+        return self.build_response(request, cast(Any, raw))
+
+    def _proxy_for(self, url: URL) -> str | None:
+        host = url.host or ""
+        is_direct = any(host == name or host.endswith(f".{name}") for name in self._no_proxy)
+        return None if is_direct else self._proxy
+
+    async def _tls(self) -> ssl.SSLContext:
+        if self._context is None:
+            self._context = await asyncio.to_thread(_tls_context, self._client_cert, os.environ.get("SSL_CERT_FILE"))
+        return self._context
+
+
+@lru_cache(maxsize=4)
+def _tls_context(client_cert: Path | None, _ca_file: str | None) -> ssl.SSLContext:
+    """How https calls check the other side: with the authorities of the system and of certifi.
+
+    Reading those takes 40 ms, so it happens once in a process, at the first https call. OpenSSL itself finds
+    `SSL_CERT_FILE` in the environment; here it is a part of the cache's key.
+    """
+    context = ssl.create_default_context()
+    context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
+    context.hostname_checks_common_name = False
+    if client_cert:
+        context.load_cert_chain(client_cert)
+    return context
+
+
+async def _read(content: aiohttp.StreamReader, max_bytes: int) -> bytes:
+    body = bytearray()
+    async for chunk in content.iter_any():
+        body += chunk
+        if len(body) > max_bytes:
+            break
+    return bytes(body)
+
+
+_TRANSLATIONS: tuple[tuple[type[Exception], type[requests.RequestException], str], ...] = (
+    (aiohttp.ConnectionTimeoutError, requests.ConnectTimeout, "no connection in time"),
+    (TimeoutError, requests.ReadTimeout, "no full answer in time"),
+    (aiohttp.ClientSSLError, requests.exceptions.SSLError, "refused"),
+    (ssl.SSLError, requests.exceptions.SSLError, "refused"),
+    (aiohttp.ClientConnectorError, NotSentError, "no connection"),
+    (aiohttp.InvalidURL, requests.exceptions.InvalidURL, "neither http nor https"),
+    (aiohttp.ClientPayloadError, requests.exceptions.ChunkedEncodingError, "broken off"),
+    (aiohttp.ClientConnectionError, NoAnswerError, "closed"),
+    (aiohttp.ClientError, requests.ConnectionError, "no HTTP"),
+    (ValueError, requests.exceptions.InvalidHeader, "it cannot be sent"),
+)
+"""Of aiohttp's exceptions, in this order, to those of `requests`. No text has an address or a byte of an answer."""
+
+
+def _translate(error: Exception) -> requests.RequestException:
+    return next(kind(text) for known, kind, text in _TRANSLATIONS if isinstance(error, known))
+
+
+async def _close(connections: _Connections) -> None:
+    await connections.session.close()

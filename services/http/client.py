@@ -1,0 +1,143 @@
+"""The HTTP client for all calls to the backend and to providers.
+
+A backend that sends one byte a second never exceeds an ordinary read timeout; one that sends a gigabyte fills the
+memory; one that redirects a POST would be sent the password twice. So every call has one deadline, from the look-up
+of the name to the last byte, shared by all calls of a request; answers are capped; redirects are not followed, cookies
+not kept, and neither proxies nor passwords are taken from the environment.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import cast
+from urllib.parse import urlsplit
+
+import requests
+from flask import g
+
+from services.events import upstream_called
+from services.http.aiohttp_adapter import AiohttpAdapter, NoAnswerError, NotSentError, QueueFullError
+from services.http.response import UpstreamResponse
+
+MAX_BYTES = 1024 * 1024
+"""Of an answer's decoded body."""
+QUEUE_FACTOR = 10
+"""As many calls may wait for a slot as ten times those that have one."""
+_MIN_SECONDS = 0.05
+
+
+class UpstreamError(Exception):
+    """A call that brought no usable answer. `status`: what the site answers because of it (502, 503 or 504)."""
+
+    def __init__(self, reason: str, status: int) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.status = status
+
+
+def time_left(total: float) -> float:
+    """Seconds that the calls of this request may still take; `total` counts from its first call."""
+    if "upstream_deadline" not in g:
+        g.upstream_deadline = time.monotonic() + total
+    return cast(float, g.upstream_deadline - time.monotonic())
+
+
+class HttpClient:
+    """Synchronous calls that do not block the event loop. Threads may share a client.
+
+    max_concurrency: calls to one host at a time; others queue.
+    For the other parameters see `AiohttpAdapter`.
+    """
+
+    def __init__(
+        self,
+        user_agent: str,
+        *,
+        max_concurrency: int,
+        proxy: str | None = None,
+        no_proxy: Sequence[str] = (),
+        client_cert: Path | None = None,
+    ) -> None:
+        # The adapter alone, without a `requests.Session`: a session reads proxies and ~/.netrc from the environment,
+        # keeps cookies, and reads the body of a redirect without a limit.
+        self._adapter = AiohttpAdapter(
+            max_bytes=MAX_BYTES + 1,
+            max_per_host=max_concurrency,
+            max_queued=QUEUE_FACTOR * max_concurrency,
+            proxy=proxy,
+            no_proxy=no_proxy,
+            client_cert=client_cert,
+        )
+        self._headers = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        within: float,
+        json: object = None,
+        form: Mapping[str, str] | None = None,
+        retry: bool = False,
+    ) -> UpstreamResponse:
+        """Send one request; raises `UpstreamError`.
+
+        within: seconds for all of it.
+        retry: send it once more if no connection was made, or a kept one was closed before an answer came. Only for
+        requests that may be received twice.
+        """
+        deadline = time.monotonic() + within
+        host, started, result = urlsplit(url).netloc, time.monotonic(), "none"
+        try:
+            request = requests.Request(method, url, {**self._headers, **headers}, data=form, json=json).prepare()
+            try:
+                response = self._send_once(request, deadline)
+            except (NotSentError, NoAnswerError) as error:
+                if not retry or (method == "GET" and isinstance(error, NoAnswerError)):  # aiohttp sent a GET again
+                    raise
+                response = self._send_once(request, deadline)
+            body = _read_capped(response)
+        except requests.RequestException as error:
+            raise _upstream_error(error) from None
+        else:
+            result = f"{response.status_code // 100}xx"
+            return UpstreamResponse(response.status_code, response.headers, body)
+        finally:
+            upstream_called.send(self, host=host, answer=result, seconds=time.monotonic() - started)
+
+    def close(self) -> None:
+        """Close the kept connections, soon."""
+        self._adapter.close()
+
+    def _send_once(self, request: requests.PreparedRequest, deadline: float) -> requests.Response:
+        left = deadline - time.monotonic()
+        if left < _MIN_SECONDS:
+            raise UpstreamError("no time left for this call", 504)
+        return self._adapter.send(request, timeout=left)
+
+
+def _read_capped(response: requests.Response) -> bytes:
+    body = bytearray()
+    for chunk in response.iter_content(64 * 1024):  # decoded, should it be compressed although nobody asked for it
+        body += chunk
+        if len(body) > MAX_BYTES:
+            raise UpstreamError(f"answer {response.status_code} is over {MAX_BYTES} bytes", 502)
+    return bytes(body)
+
+
+def _upstream_error(error: requests.RequestException) -> UpstreamError:
+    """Described by its kind alone: the texts of exceptions may hold addresses and bytes of the answer."""
+    match error:
+        case requests.Timeout():
+            return UpstreamError("no full answer in time", 504)
+        case requests.exceptions.SSLError():
+            return UpstreamError("its TLS certificate or protocol is refused", 502)
+        case QueueFullError():
+            return UpstreamError("too many calls wait for it already", 503)
+        case NotSentError():
+            return UpstreamError("no connection can be made", 503)
+        case requests.ConnectionError():
+            return UpstreamError("the answer broke off or is no HTTP (ConnectionError)", 502)
+        case _:
+            return UpstreamError(f"the answer broke off or is no HTTP ({type(error).__name__})", 502)

@@ -1,0 +1,29 @@
+"""JSON from other machines: backend answers, session tokens, request bodies.
+
+`json.loads` alone accepts NaN and objects that have a key twice, and raises `RecursionError` for a thousand brackets.
+"""
+
+import json
+from typing import NoReturn
+
+
+def loads(raw: bytes) -> object:
+    """Parse UTF-8 JSON (RFC 8259); raises `ValueError` for everything that is not."""
+    try:
+        return _DECODER.decode(raw.decode("utf-8"))
+    except RecursionError:
+        raise ValueError("JSON is nested too deeply") from None
+
+
+def _object(members: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(members)
+    if len(found) < len(members):
+        raise ValueError("JSON has a key twice")
+    return found
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"JSON has no {name}")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_object)

@@ -1,0 +1,28 @@
+"""What all spellings of an e-mail address have in common that a backend may take for the same account."""
+
+import re
+import unicodedata
+
+from services.events import same_address
+
+_LATIN = re.compile(r"LATIN (?:SMALL|CAPITAL) (?:LETTER|LIGATURE) (?:LONG |INSULAR )?(\w{1,2})(?: |$)")
+"""Unicode names of letters that are an `a`, or an `ae`, with a stroke, in a circle, or above another letter."""
+
+
+def account_key(email: str) -> str:
+    """The address without case, accents, punctuation and the script of its digits.
+
+    Many databases compare without accents, so letters are decomposed (NFKD) and their marks left out. By the first
+    weight of the Unicode collation, with which MySQL 8 compares by default, any script's 5 is a 5, and `ł` is an `l`.
+    """
+    return "".join(map(_fold, unicodedata.normalize("NFKD", same_address(email).replace("ð", "d"))))
+
+
+def _fold(char: str) -> str:
+    if char.isascii():
+        return char if char.isalnum() or char == "@" else ""
+    number = unicodedata.numeric(char, -1)
+    if number in range(10):
+        return str(int(number))
+    latin = _LATIN.search(unicodedata.name(char, ""))
+    return latin[1].lower() if latin else char if char.isalnum() else ""

@@ -1,0 +1,117 @@
+"""The Redis that the processes of the site share (`STATE_URL`), behind a circuit breaker.
+
+Redis is optional at every moment: people sign in without it. So each command is limited in time, and after a failure
+no command is sent for a while; then one request tries whether Redis is back.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from services.clock import Clock
+from services.event_loop import PerLoop, within
+from services.events import shared_state_seen
+
+if TYPE_CHECKING:
+    from limits.aio.storage import RedisStorage
+
+log = logging.getLogger("munjigi.state")
+
+ANSWER_SECONDS = 0.5
+"""For one command, with a new connection where that takes one: to another data center over TLS, that is 0.3 s."""
+RETRY_SECONDS = 2.0
+"""After a failure, no command is sent for so long."""
+_MAX_CONNECTIONS = 16
+
+_T = TypeVar("_T")
+
+
+def open_storage(url: str, read_seconds: float = ANSWER_SECONDS) -> "RedisStorage":
+    """Rate limit storage at this address; see `client_of`."""
+    # Imported when needed: 6 MB, and a sixth of the time that the site takes to start.
+    from limits.storage import storage_from_string  # noqa: PLC0415
+    from redis.asyncio.retry import Retry  # noqa: PLC0415
+    from redis.backoff import NoBackoff  # noqa: PLC0415
+    from redis.exceptions import ConnectionError as RedisConnectionError  # noqa: PLC0415
+
+    options: dict[str, Any] = {
+        "implementation": "redispy",
+        "socket_timeout": read_seconds,
+        "socket_connect_timeout": ANSWER_SECONDS,
+        # Once more at once for a connection that was closed unnoticed, but never after a timeout.
+        "retry": Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
+        "protocol": 2,
+    }
+    return storage_from_string(f"async+{url}", **options)  # type: ignore[return-value]  # settings allow no other
+
+
+def client_of(storage: "RedisStorage") -> Any:
+    """The `redis.asyncio` client below a storage, for one Redis or for a cluster."""
+    return cast(Any, storage.bridge).get_connection()
+
+
+async def close_storage(storage: "RedisStorage") -> None:
+    await client_of(storage).aclose()
+
+
+class _Connection:
+    """Of one event loop: the storage, and how many commands may use it at a time."""
+
+    def __init__(self, url: str) -> None:
+        self.storage = open_storage(url)
+        self.slots = asyncio.Semaphore(_MAX_CONNECTIONS)
+
+
+class Redis:
+    def __init__(self, url: str, clock: Clock) -> None:
+        self.url = url
+        self._clock = clock
+        self._connections = PerLoop(lambda: _Connection(url))
+        self._retry_at = 0.0
+        self._failures = 0
+        self._is_down = False
+
+    async def run(
+        self, operation: Callable[["RedisStorage"], Coroutine[Any, Any, _T]], otherwise: Callable[[], Awaitable[_T]]
+    ) -> _T:
+        """The result of an operation on Redis; of the other one if that fails, or while Redis is unavailable."""
+        if self._clock.monotonic() < self._retry_at:
+            return await otherwise()
+        if self._is_down:
+            self._retry_at = self._clock.monotonic() + RETRY_SECONDS  # this request tries; the others do not wait
+        failures = self._failures
+        try:
+            result = await operation(self._connections.get().storage)
+        except Exception as error:  # whatever the client makes of an answer: no sign-in may fail because of it
+            self._mark_down(error)
+            return await otherwise()
+        self._mark_up(failures)
+        return result
+
+    async def command(self, command: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+        """One command of an operation, sent when a connection is free; raises `TimeoutError` without an answer."""
+        async with self._connections.get().slots:
+            return await within(ANSWER_SECONDS, command())
+
+    def close(self) -> None:
+        """Close the connections, soon."""
+
+        async def close(connection: _Connection) -> None:
+            await close_storage(connection.storage)
+
+        self._connections.pop_all(close)
+
+    def _mark_down(self, error: Exception) -> None:
+        self._retry_at = self._clock.monotonic() + RETRY_SECONDS
+        self._failures += 1
+        if not self._is_down:
+            log.error("Redis is unavailable, using in-process limits: %s", type(error).__name__)
+        self._is_down = True
+        shared_state_seen.send(self, part="counts", up=False)
+
+    def _mark_up(self, failures: int) -> None:
+        if self._is_down and self._failures == failures:  # what was sent before the failure says nothing about now
+            log.warning("Redis is available again")
+            self._is_down, self._retry_at = False, 0.0
+            shared_state_seen.send(self, part="counts", up=True)
