@@ -133,7 +133,6 @@ def _environ(scope: Scope, body: bytes) -> dict[str, Any]:
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": scope["scheme"],
         "wsgi.input": BytesIO(body),
-        "wsgi.input_terminated": True,
         "wsgi.errors": sys.stderr,
         "wsgi.multithread": True,
         "wsgi.multiprocess": True,
@@ -142,6 +141,8 @@ def _environ(scope: Scope, body: bytes) -> dict[str, Any]:
     if client:
         environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = str(client[0]), str(client[1])
     _add_headers(environ, scope["headers"])
+    if body:
+        environ["CONTENT_LENGTH"] = str(len(body))  # also for a body that came in chunks, without that header
     return environ
 
 

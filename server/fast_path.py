@@ -55,7 +55,7 @@ class FastPath:
         return self._made(200, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))], body)
 
     def _verify(self, session: Session) -> Answer:
-        own = [("Content-Type", "text/plain; charset=utf-8"), *gateway.told(session.user).items()]
+        own = [*gateway.told(session.user).items(), ("Content-Type", "text/plain; charset=utf-8")]
         return self._made(204, own, b"")
 
     def _made(self, status: int, own: list[tuple[str, str]], body: bytes) -> Answer:

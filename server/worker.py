@@ -10,6 +10,8 @@ from functools import partial
 from types import FrameType
 from typing import cast
 
+from flask import Flask
+
 import app
 import config
 from server.asgi import Asgi
@@ -35,14 +37,24 @@ def create() -> Asgi:
 
     async def startup() -> None:
         _delay_stop(stopping, settings.stop_delay)
+        preload(site)
         await services.ended.follow()
 
     async def shutdown() -> None:
-        services.close()
+        await services.aclose()
         await asyncio.to_thread(events.delivery.wait, _FLUSH_SECONDS)
         await asyncio.to_thread(lines.wait, _FLUSH_SECONDS)
 
     return Asgi(site, startup, shutdown)
+
+
+def preload(site: Flask) -> None:
+    """Read all templates and translations, so that no request reads a file on the event loop."""
+    for template in site.jinja_env.list_templates(extensions=["html", "svg"]):
+        site.jinja_env.get_template(template)
+    client = site.test_client()
+    for language in site.config["LANGUAGES"]:
+        client.get("/auth/login/email", headers={"Accept-Language": language})
 
 
 def configure_logs(settings: config.Settings) -> None:

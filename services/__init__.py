@@ -73,6 +73,13 @@ class Services:
         if self.redis:
             self.redis.close()
 
+    async def aclose(self) -> None:
+        """The same, on the running event loop, at once."""
+        self.ended.stop()
+        for one in (*self.http_clients, self.redis):
+            if one:
+                await one.aclose()
+
 
 def _http_client(settings: Settings, *, for_backend: bool) -> HttpClient:
     return HttpClient(

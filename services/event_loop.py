@@ -93,8 +93,8 @@ async def within(seconds: float, coroutine: Coroutine[Any, Any, _T]) -> _T:
 class PerLoop(Generic[_T]):
     """A value for each event loop, made at its first use there: a connection belongs to the loop that opened it."""
 
-    def __init__(self, make: Callable[[], _T]) -> None:
-        self._make = make
+    def __init__(self, make: Callable[[], _T], close: Callable[[_T], Coroutine[Any, Any, None]]) -> None:
+        self._make, self._close = make, close
         self._values: dict[asyncio.AbstractEventLoop, _T] = {}
 
     def get(self) -> _T:
@@ -104,12 +104,18 @@ class PerLoop(Generic[_T]):
             self._values[loop] = self._make()
         return self._values[loop]
 
-    def pop_all(self, close: Callable[[_T], Coroutine[Any, Any, None]]) -> None:
-        """Forget all values, and close each on its own loop, soon."""
+    def close_soon(self) -> None:
+        """Close each value on its own loop, from any thread."""
         while self._values:
             loop, value = self._values.popitem()
             if loop.is_running():
-                asyncio.run_coroutine_threadsafe(close(value), loop)
+                asyncio.run_coroutine_threadsafe(self._close(value), loop)
+
+    async def close(self) -> None:
+        """Close the value of the running loop."""
+        loop = asyncio.get_running_loop()
+        if loop in self._values:
+            await self._close(self._values.pop(loop))
 
 
 def _is_on_loop() -> bool:

@@ -5,9 +5,10 @@ import logging
 import logging.handlers
 import queue
 import re
+import time
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TextIO
+from typing import Any, TextIO, cast
 
 from flask import has_request_context
 
@@ -15,6 +16,8 @@ from config import Settings
 from services.events import request_id
 
 _OURS = ("munjigi", "uvicorn")
+WRITE_SECONDS = 0.05
+"""How often waiting lines are written."""
 MAX_QUEUED = 10_000
 """Lines that wait to be written; further ones are dropped."""
 
@@ -78,13 +81,25 @@ class _QueueHandler(logging.handlers.QueueHandler):
             self.queue.put_nowait(record)
 
 
+class _Listener(logging.handlers.QueueListener):
+    def dequeue(self, block: bool) -> logging.LogRecord:
+        """Looks for lines now and then: a thread that woke for each would take turns with the event loop."""
+        while True:
+            try:
+                return cast(logging.LogRecord, cast("queue.Queue[Any]", self.queue).get_nowait())
+            except queue.Empty:
+                if not block:
+                    raise
+                time.sleep(WRITE_SECONDS)
+
+
 class QueuedLines:
     """Lines on their way to the log."""
 
     def __init__(self, writer: logging.Handler) -> None:
         self._lines: queue.Queue[logging.LogRecord] = queue.Queue(MAX_QUEUED)
         self.handler = _QueueHandler(self._lines)
-        logging.handlers.QueueListener(self._lines, writer).start()  # its thread ends with the process
+        _Listener(self._lines, writer).start()  # its thread ends with the process
 
     def wait(self, seconds: float) -> None:
         """Wait until all lines have been written."""

@@ -143,8 +143,8 @@ class AiohttpAdapter(HTTPAdapter):
         self._proxy, self._no_proxy = proxy, no_proxy
         self._client_cert = client_cert
         self._context: ssl.SSLContext | None = None
-        self._connections = PerLoop(_Connections)
-        weakref.finalize(self, self._connections.pop_all, _close)
+        self._connections = PerLoop(_Connections, _close)
+        weakref.finalize(self, self._connections.close_soon)
 
     def send(  # type: ignore[override]  # the other parameters are for features that are not used
         self, request: requests.PreparedRequest, *_: Any, timeout: float, **__: Any
@@ -154,7 +154,11 @@ class AiohttpAdapter(HTTPAdapter):
 
     def close(self) -> None:
         """Close the kept connections, soon."""
-        self._connections.pop_all(_close)
+        self._connections.close_soon()
+
+    async def aclose(self) -> None:
+        """Close those of the running event loop."""
+        await self._connections.close()
 
     async def _send_within(self, request: requests.PreparedRequest, seconds: float) -> requests.Response:
         try:

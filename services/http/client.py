@@ -110,6 +110,10 @@ class HttpClient:
         """Close the kept connections, soon."""
         self._adapter.close()
 
+    async def aclose(self) -> None:
+        """Close those of the running event loop."""
+        await self._adapter.aclose()
+
     def _send_once(self, request: requests.PreparedRequest, deadline: float) -> requests.Response:
         left = deadline - time.monotonic()
         if left < _MIN_SECONDS:

@@ -63,11 +63,15 @@ class _Connection:
         self.slots = asyncio.Semaphore(_MAX_CONNECTIONS)
 
 
+async def _close(connection: _Connection) -> None:
+    await close_storage(connection.storage)
+
+
 class Redis:
     def __init__(self, url: str, clock: Clock) -> None:
         self.url = url
         self._clock = clock
-        self._connections = PerLoop(lambda: _Connection(url))
+        self._connections = PerLoop(lambda: _Connection(url), _close)
         self._retry_at = 0.0
         self._failures = 0
         self._is_down = False
@@ -96,11 +100,11 @@ class Redis:
 
     def close(self) -> None:
         """Close the connections, soon."""
+        self._connections.close_soon()
 
-        async def close(connection: _Connection) -> None:
-            await close_storage(connection.storage)
-
-        self._connections.pop_all(close)
+    async def aclose(self) -> None:
+        """Close those of the running event loop."""
+        await self._connections.close()
 
     def _mark_down(self, error: Exception) -> None:
         self._retry_at = self._clock.monotonic() + RETRY_SECONDS

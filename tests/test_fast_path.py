@@ -1,5 +1,6 @@
-"""What is answered before Flask is asked: the same, to a byte, as the views answer, and only where nothing is due."""
+"""Session reads and forward-auth checks without Flask: answered as by the views, and only where nothing is due."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,13 +8,13 @@ from dataclasses import replace
 
 import flask
 import pytest
-from werkzeug.test import TestResponse
 
 from app import create_app
 from services.claims import Session
 from services.clock import Clock
 from services.session_cookie import CHUNK_SIZE, SessionCookie
 from services.user import User
+from tests.asgi import Response, asgi_of, ask
 from tests.site import SECRET, settings
 
 PATHS = ("/api/auth/session", "/auth/verify")
@@ -55,13 +56,18 @@ def entered(site: flask.Flask) -> Iterator[list[str]]:
         yield paths
 
 
-def asked(site: flask.Flask, path: str, cookie: str, **headers: str) -> TestResponse:
-    return site.test_client(use_cookies=False).get(path, headers={"Cookie": cookie, **headers})
+def asked(site: flask.Flask, path: str, cookie: str, method: str = "GET") -> Response:
+    async def once() -> Response:
+        response = await ask(asgi_of(site), method, path, [("Cookie", cookie)])
+        await site.extensions["munjigi"].aclose()
+        return response
+
+    return asyncio.run(once())
 
 
-def told(response: TestResponse) -> tuple[str, list[tuple[str, str]], bytes]:
-    kept = [(name, value) for name, value in response.headers.items() if name != "X-Request-Id"]
-    return response.status, kept, response.data
+def without_id(response: Response) -> tuple[int, list[tuple[str, str]], bytes]:
+    kept = [(name, value) for name, value in response.headers if name != "X-Request-Id"]
+    return response.status, kept, response.body
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -75,14 +81,27 @@ def test_it_says_what_the_view_says(path: str, expose: bool, site_url: str, user
     prefix = "__Secure-" if given.secure else ""
     brought = "; ".join(f"{prefix}{one}" for one in cookies(session_of(user, token="t" * size)).split("; "))
     with entered(site) as paths:
-        at_rest = asked(site, given.site_path + path, brought)
+        fast = asked(site, given.site_path + path, brought)
+        stripped = asked(site, path, brought)
         assert paths == []
         by_the_view = asked(site, given.site_path + path + "?by=view", brought)
         assert paths == [path]
-    assert told(at_rest) == told(by_the_view)
-    assert at_rest.status_code == (200 if path == PATHS[0] else 204)
-    assert len(at_rest.headers["X-Request-Id"]) == 16
-    assert at_rest.headers["X-Request-Id"] != asked(site, given.site_path + path, brought).headers["X-Request-Id"]
+    assert without_id(fast) == without_id(by_the_view) == without_id(stripped)
+    assert fast.status == (200 if path == PATHS[0] else 204)
+    assert len(fast.header("X-Request-Id")) == 16
+    assert fast.header("X-Request-Id") != stripped.header("X-Request-Id")
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_other_cookies_may_be_anything_that_a_header_can_hold(path: str) -> None:
+    site = create_app(settings())
+    plain = asked(site, path, cookies(session_of()))
+    with entered(site) as paths:
+        for other in ("name=\xea\xb9\x80", "\xff\xfe=\x80", "a=b; ; =; x", 'q="\xe9"'):
+            for cookie in (f"{other}; {cookies(session_of())}", f"{cookies(session_of())}; {other}"):
+                assert asked(site, path, cookie).status == plain.status
+                assert asked(site, f"{path}?by=view", cookie).status == plain.status
+    assert len(paths) == 8
 
 
 DUE = {
@@ -108,10 +127,10 @@ def test_where_something_is_due_the_view_is_asked(path: str, brought: str) -> No
 @pytest.mark.parametrize("path", PATHS)
 def test_an_ended_session_is_nobodys(path: str) -> None:
     site, session = create_app(settings()), session_of()
-    assert asked(site, path, cookies(session)).status_code in (200, 204)
+    assert asked(site, path, cookies(session)).status in (200, 204)
     site.extensions["munjigi"].ended.end(session)
     answer = asked(site, path, cookies(session))
-    assert (answer.status_code, answer.data) == ((200, b"{}\n") if path == PATHS[0] else (401, b""))
+    assert (answer.status, answer.body) == ((200, b"{}\n") if path == PATHS[0] else (401, b""))
 
 
 @pytest.mark.parametrize("method", ["HEAD", "POST", "PUT", "DELETE", "OPTIONS"])
@@ -119,5 +138,5 @@ def test_only_a_get_is_answered_so(method: str) -> None:
     site = create_app(settings())
     with entered(site) as paths:
         for path in PATHS:
-            site.test_client(use_cookies=False).open(path, method=method, headers={"Cookie": cookies(session_of())})
+            asked(site, path, cookies(session_of()), method)
     assert paths == list(PATHS)
