@@ -105,10 +105,8 @@ def test_a_form_without_json_gets_a_redirect(visitor: Visitor) -> None:
     [{}, {"session_max_age": 60}, {"session_max_age": 3600, "session_absolute_age": 120}],
     ids=["of NextAuth", "short", "ended by the absolute age"],
 )
-def test_the_end_that_a_page_is_told_lies_ahead_and_is_the_cookies(
-    shared_site: SiteMaker, lives: dict[str, int]
-) -> None:
-    visitor = shared_site(**lives).visitor()
+def test_the_end_that_a_page_is_told_lies_ahead_and_is_the_cookies(make_site: SiteMaker, lives: dict[str, int]) -> None:
+    visitor = make_site(**lives).visitor()
     ask(visitor, "callback/email", email=MINJI, password=PASSWORD)
     for told in (visitor.session(), update(visitor, {"nick_name": "새이름"}).json(), visitor.session()):
         (of_cookie,) = [one.expires or 0 for one in visitor.cookies if one.name.endswith("session-token")]
@@ -260,8 +258,8 @@ def test_a_failure_that_is_not_the_persons_bears_the_reference_of_the_log(visito
     assert f"reference={response.headers['X-Request-Id']}" in response.json()["url"]
 
 
-def test_without_a_profile_path_the_session_alone_changes(shared_site: SiteMaker) -> None:
-    visitor = shared_site(backend_profile_path=None).visitor()
+def test_without_a_profile_path_the_session_alone_changes(make_site: SiteMaker) -> None:
+    visitor = make_site(backend_profile_path=None).visitor()
     visitor.sign_in()
     assert update(visitor, {"name": "나"}).json()["user"]["name"] == "나"
     assert update(visitor).json()["user"]["name"] == "김민지"
