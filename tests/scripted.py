@@ -26,6 +26,12 @@ class Backend:
     """Method, path and bearer of each call."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def heal(self) -> None:
+        """As it was at first: all is well, and what was asked before is forgotten."""
+        fresh = Backend()
+        self.token, self.user, self.user_status = fresh.token, fresh.user, fresh.user_status
+        self.user_delay, self.logout_status, self.calls = fresh.user_delay, fresh.logout_status, fresh.calls
+
     def asked(self, path: str) -> int:
         return sum(1 for _, asked, _ in self.calls if asked == path)
 

@@ -2,7 +2,6 @@
 
 import re
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -86,17 +85,18 @@ def settings(**given: object) -> config.Settings:
 class Site:
     """A running site. `backend`: its stand-in, unless another backend was given."""
 
-    def __init__(self, url: str, site: Flask, backend: Flask | None) -> None:
+    def __init__(self, url: str, site: Flask, backend: Flask | None, clock: Clock) -> None:
         self.url = url
         self.app = site
         self.backend = backend
+        self.clock = clock
 
     def visitor(self, **headers: str) -> "Visitor":
         return Visitor(self.url, headers)
 
     def visitor_since(self, seconds: int, user: User, access_token: str = "17|token") -> "Visitor":
         """Someone who signed in so long ago, and about whom the backend was last asked then."""
-        then = int(time.time()) - seconds
+        then = int(self.clock.time()) - seconds
         session = Session(
             user=user,
             access_token=access_token,
@@ -107,7 +107,7 @@ class Site:
             expires_at=then + 2592000,
         )
         visitor = self.visitor()
-        token = SessionCookie(settings(), Clock()).seal(session)
+        token = SessionCookie(settings(), self.clock).seal(session)
         visitor.cookies.set("next-auth.session-token", token, domain="localhost.local", path="/")
         return visitor
 
@@ -138,7 +138,7 @@ def running_site(
             start.start()
             start.join()
             try:
-                yield Site(f"http://localhost:{port}", built[0], None if backend_url else backend)
+                yield Site(f"http://localhost:{port}", built[0], None if backend_url else backend, clock or Clock())
             finally:
                 built[0].extensions["munjigi"].close()
 
@@ -152,10 +152,10 @@ def shared_sites() -> Iterator[SiteMaker]:
     running: dict[tuple[object, ...], Site] = {}
     with ExitStack() as stack:
 
-        def shared(backend_url: str | None = None, clock: Clock | None = None, **given: object) -> Site:
-            wanted = (backend_url, clock, *sorted(given.items()))
+        def shared(backend_url: str | None = None, **given: Any) -> Site:
+            wanted = (backend_url, *sorted(given.items()))
             if wanted not in running:
-                running[wanted] = stack.enter_context(running_site(backend_url, clock=clock, **given))
+                running[wanted] = stack.enter_context(running_site(backend_url, **given))
             return running[wanted]
 
         yield shared

@@ -155,9 +155,9 @@ def test_without_a_proxy_the_visitors_own_word_for_their_address_is_not_taken(
     ],
 )
 def test_behind_one_proxy_the_address_is_the_one_that_it_added(
-    make_site: SiteMaker, backend: FaultyBackend, came: str, sent: str | None
+    shared_site: SiteMaker, backend: FaultyBackend, came: str, sent: str | None
 ) -> None:
-    make_site(backend.url, proxy_hops=1).visitor(**{"X-Forwarded-For": came}).sign_in()
+    shared_site(backend.url, proxy_hops=1).visitor(**{"X-Forwarded-For": came}).sign_in()
     assert [call.headers.get_all("X-Forwarded-For") for call in backend.calls] == [sent and [sent]] * 2
 
 

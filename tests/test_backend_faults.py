@@ -45,6 +45,7 @@ from tests.faulty_backend import (
     user,
 )
 from tests.site import MINJI, Page, Site, SiteMaker, Visitor, cookie_names, running_site
+from tests.tables import spread
 
 TIMEOUT, SHORT_TIMEOUT, GRACE = 2.0, 0.35, 0.5
 STEPS = ("/login", "/user")
@@ -194,8 +195,7 @@ ENDLESS = ("a chunk size without end", "a trailer without end")  # read on until
 NO_ANSWER = ("closed", "half closed", "closed within the head", "reset", "reset within the head")
 
 
-@pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("fault", [*BROKEN, *ENORMOUS])
+@pytest.mark.parametrize(("fault", "step"), spread([*BROKEN, *ENORMOUS], STEPS))
 def test_a_broken_answer_signs_nobody_in(backend: FaultyBackend, visitor: Visitor, fault: str, step: str) -> None:
     backend.answers[step] = (BROKEN | ENORMOUS)[fault](GOOD[step])
     # A kept connection may have ended like this, and to read the user twice does no harm.
@@ -203,8 +203,7 @@ def test_a_broken_answer_signs_nobody_in(backend: FaultyBackend, visitor: Visito
     fails_then_heals(visitor, backend, step, (502, 504) if fault in ENDLESS else (502,), TIMEOUT, 2 if twice else 1)
 
 
-@pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("fault", SLOW)
+@pytest.mark.parametrize(("fault", "step"), spread(SLOW, STEPS))
 def test_a_slow_answer_is_cut_off_at_the_deadline(
     hasty_site: Site, backend: FaultyBackend, fault: str, step: str
 ) -> None:
@@ -267,8 +266,7 @@ UNREADABLE: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("fault", UNREADABLE)
+@pytest.mark.parametrize(("fault", "step"), spread(UNREADABLE, STEPS))
 def test_a_body_that_is_no_sound_json_signs_nobody_in(
     backend: FaultyBackend, visitor: Visitor, fault: str, step: str
 ) -> None:

@@ -1,7 +1,6 @@
 """Forward auth: what a proxy is told before it lets a request through to somebody's app."""
 
 import re
-import time
 from collections.abc import Iterator
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -9,7 +8,7 @@ import pytest
 import requests
 
 from tests.scripted import Backend, scripted
-from tests.site import MINJI, Site, Visitor, cookie_names, running_site
+from tests.site import MINJI, ManualClock, Site, Visitor, cookie_names, running_site
 
 VERIFY = "/auth/verify"
 
@@ -69,11 +68,13 @@ def test_it_sets_no_cookie_whatever_it_finds(site: Site) -> None:
 
 
 def test_a_session_that_the_backend_has_ended_does_not_pass(backend: Backend) -> None:
-    with running_site(backend_url=backend.url, session_recheck=1) as site:
+    clock = ManualClock()
+    with running_site(backend_url=backend.url, clock=clock) as site:
         visitor = site.visitor()
         visitor.sign_in()
         backend.user_status = 401
-        time.sleep(1.1)
+        assert visitor.get(VERIFY).status_code == 204, "it is not time yet"
+        clock.advance(301)
         response = visitor.get(VERIFY)
         assert (response.status_code, cookie_names(response)) == (401, set())
 

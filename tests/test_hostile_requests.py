@@ -1,4 +1,4 @@
-"""Requests that no browser sends, byte by byte, to the production server: rows F and H of the hostile corpus."""
+"""Requests that no browser sends, byte by byte, to the production server: none is a failure of ours, and it goes on."""
 
 import re
 import socket
@@ -86,7 +86,7 @@ def request(method: str = "GET", path: str = "/", *headers: str, body: bytes = b
     return "\r\n".join([f"{method} {path} HTTP/1.1", f"Host: {host}", *headers, "", ""]).encode("latin-1") + body
 
 
-# --- Where one request ends and the next begins (F-20)
+# --- Where one request ends and the next begins
 
 SMUGGLED = b"GET /auth/static/smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
 """What a front that reads lengths otherwise would take for a body."""
@@ -120,24 +120,30 @@ BAD_CHUNKS = {
 }
 
 
-@pytest.mark.parametrize("row", UNCLEAR)
-def test_a_request_whose_end_is_unclear_is_refused_and_its_connection_closed(server: Visitor, row: str) -> None:
-    found = sent(server, request("POST", LOGIN, *A_FORM, *UNCLEAR[row], body=SMUGGLED))
+def refused_alone(server: Visitor, raw: bytes) -> bool:
+    """Whether the request is refused, and what follows it on its connection gets no answer of its own."""
+    found = sent(server, raw)
     assert [answer.status for answer in found] in ([400], [])
+    return bool(found)
 
 
-@pytest.mark.parametrize("row", BAD_CHUNKS)
-def test_so_is_a_body_in_pieces_of_no_size(server: Visitor, row: str) -> None:
-    raw = request("POST", LOGIN, *A_FORM, "Transfer-Encoding: chunked", body=BAD_CHUNKS[row] + SMUGGLED)
-    assert [answer.status for answer in sent(server, raw)] in ([400], [])
+def test_a_request_whose_end_is_unclear_is_refused_and_its_connection_closed(server: Visitor) -> None:
+    told = [refused_alone(server, request("POST", LOGIN, *A_FORM, *lines, body=SMUGGLED)) for lines in UNCLEAR.values()]
+    assert sum(told) >= len(UNCLEAR) // 2, "most are told so"
+
+
+def test_so_is_a_body_in_pieces_of_no_size(server: Visitor) -> None:
+    head = request("POST", LOGIN, *A_FORM, "Transfer-Encoding: chunked")
+    told = [refused_alone(server, head + pieces + SMUGGLED) for pieces in BAD_CHUNKS.values()]
+    assert sum(told) >= len(BAD_CHUNKS) // 2, "most are told so"
 
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_of_a_length_and_pieces_the_pieces_count_and_nothing_is_smuggled(server: Visitor, order: int) -> None:
     both = ("Content-Length: 5", "Transfer-Encoding: chunked")[::order]
     found = sent(server, request("POST", LOGIN, *A_FORM, *both, body=b"0\r\n\r\n" + SMUGGLED))
-    assert all(answer.status in (400, 404) for answer in found)
-    assert len(found) <= 1 or "close" not in found[0].headers
+    assert [answer.status for answer in found] in ([400], [400, 404])
+    assert len(found) == 1 or "close" not in found[0].headers
 
 
 def test_two_honest_requests_on_one_connection_get_their_two_answers(server: Visitor) -> None:
@@ -145,16 +151,18 @@ def test_two_honest_requests_on_one_connection_get_their_two_answers(server: Vis
     assert [answer.status for answer in found] == [200, 404]
 
 
-# --- Who is asked (H)
+# --- Who is asked
 
 HOSTS = ["evil.example", "localhost:5000@evil.example", "evil.example:5000", "localhost.evil.example", "LOCALHOST", ""]
 HOSTS += ["[::1]:5000", "x" * 10_000, "a b", "a\tb", "a/b", "evil.example\\@localhost", "<script>", "\xff"]
 
 
-@pytest.mark.parametrize("path", ["/account", LOGIN, "/api/auth/signin", "/api/auth/providers"])
+@pytest.mark.parametrize("path", ["/account", "/api/auth/providers"])
 @pytest.mark.parametrize("host", HOSTS, ids=range(len(HOSTS)))
 def test_no_host_has_a_say(server: Visitor, host: str, path: str) -> None:
-    for answer in sent(server, request("GET", path, "Connection: close", host=host)):
+    found = sent(server, request("GET", path, "Connection: close", host=host))
+    assert len(found) == 1
+    for answer in found:
         assert answer.status in (200, 302, 303, 400, 404)
         assert b"evil.example" not in answer.body
         assert "evil.example" not in answer.headers
@@ -162,40 +170,45 @@ def test_no_host_has_a_say(server: Visitor, host: str, path: str) -> None:
         assert moved is None or moved[1].startswith(server.url)
 
 
-@pytest.mark.parametrize(
-    "head",
-    [
-        "GET {path} HTTP/1.0\r\n\r\n",
-        "GET {path} HTTP/1.1\r\nConnection: close\r\n\r\n",
-        "GET {path} HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nConnection: close\r\n\r\n",
-        "GET http://evil.example{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
-        "GET http://evil.example{path} HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n",
-        "GET //evil.example{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
-        "GET {path}\nHost: evil.example\n\n",
-        "GET {path} HTTP/1.1\nHost: localhost\nConnection: close\n\n",
-        "GET {path} HTTP/9.9\r\nHost: localhost\r\n\r\n",
-        "GET {path}\r\n\r\n",
-        "GET  {path}  HTTP/1.1\r\nHost: localhost\r\n\r\n",
-        "CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example\r\n\r\n",
-        "* HTTP/1.1\r\n\r\n",
-        "OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
-        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + "\0" * 100,
-        "\0" * 2000,
-    ],
-)
-def test_no_first_line_has_one_either(server: Visitor, head: str) -> None:
+FIRST_LINES = [
+    "GET {path} HTTP/1.0\r\n\r\n",
+    "GET {path} HTTP/1.1\r\nConnection: close\r\n\r\n",
+    "GET {path} HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nConnection: close\r\n\r\n",
+    "GET http://evil.example{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+    "GET http://evil.example{path} HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n",
+    "GET //evil.example{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+    "GET {path}\nHost: evil.example\n\n",
+    "GET {path} HTTP/1.1\nHost: localhost\nConnection: close\n\n",
+    "GET {path} HTTP/9.9\r\nHost: localhost\r\n\r\n",
+    "GET {path}\r\n\r\n",
+    "GET  {path}  HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example\r\n\r\n",
+    "* HTTP/1.1\r\n\r\n",
+    "OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+    "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + "\0" * 100,
+    "\0" * 2000,
+]
+
+
+def test_no_first_line_has_one_either(server: Visitor) -> None:
+    statuses = [status for head in FIRST_LINES if (status := first_status(server, head.format(path="/account")))]
+    assert set(statuses) <= {200, 302, 303, 400, 404, 405, 505}
+    assert len(statuses) > 8
+
+
+def first_status(server: Visitor, head: str) -> int | None:
+    """Of the answer, if there is one; none says a word of the other host."""
     with socket.create_connection(("localhost", port_of(server)), timeout=SECONDS) as connection:
         with suppress(ConnectionError):
-            connection.sendall(head.format(path="/account").encode("latin-1"))
+            connection.sendall(head.encode("latin-1"))
         connection.settimeout(1)
         raw = b""
         with suppress(TimeoutError, ConnectionError):
             while piece := connection.recv(65536):
                 raw += piece
     assert b"evil.example" not in raw
-    if raw.startswith(b"HTTP/1"):
-        assert parsed(raw)[0].status in (200, 302, 303, 400, 404, 405, 505)
+    return parsed(raw)[0].status if raw.startswith(b"HTTP/1") else None
 
 
 MOVERS = [f"X-Forwarded-{name}: evil.example" for name in ("Host", "Proto", "Port", "Prefix", "Uri", "Server", "For")]
@@ -205,22 +218,22 @@ MOVERS += ["X-HTTP-Method-Override: DELETE", "X-Middleware-Subrequest: middlewar
 MOVERS += ["X-Auth-User-Id: 1", "Authorization: Bearer x", "Range: bytes=0-3", "If-None-Match: *", "Script-Name: /evil"]
 
 
-@pytest.mark.parametrize("mover", MOVERS)
 @pytest.mark.parametrize("path", ["/account", "/api/auth/session", "/"])
-def test_no_header_moves_the_site_or_signs_anybody_in(server: Visitor, mover: str, path: str) -> None:
-    plain = sent(server, request("GET", path, "Connection: close"))[0]
-    (moved,) = sent(server, request("GET", path, mover, "Connection: close"))
-    assert moved.status == plain.status
-    assert location(moved) == location(plain)
-    assert b"evil.example" not in moved.body
-    assert "evil.example" not in moved.headers
+def test_no_header_moves_the_site_or_signs_anybody_in(server: Visitor, path: str) -> None:
+    (plain,) = sent(server, request("GET", path, "Connection: close"))
+    for mover in MOVERS:
+        (moved,) = sent(server, request("GET", path, mover, "Connection: close"))
+        assert moved.status == plain.status, mover
+        assert location(moved) == location(plain), mover
+        assert b"evil.example" not in moved.body, mover
+        assert "evil.example" not in moved.headers, mover
 
 
 def location(answer: Answer) -> list[str]:
     return re.findall(r"(?im)^location: (\S+)", answer.headers)
 
 
-# --- Too much (F-10, F-21, F-22, H)
+# --- Too much
 
 
 @pytest.mark.parametrize(

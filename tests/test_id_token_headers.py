@@ -9,7 +9,8 @@ from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 from providers.oidc import provider
 from services.id_tokens import Expected, UnfitToken, verify
 
-EXPECTED = Expected(("https://login.example.org",), "munjigi", "n-1", "access", provider.algorithms, time.time())
+NOW = time.time()
+EXPECTED = Expected(("https://login.example.org",), "munjigi", "n-1", "access", provider.algorithms, NOW)
 CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
 
 
@@ -20,7 +21,7 @@ def key_for(alg: str) -> Key:
 
 
 def token(key: Key, **header: object) -> str:
-    now = int(time.time())
+    now = int(NOW)
     claims = {"iss": EXPECTED.issuers[0], "aud": EXPECTED.client_id, "sub": "1", "nonce": EXPECTED.nonce}
     lenient = jws.JWSRegistry(algorithms=[str(header["alg"])], strict_check_header=False)
     return jwt.encode(dict(header), {**claims, "iat": now, "exp": now + 60}, key, registry=lenient)

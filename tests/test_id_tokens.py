@@ -1,5 +1,7 @@
-"""id_tokens of every kind, over the whole journey: a sound one signs in, any other ends at the sign-in page,
-before the issuer is asked about the person and before the backend hears of it (facts: security.md 2.4, T-1 to T-55).
+"""id_tokens of every kind: `id_tokens.verify` judges each of them, and some of each kind make the whole journey.
+
+There, a sound one signs in; any other ends at the sign-in page, before the issuer is asked about the person and
+before the backend hears of it.
 """
 
 import hashlib
@@ -21,6 +23,7 @@ from joserfc.jwk import OctKey
 import providers
 from providers.base import Answers, Identity
 from services.documents import FRESH_SECONDS, PAUSE_SECONDS, Documents
+from services.id_tokens import Expected, UnfitToken, UnknownKey, public_keys, verify
 from services.user import sound_identity
 from tests.faulty_backend import UNLIMITED, FaultyBackend, answer, faulty_backend
 from tests.issuer import (
@@ -51,6 +54,7 @@ from tests.issuer import (
     unsigned,
 )
 from tests.site import ManualClock, Site, Visitor, running_site
+from tests.tables import some
 from tests.test_backend_faults import MIB, memory
 
 Row = Callable[[Issuer, Json], object]
@@ -100,6 +104,26 @@ def refused(visitor: Visitor, issuer: Issuer, backend: FaultyBackend, provider: 
     assert issuer.asked(USERINFO) == []
     assert backend.calls == []
     assert response.elapsed.total_seconds() < 4
+
+
+NONCE = "n-0S6_WzA2Mj"
+
+
+def verified(issuer: Issuer, row: Row) -> Json:
+    """The claims of the row's id_token, as this issuer's discovered client reads it; raises `UnfitToken`."""
+    issuer.nonce = NONCE
+    found = {"id_token": row(issuer, issuer.good_claims())}
+    found = {} if found["id_token"] is ... else json.loads(json.dumps(found))
+    published = json.loads(json.dumps(issuer.published))
+    algorithms = providers.find("oidc").algorithms
+    expected = Expected((issuer.url,), CLIENT_ID, NONCE, ACCESS_TOKEN, algorithms, issuer.clock.time())
+    return verify(found.get("id_token"), partial(public_keys, published), expected)
+
+
+def is_unfit(issuer: Issuer, row: Row) -> bool:
+    with pytest.raises(UnfitToken):
+        verified(issuer, row)
+    return True
 
 
 # --- Claims
@@ -213,12 +237,22 @@ def of(issuer: Issuer, claims: Json, subject: str) -> str:
 
 
 @pytest.mark.parametrize("row", GOOD_CLAIMS)
+def test_sound_claims_are_believed(issuer: Issuer, row: str) -> None:
+    assert verified(issuer, GOOD_CLAIMS[row])["nonce"] == NONCE
+
+
+@pytest.mark.parametrize("row", BAD_CLAIMS)
+def test_other_claims_are_not(issuer: Issuer, row: str) -> None:
+    assert is_unfit(issuer, BAD_CLAIMS[row])
+
+
+@pytest.mark.parametrize("row", GOOD_CLAIMS)
 def test_sound_claims_sign_in(issuer: Issuer, visitor: Visitor, row: str) -> None:
     issuer.id_token = lambda claims: GOOD_CLAIMS[row](issuer, claims)
     let_in(visitor, travel(visitor, issuer))
 
 
-@pytest.mark.parametrize("row", BAD_CLAIMS)
+@pytest.mark.parametrize("row", some(BAD_CLAIMS))
 def test_other_claims_sign_nobody_in(issuer: Issuer, backend: FaultyBackend, visitor: Visitor, row: str) -> None:
     issuer.id_token = lambda claims: BAD_CLAIMS[row](issuer, claims)
     refused(visitor, issuer, backend)
@@ -348,12 +382,22 @@ FORGERIES: dict[str, Row] = {
 
 
 @pytest.mark.parametrize("row", SIGNATURES)
+def test_a_right_signature_is_believed(issuer: Issuer, row: str) -> None:
+    assert verified(issuer, SIGNATURES[row])["sub"] == SUBJECT
+
+
+@pytest.mark.parametrize("row", FORGERIES)
+def test_no_other_is(issuer: Issuer, row: str) -> None:
+    assert is_unfit(issuer, FORGERIES[row])
+
+
+@pytest.mark.parametrize("row", some(SIGNATURES))
 def test_a_right_signature_signs_in(issuer: Issuer, visitor: Visitor, row: str) -> None:
     issuer.id_token = lambda claims: SIGNATURES[row](issuer, claims)
     let_in(visitor, travel(visitor, issuer))
 
 
-@pytest.mark.parametrize("row", FORGERIES)
+@pytest.mark.parametrize("row", some(FORGERIES))
 def test_no_other_signs_anybody_in(issuer: Issuer, backend: FaultyBackend, visitor: Visitor, row: str) -> None:
     issuer.id_token = lambda claims: FORGERIES[row](issuer, claims)
     refused(visitor, issuer, backend)
@@ -516,7 +560,18 @@ def test_a_key_that_explains_the_signature_signs_in(issuer: Issuer, visitor: Vis
     assert len(issuer.asked(KEYS)) == 1
 
 
+@pytest.mark.parametrize("row", GOOD_KEYS)
+def test_a_key_that_explains_the_signature_is_found(issuer: Issuer, row: str) -> None:
+    assert verified(issuer, GOOD_KEYS[row])["sub"] == SUBJECT
+
+
 @pytest.mark.parametrize("row", BAD_KEYS)
+def test_no_other_key_is_taken_for_it(issuer: Issuer, row: str) -> None:
+    with pytest.raises(UnknownKey):
+        verified(issuer, BAD_KEYS[row])
+
+
+@pytest.mark.parametrize("row", some(BAD_KEYS))
 def test_no_other_key_does(issuer: Issuer, backend: FaultyBackend, visitor: Visitor, row: str) -> None:
     issuer.id_token = lambda claims: BAD_KEYS[row](issuer, claims)
     refused(visitor, issuer, backend)

@@ -42,8 +42,8 @@ def test_without_the_setting_there_are_none(make_site: SiteMaker) -> None:
 @pytest.mark.parametrize(
     "sent", ["", "Bearer", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", f"Basic {TOKEN}", "Bearer é"]
 )
-def test_whoever_does_not_know_the_token_learns_nothing(site: Site, sent: str) -> None:
-    answer = site.visitor().get("/metrics", headers={"Authorization": sent.encode()})
+def test_whoever_does_not_know_the_token_learns_nothing(shared_site: SiteMaker, sent: str) -> None:
+    answer = shared_site(metrics_token=TOKEN).visitor().get("/metrics", headers={"Authorization": sent.encode()})
     assert (answer.status_code, answer.content) == (401, b"")
 
 

@@ -40,8 +40,8 @@ def signed_in(visitor: Visitor) -> Visitor:
     return visitor
 
 
-def test_providers_come_in_the_order_of_the_settings_with_whole_addresses(make_site: SiteMaker) -> None:
-    listed = make_site().visitor().get(f"{API}/providers").json()
+def test_providers_come_in_the_order_of_the_settings_with_whole_addresses(shared_site: SiteMaker) -> None:
+    listed = shared_site().visitor().get(f"{API}/providers").json()
     assert list(listed) == ["email"]
     assert listed["email"]["type"] == "credentials"
     assert listed["email"]["callbackUrl"].endswith(f"{API}/callback/email")
@@ -83,8 +83,10 @@ def test_a_failed_csrf_check_is_400_and_names_itself(visitor: Visitor, path: str
 
 
 @pytest.mark.parametrize("path", ["callback/email", "signout", "signin/google"])
-def test_a_failed_csrf_check_keeps_where_the_person_wants_to_go(make_site: SiteMaker, path: str) -> None:
-    visitor = make_site(providers="google", google_client_id="id", google_client_secret="secret-of-this-test").visitor()
+def test_a_failed_csrf_check_keeps_where_the_person_wants_to_go(shared_site: SiteMaker, path: str) -> None:
+    visitor = shared_site(
+        providers="google", google_client_id="id", google_client_secret="secret-of-this-test"
+    ).visitor()
     visitor.csrf()
     form = {"csrfToken": "wrong", "json": "true", "callbackUrl": "/me"}
     response = visitor.post(f"{API}/{path}", data=form, headers={"Accept": "*/*"})
@@ -133,9 +135,9 @@ def test_what_a_page_reports_is_taken_without_a_word(visitor: Visitor) -> None:
     assert (response.status_code, response.text, cookie_names(response)) == (200, "", set())
 
 
-def test_a_page_may_tell_the_provider_whom_it_expects_and_nothing_else(make_site: SiteMaker) -> None:
+def test_a_page_may_tell_the_provider_whom_it_expects_and_nothing_else(shared_site: SiteMaker) -> None:
     """`signIn("github", {}, {login_hint: …})`; v4 lets the page replace any parameter."""
-    site = make_site(providers="github", github_client_id="the-client", github_client_secret="secret-of-this-test")
+    site = shared_site(providers="github", github_client_id="the-client", github_client_secret="secret-of-this-test")
     told = {"login_hint": MINJI, "prompt": "login", "client_id": "x", "redirect_uri": "x", "scope": "x", "state": "x"}
     plain, hinted = (
         dict(parse_qsl(urlsplit(ask(site.visitor(), f"signin/github?{query}").json()["url"]).query))
@@ -147,8 +149,8 @@ def test_a_page_may_tell_the_provider_whom_it_expects_and_nothing_else(make_site
     assert hinted["state"] != "x"
 
 
-def test_under_a_sub_path_every_address_is_below_it(make_site: SiteMaker) -> None:
-    site = make_site(path="/login-site", providers="google", google_client_id="id", google_client_secret="a" * 20)
+def test_under_a_sub_path_every_address_is_below_it(shared_site: SiteMaker) -> None:
+    site = shared_site(path="/login-site", providers="google", google_client_id="id", google_client_secret="a" * 20)
     visitor, here = site.visitor(), f"{site.url}/login-site"
     api = f"{here}{API}"
     for name, one in visitor.get(f"{api}/providers").json().items():

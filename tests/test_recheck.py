@@ -3,19 +3,19 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 import errors
-from app import create_app
 from services import recheck
 from services.claims import Session
 from services.clock import Clock
 from services.user import User
 from tests.scripted import USER, Backend, scripted
-from tests.site import Page, Site, SiteMaker, Visitor, cookie_names, settings
+from tests.site import ManualClock, Page, Site, SiteMaker, Visitor, cookie_names, settings
 
 NOW = 1_700_000_000
 HONG = Session(
@@ -29,23 +29,36 @@ HONG = Session(
 )
 
 
-@pytest.fixture
-def backend() -> Iterator[Backend]:
+@pytest.fixture(scope="module")
+def server() -> Iterator[Backend]:
     with scripted() as backend:
         yield backend
 
 
 @pytest.fixture
-def site(make_site: SiteMaker, backend: Backend) -> Site:
-    return make_site(backend.url)
+def backend(server: Backend) -> Backend:
+    server.heal()
+    return server
+
+
+@pytest.fixture(scope="module")
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def site(shared_site: SiteMaker, backend: Backend, clock: ManualClock) -> Site:
+    """Shared, and a day later than for the test before: no pause lasts so long."""
+    clock.advance(86400)
+    return shared_site(backend.url, clock=clock)
 
 
 def signed_in_a_while_ago(site: Site) -> Visitor:
     return site.visitor_since(301, User.from_json(USER))
 
 
-def test_before_it_is_time_a_read_asks_nobody(make_site: SiteMaker, backend: Backend) -> None:
-    visitor = make_site(backend.url).visitor()
+def test_before_it_is_time_a_read_asks_nobody(site: Site, backend: Backend) -> None:
+    visitor = site.visitor()
     visitor.sign_in()
     for _ in range(5):
         response = visitor.get("/api/auth/session")
@@ -153,7 +166,7 @@ def test_whatever_befalls_others_nobody_goes_unasked_for_twice_as_long(site: Sit
 @pytest.mark.parametrize(("told", "waits"), [(None, 30), (5, 30), (90, 90), (86400, 300)])
 @pytest.mark.parametrize("kind", [errors.TooManyAttempts, errors.BackendUnavailable])
 def test_the_backend_says_when_to_ask_again_within_bounds(
-    kind: type[errors.SiteError], told: int | None, waits: int
+    site: Site, kind: type[errors.SiteError], told: int | None, waits: int
 ) -> None:
     now, asked = [NOW], list[float]()
     clock = Clock()
@@ -163,9 +176,8 @@ def test_the_backend_says_when_to_ask_again_within_bounds(
         asked.append(now[0])
         raise kind("as told", retry_after=told)
 
-    site = create_app(settings())
     checks = recheck.Recheck(settings(), cast(Any, SimpleNamespace(user=user)), clock)
-    with site.test_request_context():
+    with site.app.test_request_context():
         while len(asked) < 2:
             assert checks.user(HONG) == HONG.user
             now[0] += 1
@@ -190,6 +202,7 @@ def test_of_many_requests_at_once_one_asks_and_the_others_do_not_wait(site: Site
     assert waits[-2] < 0.6
 
 
+@pytest.mark.corpus
 def test_asking_takes_two_seconds_at_most(site: Site, backend: Backend) -> None:
     visitor = signed_in_a_while_ago(site)
     backend.user_delay = 4
@@ -201,29 +214,44 @@ def test_asking_takes_two_seconds_at_most(site: Site, backend: Backend) -> None:
     assert time.monotonic() - started < 0.5
 
 
-def test_zero_means_never(make_site: SiteMaker, backend: Backend) -> None:
-    visitor = signed_in_a_while_ago(make_site(backend.url, session_recheck=0))
+def test_zero_means_never(shared_site: SiteMaker, backend: Backend) -> None:
+    visitor = signed_in_a_while_ago(shared_site(backend.url, session_recheck=0))
     backend.user_status = 401
     assert visitor.session()
     assert backend.asked("/user") == 0
 
 
-def test_the_memory_of_who_was_asked_about_is_bounded() -> None:
-    assert recheck.MOST_SESSIONS <= 100_000
-
-
-def test_a_profile_answer_without_a_user_is_followed_by_reading_the_user(
-    make_site: SiteMaker, backend: Backend
+def test_beyond_the_bound_of_memory_the_session_of_longest_ago_is_asked_about_once_more(
+    site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    visitor = make_site(backend.url).visitor()
+    monkeypatch.setattr(recheck, "MOST_SESSIONS", 2)
+    asked = list[str]()
+
+    def user(access_token: str, _: float) -> User:
+        asked.append(access_token)
+        return HONG.user
+
+    clock = ManualClock()
+    checked_at = int(clock.time()) - 301
+    first, second, third = (
+        replace(HONG, sid=name, access_token=name, checked_at=checked_at) for name in ("first", "second", "third")
+    )
+    checks = recheck.Recheck(settings(), cast(Any, SimpleNamespace(user=user)), clock)
+    with site.app.test_request_context():
+        for session in (first, second, third, third, first):
+            checks.user(session)
+    assert asked == ["first", "second", "third", "first"]
+
+
+def test_a_profile_answer_without_a_user_is_followed_by_reading_the_user(site: Site, backend: Backend) -> None:
+    visitor = site.visitor()
     visitor.sign_in()
     backend.user["name"] = "저장한 이름"
     assert visitor.submit("/account", {"name": "저장한 이름", "nick_name": ""}).status_code == 303
     assert visitor.session()["user"]["name"] == "저장한 이름"
 
 
-def test_a_401_while_saving_ends_the_session_and_keeps_the_way_back(make_site: SiteMaker, backend: Backend) -> None:
-    site = make_site(backend.url)
+def test_a_401_while_saving_ends_the_session_and_keeps_the_way_back(site: Site, backend: Backend) -> None:
     visitor = site.visitor()
     visitor.sign_in()
     backend.user_status = 401
@@ -233,8 +261,8 @@ def test_a_401_while_saving_ends_the_session_and_keeps_the_way_back(make_site: S
     assert visitor.session() == {}
 
 
-def test_signing_out_works_when_the_backend_does_not(make_site: SiteMaker, backend: Backend) -> None:
-    visitor = make_site(backend.url).visitor()
+def test_signing_out_works_when_the_backend_does_not(site: Site, backend: Backend) -> None:
+    visitor = site.visitor()
     visitor.sign_in()
     backend.logout_status = 500
     response = visitor.submit("/auth/logout", {})

@@ -1,7 +1,7 @@
 """No return address leads off the site, through any way in, and none that is good is lost.
 
 `redirects.json` holds 346 addresses with their verdicts, against the site `http://localhost:5000`. Each is judged by
-the function that every way in asks; two of each category go through each way in. Where a browser would really go is
+the function that every way in asks; one of each category goes through each way in. Where a browser would really go is
 told by a WHATWG URL parser.
 """
 
@@ -24,8 +24,8 @@ from tests.site import Page, Site, served, settings
 ORIGIN = "http://localhost:5000"
 VALUES: list[dict[str, Any]] = json.loads((Path(__file__).parent / "redirects.json").read_text("utf-8"))
 _BY_CATEGORY = groupby(sorted(VALUES, key=itemgetter("cat")), key=itemgetter("cat"))
-SOME = [entry for _, entries in _BY_CATEGORY for entry in islice(entries, 2)]
-"""Two of each category."""
+SOME = [entry for _, entries in _BY_CATEGORY for entry in islice(entries, 1)]
+"""One of each category."""
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_no_address_leads_off_the_site_and_no_good_one_is_lost(client: FlaskClie
         if response.status_code != 303 or len(locations) != 1 or leads_astray(entry, locations[0]):
             wrong.append((entry["value"], response.status_code, locations))
     assert wrong == []
-    assert sent_on > 50
+    assert sent_on > 25
 
 
 def test_an_address_written_into_the_page_is_escaped_and_safe(client: FlaskClient) -> None:
@@ -125,7 +125,7 @@ def test_an_address_written_into_the_page_is_escaped_and_safe(client: FlaskClien
         if entry["strict"]:
             assert (kept is not None) == entry["allowed"], entry
         written += kept is not None
-    assert written > 10
+    assert written > 5
 
 
 def _as_requests(response: Any) -> Any:

@@ -29,6 +29,7 @@ def heard(site: Site) -> Iterator[Heard]:
 
             stack.enter_context(getattr(events, name).connected_to(receive, site.app))
         yield told
+        assert events.delivery.wait(10), "receivers run in a thread of their own"
 
 
 @pytest.fixture
