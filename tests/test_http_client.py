@@ -365,7 +365,12 @@ def test_who_finds_the_queue_full_is_told_at_once_and_who_waits_after_half_of_th
 @pytest.mark.parametrize("fault", ["hang", "closed", "no HTTP", "refused", "too long"])
 def test_every_slot_is_given_back_whatever_goes_wrong(backend: FaultyBackend, fault: str) -> None:
     client = HttpClient("test", max_concurrency=1)
-    answers = {"hang": hang, "closed": b"", "no HTTP": b"x", "too long": kept_open(answer(b" " * (MAX_BYTES + 2)))}
+    answers: dict[str, Answer] = {
+        "hang": hang,
+        "closed": b"",
+        "no HTTP": b"x",
+        "too long": kept_open(answer(b" " * (MAX_BYTES + 2))),
+    }
     for _ in range(3):
         if fault == "refused":
             with pytest.raises(UpstreamError):

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from services import events
-from services.http.client import Upstream
+from services.http.client import HttpClient
 from services.metrics import MOST_HOSTS
 from services.user import User
 from tests.redis_server import redis_server
@@ -130,7 +130,7 @@ def test_no_visitor_can_add_a_row(site: Site) -> None:
 
 
 def test_an_issuer_that_moves_every_hour_does_not_fill_the_table(site: Site) -> None:
-    metrics, calls = site.app.extensions["munjigi"].metrics, Upstream(1, 1, 1, "x")
+    metrics, calls = site.app.extensions["munjigi"].metrics, HttpClient("x", max_concurrency=1)
     events.upstream_called.connect(metrics._called, calls)
     for number in range(200):
         events.upstream_called.send(calls, host=f"{number}.example.com", answer="2xx", seconds=0.1)

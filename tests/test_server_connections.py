@@ -88,7 +88,7 @@ def test_a_cookie_in_another_script_signs_nobody_out(server: Visitor, path: str,
 def test_with_such_a_cookie_a_person_signs_in(server: Visitor) -> None:
     visitor = Visitor(server.url, {})
     cookies = "name=김; munjigi.visitor="
-    page = visitor.get("/api/auth/csrf", headers={"Cookie": "name=김".encode()})  # type: ignore[dict-item]
+    page = visitor.get("/api/auth/csrf", headers={"Cookie": "name=김".encode()})
     visitor_cookie = page.cookies["munjigi.visitor"]
     response = requests.post(
         f"{server.url}/auth/login/email",

@@ -29,7 +29,7 @@ def problems(**given: str) -> str:
 def test_three_settings_are_enough() -> None:
     loaded = config.load(GOOD)
     assert (loaded.origin, loaded.site_path, loaded.secure) == ("https://login.example.com", "", True)
-    assert loaded.threads == 100
+    assert loaded.backend_concurrency == 100
 
 
 def test_every_problem_is_named_at_once_with_an_example() -> None:
@@ -160,7 +160,7 @@ def test_an_address_that_cannot_be_one_is_refused(wrong: str) -> None:
         ("DEFAULT_LOCALE", "fr"),
         ("TEMPLATES", "/no/such/folder"),
         ("WORKERS", "0"),
-        ("THREADS", "1e3"),
+        ("BACKEND_CONCURRENCY", "1e3"),
         ("LOG_FORMAT", "xml"),
         ("LOG_LEVEL", "loud"),
     ],

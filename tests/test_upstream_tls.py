@@ -137,7 +137,12 @@ def test_authorities_are_read_once_and_not_before_the_first_https_call(
 ) -> None:
     path, read = certificate(tmp_path), list[object]()
     create = ssl.create_default_context
-    monkeypatch.setattr(ssl, "create_default_context", lambda: read.append(1) or create())
+
+    def counted() -> ssl.SSLContext:
+        read.append(1)
+        return create()
+
+    monkeypatch.setattr(ssl, "create_default_context", counted)
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
     app.create_app(settings())
     assert read == []
