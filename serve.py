@@ -6,8 +6,10 @@ stops them when it is stopped.
 
 import logging
 import os
+import resource
 import signal
 import sys
+from contextlib import suppress
 from tempfile import TemporaryDirectory
 
 import uvicorn
@@ -30,6 +32,7 @@ def main() -> None:
         sys.exit(str(error))
     configure_logs(settings)
     _warn(settings)
+    _raise_open_files_limit()
     # uvicorn sends itself the signal again when it has stopped: that is not a failure.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with TemporaryDirectory(prefix="munjigi-metrics-") as metrics:
@@ -58,6 +61,14 @@ def main() -> None:
 def workers(settings: config.Settings) -> int:
     """Without Redis one: processes would count sign-ins and ended sessions each for itself. Else one per core."""
     return settings.workers or (1 if settings.state_url == "memory://" else os.cpu_count() or 1)
+
+
+def _raise_open_files_limit() -> None:
+    """To the hard limit: each request that waits has a connection to the client and one to the backend, and many
+    systems start programs with 1,024."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _warn(settings: config.Settings) -> None:

@@ -56,7 +56,15 @@ def test_a_module_does_no_work_when_it_is_imported(path: Path) -> None:
     for node in ast.parse(path.read_text("utf-8")).body:
         called = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
         allowed = isinstance(
-            node, ast.Import | ast.ImportFrom | ast.Assign | ast.AnnAssign | ast.FunctionDef | ast.ClassDef | ast.Expr
+            node,
+            ast.Import
+            | ast.ImportFrom
+            | ast.Assign
+            | ast.AnnAssign
+            | ast.FunctionDef
+            | ast.AsyncFunctionDef
+            | ast.ClassDef
+            | ast.Expr,
         )
         is_main = isinstance(node, ast.If) and re.search("__main__|TYPE_CHECKING", ast.dump(node.test))
         assert (allowed and not called) or is_main, f"line {node.lineno}"
