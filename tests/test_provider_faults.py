@@ -59,7 +59,7 @@ from tests.issuer import (
     turned_away,
 )
 from tests.site import ManualClock, Site, SiteMaker, Visitor, running_site
-from tests.tables import spread
+from tests.tables import some, spread
 from tests.test_backend_faults import BROKEN, ENORMOUS, NO_ANSWER, SLOW, UNREADABLE, certificate
 
 TIMEOUT, SHORT_TIMEOUT, GRACE = 3.0, 0.5, 0.7
@@ -161,7 +161,7 @@ def heals(visitor: Visitor, issuer: Issuer, backend: FaultyBackend, clock: Manua
 # --- Answers that break off, never end, or are none
 
 
-@pytest.mark.parametrize(("fault", "step"), spread(BROKEN, STEPS) + spread(ENORMOUS, STEPS, most=4))
+@pytest.mark.parametrize(("fault", "step"), spread(BROKEN, STEPS, most=12) + spread(ENORMOUS, STEPS, most=4))
 def test_a_broken_answer_signs_nobody_in(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: ManualClock, fault: str, step: str
 ) -> None:
@@ -182,7 +182,7 @@ def test_a_slow_answer_is_cut_off_at_the_deadline(
     heals(visitor, issuer, backend, clock, SHORT_PAUSE_SECONDS)
 
 
-@pytest.mark.parametrize(("fault", "step"), spread(NO_JSON, STEPS))
+@pytest.mark.parametrize(("fault", "step"), spread(NO_JSON, STEPS, most=8))
 def test_a_body_that_is_no_sound_json_signs_nobody_in(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: ManualClock, fault: str, step: str
 ) -> None:
@@ -191,8 +191,7 @@ def test_a_body_that_is_no_sound_json_signs_nobody_in(
     heals(visitor, issuer, backend, clock, SHORT_PAUSE_SECONDS)
 
 
-@pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize(("status", "step"), spread([301, 302, 303, 307, 308], STEPS))
 def test_a_redirect_is_followed_nowhere(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: ManualClock, status: int, step: str
 ) -> None:
@@ -361,7 +360,7 @@ MISSTATED: dict[str, Json] = {
 }
 
 
-@pytest.mark.parametrize(("value", "endpoint"), spread(UNSAFE_BY_NAME, ENDPOINTS))
+@pytest.mark.parametrize(("value", "endpoint"), spread(UNSAFE_BY_NAME, ENDPOINTS, most=13))
 def test_metadata_with_an_unsafe_address_start_nothing(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: ManualClock, value: str, endpoint: str
 ) -> None:
@@ -433,7 +432,7 @@ REFUSALS: dict[str, tuple[int, object, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("row", REFUSALS)
+@pytest.mark.parametrize("row", some(REFUSALS, 21))
 def test_a_refused_code_is_told_by_its_cause(
     issuer: Issuer,
     backend: FaultyBackend,
