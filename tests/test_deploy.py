@@ -9,6 +9,8 @@ from dotenv import dotenv_values
 
 import config
 from doctor import advice
+from server.worker import KILL_SECONDS
+from services.http.client import QUEUE_FACTOR
 from tests.commands import ROOT, program
 from tests.site import SECRET
 from tests.test_architecture import ROOMS
@@ -29,11 +31,24 @@ def test_systemd_takes_the_unit_and_finds_little_that_it_could_still_be_denied(t
         assert "Unknown" not in done.stderr
 
 
-def test_the_unit_lets_a_lone_worker_keep_to_one_core_and_ends_no_server_for_a_call_that_it_denies() -> None:
+def test_the_unit_starts_the_server_again_and_ends_it_for_no_call_that_it_denies() -> None:
     lines = (DEPLOY / "munjigi.service").read_text("utf-8").splitlines()
-    filters = [line.partition("=")[2] for line in lines if line.startswith("SystemCallFilter=")]
+    assert "Restart=always" in lines
     assert "SystemCallErrorNumber=EPERM" in lines
-    assert filters.index("sched_setaffinity") > filters.index("~@privileged @resources")  # the later line decides
+
+
+def test_the_unit_waits_for_a_stop_and_allows_connections_for_all_who_may_wait() -> None:
+    text = (DEPLOY / "munjigi.service").read_text("utf-8")
+    given = dict(re.findall(r"^(TimeoutStopSec|LimitNOFILE)=(\d+)$", text, re.MULTILINE))
+    production = dotenv_values(DEPLOY / ".env.production.example")
+    assert int(given["TimeoutStopSec"]) > int(production["STOP_DELAY"] or 0) + KILL_SECONDS
+    waiting = (1 + QUEUE_FACTOR) * config.Settings.__dataclass_fields__["backend_concurrency"].metadata["default"]
+    assert int(given["LimitNOFILE"]) > 2 * waiting
+
+
+def test_the_image_is_healthy_while_it_starts_and_stops() -> None:
+    text = (DEPLOY / "Dockerfile").read_text("utf-8")
+    assert "/health/live" in text.partition("HEALTHCHECK")[2]
 
 
 def test_the_image_has_all_that_production_needs_and_no_stand_in() -> None:

@@ -188,7 +188,7 @@ def test_the_site_alone_is_reached_through_what_the_docs_say(kind: str, tmp_path
     ids=["nginx with an app", "Caddy with an app", "nginx", "Caddy"],
 )
 def test_the_site_never_sees_a_name_that_servers_take_for_another(kind: str, text: str, tmp_path: Path) -> None:
-    """Granian gives `X_Forwarded_For` to the site as `X-Forwarded-For`, and which of the two is chance."""
+    """Many servers give `X_Forwarded_For` to an app as `X-Forwarded-For`."""
     proxy = Deployed(kind, text, tmp_path)
     with somebodys_app() as port, proxy.running(port, port):
         made_up = {"X_Forwarded_For": "203.0.113.9", "X-Forwarded_For": "203.0.113.9", "x_other": "1"}
