@@ -101,7 +101,7 @@ def _wire_requests(app: Flask, settings: Settings) -> None:
 
 
 def _wire_people(app: Flask) -> None:
-    people = LoginManager(app)
+    people = LoginManager(app, add_context_processor=False)  # or each page would ask who is signed in
     people.session_protection = None  # binds a session to an address: phones would be signed out on the train
 
     @people.request_loader

@@ -1,4 +1,4 @@
-"""The security headers of every response (`facts`: OWASP Secure Headers; MDN for each).
+"""The security headers of every response (OWASP Secure Headers Project; MDN for each).
 
 Fixed per site, so they are put together once and only copied onto a response.
 """

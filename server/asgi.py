@@ -73,7 +73,7 @@ class Asgi:
     async def _ask_flask(self, scope: Scope, receive: Receive) -> Answer | None:
         try:
             async with asyncio.timeout(BODY_SECONDS):
-                body, is_whole = await _read_body(receive, self._max_body)
+                body, is_whole = await _read_body(receive, self._max_body, _content_length(scope))
         except TimeoutError:
             return _refusal(HTTPStatus.REQUEST_TIMEOUT)
         except ClientGoneError:
@@ -104,8 +104,15 @@ def _refusal(status: HTTPStatus) -> Answer:
     return Answer(status, [(b"Connection", b"close"), (b"Content-Length", b"0")], b"")
 
 
-async def _read_body(receive: Receive, max_bytes: int) -> tuple[bytes, bool]:
-    """The body, up to a few bytes more than Flask takes, and whether that is all of it."""
+def _content_length(scope: Scope) -> int:
+    return next((int(value) for name, value in scope["headers"] if name == b"content-length" and value.isdigit()), 0)
+
+
+async def _read_body(receive: Receive, max_bytes: int, content_length: int) -> tuple[bytes, bool]:
+    """The body, and whether that is all of it. Of a body that Flask will refuse as too long, little or nothing is
+    read."""
+    if content_length > max_bytes:
+        return b"", False
     body = b""
     while True:
         message = await receive()

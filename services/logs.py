@@ -5,9 +5,10 @@ import logging
 import logging.handlers
 import queue
 import re
+import select
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TextIO
+from typing import Any, TextIO
 
 from flask import has_request_context
 
@@ -71,11 +72,32 @@ def handler(settings: Settings, stream: TextIO | None = None) -> logging.Handler
 
 
 class _QueueHandler(logging.handlers.QueueHandler):
-    """Formats a line where it is logged, which is where its request is known, and drops it if the queue is full."""
+    """Writes a line at once where that cannot block, and otherwise leaves it to the listener's thread.
+
+    To leave all lines to it would cost a quarter of a sign-in: the thread wakes for each, and takes turns with the
+    event loop at the interpreter.
+    """
+
+    def __init__(self, lines: "queue.Queue[logging.LogRecord]", writer: logging.Handler) -> None:
+        super().__init__(lines)
+        self._lines, self._writer = lines, writer
 
     def enqueue(self, record: logging.LogRecord) -> None:
+        if not self._lines.unfinished_tasks and _has_room(self._writer, record):
+            self._writer.handle(record)
+            return
         with suppress(queue.Full):  # whoever reads the log has stopped reading
-            self.queue.put_nowait(record)
+            self._lines.put_nowait(record)
+
+
+def _has_room(writer: Any, record: logging.LogRecord) -> bool:
+    """Whether a line can be written without waiting. A pipe that polls as writable has room for PIPE_BUF bytes."""
+    if len(record.getMessage().encode()) >= select.PIPE_BUF:
+        return False
+    try:
+        return bool(select.select([], [writer.stream], [], 0)[1])
+    except (OSError, ValueError):  # it has no file
+        return False
 
 
 class QueuedLines:
@@ -83,7 +105,7 @@ class QueuedLines:
 
     def __init__(self, writer: logging.Handler) -> None:
         self._lines: queue.Queue[logging.LogRecord] = queue.Queue(MAX_QUEUED)
-        self.handler = _QueueHandler(self._lines)
+        self.handler = _QueueHandler(self._lines, writer)
         logging.handlers.QueueListener(self._lines, writer).start()  # its thread ends with the process
 
     def wait(self, seconds: float) -> None:
@@ -93,8 +115,8 @@ class QueuedLines:
 
 
 def write_from_a_thread() -> QueuedLines:
-    """Let a thread write the lines of the handler that `configure` set up. A pipe that nobody reads then blocks that
-    thread and not the event loop."""
+    """Let a thread write the lines of the handler that `configure` set up, as far as they have to be waited for: a pipe
+    that nobody reads blocks that thread and not the event loop."""
     (writer,) = logging.root.handlers
     lines = QueuedLines(writer)
     lines.handler.setFormatter(writer.formatter)

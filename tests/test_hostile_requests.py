@@ -24,7 +24,7 @@ SECONDS = 5.0
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visitor]:
     limits = {name.upper(): limit for name, limit in UNLIMITED.items()}
-    with serving(tmp_path_factory.mktemp("hostile"), THREADS="8", **limits) as (command, visitor):
+    with serving(tmp_path_factory.mktemp("hostile"), **limits) as (command, visitor):
         yield visitor
         assert command.process.poll() is None
         assert "Traceback" not in command.output

@@ -1,5 +1,6 @@
 """The HTTP client: no call gets the answer of another, takes longer than it may, or sends what was not meant."""
 
+import asyncio
 import gc
 import json
 import socket
@@ -7,14 +8,16 @@ import ssl
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+import uvloop
 
-from services.event_loop import background_loop
+from services.event_loop import run
 from services.http.client import MAX_BYTES, HttpClient, UpstreamError
 from tests.faulty_backend import (
     USER,
@@ -274,28 +277,44 @@ def test_who_does_not_take_what_is_sent_costs_no_more_than_the_call_has(client: 
         assert time.monotonic() - started < 0.8
 
 
-def test_the_lookup_of_a_name_counts_too(client: HttpClient) -> None:
-    """A resolver that hangs costs what the call has; others that ask for the name share the same look-up."""
-    asked, answered = list[str](), threading.Event()
+@pytest.mark.parametrize("make_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_the_look_up_of_a_name_counts_too_and_holds_up_no_other(
+    backend: FaultyBackend, client: HttpClient, make_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    """A resolver may hang for half a minute. Calls for the same name share a look-up."""
+    asked, answered, real = list[str](), threading.Event(), socket.getaddrinfo
 
-    def hanging(host: str, *_: object, **__: object) -> object:
+    def hanging(host: str, *args: Any, **kwargs: Any) -> Any:
         asked.append(host)
-        answered.wait(5)
-        raise socket.gaierror
+        if host.startswith("dead"):
+            answered.wait(5)
+            raise socket.gaierror
+        return real(host, *args, **kwargs)
 
-    loop = background_loop()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(socket, "getaddrinfo", hanging)
-        with ThreadPoolExecutor(8) as pool:
-            started = time.monotonic()
-            calls = [pool.submit(client.send, "GET", "http://dead.example.com/", {}, within=0.3) for _ in range(8)]
-            errors = [call.exception() for call in calls]
-            took = time.monotonic() - started
-        assert loop.is_running()
+    def call(host: str) -> int:
+        url = f"http://{host}:{backend.url.rpartition(':')[2]}/user"
+        try:
+            return client.send("POST", url, {}, within=0.6, json={}).status
+        except UpstreamError as error:
+            return error.status
+
+    async def calls() -> list[int]:
+        dead = [f"dead{number % 8}.example.com" for number in range(24)]
+        results = asyncio.gather(*(run(call, host) for host in dead))
+        await asyncio.sleep(MOMENT)
+        alive = await run(call, "localhost")
+        assert not results.done()
+        found = [alive, *await results]
         answered.set()
-    assert [getattr(error, "status", None) for error in errors] == [504] * 8
-    assert took < 0.8
-    assert asked == ["dead.example.com"]
+        await client.aclose()
+        return found
+
+    with pytest.MonkeyPatch.context() as patch, asyncio.Runner(loop_factory=make_loop) as runner:
+        patch.setattr(socket, "getaddrinfo", hanging)
+        started = time.monotonic()
+        assert runner.run(calls()) == [200] + [504] * 24
+        assert time.monotonic() - started < 2
+    assert len(asked) == 9
 
 
 # --- What is read

@@ -6,11 +6,13 @@ Code above speaks `requests`: it passes a `PreparedRequest` and gets a `Response
 
 import asyncio
 import os
+import socket
 import ssl
 import weakref
 from collections.abc import AsyncIterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from http import HTTPStatus
 from io import BytesIO
 from pathlib import Path
@@ -19,7 +21,9 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import requests
+from aiohttp.abc import AbstractResolver, ResolveResult
 from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3 import HTTPHeaderDict, HTTPResponse
 from yarl import URL
@@ -27,7 +31,8 @@ from yarl import URL
 from services.event_loop import PerLoop, wait_for
 
 CONNECT_SECONDS = 3.0
-"""For the name look-up, the TCP connection to any of the host's addresses, and the TLS handshake."""
+"""For the TCP connection to any of the host's addresses, and the TLS handshake."""
+_LOOKUP_THREADS = 16
 QUEUE_SHARE = 0.5
 """Of a call's time: the longest wait for a free slot. The rest must suffice for the call itself."""
 _MAX_STALE_CONNECTIONS = 10
@@ -47,6 +52,29 @@ class QueueFullError(requests.ConnectionError):
 
 class _StaleConnectionError(aiohttp.ClientConnectionError):
     """A kept connection has bytes that nobody asked for: they must not become the answer to the next request."""
+
+
+class _Resolver(AbstractResolver):
+    """The system's resolver, in threads of its own.
+
+    aiohttp's would ask the loop, and uvloop's looks up two names at a time: while two names hang, which may take half a
+    minute, no other host could be reached.
+    """
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_LOOKUP_THREADS, "munjigi-lookup")
+
+    async def resolve(self, host: str, port: int = 0, family: int = socket.AF_UNSPEC) -> list[ResolveResult]:
+        look_up = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+        found = await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
+        flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+        return [
+            ResolveResult(hostname=host, host=str(address[0]), port=port, family=kind, proto=protocol, flags=flags)
+            for kind, _, protocol, _, address in found
+        ]
+
+    async def close(self) -> None:
+        self._threads.shutdown(wait=False)
 
 
 class _Request(aiohttp.ClientRequest):
@@ -108,8 +136,9 @@ class _Connections:
 
     def __init__(self) -> None:
         self.slots: dict[str, _Slots] = {}
+        self.resolver = _Resolver()
         self.session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=aiohttp.TCPConnector(limit=0, resolver=self.resolver),
             cookie_jar=aiohttp.DummyCookieJar(),  # or one person's cookies would be sent with another's call
             auto_decompress=False,  # `requests` does it, in steps whose size is bounded
             request_class=_Request,
@@ -205,6 +234,12 @@ class AiohttpAdapter(HTTPAdapter):
     def _response(
         self, request: requests.PreparedRequest, answer: aiohttp.ClientResponse, body: bytes
     ) -> requests.Response:
+        if "Content-Encoding" not in answer.headers:
+            response = requests.Response()
+            response.status_code, response.url, response.request = answer.status, request.url or "", request
+            response.headers = CaseInsensitiveDict(answer.headers)
+            response.raw = BytesIO(body)
+            return response
         headers = HTTPHeaderDict(answer.headers.items())
         raw = HTTPResponse(
             BytesIO(body),
@@ -272,3 +307,4 @@ def _translate(error: Exception) -> requests.RequestException:
 
 async def _close(connections: _Connections) -> None:
     await connections.session.close()
+    await connections.resolver.close()

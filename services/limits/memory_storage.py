@@ -1,7 +1,7 @@
 """Rate limits counted in the memory of this process: a storage for the `limits` package that stays small.
 
-The package's own in-memory storage keeps every key until it expires and starts a timer for each, so a stranger who
-makes keys up fills the memory. Here the key that was used least recently goes when there are too many.
+The package's own in-memory storage keeps every key until it expires, so a stranger who makes keys up fills the memory.
+Here the key that was used least recently goes when there are too many.
 """
 
 import threading
