@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import cached_property
 
 from services.http import strict_json
 
@@ -19,6 +20,10 @@ class UpstreamResponse:
 
     def json(self) -> object:
         """The body as JSON; None if it is not JSON."""
+        return self._parsed
+
+    @cached_property
+    def _parsed(self) -> object:
         try:
             return strict_json.loads(self.body)
         except ValueError:

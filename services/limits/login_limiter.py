@@ -38,30 +38,46 @@ class _Rule:
 
 
 class _Counts:
-    """Rules counted in one storage: in Redis, where each command is limited in time, or in this process."""
+    """Rules counted in one storage."""
 
-    def __init__(self, storage: Storage, redis: Redis | None = None) -> None:
+    def __init__(self, storage: Storage) -> None:
         self._limiter = MovingWindowRateLimiter(storage)
-        self._redis = redis
 
     async def hit(self, rule: _Rule) -> bool:
         """Count one, if there is room."""
-        return await self._run(lambda: self._limiter.hit(rule.limit, rule.name, *rule.key))
+        return await self._limiter.hit(rule.limit, rule.name, *rule.key)
 
     async def used(self, rule: _Rule) -> int:
-        window = await self._run(lambda: self._limiter.get_window_stats(rule.limit, rule.name, *rule.key))
+        window = await self._limiter.get_window_stats(rule.limit, rule.name, *rule.key)
         return rule.limit.amount - window.remaining
 
     async def seconds_left(self, rule: _Rule, now: float) -> int:
         """Until there is room; 0 if there is."""
-        window = await self._run(lambda: self._limiter.get_window_stats(rule.limit, rule.name, *rule.key))
+        window = await self._limiter.get_window_stats(rule.limit, rule.name, *rule.key)
         return 0 if window.remaining else math.ceil(window.reset_time - now)
 
     async def clear(self, rule: _Rule) -> None:
-        await self._run(lambda: self._limiter.clear(rule.limit, rule.name, *rule.key))
+        await self._limiter.clear(rule.limit, rule.name, *rule.key)
 
-    async def _run(self, command: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
-        return await (self._redis.command(command) if self._redis else command())
+
+class _RedisCounts(_Counts):
+    """The same in Redis, which has so long for each command."""
+
+    def __init__(self, storage: Storage, redis: Redis) -> None:
+        super().__init__(storage)
+        self._redis = redis
+
+    async def hit(self, rule: _Rule) -> bool:
+        return await self._redis.command(lambda: super(_RedisCounts, self).hit(rule))
+
+    async def used(self, rule: _Rule) -> int:
+        return await self._redis.command(lambda: super(_RedisCounts, self).used(rule))
+
+    async def seconds_left(self, rule: _Rule, now: float) -> int:
+        return await self._redis.command(lambda: super(_RedisCounts, self).seconds_left(rule, now))
+
+    async def clear(self, rule: _Rule) -> None:
+        await self._redis.command(lambda: super(_RedisCounts, self).clear(rule))
 
 
 class LoginLimiter:
@@ -118,7 +134,7 @@ class LoginLimiter:
             return await operation(self._in_process)
         redis = self._redis
         return await redis.run(
-            lambda storage: operation(_Counts(storage, redis)), otherwise=lambda: operation(self._in_process)
+            lambda storage: operation(_RedisCounts(storage, redis)), otherwise=lambda: operation(self._in_process)
         )
 
     def _address_rule(self, network: str) -> _Rule:
