@@ -65,7 +65,7 @@ ROUTES = [
     post("/api/auth/session", VISITOR, SESSION),
     get("/api/auth/signin"),
     post("/api/auth/signin/email"),
-    post("/api/auth/signin/<provider>", ATTEMPT, SESSION, path="/api/auth/signin/google"),
+    post("/api/auth/signin/<provider>", ATTEMPT, path="/api/auth/signin/google"),
     get("/api/auth/callback/<provider>", SESSION, path="/api/auth/callback/google"),
     post("/api/auth/callback/<provider>", form_token=False, path="/api/auth/callback/apple"),
     post("/api/auth/callback/email", VISITOR, SESSION, DEVICE, fields=CREDENTIALS),
