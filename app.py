@@ -14,31 +14,28 @@ from jinja2 import ChoiceLoader, FileSystemLoader, PrefixLoader, StrictUndefined
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import config
-import config_readers
 import errors
+import settings_readers
 from blueprints import (
     account,
-    assets,
-    csrf,
-    error_pages,
-    gateway,
-    headers,
+    forward_auth,
     health,
     home,
-    language,
     login,
     logout,
-    next_auth,
+    nextauth_client,
+    nextauth_session,
     oauth,
-    session_api,
+    static_files,
 )
 from config import Settings
 from services import Services, services
+from services.backend.user import User
 from services.clock import Clock
-from services.events import request_id
-from services.user import User
+from services.observability.audit import request_id
+from web import csrf, error_handlers, locale, login_page, security_headers
 
-MOST_BODY_BYTES = 64 * 1024
+MAX_BODY_BYTES = 64 * 1024
 
 
 def create_app(
@@ -49,8 +46,8 @@ def create_app(
     `stopping` tells whether the server is about to stop, for `/health/ready`. `clock`: a test's own.
     """
     settings = settings or config.load(os.environ)
-    app = Flask(__name__, static_folder=None)  # assets.py has them
-    app.session_interface = assets.SessionInterface()
+    app = Flask(__name__, static_folder=None)  # static_files.py has them
+    app.session_interface = static_files.SessionInterface()
     app.config.update(_flask_settings(settings))
     app.extensions["munjigi"] = Services.build(settings, clock or Clock())
     app.extensions["munjigi.stopping"] = stopping
@@ -59,9 +56,20 @@ def create_app(
     _wire_requests(app, settings)
     _wire_people(app)
     _wire_pages(app, settings)
-    for room in (account, assets, gateway, health, home, login, logout, next_auth, oauth, session_api):
-        app.register_blueprint(room.bp)
-    error_pages.init_app(app)
+    for views in (
+        account,
+        forward_auth,
+        health,
+        home,
+        login,
+        logout,
+        nextauth_client,
+        nextauth_session,
+        oauth,
+        static_files,
+    ):
+        app.register_blueprint(views.bp)
+    error_handlers.init_app(app)
     behind_proxies = ProxyFix(app.wsgi_app, settings.proxy_hops, 0, 0, 0, 0)
     app.wsgi_app = _at_site_url(settings, behind_proxies)  # type: ignore[method-assign]  # as Flask's docs have it
     return app
@@ -81,11 +89,11 @@ def _flask_settings(settings: Settings) -> dict[str, object]:
         "REMEMBER_COOKIE_NAME": f"munjigi.remember-{secrets.token_hex(8)}",
         "WTF_CSRF_FIELD_NAME": csrf.FIELD,
         "WTF_CSRF_TIME_LIMIT": None,  # as long as the visitor cookie: a page left open over lunch still works
-        "MAX_CONTENT_LENGTH": MOST_BODY_BYTES,
-        "MAX_FORM_MEMORY_SIZE": MOST_BODY_BYTES,
+        "MAX_CONTENT_LENGTH": MAX_BODY_BYTES,
+        "MAX_FORM_MEMORY_SIZE": MAX_BODY_BYTES,
         "PROVIDE_AUTOMATIC_OPTIONS": False,
         "BABEL_DEFAULT_LOCALE": settings.default_locale,
-        "BABEL_TRANSLATION_DIRECTORIES": str(config_readers.TRANSLATIONS),
+        "BABEL_TRANSLATION_DIRECTORIES": str(settings_readers.TRANSLATIONS),
     }
 
 
@@ -93,9 +101,9 @@ def _wire_requests(app: Flask, settings: Settings) -> None:
     # Werkzeug would answer `//x` with a redirect to what `Host` says.
     app.url_map.merge_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined]  # of Flask's default provider
-    app.before_request(language.remember)
+    app.before_request(locale.remember)
     app.before_request(csrf.protect)
-    app.after_request(headers.after_request(settings))
+    app.after_request(security_headers.after_request(settings))
     app.after_request(app.extensions["munjigi"].sessions.commit)
     app.after_request(app.extensions["munjigi"].device.commit)
 
@@ -112,28 +120,28 @@ def _wire_people(app: Flask) -> None:
     @people.unauthorized_handler
     def to_sign_in() -> ResponseReturnValue:
         error = errors.SessionExpired if services().sessions.expired() else errors.SessionRequired
-        if error_pages.wants_json():
+        if error_handlers.wants_json():
             raise error()
         page = url_for(str(request.endpoint).rpartition(".")[0] + ".show")
-        return redirect(login.address(error if error is errors.SessionExpired else None, page), 303)
+        return redirect(login_page.url(error if error is errors.SessionExpired else None, page), 303)
 
 
 def _wire_pages(app: Flask, settings: Settings) -> None:
-    language.offered_by(app)
-    Babel(app, locale_selector=language.select)
-    assets.init_app(app, settings)
+    locale.offered_by(app)
+    Babel(app, locale_selector=locale.select)
+    static_files.init_app(app, settings)
     app.jinja_env.undefined = StrictUndefined
-    if settings.templates and app.jinja_loader:
+    if settings.templates_dir and app.jinja_loader:
         ours = PrefixLoader({"site": app.jinja_loader})  # so that a page of one's own can build on the site's
-        app.jinja_env.loader = ChoiceLoader([FileSystemLoader(settings.templates), app.jinja_loader, ours])
+        app.jinja_env.loader = ChoiceLoader([FileSystemLoader(settings.templates_dir), app.jinja_loader, ours])
     app.jinja_env.globals.update(
         csrf_token=generate_csrf,
         current_user=current_user,
-        duration=language.duration,
+        duration=locale.duration,
         get_locale=get_locale,
-        language_links=language.links,
-        language_name=language.name,
-        language_tag=language.tag,
+        language_links=locale.links,
+        language_name=locale.name,
+        language_tag=locale.tag,
         request_id=request_id,
         site_name=settings.site_name,
         logo_url=settings.logo_url,

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import limits
 
-import config_readers as read
 import providers
+import settings_readers as read
 from providers.base import Client, Need
 
 
@@ -88,7 +88,7 @@ class Settings:
     """Seconds without a visit after which a session ends (30 days, as NextAuth)."""
     session_absolute_age: int = setting(read.whole(60, 315360000), 7776000, example="7776000")
     """Seconds after sign-in after which a session ends whatever happens (90 days)."""
-    session_recheck: int = setting(read.whole(0, 315360000), 300, example="300")
+    session_revalidate: int = setting(read.whole(0, 315360000), 300, example="300")
     """Seconds after which the user is read from the backend again; 401 ends the session; 0: never."""
     expose_access_token: bool = setting(read.flag, default=False, example="false")
     """`true`: the session JSON carries `accessToken`, so that every script of every page can read it."""
@@ -98,14 +98,16 @@ class Settings:
     clients: tuple[Client, ...] = ()
     """This site at each of them."""
 
-    state_url: str = setting(read.state_url, "memory://", secret=True, example="redis://127.0.0.1:6379/0")
-    """Where processes share limits and ended sessions. More than one needs `redis://…`, `rediss://…` or
-    `redis+cluster://…`."""
-    login_limit_address: limits.RateLimitItem = setting(read.rate, limits.parse("30/minute"), example="30/minute")
+    redis_url: str | None = setting(read.redis_url, None, secret=True, example="redis://127.0.0.1:6379/0")
+    """Where processes share limits and revoked sessions: `redis://…`, `rediss://…` or `redis+cluster://…`. Without it
+    each process has its own."""
+    login_limit_per_ip: limits.RateLimitItem = setting(read.rate, limits.parse("30/minute"), example="30/minute")
     """Sign-ins tried per client address (IPv6: per /64)."""
-    login_limit_account: limits.RateLimitItem = setting(read.rate, limits.parse("5/5minutes"), example="5/5minutes")
+    login_limit_per_account_and_ip: limits.RateLimitItem = setting(
+        read.rate, limits.parse("5/5minutes"), example="5/5minutes"
+    )
     """Sign-ins tried per account and address; a success gives them back."""
-    login_limit_account_total: limits.RateLimitItem = setting(read.rate, limits.parse("100/hour"), example="100/hour")
+    login_limit_per_account: limits.RateLimitItem = setting(read.rate, limits.parse("100/hour"), example="100/hour")
     """Sign-ins tried per account from everywhere; a browser that has signed in to it before is counted apart."""
 
     proxy_hops: int = setting(read.whole(0, 10), 0, example="1")
@@ -123,7 +125,7 @@ class Settings:
     """Where to get a new password: a link that is shown if it is set."""
     default_locale: str = setting(read.language, "ko", example="ko")
     """Language for browsers that ask for none of ours: `en`, or one of `translations/`."""
-    templates: Path | None = setting(read.folder, None, example="/etc/munjigi/templates")
+    templates_dir: Path | None = setting(read.folder, None, example="/etc/munjigi/templates")
     """A folder of one's own whose templates go before the site's, with `static` in it for rules and pictures."""
 
     host: str = setting(read.words, "127.0.0.1", example="127.0.0.1")
@@ -131,8 +133,8 @@ class Settings:
     port: int = setting(read.whole(1, 65535), 8000, example="8000")
     """`make serve` listens on this port."""
     workers: int | None = setting(read.whole(1, 256), None, example="1")
-    """Processes of `make serve`. Unset: 1 with `memory://`, else one a core."""
-    stop_delay: int = setting(read.whole(0, 300), 0, example="10")
+    """Processes of `make serve`. Unset: 1 without `REDIS_URL`, else one per core."""
+    shutdown_delay: int = setting(read.whole(0, 300), 0, example="10")
     """Seconds between SIGTERM and the stop, in which `/health/ready` says 503: longer than a balancer's interval."""
     metrics_token: str | None = setting(
         read.secret, None, secret=True, example="<the output of: openssl rand -base64 33>"
@@ -189,7 +191,7 @@ def _client(environ: Mapping[str, str], name: str, problems: list[str]) -> Clien
     provider = providers.find(name)
     known = len(problems)
     values = {
-        part: _value(environ, f"{name.upper()}_{part}", need, problems) for part, need in provider.all_needs.items()
+        part: _value(environ, f"{name.upper()}_{part}", need, problems) for part, need in provider.all_settings.items()
     }
     client = Client(provider, values)
     try:

@@ -1,17 +1,17 @@
 """What can go wrong, as one tree. Raised where it is known, rendered in one place (`error_pages.py`).
 
     SiteError                    a code of `?error=`, a status, a sentence for a person
-    ├── Refused                  the person, or what they sent, is not let in
+    ├── Rejected                  the person, or what they sent, is not let in
     │   ├── CredentialsSignin        unknown address or wrong password: one text for both
     │   ├── AccessDenied
-    │   │   └── StepNotSupported         the backend wants a second factor
+    │   │   └── SecondFactorRequired         the backend wants a second factor
     │   ├── EmailNotVerified, EmailMissing, OAuthAccountNotLinked
     │   ├── TooManyAttempts          carries the seconds to wait
     │   └── InvalidFields            carries one sentence a field
-    ├── StartAgain               nothing is wrong with the person: the way in has to be taken anew
+    ├── RestartRequired               nothing is wrong with the person: the way in has to be taken anew
     │   ├── Cancelled, AttemptExpired, FormExpired, CookiesBlocked
     │   └── SessionRequired, SessionExpired
-    └── Fault                    not the person's doing; logged as an error
+    └── ServerSideError                    not the person's doing; logged as an error
         ├── BackendUnavailable       no answer, or none that can be used
         ├── ProviderUnavailable
         ├── OAuthSignin, OAuthCallback, Callback
@@ -35,9 +35,9 @@ class SiteError(Exception):
 
     code = "Default"
     status = 500
-    calm = False  # told as a note, not as something that failed
-    sentence: LazyString = _l("Something went wrong. Try again.")
-    later: LazyString | None = None  # said where it would help to wait, and nobody knows how long
+    is_notice = False  # told as a note, not as something that failed
+    message: LazyString = _l("Something went wrong. Try again.")
+    retry_hint: LazyString | None = None  # said where it would help to wait, and nobody knows how long
 
     def __init__(self, reason: str = "", *, status: int | None = None, retry_after: int | None = None) -> None:
         super().__init__(reason)
@@ -53,153 +53,153 @@ class SiteError(Exception):
         return f"{self.code}: {self.reason}" if self.reason else self.code
 
 
-class Refused(SiteError):
+class Rejected(SiteError):
     pass
 
 
-class CredentialsSignin(Refused):
+class CredentialsSignin(Rejected):
     code = "CredentialsSignin"
     status = 401
-    sentence = _l(
+    message = _l(
         "The email address or password is incorrect. Check both and try again."
         " If this keeps happening, the account may be locked."
     )
 
 
-class AccessDenied(Refused):
+class AccessDenied(Rejected):
     code = "AccessDenied"
     status = 403
-    sentence = _l("You cannot sign in here with this account. Use another account, or contact support.")
+    message = _l("You cannot sign in here with this account. Use another account, or contact support.")
 
 
-class StepNotSupported(AccessDenied):
-    sentence = _l(
+class SecondFactorRequired(AccessDenied):
+    message = _l(
         "This account needs an extra verification step that this page does not have."
         " Sign in another way, or contact support."
     )
 
 
-class EmailNotVerified(Refused):
+class EmailNotVerified(Rejected):
     code = "EmailNotVerified"
     status = 403
-    sentence = _l("Your email address is not verified yet. Open the link in the email we sent you, then sign in again.")
+    message = _l("Your email address is not verified yet. Open the link in the email we sent you, then sign in again.")
 
 
-class OAuthAccountNotLinked(Refused):
+class OAuthAccountNotLinked(Rejected):
     code = "OAuthAccountNotLinked"
     status = 403
-    sentence = _l("You cannot sign in this way with this email address. Sign in the way you did before.")
+    message = _l("You cannot sign in this way with this email address. Sign in the way you did before.")
 
 
-class EmailMissing(Refused):
+class EmailMissing(Rejected):
     code = "EmailMissing"
     status = 422
-    sentence = _l(
+    message = _l(
         "We need your email address, but the service you chose did not share it."
         " Try again and allow it, or sign in another way."
     )
 
 
-class TooManyAttempts(Refused):
+class TooManyAttempts(Rejected):
     code = "TooManyAttempts"
     status = 429
-    sentence = _l("Too many attempts.")
-    later = _l("Wait a moment, then try again.")
+    message = _l("Too many attempts.")
+    retry_hint = _l("Wait a moment, then try again.")
 
 
-class InvalidFields(Refused):
+class InvalidFields(Rejected):
     """What was typed cannot be taken. `fields`: name of the field -> one sentence."""
 
     code = "InvalidFields"
     status = 422
-    sentence = _l("Check what you entered and try again.")
+    message = _l("Check what you entered and try again.")
 
     def __init__(self, fields: Mapping[str, str], reason: str = "") -> None:
         super().__init__(reason)
         self.fields = fields
 
 
-class StartAgain(SiteError):
+class RestartRequired(SiteError):
     status = 400
 
 
-class Cancelled(StartAgain):
+class Cancelled(RestartRequired):
     code = "Cancelled"
-    calm = True
-    sentence = _l("Sign-in was cancelled. Try again, or sign in another way.")
+    is_notice = True
+    message = _l("Sign-in was cancelled. Try again, or sign in another way.")
 
 
-class AttemptExpired(StartAgain):
+class AttemptExpired(RestartRequired):
     code = "AttemptExpired"
-    sentence = _l("This sign-in took too long or was already used. Start again.")
+    message = _l("This sign-in took too long or was already used. Start again.")
 
 
-class FormExpired(StartAgain):
+class FormExpired(RestartRequired):
     code = "FormExpired"
-    sentence = _l("This page was open for too long. Try again.")
+    message = _l("This page was open for too long. Try again.")
 
 
-class CookiesBlocked(StartAgain):
+class CookiesBlocked(RestartRequired):
     code = "CookiesBlocked"
-    sentence = _l(
+    message = _l(
         "Your browser did not send this site's cookie. Try again."
         " If you see this message again, allow cookies for this site in your browser's settings."
     )
 
 
-class SessionRequired(StartAgain):
+class SessionRequired(RestartRequired):
     code = "SessionRequired"
-    calm = True
+    is_notice = True
     status = 401
-    sentence = _l("Sign in to see this page.")
+    message = _l("Sign in to see this page.")
 
 
-class SessionExpired(StartAgain):
+class SessionExpired(RestartRequired):
     code = "SessionExpired"
-    calm = True
+    is_notice = True
     status = 401
-    sentence = _l("You were signed out. Sign in again to continue.")
+    message = _l("You were signed out. Sign in again to continue.")
 
 
-class Fault(SiteError):
+class ServerSideError(SiteError):
     pass
 
 
-class BackendUnavailable(Fault):
+class BackendUnavailable(ServerSideError):
     code = "BackendUnavailable"
     status = 502
-    sentence = _l("Our service is not responding right now. The problem is on our side.")
-    later = _l("Wait a moment, then try again.")
+    message = _l("Our service is not responding right now. The problem is on our side.")
+    retry_hint = _l("Wait a moment, then try again.")
 
 
-class ProviderUnavailable(Fault):
+class ProviderUnavailable(ServerSideError):
     code = "ProviderUnavailable"
     status = 502
-    sentence = _l("The service you chose is not responding right now. Try again, or sign in another way.")
+    message = _l("The service you chose is not responding right now. Try again, or sign in another way.")
 
 
-class OAuthSignin(Fault):
+class OAuthSignin(ServerSideError):
     code = "OAuthSignin"
     status = 502
-    sentence = _l("We could not open the sign-in page of the service you chose. Try again, or sign in another way.")
+    message = _l("We could not open the sign-in page of the service you chose. Try again, or sign in another way.")
 
 
-class OAuthCallback(Fault):
+class OAuthCallback(ServerSideError):
     code = "OAuthCallback"
     status = 502
-    sentence = _l("The service you chose did not confirm your sign-in. Try again, or sign in another way.")
+    message = _l("The service you chose did not confirm your sign-in. Try again, or sign in another way.")
 
 
-class Callback(Fault):
+class Callback(ServerSideError):
     code = "Callback"
     status = 502
-    sentence = _l("Our service did not confirm your sign-in. Try again, or sign in another way.")
+    message = _l("Our service did not confirm your sign-in. Try again, or sign in another way.")
 
 
-class Configuration(Fault):
+class Configuration(ServerSideError):
     code = "Configuration"
     status = 502
-    sentence = _l("Sign-in is not set up correctly on this site. Trying again will not help. Contact support.")
+    message = _l("Sign-in is not set up correctly on this site. Trying again will not help. Contact support.")
 
 
 class SessionTooLarge(Configuration):

@@ -60,7 +60,7 @@ def main() -> None:
 
 def workers(settings: config.Settings) -> int:
     """Without Redis one: processes would count sign-ins and ended sessions each for itself. Else one per core."""
-    return settings.workers or (1 if settings.state_url == "memory://" else os.cpu_count() or 1)
+    return settings.workers or (1 if settings.redis_url is None else os.cpu_count() or 1)
 
 
 def _raise_open_files_limit() -> None:
@@ -73,7 +73,7 @@ def _raise_open_files_limit() -> None:
 
 def _warn(settings: config.Settings) -> None:
     for finding in advice.examine(settings):
-        if finding.what in ("SITE_URL", "STATE_URL"):
+        if finding.what in ("SITE_URL", "REDIS_URL"):
             logging.getLogger("munjigi.serve").warning("%s %s", finding.what, finding.found)
 
 

@@ -7,8 +7,8 @@ from flask_login import current_user, login_required
 from werkzeug.exceptions import MethodNotAllowed
 
 import errors
-from blueprints.forms import ProfileForm
 from services import services
+from web.forms import ProfileForm
 
 bp = Blueprint("account", __name__)
 
@@ -29,7 +29,7 @@ def save() -> ResponseReturnValue:
         return _page(form), 422
     try:
         services().profile.save(form.name.data or "", form.nick_name.data or None)
-    except (errors.InvalidFields, errors.Fault, errors.TooManyAttempts) as error:
+    except (errors.InvalidFields, errors.ServerSideError, errors.TooManyAttempts) as error:
         return again(error)  # type: ignore[no-any-return]  # so typed by Flask-Login
     flash(_("Your changes are saved."))
     return redirect(services().settings.origin + url_for("account.show"), 303)

@@ -23,8 +23,8 @@ def ready() -> ResponseReturnValue:
     """
     if current_app.extensions["munjigi.stopping"]():
         return {"status": "stopping"}, 503
-    services().ended.start()
-    if not services().ended.is_caught_up:
+    services().revoked_sessions.start()
+    if not services().revoked_sessions.is_synced:
         return {"status": "starting"}, 503
     return {"status": "ok"}
 

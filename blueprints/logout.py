@@ -4,9 +4,9 @@ from flask import Blueprint, flash, make_response, redirect, render_template, re
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
-from blueprints import return_to
 from errors import CookiesBlocked, FormExpired
 from services import services
+from web import redirect_target
 
 bp = Blueprint("logout", __name__)
 
@@ -14,8 +14,8 @@ bp = Blueprint("logout", __name__)
 @bp.get("/auth/logout")
 def show() -> ResponseReturnValue:
     if services().sessions.load() is None:
-        return redirect(return_to.take(), 303)
-    return render_template("logout.html", error=None, callback_url=return_to.kept())
+        return redirect(redirect_target.take(), 303)
+    return render_template("logout.html", error=None, callback_url=redirect_target.kept())
 
 
 @bp.post("/auth/logout")
@@ -25,7 +25,7 @@ def sign_out() -> ResponseReturnValue:
         flash(_("You are signed out on all devices.") if everywhere else _("You are signed out."))
     else:
         flash(_("You are signed out, but our service did not respond and could not be told."))
-    response = make_response(redirect(return_to.take(), 303))
+    response = make_response(redirect(redirect_target.take(), 303))
     response.headers["Clear-Site-Data"] = '"cache"'  # so that Back shows no page of the person who left
     return response
 
@@ -33,4 +33,4 @@ def sign_out() -> ResponseReturnValue:
 @bp.errorhandler(FormExpired)
 @bp.errorhandler(CookiesBlocked)
 def ask_again(error: FormExpired | CookiesBlocked) -> ResponseReturnValue:
-    return render_template("logout.html", error=error, callback_url=return_to.kept()), error.status
+    return render_template("logout.html", error=error, callback_url=redirect_target.kept()), error.status

@@ -8,11 +8,11 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import MethodNotAllowed
 
 import errors
-from blueprints import body, login, return_to, social
 from providers.base import Client
 from services import services
-from services.attempts import Attempt
-from services.claims import Session
+from services.oauth.attempts import Attempt
+from services.sessions.model import Session
+from web import login_page, provider_buttons, redirect_target, request_body
 
 bp = Blueprint("oauth", __name__)
 
@@ -24,14 +24,18 @@ _LONGEST_REMEMBERED = 1000
 def start(provider: str) -> ResponseReturnValue:
     """A form gets a page that goes on by itself: `form-action` would stop a redirect, at every further hop."""
     client = _client(provider)
-    kept = return_to.kept()
+    kept = redirect_target.kept()
     try:
-        services().limiter.hit_address()
-        address, attempt = services().identities.start(client, kept, flask.session.get("locale"), **_wishes())
+        services().limiter.hit_ip()
+        address, attempt = services().oauth.start(client, kept, flask.session.get("locale"), **_wishes())
     except errors.SiteError as error:
         services().sign_in.refused(client, error)
         return _told(error, kept)
-    onward = {"url": address} if _wants_json() else render_template("onward.html", url=address, to=social.label(client))
+    onward = (
+        {"url": address}
+        if _wants_json()
+        else render_template("onward.html", url=address, to=provider_buttons.label(client))
+    )
     response = make_response(onward)
     services().attempts.write(request, response, client.provider, attempt)
     return response
@@ -74,7 +78,7 @@ def _answer() -> tuple[dict[str, str], bool]:
 
 
 def _finish(client: Client, attempt: Attempt, answer: dict[str, str]) -> ResponseReturnValue:
-    target = attempt.return_to or return_to.home()
+    target = attempt.return_to or redirect_target.home()
     try:
         session, now = services().attempts.once(attempt, lambda: _admit(client, attempt, answer))
         if not now:
@@ -86,13 +90,13 @@ def _finish(client: Client, attempt: Attempt, answer: dict[str, str]) -> Respons
     if len(target) < _LONGEST_REMEMBERED:
         flask.session[_FINISHED] = [_digest(attempt.state), target]
     response = make_response(redirect(target, 303))
-    social.remember(response, client)
+    provider_buttons.remember(response, client)
     return response
 
 
 def _admit(client: Client, attempt: Attempt, answer: dict[str, str]) -> Session:
     try:
-        identity = services().identities.finish(client, attempt, answer)
+        identity = services().oauth.finish(client, attempt, answer)
     except errors.SiteError as error:
         services().sign_in.refused(client, error)
         raise
@@ -111,7 +115,7 @@ def _decide(client: Client, state: str | None) -> ResponseReturnValue:
     """A reload or a second click ends where the first did; whoever is signed in is not troubled."""
     digest, target = flask.session.get(_FINISHED) or ("", "")
     if services().sessions.load() is not None:
-        return redirect(target if digest == _digest(state or "") else return_to.home(), 303)
+        return redirect(target if digest == _digest(state or "") else redirect_target.home(), 303)
     error = errors.AttemptExpired("no attempt of this browser")
     services().sign_in.refused(client, error)
     return _told(error, None)
@@ -119,12 +123,12 @@ def _decide(client: Client, state: str | None) -> ResponseReturnValue:
 
 def _told(error: errors.SiteError, callback_url: str | None) -> ResponseReturnValue:
     """The sign-in page with the error: by its address, so that no reload sends a code again."""
-    address = login.address_telling(error, callback_url)
+    address = login_page.url_with_error(error, callback_url)
     return {"url": address} if _wants_json() else redirect(address, 303)
 
 
 def _wants_json() -> bool:
-    return body.fields().get("json") == "true"
+    return request_body.fields().get("json") == "true"
 
 
 def _digest(state: str) -> str:

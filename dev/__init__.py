@@ -21,7 +21,7 @@ import config
 from dev import backend, stand_in_settings, stand_ins
 from dev.providers import PROVIDERS
 from doctor.command import command
-from services import logs
+from services.observability import log_config
 
 _KEY_FILE = Path(__file__).parent.parent / "instance" / "development-secret-key"
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -54,7 +54,7 @@ def create_site(environ: Mapping[str, str], port: int) -> Flask:
 
 
 def _configure_logs(settings: config.Settings) -> None:
-    logs.configure(settings)
+    log_config.configure(settings)
     requests = logging.getLogger("werkzeug")  # prints its own lines, in colour
     requests.handlers, requests.propagate = [logging.StreamHandler()], False
     requests.setLevel(logging.INFO)
@@ -71,7 +71,7 @@ def completed(environ: Mapping[str, str], port: int) -> dict[str, str]:
             "BACKEND_URL": stand_in_settings.origin(port),
             "BACKEND_LOGOUT_PATH": "/logout",
             "BACKEND_PROFILE_PATH": "/profile",
-            "TEMPLATES": str(_TEMPLATES),
+            "TEMPLATES_DIR": str(_TEMPLATES),
         }
     return ours | stand_in_settings.completed(given, port, _development_key()) | given
 

@@ -13,7 +13,7 @@ from doctor.finding import OK, WRONG, Finding
 from services import Services, __version__
 from services.clock import Clock
 from services.http.client import HttpClient
-from services.session_cookie import SessionCookie
+from services.sessions.cookie import SessionCookie
 
 
 def examine(environ: dict[str, str]) -> Iterator[Finding]:

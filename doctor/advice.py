@@ -35,15 +35,15 @@ def examine(settings: config.Settings) -> Iterator[Finding]:
             "See docs/moving-from-nextauth.md for another way.",
         ),
         (
-            settings.session_recheck == 0,
-            "SESSION_RECHECK",
+            settings.session_revalidate == 0,
+            "SESSION_REVALIDATE",
             "is 0: a closed account stays signed in until its session ends",
             "Leave it at 300.",
         ),
         (
-            (settings.workers or 1) > 1 and settings.state_url == "memory://",
-            "STATE_URL",
-            "is memory:// with several WORKERS: each counts sign-ins and ends sessions for itself",
+            (settings.workers or 1) > 1 and settings.redis_url is None,
+            "REDIS_URL",
+            "is not set with several WORKERS: each counts sign-ins and revokes sessions for itself",
             "Set a redis:// address.",
         ),
     )

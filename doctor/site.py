@@ -7,7 +7,7 @@ import config
 from doctor.finding import ADVICE, OK, WRONG, Finding
 from services.http.client import HttpClient, UpstreamError
 from services.http.response import UpstreamResponse
-from services.session_cookie import CHUNK_SIZE, MOST_CHUNKS
+from services.sessions.cookie import CHUNK_SIZE, MAX_CHUNKS
 
 _SECONDS = 5.0
 _DOCS = "docs/operations.md has a proxy to copy from."
@@ -26,7 +26,7 @@ def examine(settings: config.Settings, upstream: HttpClient, cookies: tuple[str,
             yield _another(settings, alive)
             return
         yield _judge_cookie(settings, ask("/api/auth/csrf"), visitor)
-        chunks = "; ".join(f"{session}.{number}={'x' * CHUNK_SIZE}" for number in range(MOST_CHUNKS))
+        chunks = "; ".join(f"{session}.{number}={'x' * CHUNK_SIZE}" for number in range(MAX_CHUNKS))
         yield _judge_size(ask("/health/live", Cookie=chunks))
     except UpstreamError as fault:
         found = f"{settings.site_url} does not answer: {fault.reason}"
@@ -58,6 +58,6 @@ def _judge_cookie(settings: config.Settings, answer: UpstreamResponse, name: str
 
 def _judge_size(answer: UpstreamResponse) -> Finding:
     if answer.get_path("status") == "ok":
-        return Finding(OK, "site", f"a session of {MOST_CHUNKS} cookies passes")
-    found = f"a session of {MOST_CHUNKS} cookies does not pass: {answer.status}"
+        return Finding(OK, "site", f"a session of {MAX_CHUNKS} cookies passes")
+    found = f"a session of {MAX_CHUNKS} cookies does not pass: {answer.status}"
     return Finding(WRONG, "site", found, f"Let headers of 16 kB pass. {_DOCS}")

@@ -10,14 +10,14 @@ from services.state.redis import client_of, close_storage, open_storage
 
 
 def examine(settings: config.Settings) -> Iterator[Finding]:
-    if settings.state_url == "memory://":
+    if settings.redis_url is None:
         yield Finding(OK, "shared state", "none: limits and ended sessions are this one process's")
         return
     try:
-        version = wait_for(_write(settings.state_url))
+        version = wait_for(_write(settings.redis_url))
     except Exception as error:  # whatever the client makes of what it meets
         yield Finding(
-            WRONG, "shared state", f"no use: {type(error).__name__}", "Check STATE_URL, its password, and its memory."
+            WRONG, "shared state", f"no use: {type(error).__name__}", "Check REDIS_URL, its password, and its memory."
         )
         return
     yield Finding(OK, "shared state", f"Redis {version} takes entries")

@@ -8,7 +8,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
-import config_readers as read
+import settings_readers as read
 from providers.base import Answers, Client, Identity, Need, Provider, at
 
 _ISSUER = "https://appleid.apple.com"
@@ -80,7 +80,7 @@ provider = Provider(
     scope="openid name email",
     authorize_params={"response_mode": "form_post"},
     form_post=True,
-    hands_over="id_token",
+    backend_token="id_token",
     identity=_identity,
     secret_required=False,
     needs={

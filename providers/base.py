@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-import config_readers as read
+import settings_readers as read
 
 Words = Mapping[str, str]
 """Language -> text; English is always there."""
@@ -105,7 +105,7 @@ class Provider:
     form_post: bool = False
     """Its callback is a POST from its own site: no Lax cookie comes with it."""
     client_auth: Literal["client_secret_post", "client_secret_basic"] = "client_secret_post"
-    spent_codes: frozenset[str] = frozenset({"invalid_grant", "bad_verification_code"})
+    code_reuse_errors: frozenset[str] = frozenset({"invalid_grant", "bad_verification_code"})
     """Errors of the token endpoint that mean: this code was used, or is too old."""
     refuses_in_app: bool = False
     """It does not let people sign in inside the browser of another app."""
@@ -113,7 +113,7 @@ class Provider:
     """Its own app, where people open links."""
 
     identity: Callable[[Answers], Identity]
-    hands_over: Literal["access_token", "id_token"] = "access_token"
+    backend_token: Literal["access_token", "id_token"] = "access_token"
     """What the backend gets as `social_token`; with an id_token, the verified address beside it."""
     secret_required: bool = True
     needs: Mapping[str, Need] = field(default_factory=dict)
@@ -123,7 +123,7 @@ class Provider:
     """The secret to be sent now (seconds since 1970)."""
 
     @property
-    def all_needs(self) -> Mapping[str, Need]:
+    def all_settings(self) -> Mapping[str, Need]:
         return {
             "CLIENT_ID": Need(read.credential, "<from the provider's console>", required=True),
             "CLIENT_SECRET": Need(read.credential, "<from the provider's console>", required=self.secret_required),
@@ -172,7 +172,7 @@ class Client:
         return base + urlsplit(real).path if base else real
 
 
-def at_language(words: Words, language: str) -> str:
+def localized(words: Words, language: str) -> str:
     return words.get(language) or words["en"]
 
 

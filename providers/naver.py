@@ -26,7 +26,7 @@ provider = Provider(
     token_url="https://nid.naver.com/oauth2.0/token",
     token_params=("state",),
     user_url="https://openapi.naver.com/v1/nid/me",
-    spent_codes=frozenset({"invalid_grant", "invalid_request"}),  # "no valid data in session"
+    code_reuse_errors=frozenset({"invalid_grant", "invalid_request"}),  # "no valid data in session"
     app=App({"en": "NAVER", "ko": "네이버"}, r"\bNAVER\(inapp"),
     identity=_identity,
 )

@@ -1,6 +1,6 @@
 """Any OpenID Connect issuer that the operator names. docs/providers/oidc.md"""
 
-import config_readers as read
+import settings_readers as read
 from providers.base import Answers, Identity, Need, Provider, at
 
 

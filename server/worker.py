@@ -15,7 +15,8 @@ from flask import Flask
 import app
 import config
 from server.asgi import Asgi
-from services import Services, events, logs
+from services import Services
+from services.observability import audit, log_config
 
 STOP_SECONDS = 30
 """For requests under way when the process is asked to stop; the longest may wait for the backend for 10."""
@@ -30,20 +31,20 @@ def create() -> Asgi:
     """The application that uvicorn runs, from the settings of the environment."""
     settings = config.load(os.environ)
     configure_logs(settings)
-    lines = logs.write_from_a_thread()
+    lines = log_config.write_from_a_thread()
     stopping = threading.Event()
     site = app.create_app(settings, stopping.is_set)
     services: Services = site.extensions["munjigi"]
 
     async def startup() -> None:
-        _delay_stop(stopping, settings.stop_delay)
+        _delay_stop(stopping, settings.shutdown_delay)
         preload(site)
-        services.ended.start()
-        await services.ended.wait_until_caught_up()
+        services.revoked_sessions.start()
+        await services.revoked_sessions.wait_until_synced()
 
     async def shutdown() -> None:
         await services.aclose()
-        await asyncio.to_thread(events.delivery.wait, _FLUSH_SECONDS)
+        await asyncio.to_thread(audit.delivery.wait, _FLUSH_SECONDS)
         await asyncio.to_thread(lines.wait, _FLUSH_SECONDS)
 
     return Asgi(site, startup, shutdown)
@@ -60,7 +61,7 @@ def preload(site: Flask) -> None:
 
 def configure_logs(settings: config.Settings) -> None:
     """The site's log, with uvicorn's own lines in it."""
-    logs.configure(settings)
+    log_config.configure(settings)
     uvicorn = logging.getLogger("uvicorn.error")
     uvicorn.setLevel(settings.log_level.upper())
     uvicorn.addFilter(_is_worth_a_line)

@@ -5,19 +5,19 @@ from dataclasses import dataclass
 from flask import current_app
 
 from config import Settings
-from services.attempts import Attempts
-from services.backend import Backend
+from services.backend.client import Backend
 from services.clock import Clock
-from services.device import Device
-from services.ended import EndedSessions
 from services.http.client import HttpClient
-from services.identities import Identities
+from services.limits.device_cookie import Device
 from services.limits.login_limiter import LoginLimiter
-from services.metrics import Metrics
+from services.oauth.attempts import Attempts
+from services.oauth.client import OAuthClient
+from services.observability.metrics import Metrics
 from services.profile import Profile
-from services.recheck import Recheck
-from services.session import Sessions
-from services.session_cookie import SessionCookie
+from services.sessions.cookie import SessionCookie
+from services.sessions.manager import Sessions
+from services.sessions.revalidation import Revalidator
+from services.sessions.revocation import RevokedSessions
 from services.sign_in import SignIn
 from services.state.redis import Redis
 
@@ -30,12 +30,12 @@ class Services:
     backend: Backend
     sessions: Sessions
     sign_in: SignIn
-    identities: Identities
+    oauth: OAuthClient
     attempts: Attempts
     profile: Profile
     limiter: LoginLimiter
     device: Device
-    ended: EndedSessions
+    revoked_sessions: RevokedSessions
     redis: Redis | None
     http_clients: tuple[HttpClient, HttpClient]
     metrics: Metrics | None
@@ -45,29 +45,31 @@ class Services:
         backend_http = _http_client(settings, for_backend=True)
         provider_http = _http_client(settings, for_backend=False)
         backend = Backend(settings, backend_http)
-        redis = None if settings.state_url == "memory://" else Redis(settings.state_url, clock)
+        redis = None if settings.redis_url is None else Redis(settings.redis_url, clock)
         device = Device(settings)
-        limiter, ended = LoginLimiter(settings, redis, device, clock), EndedSessions(settings, redis, clock)
-        sessions = Sessions(settings, SessionCookie(settings, clock), Recheck(settings, backend, clock), ended, clock)
+        limiter, revoked = LoginLimiter(settings, redis, device, clock), RevokedSessions(settings, redis, clock)
+        sessions = Sessions(
+            settings, SessionCookie(settings, clock), Revalidator(settings, backend, clock), revoked, clock
+        )
         return cls(
             settings=settings,
             backend=backend,
             sessions=sessions,
             sign_in=SignIn(settings, backend, sessions, limiter),
-            identities=Identities(settings, provider_http, clock),
+            oauth=OAuthClient(settings, provider_http, clock),
             attempts=Attempts(settings, clock),
             profile=Profile(settings, backend, sessions),
             limiter=limiter,
             device=device,
-            ended=ended,
+            revoked_sessions=revoked,
             redis=redis,
             http_clients=(backend_http, provider_http),
-            metrics=Metrics((backend_http, provider_http), redis, ended) if settings.metrics_token else None,
+            metrics=Metrics((backend_http, provider_http), redis, revoked) if settings.metrics_token else None,
         )
 
     def close(self) -> None:
         """Close all connections, soon, and stop following the list of ended sessions."""
-        self.ended.stop()
+        self.revoked_sessions.stop()
         for client in self.http_clients:
             client.close()
         if self.redis:
@@ -75,7 +77,7 @@ class Services:
 
     async def aclose(self) -> None:
         """The same, on the running event loop, at once."""
-        self.ended.stop()
+        self.revoked_sessions.stop()
         for one in (*self.http_clients, self.redis):
             if one:
                 await one.aclose()

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import errors
 from config import Settings
-from services.backend import Backend
-from services.claims import Session
-from services.session import Sessions
+from services.backend.client import Backend
+from services.sessions.manager import Sessions
+from services.sessions.model import Session
 
 
 class Profile:

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 import errors
 from config import Settings
 from providers.base import Client, Identity
-from services.backend import Backend
-from services.claims import Session
-from services.events import account_hash, audit
+from services.backend.client import Backend
+from services.backend.user import User
 from services.limits.login_limiter import LoginLimiter
-from services.session import Sessions
-from services.user import User
+from services.observability.audit import account_hash, audit
+from services.sessions.manager import Sessions
+from services.sessions.model import Session
 
 log = logging.getLogger("munjigi.sign_in")
 
@@ -37,7 +37,7 @@ class SignIn:
     def with_identity(self, client: Client, identity: Identity) -> Session:
         """Sign in whom a provider has proven. Raises as above."""
         with self._audited(client.id, f"{client.id}:{identity.subject}"):
-            with_email = client.provider.hands_over == "id_token"
+            with_email = client.provider.backend_token == "id_token"
             access_token = self._backend.social_login(client.backend_name, identity, with_email)
             return self._admit(access_token, client.id, blind=client.provider.form_post)
 
@@ -98,4 +98,4 @@ class SignIn:
 
 
 def _level(error: errors.SiteError) -> int:
-    return logging.ERROR if isinstance(error, errors.Fault) else logging.INFO
+    return logging.ERROR if isinstance(error, errors.ServerSideError) else logging.INFO

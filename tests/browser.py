@@ -19,8 +19,8 @@ from playwright.sync_api import (
 )
 from playwright.sync_api import Error as PlaywrightError
 
-import config_readers
 import dev
+import settings_readers
 from dev.backend import PASSWORD
 from dev.stand_ins import create_stand_ins
 from tests.commands import free_ports
@@ -39,7 +39,7 @@ _ARGUMENTS = [
 _HIDDEN_FROM_BACK = "--disable-back-forward-cache"
 """Playwright's habit. People's browsers keep the page before alive, so ours does as well."""
 
-LOCALES = config_readers.languages()
+LOCALES = settings_readers.languages()
 SCHEMES = ("light", "dark")
 NARROW: ViewportSize = {"width": 320, "height": 640}
 LOGIN = "/auth/login/email"

@@ -50,7 +50,7 @@ def answer(body: object = b"", status: int = 200, **headers: object) -> bytes:
 
 
 UNLIMITED: dict[str, Any] = dict.fromkeys(
-    ("login_limit_address", "login_limit_account", "login_limit_account_total"), "9999/second"
+    ("login_limit_per_ip", "login_limit_per_account_and_ip", "login_limit_per_account"), "9999/second"
 )
 """Settings for a site where somebody fails to sign in all day long."""
 HEALTHY = {

@@ -258,7 +258,7 @@ def all_is_well(issuer: Issuer, backend: FaultyBackend, site: Site) -> None:
 
 
 def forget(site: Site) -> None:
-    site.app.extensions["munjigi"].identities._directory._documents._entries.clear()
+    site.app.extensions["munjigi"].oauth._directory._documents._entries.clear()
 
 
 def hold_to_silence(caplog: pytest.LogCaptureFixture) -> None:

@@ -15,16 +15,18 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 import app
 import config
-import config_readers
+import settings_readers
 from dev.backend import PASSWORD, create_backend
-from services.claims import Session
+from services.backend.user import User
 from services.clock import Clock
-from services.session_cookie import SessionCookie
-from services.user import User
+from services.sessions.cookie import SessionCookie
+from services.sessions.model import Session
 
 SECRET = "Q7x1vN0tA-secret-that-is-long-enough"
 MINJI = "minji@example.com"
-AT_ONCE = dict.fromkeys(("LOGIN_LIMIT_ADDRESS", "LOGIN_LIMIT_ACCOUNT", "LOGIN_LIMIT_ACCOUNT_TOTAL"), "9999/second")
+AT_ONCE = dict.fromkeys(
+    ("LOGIN_LIMIT_PER_IP", "LOGIN_LIMIT_PER_ACCOUNT_AND_IP", "LOGIN_LIMIT_PER_ACCOUNT"), "9999/second"
+)
 """For tests all visitors have one address, and many are one person."""
 
 
@@ -134,7 +136,7 @@ def running_site(
         where = backend_url or f"http://127.0.0.1:{backend_port}"
         with served("localhost", make) as port:
             # As the production server does; in a thread, for this one may run the loop of a browser's driver.
-            start = threading.Thread(target=built[0].extensions["munjigi"].ended.ensure_followed)
+            start = threading.Thread(target=built[0].extensions["munjigi"].revoked_sessions.ensure_synced)
             start.start()
             start.join()
             try:
@@ -177,7 +179,7 @@ class Page:
         ids = [element.get("id") for element in self.all("*") if element.get("id")]
         assert len(ids) == len(set(ids)), "an id is used twice"
         assert len(self.all("h1")) == 1, "a page has one h1"
-        assert self.document.get("lang", "").replace("-", "_") in config_readers.languages()
+        assert self.document.get("lang", "").replace("-", "_") in settings_readers.languages()
         assert self.document.find("head/title").text.strip()
         for element in self.all("*"):
             assert not any(name == "style" or name.startswith("on") for name in element.attrib), "inline code"

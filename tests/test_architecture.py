@@ -9,10 +9,11 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ROOMS: tuple[str, ...] = (
     "errors",
-    "config_readers",
+    "settings_readers",
     "providers",
     "config",
     "services",
+    "web",
     "blueprints",
     "app",
     "doctor",
@@ -90,7 +91,7 @@ def test_one_room_knows_the_server_and_one_the_event_loop() -> None:
 
 
 def test_one_room_knows_authlib() -> None:
-    assert using("authlib") == {"services/identities.py", "services/id_tokens.py"}
+    assert using("authlib") == {"services/oauth/client.py", "services/oauth/id_token.py"}
 
 
 def test_the_environment_is_read_where_the_site_is_put_together() -> None:
@@ -108,10 +109,10 @@ def test_the_environment_is_read_where_the_site_is_put_together() -> None:
 def test_each_cookie_is_written_in_one_place() -> None:
     writing = {named(path) for path in FILES if ".set_cookie(" in path.read_text("utf-8")}
     assert writing == {
-        "services/session_cookie.py",
-        "services/attempts.py",
-        "services/device.py",
-        "blueprints/social.py",
+        "services/sessions/cookie.py",
+        "services/oauth/attempts.py",
+        "services/limits/device_cookie.py",
+        "web/provider_buttons.py",
     }
 
 

@@ -19,7 +19,7 @@ from dev.backend import PASSWORD, create_backend
 from server import asgi as asgi_module
 from server.asgi import Asgi
 from server.worker import preload
-from services import logs
+from services.observability import log_config
 from tests.asgi import Browser, asgi_of, ask
 from tests.issuer import Issuer
 from tests.site import MINJI, served, settings
@@ -106,8 +106,8 @@ def test_a_log_that_nobody_reads_blocks_nobody(tmp_path: Path) -> None:
     stream = os.fdopen(writing, "w", buffering=1)
     before = logging.root.handlers[:], logging.root.level
     try:
-        logging.root.handlers = [logs.handler(settings(), stream)]
-        lines = logs.write_from_a_thread()
+        logging.root.handlers = [log_config.handler(settings(), stream)]
+        lines = log_config.write_from_a_thread()
         done = threading.Event()
 
         def speak() -> None:

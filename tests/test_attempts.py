@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import errors
-from services import attempts
-from services.attempts import Attempt, Attempts
 from services.clock import Clock
+from services.oauth import attempts
+from services.oauth.attempts import Attempt, Attempts
 from tests.site import Visitor, settings
 
 ATTEMPT = Attempt("github", None, None)

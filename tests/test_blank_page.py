@@ -6,20 +6,20 @@ from pathlib import Path
 
 import pytest
 
-import config_readers
+import settings_readers
 from tests.site import Site, SiteMaker
 from tests.test_pages import LOGIN, SEVEN
 
 ADDRESSES = [None, "/me", "/search?q=%EA%B0%80&x=<b>&callbackUrl=/other#top", "/munjigi0token0mark/munjigi0return0mark"]
 AGENTS = ["Mozilla/5.0", "Mozilla/5.0 KAKAOTALK 10.4.5"]
-ASKED = list(itertools.product(config_readers.languages(), [None, "kakao", "nobody"], ADDRESSES, AGENTS))
+ASKED = list(itertools.product(settings_readers.languages(), [None, "kakao", "nobody"], ADDRESSES, AGENTS))
 
 
 @pytest.fixture
 def sites(make_site: SiteMaker, tmp_path: Path) -> tuple[Site, Site]:
     """One that keeps its page, and one that renders each: a folder for pages of one's own, with none in it."""
     given = {**SEVEN, "reset_password_url": "/forgot", "sign_up_url": "/join"}
-    return make_site(**given), make_site(**given, templates=tmp_path)
+    return make_site(**given), make_site(**given, templates_dir=tmp_path)
 
 
 def shown(site: Site, language: str, last: str | None, address: str | None, agent: str) -> tuple[str, set[str]]:

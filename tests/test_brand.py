@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from blueprints import colours
 from tests.site import SiteMaker
+from web import theme
 
 SHEET = (Path(__file__).parent.parent / "static" / "site.css").read_text("utf-8")
 
@@ -35,7 +35,7 @@ def properties(css: str) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def in_each_scheme(brand: str) -> list[dict[str, str]]:
-    worked_out = properties(colours.rules(brand))
+    worked_out = properties(theme.rules(brand))
     return [given | found for given, found in zip(properties(SHEET), worked_out, strict=True)]
 
 
@@ -68,7 +68,7 @@ def test_what_has_no_brand_can_be_read_too(scheme: int) -> None:
 
 def test_the_colours_are_worked_out_for_the_grounds_that_the_sheet_has() -> None:
     grounds = [(scheme["paper"], scheme["ground"]) for scheme in properties(SHEET)]
-    assert grounds == [colours.LIGHT, colours.DARK]
+    assert grounds == [theme.LIGHT, theme.DARK]
 
 
 def test_a_brand_that_can_be_read_stays_as_it_is() -> None:
@@ -81,5 +81,5 @@ def test_the_sheet_that_browsers_get_has_them(make_site: SiteMaker) -> None:
     visitor = make_site(brand_color="#E0218A").visitor()
     page = visitor.page("/auth/login/email")
     sheet = visitor.get(page.all("link[@rel='stylesheet']")[0].get("href")).text
-    assert sheet.startswith(colours.rules("#e0218a"))
+    assert sheet.startswith(theme.rules("#e0218a"))
     assert sheet.endswith(SHEET)

@@ -227,7 +227,7 @@ def test_the_page_of_last_resort_has_no_barrier_and_fits_a_phone(
     make_site: SiteMaker, open_page: Opener, tmp_path: Path
 ) -> None:
     (tmp_path / "home.html").write_text("{{ no_such_thing }}")
-    page = open_page(site_url=make_site(templates=tmp_path).url)
+    page = open_page(site_url=make_site(templates_dir=tmp_path).url)
     page.goto("/")
     expect_heading(page, "Something went wrong on our side")
     assert barriers(page) == []

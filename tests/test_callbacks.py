@@ -19,7 +19,7 @@ from itsdangerous import TimestampSigner, URLSafeTimedSerializer
 
 import app
 import providers
-from services.attempts import Attempt
+from services.oauth.attempts import Attempt
 from tests.faulty_backend import SECRET_MARK
 from tests.forge import unseal
 from tests.scripted_provider import sample_of

@@ -20,8 +20,8 @@ import pytest
 import requests
 from itsdangerous import URLSafeTimedSerializer
 
-from services import events, logs
-from services.user import User
+from services.backend.user import User
+from services.observability import audit, log_config
 from tests.faulty_backend import TOKEN as BACKEND_TOKEN
 from tests.faulty_backend import UNLIMITED, USER, FaultyBackend, answer, faulty_backend, hang, kept_open, reset, token
 from tests.issuer import (
@@ -324,7 +324,7 @@ def a_backend_that_refuses_whom_a_provider_has_proven(world: World) -> None:
 def limits_that_are_reached(world: World) -> None:
     world.heal()
     world.backend.answers["/login"] = answer(status=401)
-    with running_site(world.backend.url, login_limit_account="1/hour") as site:
+    with running_site(world.backend.url, login_limit_per_account_and_ip="1/hour") as site:
         for door in DOORS:
             visitor = Recorder(site, world.seen)
             for _ in range(3):
@@ -350,7 +350,7 @@ REPERTOIRE: list[Callable[[World], None]] = [
 def overheard(seen: Seen) -> Iterator[None]:
     """The log as the site writes it, in both formats, with every logger that there is turned up; and all signals."""
     written = {kind: io.StringIO() for kind in ("text", "json")}
-    handlers = [logs.handler(settings(log_format=kind), stream) for kind, stream in written.items()]
+    handlers = [log_config.handler(settings(log_format=kind), stream) for kind, stream in written.items()]
     loggers = [
         logging.root,
         *map(logging.getLogger, ("munjigi", "urllib3", "requests", "authlib", "limits", "werkzeug")),
@@ -362,7 +362,7 @@ def overheard(seen: Seen) -> Iterator[None]:
     with ExitStack() as stack:
         for name in NAMES:
             receive = partial(_receive, seen, name)
-            stack.enter_context(getattr(events, name).connected_to(receive))
+            stack.enter_context(getattr(audit, name).connected_to(receive))
         yield
     for one, level in zip(loggers, levels, strict=True):
         one.setLevel(level)
@@ -380,7 +380,7 @@ def _receive(seen: Seen, name: str, sender: object, **facts: Any) -> None:
 @pytest.fixture(scope="module")
 def seen() -> Iterator[Seen]:
     seen, issuer = Seen(), Issuer()
-    given = {"backend_timeout": 0.5, "session_recheck": 300, **issuer.settings(), **UNLIMITED}
+    given = {"backend_timeout": 0.5, "session_revalidate": 300, **issuer.settings(), **UNLIMITED}
     with faulty_backend() as backend, running_site(backend.url, **given) as site, overheard(seen):
         backend.answers["/login"] = kept_open(answer(token(BACKEND_TOKEN)))
         world = World(site, backend, issuer, seen)

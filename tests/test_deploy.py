@@ -41,7 +41,7 @@ def test_the_unit_waits_for_a_stop_and_allows_connections_for_all_who_may_wait()
     text = (DEPLOY / "munjigi.service").read_text("utf-8")
     given = dict(re.findall(r"^(TimeoutStopSec|LimitNOFILE)=(\d+)$", text, re.MULTILINE))
     production = dotenv_values(DEPLOY / ".env.production.example")
-    assert int(given["TimeoutStopSec"]) > int(production["STOP_DELAY"] or 0) + KILL_SECONDS
+    assert int(given["TimeoutStopSec"]) > int(production["SHUTDOWN_DELAY"] or 0) + KILL_SECONDS
     waiting = (1 + QUEUE_FACTOR) * config.Settings.__dataclass_fields__["backend_concurrency"].metadata["default"]
     assert int(given["LimitNOFILE"]) > 2 * waiting
 

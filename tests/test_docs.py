@@ -31,7 +31,7 @@ PATHS = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("exam
 DOCS = {doc.name: doc for doc in map(Doc, PATHS)}
 BLOCKS = [(doc, block) for doc in DOCS.values() for block in doc.blocks]
 SETTINGS = {field.name.upper(): field for field in fields(config.Settings) if field.metadata}
-OF_PROVIDERS = {f"{name.upper()}_{part}" for name in providers.names() for part in providers.find(name).all_needs}
+OF_PROVIDERS = {f"{name.upper()}_{part}" for name in providers.names() for part in providers.find(name).all_settings}
 TRANSLATED = {"README.ko.md": "README.md", "docs/getting-started.ko.md": "docs/getting-started.md"}
 
 

@@ -23,7 +23,7 @@ from doctor.finding import ADVICE, OK, WRONG, Finding
 from services.clock import Clock
 from services.http.client import HttpClient
 from services.http.response import UpstreamResponse
-from services.session_cookie import SessionCookie
+from services.sessions.cookie import SessionCookie
 from tests.commands import ROOT, free_ports
 from tests.site import SECRET, running_site, served, settings
 
@@ -77,7 +77,7 @@ def test_bad_settings_are_all_told_and_nobody_is_asked() -> None:
 
 
 def test_a_redis_that_is_not_there_is_found_and_its_password_not_told(environ: Environ) -> None:
-    found = wrong(environ, STATE_URL="redis://:hunter2@127.0.0.1:9/0")
+    found = wrong(environ, REDIS_URL="redis://:hunter2@127.0.0.1:9/0")
     assert list(found) == ["shared state"]
     assert "hunter2" not in str(found)
 
@@ -86,14 +86,14 @@ def test_a_redis_that_is_not_there_is_found_and_its_password_not_told(environ: E
     ("setting", "value"),
     [
         ("EXPOSE_ACCESS_TOKEN", "true"),
-        ("SESSION_RECHECK", "0"),
+        ("SESSION_REVALIDATE", "0"),
         ("BACKEND_LOGOUT_PATH", ""),
         ("SITE_URL", "http://login.example.com"),
         ("WORKERS", "2"),
     ],
 )
 def test_what_is_allowed_but_costs_something_is_said(environ: Environ, setting: str, value: str) -> None:
-    told = {"WORKERS": "STATE_URL"}.get(setting, setting)
+    told = {"WORKERS": "REDIS_URL"}.get(setting, setting)
     assert (ADVICE, told) not in findings(environ)
     assert (ADVICE, told) in findings(environ, **{setting: value})
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.claims import Session
+from services.backend.user import User
 from services.clock import Clock
-from services.ended import EndedSessions
-from services.user import User
+from services.sessions.model import Session
+from services.sessions.revocation import RevokedSessions
 from tests.site import MINJI, Site, Visitor, running_site, settings
 
 JUN = "jun@example.com"
@@ -107,9 +107,9 @@ def session(sid: str, user: int = 1, began: int = 0) -> Session:
     )
 
 
-def ended_sessions(**given: object) -> EndedSessions:
+def ended_sessions(**given: object) -> RevokedSessions:
     known = settings(**given)
-    return EndedSessions(known, None, Clock())
+    return RevokedSessions(known, None, Clock())
 
 
 def test_of_a_hundred_thousand_sessions_just_the_ended_ones_are_on_the_list() -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import requests
 
-import config_readers
+import settings_readers
 from dev.backend import PASSWORD
-from services.user import User
+from services.backend.user import User
 from tests.commands import FLASK, ROOT, free_ports, running
 from tests.forge import COOKIE
 from tests.scripted import USER, Backend, scripted
@@ -126,7 +126,7 @@ def test_the_command_beside_the_next_app_has_its_settings() -> None:
     given = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
     command = f"make run SITE_URL={given['NEXTAUTH_URL']} SECRET_KEY={given['NEXTAUTH_SECRET']}"
     assert f"$ {command}\n" in (NEXT_APP / "README.md").read_text("utf-8")
-    assert config_readers.secret(given["NEXTAUTH_SECRET"])
+    assert settings_readers.secret(given["NEXTAUTH_SECRET"])
 
 
 @pytest.mark.parametrize("readme", sorted(EXAMPLES.glob("*/README.md")), ids=lambda path: path.parent.name)

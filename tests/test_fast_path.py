@@ -10,10 +10,10 @@ import flask
 import pytest
 
 from app import create_app
-from services.claims import Session
+from services.backend.user import User
 from services.clock import Clock
-from services.session_cookie import CHUNK_SIZE, SessionCookie
-from services.user import User
+from services.sessions.cookie import CHUNK_SIZE, SessionCookie
+from services.sessions.model import Session
 from tests.asgi import Response, asgi_of, ask
 from tests.site import SECRET, settings
 
@@ -128,7 +128,7 @@ def test_where_something_is_due_the_view_is_asked(path: str, brought: str) -> No
 def test_an_ended_session_is_nobodys(path: str) -> None:
     site, session = create_app(settings()), session_of()
     assert asked(site, path, cookies(session)).status in (200, 204)
-    site.extensions["munjigi"].ended.end(session)
+    site.extensions["munjigi"].revoked_sessions.end(session)
     answer = asked(site, path, cookies(session))
     assert (answer.status, answer.body) == ((200, b"{}\n") if path == PATHS[0] else (401, b""))
 

@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import app
-from blueprints import return_to
 from dev.backend import create_backend
 from tests import site as sites
 from tests.forge import COOKIE, claims, compact, cookie, seal
@@ -23,6 +22,7 @@ from tests.scripted_provider import scripted_providers
 from tests.site import served
 from tests.social_backend import social_backend
 from tests.test_return_to import FORM, ORIGIN, VALUES, browser_goes_to, sign_in, token
+from web import redirect_target
 
 MORE = int(os.environ.get("FUZZ", "1"))
 SOME = ("kakao", "google", "apple")
@@ -55,7 +55,7 @@ def site() -> Iterator[Any]:
     with scripted_providers() as providers, social_backend(providers), served("127.0.0.1", _backend) as port:
         url = f"http://127.0.0.1:{port}"
         given = {name.lower(): value for name, value in providers.environ(*SOME).items()}
-        yield app.create_app(sites.settings(site_url=ORIGIN, backend_url=url, session_recheck=0, **given))
+        yield app.create_app(sites.settings(site_url=ORIGIN, backend_url=url, session_revalidate=0, **given))
 
 
 def _backend(_: int) -> Any:
@@ -132,7 +132,7 @@ ADDRESSES = st.one_of(
 @given(address=ADDRESSES)
 def test_no_return_address_leads_off_the_site(site: Any, address: str) -> None:
     with site.app_context():
-        location = return_to.passed(address) or f"{ORIGIN}/"
+        location = redirect_target.passed(address) or f"{ORIGIN}/"
     url = browser_goes_to(location)
     assert (url.origin, url.username, url.password) == (ORIGIN, "", "")
     assert not url.pathname.startswith("//")  # nor would it if somebody cut the origin off

@@ -7,7 +7,7 @@ from joserfc import jws, jwt
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
 from providers.oidc import provider
-from services.id_tokens import Expected, UnfitToken, verify
+from services.oauth.id_token import Expected, InvalidIdToken, verify
 
 NOW = time.time()
 EXPECTED = Expected(("https://login.example.org",), "munjigi", "n-1", "access", provider.algorithms, NOW)
@@ -32,7 +32,7 @@ def token(key: Key, **header: object) -> str:
 def test_each_algorithm_that_is_allowed_is_verified(alg: str) -> None:
     key = key_for(alg)
     assert verify(token(key, alg=alg, kid="1"), lambda _: [key], EXPECTED)["sub"] == "1"
-    with pytest.raises(UnfitToken, match="signature"):
+    with pytest.raises(InvalidIdToken, match="signature"):
         verify(token(key_for(alg), alg=alg, kid="1"), lambda _: [key], EXPECTED)
 
 

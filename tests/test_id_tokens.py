@@ -22,9 +22,9 @@ from joserfc.jwk import OctKey
 
 import providers
 from providers.base import Answers, Identity
-from services.documents import FRESH_SECONDS, PAUSE_SECONDS, Documents
-from services.id_tokens import Expected, UnfitToken, UnknownKey, public_keys, verify
-from services.user import sound_identity
+from services.backend.user import validate_identity
+from services.oauth.id_token import Expected, InvalidIdToken, UnknownKey, public_keys, verify
+from services.oauth.metadata_cache import FRESH_SECONDS, PAUSE_SECONDS, MetadataCache
 from tests.faulty_backend import UNLIMITED, FaultyBackend, answer, faulty_backend
 from tests.issuer import (
     ACCESS_TOKEN,
@@ -110,7 +110,7 @@ NONCE = "n-0S6_WzA2Mj"
 
 
 def verified(issuer: Issuer, row: Row) -> Json:
-    """The claims of the row's id_token, as this issuer's discovered client reads it; raises `UnfitToken`."""
+    """The claims of the row's id_token, as this issuer's discovered client reads it; raises `InvalidIdToken`."""
     issuer.nonce = NONCE
     found = {"id_token": row(issuer, issuer.good_claims())}
     found = {} if found["id_token"] is ... else json.loads(json.dumps(found))
@@ -121,7 +121,7 @@ def verified(issuer: Issuer, row: Row) -> Json:
 
 
 def is_unfit(issuer: Issuer, row: Row) -> bool:
-    with pytest.raises(UnfitToken):
+    with pytest.raises(InvalidIdToken):
         verified(issuer, row)
     return True
 
@@ -630,7 +630,7 @@ def test_a_thousand_of_them_too(clock: ManualClock) -> None:
         fetched.append(url)
         return {}
 
-    documents = Documents(fetch, lambda: 1.0, clock=clock)
+    documents = MetadataCache(fetch, lambda: 1.0, clock=clock)
     documents.get("/jwks")
     for _ in range(1000):
         documents.again("/jwks")
@@ -774,16 +774,16 @@ VOUCHED: dict[str, tuple[str, Answers, tuple[str | None, bool]]] = {
 @pytest.mark.parametrize("row", VOUCHED)
 def test_who_vouches_for_an_address(row: str) -> None:
     name, answers, expected = VOUCHED[row]
-    found = sound_identity(providers.find(name).identity(answers), name)
+    found = validate_identity(providers.find(name).identity(answers), name)
     assert (found.email, found.email_verified) == expected
 
 
 @pytest.mark.parametrize("subject", ["", "s" * 256, "a\x00", "a\n", None, True, 1.0, ["1"], {}], ids=repr)
 def test_a_subject_that_is_none_is_nobody(subject: object) -> None:
     with pytest.raises(ValueError, match="no subject"):
-        sound_identity(Identity(subject=subject), "oidc")
+        validate_identity(Identity(subject=subject), "oidc")
 
 
 @pytest.mark.parametrize("subject", ["__proto__", "Ha\u0308ns", "H\u00e4ns", "A", "a", "s" * 255, " "])
 def test_any_other_is_taken_to_the_letter(subject: str) -> None:
-    assert sound_identity(Identity(subject=subject), "oidc").subject == subject
+    assert validate_identity(Identity(subject=subject), "oidc").subject == subject

@@ -2,9 +2,9 @@
 
 import pytest
 
-from blueprints import in_app
-from blueprints.in_app import Hurdle
 from tests.site import SiteMaker
+from web import in_app_browsers
+from web.in_app_browsers import InAppNotice
 
 ANDROID = "Mozilla/5.0 (Linux; Android 14; SM-S911N; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0"
 ANDROID += " Chrome/124.0.0.0 Mobile Safari/537.36"
@@ -15,24 +15,24 @@ QUERY = f"{PAGE}?callbackUrl=https%3A%2F%2Fexample.com%2Fa%3Fb%3Dc%26d"
 KAKAO_OUT = "kakaotalk://web/openExternal?url=https%3A%2F%2Fexample.com%2Fauth%2Flogin%2Femail"
 
 
-def hurdle(user_agent: str, url: str, language: str) -> Hurdle | None:
-    app = in_app.inside(user_agent)
-    return in_app.hurdle(app, url, language) if app else None
+def hurdle(user_agent: str, url: str, language: str) -> InAppNotice | None:
+    app = in_app_browsers.inside(user_agent)
+    return in_app_browsers.hurdle(app, url, language) if app else None
 
 
 @pytest.mark.parametrize(
     ("user_agent", "expected"),
     [
-        (f"{ANDROID};KAKAOTALK 2410880", Hurdle("KakaoTalk", KAKAO_OUT)),
-        (f"{IPHONE} KAKAOTALK/10.8.0 (INAPP)", Hurdle("KakaoTalk", KAKAO_OUT)),
-        (f"{ANDROID} Line/14.9.0/IAB", Hurdle("LINE", f"{PAGE}?openExternalBrowser=1")),
-        (f"{IPHONE} Safari Line/14.9.0", Hurdle("LINE", f"{PAGE}?openExternalBrowser=1")),
-        (f"{IPHONE} Instagram 334.0.4.32.98 (iPhone15,2; iOS 17_5; ko_KR)", Hurdle("Instagram", None)),
-        (f"{ANDROID} Instagram 334.0.0.42.95 Android (34/14; 480dpi)", Hurdle("Instagram", None)),
-        (f"{IPHONE} [FBAN/FBIOS;FBAV/468.0.0.35.103;FBBV/612345678]", Hurdle("Facebook", None)),
-        (f"{ANDROID} [FB_IAB/FB4A;FBAV/468.0.0.55.85;]", Hurdle("Facebook", None)),
-        (f"{ANDROID} NAVER(inapp; search; 2000; 12.6.3)", Hurdle("NAVER", None)),
-        (f"{IPHONE} NAVER(inapp; search; 2000; 12.6.3; 15PRO)", Hurdle("NAVER", None)),
+        (f"{ANDROID};KAKAOTALK 2410880", InAppNotice("KakaoTalk", KAKAO_OUT)),
+        (f"{IPHONE} KAKAOTALK/10.8.0 (INAPP)", InAppNotice("KakaoTalk", KAKAO_OUT)),
+        (f"{ANDROID} Line/14.9.0/IAB", InAppNotice("LINE", f"{PAGE}?openExternalBrowser=1")),
+        (f"{IPHONE} Safari Line/14.9.0", InAppNotice("LINE", f"{PAGE}?openExternalBrowser=1")),
+        (f"{IPHONE} Instagram 334.0.4.32.98 (iPhone15,2; iOS 17_5; ko_KR)", InAppNotice("Instagram", None)),
+        (f"{ANDROID} Instagram 334.0.0.42.95 Android (34/14; 480dpi)", InAppNotice("Instagram", None)),
+        (f"{IPHONE} [FBAN/FBIOS;FBAV/468.0.0.35.103;FBBV/612345678]", InAppNotice("Facebook", None)),
+        (f"{ANDROID} [FB_IAB/FB4A;FBAV/468.0.0.55.85;]", InAppNotice("Facebook", None)),
+        (f"{ANDROID} NAVER(inapp; search; 2000; 12.6.3)", InAppNotice("NAVER", None)),
+        (f"{IPHONE} NAVER(inapp; search; 2000; 12.6.3; 15PRO)", InAppNotice("NAVER", None)),
         (ANDROID, None),
         (f"{IPHONE} Version/17.5 Safari/604.1", None),
         (
@@ -44,7 +44,7 @@ def hurdle(user_agent: str, url: str, language: str) -> Hurdle | None:
         ("A" * 10_000, None),
     ],
 )
-def test_an_app_is_known_by_what_its_browser_says(user_agent: str, expected: Hurdle | None) -> None:
+def test_an_app_is_known_by_what_its_browser_says(user_agent: str, expected: InAppNotice | None) -> None:
     assert hurdle(user_agent, PAGE, "en") == expected
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 
-from services.documents import SHORT_PAUSE_SECONDS
+from services.oauth.metadata_cache import SHORT_PAUSE_SECONDS
 from tests.faulty_backend import PASSWORD, UNLIMITED, FaultyBackend, faulty_backend, hang
 from tests.issuer import DISCOVERY, TOKEN, Issuer, come_back, let_in, start, travel
 from tests.site import MINJI, Visitor

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from services import jwe
+from services.sessions import jwe
 from tests import forge
 from tests.forge import CIPHERTEXT, IV, TAG
 from tests.site import SECRET

@@ -15,17 +15,17 @@ from babel.messages.frontend import parse_mapping_cfg
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
-import config_readers
 import errors
 import providers
-from blueprints import language
+import settings_readers
 from dev.backend import PASSWORD
 from tests.site import MINJI, Page, Site, SiteMaker, Visitor, cookie_names, running_site
 from tests.test_in_app import ANDROID
 from tests.test_pages import LOGIN, SEVEN
+from web import locale
 
 ROOT = Path(__file__).parent.parent
-CATALOGUES = sorted(config_readers.TRANSLATIONS.glob("*/LC_MESSAGES/messages.po"))
+CATALOGUES = sorted(settings_readers.TRANSLATIONS.glob("*/LC_MESSAGES/messages.po"))
 TRANSLATED = [path.parts[-3] for path in CATALOGUES]
 
 each_catalogue = pytest.mark.parametrize("path", CATALOGUES, ids=TRANSLATED)
@@ -88,11 +88,11 @@ def test_no_translation_names_a_provider_whose_words_are_in_its_own_file(path: P
 @pytest.mark.parametrize("code", error_codes())
 def test_every_code_says_something_of_its_own_in_every_language(visitor: Visitor, code: str) -> None:
     said = set()
-    for one in config_readers.languages():
+    for one in settings_readers.languages():
         page = visitor.page(f"{LOGIN}?error={code}", headers={"Accept-Language": one})
         assert page.status == 200
         said.add(page.problem)
-    assert len(said) == len(config_readers.languages())
+    assert len(said) == len(settings_readers.languages())
     assert ("Something went wrong. Try again." in " ".join(said)) == (code == "Default")
 
 
@@ -192,7 +192,7 @@ def english_in(page: Page) -> list[str]:
 def test_no_page_says_a_word_in_english(full_site: Site, code: str) -> None:
     seen = 0
     for name, page in every_page(full_site, code):
-        assert page.document.get("lang") == language.tag(code), name
+        assert page.document.get("lang") == locale.tag(code), name
         assert english_in(page) == [], name
         seen += 1
     assert seen > 50
@@ -240,7 +240,7 @@ def test_a_browser_gets_the_first_language_that_it_asks_for_and_the_site_has(
     ],
 )
 def test_another_region_is_taken_where_there_is_no_better(wish: str, given: str | None) -> None:
-    assert language._best(wish, ("en", "pt_BR", "pt_PT", "zh_Hant")) == given
+    assert locale._best(wish, ("en", "pt_BR", "pt_PT", "zh_Hant")) == given
 
 
 def test_a_choice_stays_and_one_that_the_site_does_not_have_changes_nothing(visitor: Visitor) -> None:
@@ -264,8 +264,8 @@ def test_a_language_is_chosen_on_a_page_and_nowhere_else(visitor: Visitor, path:
 @pytest.fixture
 def own_translations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "translations"
-    shutil.copytree(config_readers.TRANSLATIONS, folder)
-    monkeypatch.setattr(config_readers, "TRANSLATIONS", folder)
+    shutil.copytree(settings_readers.TRANSLATIONS, folder)
+    monkeypatch.setattr(settings_readers, "TRANSLATIONS", folder)
     return folder
 
 

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from services import logs
-from services.events import account_hash
+from services.observability import log_config
+from services.observability.audit import account_hash
 from tests.scripted import Backend, scripted
 from tests.site import SECRET, Site, SiteMaker, settings
 
@@ -29,7 +29,7 @@ def written(log_format: str = "text", level: int = logging.INFO) -> Iterator[io.
     """What the site's handler writes meanwhile; at DEBUG, every line of every library too."""
     text = io.StringIO()
     handler = logging.StreamHandler(text)
-    handler.setFormatter(logs.formatter(settings(log_format=log_format)))
+    handler.setFormatter(log_config.formatter(settings(log_format=log_format)))
     # The visitor of the test has a urllib3 of the same name: its lines tell what it sends to localhost.
     handler.addFilter(lambda record: "localhost" not in record.getMessage())
     before = logging.root.level
@@ -105,7 +105,7 @@ def test_nor_can_what_an_exception_says() -> None:
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_a_library_that_was_turned_up_is_still_not_heard_below_warning(log_format: str) -> None:
     text = io.StringIO()
-    handler = logs.handler(settings(log_format=log_format), text)
+    handler = log_config.handler(settings(log_format=log_format), text)
     library = logging.getLogger("authlib.integrations.base_client.sync_app")
     library.addHandler(handler)
     library.setLevel(logging.DEBUG)

@@ -68,7 +68,7 @@ def machines(tmp_path: Path) -> Iterator[Machines]:
         ExitStack() as stack,
     ):
         shared = {"SITE_URL": url, "SECRET_KEY": SECRET, "BACKEND_URL": f"http://127.0.0.1:{backend}", **AT_ONCE}
-        shared |= {"STATE_URL": redis.url, "WORKERS": "1", "PROXY_HOPS": "1"}
+        shared |= {"REDIS_URL": redis.url, "WORKERS": "1", "PROXY_HOPS": "1"}
         both = [Machine(tmp_path, one, **shared) for one in (first, second)]
         for machine in both:
             stack.callback(machine.stop)

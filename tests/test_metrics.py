@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from services import events
+from services.backend.user import User
 from services.http.client import HttpClient
-from services.metrics import MOST_HOSTS
-from services.user import User
+from services.observability import audit
+from services.observability.metrics import MAX_HOSTS
 from tests.redis_server import redis_server
 from tests.scripted import USER, scripted
 from tests.site import MINJI, Site, SiteMaker, Visitor, running_site
@@ -57,14 +57,16 @@ def test_what_happens_is_counted(site: Site) -> None:
     assert counted["munjigi_sign_ins_total", "signed_in", "email"] == 1
     assert counted["munjigi_sign_ins_total", "CredentialsSignin", "email"] == 1
     assert counted["munjigi_sign_outs_total", "true"] == 1
-    assert counted["munjigi_forms_refused_total", "FormExpired"] == 1
+    assert counted["munjigi_csrf_failures_total", "FormExpired"] == 1
 
 
 def test_calls_of_the_backend_are_timed(site: Site) -> None:
     visitor = site.visitor()
     visitor.sign_in()
     counted = numbers(visitor)
-    (count,) = [value for name, value in counted.items() if name[0] == "munjigi_upstream_seconds_count"]
+    (count,) = [
+        value for name, value in counted.items() if name[0] == "munjigi_upstream_request_duration_seconds_count"
+    ]
     assert count == 2
 
 
@@ -79,11 +81,11 @@ def test_sessions_that_are_refused_are_told_apart_by_who_ended_them(make_site: S
         backend.user_status = 401
         assert (gone.session(), copied.session()) == ({}, {})
         counted = numbers(site.visitor())
-    assert counted["munjigi_sessions_refused_total", "backend"] == 1
-    assert counted["munjigi_sessions_refused_total", "person"] == 1
+    assert counted["munjigi_revoked_sessions_refused_total", "backend"] == 1
+    assert counted["munjigi_revoked_sessions_refused_total", "person"] == 1
 
 
-STATE = [("munjigi_shared_state_up", part) for part in ("counts", "ended_sessions")]
+STATE = [("munjigi_redis_up", part) for part in ("counts", "ended_sessions")]
 
 
 @pytest.mark.external
@@ -98,7 +100,7 @@ def test_whether_redis_answers_is_seen_and_seen_again_when_it_is_back(tmp_path: 
         pytest.fail(f"not {up}: {counted}")
 
     with redis_server(tmp_path) as redis:
-        visitor = make_site(state_url=redis.url, metrics_token=TOKEN).visitor()
+        visitor = make_site(redis_url=redis.url, metrics_token=TOKEN).visitor()
         assert [numbers(visitor)[name] for name in STATE] == [1, 1]
         until(1)
         redis.kill()
@@ -131,12 +133,12 @@ def test_no_visitor_can_add_a_row(site: Site) -> None:
 
 def test_an_issuer_that_moves_every_hour_does_not_fill_the_table(site: Site) -> None:
     metrics, calls = site.app.extensions["munjigi"].metrics, HttpClient("x", max_concurrency=1)
-    events.upstream_called.connect(metrics._called, calls)
+    audit.upstream_request_finished.connect(metrics._called, calls)
     for number in range(200):
-        events.upstream_called.send(calls, host=f"{number}.example.com", answer="2xx", seconds=0.1)
-    calls_of = {name[2]: value for name, value in numbers(site.visitor()).items() if name[0].endswith("seconds_count")}
-    assert len(calls_of) == MOST_HOSTS + 1
-    assert calls_of["other"] == 200 - MOST_HOSTS
+        audit.upstream_request_finished.send(calls, host=f"{number}.example.com", status_class="2xx", seconds=0.1)
+    calls_of = {name[1]: value for name, value in numbers(site.visitor()).items() if name[0].endswith("seconds_count")}
+    assert len(calls_of) == MAX_HOSTS + 1
+    assert calls_of["other"] == 200 - MAX_HOSTS
 
 
 def test_nobody_is_in_it(site: Site) -> None:

@@ -14,10 +14,10 @@ import pytest
 import requests
 from flask import Response
 
-from services.claims import Session
+from services.backend.user import User
 from services.clock import Clock
-from services.session_cookie import SessionCookie
-from services.user import User
+from services.sessions.cookie import SessionCookie
+from services.sessions.model import Session
 from tests.forge import CHUNK_SIZE, COOKIE, MONTH, chunks, cookie, jar
 from tests.node import BARE, HERE, node
 from tests.scripted import USER, Backend, scripted
@@ -71,7 +71,7 @@ def backend() -> Iterator[Backend]:
 @pytest.fixture
 def site(backend: Backend) -> Iterator[Site]:
     """A site that takes tokens at their word."""
-    with running_site(backend_url=backend.url, session_recheck=0) as running:
+    with running_site(backend_url=backend.url, session_revalidate=0) as running:
         yield running
 
 
@@ -302,7 +302,9 @@ def test_whomever_next_auth_signs_in_is_signed_in_here(next_auth: NextAuth, site
 def test_when_the_secret_changes_nobody_is_signed_out_on_either_side(next_auth: NextAuth, backend: Backend) -> None:
     new = "a-newer-secret-of-the-two-9fK2xPq7"
     old_token = next_auth.encode(article(USER))
-    with running_site(backend_url=backend.url, session_recheck=0, secret_key=new, secret_key_fallbacks=SECRET) as site:
+    with running_site(
+        backend_url=backend.url, session_revalidate=0, secret_key=new, secret_key_fallbacks=SECRET
+    ) as site:
         response = site.visitor().get("/api/auth/session", headers={"Cookie": cookie(old_token)})
         assert response.json()["user"] == USER
         cookies = session_cookies(response)

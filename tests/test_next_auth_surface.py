@@ -10,7 +10,7 @@ import requests
 
 from dev.backend import PASSWORD
 from services.clock import Clock
-from services.session_cookie import SessionCookie
+from services.sessions.cookie import SessionCookie
 from tests.site import MINJI, Site, SiteMaker, Visitor, cookie_names, set_cookies
 
 API = "/api/auth"

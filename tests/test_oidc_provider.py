@@ -15,7 +15,7 @@ import requests
 
 import dev
 from dev.stand_ins import create_stand_ins
-from services import documents
+from services.oauth import metadata_cache
 from tests.commands import free_ports
 from tests.node import node
 from tests.site import SECRET, Page, Visitor, served
@@ -194,7 +194,7 @@ def test_a_new_key_is_found_at_once_but_not_asked_for_all_the_time(issuers: Issu
 
 
 def test_after_the_pause_the_next_key_is_found_too(issuers: Issuers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents, "PAUSE_SECONDS", 0)
+    monkeypatch.setattr(metadata_cache, "PAUSE_SECONDS", 0)
     with registered(issuers) as at:
         for alg in ("RS256", "ES256", "PS256"):
             at.change(alg=alg)

@@ -86,7 +86,7 @@ def test_the_same_is_seen_at_both_servers(tmp_path: Path) -> None:
 
 
 def test_processes_that_were_forked_follow_the_list_of_ended_sessions(tmp_path: Path) -> None:
-    with redis_server(tmp_path) as redis, under_gunicorn(tmp_path, STATE_URL=redis.url) as visitor:
+    with redis_server(tmp_path) as redis, under_gunicorn(tmp_path, REDIS_URL=redis.url) as visitor:
         assert visitor.sign_in().status_code == 303
         cookie = {"Cookie": f"next-auth.session-token={visitor.cookies['next-auth.session-token']}"}
 

@@ -77,7 +77,7 @@ def test_a_page_of_ones_own_goes_before_the_sites_and_can_build_on_it(make_site:
     (tmp_path / "login.html").write_text(
         '{% extends "site/login.html" %}{% block intro %}<p class="aside">Use your hotel account.</p>{% endblock %}'
     )
-    page = make_site(templates=tmp_path).visitor().page(LOGIN)
+    page = make_site(templates_dir=tmp_path).visitor().page(LOGIN)
     assert page.texts("p[@class='aside']") == ["Use your hotel account."]
     assert page.heading == "Sign in"
     assert len(page.all("input[@type='password']")) == 1
@@ -87,7 +87,7 @@ def test_a_piece_of_ones_own_is_on_every_page(make_site: SiteMaker, tmp_path: Pa
     (tmp_path / "base.html").write_text(
         '{% extends "site/base.html" %}{% block foot %}<p><a href="/privacy">Privacy</a></p>{% endblock %}'
     )
-    visitor = make_site(templates=tmp_path).visitor()
+    visitor = make_site(templates_dir=tmp_path).visitor()
     for address in ("/", LOGIN, "/nowhere"):
         assert visitor.page(address).texts("footer/p") == ["Privacy"]
 
@@ -97,7 +97,7 @@ def test_rules_and_pictures_of_ones_own_come_with_the_sites(make_site: SiteMaker
     own.mkdir()
     (own / "site.css").write_text(":root { --round: 2px; }\n")
     (own / "logo.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
-    visitor = make_site(templates=tmp_path, logo_url="/auth/static/logo.svg").visitor()
+    visitor = make_site(templates_dir=tmp_path, logo_url="/auth/static/logo.svg").visitor()
     page = visitor.page(LOGIN)
     (sheet,) = page.all("link[@rel='stylesheet']")
     response = visitor.get(sheet.get("href"))
@@ -116,7 +116,7 @@ def test_the_examples_of_the_guide_do_what_it_says(make_site: SiteMaker, tmp_pat
     given = dict(
         re.findall(r"^(SITE_NAME|BRAND_COLOR|LOGO_URL|SIGN_UP_URL|RESET_PASSWORD_URL)=(.+)$", GUIDE, re.MULTILINE)
     )
-    visitor = make_site(templates=tmp_path, **{name.lower(): text for name, text in given.items()}).visitor()
+    visitor = make_site(templates_dir=tmp_path, **{name.lower(): text for name, text in given.items()}).visitor()
     page = visitor.page(LOGIN)
     assert page.texts("p[@class='aside']") == ["Staff sign in with their company account."]
     assert page.texts("footer/p") == ["Privacy"]

@@ -64,7 +64,7 @@ def test_an_operators_own_receiver_is_told_as_the_docs_have_it(tmp_path: Path) -
     (example,) = re.findall(r"```python\n(.*?)```", OPERATIONS.read_text("utf-8"), re.DOTALL)
     script = tmp_path / "alarm.py"
     script.write_text(example)
-    with serving(tmp_path, script=script, LOGIN_LIMIT_ACCOUNT="1/hour") as (command, visitor):
+    with serving(tmp_path, script=script, LOGIN_LIMIT_PER_ACCOUNT_AND_IP="1/hour") as (command, visitor):
         assert [visitor.sign_in(password="wrong").status_code for _ in range(2)] == [401, 429]
         assert command.stop() == 0
         assert command.output.count("slowed down: account 127.0.0.1") == 1
@@ -110,7 +110,7 @@ def test_a_stop_lets_the_sign_in_under_way_finish(tmp_path: Path, number: int) -
 
 
 def test_before_it_stops_the_server_says_so_to_the_balancer_and_goes_on_serving(tmp_path: Path) -> None:
-    with serving(tmp_path, STOP_DELAY="1") as (command, visitor):
+    with serving(tmp_path, SHUTDOWN_DELAY="1") as (command, visitor):
         assert visitor.get("/health/ready").status_code == 200
         command.process.send_signal(signal.SIGTERM)
         time.sleep(0.3)
@@ -170,7 +170,10 @@ def test_a_visitor_behind_two_trusted_proxies_is_known_by_their_own_address(tmp_
 def test_two_workers_with_redis_share_limits_and_each_sees_what_ended_at_the_other(tmp_path: Path) -> None:
     with (
         redis_server(tmp_path) as server,
-        serving(tmp_path, WORKERS="2", STATE_URL=server.url, LOGIN_LIMIT_ACCOUNT="5/minute") as (command, visitor),
+        serving(tmp_path, WORKERS="2", REDIS_URL=server.url, LOGIN_LIMIT_PER_ACCOUNT_AND_IP="5/minute") as (
+            command,
+            visitor,
+        ),
     ):
         assert visitor.sign_in().status_code == 303
         token = visitor.cookies["next-auth.session-token"]
@@ -198,11 +201,11 @@ def _sessions(url: str, token: str) -> list[bool]:
 
 def test_several_workers_without_redis_are_warned_of(tmp_path: Path) -> None:
     with serving(tmp_path, WORKERS="2") as (command, _):
-        assert "STATE_URL is memory:// with several WORKERS" in command.output
+        assert "REDIS_URL is not set with several WORKERS" in command.output
 
 
 def test_there_is_one_worker_without_redis_and_one_a_core_with_it_unless_a_number_is_set() -> None:
     redis = "redis://127.0.0.1:6379/0"
     assert serve.workers(settings()) == 1
-    assert serve.workers(settings(state_url=redis)) == os.cpu_count()
-    assert serve.workers(settings(state_url=redis, workers=3)) == 3
+    assert serve.workers(settings(redis_url=redis)) == os.cpu_count()
+    assert serve.workers(settings(redis_url=redis, workers=3)) == 3

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from itsdangerous import TimestampSigner
 
-from services.documents import FRESH_SECONDS, PAUSE_SECONDS, SHORT_PAUSE_SECONDS
+from services.oauth.metadata_cache import FRESH_SECONDS, PAUSE_SECONDS, SHORT_PAUSE_SECONDS
 from tests.faulty_backend import (
     HEALTHY,
     UNLIMITED,
@@ -250,7 +250,7 @@ def test_who_waits_for_somebody_elses_fetch_waits_within_their_own_deadline(issu
 @contextmanager
 def fetching(site: Site, issuer: Issuer, step: str) -> Iterator[Any]:
     """While another request fetches this document."""
-    documents, under_way = site.app.extensions["munjigi"].identities._directory._documents, threading.Event()
+    documents, under_way = site.app.extensions["munjigi"].oauth._directory._documents, threading.Event()
     url, done = issuer.url + step, threading.Event()
 
     def fetch() -> object:
@@ -275,7 +275,7 @@ def together(*works: Callable[[], object]) -> None:
         thread.join()
 
 
-# --- Documents that are kept
+# --- MetadataCache that are kept
 
 
 def test_an_issuer_that_is_down_at_the_start_stops_nothing_else(

@@ -186,7 +186,7 @@ def test_whoever_is_not_named_is_not_signed_in(here: World, name: str, case: str
 
 def identity(world: World, name: str, sample: dict[str, Any]) -> Identity:
     """Whom the engine finds, over the same sockets; no cookie and no page shows all of it."""
-    engine = world.site.app.extensions["munjigi"].identities
+    engine = world.site.app.extensions["munjigi"].oauth
     (client,) = (one for one in world.site.app.extensions["munjigi"].settings.clients if one.id == name)
     with world.site.app.test_request_context():
         address, attempt = engine.start(client, None, None)
@@ -206,7 +206,7 @@ def test_an_id_token_of_another_sign_in_is_refused(here: World, name: str) -> No
 
 @pytest.mark.parametrize("name", ALL)
 def test_a_hundred_starts_are_a_hundred_secrets(here: World, name: str) -> None:
-    engine = here.site.app.extensions["munjigi"].identities
+    engine = here.site.app.extensions["munjigi"].oauth
     (client,) = (one for one in here.site.app.extensions["munjigi"].settings.clients if one.id == name)
     with here.site.app.test_request_context():
         started = [engine.start(client, None, None)[1] for _ in range(100)]

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
-from services.user import User
+from services.backend.user import User
 from tests.faulty_backend import UNLIMITED
 from tests.forge import DAY, MONTH, USER, claims, cookie, seal, unseal
 from tests.scripted import Backend, scripted
@@ -128,7 +128,7 @@ def test_a_change_and_a_read_at_once_lose_nothing(make_site: SiteMaker, backend:
 
 
 def test_signing_out_while_the_second_of_two_callbacks_is_under_way_is_final() -> None:
-    with world("kakao", session_recheck=0, backend_logout_path=None) as here:
+    with world("kakao", session_revalidate=0, backend_logout_path=None) as here:
         visitor = browser(here.site)
         answer = here.providers.approve(visitor.start("kakao"))
         copied = {"Cookie": cookies_of(visitor)}
@@ -144,7 +144,7 @@ def test_signing_out_while_the_second_of_two_callbacks_is_under_way_is_final() -
 
 @pytest.mark.parametrize("kept", [0, 1])
 def test_whichever_of_two_answers_is_kept_signing_out_ends_the_sign_in(kept: int) -> None:
-    with world("kakao", session_recheck=0, backend_logout_path=None) as here:
+    with world("kakao", session_revalidate=0, backend_logout_path=None) as here:
         visitor = browser(here.site)
         answer = here.providers.approve(visitor.start("kakao"))
         before = {"Cookie": cookies_of(visitor)}
@@ -248,7 +248,7 @@ def test_of_two_hundred_people_at_once_nobody_is_another(tmp_path: Path, echo: E
         ]
         return [f"{one} for {name}" for one in seen if one != name]
 
-    with serving(tmp_path, BACKEND_URL=echo.url, SESSION_RECHECK="1", **LIMITS) as (_, visitor):
+    with serving(tmp_path, BACKEND_URL=echo.url, SESSION_REVALIDATE="1", **LIMITS) as (_, visitor):
         with ThreadPoolExecutor(50) as pool:
             wrong = list(itertools.chain(*pool.map(lambda _: live(visitor.url), range(200))))
         assert wrong == []
@@ -321,7 +321,7 @@ YEAR_2038 = 2**31
 @pytest.fixture(scope="module")
 def lone_site() -> Iterator[Site]:
     """Nobody behind it is asked about anybody."""
-    with running_site("http://127.0.0.1:1", session_recheck=0) as running:
+    with running_site("http://127.0.0.1:1", session_revalidate=0) as running:
         yield running
 
 

@@ -1,4 +1,4 @@
-"""A signed-in person is read from the backend again every `SESSION_RECHECK` seconds; what that costs, and ends."""
+"""A signed-in person is read from the backend again every `SESSION_REVALIDATE` seconds; what that costs, and ends."""
 
 import time
 from collections.abc import Iterator
@@ -10,10 +10,10 @@ from typing import Any, cast
 import pytest
 
 import errors
-from services import recheck
-from services.claims import Session
+from services.backend.user import User
 from services.clock import Clock
-from services.user import User
+from services.sessions import revalidation
+from services.sessions.model import Session
 from tests.scripted import USER, Backend, scripted
 from tests.site import ManualClock, Page, Site, SiteMaker, Visitor, cookie_names, settings
 
@@ -176,7 +176,7 @@ def test_the_backend_says_when_to_ask_again_within_bounds(
         asked.append(now[0])
         raise kind("as told", retry_after=told)
 
-    checks = recheck.Recheck(settings(), cast(Any, SimpleNamespace(user=user)), clock)
+    checks = revalidation.Revalidator(settings(), cast(Any, SimpleNamespace(user=user)), clock)
     with site.app.test_request_context():
         while len(asked) < 2:
             assert checks.user(HONG) == HONG.user
@@ -215,7 +215,7 @@ def test_asking_takes_two_seconds_at_most(site: Site, backend: Backend) -> None:
 
 
 def test_zero_means_never(shared_site: SiteMaker, backend: Backend) -> None:
-    visitor = signed_in_a_while_ago(shared_site(backend.url, session_recheck=0))
+    visitor = signed_in_a_while_ago(shared_site(backend.url, session_revalidate=0))
     backend.user_status = 401
     assert visitor.session()
     assert backend.asked("/user") == 0
@@ -224,7 +224,7 @@ def test_zero_means_never(shared_site: SiteMaker, backend: Backend) -> None:
 def test_beyond_the_bound_of_memory_the_session_of_longest_ago_is_asked_about_once_more(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recheck, "MOST_SESSIONS", 2)
+    monkeypatch.setattr(revalidation, "MAX_SESSIONS", 2)
     asked = list[str]()
 
     def user(access_token: str, _: float) -> User:
@@ -236,7 +236,7 @@ def test_beyond_the_bound_of_memory_the_session_of_longest_ago_is_asked_about_on
     first, second, third = (
         replace(HONG, sid=name, access_token=name, checked_at=checked_at) for name in ("first", "second", "third")
     )
-    checks = recheck.Recheck(settings(), cast(Any, SimpleNamespace(user=user)), clock)
+    checks = revalidation.Revalidator(settings(), cast(Any, SimpleNamespace(user=user)), clock)
     with site.app.test_request_context():
         for session in (first, second, third, third, first):
             checks.user(session)

@@ -18,8 +18,8 @@ import pytest
 from flask.testing import FlaskClient
 
 import app
-from blueprints import return_to
 from tests.site import Page, Site, served, settings
+from web import redirect_target
 
 ORIGIN = "http://localhost:5000"
 VALUES: list[dict[str, Any]] = json.loads((Path(__file__).parent / "redirects.json").read_text("utf-8"))
@@ -95,7 +95,7 @@ def leads_astray(entry: dict[str, Any], location: str) -> bool:
 def test_each_address_is_judged_as_the_table_says(client: FlaskClient) -> None:
     assert (len(VALUES), sum(entry["allowed"] for entry in VALUES)) == (346, 48)
     with client.application.app_context():
-        passed = [(entry, return_to.passed(entry["value"])) for entry in VALUES]
+        passed = [(entry, redirect_target.passed(entry["value"])) for entry in VALUES]
     assert [entry["value"] for entry, address in passed if leads_astray(entry, address or f"{ORIGIN}/")] == []
     assert [entry["value"] for entry, address in passed if entry["strict"] and bool(address) != entry["allowed"]] == []
 

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from dev.backend import PASSWORD
-from services.user import User
+from services.backend.user import User
 from tests.scripted import USER
 from tests.site import MINJI, Site, SiteMaker, Visitor, cookie_names
 

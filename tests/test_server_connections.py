@@ -33,7 +33,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visitor]:
     folder = tmp_path_factory.mktemp("server")
     (folder / "impatient.py").write_text(IMPATIENT)
     with serving(
-        folder, script=folder / "impatient.py", LOGIN_LIMIT_ACCOUNT="1000/hour", LOGIN_LIMIT_ADDRESS="9999/hour"
+        folder,
+        script=folder / "impatient.py",
+        LOGIN_LIMIT_PER_ACCOUNT_AND_IP="1000/hour",
+        LOGIN_LIMIT_PER_IP="9999/hour",
     ) as (command, visitor):
         yield visitor
         assert command.process.poll() is None
@@ -224,7 +227,7 @@ def test_a_thousand_idle_connections_slow_nobody(server: Visitor) -> None:
 SLOW_RECEIVER = """
 import time
 import serve
-from services import events
+from services.observability import audit
 
 
 def slow(site, **facts):
@@ -232,7 +235,7 @@ def slow(site, **facts):
     print("told of", facts["outcome"], flush=True)
 
 
-events.sign_in_failed.connect(slow)
+audit.sign_in_failed.connect(slow)
 
 if __name__ == "__main__":
     serve.main()

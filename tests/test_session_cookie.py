@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes
 from flask.sessions import SecureCookieSessionInterface
 
 from services.clock import Clock
-from services.session_cookie import Found, SessionCookie
+from services.sessions.cookie import Found, SessionCookie
 from tests.forge import (
     CHUNK_SIZE,
     CIPHERTEXT,
@@ -425,7 +425,7 @@ def backend() -> Iterator[Backend]:
 @pytest.fixture(scope="module")
 def gate(backend: Backend) -> Iterator[Site]:
     """A site that believes its own tokens, and asks the backend about none of them."""
-    with running_site(backend_url=backend.url, session_recheck=0) as running:
+    with running_site(backend_url=backend.url, session_revalidate=0) as running:
         yield running
 
 
@@ -441,7 +441,7 @@ def ask(site: Site, path: str, cookies: str = "", **fields: str) -> requests.Res
 @pytest.fixture
 def door(backend: Backend) -> Iterator[Site]:
     """Such a site, which nobody has left yet: a session that was signed out of is over, in every copy."""
-    with running_site(backend_url=backend.url, session_recheck=0) as running:
+    with running_site(backend_url=backend.url, session_revalidate=0) as running:
         yield running
 
 
@@ -685,7 +685,7 @@ def sid_of(visitor: Visitor) -> str:
 @pytest.fixture
 def generous() -> Iterator[tuple[Backend, Site]]:
     """A backend whose users and tokens a test can make as large as it wants, and a site before it."""
-    with scripted() as backend, running_site(backend_url=backend.url, session_recheck=0) as site:
+    with scripted() as backend, running_site(backend_url=backend.url, session_revalidate=0) as site:
         yield backend, site
 
 
@@ -714,7 +714,7 @@ def test_a_token_is_issued_anew_when_a_tenth_of_its_life_has_passed(gate: Site, 
 
 
 def test_the_tenth_is_of_the_life_that_is_configured(make_site: SiteMaker) -> None:
-    site = make_site(session_max_age=3600, session_recheck=0)
+    site = make_site(session_max_age=3600, session_revalidate=0)
     for age, new in ((300, False), (370, True)):
         old = aged(age)
         response = ask(site, "/api/auth/session", cookie(seal({**old, "exp": old["iat"] + 3600})))
@@ -756,7 +756,7 @@ def test_a_token_never_lasts_past_the_absolute_age_whatever_its_exp(gate: Site) 
 
 @pytest.mark.parametrize("fallbacks", [OLD_SECRET, f"{OTHER_SECRET},{OLD_SECRET}"])
 def test_a_token_under_an_old_key_comes_back_under_the_new_one(make_site: SiteMaker, fallbacks: str) -> None:
-    site = make_site(secret_key_fallbacks=fallbacks, session_recheck=0)
+    site = make_site(secret_key_fallbacks=fallbacks, session_revalidate=0)
     old = claims(sid="kept")
     response = ask(site, "/api/auth/session", cookie(seal(old, key_of(OLD_SECRET))))
     assert response.json()["user"] == USER
@@ -822,7 +822,7 @@ def test_cookies_bear_the_names_and_attributes_of_the_address(
 
 
 def test_on_https_a_cookie_without_the_prefix_is_not_ours(make_site: SiteMaker) -> None:
-    site = make_site(site_url="https://login.example.com", session_recheck=0)
+    site = make_site(site_url="https://login.example.com", session_revalidate=0)
     response = ask(site, "/api/auth/session", cookie(GOOD))
     assert (response.json(), set_cookies(response)) == ({}, [])
     both = jar(cookie(OTHER), cookie(GOOD, f"__Secure-{COOKIE}"))

@@ -17,7 +17,7 @@ from tests.site import SECRET, settings
 ROOT = Path(__file__).parent.parent
 GOOD = {"SITE_URL": "https://login.example.com", "SECRET_KEY": SECRET, "BACKEND_URL": "https://api.example.com/v2"}
 NAMES = {field.name.upper(): field for field in fields(Settings) if field.metadata}
-OF_PROVIDERS = [f"{name.upper()}_{part}" for name in providers.names() for part in providers.find(name).all_needs]
+OF_PROVIDERS = [f"{name.upper()}_{part}" for name in providers.names() for part in providers.find(name).all_settings]
 
 
 def problems(**given: str) -> str:
@@ -68,7 +68,6 @@ def test_a_weak_secret_is_refused_and_never_repeated(weak: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "memory://",
         "redis://:pa55@127.0.0.1:6379/0",
         "redis://[::1]:6379/1",
         "rediss://redis.example.com:6380/0?ssl_ca_certs=/etc/ssl/redis.pem",
@@ -76,7 +75,7 @@ def test_a_weak_secret_is_refused_and_never_repeated(weak: str) -> None:
     ],
 )
 def test_where_state_is_shared_may_be_one_redis_or_a_cluster(url: str) -> None:
-    assert settings(state_url=url).state_url == url
+    assert settings(redis_url=url).redis_url == url
 
 
 @pytest.mark.parametrize(
@@ -93,8 +92,8 @@ def test_where_state_is_shared_may_be_one_redis_or_a_cluster(url: str) -> None:
     ],
 )
 def test_another_address_of_shared_state_is_refused_and_its_password_not_repeated(wrong: str) -> None:
-    message = problems(STATE_URL=wrong)
-    assert "STATE_URL must be" in message
+    message = problems(REDIS_URL=wrong)
+    assert "REDIS_URL must be" in message
     assert "pa55" not in message
 
 
@@ -150,7 +149,7 @@ def test_an_address_that_cannot_be_one_is_refused(wrong: str) -> None:
         ("BACKEND_LOGOUT_PATH", "//evil.example"),
         ("BACKEND_TIMEOUT", "0"),
         ("BACKEND_TIMEOUT", "inf"),
-        ("SESSION_RECHECK", "300s"),
+        ("SESSION_REVALIDATE", "300s"),
         ("EXPOSE_ACCESS_TOKEN", "yes"),
         ("SITE_NAME", "x" * 61),
         ("BRAND_COLOR", "red"),
@@ -158,7 +157,7 @@ def test_an_address_that_cannot_be_one_is_refused(wrong: str) -> None:
         ("SIGN_UP_URL", "//evil.example"),
         ("RESET_PASSWORD_URL", "https://"),
         ("DEFAULT_LOCALE", "fr"),
-        ("TEMPLATES", "/no/such/folder"),
+        ("TEMPLATES_DIR", "/no/such/folder"),
         ("WORKERS", "0"),
         ("BACKEND_CONCURRENCY", "1e3"),
         ("LOG_FORMAT", "xml"),
@@ -183,7 +182,7 @@ def test_the_example_file_names_every_setting_and_no_other() -> None:
 def test_the_example_file_shows_the_defaults_and_is_good_as_it_stands() -> None:
     text = re.sub(r"^#(?=[A-Z_]+=)", "", (ROOT / ".env.example").read_text("utf-8"), flags=re.MULTILINE)
     shown = {name: value for name, value in dotenv_values(stream=io.StringIO(text)).items() if value}
-    shown |= {"SECRET_KEY": SECRET, "TEMPLATES": str(ROOT)}
+    shown |= {"SECRET_KEY": SECRET, "TEMPLATES_DIR": str(ROOT)}
     loaded = config.load(shown)
     for name, field in NAMES.items():
         default = field.metadata["default"]

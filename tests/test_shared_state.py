@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 import app
-from services.claims import Session
+from services.backend.user import User
 from services.clock import Clock
-from services.ended import STREAM, EndedSessions
+from services.sessions.model import Session
+from services.sessions.revocation import STREAM, RevokedSessions
 from services.state.redis import Redis
-from services.user import User
 from tests.commands import ROOT
 from tests.redis_server import RedisServer, Relay, redis_cluster, redis_server, relay
 from tests.scripted import USER, Backend, scripted
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.external
 
 BUSY = 0.5
 """Seconds that a request may take by itself on a busy machine."""
-LIMITS = {"login_limit_account": "5/minute"}
+LIMITS = {"login_limit_per_account_and_ip": "5/minute"}
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def wrong_guesses(site: Site, number: int, email: str = "minji@example.com") -> 
 
 
 @pytest.fixture(params=["redis", "rediss", "redis+cluster"])
-def state_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def redis_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """Outlives all who use it: CPython's `ssl` leaves a socket open whose peer dies as it is wrapped."""
     if request.param == "redis+cluster":
         with redis_cluster(tmp_path) as cluster:
@@ -99,9 +99,9 @@ def followers_have_ended() -> None:
 
 
 def test_a_copied_cookie_is_dead_at_the_other_site_a_second_after_the_sign_out(
-    state_url: str, make_site: SiteMaker
+    redis_url: str, make_site: SiteMaker
 ) -> None:
-    here, there = make_site(state_url=state_url), make_site(state_url=state_url)
+    here, there = make_site(redis_url=redis_url), make_site(redis_url=redis_url)
     visitor = signed_in(here)
     thief_here, thief = copy(visitor, here), copy(visitor, there)
     assert thief.is_signed_in
@@ -111,7 +111,7 @@ def test_a_copied_cookie_is_dead_at_the_other_site_a_second_after_the_sign_out(
 
 
 def test_the_delay_is_a_few_milliseconds(make_site: SiteMaker, server: RedisServer) -> None:
-    here, there = make_site(state_url=server.url), make_site(state_url=server.url)
+    here, there = make_site(redis_url=server.url), make_site(redis_url=server.url)
     delays = []
     for _ in range(50):
         visitor = signed_in(here)
@@ -126,7 +126,7 @@ def test_the_delay_is_a_few_milliseconds(make_site: SiteMaker, server: RedisServ
 def test_signing_out_everywhere_ends_the_others_at_both_sites_and_leaves_the_next_one(
     make_site: SiteMaker, server: RedisServer, backend: Backend
 ) -> None:
-    here, there = make_site(backend.url, state_url=server.url), make_site(backend.url, state_url=server.url)
+    here, there = make_site(backend.url, redis_url=server.url), make_site(backend.url, redis_url=server.url)
     phone, desk, tablet = signed_in(here), signed_in(there), signed_in(there)
     sign_out(phone, everywhere="1")
     seconds_until(lambda: not desk.is_signed_in, 1 + BUSY)
@@ -137,10 +137,10 @@ def test_signing_out_everywhere_ends_the_others_at_both_sites_and_leaves_the_nex
 
 
 def test_a_site_that_starts_later_knows_what_was_ended_before(make_site: SiteMaker, server: RedisServer) -> None:
-    visitor = signed_in(make_site(state_url=server.url))
-    kept = copy(visitor, make_site(state_url=server.url))
+    visitor = signed_in(make_site(redis_url=server.url))
+    kept = copy(visitor, make_site(redis_url=server.url))
     sign_out(visitor)
-    later = make_site(state_url=server.url)
+    later = make_site(redis_url=server.url)
     assert not copy(kept, later).is_signed_in
 
 
@@ -165,7 +165,7 @@ def test_two_hundred_guesses_over_both_sites_are_exactly_the_limit(
     """Where this machine was too busy to hear Redis in time, each site counted alone, as it should: again."""
     for attempt in range(5):
         caplog.clear()
-        sites = [make_site(state_url=server.url, **LIMITS) for _ in range(2)]
+        sites = [make_site(redis_url=server.url, **LIMITS) for _ in range(2)]
         answers = two_hundred_guesses(sites, f"guess{attempt}@example.com")
         if "Redis is unavailable" not in caplog.text:
             break
@@ -175,7 +175,7 @@ def test_two_hundred_guesses_over_both_sites_are_exactly_the_limit(
 def test_the_right_password_gives_the_accounts_count_back_at_both_sites(
     make_site: SiteMaker, server: RedisServer
 ) -> None:
-    here, there = (make_site(state_url=server.url, **LIMITS) for _ in range(2))
+    here, there = (make_site(redis_url=server.url, **LIMITS) for _ in range(2))
     assert wrong_guesses(here, 4) == [401] * 4
     assert signed_in(there).is_signed_in
     assert wrong_guesses(here, 6) == [401] * 5 + [429]
@@ -238,8 +238,8 @@ def test_people_sign_in_and_out_whatever_happens_to_redis(
     make_site: SiteMaker, server: RedisServer, backend: Backend, caplog: pytest.LogCaptureFixture, fault: Fault
 ) -> None:
     with relay(server.port) as between:
-        limit = {"login_limit_address": "12/minute"}
-        here, there = (make_site(backend.url, state_url=between.url, **limit) for _ in range(2))
+        limit = {"login_limit_per_ip": "12/minute"}
+        here, there = (make_site(backend.url, redis_url=between.url, **limit) for _ in range(2))
         redis = Shared(server, between)
         ended = signed_in(here)
         known = [copy(ended, here), copy(ended, there)]
@@ -283,7 +283,7 @@ def test_a_site_that_starts_without_redis_takes_people_and_finds_it_later(
     make_site: SiteMaker, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = RedisServer(tmp_path)
-    here, there = (make_site(state_url=server.url) for _ in range(2))
+    here, there = (make_site(redis_url=server.url) for _ in range(2))
     assert here.visitor().get("/health/ready").status_code == 200
     visitor = signed_in(here)
     thief = copy(visitor, there)
@@ -298,7 +298,7 @@ def test_a_site_that_starts_without_redis_takes_people_and_finds_it_later(
 
 
 def test_an_emptied_redis_brings_no_ended_session_back(make_site: SiteMaker, server: RedisServer) -> None:
-    here, there = make_site(state_url=server.url), make_site(state_url=server.url)
+    here, there = make_site(redis_url=server.url), make_site(redis_url=server.url)
     visitor, next_one = signed_in(here), signed_in(here)
     known, next_known = copy(visitor, there), copy(next_one, there)
     sign_out(visitor)
@@ -324,14 +324,14 @@ FOREIGN: list[dict[str, str | bytes]] = [
 def test_what_others_have_put_on_the_list_stops_nobody_from_following_it(
     make_site: SiteMaker, server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    here, there = make_site(state_url=server.url), make_site(state_url=server.url)
+    here, there = make_site(redis_url=server.url), make_site(redis_url=server.url)
     for entry in FOREIGN:
         server.ask("XADD", STREAM, "*", *(part for pair in entry.items() for part in pair))
     visitor = signed_in(here)
     thief = copy(visitor, there)
     sign_out(visitor)
     seconds_until(lambda: not thief.is_signed_in, 1 + BUSY)
-    assert not copy(thief, make_site(state_url=server.url)).is_signed_in  # nor from reading it from its begin
+    assert not copy(thief, make_site(redis_url=server.url)).is_signed_in  # nor from reading it from its begin
     assert caplog.text.count("is not ours") == 3 * len(FOREIGN)
     assert "not followed" not in caplog.text
 
@@ -340,7 +340,7 @@ def test_an_answer_in_a_shape_that_nobody_foresaw_does_not_end_the_following(
     make_site: SiteMaker, server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     with relay(server.port) as between:
-        here, there = (make_site(state_url=between.url) for _ in range(2))
+        here, there = (make_site(redis_url=between.url) for _ in range(2))
         between.answer = b"*1\r\n*1\r\n:7\r\n"
         seconds_until(lambda: caplog.text.count("not followed") == 2)
         between.answer = None
@@ -356,7 +356,7 @@ def test_a_node_of_a_cluster_dies_and_people_sign_in_and_out(
     make_site: SiteMaker, tmp_path: Path, backend: Backend, with_the_list: bool
 ) -> None:
     with redis_cluster(tmp_path) as cluster:
-        here, there = (make_site(backend.url, state_url=cluster.url) for _ in range(2))
+        here, there = (make_site(backend.url, redis_url=cluster.url) for _ in range(2))
         holder = cluster.of(STREAM)
         victim = holder if with_the_list else next(node for node in cluster.nodes if node is not holder)
         sign_out(signed_in(here))
@@ -378,10 +378,10 @@ def test_a_node_of_a_cluster_dies_and_people_sign_in_and_out(
 def test_a_site_is_not_ready_while_it_reads_what_was_ended_before(server: RedisServer) -> None:
     with relay(server.port) as between:
         between.delay = 0.2
-        site = app.create_app(settings(state_url=between.url))
-        ended = site.extensions["munjigi"].ended
+        site = app.create_app(settings(redis_url=between.url))
+        ended = site.extensions["munjigi"].revoked_sessions
         ready = site.test_client()
-        threading.Thread(target=ended.ensure_followed).start()
+        threading.Thread(target=ended.ensure_synced).start()
         seconds_until(lambda: ready.get("/health/ready").status_code == 503, 0.2)
         assert ready.get("/health/live").status_code == 200
         seconds_until(lambda: ready.get("/health/ready").status_code == 200)
@@ -411,7 +411,7 @@ print(wait_for(redis.run(lambda storage: redis.command(lambda: client_of(storage
 def test_a_crowd_of_sign_ins_is_no_fault_of_redis(
     make_site: SiteMaker, server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    site = make_site(state_url=server.url)
+    site = make_site(redis_url=server.url)
     visitors = [site.visitor() for _ in range(100)]
     tokens = [visitor.csrf() for visitor in visitors]
     fields = {"email": "minji@example.com", "password": "correct-horse"}
@@ -427,9 +427,9 @@ def test_a_crowd_of_sign_ins_is_no_fault_of_redis(
 # --- What is kept, and for how long
 
 
-def ended_sessions(max_age: int, url: str | None = None, clock: Clock | None = None) -> EndedSessions:
+def ended_sessions(max_age: int, url: str | None = None, clock: Clock | None = None) -> RevokedSessions:
     clock = clock or Clock()
-    return EndedSessions(replace(settings(), session_max_age=max_age), Redis(url, clock) if url else None, clock)
+    return RevokedSessions(replace(settings(), session_max_age=max_age), Redis(url, clock) if url else None, clock)
 
 
 def a_session(sid: str) -> Session:
@@ -455,7 +455,7 @@ def test_an_ended_session_is_known_for_as_long_as_its_token_could_live_and_forgo
 @pytest.mark.parametrize("hours", [-3, 3])
 def test_a_redis_whose_clock_is_wrong_ends_sessions_all_the_same(server: RedisServer, hours: int) -> None:
     ended = ended_sessions(60, server.url)
-    ended.ensure_followed()
+    ended.ensure_synced()
     key = sha256(b"sid:far").digest()[:8]
     server.ask("XADD", STREAM, f"{int((time.time() + hours * 3600) * 1000)}-0", "s", key)
     seconds_until(lambda: ended.has(a_session("far")), 1 + BUSY)
@@ -463,10 +463,10 @@ def test_a_redis_whose_clock_is_wrong_ends_sessions_all_the_same(server: RedisSe
 
 
 def test_nothing_that_lies_in_redis_tells_who_anybody_is(make_site: SiteMaker, server: RedisServer) -> None:
-    visitor = signed_in(make_site(state_url=server.url))
+    visitor = signed_in(make_site(redis_url=server.url))
     user = visitor.session()["user"]
     sign_out(visitor, everywhere="1")
-    wrong_guesses(make_site(state_url=server.url), 1)
+    wrong_guesses(make_site(redis_url=server.url), 1)
     found = repr(server.ask("XRANGE", STREAM, "-", "+"))
     for key in server.ask("KEYS", "*"):
         found += repr((key, server.ask("DUMP", key)))

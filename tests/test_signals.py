@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from services import events
-from services.events import account_hash
-from services.user import User
+from services.backend.user import User
+from services.observability import audit
+from services.observability.audit import account_hash
 from tests.scripted import USER, Backend, scripted
 from tests.site import MINJI, SECRET, Site, SiteMaker
 
-NAMES = ["signed_in", "signed_out", "sign_in_failed", "form_refused", "limited", "session_expired"]
+NAMES = ["signed_in", "signed_out", "sign_in_failed", "csrf_failed", "rate_limited", "session_expired"]
 Heard = list[tuple[str, dict[str, Any]]]
 
 
@@ -27,9 +27,9 @@ def heard(site: Site) -> Iterator[Heard]:
             def receive(sender: object, name: str = name, **facts: Any) -> None:
                 told.append((name, facts))
 
-            stack.enter_context(getattr(events, name).connected_to(receive, site.app))
+            stack.enter_context(getattr(audit, name).connected_to(receive, site.app))
         yield told
-        assert events.delivery.wait(10), "receivers run in a thread of their own"
+        assert audit.delivery.wait(10), "receivers run in a thread of their own"
 
 
 @pytest.fixture
@@ -63,17 +63,17 @@ def test_a_form_that_is_refused(site: Site) -> None:
         site.visitor().post("/auth/login/email", data={"email": MINJI})
         site.visitor().submit("/auth/logout", {}, headers={"Origin": "https://evil.example"})
     assert [(name, facts["outcome"]) for name, facts in told] == [
-        ("form_refused", "CookiesBlocked"),
-        ("form_refused", "FormExpired"),
+        ("csrf_failed", "CookiesBlocked"),
+        ("csrf_failed", "FormExpired"),
     ]
 
 
 def test_a_limit_that_is_reached(make_site: SiteMaker) -> None:
-    site = make_site(login_limit_account="1/hour")
+    site = make_site(login_limit_per_account_and_ip="1/hour")
     site.visitor().sign_in(password="wrong")
     with heard(site) as told:
         site.visitor().sign_in()
-    assert [name for name, _ in told] == ["limited", "sign_in_failed"]
+    assert [name for name, _ in told] == ["rate_limited", "sign_in_failed"]
     assert told[0][1]["limit"] == "account"
     assert 3590 <= told[0][1]["wait"] <= 3600
     assert told[1][1]["outcome"] == "TooManyAttempts"
@@ -107,9 +107,9 @@ def test_a_receiver_that_fails_stops_nobody(site: Site, caplog: pytest.LogCaptur
         raise RuntimeError("the receiver's own fault")
 
     with ExitStack() as stack:
-        stack.enter_context(events.signed_in.connected_to(fails, site.app))
+        stack.enter_context(audit.signed_in.connected_to(fails, site.app))
         told = stack.enter_context(heard(site))
-        stack.enter_context(events.signed_in.connected_to(fails, site.app))
+        stack.enter_context(audit.signed_in.connected_to(fails, site.app))
         visitor = site.visitor()
         assert visitor.sign_in().status_code == 303
     assert visitor.is_signed_in

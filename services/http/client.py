@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 import requests
 from flask import g
 
-from services.events import upstream_called
 from services.http.aiohttp_adapter import AiohttpAdapter, NoAnswerError, NotSentError, QueueFullError
 from services.http.response import UpstreamResponse
+from services.observability.audit import upstream_request_finished
 
 MAX_BYTES = 1024 * 1024
 """Of an answer's decoded body."""
@@ -89,7 +89,7 @@ class HttpClient:
         requests that may be received twice.
         """
         deadline = time.monotonic() + within
-        host, started, result = urlsplit(url).netloc, time.monotonic(), "none"
+        host, started, status_class = urlsplit(url).netloc, time.monotonic(), "none"
         try:
             request = _prepare(method, url, {**self._headers, **headers}, form, json)
             try:
@@ -102,10 +102,12 @@ class HttpClient:
         except requests.RequestException as error:
             raise _upstream_error(error) from None
         else:
-            result = f"{response.status_code // 100}xx"
+            status_class = f"{response.status_code // 100}xx"
             return UpstreamResponse(response.status_code, response.headers, body)
         finally:
-            upstream_called.send(self, host=host, answer=result, seconds=time.monotonic() - started)
+            upstream_request_finished.send(
+                self, host=host, status_class=status_class, seconds=time.monotonic() - started
+            )
 
     def close(self) -> None:
         """Close the kept connections, soon."""

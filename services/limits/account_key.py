@@ -3,7 +3,7 @@
 import re
 import unicodedata
 
-from services.events import same_address
+from services.observability.audit import normalize_email
 
 _LATIN = re.compile(r"LATIN (?:SMALL|CAPITAL) (?:LETTER|LIGATURE) (?:LONG |INSULAR )?(\w{1,2})(?: |$)")
 """Unicode names of letters that are an `a`, or an `ae`, with a stroke, in a circle, or above another letter."""
@@ -15,7 +15,7 @@ def account_key(email: str) -> str:
     Many databases compare without accents, so letters are decomposed (NFKD) and their marks left out. By the first
     weight of the Unicode collation, with which MySQL 8 compares by default, any script's 5 is a 5, and `ł` is an `l`.
     """
-    return "".join(map(_fold, unicodedata.normalize("NFKD", same_address(email).replace("ð", "d"))))
+    return "".join(map(_fold, unicodedata.normalize("NFKD", normalize_email(email).replace("ð", "d"))))
 
 
 def _fold(char: str) -> str:

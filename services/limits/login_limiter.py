@@ -20,11 +20,11 @@ from limits.aio.strategies import MovingWindowRateLimiter
 import errors
 from config import Settings
 from services.clock import Clock
-from services.device import Device
 from services.event_loop import wait_for
-from services.events import audit, client_address, same_address
 from services.limits.account_key import account_key
+from services.limits.device_cookie import Device
 from services.limits.memory_storage import BoundedMemoryStorage
+from services.observability.audit import audit, client_address, normalize_email
 from services.state.redis import Redis
 
 _T = TypeVar("_T")
@@ -88,7 +88,7 @@ class LoginLimiter:
         self._device = device
         self._in_process = _Counts(BoundedMemoryStorage(clock))
 
-    def hit_address(self) -> None:
+    def hit_ip(self) -> None:
         """Count one start of a sign-in from this client address; raises `TooManyAttempts`."""
         self._hit(self._address_rule(_network()))
 
@@ -125,7 +125,7 @@ class LoginLimiter:
 
         if reached := wait_for(self._count(hit_all)):
             name, wait = reached
-            audit("limited", limit=name, wait=wait)
+            audit("rate_limited", limit=name, wait=wait)
             raise errors.TooManyAttempts(f"the limit per {name} is reached", retry_after=wait)
 
     async def _count(self, operation: Callable[[_Counts], Coroutine[Any, Any, _T]]) -> _T:
@@ -138,16 +138,16 @@ class LoginLimiter:
         )
 
     def _address_rule(self, network: str) -> _Rule:
-        return _Rule("address", self._settings.login_limit_address, (network,))
+        return _Rule("address", self._settings.login_limit_per_ip, (network,))
 
     def _account_rules(self, email: str, network: str) -> tuple[_Rule, _Rule, _Rule]:
-        spelling, account = (self._device.accounts(text)[0] for text in (same_address(email), account_key(email)))
+        spelling, account = (self._device.accounts(text)[0] for text in (normalize_email(email), account_key(email)))
         device, settings = self._device.known(email), self._settings
         client = device or network
         return (
-            _Rule("account", settings.login_limit_account, (account, client)),
-            _Rule("spelling", settings.login_limit_account, (spelling, client)),
-            _Rule("account-total", settings.login_limit_account_total, (account, device or "")),
+            _Rule("account", settings.login_limit_per_account_and_ip, (account, client)),
+            _Rule("spelling", settings.login_limit_per_account_and_ip, (spelling, client)),
+            _Rule("account-total", settings.login_limit_per_account, (account, device or "")),
         )
 
 

@@ -1,4 +1,4 @@
-"""The Redis that the processes of the site share (`STATE_URL`), behind a circuit breaker.
+"""The Redis that the processes of the site share (`REDIS_URL`), behind a circuit breaker.
 
 Redis is optional at every moment: people sign in without it. So each command is limited in time, and after a failure
 no command is sent for a while; then one request tries whether Redis is back.
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from services.clock import Clock
 from services.event_loop import PerLoop, within
-from services.events import shared_state_seen
+from services.observability.audit import redis_state_changed
 
 if TYPE_CHECKING:
     from limits.aio.storage import RedisStorage
@@ -114,10 +114,10 @@ class Redis:
         if not self._is_down:
             log.error("Redis is unavailable, using in-process limits: %s", type(error).__name__)
         self._is_down = True
-        shared_state_seen.send(self, part="counts", up=False)
+        redis_state_changed.send(self, part="counts", up=False)
 
     def _mark_up(self, failures: int) -> None:
         if self._is_down and self._failures == failures:  # what was sent before the failure says nothing about now
             log.warning("Redis is available again")
             self._is_down, self._retry_at = False, 0.0
-            shared_state_seen.send(self, part="counts", up=True)
+            redis_state_changed.send(self, part="counts", up=True)
