@@ -32,8 +32,7 @@ from config import Settings
 from services import Services, services
 from services.backend.user import User
 from services.clock import Clock
-from services.observability.audit import request_id
-from web import csrf, error_handlers, locale, login_page, security_headers
+from web import csrf, error_handlers, locale, login_page, request_context, security_headers
 
 MAX_BODY_BYTES = 64 * 1024
 
@@ -49,10 +48,8 @@ def create_app(
     app = Flask(__name__, static_folder=None)  # static_files.py has them
     app.session_interface = static_files.SessionInterface()
     app.config.update(_flask_settings(settings))
-    app.extensions["munjigi"] = Services.build(settings, clock or Clock())
+    app.extensions["munjigi"] = Services.build(settings, app, request_context.current, clock or Clock())
     app.extensions["munjigi.stopping"] = stopping
-    if metrics := app.extensions["munjigi"].metrics:
-        metrics.listen(app)
     _wire_requests(app, settings)
     _wire_people(app)
     _wire_pages(app, settings)
@@ -101,11 +98,10 @@ def _wire_requests(app: Flask, settings: Settings) -> None:
     # Werkzeug would answer `//x` with a redirect to what `Host` says.
     app.url_map.merge_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined]  # of Flask's default provider
+    request_context.init_app(app)
     app.before_request(locale.remember)
     app.before_request(csrf.protect)
     app.after_request(security_headers.after_request(settings))
-    app.after_request(app.extensions["munjigi"].sessions.commit)
-    app.after_request(app.extensions["munjigi"].device.commit)
 
 
 def _wire_people(app: Flask) -> None:
@@ -119,7 +115,7 @@ def _wire_people(app: Flask) -> None:
 
     @people.unauthorized_handler
     def to_sign_in() -> ResponseReturnValue:
-        error = errors.SessionExpired if services().sessions.expired() else errors.SessionRequired
+        error = errors.SessionExpired if services().sessions.is_expired() else errors.SessionRequired
         if error_handlers.wants_json():
             raise error()
         page = url_for(str(request.endpoint).rpartition(".")[0] + ".show")
@@ -142,7 +138,7 @@ def _wire_pages(app: Flask, settings: Settings) -> None:
         language_links=locale.links,
         language_name=locale.name,
         language_tag=locale.tag,
-        request_id=request_id,
+        request_id=request_context.request_id,
         site_name=settings.site_name,
         logo_url=settings.logo_url,
         sign_up_url=settings.sign_up_url,

@@ -8,6 +8,7 @@ from werkzeug.exceptions import MethodNotAllowed
 
 import errors
 from services import services
+from web import request_context
 from web.forms import ProfileForm
 
 bp = Blueprint("account", __name__)
@@ -28,7 +29,7 @@ def save() -> ResponseReturnValue:
     if not form.validate():
         return _page(form), 422
     try:
-        services().profile.save(form.name.data or "", form.nick_name.data or None)
+        services().profile.save(form.name.data or "", form.nick_name.data or None, request_context.current())
     except (errors.InvalidFields, errors.ServerSideError, errors.TooManyAttempts) as error:
         return again(error)  # type: ignore[no-any-return]  # so typed by Flask-Login
     flash(_("Your changes are saved."))

@@ -19,7 +19,7 @@ def verify() -> ResponseReturnValue:
     A proxy that says what was asked for (`X-Forwarded-Uri`) is told with the 401 where to send the person: not
     every one can encode an address. Whoever makes up that header gets no further than the gate lets everybody.
     """
-    session = services().sessions.look()
+    session = services().sessions.load_readonly()
     if session is None:
         asked = redirect_target.passed(request.headers.get("X-Forwarded-Uri", ""))
         return Response(status=401, headers={"X-Auth-Sign-In": login_page.url(None, asked)})

@@ -23,7 +23,7 @@ def ready() -> ResponseReturnValue:
     """
     if current_app.extensions["munjigi.stopping"]():
         return {"status": "stopping"}, 503
-    services().revoked_sessions.start()
+    services().revoked_sessions.start_feed()
     if not services().revoked_sessions.is_synced:
         return {"status": "starting"}, 503
     return {"status": "ok"}
@@ -38,4 +38,4 @@ def metrics() -> ResponseReturnValue:
     sent = request.headers.get("Authorization", "").removeprefix("Bearer ")
     if not hmac.compare_digest(sent.encode(), token.encode()):
         return Response(status=401, headers={"WWW-Authenticate": "Bearer"})
-    return Response(found.text(), mimetype="text/plain")
+    return Response(found.render(), mimetype="text/plain")

@@ -5,7 +5,7 @@ from flask.typing import ResponseReturnValue
 
 import errors
 from services import services
-from web import login_page, redirect_target
+from web import login_page, redirect_target, request_context
 from web.forms import LoginForm
 
 bp = Blueprint("login", __name__)
@@ -24,5 +24,5 @@ def sign_in() -> ResponseReturnValue:
     form = LoginForm(request.form)
     if not form.validate():
         return login_page.render(form), 422
-    services().sign_in.with_password(form.email.data or "", form.password.data or "")
+    services().sign_in.with_password(form.email.data or "", form.password.data or "", request_context.current())
     return redirect(redirect_target.take(), 303)

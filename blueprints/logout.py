@@ -6,7 +6,7 @@ from flask_babel import gettext as _
 
 from errors import CookiesBlocked, FormExpired
 from services import services
-from web import redirect_target
+from web import redirect_target, request_context
 
 bp = Blueprint("logout", __name__)
 
@@ -21,7 +21,7 @@ def show() -> ResponseReturnValue:
 @bp.post("/auth/logout")
 def sign_out() -> ResponseReturnValue:
     everywhere = request.form.get("everywhere") == "1"
-    if services().sign_in.out(everywhere=everywhere):
+    if services().sign_in.sign_out(request_context.current(), everywhere=everywhere):
         flash(_("You are signed out on all devices.") if everywhere else _("You are signed out."))
     else:
         flash(_("You are signed out, but our service did not respond and could not be told."))

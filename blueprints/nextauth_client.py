@@ -13,7 +13,7 @@ from flask.typing import ResponseReturnValue
 
 import errors
 from services import services
-from web import login_page, provider_buttons, redirect_target, request_body
+from web import login_page, provider_buttons, redirect_target, request_body, request_context
 from web.forms import LoginForm
 
 bp = Blueprint("nextauth_client", __name__, url_prefix="/api/auth")
@@ -59,7 +59,7 @@ def sign_in() -> ResponseReturnValue:
     form = LoginForm(request_body.fields())
     if not form.validate():
         raise errors.CredentialsSignin("what was typed cannot be an address and a password")
-    services().sign_in.with_password(form.email.data or "", form.password.data or "")
+    services().sign_in.with_password(form.email.data or "", form.password.data or "", request_context.current())
     return _answer(redirect_target.take())
 
 
@@ -71,7 +71,7 @@ def sign_out_page() -> ResponseReturnValue:
 
 @bp.post("/signout")
 def sign_out() -> ResponseReturnValue:
-    services().sign_in.out()
+    services().sign_in.sign_out(request_context.current())
     return _answer(redirect_target.take())
 
 

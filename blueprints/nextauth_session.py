@@ -10,7 +10,7 @@ from werkzeug.datastructures import MultiDict
 import errors
 from services import services
 from services.sessions.model import Session
-from web import request_body
+from web import request_body, request_context
 from web.forms import ProfileForm
 
 bp = Blueprint("nextauth_session", __name__)
@@ -37,9 +37,9 @@ def update() -> ResponseReturnValue:
         sent = request_body.value() if request.mimetype == request_body.JSON else {}
         data = sent.get("data") if isinstance(sent, dict) else None
         if data is None:
-            services().profile.refresh()
+            services().profile.refresh(request_context.current())
         else:
-            services().profile.save(*_names(data))
+            services().profile.save(*_names(data), request_context.current())
     return session()
 
 

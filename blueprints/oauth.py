@@ -3,7 +3,7 @@
 import hashlib
 
 import flask
-from flask import Blueprint, abort, make_response, redirect, render_template, request, url_for
+from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import MethodNotAllowed
 
@@ -12,7 +12,7 @@ from providers.base import Client
 from services import services
 from services.oauth.attempts import Attempt
 from services.sessions.model import Session
-from web import login_page, provider_buttons, redirect_target, request_body
+from web import login_page, provider_buttons, redirect_target, request_body, request_context
 
 bp = Blueprint("oauth", __name__)
 
@@ -23,22 +23,23 @@ _LONGEST_REMEMBERED = 1000
 @bp.post("/api/auth/signin/<provider>")
 def start(provider: str) -> ResponseReturnValue:
     """A form gets a page that goes on by itself: `form-action` would stop a redirect, at every further hop."""
-    client = _client(provider)
+    client, context = _client(provider), request_context.current()
     kept = redirect_target.kept()
     try:
-        services().limiter.hit_ip()
-        address, attempt = services().oauth.start(client, kept, flask.session.get("locale"), **_wishes())
+        services().limiter.hit_ip(context)
+        address, attempt = services().oauth.authorization_url(
+            client, context, kept, flask.session.get("locale"), **_wishes()
+        )
     except errors.SiteError as error:
-        services().sign_in.refused(client, error)
+        services().sign_in.record_failure(client, error, context)
         return _told(error, kept)
-    onward = (
+    onward: ResponseReturnValue = (
         {"url": address}
         if _wants_json()
         else render_template("onward.html", url=address, to=provider_buttons.label(client))
     )
-    response = make_response(onward)
-    services().attempts.write(request, response, client.provider, attempt)
-    return response
+    services().attempts.save(attempt, client.provider, context)
+    return onward
 
 
 @bp.route("/api/auth/callback/<provider>", methods=["GET", "POST"])
@@ -50,14 +51,12 @@ def callback(provider: str) -> ResponseReturnValue:
     if request.method == "GET" and client.provider.form_post:
         return _decide(client, request.args.get("state"))
     answer, whole = _answer()
-    state = answer.get("state")
-    attempt = services().attempts.take(request, client.provider, state)
+    state, context = answer.get("state"), request_context.current()
+    attempt = services().attempts.load(client.provider, state, context)
+    services().attempts.delete(client.provider, state, context)
     if attempt is None:
-        response = make_response(_elsewhere(client, state))
-    else:
-        response = make_response(_finish(client, attempt, answer if whole else {}))
-    services().attempts.forget(request, response, client.provider, state)
-    return response
+        return _elsewhere(client, state)
+    return _finish(client, attempt, answer if whole else {})
 
 
 def _wishes() -> dict[str, str]:
@@ -80,27 +79,27 @@ def _answer() -> tuple[dict[str, str], bool]:
 def _finish(client: Client, attempt: Attempt, answer: dict[str, str]) -> ResponseReturnValue:
     target = attempt.return_to or redirect_target.home()
     try:
-        session, now = services().attempts.once(attempt, lambda: _admit(client, attempt, answer))
+        session, now = services().attempts.finish_once(attempt, lambda: _admit(client, attempt, answer))
         if not now:
-            services().sign_in.again(client, session)
+            services().sign_in.repeat(client, session, request_context.current())
     except errors.SiteError as error:
         return _told(error, attempt.return_to)
     if attempt.language:
         flask.session["locale"] = attempt.language
     if len(target) < _LONGEST_REMEMBERED:
         flask.session[_FINISHED] = [_digest(attempt.state), target]
-    response = make_response(redirect(target, 303))
-    provider_buttons.remember(response, client)
-    return response
+    provider_buttons.remember(client)
+    return redirect(target, 303)
 
 
 def _admit(client: Client, attempt: Attempt, answer: dict[str, str]) -> Session:
+    context = request_context.current()
     try:
-        identity = services().oauth.finish(client, attempt, answer)
+        identity = services().oauth.fetch_identity(client, attempt, answer, context)
     except errors.SiteError as error:
-        services().sign_in.refused(client, error)
+        services().sign_in.record_failure(client, error, context)
         raise
-    return services().sign_in.with_identity(client, identity)
+    return services().sign_in.with_identity(client, identity, context)
 
 
 def _elsewhere(client: Client, state: str | None) -> ResponseReturnValue:
@@ -117,7 +116,7 @@ def _decide(client: Client, state: str | None) -> ResponseReturnValue:
     if services().sessions.load() is not None:
         return redirect(target if digest == _digest(state or "") else redirect_target.home(), 303)
     error = errors.AttemptExpired("no attempt of this browser")
-    services().sign_in.refused(client, error)
+    services().sign_in.record_failure(client, error, request_context.current())
     return _told(error, None)
 
 

@@ -36,10 +36,9 @@ def examine(environ: dict[str, str]) -> Iterator[Finding]:
         no_proxy=settings.outbound_no_proxy,
         client_cert=settings.backend_client_cert,
     )
-    with made.test_request_context():
-        yield from backend.examine(settings, upstream)
-        services: Services = made.extensions["munjigi"]
-        for client in settings.clients:
-            yield from provider.examine(settings, services, client)
+    yield from backend.examine(settings, upstream)
+    services: Services = made.extensions["munjigi"]
+    for client in settings.clients:
+        yield from provider.examine(settings, services, client)
     yield from state.examine(settings)
     yield from site.examine(settings, upstream, cookies)

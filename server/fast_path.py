@@ -13,7 +13,7 @@ from flask import Flask
 
 from blueprints import forward_auth, nextauth_session
 from services import Services
-from services.observability.audit import new_request_id
+from services.observability.request_id import new_request_id
 from services.sessions.model import Session
 from web import security_headers
 
@@ -47,7 +47,7 @@ class FastPath:
         if answer is None or scope["method"] != "GET" or scope["query_string"]:
             return None
         cookies = b"; ".join(value for name, value in scope["headers"] if name == b"cookie")
-        session = self._services.sessions.at_rest(cookies.decode("latin-1"))
+        session = self._services.sessions.load_if_current(cookies.decode("latin-1"))
         return None if session is None else answer(session)
 
     def _session(self, session: Session) -> Answer:

@@ -31,7 +31,7 @@ def create() -> Asgi:
     """The application that uvicorn runs, from the settings of the environment."""
     settings = config.load(os.environ)
     configure_logs(settings)
-    lines = log_config.write_from_a_thread()
+    lines = log_config.use_queue()
     stopping = threading.Event()
     site = app.create_app(settings, stopping.is_set)
     services: Services = site.extensions["munjigi"]
@@ -39,8 +39,9 @@ def create() -> Asgi:
     async def startup() -> None:
         _delay_stop(stopping, settings.shutdown_delay)
         preload(site)
-        services.revoked_sessions.start()
-        await services.revoked_sessions.wait_until_synced()
+        if feed := services.revoked_sessions.feed:
+            feed.start()
+            await feed.wait_until_synced()
 
     async def shutdown() -> None:
         await services.aclose()

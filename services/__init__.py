@@ -1,19 +1,21 @@
-"""What the product does, built once for each site from its settings."""
+"""What the product does. `Services` is built once for each site, from its settings."""
 
 from dataclasses import dataclass
 
-from flask import current_app
+from flask import Flask, current_app
 
 from config import Settings
 from services.backend.client import Backend
 from services.clock import Clock
 from services.http.client import HttpClient
-from services.limits.device_cookie import Device
+from services.limits.device_cookie import DeviceCookie
 from services.limits.login_limiter import LoginLimiter
 from services.oauth.attempts import Attempts
 from services.oauth.client import OAuthClient
+from services.observability.audit import AuditLog
 from services.observability.metrics import Metrics
 from services.profile import Profile
+from services.request_context import GetContext
 from services.sessions.cookie import SessionCookie
 from services.sessions.manager import Sessions
 from services.sessions.revalidation import Revalidator
@@ -27,6 +29,8 @@ __version__ = "0.1.0"
 @dataclass(frozen=True, kw_only=True)
 class Services:
     settings: Settings
+    clock: Clock
+    audit: AuditLog
     backend: Backend
     sessions: Sessions
     sign_in: SignIn
@@ -34,53 +38,63 @@ class Services:
     attempts: Attempts
     profile: Profile
     limiter: LoginLimiter
-    device: Device
     revoked_sessions: RevokedSessions
     redis: Redis | None
     http_clients: tuple[HttpClient, HttpClient]
     metrics: Metrics | None
 
     @classmethod
-    def build(cls, settings: Settings, clock: Clock) -> "Services":
+    def build(cls, settings: Settings, site: Flask, get_context: GetContext, clock: Clock) -> "Services":
+        """site: the sender of signals. get_context: returns the context of the current request."""
         backend_http = _http_client(settings, for_backend=True)
         provider_http = _http_client(settings, for_backend=False)
-        backend = Backend(settings, backend_http)
-        redis = None if settings.redis_url is None else Redis(settings.redis_url, clock)
-        device = Device(settings)
-        limiter, revoked = LoginLimiter(settings, redis, device, clock), RevokedSessions(settings, redis, clock)
+        redis = Redis(settings.redis_url, clock) if settings.redis_url else None
+        audit, backend = AuditLog(site), Backend(settings, backend_http)
+        limiter = LoginLimiter(settings, redis, DeviceCookie(settings), audit, clock)
+        revoked_sessions = RevokedSessions(settings, redis, clock)
         sessions = Sessions(
-            settings, SessionCookie(settings, clock), Revalidator(settings, backend, clock), revoked, clock
+            settings,
+            cookie=SessionCookie(settings, clock),
+            revalidator=Revalidator(settings, backend, clock),
+            revoked_sessions=revoked_sessions,
+            audit=audit,
+            get_context=get_context,
+            clock=clock,
         )
+        metrics = None
+        if settings.metrics_token:
+            metrics = Metrics(site, (backend_http, provider_http), redis, revoked_sessions.feed)
         return cls(
             settings=settings,
+            clock=clock,
+            audit=audit,
             backend=backend,
             sessions=sessions,
-            sign_in=SignIn(settings, backend, sessions, limiter),
+            sign_in=SignIn(settings, backend, sessions, limiter, audit),
             oauth=OAuthClient(settings, provider_http, clock),
             attempts=Attempts(settings, clock),
             profile=Profile(settings, backend, sessions),
             limiter=limiter,
-            device=device,
-            revoked_sessions=revoked,
+            revoked_sessions=revoked_sessions,
             redis=redis,
             http_clients=(backend_http, provider_http),
-            metrics=Metrics((backend_http, provider_http), redis, revoked) if settings.metrics_token else None,
+            metrics=metrics,
         )
 
     def close(self) -> None:
-        """Close all connections, soon, and stop following the list of ended sessions."""
-        self.revoked_sessions.stop()
+        """Close all connections and stop the revocation feed, from any thread."""
+        self.revoked_sessions.stop_feed()
         for client in self.http_clients:
             client.close()
         if self.redis:
             self.redis.close()
 
     async def aclose(self) -> None:
-        """The same, on the running event loop, at once."""
-        self.revoked_sessions.stop()
-        for one in (*self.http_clients, self.redis):
-            if one:
-                await one.aclose()
+        """The same on the running event loop; returns when the connections are closed."""
+        self.revoked_sessions.stop_feed()
+        for client in (*self.http_clients, self.redis):
+            if client:
+                await client.aclose()
 
 
 def _http_client(settings: Settings, *, for_backend: bool) -> HttpClient:
@@ -94,5 +108,5 @@ def _http_client(settings: Settings, *, for_backend: bool) -> HttpClient:
 
 
 def services() -> Services:
-    """Those of the site that serves this request."""
-    return current_app.extensions["munjigi"]  # type: ignore[no-any-return]  # Flask keeps anything there
+    """The services of the site that handles this request."""
+    return current_app.extensions["munjigi"]  # type: ignore[no-any-return]  # Flask accepts any value there

@@ -1,4 +1,4 @@
-"""How a person gets in, and out again. The policy; it reads like prose."""
+"""Signing in and out. This is the policy; how each step works is elsewhere."""
 
 import logging
 from collections.abc import Iterator
@@ -10,7 +10,8 @@ from providers.base import Client, Identity
 from services.backend.client import Backend
 from services.backend.user import User
 from services.limits.login_limiter import LoginLimiter
-from services.observability.audit import account_hash, audit
+from services.observability.audit import AuditLog, account_hash
+from services.request_context import RequestContext
 from services.sessions.manager import Sessions
 from services.sessions.model import Session
 
@@ -18,84 +19,99 @@ log = logging.getLogger("munjigi.sign_in")
 
 
 class SignIn:
-    def __init__(self, settings: Settings, backend: Backend, sessions: Sessions, limiter: LoginLimiter) -> None:
-        self._key = settings.secret_key
-        self._revokes = settings.backend_logout_path is not None
+    def __init__(
+        self, settings: Settings, backend: Backend, sessions: Sessions, limiter: LoginLimiter, audit: AuditLog
+    ) -> None:
+        self._secret_key = settings.secret_key
+        self._can_revoke_tokens = settings.backend_logout_path is not None
         self._backend = backend
         self._sessions = sessions
         self._limiter = limiter
+        self._audit = audit
 
-    def with_password(self, email: str, password: str) -> User:
-        """Sign in by e-mail address and password. Raises a `SiteError`, and then nobody is signed in."""
-        with self._audited("email", email):
-            give_back = self._limiter.hit(email)
-            access_token = self._backend.login(email, password)
-            session = self._admit(access_token, "email")
-            give_back()
+    def with_password(self, email: str, password: str, context: RequestContext) -> User:
+        """Sign in by email address and password. Raises a `SiteError`, and then nobody is signed in."""
+        with self._audited("email", email, context):
+            reset_limit = self._limiter.hit(email, context)
+            access_token = self._backend.login(email, password, context)
+            session = self._start_session(access_token, "email", context)
+            reset_limit()
             return session.user
 
-    def with_identity(self, client: Client, identity: Identity) -> Session:
-        """Sign in whom a provider has proven. Raises as above."""
-        with self._audited(client.id, f"{client.id}:{identity.subject}"):
+    def with_identity(self, client: Client, identity: Identity, context: RequestContext) -> Session:
+        """Sign in a person whose identity a provider has proven. Raises as above."""
+        with self._audited(client.id, f"{client.id}:{identity.subject}", context):
             with_email = client.provider.backend_token == "id_token"
-            access_token = self._backend.social_login(client.backend_name, identity, with_email)
-            return self._admit(access_token, client.id, blind=client.provider.form_post)
+            access_token = self._backend.social_login(client.backend_name, identity, with_email, context)
+            return self._start_session(access_token, client.id, context, cross_site=client.provider.form_post)
 
-    def refused(self, client: Client, error: errors.SiteError) -> None:
-        """Put into the log a sign-in that ended before anybody was proven."""
-        audit("sign_in_failed", _level(error), provider=client.id, outcome=error.code, reason=error.reason)
+    def record_failure(self, client: Client, error: errors.SiteError, context: RequestContext) -> None:
+        """Log a social sign-in that failed before an identity was proven."""
+        self._record_failure(error, context, provider=client.id)
 
-    def again(self, client: Client, first: Session) -> None:
-        """The same sign-in, asked for twice: the second answer needs the session in its cookies too.
+    def repeat(self, client: Client, session: Session, context: RequestContext) -> None:
+        """Sign in by a second callback of the same attempt: its response needs the session's cookies too.
 
-        Raises `AttemptExpired` if it was signed out meanwhile: nothing brings that session back.
+        Raises `AttemptExpired` if the session was signed out meanwhile: it must not come back.
         """
         try:
-            user = self._backend.user(first.access_token)
+            user = self._backend.user(session.access_token, context)
         except errors.SessionExpired:
             raise errors.AttemptExpired("the token was revoked meanwhile") from None
-        if self._sessions.is_ended(first):
+        if self._sessions.is_revoked(session):
             raise errors.AttemptExpired("it was signed out meanwhile")
-        self._sessions.start(user, first.access_token, client.id, blind=client.provider.form_post, again=first)
+        cross_site = client.provider.form_post
+        self._sessions.start(user, session.access_token, client.id, cross_site=cross_site, reuse=session)
 
-    def out(self, *, everywhere: bool = False) -> bool:
-        """Sign out here, whatever the backend says; whether its token is revoked, as far as it can be."""
+    def sign_out(self, context: RequestContext, *, everywhere: bool = False) -> bool:
+        """Sign out here, whatever the backend answers. Returns False if its token could not be revoked."""
         session = self._sessions.end(everywhere=everywhere)
         if session is None:
             return True
-        revoked = self._backend.logout(session.access_token)
-        audit("signed_out", provider=session.provider, sid=session.sid, revoked=revoked, everywhere=everywhere)
-        return revoked or not self._revokes
+        is_revoked = self._backend.logout(session.access_token, context)
+        self._audit.record(
+            "signed_out",
+            context,
+            provider=session.provider,
+            sid=session.sid,
+            revoked=is_revoked,
+            everywhere=everywhere,
+        )
+        return is_revoked or not self._can_revoke_tokens
 
-    def _admit(self, access_token: str, provider: str, *, blind: bool = False) -> Session:
-        """From a backend's token to a session: nobody is signed in unless token and user are both sound.
+    def _start_session(
+        self, access_token: str, provider: str, context: RequestContext, *, cross_site: bool = False
+    ) -> Session:
+        """Look the user up and start a session: nobody is signed in unless token and user are both valid.
 
-        A token that cannot be used is revoked: left alone it would open the account for ever.
+        A token that cannot be used is revoked: it would open the account for as long as it lives.
         """
         try:
-            user = self._backend.user(access_token)
-            session, replaced = self._sessions.start(user, access_token, provider, blind=blind)
+            user = self._backend.user(access_token, context)
+            session, replaced = self._sessions.start(user, access_token, provider, cross_site=cross_site)
         except errors.SiteError as error:
-            revoked = self._backend.logout(access_token)
-            log.error("a token was issued and not used (%s); revoked: %s", error, revoked)
+            is_revoked = self._backend.logout(access_token, context)
+            log.error("issued token not used, session could not be started: %s; token revoked: %s", error, is_revoked)
             if isinstance(error, errors.SessionExpired):
-                raise errors.BackendUnavailable("/user refused the token that was just given") from None
+                raise errors.BackendUnavailable("/user refused the token that was just issued") from None
             raise
         if replaced and replaced.access_token != access_token:
-            self._backend.logout(replaced.access_token)
+            self._backend.logout(replaced.access_token, context)
         return session
 
     @contextmanager
-    def _audited(self, provider: str, email: str | None) -> Iterator[None]:
-        account = account_hash(email, self._key)
+    def _audited(self, provider: str, identifier: str, context: RequestContext) -> Iterator[None]:
+        account = account_hash(identifier, self._secret_key)
         try:
             yield
         except errors.SiteError as error:
-            facts = {"provider": provider, "account": account, "outcome": error.code, "reason": error.reason}
-            audit("sign_in_failed", _level(error), **facts)
+            self._record_failure(error, context, provider=provider, account=account)
             raise
-        audit("signed_in", provider=provider, account=account)
+        self._audit.record("signed_in", context, provider=provider, account=account)
 
-
-def _level(error: errors.SiteError) -> int:
-    return logging.ERROR if isinstance(error, errors.ServerSideError) else logging.INFO
+    def _record_failure(
+        self, error: errors.SiteError, context: RequestContext, *, provider: str, account: str | None = None
+    ) -> None:
+        level = logging.ERROR if isinstance(error, errors.ServerSideError) else logging.INFO
+        fields = {"provider": provider, "account": account, "outcome": error.code, "reason": error.reason}
+        self._audit.record("sign_in_failed", context, level, **fields)

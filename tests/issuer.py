@@ -258,13 +258,13 @@ def all_is_well(issuer: Issuer, backend: FaultyBackend, site: Site) -> None:
 
 
 def forget(site: Site) -> None:
-    site.app.extensions["munjigi"].oauth._directory._documents._entries.clear()
+    site.app.extensions["munjigi"].oauth.metadata._cache._entries.clear()
 
 
 def hold_to_silence(caplog: pytest.LogCaptureFixture) -> None:
     """No traceback in the log, no secret, no id_token, no address, nothing that an issuer made up."""
     for record in caplog.get_records("call"):
-        line = f"{record.getMessage()} {getattr(record, 'facts', '')}"
+        line = f"{record.getMessage()} {getattr(record, 'fields', '')}"
         assert record.exc_info is None, line
         for secret in (SECRET_MARK, "eyJ", EMAIL):
             assert secret not in line

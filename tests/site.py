@@ -19,6 +19,7 @@ import settings_readers
 from dev.backend import PASSWORD, create_backend
 from services.backend.user import User
 from services.clock import Clock
+from services.request_context import Deadline, RequestContext
 from services.sessions.cookie import SessionCookie
 from services.sessions.model import Session
 
@@ -48,6 +49,11 @@ class ManualClock(Clock):
     def reset(self) -> None:
         """Back to the system's time."""
         self._moved = 0.0
+
+
+def a_context() -> RequestContext:
+    """What services are told about a request that nobody made."""
+    return RequestContext(client_ip="203.0.113.9", locale="en", request_id="test", deadline=Deadline(10, Clock()))
 
 
 class _Quiet(WSGIRequestHandler):
@@ -109,7 +115,7 @@ class Site:
             expires_at=then + 2592000,
         )
         visitor = self.visitor()
-        token = SessionCookie(settings(), self.clock).seal(session)
+        token = SessionCookie(settings(), self.clock).encrypt(session)
         visitor.cookies.set("next-auth.session-token", token, domain="localhost.local", path="/")
         return visitor
 

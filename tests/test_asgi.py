@@ -106,8 +106,8 @@ def test_a_log_that_nobody_reads_blocks_nobody(tmp_path: Path) -> None:
     stream = os.fdopen(writing, "w", buffering=1)
     before = logging.root.handlers[:], logging.root.level
     try:
-        logging.root.handlers = [log_config.handler(settings(), stream)]
-        lines = log_config.write_from_a_thread()
+        logging.root.handlers = [log_config.create_handler(settings(), stream)]
+        lines = log_config.use_queue()
         done = threading.Event()
 
         def speak() -> None:

@@ -29,12 +29,12 @@ def test_a_second_click_waits_for_the_first_and_gets_the_same() -> None:
         return "signed in"
 
     with ThreadPoolExecutor(2) as clicks:
-        first = clicks.submit(ours.once, ATTEMPT, finish)
+        first = clicks.submit(ours.finish_once, ATTEMPT, finish)
         begun.wait(5)
-        second = clicks.submit(ours.once, ATTEMPT, pytest.fail)
+        second = clicks.submit(ours.finish_once, ATTEMPT, pytest.fail)
         goes_on.set()
         assert (first.result(), second.result()) == (("signed in", True), ("signed in", False))
-    assert ours.once(ATTEMPT, pytest.fail) == ("signed in", False)
+    assert ours.finish_once(ATTEMPT, pytest.fail) == ("signed in", False)
 
 
 def test_a_failure_is_remembered_without_the_request_that_failed() -> None:
@@ -50,12 +50,12 @@ def test_a_failure_is_remembered_without_the_request_that_failed() -> None:
 
     raised = []
     with pytest.raises(errors.Cancelled):
-        ours.once(ATTEMPT, fail)
+        ours.finish_once(ATTEMPT, fail)
     gc.collect()
     assert [body() for body in bodies] == [None]
     for _ in range(2):
         with pytest.raises(errors.Cancelled) as caught:
-            ours.once(ATTEMPT, pytest.fail)
+            ours.finish_once(ATTEMPT, pytest.fail)
         raised.append(caught.value)
     assert raised[0] is not raised[1]
 
@@ -69,10 +69,10 @@ def test_who_waits_too_long_for_the_first_click_is_told_so(monkeypatch: pytest.M
         goes_on.wait(5)
 
     with ThreadPoolExecutor(1) as clicks:
-        first = clicks.submit(ours.once, ATTEMPT, finish)
+        first = clicks.submit(ours.finish_once, ATTEMPT, finish)
         begun.wait(5)
         with pytest.raises(errors.ProviderUnavailable) as caught:
-            ours.once(ATTEMPT, pytest.fail)
+            ours.finish_once(ATTEMPT, pytest.fail)
         assert caught.value.status == 504
         goes_on.set()
         first.result()

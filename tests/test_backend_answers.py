@@ -405,7 +405,7 @@ def test_the_operator_is_told_which_field_the_backend_wants(
 ) -> None:
     backend.answers["/login"] = kept_open(invalid(device_name=["~secret~"]))
     refused(visitor, 502)
-    assert "device_name" in caplog.records[-1].__dict__["facts"]["reason"]
+    assert "device_name" in caplog.records[-1].__dict__["fields"]["reason"]
 
 
 @pytest.mark.parametrize("status", [200, 201])

@@ -83,7 +83,7 @@ def clean_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     caplog.set_level(logging.INFO, "munjigi")
     yield
     for record in caplog.get_records("call"):
-        line = f"{record.getMessage()} {getattr(record, 'facts', '')}"
+        line = f"{record.getMessage()} {getattr(record, 'fields', '')}"
         assert record.exc_info is None, line
         assert SECRET_MARK not in line
         assert MINJI not in line
@@ -546,7 +546,7 @@ def test_a_certificate_that_proves_nothing_gets_no_password(
     with faulty_backend(context) as backend:
         refused_in_time(make_site(backend.url).visitor(), 502)
         assert backend.calls == []
-    assert "TLS" in str(caplog.records[-1].__dict__["facts"])
+    assert "TLS" in str(caplog.records[-1].__dict__["fields"])
 
 
 def test_a_backend_without_tls_gets_no_password_where_it_should_have_it(make_site: SiteMaker) -> None:

@@ -350,7 +350,7 @@ REPERTOIRE: list[Callable[[World], None]] = [
 def overheard(seen: Seen) -> Iterator[None]:
     """The log as the site writes it, in both formats, with every logger that there is turned up; and all signals."""
     written = {kind: io.StringIO() for kind in ("text", "json")}
-    handlers = [log_config.handler(settings(log_format=kind), stream) for kind, stream in written.items()]
+    handlers = [log_config.create_handler(settings(log_format=kind), stream) for kind, stream in written.items()]
     loggers = [
         logging.root,
         *map(logging.getLogger, ("munjigi", "urllib3", "requests", "authlib", "limits", "werkzeug")),

@@ -116,23 +116,23 @@ def test_of_a_hundred_thousand_sessions_just_the_ended_ones_are_on_the_list() ->
     ended, chance = ended_sessions(), random.Random(6)
     sids = [f"{chance.getrandbits(96):x}" for _ in range(100_000)]
     for sid in sids[::2]:
-        ended.end(session(sid))
-    assert all(ended.has(session(sid)) for sid in sids[::2])
-    assert not any(ended.has(session(sid)) for sid in sids[1::2])
+        ended.revoke(session(sid))
+    assert all(ended.contains(session(sid)) for sid in sids[::2])
+    assert not any(ended.contains(session(sid)) for sid in sids[1::2])
 
 
 def test_an_entry_is_kept_as_long_as_a_token_may_live_and_then_goes() -> None:
     ended = ended_sessions(session_max_age=60)
 
     def a_life_of_a_token_passes() -> None:
-        for span in ended._spans:
-            span.since -= 61
-        ended.end(session(f"{time.time()}"))
+        for window in ended._windows:
+            window.since -= 61
+        ended.revoke(session(f"{time.time()}"))
 
-    ended.end(session("a"))
+    ended.revoke(session("a"))
     a_life_of_a_token_passes()
-    ended.end(session("b"))
-    assert ended.has(session("a"))
+    ended.revoke(session("b"))
+    assert ended.contains(session("a"))
     a_life_of_a_token_passes()
-    assert not ended.has(session("a"))
-    assert ended.has(session("b"))
+    assert not ended.contains(session("a"))
+    assert ended.contains(session("b"))

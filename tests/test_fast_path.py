@@ -37,7 +37,7 @@ def session_of(user: User = MINJI, *, age: int = 0, token: str = "17|token", las
 
 
 def cookies(session: Session, secret: str = SECRET) -> str:
-    name, token = "next-auth.session-token", SessionCookie(settings(secret_key=secret), Clock()).seal(session)
+    name, token = "next-auth.session-token", SessionCookie(settings(secret_key=secret), Clock()).encrypt(session)
     if len(token) <= CHUNK_SIZE:
         return f"{name}={token}"
     pieces = [token[at : at + CHUNK_SIZE] for at in range(0, len(token), CHUNK_SIZE)]

@@ -13,7 +13,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from joserfc import jwe
@@ -24,7 +25,7 @@ import providers
 from providers.base import Answers, Identity
 from services.backend.user import validate_identity
 from services.oauth.id_token import Expected, InvalidIdToken, UnknownKey, public_keys, verify
-from services.oauth.metadata_cache import FRESH_SECONDS, PAUSE_SECONDS, MetadataCache
+from services.oauth.metadata_cache import FRESH_SECONDS, REFRESH_PAUSE_SECONDS, MetadataCache
 from tests.faulty_backend import UNLIMITED, FaultyBackend, answer, faulty_backend
 from tests.issuer import (
     ACCESS_TOKEN,
@@ -53,7 +54,7 @@ from tests.issuer import (
     turned_away,
     unsigned,
 )
-from tests.site import ManualClock, Site, Visitor, running_site
+from tests.site import ManualClock, Site, Visitor, a_context, running_site
 from tests.tables import some
 from tests.test_backend_faults import MIB, memory
 
@@ -618,7 +619,7 @@ def test_made_up_key_ids_cost_one_look_a_minute(issuer: Issuer, visitor: Visitor
             issuer.id_token = partial(signed, key=rsa("other"), kid=f"{minute}-{number}")
             assert "OAuthCallback" in travel(visitor, issuer).headers["Location"]
         assert len(issuer.asked(KEYS)) == 1 + minute
-        clock.advance(PAUSE_SECONDS + 1)
+        clock.advance(REFRESH_PAUSE_SECONDS + 1)
     issuer.id_token = signed
     let_in(visitor, travel(visitor, issuer))
 
@@ -626,16 +627,16 @@ def test_made_up_key_ids_cost_one_look_a_minute(issuer: Issuer, visitor: Visitor
 def test_a_thousand_of_them_too(clock: ManualClock) -> None:
     fetched: list[str] = []
 
-    def fetch(url: str, briefly: bool) -> Json:
+    def get_document(url: str, *_: object, **__: object) -> Json:
         fetched.append(url)
         return {}
 
-    documents = MetadataCache(fetch, lambda: 1.0, clock=clock)
-    documents.get("/jwks")
+    documents = MetadataCache(cast(Any, SimpleNamespace(get_document=get_document)), clock)
+    documents.get("/jwks", a_context())
     for _ in range(1000):
-        documents.again("/jwks")
+        documents.refresh("/jwks", a_context())
         clock.advance(0.3)
-    assert len(fetched) == 1 + 1000 * 0.3 // PAUSE_SECONDS
+    assert len(fetched) == 1 + 1000 * 0.3 // REFRESH_PAUSE_SECONDS
 
 
 # --- Who the person is

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 
-from services.oauth.metadata_cache import SHORT_PAUSE_SECONDS
+from services.oauth.metadata_cache import FAILURE_PAUSE_SECONDS
 from tests.faulty_backend import PASSWORD, UNLIMITED, FaultyBackend, faulty_backend, hang
 from tests.issuer import DISCOVERY, TOKEN, Issuer, come_back, let_in, start, travel
 from tests.site import MINJI, Visitor
@@ -176,7 +176,7 @@ def test_a_crowd_at_a_provider_whose_metadata_do_not_come_slows_nobody_else(here
         is_quick(lambda: signed_in_through(here, here.other, "google"))
     assert {one.code for one in found} == {"ProviderUnavailable"}
     here.heal()
-    time.sleep(SHORT_PAUSE_SECONDS)
+    time.sleep(FAILURE_PAUSE_SECONDS)
     signed_in_through(here, here.dead, "oidc")
 
 

@@ -85,7 +85,7 @@ def test_a_wrong_password_is_no_error(site: Site) -> None:
 def test_nothing_in_a_line_can_begin_another(log_format: str) -> None:
     facts = {"reason": "a\r\n2026-01-01T00:00:00.000Z info signed_in\x1b[31m\u2028"}
     with written(log_format) as text:
-        logging.getLogger("munjigi.audit").info("refused", extra={"facts": facts})
+        logging.getLogger("munjigi.audit").info("refused", extra={"fields": facts})
     assert len(text.getvalue().splitlines()) == 1
     assert "\x1b" not in text.getvalue()
 
@@ -105,7 +105,7 @@ def test_nor_can_what_an_exception_says() -> None:
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_a_library_that_was_turned_up_is_still_not_heard_below_warning(log_format: str) -> None:
     text = io.StringIO()
-    handler = log_config.handler(settings(log_format=log_format), text)
+    handler = log_config.create_handler(settings(log_format=log_format), text)
     library = logging.getLogger("authlib.integrations.base_client.sync_app")
     library.addHandler(handler)
     library.setLevel(logging.DEBUG)

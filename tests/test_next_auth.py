@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 import requests
-from flask import Response
 
 from services.backend.user import User
 from services.clock import Clock
+from services.response_cookies import ResponseCookies
 from services.sessions.cookie import SessionCookie
 from services.sessions.model import Session
 from tests.forge import CHUNK_SIZE, COOKIE, MONTH, chunks, cookie, jar
@@ -267,10 +267,9 @@ def people() -> list[Session]:
 
 def written(session: Session, **given: Any) -> dict[str, str]:
     """Our cookies of this session."""
-    cookies, response = SessionCookie(settings(**given), Clock()), Response()
-    cookies.write(response, cookies.seal(session), session.expires_at, ())
-    pairs = [line.partition(";")[0].partition("=") for line in response.headers.getlist("Set-Cookie")]
-    return {name: value for name, _, value in pairs}
+    cookies, response_cookies = SessionCookie(settings(**given), Clock()), ResponseCookies()
+    cookies.write(response_cookies, cookies.encrypt(session), session.expires_at, ())
+    return {cookie.name: cookie.value for cookie in response_cookies}
 
 
 def claims_of(session: Session) -> dict[str, Any]:

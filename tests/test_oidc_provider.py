@@ -194,7 +194,7 @@ def test_a_new_key_is_found_at_once_but_not_asked_for_all_the_time(issuers: Issu
 
 
 def test_after_the_pause_the_next_key_is_found_too(issuers: Issuers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metadata_cache, "PAUSE_SECONDS", 0)
+    monkeypatch.setattr(metadata_cache, "REFRESH_PAUSE_SECONDS", 0)
     with registered(issuers) as at:
         for alg in ("RS256", "ES256", "PS256"):
             at.change(alg=alg)

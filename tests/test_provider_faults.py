@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from itsdangerous import TimestampSigner
 
-from services.oauth.metadata_cache import FRESH_SECONDS, PAUSE_SECONDS, SHORT_PAUSE_SECONDS
+from services.oauth.metadata_cache import FAILURE_PAUSE_SECONDS, FRESH_SECONDS, REFRESH_PAUSE_SECONDS
 from tests.faulty_backend import (
     HEALTHY,
     UNLIMITED,
@@ -169,7 +169,7 @@ def test_a_broken_answer_signs_nobody_in(
     fails(visitor, issuer, step, EITHER if step in (TOKEN, USERINFO) else EITHER[:1])
     again = 2 if step != TOKEN and fault in NO_ANSWER else 1  # a kept connection may end like this
     assert len(issuer.asked(step)) == again
-    heals(visitor, issuer, backend, clock, SHORT_PAUSE_SECONDS)
+    heals(visitor, issuer, backend, clock, FAILURE_PAUSE_SECONDS)
 
 
 @pytest.mark.parametrize(("fault", "step"), spread(SLOW, STEPS, most=2))
@@ -179,7 +179,7 @@ def test_a_slow_answer_is_cut_off_at_the_deadline(
     issuer.answers[step] = wrapped(issuer, step, SLOW[fault])
     visitor = hasty_site.visitor()
     fails(visitor, issuer, step, EITHER[:1], SHORT_TIMEOUT)
-    heals(visitor, issuer, backend, clock, SHORT_PAUSE_SECONDS)
+    heals(visitor, issuer, backend, clock, FAILURE_PAUSE_SECONDS)
 
 
 @pytest.mark.parametrize(("fault", "step"), spread(NO_JSON, STEPS, most=8))
@@ -188,7 +188,7 @@ def test_a_body_that_is_no_sound_json_signs_nobody_in(
 ) -> None:
     issuer.answers[step] = wrapped(issuer, step, lambda body: kept_open(answer(NO_JSON[fault](body))))
     fails(visitor, issuer, step, EITHER[1:] if step in (TOKEN, USERINFO) else EITHER[:1])
-    heals(visitor, issuer, backend, clock, SHORT_PAUSE_SECONDS)
+    heals(visitor, issuer, backend, clock, FAILURE_PAUSE_SECONDS)
 
 
 @pytest.mark.parametrize(("status", "step"), spread([301, 302, 303, 307, 308], STEPS))
@@ -199,7 +199,7 @@ def test_a_redirect_is_followed_nowhere(
         place = f"{elsewhere.url}{step}"
         issuer.answers[step] = wrapped(issuer, step, lambda body: kept_open(answer(body, status, Location=place)))
         fails(visitor, issuer, step, EITHER[1:] if step in (TOKEN, USERINFO) else EITHER[:1])
-        heals(visitor, issuer, backend, clock, SHORT_PAUSE_SECONDS)
+        heals(visitor, issuer, backend, clock, FAILURE_PAUSE_SECONDS)
         assert elsewhere.connections == 0
 
 
@@ -250,7 +250,7 @@ def test_who_waits_for_somebody_elses_fetch_waits_within_their_own_deadline(issu
 @contextmanager
 def fetching(site: Site, issuer: Issuer, step: str) -> Iterator[Any]:
     """While another request fetches this document."""
-    documents, under_way = site.app.extensions["munjigi"].oauth._directory._documents, threading.Event()
+    documents, under_way = site.app.extensions["munjigi"].oauth.metadata._cache, threading.Event()
     url, done = issuer.url + step, threading.Event()
 
     def fetch() -> object:
@@ -290,7 +290,7 @@ def test_an_issuer_that_is_down_at_the_start_stops_nothing_else(
     visitor.cookies.clear()
     backend.heal()
     backend.answers[SOCIAL] = backend.answers["/login"]
-    heals(visitor, issuer, backend, clock, SHORT_PAUSE_SECONDS)
+    heals(visitor, issuer, backend, clock, FAILURE_PAUSE_SECONDS)
 
 
 @pytest.mark.parametrize("step", [DISCOVERY, KEYS])
@@ -301,7 +301,7 @@ def test_a_document_that_cannot_be_had_is_not_asked_for_at_once_again(
     for _ in range(3):
         fails(visitor, issuer, step, EITHER[:1])
     assert len(issuer.asked(step)) == 1
-    heals(visitor, issuer, backend, clock, SHORT_PAUSE_SECONDS)
+    heals(visitor, issuer, backend, clock, FAILURE_PAUSE_SECONDS)
 
 
 STALE: dict[str, Answer] = {"500": answer(b"~secret~", 500), "HTML": answer(b"<h1>"), "reset": reset, "hang": hang}
@@ -320,7 +320,7 @@ def test_who_has_a_copy_goes_on_with_it(
         let_in(visitor, travel(visitor, issuer))
     assert len(issuer.asked(step)) == (3 if fault == "reset" else 2)  # a kept connection may end like this: again
     issuer.heal()
-    clock.advance(PAUSE_SECONDS + 1)
+    clock.advance(REFRESH_PAUSE_SECONDS + 1)
     let_in(visitor, travel(visitor, issuer))
     assert len(issuer.asked(step)) == 1
 
@@ -382,7 +382,7 @@ def starts_nothing(
         fails(visitor, issuer, DISCOVERY, EITHER[:1])
     assert {call.path for call in issuer.calls} == {DISCOVERY}
     assert len(issuer.calls) == 2
-    heals(visitor, issuer, backend, clock, PAUSE_SECONDS)
+    heals(visitor, issuer, backend, clock, REFRESH_PAUSE_SECONDS)
 
 
 @pytest.mark.parametrize("change", ["/", "upper", "https"])
@@ -585,7 +585,7 @@ def test_an_expired_client_secret_is_the_operators_matter(
     turned_away(visitor, response, "Configuration")
     line = caplog.records[-1]
     assert line.levelno == logging.ERROR
-    assert "invalid_client: check the settings of apple" in str(line.__dict__["facts"])
+    assert "invalid_client: check the settings of apple" in str(line.__dict__["fields"])
 
 
 # --- TLS

@@ -17,7 +17,7 @@ from providers.base import Identity
 from tests.faulty_backend import SECRET_MARK
 from tests.forge import unseal
 from tests.scripted_provider import SAMPLES, Providers, apple_key, challenge_of, sample_of
-from tests.site import SECRET, Page
+from tests.site import SECRET, Page, a_context
 from tests.social_backend import SESSION, World, browser, told, world
 from tests.test_logs import written
 
@@ -188,9 +188,8 @@ def identity(world: World, name: str, sample: dict[str, Any]) -> Identity:
     """Whom the engine finds, over the same sockets; no cookie and no page shows all of it."""
     engine = world.site.app.extensions["munjigi"].oauth
     (client,) = (one for one in world.site.app.extensions["munjigi"].settings.clients if one.id == name)
-    with world.site.app.test_request_context():
-        address, attempt = engine.start(client, None, None)
-        found = engine.finish(client, attempt, world.providers.approve(address, sample))
+    url, attempt = engine.authorization_url(client, a_context(), None, None)
+    found = engine.fetch_identity(client, attempt, world.providers.approve(url, sample), a_context())
     assert isinstance(found, Identity)
     return found
 
@@ -208,8 +207,7 @@ def test_an_id_token_of_another_sign_in_is_refused(here: World, name: str) -> No
 def test_a_hundred_starts_are_a_hundred_secrets(here: World, name: str) -> None:
     engine = here.site.app.extensions["munjigi"].oauth
     (client,) = (one for one in here.site.app.extensions["munjigi"].settings.clients if one.id == name)
-    with here.site.app.test_request_context():
-        started = [engine.start(client, None, None)[1] for _ in range(100)]
+    started = [engine.authorization_url(client, a_context(), None, None)[1] for _ in range(100)]
     for part in ("state", "nonce", "code_verifier"):
         assert len({getattr(attempt, part) for attempt in started}) == 100
 

@@ -15,7 +15,7 @@ from services.clock import Clock
 from services.sessions import revalidation
 from services.sessions.model import Session
 from tests.scripted import USER, Backend, scripted
-from tests.site import ManualClock, Page, Site, SiteMaker, Visitor, cookie_names, settings
+from tests.site import ManualClock, Page, Site, SiteMaker, Visitor, a_context, cookie_names, settings
 
 NOW = 1_700_000_000
 HONG = Session(
@@ -166,21 +166,20 @@ def test_whatever_befalls_others_nobody_goes_unasked_for_twice_as_long(site: Sit
 @pytest.mark.parametrize(("told", "waits"), [(None, 30), (5, 30), (90, 90), (86400, 300)])
 @pytest.mark.parametrize("kind", [errors.TooManyAttempts, errors.BackendUnavailable])
 def test_the_backend_says_when_to_ask_again_within_bounds(
-    site: Site, kind: type[errors.SiteError], told: int | None, waits: int
+    kind: type[errors.SiteError], told: int | None, waits: int
 ) -> None:
     now, asked = [NOW], list[float]()
     clock = Clock()
     clock.time = lambda: float(now[0])  # type: ignore[method-assign]  # stands still between two questions
 
-    def user(*_: object) -> User:
+    def user(*_: object, **__: object) -> User:
         asked.append(now[0])
         raise kind("as told", retry_after=told)
 
     checks = revalidation.Revalidator(settings(), cast(Any, SimpleNamespace(user=user)), clock)
-    with site.app.test_request_context():
-        while len(asked) < 2:
-            assert checks.user(HONG) == HONG.user
-            now[0] += 1
+    while len(asked) < 2:
+        assert checks.user(HONG, a_context) == HONG.user
+        now[0] += 1
     assert asked == [NOW, NOW + waits]
 
 
@@ -222,12 +221,12 @@ def test_zero_means_never(shared_site: SiteMaker, backend: Backend) -> None:
 
 
 def test_beyond_the_bound_of_memory_the_session_of_longest_ago_is_asked_about_once_more(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(revalidation, "MAX_SESSIONS", 2)
     asked = list[str]()
 
-    def user(access_token: str, _: float) -> User:
+    def user(access_token: str, *_: object, **__: object) -> User:
         asked.append(access_token)
         return HONG.user
 
@@ -237,9 +236,8 @@ def test_beyond_the_bound_of_memory_the_session_of_longest_ago_is_asked_about_on
         replace(HONG, sid=name, access_token=name, checked_at=checked_at) for name in ("first", "second", "third")
     )
     checks = revalidation.Revalidator(settings(), cast(Any, SimpleNamespace(user=user)), clock)
-    with site.app.test_request_context():
-        for session in (first, second, third, third, first):
-            checks.user(session)
+    for session in (first, second, third, third, first):
+        checks.user(session, a_context)
     assert asked == ["first", "second", "third", "first"]
 
 

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes
 from flask.sessions import SecureCookieSessionInterface
 
 from services.clock import Clock
-from services.sessions.cookie import Found, SessionCookie
+from services.sessions.cookie import ReadResult, SessionCookie
 from tests.forge import (
     CHUNK_SIZE,
     CIPHERTEXT,
@@ -508,7 +508,7 @@ def nobody(gate: Site, form: tuple[str, str]) -> dict[str, object]:
     return {**answers, "/auth/logout": seen(sign_out(gate, form))}
 
 
-def opened(gate: Site, cookies: str) -> Found:
+def opened(gate: Site, cookies: str) -> ReadResult:
     """What the function that every read asks finds in this Cookie header, as the server hands it on."""
     header = cookies.encode("utf-8", "surrogateescape").decode("latin-1")
     return SessionCookie(gate.app.extensions["munjigi"].settings, Clock()).read(header)
@@ -522,7 +522,7 @@ def test_a_sound_cookie_is_read_as_the_session_in_it(gate: Site, row: str) -> No
     assert found.session.user.to_json() == {"name": None, "nick_name": None, "email": None, **told["user"]}
     assert found.session.access_token == told["accessToken"]
     assert found.session.expires_at == told["exp"]
-    assert found.fresh
+    assert found.uses_current_key
     assert set(found.names) == brought(cookies)
 
 
@@ -535,7 +535,7 @@ def test_any_other_cookie_is_read_as_none_of_a_session(gate: Site, row: str) -> 
 
 @pytest.mark.parametrize("row", LOOK_ALIKES)
 def test_a_cookie_that_only_looks_like_ours_is_not_read(gate: Site, row: str) -> None:
-    assert opened(gate, cookie(GOOD, LOOK_ALIKES[row])) == Found(())
+    assert opened(gate, cookie(GOOD, LOOK_ALIKES[row])) == ReadResult(())
     both = opened(gate, jar(cookie(OTHER, LOOK_ALIKES[row]), cookie(GOOD), cookie("x", LOOK_ALIKES[row])))
     assert both.session
     assert both.session.user.to_json() == USER

@@ -17,7 +17,8 @@ import app
 from services.backend.user import User
 from services.clock import Clock
 from services.sessions.model import Session
-from services.sessions.revocation import STREAM, RevokedSessions
+from services.sessions.revocation import RevokedSessions
+from services.sessions.revocation_feed import STREAM
 from services.state.redis import Redis
 from tests.commands import ROOT
 from tests.redis_server import RedisServer, Relay, redis_cluster, redis_server, relay
@@ -270,7 +271,7 @@ def test_people_sign_in_and_out_whatever_happens_to_redis(
         sign_out(fresh)
         seconds_until(lambda: not thief.is_signed_in)
         assert caplog.text.count("Redis is unavailable") == 1
-        assert caplog.text.count("ended sessions are not followed") <= 2  # one a site
+        assert caplog.text.count("revocation feed disconnected") <= 2  # one a site
         assert "Traceback" not in caplog.text
 
 
@@ -332,8 +333,8 @@ def test_what_others_have_put_on_the_list_stops_nobody_from_following_it(
     sign_out(visitor)
     seconds_until(lambda: not thief.is_signed_in, 1 + BUSY)
     assert not copy(thief, make_site(redis_url=server.url)).is_signed_in  # nor from reading it from its begin
-    assert caplog.text.count("is not ours") == 3 * len(FOREIGN)
-    assert "not followed" not in caplog.text
+    assert caplog.text.count("unknown entry") == 3 * len(FOREIGN)
+    assert "feed disconnected" not in caplog.text
 
 
 def test_an_answer_in_a_shape_that_nobody_foresaw_does_not_end_the_following(
@@ -342,9 +343,9 @@ def test_an_answer_in_a_shape_that_nobody_foresaw_does_not_end_the_following(
     with relay(server.port) as between:
         here, there = (make_site(redis_url=between.url) for _ in range(2))
         between.answer = b"*1\r\n*1\r\n:7\r\n"
-        seconds_until(lambda: caplog.text.count("not followed") == 2)
+        seconds_until(lambda: caplog.text.count("feed disconnected") == 2)
         between.answer = None
-        seconds_until(lambda: caplog.text.count("followed again") == 2)
+        seconds_until(lambda: caplog.text.count("connected again") == 2)
         visitor = signed_in(here)
         thief = copy(visitor, there)
         sign_out(visitor)
@@ -385,7 +386,7 @@ def test_a_site_is_not_ready_while_it_reads_what_was_ended_before(server: RedisS
         seconds_until(lambda: ready.get("/health/ready").status_code == 503, 0.2)
         assert ready.get("/health/live").status_code == 200
         seconds_until(lambda: ready.get("/health/ready").status_code == 200)
-        ended.stop()
+        ended.stop_feed()
 
 
 def test_a_process_ends_though_a_call_to_redis_hangs(server: RedisServer) -> None:
@@ -440,15 +441,15 @@ def a_session(sid: str) -> Session:
 def test_an_ended_session_is_known_for_as_long_as_its_token_could_live_and_forgotten_then() -> None:
     clock = ManualClock()
     ended = ended_sessions(1000, clock=clock)
-    ended.end(a_session("first"))
+    ended.revoke(a_session("first"))
     for number in range(30):
         clock.advance(90)
-        ended.end(a_session(str(number)))
+        ended.revoke(a_session(str(number)))
         if number < 10:
-            assert ended.has(a_session("first"))
-        assert ended.has(a_session(str(number)))
-    assert not ended.has(a_session("first"))
-    kept = sum(len(shelf) for span in ended._spans for shelf in span.shelves.values()) // 6
+            assert ended.contains(a_session("first"))
+        assert ended.contains(a_session(str(number)))
+    assert not ended.contains(a_session("first"))
+    kept = sum(len(bucket) for window in ended._windows for bucket in window.buckets.values()) // 6
     assert kept < 25
 
 
@@ -458,8 +459,8 @@ def test_a_redis_whose_clock_is_wrong_ends_sessions_all_the_same(server: RedisSe
     ended.ensure_synced()
     key = sha256(b"sid:far").digest()[:8]
     server.ask("XADD", STREAM, f"{int((time.time() + hours * 3600) * 1000)}-0", "s", key)
-    seconds_until(lambda: ended.has(a_session("far")), 1 + BUSY)
-    ended.stop()
+    seconds_until(lambda: ended.contains(a_session("far")), 1 + BUSY)
+    ended.stop_feed()
 
 
 def test_nothing_that_lies_in_redis_tells_who_anybody_is(make_site: SiteMaker, server: RedisServer) -> None:

@@ -13,8 +13,7 @@ from wtforms.validators import ValidationError
 
 import errors
 from services import services
-from services.observability.audit import audit
-from web import request_body
+from web import request_body, request_context
 
 log = logging.getLogger("munjigi.csrf")
 
@@ -38,7 +37,8 @@ def protect() -> None:
         _check_origin()
         _check_token(sent)
     except errors.RestartRequired as error:
-        audit("csrf_failed", outcome=error.code, reason=error.reason)
+        context = request_context.current()
+        services().audit.record("csrf_failed", context, outcome=error.code, reason=error.reason)
         raise
 
 

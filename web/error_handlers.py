@@ -8,8 +8,8 @@ from flask_babel import force_locale
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 import errors
-from services.observability.audit import request_id
 from web import login_page, redirect_target
+from web.request_context import request_id
 
 log = logging.getLogger("munjigi.errors")
 

@@ -9,9 +9,9 @@ from werkzeug.datastructures import MultiDict
 
 import errors
 from services import services
-from services.observability.audit import request_id
 from web import in_app_browsers, login_page_cache, provider_buttons, redirect_target
 from web.forms import LoginForm
+from web.request_context import request_id
 
 
 def render(form: LoginForm | None, error: errors.SiteError | None = None) -> str:

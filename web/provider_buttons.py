@@ -3,13 +3,15 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from flask import Response, request
+from flask import request
 from flask_babel import get_locale
 from flask_babel import gettext as _
 
 from config import Settings
 from providers.base import Client, localized
 from services import services
+from services.response_cookies import Cookie, prefixed
+from web import request_context
 
 _YEAR = 365 * 24 * 3600
 
@@ -41,7 +43,7 @@ def ways() -> list[Way]:
 def used_last() -> str | None:
     """The id of the provider that somebody signed in with on this browser before, if the site offers it."""
     settings = services().settings
-    last = request.cookies.get(_cookie(settings))
+    last = request.cookies.get(_cookie_name(settings))
     return last if last in [client.id for client in settings.clients] else None
 
 
@@ -54,22 +56,22 @@ def _words(client: Client) -> str:
     return client.provider.button.get(str(get_locale())) or _("Sign in with %(provider)s", provider=label(client))
 
 
-def remember(response: Response, client: Client) -> None:
-    """For the hint on this browser's next visit; it says nothing of who the person is."""
+def remember(client: Client) -> None:
+    """Remember the provider for a hint on this browser's next visit. The cookie does not say who the person is."""
     settings = services().settings
-    response.set_cookie(
-        _cookie(settings),
-        client.id,
-        max_age=_YEAR,
-        path=settings.site_path or "/",
-        secure=settings.secure,
-        httponly=True,
-        samesite="Lax",
+    request_context.current().response_cookies.set(
+        Cookie(
+            name=_cookie_name(settings),
+            value=client.id,
+            path=settings.site_path or "/",
+            secure=settings.secure,
+            max_age=_YEAR,
+        )
     )
 
 
-def _cookie(settings: Settings) -> str:
-    return f"{'__Secure-' if settings.secure else ''}munjigi.last-provider"
+def _cookie_name(settings: Settings) -> str:
+    return prefixed("munjigi.last-provider", settings)
 
 
 def style_rules(clients: Iterable[Client]) -> str:

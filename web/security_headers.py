@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from flask import Response, request, url_for
 
 from config import Settings
-from services.observability.audit import request_id
+from web.request_context import request_id
 
 _TWO_YEARS = 63072000
 _STATIC_YEAR = "public, max-age=31536000, immutable"

@@ -1,98 +1,103 @@
-"""The backend that owns the users: the only module that knows its addresses and its JSON.
+"""The backend that owns the users. No other module knows its paths and its JSON.
 
-Another backend's paths are settings; another backend's JSON is this file. What each answer means is the
-table of `docs/decisions/0005-what-a-backends-answer-means.md`.
+The paths are settings. What each status means is documented in `docs/decisions/0005-what-a-backends-answer-means.md`.
 """
 
 import logging
 from collections.abc import Mapping
-
-from flask import request
-from flask_babel import get_locale
 
 import errors
 from config import Settings
 from providers.base import Identity
 from services.backend import login_errors
 from services.backend.user import User
-from services.http.client import HttpClient, UpstreamError, time_left
+from services.http.client import HttpClient, UpstreamError
 from services.http.response import UpstreamResponse
-from services.observability.audit import client_address, request_id
+from services.request_context import RequestContext
 from services.sessions.model import validate_token
 
 log = logging.getLogger("munjigi.backend")
 
 LOGOUT_SECONDS = 3.0
-_SHORTEST_REVOCATION = 0.4
+"""The most that revoking a token may take."""
+_MIN_LOGOUT_SECONDS = 0.4
+"""So long it may take even if the request has no time left."""
 
 
 class Backend:
-    def __init__(self, settings: Settings, upstream: HttpClient) -> None:
+    def __init__(self, settings: Settings, http: HttpClient) -> None:
         self._settings = settings
-        self._upstream = upstream
+        self._http = http
 
-    def login(self, email: str, password: str) -> str:
-        """The backend's token for these credentials, which are sent once and never again."""
+    def login(self, email: str, password: str, context: RequestContext) -> str:
+        """Return the backend's token for these credentials. They are sent once; raises a `SiteError`."""
         path = self._settings.backend_login_path
-        answer = self._call("POST", path, json={"email": email, "password": password})
-        if answer.status in (200, 201):
-            return _token(answer, errors.CredentialsSignin)
-        raise login_errors.of_login(answer)
+        response = self._send("POST", path, context, json={"email": email, "password": password})
+        if response.status in (200, 201):
+            return _token(response, errors.CredentialsSignin)
+        raise login_errors.login_error(response)
 
-    def social_login(self, name: str, identity: Identity, with_email: bool) -> str:
-        """The backend's token for a person whom the provider that it calls `name` has proven. Never sent again."""
+    def social_login(self, name: str, identity: Identity, with_email: bool, context: RequestContext) -> str:
+        """Return the backend's token for a person whose identity a provider has proven. Sent once.
+
+        name: what the backend calls the provider. with_email: send the address too, if the provider has verified it.
+        """
         path = self._settings.backend_social_path.replace("{provider}", name)
         email = {"email": identity.email} if with_email and identity.email_verified else {}
-        answer = self._call("POST", path, json={"social_token": identity.social_token, **email})
-        if answer.status in (200, 201):
-            return _token(answer, errors.Callback)
-        raise login_errors.of_social(answer)
+        response = self._send("POST", path, context, json={"social_token": identity.social_token, **email})
+        if response.status in (200, 201):
+            return _token(response, errors.Callback)
+        raise login_errors.social_login_error(response)
 
-    def user(self, access_token: str, within: float | None = None) -> User:
-        """The user whose token this is; `SessionExpired` if the backend does not take it (any more)."""
+    def user(self, access_token: str, context: RequestContext, within: float | None = None) -> User:
+        """Return the user of a token; raises `SessionExpired` if the backend no longer accepts it.
+
+        within: seconds, by default what is left of the request's deadline.
+        """
         path = self._settings.backend_user_path
-        answer = self._call("POST", path, access_token, within=within, retry=True)
-        if answer.status in (200, 201):
-            return _user(answer)
-        if answer.status == 401:
+        response = self._send("POST", path, context, access_token, within=within, retry=True)
+        if response.status in (200, 201):
+            return _user(response)
+        if response.status == 401:
             raise errors.SessionExpired("/user answered 401")
-        if answer.status == 403:
+        if response.status == 403:
             raise errors.EmailNotVerified("/user answered 403")
-        raise login_errors.fault(answer, "/user")
+        raise login_errors.backend_error(response, "/user")
 
-    def save_profile(self, access_token: str, name: str | None, nick_name: str | None) -> User:
-        """Save both names; the user as the backend has it afterwards."""
+    def save_profile(self, access_token: str, name: str | None, nick_name: str | None, context: RequestContext) -> User:
+        """Save both names. Returns the user as the backend has it afterwards."""
         path = self._settings.backend_profile_path or ""
-        answer = self._call("PATCH", path, access_token, json={"name": name, "nick_name": nick_name})
-        if answer.status == 401:
+        response = self._send("PATCH", path, context, access_token, json={"name": name, "nick_name": nick_name})
+        if response.status == 401:
             raise errors.SessionExpired("the profile path answered 401")
-        if answer.status == 422:
-            raise errors.InvalidFields(login_errors.field_messages(answer, ("name", "nick_name")))
-        if not 200 <= answer.status < 300:
-            raise login_errors.fault(answer, "the profile path")
-        return _user(answer) if answer.get_path("data", "user") is not None else self.user(access_token)
+        if response.status == 422:
+            raise errors.InvalidFields(login_errors.field_messages(response, ("name", "nick_name")))
+        if not 200 <= response.status < 300:
+            raise login_errors.backend_error(response, "the profile path")
+        has_user = response.get_path("data", "user") is not None
+        return _user(response) if has_user else self.user(access_token, context)
 
-    def logout(self, access_token: str) -> bool:
-        """Revoke the token, in little time even when the request has none left. Whether that is now certain."""
+    def logout(self, access_token: str, context: RequestContext) -> bool:
+        """Revoke a token. Returns whether it is certain that the backend no longer accepts it."""
         path = self._settings.backend_logout_path
         if path is None:
             return False
-        left = time_left(self._settings.backend_timeout)
+        within = min(LOGOUT_SECONDS, max(context.deadline.seconds_left(), _MIN_LOGOUT_SECONDS))
         try:
-            within = min(LOGOUT_SECONDS, max(left, _SHORTEST_REVOCATION))
-            answer = self._call("POST", path, access_token, within=within, retry=True)
+            response = self._send("POST", path, context, access_token, within=within, retry=True)
         except errors.BackendUnavailable as error:
             log.error("token not revoked: %s", error.reason)
             return False
-        if 200 <= answer.status < 300 or answer.status == 401:  # 401: it was gone already
+        if 200 <= response.status < 300 or response.status == 401:  # 401: the token was revoked before
             return True
-        log.error("token not revoked: the logout path answered %d", answer.status)
+        log.error("token not revoked: the logout path answered %d", response.status)
         return False
 
-    def _call(
+    def _send(
         self,
         method: str,
         path: str,
+        context: RequestContext,
         access_token: str | None = None,
         *,
         json: object = None,
@@ -100,48 +105,44 @@ class Backend:
         retry: bool = False,
     ) -> UpstreamResponse:
         if within is None:
-            within = time_left(self._settings.backend_timeout)
-        url = self._settings.backend_url + path
-        headers = _headers(access_token)
+            within = context.deadline.seconds_left()
+        url, headers = self._settings.backend_url + path, _headers(context, access_token)
         try:
-            return self._upstream.send(method, url, headers, within=within, json=json, retry=retry)
-        except UpstreamError as fault:
-            raise errors.BackendUnavailable(f"{path}: {fault.reason}", status=fault.status) from None
+            return self._http.send(method, url, headers, within=within, json=json, retry=retry)
+        except UpstreamError as error:
+            raise errors.BackendUnavailable(f"{path}: {error.reason}", status=error.status) from None
 
 
-def _headers(access_token: str | None) -> Mapping[str, str]:
-    """What the backend is told beside the body: who asks, for whom, in which language.
-
-    No Origin, Referer or Cookie: Sanctum would take the call for a browser's and want a CSRF token.
-    """
+def _headers(context: RequestContext, access_token: str | None) -> Mapping[str, str]:
+    """Headers of every call. Without Origin, Referer and Cookie: with these, Sanctum would require a CSRF token."""
     headers = {
-        # Laravel answers a wrong password with a redirect to HTML unless JSON comes first here.
+        # Laravel answers a wrong password with a redirect to HTML unless JSON is the first type here.
         "Accept": "application/json",
         "Content-Type": "application/json",
-        "Accept-Language": str(get_locale() or "en").replace("_", "-"),
-        "X-Request-Id": request_id(),
+        "Accept-Language": context.locale,
+        "X-Request-Id": context.request_id,
     }
-    if address := client_address(request.remote_addr):
-        headers["X-Forwarded-For"] = address
+    if context.client_ip:
+        headers["X-Forwarded-For"] = context.client_ip
     if access_token:
         headers["Authorization"] = f"Bearer {access_token}"
     return headers
 
 
-def _token(answer: UpstreamResponse, refused: type[errors.SiteError]) -> str:
+def _token(response: UpstreamResponse, rejected: type[errors.SiteError]) -> str:
     try:
-        return validate_token(answer.get_path("data", "token", "plainTextToken"))
+        return validate_token(response.get_path("data", "token", "plainTextToken"))
     except ValueError:
         pass
-    if answer.get_path("two_factor") is True:
+    if response.get_path("two_factor") is True:
         raise errors.SecondFactorRequired("the backend asks for a second factor")
-    if answer.get_path("success") is False:
-        raise refused("200 with success: false")
-    raise errors.BackendUnavailable(f"a sign-in was answered with {answer.status} without a usable token")
+    if response.get_path("success") is False:
+        raise rejected("200 with success: false")
+    raise errors.BackendUnavailable(f"a sign-in was answered with {response.status} without a valid token")
 
 
-def _user(answer: UpstreamResponse) -> User:
+def _user(response: UpstreamResponse) -> User:
     try:
-        return User.from_json(answer.get_path("data", "user"))
+        return User.from_json(response.get_path("data", "user"))
     except ValueError as error:
-        raise errors.BackendUnavailable(f"{answer.status} without a usable user: {error}") from None
+        raise errors.BackendUnavailable(f"{response.status} without a valid user: {error}") from None

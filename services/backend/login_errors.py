@@ -1,38 +1,38 @@
-"""What a backend means by an answer that is no yes: `docs/decisions/0005-what-a-backends-answer-means.md`."""
+"""The error that a response of the backend means: `docs/decisions/0005-what-a-backends-answer-means.md`."""
 
 import errors
 from services.backend.user import clean_text
 from services.http.response import UpstreamResponse
 
-DEFAULT_WAIT = 60
-"""Seconds to wait where the backend does not say how many."""
+DEFAULT_RETRY_AFTER = 60
+"""Seconds to wait if the backend does not say how many."""
 
 
-def of_login(answer: UpstreamResponse) -> errors.SiteError:
-    """The error of a sign-in that brought no token.
+def login_error(response: UpstreamResponse) -> errors.SiteError:
+    """The error of a sign-in without a token.
 
-    Whether an account exists must not show: all that may mean "unknown" or "wrong" is one error.
+    Everything that may mean "unknown account" or "wrong password" is one error: the page must not reveal which.
     """
-    match answer.status:
+    match response.status:
         case 422:
-            return _unprocessable(answer)
+            return _unprocessable(response)
         case 400 | 401 | 404 | 410 | 423:
-            return errors.CredentialsSignin(f"/login answered {answer.status}")
+            return errors.CredentialsSignin(f"/login answered {response.status}")
         case 403:
             return errors.EmailNotVerified("/login answered 403")
         case 409:
             return errors.OAuthAccountNotLinked("/login answered 409")
         case _:
-            return fault(answer, "/login")
+            return backend_error(response, "/login")
 
 
-def of_social(answer: UpstreamResponse) -> errors.SiteError:
-    """The error of a social sign-in that brought no token."""
-    reason = f"the social path answered {answer.status}"
-    match answer.status:
-        case 422 if answer.get_path("errors", "email") is not None:
+def social_login_error(response: UpstreamResponse) -> errors.SiteError:
+    """The error of a social sign-in without a token."""
+    reason = f"the social path answered {response.status}"
+    match response.status:
+        case 422 if response.get_path("errors", "email") is not None:
             return errors.EmailMissing(reason)
-        case 400 | 401 | 422 | 500:  # 500: what Laravel makes of a token that its provider refuses
+        case 400 | 401 | 422 | 500:  # 500: Laravel's answer to a token that the provider rejects
             return errors.Callback(reason)
         case 403:
             return errors.EmailNotVerified(reason)
@@ -41,40 +41,41 @@ def of_social(answer: UpstreamResponse) -> errors.SiteError:
         case 410 | 423:
             return errors.AccessDenied(reason)
         case _:
-            return fault(answer, "the social path")
+            return backend_error(response, "the social path")
 
 
-def _unprocessable(answer: UpstreamResponse) -> errors.SiteError:
-    """422 is Laravel's answer to wrong credentials (one of our two fields) and to a malformed request."""
-    found = answer.get_path("errors")
-    fields = set(found) if isinstance(found, dict) else set()
+def _unprocessable(response: UpstreamResponse) -> errors.SiteError:
+    """422 is Laravel's answer to wrong credentials (an error for one of the two fields) and to a malformed request."""
+    messages = response.get_path("errors")
+    fields = set(messages) if isinstance(messages, dict) else set()
     if fields == {"email", "password"}:
-        return errors.InvalidFields(field_messages(answer, ("email", "password")))
+        return errors.InvalidFields(field_messages(response, ("email", "password")))
     if unknown := fields - {"email", "password"}:
         names = ", ".join(sorted(filter(None, map(clean_text, unknown))))
         return errors.Configuration(f"/login wants fields that this site does not send: {names[:200]}")
     return errors.CredentialsSignin("/login answered 422")
 
 
-def field_messages(answer: UpstreamResponse, known: tuple[str, ...]) -> dict[str, str]:
-    """The backend's own sentence for each of our fields, bounded: the only text of a backend that is shown."""
+def field_messages(response: UpstreamResponse, fields: tuple[str, ...]) -> dict[str, str]:
+    """The backend's message for each of these fields, bounded. No other text of a backend is shown to people."""
     messages: dict[str, str] = {}
-    for name in known:
-        found = answer.get_path("errors", name)
-        first = found[0] if isinstance(found, list) and found else found
-        if sentence := clean_text(first, 200):
-            messages[name] = sentence
+    for name in fields:
+        value = response.get_path("errors", name)
+        first = value[0] if isinstance(value, list) and value else value
+        if message := clean_text(first, 200):
+            messages[name] = message
     return messages
 
 
-def fault(answer: UpstreamResponse, place: str) -> errors.SiteError:
-    """The error of an answer that says nothing of the person, but of the backend or its settings."""
-    reason = f"{place} answered {answer.status}"
-    match answer.status:
+def backend_error(response: UpstreamResponse, place: str) -> errors.SiteError:
+    """The error of a response that says nothing about the person, but about the backend or its settings."""
+    reason = f"{place} answered {response.status}"
+    match response.status:
         case 429:
-            return errors.TooManyAttempts(reason, retry_after=answer.retry_after() or DEFAULT_WAIT)
+            return errors.TooManyAttempts(reason, retry_after=response.retry_after() or DEFAULT_RETRY_AFTER)
         case 503:
-            return errors.BackendUnavailable(reason, status=503, retry_after=answer.retry_after() or DEFAULT_WAIT)
+            retry_after = response.retry_after() or DEFAULT_RETRY_AFTER
+            return errors.BackendUnavailable(reason, status=503, retry_after=retry_after)
         case status if 400 <= status < 500 and status not in (408, 413):
             return errors.Configuration(f"{reason}: check BACKEND_URL and the paths below it")
         case status if 300 <= status < 400:

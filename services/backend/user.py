@@ -1,4 +1,4 @@
-"""The person who is signed in, as the backend knows them and Flask-Login wants them."""
+"""The signed-in user, as the backend describes it and as Flask-Login expects it."""
 
 import re
 import unicodedata
@@ -8,84 +8,87 @@ from flask_login import UserMixin
 
 from providers.base import Identity
 
-_LONGEST_TEXT = 200
-_LONGEST_ADDRESS = 254  # RFC 5321, 4.5.3.1.3, less the angle brackets
-_LONGEST_ID = 255
-_ADDRESS = re.compile(r"[^@\s,;<>\x00-\x1f\x7f]{1,64}@[^@\s,;<>\x00-\x1f\x7f]{1,189}")
+_MAX_TEXT = 200
+_MAX_EMAIL = 254
+"""RFC 5321, 4.5.3.1.3, without the angle brackets."""
+_MAX_ID = 255
+_MAX_PICTURE = 2000
+_EMAIL = re.compile(r"[^@\s,;<>\x00-\x1f\x7f]{1,64}@[^@\s,;<>\x00-\x1f\x7f]{1,189}")
 
 
 @dataclass(frozen=True)
 class User(UserMixin):  # type: ignore[misc]  # Flask-Login has no type hints
     id: int | str
-    """The backend's own: a number above zero, or a text such as a UUID."""
+    """The backend's id: a number above zero, or a text such as a UUID."""
     name: str | None = None
     nick_name: str | None = None
     email: str | None = None
 
     @classmethod
     def from_json(cls, data: object) -> "User":
-        """The user in a backend's answer or a session token; raises `ValueError` if there is no usable id.
+        """The user in a backend's response or in a session token; raises `ValueError` without a valid id.
 
-        Texts are bounded and cleaned rather than refused: a strange name is no reason to lock anyone out.
+        Texts are bounded and cleaned, not rejected: an odd name must not lock anyone out.
         """
         if not isinstance(data, dict):
-            raise ValueError("user is no object")
+            raise ValueError("user is not an object")
         return cls(
-            id=_sound_id(data.get("id")),
-            name=clean_text(data.get("name"), _LONGEST_TEXT),
-            nick_name=clean_text(data.get("nick_name"), _LONGEST_TEXT),
-            email=clean_text(data.get("email"), _LONGEST_ADDRESS),
+            id=_validate_id(data.get("id")),
+            name=clean_text(data.get("name"), _MAX_TEXT),
+            nick_name=clean_text(data.get("nick_name"), _MAX_TEXT),
+            email=clean_text(data.get("email"), _MAX_EMAIL),
         )
 
     def to_json(self) -> dict[str, int | str | None]:
         return {"id": self.id, "name": self.name, "nick_name": self.nick_name, "email": self.email}
 
     @property
-    def shown_name(self) -> str:
+    def display_name(self) -> str:
         return self.nick_name or self.name or self.email or str(self.id)
 
 
-def _sound_id(value: object) -> int | str:
+def _validate_id(value: object) -> int | str:
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**63:
         return value
-    if isinstance(value, str) and 0 < len(value) <= _LONGEST_ID and clean_text(value) == value:
+    if isinstance(value, str) and 0 < len(value) <= _MAX_ID and clean_text(value) == value:
         return value
-    raise ValueError("user has no usable id")
+    raise ValueError("user has no valid id")
 
 
-def clean_text(value: object, longest: int = _LONGEST_ID) -> str | None:
-    """Text without control characters and lone surrogates, cut to `longest`; None for nothing and for no text.
+def clean_text(value: object, max_length: int = _MAX_ID) -> str | None:
+    """Text without control characters and lone surrogates, cut to `max_length`; None if it is empty or not text.
 
-    Text that went through once stays as it is.
+    Cleaning a text twice gives the same text.
     """
     if not isinstance(value, str):
         return None
-    if value.isprintable():  # nothing to clean: what nearly every text is
-        return value.strip()[:longest].rstrip() or None
-    kept = "".join(char for char in value[: 2 * longest] if unicodedata.category(char) not in ("Cc", "Cs"))
-    return kept.strip()[:longest].rstrip() or None
+    if value.isprintable():  # the usual case: nothing to remove
+        return value.strip()[:max_length].rstrip() or None
+    allowed = "".join(char for char in value[: 2 * max_length] if unicodedata.category(char) not in ("Cc", "Cs"))
+    return allowed.strip()[:max_length].rstrip() or None
 
 
-def _is_address(text: str) -> bool:
-    """One address, to a backend that normalises it too: a full-width @ is one there (GHSA-7rqj-j65f-68wh)."""
-    return all(_ADDRESS.fullmatch(one) for one in (text, unicodedata.normalize("NFKC", text[:1000])))
+def _is_email(text: str) -> bool:
+    """Whether this is one address, also to a backend that normalizes it: NFKC turns a full-width @ into an @
+    (GHSA-7rqj-j65f-68wh)."""
+    return all(_EMAIL.fullmatch(form) for form in (text, unicodedata.normalize("NFKC", text[:1000])))
 
 
 def validate_identity(identity: Identity, provider: str) -> Identity:
-    """What a provider says, with each field what it says it is, bounded; raises `ValueError` without a subject."""
+    """An identity with bounded fields of the right types; raises `ValueError` without a subject."""
     subject = identity.subject
     if isinstance(subject, int) and not isinstance(subject, bool):
         subject = str(subject)
-    if not isinstance(subject, str) or not subject or len(subject) > _LONGEST_ID or not subject.isprintable():
+    if not isinstance(subject, str) or not subject or len(subject) > _MAX_ID or not subject.isprintable():
         raise ValueError("no subject")
-    email = identity.email if isinstance(identity.email, str) and _is_address(identity.email) else None
+    email = identity.email if isinstance(identity.email, str) and _is_email(identity.email) else None
     picture = identity.picture if isinstance(identity.picture, str) else ""
     return Identity(
         provider=provider,
         subject=subject,
-        name=clean_text(identity.name, _LONGEST_TEXT),
-        nickname=clean_text(identity.nickname, _LONGEST_TEXT),
+        name=clean_text(identity.name, _MAX_TEXT),
+        nickname=clean_text(identity.nickname, _MAX_TEXT),
         email=email,
         email_verified=email is not None and identity.email_verified is True,
-        picture=picture if picture.startswith("https://") and len(picture) <= 2000 else None,
+        picture=picture if picture.startswith("https://") and len(picture) <= _MAX_PICTURE else None,
     )

@@ -10,11 +10,9 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import cast
 from urllib.parse import urlsplit
 
 import requests
-from flask import g
 
 from services.http.aiohttp_adapter import AiohttpAdapter, NoAnswerError, NotSentError, QueueFullError
 from services.http.response import UpstreamResponse
@@ -34,13 +32,6 @@ class UpstreamError(Exception):
         super().__init__(reason)
         self.reason = reason
         self.status = status
-
-
-def time_left(total: float) -> float:
-    """Seconds that the calls of this request may still take; `total` counts from its first call."""
-    if "upstream_deadline" not in g:
-        g.upstream_deadline = time.monotonic() + total
-    return cast(float, g.upstream_deadline - time.monotonic())
 
 
 class HttpClient:

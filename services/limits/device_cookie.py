@@ -1,71 +1,69 @@
-"""A browser that has signed in to an account before (OWASP, "Slow down online guessing attacks with device cookies").
+"""A cookie that marks a browser which has signed in to an account before.
 
-A stranger who guesses from a thousand addresses uses up what an account may be tried over all of them, and would
-lock its owner out. The owner's browser shows this cookie, and is counted by itself. It grants nothing else.
+See OWASP, "Slow Down Online Guessing Attacks with Device Cookies". A stranger who guesses from a thousand addresses
+uses up the limit of an account over all addresses, and would lock its owner out. The owner's browser sends this cookie
+and is counted separately. The cookie grants nothing else.
 """
 
 import hmac
 import secrets
-from typing import Any
+from typing import Any, NamedTuple
 
-from flask import Response, g, request
 from itsdangerous import BadData, URLSafeTimedSerializer
 
 from config import Settings
 from services.observability.audit import normalize_email
+from services.request_context import RequestContext
+from services.response_cookies import Cookie, prefixed
 
-_YEAR = 365 * 24 * 3600
-_MOST_ACCOUNTS = 5
+MAX_AGE_SECONDS = 365 * 24 * 3600
+MAX_ACCOUNTS = 5
 
 
-class Device:
+class _Device(NamedTuple):
+    id: str | None
+    account_keys: list[str]
+
+
+class DeviceCookie:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._name = f"{'__Secure-' if settings.secure else ''}munjigi.device"
-        self._sealed = URLSafeTimedSerializer(settings.signing_keys, salt="munjigi.device")
+        self._name = prefixed("munjigi.device", settings)
+        self._serializer = URLSafeTimedSerializer(settings.signing_keys, salt="munjigi.device")
 
-    def accounts(self, text: str) -> list[str]:
-        """What stands for an account in counts and cookies, under the present key and then under each older one:
-        nobody can tell which it is."""
-        keys = self._settings.secret_keys
-        return [hmac.new(key.encode(), b"device:" + text.encode(), "sha256").hexdigest()[:32] for key in keys]
+    def account_keys(self, account: str) -> list[str]:
+        """Keyed hashes of an account for counts and cookies: under the current secret, then under each older one."""
+        message = b"device:" + account.encode()
+        return [hmac.new(key.encode(), message, "sha256").hexdigest()[:32] for key in self._settings.secret_keys]
 
-    def known(self, email: str) -> str | None:
-        """The id of this browser, if it has signed in to this account before."""
-        name, known = self._read()
-        return name if known and not set(known).isdisjoint(self.accounts(normalize_email(email))) else None
+    def id_for(self, email: str, context: RequestContext) -> str | None:
+        """The id of this browser if it has signed in to this account before."""
+        device = self._read(context)
+        return device.id if not set(device.account_keys).isdisjoint(self._keys_of(email)) else None
 
-    def remember(self, email: str) -> None:
-        """This browser has just signed in to this account; `commit` writes it down."""
-        name, known = self._read()
-        same = self.accounts(normalize_email(email))
-        others = [other for other in known if other not in same]
-        g.device = [name or secrets.token_urlsafe(12), [same[0], *others][:_MOST_ACCOUNTS]]
-
-    def commit(self, response: Response) -> Response:
-        if found := g.get("device"):
-            response.set_cookie(
-                self._name,
-                str(self._sealed.dumps(found)),
-                max_age=_YEAR,
+    def remember(self, email: str, context: RequestContext) -> None:
+        """Mark this browser as one that has signed in to this account."""
+        device = self._read(context)
+        current, *older = self._keys_of(email)
+        others = [key for key in device.account_keys if key not in (current, *older)]
+        value = [device.id or secrets.token_urlsafe(12), [current, *others][:MAX_ACCOUNTS]]
+        context.response_cookies.set(
+            Cookie(
+                name=self._name,
+                value=str(self._serializer.dumps(value)),
                 path=self._settings.site_path or "/",
                 secure=self._settings.secure,
-                httponly=True,
-                samesite="Lax",
+                max_age=MAX_AGE_SECONDS,
             )
-        return response
+        )
 
-    def _read(self) -> tuple[str | None, list[str]]:
-        if "device_sent" not in g:
-            g.device_sent = self._opened(request.cookies.get(self._name))
-        return g.device_sent  # type: ignore[no-any-return]  # Flask keeps anything there
+    def _keys_of(self, email: str) -> list[str]:
+        return self.account_keys(normalize_email(email))
 
-    def _opened(self, sealed: str | None) -> tuple[str | None, list[str]]:
-        if not sealed:
-            return None, []
+    def _read(self, context: RequestContext) -> _Device:
         try:
-            found: Any = self._sealed.loads(sealed, max_age=_YEAR)
-            name, accounts = found
+            value: Any = self._serializer.loads(context.cookies.get(self._name, ""), max_age=MAX_AGE_SECONDS)
+            device_id, account_keys = value
         except (BadData, TypeError, ValueError):
-            return None, []
-        return str(name), list(accounts)
+            return _Device(None, [])
+        return _Device(str(device_id), list(account_keys))

@@ -1,13 +1,12 @@
-"""Sign-in with a provider: OAuth 2.0 (RFC 6749, RFC 9700) with PKCE and state; OpenID Connect Core.
+"""Sign-in with a provider: OAuth 2.0 (RFC 6749, RFC 9700) with PKCE and state, and OpenID Connect Core 1.0.
 
-`start` says where the person has to go, `finish` who came back. Between them lies the attempt, in the person's
-own browser. The protocol's words are Authlib's; what it leaves unchecked is checked here and in `id_token.py`.
+`authorization_url` starts an attempt, which lives in a cookie of the person's browser; `fetch_identity` finishes it.
+The protocol is Authlib's. What Authlib does not check is checked here and in `id_token.py`.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any, NoReturn
 from urllib.parse import quote_plus
 
@@ -23,64 +22,71 @@ from services.http.client import HttpClient
 from services.oauth import id_token
 from services.oauth.attempts import Attempt
 from services.oauth.discovery import Endpoints, ProviderMetadata
-from services.oauth.id_token import Expected
-from services.oauth.provider_http import ProviderHttp, Wire
+from services.oauth.provider_http import AuthlibSession, ProviderHttp
+from services.request_context import RequestContext
 from services.sessions.model import validate_token
 
 _CODE = re.compile(r"[\x21-\x7e]{1,2048}")
-_CANCELLED = ("access_denied", "user_cancelled_authorize")
-_BUSY = ("temporarily_unavailable", "server_error", "slow_down")
-_SETUP = ("invalid_client", "unauthorized_client", "redirect_uri_mismatch", "invalid_scope", "invalid_request",
-          "incorrect_client_credentials", "unsupported_response_type", "unsupported_grant_type")  # fmt: skip
+_CANCELLED_ERRORS = ("access_denied", "user_cancelled_authorize")
+_BUSY_ERRORS = ("temporarily_unavailable", "server_error", "slow_down")
+_CONFIGURATION_ERRORS = ("invalid_client", "unauthorized_client", "redirect_uri_mismatch", "invalid_scope",
+                         "invalid_request", "incorrect_client_credentials", "unsupported_response_type",
+                         "unsupported_grant_type")  # fmt: skip
 
 
 class OAuthClient:
-    def __init__(self, settings: Settings, upstream: HttpClient, clock: Clock) -> None:
+    def __init__(self, settings: Settings, http: HttpClient, clock: Clock) -> None:
         self._clock = clock
         self._settings = settings
-        self._api = ProviderHttp(settings.backend_timeout, upstream)
-        self._directory = ProviderMetadata(self._api, clock)
+        self._http = ProviderHttp(http)
+        self.metadata = ProviderMetadata(self._http, clock)
 
-    def start(self, client: Client, return_to: str | None, language: str | None, **wishes: str) -> tuple[str, Attempt]:
-        """The provider's address to go on to, and the attempt that begins; raises `ProviderUnavailable`.
+    def authorization_url(
+        self, client: Client, context: RequestContext, return_to: str | None, locale: str | None, **extra_params: str
+    ) -> tuple[str, Attempt]:
+        """The URL to redirect to, and the attempt that starts; raises `ProviderUnavailable`.
 
-        `wishes`: further parameters of this one start.
+        return_to: where the person goes afterwards. locale: the language that they chose on this site.
         """
         provider = client.provider
-        attempt = Attempt(provider.id, return_to, language)
+        attempt = Attempt(provider.id, return_to, locale)
         nonce = {"nonce": attempt.nonce} if provider.openid else {}
-        address, _ = self._oauth(client).create_authorization_url(
-            self._directory.endpoints(client).authorize,
+        url, _ = self._authlib_client(client, context).create_authorization_url(
+            self.metadata.endpoints(client, context).authorize,
             state=attempt.state,
             code_verifier=attempt.code_verifier,
-            **wishes,
+            **extra_params,
             **nonce,
             **provider.authorize_params,
         )
-        return str(address), attempt
+        return str(url), attempt
 
-    def finish(self, client: Client, attempt: Attempt, answer: Mapping[str, str]) -> Identity:
-        """Who the person is that this callback of this attempt brings back; raises a `SiteError`.
+    def fetch_identity(
+        self, client: Client, attempt: Attempt, params: Mapping[str, str], context: RequestContext
+    ) -> Identity:
+        """The identity of the person whom a callback brings back; raises a `SiteError`.
 
-        `answer`: the callback's parameters, each of which came once.
+        params: the callback's parameters, each of which came once.
         """
-        endpoints = self._directory.endpoints(client)
-        _check_issuer(endpoints, answer)
-        if "error" in answer:
-            _raise(client, answer["error"], "the callback")
-        if not _CODE.fullmatch(answer.get("code", "")):
+        endpoints = self.metadata.endpoints(client, context)
+        _check_issuer(endpoints, params)
+        if "error" in params:
+            _raise_provider_error(client, params["error"], "the callback")
+        if not _CODE.fullmatch(params.get("code", "")):
             raise errors.OAuthCallback("the callback has no code")
-        tokens = self._tokens(client, endpoints, attempt, answer)
-        claims = self._claims(client, endpoints, attempt, tokens) if client.provider.openid else {}
-        identity = self._identity(client, endpoints, tokens, claims, answer)
+        tokens = self._fetch_tokens(client, endpoints, attempt, params, context)
+        claims: dict[str, Any] = {}
+        if client.provider.openid:
+            claims = self._verify_id_token(client, endpoints, attempt, tokens, context)
+        identity = self._identity(client, endpoints, tokens, claims=claims, params=params, context=context)
         return replace(identity, social_token=tokens[client.provider.backend_token])
 
-    def _oauth(self, client: Client, endpoints: Endpoints | None = None) -> Any:
+    def _authlib_client(self, client: Client, context: RequestContext, endpoints: Endpoints | None = None) -> Any:
         secret = client.provider.client_secret(client, int(self._clock.time())) if endpoints else None
         method = endpoints.client_auth if endpoints and secret else "none"
-        in_header = method == "client_secret_basic"  # RFC 6749, 2.3.1: both are written there as in a form
+        in_header = method == "client_secret_basic"  # RFC 6749, 2.3.1: both are form-encoded there
         return OAuth2Client(
-            Wire(self._api),
+            AuthlibSession(self._http, context),
             client_id=quote_plus(client.client_id) if in_header else client.client_id,
             client_secret=quote_plus(secret or "") if in_header else secret,
             token_endpoint_auth_method=method,
@@ -89,32 +95,42 @@ class OAuthClient:
             code_challenge_method="S256",
         )
 
-    def _tokens(
-        self, client: Client, endpoints: Endpoints, attempt: Attempt, answer: Mapping[str, str]
+    def _fetch_tokens(
+        self,
+        client: Client,
+        endpoints: Endpoints,
+        attempt: Attempt,
+        params: Mapping[str, str],
+        context: RequestContext,
     ) -> Mapping[str, Any]:
-        again = {name: answer[name] for name in client.provider.token_params if name in answer}
-        body = "&".join(f"{quote_plus(name)}={quote_plus(value)}" for name, value in again.items())
+        extra = {name: params[name] for name in client.provider.token_params if name in params}
+        body = "&".join(f"{quote_plus(name)}={quote_plus(value)}" for name, value in extra.items())
         try:
-            tokens = self._oauth(client, endpoints).fetch_token(
+            tokens = self._authlib_client(client, context, endpoints).fetch_token(
                 endpoints.token,
                 body=body,
                 grant_type="authorization_code",
-                code=answer["code"],
+                code=params["code"],
                 code_verifier=attempt.code_verifier,
             )
             validate_token(tokens.get("access_token"))
         except OAuth2Error as error:
-            _raise(client, error.error, "the token endpoint")
+            _raise_provider_error(client, error.error, "the token endpoint")
         except (ValueError, TypeError, AttributeError):
-            raise errors.OAuthCallback("the token endpoint gave no usable token") from None
+            raise errors.OAuthCallback("the token endpoint returned no valid token") from None
         if str(tokens.get("token_type", "bearer")).lower() != "bearer":
-            raise errors.OAuthCallback("the token endpoint gave a token of another type")
+            raise errors.OAuthCallback("the token endpoint returned a token of another type")
         return tokens  # type: ignore[no-any-return]  # untyped library
 
-    def _claims(
-        self, client: Client, endpoints: Endpoints, attempt: Attempt, tokens: Mapping[str, Any]
+    def _verify_id_token(
+        self,
+        client: Client,
+        endpoints: Endpoints,
+        attempt: Attempt,
+        tokens: Mapping[str, Any],
+        context: RequestContext,
     ) -> dict[str, Any]:
-        expected = Expected(
+        expected = id_token.Expected(
             endpoints.issuers,
             client.client_id,
             attempt.nonce,
@@ -122,12 +138,15 @@ class OAuthClient:
             client.provider.algorithms,
             self._clock.time(),
         )
-        keys = partial(self._directory.keys, client, endpoints)
+
+        def keys(kid: str | None) -> Any:
+            return self.metadata.keys(client, endpoints, kid, context)
+
         try:
             try:
                 return id_token.verify(tokens.get("id_token"), keys, expected)
-            except id_token.UnknownKey:
-                if not self._directory.renew_keys(endpoints):
+            except id_token.UnknownKey:  # the provider may have rotated its keys
+                if not self.metadata.refresh_keys(endpoints, context):
                     raise
                 return id_token.verify(tokens.get("id_token"), keys, expected)
         except id_token.InvalidIdToken as error:
@@ -138,41 +157,43 @@ class OAuthClient:
         client: Client,
         endpoints: Endpoints,
         tokens: Mapping[str, Any],
+        *,
         claims: dict[str, Any],
-        answer: Mapping[str, str],
+        params: Mapping[str, str],
+        context: RequestContext,
     ) -> Identity:
         token, provider = tokens["access_token"], client.provider
-        user = more = None
+        userinfo = extra = None
         if endpoints.user and not (claims.get("email") and claims.get("name")):
-            user = self._api.read(endpoints.user, token)
-            if claims and at(user, "sub") != claims["sub"]:  # OpenID Connect Core, 5.3.2
-                raise errors.OAuthCallback("its userinfo is about somebody else")
+            userinfo = self._http.get_json(endpoints.user, token, context)
+            if claims and at(userinfo, "sub") != claims["sub"]:  # OpenID Connect Core 1.0, 5.3.2
+                raise errors.OAuthCallback("its userinfo is about another person")
         if provider.optional_url:
-            more = self._api.read(client.address(provider.optional_url), token, optional=True)
+            extra = self._http.get_json(client.address(provider.optional_url), token, context, optional=True)
         try:
-            return validate_identity(provider.identity(Answers(claims, user, more, answer)), provider.id)
+            return validate_identity(provider.identity(Answers(claims, userinfo, extra, params)), provider.id)
         except (ValueError, KeyError, TypeError) as error:
-            raise errors.OAuthCallback(f"what it says of the person is not understood ({error})") from None
+            raise errors.OAuthCallback(f"its user data cannot be used ({error})") from None
 
 
-def _raise(client: Client, code: object, place: str) -> NoReturn:
-    """The error that a provider's error code means to the person. None of its own words reaches anybody."""
+def _raise_provider_error(client: Client, code: object, place: str) -> NoReturn:
+    """Raise the error that a provider's error code means to the person. The provider's own words are not shown."""
     word = code.lower() if isinstance(code, str) else ""
-    reason = f"{place} says {word if re.fullmatch(r'[a-z0-9_.-]{1,64}', word) else 'something strange'}"
-    if word in _CANCELLED:
+    reason = f"{place} says {word if re.fullmatch(r'[a-z0-9_.-]{1,64}', word) else 'something unreadable'}"
+    if word in _CANCELLED_ERRORS:
         raise errors.Cancelled(reason)
-    if word in _BUSY:
+    if word in _BUSY_ERRORS:
         raise errors.ProviderUnavailable(reason, status=503)
     if word in client.provider.code_reuse_errors:
         raise errors.AttemptExpired(reason)
-    if word in _SETUP:
+    if word in _CONFIGURATION_ERRORS:
         raise errors.Configuration(f"{reason}: check the settings of {client.id}")
     raise errors.OAuthCallback(reason)
 
 
-def _check_issuer(endpoints: Endpoints, answer: Mapping[str, str]) -> None:
-    """Mix-up (RFC 9207): a callback that names its issuer must name the one that this sign-in was started at."""
-    if "iss" in answer and answer["iss"] not in endpoints.issuers:
+def _check_issuer(endpoints: Endpoints, params: Mapping[str, str]) -> None:
+    """Mix-up attack (RFC 9207): `iss` in a callback must name the issuer at which the sign-in was started."""
+    if "iss" in params and params["iss"] not in endpoints.issuers:
         raise errors.OAuthCallback("the callback is from another issuer")
-    if endpoints.names_itself and "iss" not in answer:
+    if endpoints.sends_iss and "iss" not in params:
         raise errors.OAuthCallback("the callback does not name its issuer")

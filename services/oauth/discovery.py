@@ -1,4 +1,4 @@
-"""Where a provider's addresses are: in its file, or in what an issuer publishes (OpenID Connect Discovery)."""
+"""The endpoints of a provider: from its file, or from the metadata of an issuer (OpenID Connect Discovery 1.0)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from services.clock import Clock
 from services.oauth import id_token
 from services.oauth.metadata_cache import MetadataCache
 from services.oauth.provider_http import ProviderHttp
+from services.request_context import RequestContext
 
 _WELL_KNOWN = "/.well-known/openid-configuration"
 
@@ -24,20 +25,19 @@ class Endpoints:
     keys: str | None
     user: str | None
     issuers: tuple[str, ...]
-    """By which names the provider goes."""
+    """The names that the provider uses for itself in `iss`."""
     client_auth: str
-    names_itself: bool = False
-    """Each callback bears the issuer's name (RFC 9207)."""
+    """How the client authenticates at the token endpoint, such as `client_secret_basic`."""
+    sends_iss: bool = False
+    """Each callback has an `iss` parameter (RFC 9207)."""
 
 
 class ProviderMetadata:
-    """The endpoints and the keys of each provider, as far as they have to be looked up."""
+    def __init__(self, http: ProviderHttp, clock: Clock) -> None:
+        self._cache = MetadataCache(http, clock)
 
-    def __init__(self, api: ProviderHttp, clock: Clock) -> None:
-        self._documents = MetadataCache(api.document, api.time_left, clock)
-
-    def endpoints(self, client: Client) -> Endpoints:
-        """Raises `ProviderUnavailable` if they cannot be had, or are not to be trusted."""
+    def endpoints(self, client: Client, context: RequestContext) -> Endpoints:
+        """Raises `ProviderUnavailable` if the metadata cannot be fetched or is not acceptable."""
         provider = client.provider
         if not provider.discovery:
             return Endpoints(
@@ -50,45 +50,45 @@ class ProviderMetadata:
             )
         url = (client.issuer or "").rstrip("/") + _WELL_KNOWN
         try:
-            return _discovered(client, self._documents.get(url))
+            return _endpoints_from(client, self._cache.get(url, context))
         except errors.ProviderUnavailable:
-            renewed = self._documents.again(url)
-            if renewed is None:
+            refreshed = self._cache.refresh(url, context)
+            if refreshed is None:
                 raise
-            return _discovered(client, renewed)
+            return _endpoints_from(client, refreshed)
 
-    def keys(self, client: Client, endpoints: Endpoints, kid: str | None) -> Sequence[Key]:
-        """Those that may have signed an id_token with this `kid`; raises `InvalidIdToken` if there are none."""
+    def keys(self, client: Client, endpoints: Endpoints, kid: str | None, context: RequestContext) -> Sequence[Key]:
+        """The keys that may have signed an id_token with this `kid`; raises `InvalidIdToken` if there is none."""
         if client.provider.signed_with_secret:
             return [OctKey.import_key(client.secret or "")]
-        return id_token.public_keys(self._documents.get(endpoints.keys or ""), kid)
+        return id_token.public_keys(self._cache.get(endpoints.keys or "", context), kid)
 
-    def renew_keys(self, endpoints: Endpoints) -> bool:
-        """Look whether there are new keys; False if that was done a moment ago, or there are none to look for."""
-        return bool(endpoints.keys) and self._documents.again(endpoints.keys or "") is not None
+    def refresh_keys(self, endpoints: Endpoints, context: RequestContext) -> bool:
+        """Fetch the keys again. Returns False if that was done a moment ago, or the provider publishes no keys."""
+        return bool(endpoints.keys) and self._cache.refresh(endpoints.keys or "", context) is not None
 
 
-def _discovered(client: Client, metadata: Mapping[str, Any]) -> Endpoints:
-    """OpenID Connect Discovery, 3 and 4.3: the issuer is compared to the letter, and no address may be an open one."""
+def _endpoints_from(client: Client, metadata: Mapping[str, Any]) -> Endpoints:
+    """OpenID Connect Discovery 1.0, 3 and 4.3: the issuer must be identical, and every endpoint must be https."""
     issuer = client.issuer or ""
     if metadata.get("issuer") != issuer:
         raise errors.ProviderUnavailable("its metadata names another issuer than the settings")
-    local = issuer.startswith("http://")
-    found = {}
+    is_local = issuer.startswith("http://")
+    urls = {}
     for name in ("authorization_endpoint", "token_endpoint", "jwks_uri", "userinfo_endpoint"):
-        found[name] = url = metadata.get(name)
+        urls[name] = url = metadata.get(name)
         if url is None and name == "userinfo_endpoint":
             continue
-        if not isinstance(url, str) or not settings_readers.is_safe(url, loopback=local):
+        if not isinstance(url, str) or not settings_readers.is_safe(url, loopback=is_local):
             raise errors.ProviderUnavailable(f"its metadata has no safe {name}")
     methods = metadata.get("token_endpoint_auth_methods_supported")
-    post = isinstance(methods, list) and "client_secret_post" in methods
+    supports_post = isinstance(methods, list) and "client_secret_post" in methods
     return Endpoints(
-        authorize=str(found["authorization_endpoint"]),
-        token=str(found["token_endpoint"]),
-        keys=found["jwks_uri"],
-        user=found["userinfo_endpoint"],
+        authorize=str(urls["authorization_endpoint"]),
+        token=str(urls["token_endpoint"]),
+        keys=urls["jwks_uri"],
+        user=urls["userinfo_endpoint"],
         issuers=(issuer,),
-        client_auth="client_secret_post" if post else "client_secret_basic",
-        names_itself=metadata.get("authorization_response_iss_parameter_supported") is True,
+        client_auth="client_secret_post" if supports_post else "client_secret_basic",
+        sends_iss=metadata.get("authorization_response_iss_parameter_supported") is True,
     )

@@ -1,21 +1,26 @@
-"""MetadataCache that providers publish about themselves (metadata, keys), fetched when needed and kept for a while.
+"""A cache of the documents that providers publish: metadata and keys.
 
-A provider that is down must not stop people whose keys we have; one that rotates its keys must not wait for our
-restart; and tokens with made-up key ids must not make us fetch for each of them.
+A provider that is down must not stop people whose keys are cached; one that rotates its keys must not need a restart of
+the site; and tokens with made-up key ids must not cause a fetch each.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import errors
 from services.clock import Clock
+from services.oauth.provider_http import ProviderHttp
+from services.request_context import RequestContext
 from services.single_flight import SingleFlight
 
 FRESH_SECONDS = 3600
-SHORT_PAUSE_SECONDS = 3
-PAUSE_SECONDS = 60
-"""Between two fetches that a strange token asked for, or that failed."""
+FAILURE_PAUSE_SECONDS = 3
+"""After a failed fetch of a document that is not cached."""
+REFRESH_PAUSE_SECONDS = 60
+"""Between two fetches that an unknown key caused, and after a failed fetch of a document that is cached."""
+REFRESH_SHARE = 0.5
+"""Of the time that a request has left, so much may be spent on refreshing a cached document."""
 
 _Document = Mapping[str, Any]
 
@@ -28,59 +33,58 @@ class _Entry:
 
 
 class MetadataCache:
-    """By address. The addresses are the operator's or an issuer's own, so there are few.
+    """By URL. The URLs come from the operator or from an issuer's metadata, so there are few."""
 
-    fetch(url, briefly): gets a document, or raises a `SiteError`.
-    time_left(): seconds that this request may still wait, also for a fetch that another request has started.
-    """
-
-    def __init__(self, fetch: Callable[[str, bool], _Document], time_left: Callable[[], float], clock: Clock) -> None:
-        self._fetch = fetch
-        self._time_left = time_left
+    def __init__(self, http: ProviderHttp, clock: Clock) -> None:
+        self._http = http
         self._clock = clock
         self._entries: dict[str, _Entry] = {}
         self._fetching: SingleFlight[_Document] = SingleFlight(clock)
 
-    def get(self, url: str) -> _Document:
-        """The document; an old one if a new one cannot be had. Raises `ProviderUnavailable` if there is none."""
+    def get(self, url: str, context: RequestContext) -> _Document:
+        """The document; an old one if it cannot be fetched again. Raises `ProviderUnavailable` if there is none."""
         entry, now = self._entry(url), self._clock.monotonic()
         if entry.document is None:
             if now < entry.pause_until:
-                raise errors.ProviderUnavailable("it could not be reached a moment ago", status=503)
-            return self._renew(url, entry)
+                raise errors.ProviderUnavailable("the last attempt to fetch it failed", status=503)
+            return self._fetch(url, entry, context)
         is_stale = now - entry.fetched_at > FRESH_SECONDS and now > entry.pause_until
-        if is_stale and not self._fetching.is_running(url):  # one request renews it, the others go on
-            return self._renew(url, entry)
+        if is_stale and not self._fetching.is_running(url):  # one request refreshes it, the others use the old one
+            return self._fetch(url, entry, context)
         return entry.document
 
-    def again(self, url: str) -> _Document | None:
-        """The document as it is now, for a token that the known one does not explain; None within the pause."""
+    def refresh(self, url: str, context: RequestContext) -> _Document | None:
+        """Fetch a document again, because a token has an unknown key; None within the pause."""
         entry = self._entry(url)
         if not self._fetching.is_running(url):
             if self._clock.monotonic() < entry.pause_until:
                 return None
-            entry.pause_until = self._clock.monotonic() + PAUSE_SECONDS
-        return self._renew(url, entry)
+            entry.pause_until = self._clock.monotonic() + REFRESH_PAUSE_SECONDS
+        return self._fetch(url, entry, context)
+
+    def clear(self) -> None:
+        self._entries.clear()
 
     def _entry(self, url: str) -> _Entry:
         return self._entries.setdefault(url, _Entry())
 
-    def _renew(self, url: str, entry: _Entry) -> _Document:
+    def _fetch(self, url: str, entry: _Entry, context: RequestContext) -> _Document:
+        timeout = max(0.0, context.deadline.seconds_left())
         try:
-            return self._fetching.run(url, lambda: self._fetched(url, entry), max(0.0, self._time_left()))[0]
+            return self._fetching.run(url, lambda: self._fetch_now(url, entry, context), timeout)[0]
         except TimeoutError:
-            raise errors.ProviderUnavailable("another request still waits for it", status=504) from None
+            raise errors.ProviderUnavailable("another request is still fetching it", status=504) from None
 
-    def _fetched(self, url: str, entry: _Entry) -> _Document:
-        known = entry.document
+    def _fetch_now(self, url: str, entry: _Entry, context: RequestContext) -> _Document:
+        cached = entry.document
         try:
-            # With an old document at hand, the rest of the sign-in must not lose all of its time to a new one.
-            entry.document = document = self._fetch(url, known is not None)
+            share = 1 if cached is None else REFRESH_SHARE
+            entry.document = document = self._http.get_document(url, context, share_of_deadline=share)
         except errors.SiteError:
-            if known is None:  # or a hundred people would wait for it one after the other
-                entry.pause_until = self._clock.monotonic() + SHORT_PAUSE_SECONDS
+            if cached is None:  # without a pause, a hundred waiting requests would try one after the other
+                entry.pause_until = self._clock.monotonic() + FAILURE_PAUSE_SECONDS
                 raise
-            entry.pause_until = self._clock.monotonic() + PAUSE_SECONDS
-            return known
+            entry.pause_until = self._clock.monotonic() + REFRESH_PAUSE_SECONDS
+            return cached
         entry.fetched_at = self._clock.monotonic()
         return document

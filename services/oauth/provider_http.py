@@ -1,92 +1,92 @@
-"""Calls of a provider, within what is left of this request's time. Only `identities.py` and `endpoints.py` make any."""
+"""Calls to providers, within the deadline of the request."""
 
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, quote_plus, urlsplit
 
 import errors
-from services.http.client import HttpClient, UpstreamError, time_left
+from services.http.client import HttpClient, UpstreamError
 from services.http.response import UpstreamResponse
+from services.request_context import RequestContext
 
-_OF_USE = ("access_token", "id_token", "token_type", "error")
-"""Of a token endpoint's answer."""
+_USED_FIELDS = ("access_token", "id_token", "token_type", "error")
+"""Of a token endpoint's response."""
 
 
 class ProviderHttp:
-    def __init__(self, timeout: float, upstream: HttpClient) -> None:
-        self._timeout = timeout
-        self._upstream = upstream
+    def __init__(self, http: HttpClient) -> None:
+        self._http = http
 
-    def time_left(self) -> float:
-        return time_left(self._timeout)
+    def get_document(self, url: str, context: RequestContext, *, share_of_deadline: float = 1) -> Mapping[str, Any]:
+        """A public JSON object; raises `ProviderUnavailable` for anything else."""
+        response = self.send("GET", url, context, share_of_deadline=share_of_deadline)
+        document = response.json() if response.status == 200 else None
+        if not isinstance(document, dict):
+            raise errors.ProviderUnavailable(f"{urlsplit(url).path} answered {response.status} without an object")
+        return document
 
-    def document(self, url: str, briefly: bool) -> Mapping[str, Any]:
-        """A public JSON object; raises `ProviderUnavailable` for anything else. `briefly`: in half of the time left."""
-        answer = self.send("GET", url, part=0.5 if briefly else 1)
-        found = answer.json() if answer.status == 200 else None
-        if not isinstance(found, dict):
-            raise errors.ProviderUnavailable(f"{urlsplit(url).path} answered {answer.status} without an object")
-        return found
-
-    def read(self, url: str, access_token: str, *, optional: bool = False) -> object:
-        """JSON of any shape about the person whose token this is; None if `optional` and refused."""
-        answer = self.send("GET", url, {"Authorization": f"Bearer {access_token}"})
-        if answer.status == 200:
-            return answer.json()
+    def get_json(self, url: str, access_token: str, context: RequestContext, *, optional: bool = False) -> object:
+        """JSON of any type about the owner of a token; None if `optional` and the provider refuses."""
+        response = self.send("GET", url, context, headers={"Authorization": f"Bearer {access_token}"})
+        if response.status == 200:
+            return response.json()
         if optional:
             return None
-        raise _refusal(answer, urlsplit(url).path)
+        raise _refusal(response, urlsplit(url).path)
 
     def send(
         self,
         method: str,
         url: str,
+        context: RequestContext,
+        *,
         headers: Mapping[str, str] | None = None,
         form: Mapping[str, str] | None = None,
-        part: float = 1,
+        share_of_deadline: float = 1,
     ) -> UpstreamResponse:
-        """One call, in at most this part of the time left; raises `ProviderUnavailable` without a whole answer."""
-        sent = {"Accept": "application/json", **(headers or {})}
-        again = method == "GET"  # a code is sent once
-        within = part * self.time_left()
+        """One call, within this share of the time left; raises `ProviderUnavailable`. Only a GET may be sent again."""
+        all_headers = {"Accept": "application/json", **(headers or {})}
+        within = share_of_deadline * context.deadline.seconds_left()
         try:
-            return self._upstream.send(method, url, sent, within=within, form=form, retry=again)
-        except UpstreamError as fault:
-            raise errors.ProviderUnavailable(f"{urlsplit(url).path}: {fault.reason}", status=fault.status) from None
+            return self._http.send(method, url, all_headers, within=within, form=form, retry=method == "GET")
+        except UpstreamError as error:
+            raise errors.ProviderUnavailable(f"{urlsplit(url).path}: {error.reason}", status=error.status) from None
 
 
-class Wire:
-    """What Authlib takes for a session of `requests`: its one call goes out through our own door."""
+class AuthlibSession:
+    """What Authlib uses as a session of `requests`. It sends one call, to the token endpoint."""
 
-    def __init__(self, api: ProviderHttp) -> None:
-        self._api = api
+    def __init__(self, http: ProviderHttp, context: RequestContext) -> None:
+        self._http = http
+        self._context = context
 
-    def post(self, url: str, data: dict[str, str], headers: dict[str, str], auth: Any) -> "_Response":
+    def post(self, url: str, data: dict[str, str], headers: dict[str, str], auth: Any) -> "_TokenResponse":
         body = "&".join(f"{quote_plus(name)}={quote_plus(value)}" for name, value in data.items())
         url, headers, body = auth.prepare("POST", url, dict(headers), body)
-        return _Response(self._api.send("POST", url, headers, dict(parse_qsl(body, keep_blank_values=True))))
+        form = dict(parse_qsl(body, keep_blank_values=True))
+        return _TokenResponse(self._http.send("POST", url, self._context, headers=headers, form=form))
 
 
-class _Response:
-    def __init__(self, answer: UpstreamResponse) -> None:
-        self._answer = answer
-        self.status_code = answer.status
+class _TokenResponse:
+    def __init__(self, response: UpstreamResponse) -> None:
+        self._response = response
+        self.status_code = response.status
 
     def json(self) -> object:
-        """What matters of it. Authlib would stumble over a description in Korean and a lifetime without end."""
-        found = self._answer.json()
-        said = {name: found[name] for name in _OF_USE if name in found} if isinstance(found, dict) else {}
-        if self.status_code == 429 or "error" not in said:
+        """The fields that are used. Authlib would fail on a description in Korean or an infinite lifetime."""
+        value = self._response.json()
+        fields = {name: value[name] for name in _USED_FIELDS if name in value} if isinstance(value, dict) else {}
+        if self.status_code == 429 or "error" not in fields:
             self.raise_for_status()
-        return said if isinstance(found, dict) else None
+        return fields if isinstance(value, dict) else None
 
     def raise_for_status(self) -> None:
         if self.status_code != 200:
-            raise _refusal(self._answer, "the token endpoint")
+            raise _refusal(self._response, "the token endpoint")
 
 
-def _refusal(answer: UpstreamResponse, place: str) -> errors.SiteError:
-    reason = f"{place} answered {answer.status}"
-    if answer.status == 429 or answer.status >= 500:
-        return errors.ProviderUnavailable(reason, retry_after=answer.retry_after())
+def _refusal(response: UpstreamResponse, place: str) -> errors.SiteError:
+    reason = f"{place} answered {response.status}"
+    if response.status == 429 or response.status >= 500:
+        return errors.ProviderUnavailable(reason, retry_after=response.retry_after())
     return errors.OAuthCallback(reason)

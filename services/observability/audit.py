@@ -1,97 +1,62 @@
-"""What happened, one line an event, and which request it happened in.
+"""The audit log: one line per event, and one signal with the same fields.
 
-No line holds a password, a token or an e-mail address: an account is a keyed hash of its address, the same
-through all lines, so that an operator can follow one person without knowing who it is. The same facts go to
-whoever listens to an event's signal (Flask's way, `blinker`); the sender is the site. Receivers run in a thread of
-their own (`signal_delivery.py`).
+No line contains a password, a token or an email address. An account appears as a keyed hash of its address, the same in
+all lines, so that an operator can follow a person without knowing who it is. Receivers of the signals run in a thread
+of their own (`signal_delivery.py`).
 """
 
 import hmac
-import ipaddress
 import logging
-import random
-import re
 import unicodedata
-from functools import lru_cache
 from typing import Any
 
 from blinker import Namespace, Signal
-from flask import Flask, current_app, g, request
+from flask import Flask
 
-from services.observability.signals import SignalDelivery
+from services.observability.signal_delivery import SignalDelivery
+from services.request_context import RequestContext
 
 log = logging.getLogger("munjigi.audit")
 
 _signals = Namespace()
-signed_in = _signals.signal("signed_in", doc="Somebody is signed in.")
-signed_out = _signals.signal("signed_out", doc="Somebody signed out; `everywhere`: of all sessions.")
-sign_in_failed = _signals.signal("sign_in_failed", doc="A sign-in ended with an error: `outcome` is its code.")
-csrf_failed = _signals.signal("csrf_failed", doc="A form came without its token, or from another site.")
-rate_limited = _signals.signal("rate_limited", doc="Somebody tried too often; `limit` says which limit it was.")
-session_expired = _signals.signal(
-    "session_expired", doc="Somebody came with a session that the backend, or its owner, had ended."
-)
+signed_in = _signals.signal("signed_in", doc="A person signed in.")
+signed_out = _signals.signal("signed_out", doc="A person signed out; `everywhere`: of all sessions.")
+sign_in_failed = _signals.signal("sign_in_failed", doc="A sign-in failed; `outcome` is the error code.")
+csrf_failed = _signals.signal("csrf_failed", doc="A form came without a valid CSRF token, or from another site.")
+rate_limited = _signals.signal("rate_limited", doc="A sign-in was refused; `limit` names the limit that was reached.")
+session_expired = _signals.signal("session_expired", doc="A request came with a session that has been revoked.")
 
-upstream_request_finished = _signals.signal(
-    "upstream_request_finished",
-    doc="A call went out: its `host`, its `answer` (`2xx`, …, `none`) and the `seconds` it took.",
-)
+audited = Signal("Each event with its fields, sent within the request: for metrics.")
+upstream_request_finished = Signal("A call: its `host`, `status_class` (`2xx`, …, `none`) and duration in `seconds`.")
+redis_state_changed = Signal("Redis became available or unavailable: which `part` of it, and whether it is `up`.")
 
-redis_state_changed = _signals.signal(
-    "redis_state_changed", doc="The shared state is away, or back: which `part` of it, and whether it is `up`."
-)
-
-
-audited = Signal("Each event with its facts, sent within the request: for what counts them in this process.")
 delivery = SignalDelivery()
 
 
-def request_id() -> str:
-    """The id of this request: in the log, on error pages, in `X-Request-Id` to the backend and the browser."""
-    known: str | None = g.get("request_id")
-    if known is None:
-        known = g.request_id = new_request_id()
-    return known
+class AuditLog:
+    """sender: what the signals name as their sender, the Flask application."""
 
+    def __init__(self, sender: Flask) -> None:
+        self._sender = sender
 
-def new_request_id() -> str:
-    # No secret, so not from the system: its random source lets go of the interpreter lock, which costs more.
-    return f"{random.getrandbits(64):016x}"
-
-
-_WITH_PORT = re.compile(r"\[([^]]*)](?::[0-9]+)?|([^:]*):[0-9]+")
-"""`[2001:db8::1]:443`, `203.0.113.9:443`: some proxies write the port too."""
-
-
-@lru_cache(1024)
-def client_address(text: str | None) -> str | None:
-    """One IP address without port, brackets or zone; None for anything else. A mapped IPv4 is given as such."""
-    written = _WITH_PORT.fullmatch(text or "")
-    try:
-        address = ipaddress.ip_address((written[1] or written[2]) if written else text or "")
-    except ValueError:
-        return None
-    mapped = getattr(address, "ipv4_mapped", None)
-    return str(mapped or address).partition("%")[0]  # a zone may be any text
+    def record(self, event: str, context: RequestContext, level: int = logging.INFO, **fields: Any) -> None:
+        """Write the line and send the signal. Fields that are None are left out."""
+        known = {name: value for name, value in fields.items() if value is not None}
+        if context.client_ip:
+            known = {"address": context.client_ip, **known}
+        log.log(level, event, extra={"fields": known})
+        audited.send(self._sender, event=event, fields=known)
+        delivery.send(_signals[event], self._sender, known)
 
 
 def normalize_email(email: str) -> str:
-    """What two spellings of one e-mail address have in common."""
+    """What two spellings of one email address have in common: NFKC, no surrounding spaces, no case."""
     return unicodedata.normalize("NFKC", email).strip().casefold()
 
 
-def account_hash(email: str | None, key: str) -> str | None:
-    if not email:
+def account_hash(identifier: str | None, key: str) -> str | None:
+    """16 hexadecimal digits that stand for an account in the log."""
+    if not identifier:
         return None
-    return hmac.new(key.encode(), b"account:" + normalize_email(email).encode(), "sha256").hexdigest()[:16]
-
-
-def audit(event: str, level: int = logging.INFO, **facts: str | int | bool | None) -> None:
-    """Write the event, and send its signal. `facts`: short words and numbers; those that are None are left out."""
-    known: dict[str, Any] = {name: value for name, value in facts.items() if value is not None}
-    if address := client_address(request.remote_addr):
-        known = {"address": address, **known}
-    log.log(level, event, extra={"facts": known})
-    site: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  # as Flask sends its own
-    audited.send(site, event=event, facts=known)
-    delivery.send(_signals[event], site, known)
+    message = b"account:" + normalize_email(identifier).encode()
+    return hmac.new(key.encode(), message, "sha256").hexdigest()[:16]

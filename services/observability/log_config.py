@@ -1,4 +1,4 @@
-"""How log lines look: for people, or one JSON object a line (`LOG_FORMAT`)."""
+"""The format of log lines: text for people, or one JSON object per line (`LOG_FORMAT`)."""
 
 import json
 import logging
@@ -10,24 +10,22 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from flask import has_request_context
-
 from config import Settings
-from services.observability.audit import request_id
+from services.observability.request_id import current_request_id
 
-_OURS = ("munjigi", "uvicorn")
 MAX_QUEUED = 10_000
-"""Lines that wait to be written; further ones are dropped."""
+"""Lines that wait to be written. Further ones are dropped."""
+_OWN_LOGGERS = ("munjigi", "uvicorn")
 
 
 class _TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        facts = " ".join(f"{name}={_one_line(value)}" for name, value in _facts(record).items())
-        line = f"{_time(record)} {record.levelname.lower():7} {_one_line(record.getMessage())} {facts}".rstrip()
+        fields = " ".join(f"{name}={_one_line(value)}" for name, value in _fields(record).items())
+        line = f"{_time(record)} {record.levelname.lower():7} {_one_line(record.getMessage())} {fields}".rstrip()
         if not record.exc_info:
             return line
-        trace = self.formatException(record.exc_info).splitlines()
-        return "\n".join([line, *(f"    {_one_line(one)}" for one in trace)])  # none looks like a line of its own
+        traceback = self.formatException(record.exc_info).splitlines()
+        return "\n".join([line, *(f"    {_one_line(text)}" for text in traceback)])  # indented: not events
 
 
 class _JsonFormatter(logging.Formatter):
@@ -37,21 +35,21 @@ class _JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "event": record.getMessage(),
-            **_facts(record),
+            **_fields(record),
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line)
 
 
-def _facts(record: logging.LogRecord) -> dict[str, object]:
-    """What a line says beside its words; in a request, which one."""
-    request = {"request": request_id()} if has_request_context() else {}
-    return {**request, **getattr(record, "facts", {})}
+def _fields(record: logging.LogRecord) -> dict[str, object]:
+    """The fields of a line; within a request, its id is the first."""
+    request_id = current_request_id.get()
+    return {**({"request": request_id} if request_id else {}), **getattr(record, "fields", {})}
 
 
 def _one_line(value: object) -> str:
-    """Nothing in a line can end it or look like a second one: `a@x\\n2026-… signed_in` stays one value."""
+    """Replace line breaks and control characters, so that no value can end a line or look like another line."""
     return re.sub(r"[^\x20-\x7e\u00a1-\u1fff\u3000-\uffef]", "?", str(value))
 
 
@@ -63,19 +61,35 @@ def formatter(settings: Settings) -> logging.Formatter:
     return _JsonFormatter() if settings.log_format == "json" else _TextFormatter()
 
 
-def handler(settings: Settings, stream: TextIO | None = None) -> logging.Handler:
-    """Writes the site's lines, to standard error if nowhere else."""
-    found = logging.StreamHandler(stream)
-    found.setFormatter(formatter(settings))
-    found.addFilter(_may_be_written)
-    return found
+def create_handler(settings: Settings, stream: TextIO | None = None) -> logging.Handler:
+    """A handler for the site's lines that writes to `stream`, by default to standard error."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(formatter(settings))
+    handler.addFilter(_is_allowed)
+    return handler
+
+
+def _is_allowed(record: logging.LogRecord) -> bool:
+    """Of libraries, only warnings and errors: below these, their lines contain codes and verifiers.
+
+    Nothing of urllib3, which quotes responses; the site itself logs what matters of a failure.
+    """
+    logger = record.name.partition(".")[0]
+    return logger in _OWN_LOGGERS or (record.levelno >= logging.WARNING and logger != "urllib3")
+
+
+def configure(settings: Settings) -> None:
+    """Send the log to standard error."""
+    logging.root.handlers = [create_handler(settings)]
+    logging.root.setLevel(logging.WARNING)
+    logging.getLogger("munjigi").setLevel(settings.log_level.upper())
 
 
 class _QueueHandler(logging.handlers.QueueHandler):
-    """Writes a line at once where that cannot block, and otherwise leaves it to the listener's thread.
+    """Writes a line at once if that cannot block, and otherwise leaves it to the listener's thread.
 
-    To leave all lines to it would cost a quarter of a sign-in: the thread wakes for each, and takes turns with the
-    event loop at the interpreter.
+    With all lines left to the thread, a sign-in takes a quarter longer: the thread wakes for each line and competes
+    with the event loop for the interpreter.
     """
 
     def __init__(self, lines: "queue.Queue[logging.LogRecord]", writer: logging.Handler) -> None:
@@ -86,27 +100,27 @@ class _QueueHandler(logging.handlers.QueueHandler):
         if not self._lines.unfinished_tasks and _has_room(self._writer, record):
             self._writer.handle(record)
             return
-        with suppress(queue.Full):  # whoever reads the log has stopped reading
+        with suppress(queue.Full):  # the reader of the log has stopped reading
             self._lines.put_nowait(record)
 
 
 def _has_room(writer: Any, record: logging.LogRecord) -> bool:
-    """Whether a line can be written without waiting. A pipe that polls as writable has room for PIPE_BUF bytes."""
+    """Whether a line can be written without blocking. A pipe that is writable has room for PIPE_BUF bytes."""
     if len(record.getMessage().encode()) >= select.PIPE_BUF:
         return False
     try:
         return bool(select.select([], [writer.stream], [], 0)[1])
-    except (OSError, ValueError):  # it has no file
+    except (OSError, ValueError):  # the stream is not a file
         return False
 
 
 class QueuedLines:
-    """Lines on their way to the log."""
+    """The lines that wait to be written."""
 
     def __init__(self, writer: logging.Handler) -> None:
         self._lines: queue.Queue[logging.LogRecord] = queue.Queue(MAX_QUEUED)
         self.handler = _QueueHandler(self._lines, writer)
-        logging.handlers.QueueListener(self._lines, writer).start()  # its thread ends with the process
+        logging.handlers.QueueListener(self._lines, writer).start()  # a daemon thread: it ends with the process
 
     def wait(self, seconds: float) -> None:
         """Wait until all lines have been written."""
@@ -114,30 +128,13 @@ class QueuedLines:
             self._lines.all_tasks_done.wait_for(lambda: not self._lines.unfinished_tasks, seconds)
 
 
-def write_from_a_thread() -> QueuedLines:
-    """Let a thread write the lines of the handler that `configure` set up, as far as they have to be waited for: a pipe
-    that nobody reads blocks that thread and not the event loop."""
+def use_queue() -> QueuedLines:
+    """Put a queue in front of the handler that `configure` installed: a full pipe must not block the event loop."""
     (writer,) = logging.root.handlers
     lines = QueuedLines(writer)
     lines.handler.setFormatter(writer.formatter)
-    for one in writer.filters:
-        lines.handler.addFilter(one)
+    for log_filter in writer.filters:
+        lines.handler.addFilter(log_filter)
     writer.setFormatter(None)
     logging.root.handlers = [lines.handler]
     return lines
-
-
-def _may_be_written(record: logging.LogRecord) -> bool:
-    """Libraries speak up from `warning` only, whoever turned them up: below, theirs hold codes and verifiers.
-
-    urllib3 not even then: it quotes answers, and what matters of a failure the site says itself.
-    """
-    origin = record.name.partition(".")[0]
-    return origin in _OURS or (record.levelno >= logging.WARNING and origin != "urllib3")
-
-
-def configure(settings: Settings) -> None:
-    """Send the log to standard error."""
-    logging.root.handlers = [handler(settings)]
-    logging.root.setLevel(logging.WARNING)
-    logging.getLogger("munjigi").setLevel(settings.log_level.upper())

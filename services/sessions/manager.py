@@ -1,7 +1,8 @@
-"""Who is signed in: the one place that crosses the line between anonymous and signed in.
+"""Who is signed in: the only module that starts and ends sessions.
 
-The person lives in the encrypted session cookie (`session_cookie.py`). `flask.session` is another cookie,
-the visitor's: CSRF token, messages and language, whoever they are.
+The session lives in the encrypted session cookie (`cookie.py`). `flask.session` is another cookie, which every visitor
+has: CSRF token, flashed messages and language, but never a user. Flask-Login and Flask-WTF keep their state in
+`flask.g` and `flask.session`, so this module uses them too.
 """
 
 import logging
@@ -16,192 +17,201 @@ import errors
 from config import Settings
 from services.backend.user import User
 from services.clock import Clock
-from services.observability.audit import audit
+from services.observability.audit import AuditLog
+from services.request_context import GetContext
 from services.sessions.cookie import SessionCookie
 from services.sessions.model import Session
 from services.sessions.revalidation import Revalidator
 from services.sessions.revocation import RevokedSessions
 
-log = logging.getLogger("munjigi.session")
+log = logging.getLogger("munjigi.sessions")
 
-_KEPT_BY_VISITOR = ("locale",)
-_CSRF = "csrfToken"
+_KEPT_ON_RESET = ("locale",)
+_CSRF_FIELD = "csrfToken"
 
 
 @dataclass
-class _Current:
-    """The session of this request, and what its response has to do about it."""
+class _RequestSession:
+    """The session of a request, and what its response has to do about it."""
 
-    names: tuple[str, ...]
-    """Session cookies that the request brought."""
+    cookie_names: tuple[str, ...]
+    """The session cookies of the request."""
     session: Session | None = None
-    token: str | None = None
-    """To be written; None: what the browser has is still right."""
-    expired: bool = False
-    """It was ended: just now by the backend, or before by somebody who signed out."""
+    new_token: str | None = None
+    """The token to set; None if the cookie of the request is still right."""
+    is_expired: bool = False
+    """The session was revoked: just now by the backend, or earlier by a sign-out."""
 
 
 class Sessions:
     def __init__(
         self,
         settings: Settings,
+        *,
         cookie: SessionCookie,
-        recheck: Revalidator,
+        revalidator: Revalidator,
         revoked_sessions: RevokedSessions,
+        audit: AuditLog,
+        get_context: GetContext,
         clock: Clock,
     ) -> None:
-        self._clock = clock
         self._settings = settings
         self._cookie = cookie
-        self._recheck = recheck
+        self._revalidator = revalidator
         self._revoked = revoked_sessions
+        self._audit = audit
+        self._get_context = get_context
+        self._clock = clock
 
     def load(self) -> Session | None:
-        """The session of this request, or None. Reads the cookie, and the backend only when a re-check is due."""
+        """The session of this request, or None. Revalidates and renews it when that is due."""
         return self._current().session
 
-    def look(self) -> Session | None:
-        """The same for a request whose answer may set no cookie: nothing is prolonged, and nothing deleted."""
+    def load_readonly(self) -> Session | None:
+        """The same for a response that must not set cookies: nothing is renewed or deleted."""
         session = self._current().session
         g.pop("session")
         return session
 
-    def at_rest(self, cookies: str) -> Session | None:
-        """The session of this `Cookie` header, if there is nothing to do about it: `load` would give it as it is."""
-        found = self._cookie.read(cookies)
-        session = found.session
-        if session is None or not found.fresh or self._revoked.has(session):
+    def load_if_current(self, cookie_header: str) -> Session | None:
+        """The session in a `Cookie` header if nothing is due about it, without a request context; else None."""
+        result = self._cookie.read(cookie_header)
+        session = result.session
+        if session is None or not result.uses_current_key or self._revoked.contains(session):
             return None
-        return None if self._is_due(session) or self._recheck.is_due(session) else session
+        is_due = self._is_renewal_due(session) or self._revalidator.is_due(session)
+        return None if is_due else session
 
-    def expired(self) -> bool:
-        """Whether this request came with a session that the backend has ended."""
-        return self._current().expired
+    def is_expired(self) -> bool:
+        """Whether this request came with a session that was revoked."""
+        return self._current().is_expired
 
-    def is_ended(self, session: Session) -> bool:
-        """Whether somebody has signed out of it since."""
-        return self._revoked.has(session)
+    def is_revoked(self, session: Session) -> bool:
+        return self._revoked.contains(session)
 
     def start(
-        self, user: User, access_token: str, provider: str, *, blind: bool = False, again: Session | None = None
+        self, user: User, access_token: str, provider: str, *, cross_site: bool = False, reuse: Session | None = None
     ) -> tuple[Session, Session | None]:
-        """Sign this person in: the session that begins, and the one that it replaces, which is over then.
+        """Sign a user in. Returns the new session, and the one that it replaces, which is revoked.
 
-        `blind`: the request came from another site, so that the browser may have more cookies than it sent.
-        `again`: what began already, in another answer to the same sign-in; to sign out of one ends both.
+        cross_site: the request is a POST from another site, so that the browser may have more cookies than it sent.
+        reuse: the session that another response to the same sign-in has started; signing out of one ends both.
 
         Raises `SessionTooLarge`, and then nothing has changed.
 
-        Whoever knew this browser's cookies before must gain nothing now: a stranger may have planted a
-        visitor cookie, whose CSRF token they then know, or may still have the last person's session. So the
-        session gets a new `sid`, and the visitor a fresh cookie that keeps the language alone; of what
-        Flask-Login writes there, nothing stays either, for the person must be in one place only.
+        Session fixation: a stranger may have planted a visitor cookie, whose CSRF token they then know, or may still
+        have the last person's session. So the session gets a new `sid`, and the visitor cookie is reset. It keeps the
+        language alone, and nothing of what Flask-Login writes there: the user must be in one place only.
         """
-        now = self._revoked.next_begin(user, int(self._clock.time()))
-        began = again.auth_time if again else now
+        now = self._revoked.next_auth_time(user, int(self._clock.time()))
+        auth_time = reuse.auth_time if reuse else now
         session = Session(
             user=user,
             access_token=access_token,
             provider=provider,
-            sid=again.sid if again else secrets.token_urlsafe(16),
-            auth_time=began,
+            sid=reuse.sid if reuse else secrets.token_urlsafe(16),
+            auth_time=auth_time,
             checked_at=now,
-            expires_at=self._new_end(began, now),
+            expires_at=self._new_expiry(auth_time, now),
         )
-        found = self._cookie.read(_cookies())
-        stale = self._cookie.every_name() if blind else found.names
-        g.session = _Current(stale, session, self._cookie.seal(session))
+        result = self._cookie.read(_cookie_header())
+        stale_names = self._cookie.all_names() if cross_site else result.names
+        g.session = _RequestSession(stale_names, session, self._cookie.encrypt(session))
         login_user(user)
-        self._recheck.checked(session)
-        _fresh_visitor()
-        if found.session and found.session.sid != session.sid:
-            self._revoked.end(found.session)
-        return session, found.session
+        self._revalidator.mark_revalidated(session)
+        _reset_visitor()
+        if result.session and result.session.sid != session.sid:
+            self._revoked.revoke(result.session)
+        return session, result.session
 
-    def change(self, user: User) -> None:
-        """The signed-in person as the backend has them now; raises `SessionExpired` if that is somebody else."""
+    def update_user(self, user: User) -> None:
+        """Replace the session's user by newer data; raises `SessionExpired` if it is another user."""
         current = self._current()
         if current.session is not None and user.id != current.session.user.id:
-            raise errors.SessionExpired("the backend gave another person for the same token")
+            raise errors.SessionExpired("the backend returned another user for the same token")
         if current.session is not None and user != current.session.user:
-            self._reissue(current, replace(current.session, user=user, checked_at=int(self._clock.time())))
+            self._renew(current, replace(current.session, user=user, checked_at=int(self._clock.time())))
 
     def end(self, *, everywhere: bool = False) -> Session | None:
-        """Sign out: what the session was, so that its token can be revoked.
+        """Sign out. Returns the session, so that its token can be revoked.
 
-        A copy of its cookie is of no use then; with `everywhere` nor is any other session of this person.
+        The session is revoked, so a copy of its cookie is useless. With `everywhere`, all sessions of the user are.
         """
         session = self._current().session
         if session is not None:
-            self._revoked.end(session)
+            self._revoked.revoke(session)
             if everywhere:
-                self._revoked.end_all(session)
-        g.session = _Current(self._cookie.read(_cookies()).names)
+                self._revoked.revoke_all(session)
+        g.session = _RequestSession(self._cookie.read(_cookie_header()).names)
         logout_user()
-        _fresh_visitor()
+        _reset_visitor()
         return session
 
-    def commit(self, response: flask.Response) -> flask.Response:
-        """Write what this request did to the session; nothing if it never looked."""
-        current: _Current | None = g.get("session")
+    def set_cookies(self) -> None:
+        """Add the session's cookies to the response; none if the request did not load the session."""
+        current: _RequestSession | None = g.get("session")
         if current is None:
-            return response
+            return
+        cookies = self._get_context().response_cookies
         if current.session is None:
-            self._cookie.delete(response, current.names)
-        elif current.token is not None:
-            self._cookie.write(response, current.token, current.session.expires_at, current.names)
-        return response
+            self._cookie.delete(cookies, current.cookie_names)
+        elif current.new_token is not None:
+            self._cookie.write(cookies, current.new_token, current.session.expires_at, current.cookie_names)
 
-    def _current(self) -> _Current:
-        current: _Current | None = g.get("session")
+    def _current(self) -> _RequestSession:
+        current: _RequestSession | None = g.get("session")
         if current is None:
             current = g.session = self._read()
         return current
 
-    def _read(self) -> _Current:
-        found = self._cookie.read(_cookies())
-        if found.session is None:
-            return _Current(found.names)
+    def _read(self) -> _RequestSession:
+        result = self._cookie.read(_cookie_header())
+        if result.session is None:
+            return _RequestSession(result.names)
         self._revoked.ensure_synced()
-        if self._revoked.has(found.session):
-            audit("session_expired", by="person", reason="it was signed out", sid=found.session.sid)
-            return _Current(found.names, expired=True)
-        current = _Current(found.names, found.session)
+        if self._revoked.contains(result.session):
+            self._record_expiry(result.session, "person", "it was signed out")
+            return _RequestSession(result.names, is_expired=True)
+        current = _RequestSession(result.names, result.session)
         try:
-            user = self._recheck.user(found.session)
+            user = self._revalidator.user(result.session, self._get_context)
         except errors.SessionExpired as error:
-            audit("session_expired", by="backend", reason=error.reason, sid=found.session.sid)
-            return _Current(found.names, expired=True)
-        if user != found.session.user:
-            self._reissue(current, replace(found.session, user=user, checked_at=int(self._clock.time())))
-        elif not found.fresh or self._is_due(found.session):
-            self._reissue(current, found.session)
+            self._record_expiry(result.session, "backend", error.reason)
+            return _RequestSession(result.names, is_expired=True)
+        if user != result.session.user:
+            self._renew(current, replace(result.session, user=user, checked_at=int(self._clock.time())))
+        elif not result.uses_current_key or self._is_renewal_due(result.session):
+            self._renew(current, result.session)
         return current
 
-    def _is_due(self, session: Session) -> bool:
-        """A new token for each read would be work, and a race with signing out: one a tenth of its life is enough."""
-        gain = self._new_end(session.auth_time, int(self._clock.time())) - session.expires_at
+    def _record_expiry(self, session: Session, by: str, reason: str) -> None:
+        self._audit.record("session_expired", self._get_context(), by=by, reason=reason, sid=session.sid)
+
+    def _is_renewal_due(self, session: Session) -> bool:
+        """After a tenth of its life. A new token on each read would be more work, and a race with signing out."""
+        gain = self._new_expiry(session.auth_time, int(self._clock.time())) - session.expires_at
         return gain * 10 >= self._settings.session_max_age
 
-    def _reissue(self, current: _Current, session: Session) -> None:
-        session = replace(session, expires_at=self._new_end(session.auth_time, int(self._clock.time())))
+    def _renew(self, current: _RequestSession, session: Session) -> None:
+        session = replace(session, expires_at=self._new_expiry(session.auth_time, int(self._clock.time())))
         try:
-            current.session, current.token = session, self._cookie.seal(session)
+            current.session, current.new_token = session, self._cookie.encrypt(session)
         except errors.SessionTooLarge as error:
-            log.error("the old session is kept: %s", error)  # better than signing out who is signed in
+            log.error("session not renewed, the old one is kept: %s", error)
 
-    def _new_end(self, auth_time: int, now: int) -> int:
+    def _new_expiry(self, auth_time: int, now: int) -> int:
         settings = self._settings
         return min(now + settings.session_max_age, auth_time + settings.session_absolute_age)
 
 
-def _cookies() -> str:
+def _cookie_header() -> str:
     return request.environ.get("HTTP_COOKIE", "")  # type: ignore[no-any-return]
 
 
-def _fresh_visitor() -> None:
-    kept = {name: flask.session[name] for name in _KEPT_BY_VISITOR if name in flask.session}
+def _reset_visitor() -> None:
+    """Give the visitor a new cookie with a new CSRF token."""
+    kept_values = {name: flask.session[name] for name in _KEPT_ON_RESET if name in flask.session}
     flask.session.clear()
-    flask.session.update(kept)
-    g.pop(_CSRF, None)  # where Flask-WTF keeps the token of this request
-    flask.session[_CSRF] = secrets.token_hex(20)  # what it signs for each form from now on
+    flask.session.update(kept_values)
+    g.pop(_CSRF_FIELD, None)  # Flask-WTF's token of this request
+    flask.session[_CSRF_FIELD] = secrets.token_hex(20)  # Flask-WTF signs it for each form from now on

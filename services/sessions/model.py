@@ -1,4 +1,4 @@
-"""A session, and the claims of NextAuth's token that carry it (contract, section 5)."""
+"""A session, and the claims of NextAuth's session token that carry it."""
 
 import json
 import re
@@ -8,11 +8,12 @@ from hashlib import sha256
 
 from services.backend.user import User
 
-_LAST_TIME = 2**53
-"""Seconds since 1970 that every JSON reader keeps exact; later ones are no times."""
-_LAST_DATE = 253402300799
-"""The end of 9999: Python and browsers can write no later one."""
-_TOKEN, _WORD = re.compile(r"[!-~]{1,4096}"), re.compile(r"[\w\-]{1,64}", re.ASCII)
+_MAX_TIME = 2**53
+"""Seconds since 1970. JSON readers keep larger integers only approximately."""
+_MAX_DATE = 253402300799
+"""The end of the year 9999: Python and browsers cannot write later dates."""
+_TOKEN = re.compile(r"[!-~]{1,4096}")
+_WORD = re.compile(r"[\w\-]{1,64}", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,12 +23,13 @@ class Session:
     """The backend's bearer token. Never shown, never logged."""
     provider: str | None
     sid: str
-    """Stable for the session, through every new token of it."""
+    """The id of the session. Renewed tokens of the session have the same one."""
     auth_time: int
-    """When the person signed in, in seconds since 1970; the absolute age counts from here."""
+    """Seconds since 1970 at sign-in. `SESSION_ABSOLUTE_AGE` counts from here."""
     checked_at: int
-    """When the user was last read from the backend, as far as this token knows."""
+    """Seconds since 1970 when the user was last read from the backend, as far as this token knows."""
     expires_at: int
+    """Seconds since 1970."""
 
     def to_claims(self, now: int) -> dict[str, object]:
         user = self.user
@@ -48,28 +50,28 @@ class Session:
 
     @classmethod
     def from_claims(cls, claims: dict[str, object], now: int, max_age: int, absolute_age: int) -> "Session":
-        """The session of a decrypted token that still lasts; raises `ValueError` for any other.
+        """The session of a decrypted token that has not expired; raises `ValueError` or `KeyError` for any other.
 
-        A token of another site's making, such as the original article's, lacks `sid`, `auth_time` and
-        `checked_at`: they follow from what it has, so that every copy of it is the same session. The article's
-        `update` let pages write what they liked into `user`, and nowhere else: a token of ours that names
-        somebody else there is refused, one of its own is another session, about which nobody was asked yet.
+        Tokens that NextAuth issued have no `sid`, `auth_time` and `checked_at`. These are derived from other claims, so
+        that all copies of a token are the same session. A NextAuth app may let its pages change `user` by `update()`,
+        and nothing else. So a token of this site whose `user` is another person than its `sub` is rejected; one of
+        NextAuth's is another session, about which the backend has not been asked yet.
         """
         access_token = validate_token(claims.get("accessToken"))
         user = User.from_json(claims.get("user"))
         sid = _word(claims.get("sid"))
         if sid and (claims.get("sub"), claims.get("email")) != (str(user.id), user.email):
-            raise ValueError("the token is one person's, and its user another")
+            raise ValueError("sub and user are different people")
         issued_at = _time(claims["iat"])
         auth_time = _time(claims.get("auth_time", issued_at))
-        expires_at = min(_time(claims["exp"]), issued_at + max_age, auth_time + absolute_age, _LAST_DATE)
+        expires_at = min(_time(claims["exp"]), issued_at + max_age, auth_time + absolute_age, _MAX_DATE)
         if expires_at <= now or _time(claims.get("nbf", 0)) > now:
-            raise ValueError("session is over, or not yet begun")
+            raise ValueError("the session has expired or is not valid yet")
         return cls(
             user=user,
             access_token=access_token,
             provider=_word(claims.get("provider")),
-            sid=sid or _derived(access_token, user),
+            sid=sid or _derive_sid(access_token, user),
             auth_time=auth_time,
             checked_at=_time(claims.get("checked_at", 0)),
             expires_at=expires_at,
@@ -77,20 +79,19 @@ class Session:
 
 
 def validate_token(value: object) -> str:
-    """A bearer token fit for a header, taken as it is: only the backend knows its shape. Else `ValueError`."""
+    """A bearer token that can be sent in a header; raises `ValueError`. Its format is up to the backend."""
     if not isinstance(value, str) or not _TOKEN.fullmatch(value):
-        raise ValueError("no usable token")
+        raise ValueError("not a bearer token")
     return value
 
 
-def _derived(access_token: str, user: User) -> str:
-    known = json.dumps([access_token, user.to_json()])
-    return sha256(known.encode()).hexdigest()[:32]
+def _derive_sid(access_token: str, user: User) -> str:
+    return sha256(json.dumps([access_token, user.to_json()]).encode()).hexdigest()[:32]
 
 
 def _time(value: object) -> int:
-    if type(value) is not int or not 0 <= value <= _LAST_TIME:
-        raise ValueError("a time is no whole number of seconds")
+    if type(value) is not int or not 0 <= value <= _MAX_TIME:
+        raise ValueError("a time is not a whole number of seconds")
     return value
 
 

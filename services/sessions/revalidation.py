@@ -1,10 +1,9 @@
-"""When the backend is asked again whether a signed-in person still exists (`SESSION_REVALIDATE`).
+"""Revalidation: the user of a session is read from the backend again after `SESSION_REVALIDATE` seconds.
 
-Without this, an account that the backend closed would stay signed in for weeks. With it done carelessly, a
-backend that is down would slow every page, and a hundred parallel requests of one page would ask a hundred
-times. So: one request of a session asks, in little time, and the others go on with what they have; and
-after an answer that is none, nobody asks for a while. That while is bounded for each session, for its reason
-may be somebody who makes the backend fail for an account of their own, to keep a revoked session alive.
+Without it, an account that the backend closed would stay signed in for weeks. A backend that is down must not slow
+every page, and a hundred parallel requests of a page must not ask a hundred times. So one request of a session asks,
+within a short time, while the others use the user that they have; and after a failure nobody asks for a while. That
+while is limited for each session: otherwise a person who can make the backend fail could keep a revoked session alive.
 """
 
 import logging
@@ -17,85 +16,88 @@ from config import Settings
 from services.backend.client import Backend
 from services.backend.user import User
 from services.clock import Clock
-from services.http.client import time_left
+from services.request_context import GetContext
 from services.sessions.model import Session
 
-log = logging.getLogger("munjigi.recheck")
+log = logging.getLogger("munjigi.sessions")
 
 REVALIDATION_SECONDS = 2.0
-PAUSE = 30.0
-"""Seconds without asking after an answer that is none, if the backend does not wish for more; at most another
-`SESSION_REVALIDATE`."""
+"""The most that a revalidation may take."""
+MIN_BACKOFF_SECONDS = 30.0
+"""After a failure, unless `Retry-After` asks for longer; at most `SESSION_REVALIDATE`."""
 MAX_SESSIONS = 50_000
-"""Remembered by this process; the oldest goes, and is asked about once more than needed."""
+"""Sessions that this process remembers. The least recently used is dropped, and revalidated once more than needed."""
 
 
 class Revalidator:
-    """Remembers when each session was last asked about: its `sid` and a time, no data of anybody."""
+    """Remembers for each session id when it was revalidated; no data of users."""
 
     def __init__(self, settings: Settings, backend: Backend, clock: Clock) -> None:
-        self._clock = clock
-        self._every = settings.session_revalidate
-        self._longest_pause = max(self._every, PAUSE)
-        self._timeout = settings.backend_timeout
+        self._interval = settings.session_revalidate
+        self._max_backoff = max(self._interval, MIN_BACKOFF_SECONDS)
         self._backend = backend
-        self._asked: LRUCache[str, float] = LRUCache(MAX_SESSIONS)
+        self._clock = clock
+        self._revalidated_at: LRUCache[str, float] = LRUCache(MAX_SESSIONS)
         self._lock = threading.Lock()
         self._paused_until = 0.0
 
-    def user(self, session: Session) -> User:
-        """The session's user: as the backend has it now, if it is time to ask and it answers.
+    def user(self, session: Session, get_context: GetContext) -> User:
+        """The session's user; read from the backend if that is due and succeeds.
 
-        Raises `SessionExpired` when the backend says 401, or gives another person for this token.
+        Raises `SessionExpired` if the backend answers 401, or returns another user for the same token.
         """
-        if not self._take_turn(session):
+        if not self._claim(session):
             return session.user
+        context = get_context()
+        within = min(REVALIDATION_SECONDS, context.deadline.seconds_left())
         try:
-            user = self._backend.user(session.access_token, min(REVALIDATION_SECONDS, time_left(self._timeout)))
+            user = self._backend.user(session.access_token, context, within)
             if user.id != session.user.id:
-                raise errors.SessionExpired("/user gave another person for the same token")
+                raise errors.SessionExpired("/user returned another user for the same token")
         except errors.SessionExpired:
-            # Not remembered as asked: a copy of this token that comes later has to be refused as well.
-            self._remember(session.sid, None)
+            # Due again at once: other copies of this token have to be refused as well.
+            self._set_revalidated_at(session.sid, 0.0)
             raise
         except errors.SiteError as error:
-            self._put_off(session, error)
+            self._back_off(session, error)
             return session.user
         return user
 
     def is_due(self, session: Session) -> bool:
-        """Whether the next request of this session asks."""
+        """Whether the next request of this session revalidates it."""
         with self._lock:
-            return self._is_late(session, self._clock.time())
+            return self._is_due(session, self._clock.time())
 
-    def checked(self, session: Session) -> None:
-        """This session's user has just come from the backend."""
-        self._remember(session.sid, self._clock.time())
+    def mark_revalidated(self, session: Session) -> None:
+        """The session's user has just been read from the backend."""
+        self._set_revalidated_at(session.sid, self._clock.time())
 
-    def _take_turn(self, session: Session) -> bool:
-        """Whether this request is the one to ask; others that come meanwhile then are not."""
+    def _claim(self, session: Session) -> bool:
+        """Whether this request revalidates the session. Parallel requests then do not."""
         now = self._clock.time()
         with self._lock:
-            if self._is_late(session, now):
-                self._asked[session.sid] = now
+            if self._is_due(session, now):
+                self._revalidated_at[session.sid] = now
                 return True
             return False
 
-    def _is_late(self, session: Session, now: float) -> bool:
-        late = now - self._asked.get(session.sid, session.checked_at) - self._every
-        return bool(self._every) and late >= 0 and (now >= self._paused_until or late >= self._longest_pause)
+    def _is_due(self, session: Session, now: float) -> bool:
+        overdue = now - self._revalidated_at.get(session.sid, session.checked_at) - self._interval
+        is_paused = now < self._paused_until and overdue < self._max_backoff
+        return bool(self._interval) and overdue >= 0 and not is_paused
 
-    def _remember(self, sid: str, asked_at: float | None) -> None:
+    def _set_revalidated_at(self, sid: str, time: float) -> None:
         with self._lock:
-            self._asked[sid] = asked_at or 0.0
+            self._revalidated_at[sid] = time
 
-    def _put_off(self, session: Session, error: errors.SiteError) -> None:
-        """No answer is no reason to sign anyone out. Ask about this session, or about any, only after a while.
+    def _back_off(self, session: Session, error: errors.SiteError) -> None:
+        """A failure signs nobody out. Revalidate this session, or any session, only after a while.
 
-        Not about any when it was asked too often: that may be said of this one person.
+        Not any session if the backend answered 429: that may concern this user alone.
         """
-        now, pause = self._clock.time(), min(max(error.retry_after or 0, PAUSE), self._longest_pause)
-        log.warning("re-check put off for %d s: %s", pause, error)
-        self._remember(session.sid, now - self._every + pause)
+        now = self._clock.time()
+        seconds = min(max(error.retry_after or 0, MIN_BACKOFF_SECONDS), self._max_backoff)
+        log.warning("revalidation failed, next one in %d s: %s", seconds, error)
+        self._set_revalidated_at(session.sid, now - self._interval + seconds)
         if isinstance(error, errors.BackendUnavailable):
-            self._paused_until = now + pause
+            self._paused_until = now + seconds

@@ -1,4 +1,4 @@
-"""Delivers signals to receivers in a thread of its own, so that a slow receiver delays other events and no request."""
+"""Delivers signals to receivers in a separate thread, so that a slow receiver delays other events but no request."""
 
 import atexit
 import logging
@@ -13,15 +13,15 @@ from flask import Flask
 log = logging.getLogger("munjigi.signals")
 
 MAX_QUEUED = 10_000
-"""Events; further ones are dropped while a receiver hangs."""
+"""Events. While a receiver hangs, further ones are dropped."""
 EXIT_SECONDS = 2.0
-"""The process waits for its last events so long when it ends."""
+"""At exit, the process waits so long for the last events."""
 
 _Event = tuple[NamedSignal, Flask, Mapping[str, object]]
 
 
 class SignalDelivery:
-    """The queue and the thread of one process."""
+    """The queue and the thread of one process. The thread starts with the first event."""
 
     def __init__(self) -> None:
         self._reset()
@@ -34,21 +34,21 @@ class SignalDelivery:
         self._idle = threading.Condition()
         self._pending = 0
 
-    def send(self, signal: NamedSignal, site: Flask, facts: Mapping[str, object]) -> None:
-        """Queue an event for all receivers that are connected to this signal of this site."""
-        if not signal.has_receivers_for(site):
+    def send(self, signal: NamedSignal, sender: Flask, fields: Mapping[str, object]) -> None:
+        """Queue an event for the receivers that are connected to this signal of this sender."""
+        if not signal.has_receivers_for(sender):
             return
         self._start()
         with self._idle:
             self._pending += 1
         try:
-            self._queue.put_nowait((signal, site, facts))
+            self._queue.put_nowait((signal, sender, fields))
         except queue.Full:
-            self._done()
+            self._mark_done()
             log.error("signal dropped, receivers are too slow: %s", signal.name)
 
     def wait(self, seconds: float) -> bool:
-        """Wait until all events so far have been delivered; whether they were."""
+        """Wait until all queued events have been delivered. Returns whether they have."""
         with self._idle:
             return self._idle.wait_for(lambda: not self._pending, seconds)
 
@@ -61,16 +61,16 @@ class SignalDelivery:
 
     def _deliver(self) -> None:
         while True:
-            signal, site, facts = self._queue.get()
-            for receiver in signal.receivers_for(site):
+            signal, sender, fields = self._queue.get()
+            for receiver in signal.receivers_for(sender):
                 try:
-                    with site.app_context():
-                        receiver(site, **facts)
+                    with sender.app_context():
+                        receiver(sender, **fields)
                 except Exception:
                     log.exception("a receiver of %s failed", signal.name)
-            self._done()
+            self._mark_done()
 
-    def _done(self) -> None:
+    def _mark_done(self) -> None:
         with self._idle:
             self._pending -= 1
             self._idle.notify_all()

@@ -1,0 +1,42 @@
+"""What services need to know about a request, as plain values: services know neither Flask nor WSGI.
+
+`web/request_context.py` makes one for each request; the doctor and the tests make their own.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from services.clock import Clock
+from services.response_cookies import ResponseCookies
+
+
+class Deadline:
+    """One deadline for all upstream calls of a request. The time starts with the first call."""
+
+    def __init__(self, seconds: float, clock: Clock) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._ends: float | None = None
+
+    def seconds_left(self) -> float:
+        if self._ends is None:
+            self._ends = self._clock.monotonic() + self._seconds
+        return self._ends - self._clock.monotonic()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestContext:
+    client_ip: str | None
+    """One IP address without port and zone; None if the server does not know it."""
+    locale: str
+    """The language of the answer, such as `ko` or `pt-BR`."""
+    request_id: str
+    """In the log, on error pages, and in `X-Request-Id` to the backend and to the browser."""
+    deadline: Deadline
+    cookies: Mapping[str, str] = field(default_factory=dict)
+    response_cookies: ResponseCookies = field(default_factory=ResponseCookies)
+    """The cookies that the response will set."""
+
+
+GetContext = Callable[[], RequestContext]
+"""Returns the context of the current request."""

@@ -1,0 +1,184 @@
+"""The Redis stream through which processes tell each other which sessions are revoked."""
+
+import asyncio
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from services.clock import Clock
+from services.event_loop import start_task, wait_for
+from services.observability.audit import redis_state_changed
+from services.state.redis import Redis, client_of, close_storage, open_storage
+
+if TYPE_CHECKING:
+    from limits.aio.storage import RedisStorage
+
+log = logging.getLogger("munjigi.sessions")
+
+STREAM = "munjigi:ended"
+MAX_SYNC_SECONDS = 10.0
+"""A process waits so long at its start. A longer list is read while it serves."""
+KEY_BYTES = 8
+_BLOCK_SECONDS = 0.9
+_RETRY_SECONDS = 1.0
+_BATCH_SIZE = 500
+"""Entries read at once. Adding them takes some 5 ms, in which the event loop does nothing else."""
+_OVERLAP_SECONDS = 3600.0
+"""Read again after a failure: a replica that took over may lack the last entries, and another Redis may have an empty
+list and a clock that is behind."""
+_MAX_UNPUBLISHED, _PUBLISH_BATCH_SIZE = 100_000, 1000
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One revoked session, or all sessions of a user that started at `until` or before (seconds since 1970)."""
+
+    session_key: bytes = b""
+    user_key: bytes = b""
+    until: int = 0
+
+    def to_fields(self) -> dict[str, Any]:
+        return {"p": self.user_key, "t": self.until} if self.user_key else {"s": self.session_key}
+
+    @classmethod
+    def from_fields(cls, fields: dict[bytes, bytes]) -> "Entry":
+        """Raises `KeyError` or `ValueError` for fields that are not an entry."""
+        name = b"p" if b"p" in fields else b"s"
+        if len(fields[name]) != KEY_BYTES:
+            raise ValueError("not a key")
+        if name == b"p":
+            return cls(user_key=fields[b"p"], until=int(fields[b"t"]))
+        return cls(session_key=fields[b"s"])
+
+
+class RevocationFeed:
+    """add: called with the time of an entry, in seconds since 1970, and the entry.
+
+    max_age: seconds after which an entry may be removed from the stream.
+    """
+
+    def __init__(self, redis: Redis, add: Callable[[float, Entry], None], max_age: int, clock: Clock) -> None:
+        self._redis = redis
+        self._add = add
+        self._max_age = max_age
+        self._clock = clock
+        self._unpublished: deque[Entry] = deque(maxlen=_MAX_UNPUBLISHED)
+        self._lock = threading.Lock()
+        self._last_id = "0-0"
+        self._is_disconnected = False
+        self._started_in_pid: int | None = None
+        self._cancel: Callable[[], object] = lambda: None
+        self._synced = asyncio.Event()
+
+    @property
+    def is_synced(self) -> bool:
+        return self._synced.is_set()
+
+    def start(self) -> None:
+        """Start to read the stream, if this process does not yet."""
+        if self._started_in_pid == os.getpid():
+            return
+        with self._lock:
+            if self._started_in_pid != os.getpid():
+                self._started_in_pid, self._synced = os.getpid(), asyncio.Event()
+                self._cancel = start_task(self._run())
+
+    def ensure_synced(self) -> None:
+        self.start()
+        if not self.is_synced:
+            wait_for(self.wait_until_synced())
+
+    async def wait_until_synced(self) -> None:
+        """Return when the stream has been read, Redis is unavailable, or `MAX_SYNC_SECONDS` have passed."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._synced.wait(), MAX_SYNC_SECONDS)
+
+    def stop(self) -> None:
+        if self._started_in_pid == os.getpid():
+            self._cancel()
+
+    def publish(self, entry: Entry) -> None:
+        """Tell other processes; if Redis is unavailable, as soon as it is back."""
+        wait_for(self._publish(entry))
+
+    async def _publish(self, entry: Entry) -> None:
+        async def publish(storage: "RedisStorage") -> None:
+            await self._redis.command(lambda: self._append(client_of(storage), entry))
+
+        async def keep() -> None:
+            self._unpublished.append(entry)
+
+        await self._redis.run(publish, otherwise=keep)
+
+    def _append(self, client: Any, entry: Entry) -> Any:
+        """Append an entry to the stream. Awaited, unless the client is a pipeline."""
+        oldest = int((self._clock.time() - self._max_age) * 1000)
+        return client.xadd(STREAM, entry.to_fields(), minid=f"{oldest}-0", approximate=True)
+
+    async def _run(self) -> None:
+        while True:
+            storage = open_storage(self._redis.url, _BLOCK_SECONDS + _RETRY_SECONDS)
+            try:
+                client = client_of(storage)
+                while True:
+                    await self._read(client)
+                    await self._publish_backlog(client)
+            except Exception as error:  # whatever it is, this task has to go on
+                self._mark_disconnected(error)
+                await asyncio.sleep(_RETRY_SECONDS)
+            finally:
+                with suppress(Exception):
+                    await close_storage(storage)
+
+    async def _read(self, client: Any) -> None:
+        """Read the entries after the last one, and wait a moment for new ones."""
+        response = await client.xread({STREAM: self._last_id}, count=_BATCH_SIZE, block=int(_BLOCK_SECONDS * 1000))
+        entries = response[0][1] if response else []
+        for entry_id, fields in entries:
+            self._last_id = entry_id.decode()
+            try:
+                self._add(_time_of(self._last_id), Entry.from_fields(fields))
+            except (KeyError, ValueError):
+                log.warning("unknown entry in %s: %s", STREAM, self._last_id)
+        if len(entries) < _BATCH_SIZE:
+            self._mark_synced()
+
+    async def _publish_backlog(self, client: Any) -> None:
+        """Publish the entries that were collected while Redis was unavailable or full."""
+        while self._unpublished:
+            count = min(_PUBLISH_BATCH_SIZE, len(self._unpublished))
+            batch = [self._unpublished.popleft() for _ in range(count)]
+            try:
+                async with client.pipeline(transaction=False) as pipeline:
+                    for entry in batch:
+                        self._append(pipeline, entry)
+                    await pipeline.execute()
+            except Exception:  # the next read reports what it is, if it is more than a full Redis
+                self._unpublished.extendleft(reversed(batch))
+                return
+
+    def _mark_synced(self) -> None:
+        if self._is_disconnected:
+            log.warning("revocation feed connected again")
+            redis_state_changed.send(self, part="revoked_sessions", up=True)
+        self._is_disconnected = False
+        self._synced.set()
+
+    def _mark_disconnected(self, error: Exception) -> None:
+        """Keep the known entries, and let nobody wait for others."""
+        if not self._is_disconnected:
+            log.error("revocation feed disconnected: %s", type(error).__name__)
+            self._last_id = f"{max(0, int((_time_of(self._last_id) - _OVERLAP_SECONDS) * 1000))}-0"
+        self._is_disconnected = True
+        self._synced.set()
+        redis_state_changed.send(self, part="revoked_sessions", up=False)
+
+
+def _time_of(entry_id: str) -> float:
+    """Seconds since 1970 when an entry was added, by the clock of Redis."""
+    return int(entry_id.partition("-")[0]) / 1000

@@ -1,0 +1,62 @@
+"""The context that services get of a request, and the cookies that they set on its response."""
+
+from flask import Flask, Response, g, request
+from flask_babel import get_locale
+
+from services import services
+from services.observability.client_ip import parse_client_ip
+from services.observability.request_id import current_request_id, new_request_id
+from services.request_context import Deadline, RequestContext
+
+
+def init_app(app: Flask) -> None:
+    app.before_request(_set_request_id)
+    app.after_request(_set_cookies)
+    app.teardown_request(_reset_request_id)
+
+
+def request_id() -> str:
+    """The id of the current request."""
+    if current_request_id.get() is None:
+        _set_request_id()
+    return current_request_id.get() or ""
+
+
+def current() -> RequestContext:
+    """The context of the current request, made at its first use."""
+    context: RequestContext | None = g.get("request_context")
+    if context is None:
+        context = g.request_context = RequestContext(
+            client_ip=parse_client_ip(request.remote_addr),
+            locale=str(get_locale() or "en").replace("_", "-"),
+            request_id=request_id(),
+            deadline=Deadline(services().settings.backend_timeout, services().clock),
+            cookies=request.cookies,
+        )
+    return context
+
+
+def _set_request_id() -> None:
+    current_request_id.set(new_request_id())
+
+
+def _reset_request_id(_: BaseException | None) -> None:
+    current_request_id.set(None)
+
+
+def _set_cookies(response: Response) -> Response:
+    """Set the cookies that services have added, those of the session included."""
+    services().sessions.set_cookies()
+    context: RequestContext | None = g.get("request_context")
+    for cookie in context.response_cookies if context else ():
+        response.set_cookie(
+            cookie.name,
+            cookie.value,
+            max_age=cookie.max_age,
+            expires=cookie.expires,
+            path=cookie.path,
+            secure=cookie.secure,
+            httponly=True,
+            samesite=cookie.same_site,
+        )
+    return response
