@@ -2,7 +2,8 @@
 
 There are three limits: per client address, whatever the account; per account *and* address, so that a stranger's
 guesses never lock out the owner, who comes from elsewhere; and per account over all addresses, against a stranger with
-many of them. In the last two, a browser that has signed in to the account before is counted separately (`device_cookie.py`).
+many of them. In the last two, a browser that has signed in to the account before is counted separately
+(`device_cookie.py`).
 """
 
 import ipaddress
