@@ -1,7 +1,8 @@
 """NextAuth v4's encrypted token: a compact JWE (RFC 7516) with `dir` and `A256GCM`.
 
 One header is written and one is read, byte for byte, so there is no algorithm to choose and nothing to
-confuse. Source: next-auth 4.24 `jwt/index.ts`; held to the npm package by `tests/test_next_auth.py`.
+confuse. Source: next-auth 4.24 `jwt/index.ts`; held to the npm package by
+`tests/compatibility/test_next_auth_cookie.py`.
 """
 
 import json
