@@ -1,4 +1,4 @@
-"""Who may know whom (docs/decisions/0001): a room imports only rooms below it, and nothing imports `dev`."""
+"""The import direction of the packages (docs/decisions/0001-packages.md): each imports only packages below it."""
 
 import ast
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROOMS: tuple[str, ...] = (
+PACKAGES: tuple[str, ...] = (
     "errors",
     "settings_readers",
     "providers",
@@ -21,17 +21,17 @@ ROOMS: tuple[str, ...] = (
     "dev",
     "serve",
 )
-"""From the ground up."""
+"""In import order: each may import those before it."""
 PROVIDERS = ("kakao", "naver", "apple", "google", "github", "discord")
 """And LINE, whose name is a word of every module."""
-FILES = sorted(path for room in ROOMS for path in [*ROOT.glob(f"{room}.py"), *ROOT.glob(f"{room}/**/*.py")])
+FILES = sorted(path for package in PACKAGES for path in [*ROOT.glob(f"{package}.py"), *ROOT.glob(f"{package}/**/*.py")])
 
 
 def named(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def room_of(path: Path) -> str:
+def package_of(path: Path) -> str:
     return path.relative_to(ROOT).parts[0].removesuffix(".py")
 
 
@@ -46,8 +46,8 @@ def imports(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("path", FILES, ids=named)
-def test_a_room_knows_only_the_rooms_below_it(path: Path) -> None:
-    above = ROOMS[ROOMS.index(room_of(path)) + 1 :]
+def test_a_package_imports_only_packages_below_it(path: Path) -> None:
+    above = PACKAGES[PACKAGES.index(package_of(path)) + 1 :]
     known = {module.partition(".")[0] for module in imports(path)}
     assert known.isdisjoint(above)
 
@@ -77,7 +77,7 @@ def using(module: str) -> set[str]:
     }
 
 
-def test_one_room_opens_connections_and_one_asks_it_to() -> None:
+def test_one_module_opens_connections_and_one_calls_it() -> None:
     client, adapter = "services/http/client.py", "services/http/aiohttp_adapter.py"
     assert using("aiohttp") == using("urllib3") == {adapter}
     assert using("requests") == {client, adapter}
@@ -85,12 +85,12 @@ def test_one_room_opens_connections_and_one_asks_it_to() -> None:
     assert using("redis") == {"services/state/redis.py"}
 
 
-def test_one_room_knows_the_server_and_one_the_event_loop() -> None:
+def test_the_server_and_greenlets_are_imported_in_one_place_each() -> None:
     assert using("uvicorn") == {"serve.py", "server/http_protocol.py"}
     assert using("greenlet") == {"services/event_loop.py"}
 
 
-def test_one_room_knows_authlib() -> None:
+def test_authlib_is_imported_in_two_modules() -> None:
     assert using("authlib") == {"services/oauth/client.py", "services/oauth/id_token.py"}
 
 
@@ -117,7 +117,7 @@ def test_each_cookie_is_written_in_one_place() -> None:
 
 
 def test_no_line_of_the_site_knows_a_provider_or_development() -> None:
-    site = [path for path in FILES if room_of(path) not in ("dev", "providers")] + sorted(ROOT.glob("templates/*.html"))
+    site = [path for path in FILES if package_of(path) not in ("dev", "providers")] + sorted(ROOT.glob("templates/*.html"))
     for path in site:
         words = set(re.findall(r"[a-z]+", path.read_text("utf-8").lower()))
         assert words.isdisjoint(PROVIDERS), named(path)

@@ -25,7 +25,7 @@ from tests.support import docs_pictures
 from tests.support.commands import DEVELOPMENT, FLASK, ROOT, free_ports, program
 from tests.support.markdown import Block, Doc
 from tests.support.site import SECRET, Site, served
-from tests.test_architecture import FILES, ROOMS, imports, room_of
+from tests.test_architecture import FILES, PACKAGES, imports, package_of
 
 PATHS = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*/README.md")})
 DOCS = {doc.name: doc for doc in map(Doc, PATHS)}
@@ -171,13 +171,18 @@ FOREIGN = {
     "SSL_CERT_FILE", "PROMETHEUS_MULTIPROC_DIR",
 }  # fmt: skip
 """Words of others: of NextAuth, of the examples, of a reader's shell, of LINE, of libraries."""
+RENAMED = {
+    "STATE_URL", "SESSION_RECHECK", "LOGIN_LIMIT_ADDRESS", "LOGIN_LIMIT_ACCOUNT", "LOGIN_LIMIT_ACCOUNT_TOTAL",
+    "STOP_DELAY",
+}  # fmt: skip
+"""Settings that the changelog names and that no longer exist."""
 
 
 @pytest.mark.parametrize("doc", DOCS.values(), ids=place)
 def test_every_setting_that_is_named_exists(doc: Doc) -> None:
     words = {word for text in (*doc.code, *(b.text for b in doc.blocks)) for word in re.findall(r"[A-Z<>_]+", text)}
     named = {word for word in words if re.fullmatch(r"[A-Z]+(_[A-Z]+)+", word)}
-    assert named <= {*SETTINGS, *OF_PROVIDERS, *FOREIGN}
+    assert named <= {*SETTINGS, *OF_PROVIDERS, *FOREIGN, *(RENAMED if doc.name == "CHANGELOG.md" else ())}
 
 
 OURS = [(doc, block) for doc, block in of("ini") if "NEXTAUTH_URL" not in block.text]
@@ -390,28 +395,40 @@ def reached(arrows: set[tuple[str, str]]) -> set[tuple[str, str]]:
     return more if more == arrows else reached(more)
 
 
-def test_the_drawing_of_the_rooms_is_that_of_the_imports() -> None:
-    rooms, _ = (block for block in DOCS["docs/architecture.md"].blocks if block.language == "mermaid")
+def test_the_drawing_of_the_packages_is_that_of_the_imports() -> None:
+    packages, _ = (block for block in DOCS["docs/architecture.md"].blocks if block.language == "mermaid")
     real = {
-        (room_of(path), known)
+        (package_of(path), known)
         for path in FILES
-        for known in {module.partition(".")[0] for module in imports(path)} & set(ROOMS) - {room_of(path)}
+        for known in {module.partition(".")[0] for module in imports(path)} & set(PACKAGES) - {package_of(path)}
     }
-    assert reached(drawn(rooms)) == reached(real)
+    assert reached(drawn(packages)) == reached(real)
 
 
 def test_each_arrow_between_services_is_an_import() -> None:
-    """From a module, or a package's module, to another, or to a package's."""
+    """An arrow connects modules of `services/`, or its packages."""
     _, services = (block for block in DOCS["docs/architecture.md"].blocks if block.language == "mermaid")
-    for who, whom in drawn(services):
-        files = [*ROOT.glob(f"services/{who}.py"), *ROOT.glob(f"services/{who}/*.py")]
-        known = {module for path in files for module in imports(path)}
-        assert any(re.match(rf"services\.{whom}(\.|$)", module) for module in known), f"{who} --> {whom}"
+    for importer, imported in drawn(services):
+        files = [*ROOT.glob(f"services/{importer}.py"), *ROOT.glob(f"services/{importer}/*.py")]
+        modules = {module for path in files for module in imports(path)}
+        pattern = rf"services\.{imported}(\.|$)"
+        assert any(re.match(pattern, module) for module in modules), f"{importer} --> {imported}"
 
 
-def test_every_room_is_described() -> None:
-    told = {row[0].strip("`").removesuffix(".py").rstrip("/") for row in DOCS["docs/architecture.md"].rows}
-    assert set(ROOMS) <= told
+def described() -> set[str]:
+    """The packages and modules that the tables of architecture.md describe."""
+    return {row[0].strip("`") for row in DOCS["docs/architecture.md"].rows}
+
+
+def test_every_package_is_described() -> None:
+    assert {f"{name}.py" if (ROOT / f"{name}.py").exists() else f"{name}/" for name in PACKAGES} <= described()
+
+
+def test_every_part_of_the_services_is_described() -> None:
+    parts = {path.name for path in ROOT.glob("services/*.py")} - {"__init__.py"}
+    parts |= {f"{path.parent.name}/" for path in ROOT.glob("services/*/__init__.py")}
+    assert len(parts) > 10
+    assert parts <= described()
 
 
 def test_every_name_on_the_way_of_a_sign_in_is_in_its_file() -> None:
@@ -423,6 +440,22 @@ def test_every_name_on_the_way_of_a_sign_in_is_in_its_file() -> None:
             found = [n for n in within if isinstance(n, ast.ClassDef | ast.FunctionDef) and n.name == part]
             assert found, f"{path} has no {name}"
             within = found[0].body
+
+
+# Log lines.
+
+LEVELS = ("(info)", "(warning)", "(error)")
+
+
+def test_every_log_line_that_is_explained_is_written() -> None:
+    """A line of operations.md is an audit event or a message of the code: `event … field=value`, `message`."""
+    source = "".join(path.read_text("utf-8") for path in FILES)
+    rows = list(DOCS["docs/operations.md"].rows)
+    start = rows.index(["log line", "meaning"])
+    lines = [row[0].partition("`")[2].partition("`")[0] for row in rows[start + 2 :] if row[0].endswith(LEVELS)]
+    assert len(lines) > 10
+    for line in lines:
+        assert f'"{line.partition(" …")[0]}' in source, line
 
 
 # The Korean pages.
