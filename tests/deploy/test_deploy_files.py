@@ -11,9 +11,9 @@ import config
 from doctor import advice
 from server.worker import KILL_SECONDS
 from services.http.client import QUEUE_FACTOR
+from tests.support.architecture import PACKAGES
 from tests.support.commands import ROOT, program
 from tests.support.site import SECRET
-from tests.test_architecture import ROOMS
 
 DEPLOY = ROOT / "deploy"
 
@@ -54,7 +54,7 @@ def test_the_image_is_healthy_while_it_starts_and_stops() -> None:
 def test_the_image_has_all_that_production_needs_and_no_stand_in() -> None:
     lines = re.findall(r"^COPY (?!--from)(.+) \S+$", (DEPLOY / "Dockerfile").read_text("utf-8"), re.MULTILINE)
     copied = {name for line in lines for name in line.split()}
-    rooms = {name if (ROOT / name).is_dir() else f"{name}.py" for name in ROOMS if name != "dev"}
+    rooms = {name if (ROOT / name).is_dir() else f"{name}.py" for name in PACKAGES if name != "dev"}
     assert copied == {*rooms, "requirements.txt", "static", "templates", "translations"}
 
 
