@@ -2,22 +2,18 @@
 
 import io
 import re
-from dataclasses import fields
-from pathlib import Path
 
 import pytest
 from dotenv import dotenv_values
 from limits import RateLimitItem
 
 import config
-import providers
-from config import Settings, SettingsError
+from config import SettingsError
+from tests.support.commands import ROOT
+from tests.support.setting_names import PROVIDER_SETTINGS, SETTINGS
 from tests.support.site import SECRET, settings
 
-ROOT = Path(__file__).parent.parent
 GOOD = {"SITE_URL": "https://login.example.com", "SECRET_KEY": SECRET, "BACKEND_URL": "https://api.example.com/v2"}
-NAMES = {field.name.upper(): field for field in fields(Settings) if field.metadata}
-OF_PROVIDERS = [f"{name.upper()}_{part}" for name in providers.names() for part in providers.find(name).all_settings]
 
 
 def problems(**given: str) -> str:
@@ -176,7 +172,7 @@ def test_fallback_keys_come_after_the_key_itself() -> None:
 def test_the_example_file_names_every_setting_and_no_other() -> None:
     text = (ROOT / ".env.example").read_text("utf-8")
     named = re.findall(r"^#?([A-Z_]+)=", text, re.MULTILINE)
-    assert sorted(named) == sorted([*NAMES, *OF_PROVIDERS])
+    assert sorted(named) == sorted([*SETTINGS, *PROVIDER_SETTINGS])
 
 
 def test_the_example_file_shows_the_defaults_and_is_good_as_it_stands() -> None:
@@ -184,7 +180,7 @@ def test_the_example_file_shows_the_defaults_and_is_good_as_it_stands() -> None:
     shown = {name: value for name, value in dotenv_values(stream=io.StringIO(text)).items() if value}
     shown |= {"SECRET_KEY": SECRET, "TEMPLATES_DIR": str(ROOT)}
     loaded = config.load(shown)
-    for name, field in NAMES.items():
+    for name, field in SETTINGS.items():
         default = field.metadata["default"]
         if shown.get(name) and isinstance(default, int | float | str | bool | RateLimitItem):
             assert getattr(loaded, field.name) == default, name

@@ -3,52 +3,27 @@
 import os
 import re
 import signal
-import sys
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import requests
 
 import serve
-from dev.backend import create_backend
 from tests.support.commands import ROOT, Command, free_ports, listens, running
+from tests.support.production import SERVE_COMMAND, production_server
 from tests.support.redis_server import redis_server
-from tests.support.site import SECRET, Visitor, served, settings
+from tests.support.site import settings
 
 pytestmark = pytest.mark.server
 
-SERVE = (sys.executable, str(ROOT / "serve.py"))
 OPERATIONS = ROOT / "docs" / "operations.md"
 
 
-@contextmanager
-def serving(
-    folder: Path, backend_delay: float = 0.0, script: Path = ROOT / "serve.py", **given: str
-) -> Iterator[tuple[Command, Visitor]]:
-    """The server, started in a folder with an `.env` of these settings, by itself or by a script of the operator's."""
-    port = free_ports()
-    with served("127.0.0.1", lambda _: create_backend(backend_delay)) as backend_port:
-        lines = {
-            "SITE_URL": f"http://localhost:{port}",
-            "SECRET_KEY": SECRET,
-            "BACKEND_URL": f"http://127.0.0.1:{backend_port}",
-            "PORT": str(port),
-            **given,
-        }
-        (folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
-        environ, start = {"PYTHONPATH": str(ROOT)}, (sys.executable, str(script))
-        with running(*start, log=folder / "output", cwd=folder, environ=environ) as command:
-            command.wait_for(f"http://localhost:{port}/health/ready")
-            yield command, Visitor(f"http://localhost:{port}", {})
-
-
 def test_a_person_signs_in_at_the_production_server_and_one_line_tells_of_it(tmp_path: Path) -> None:
-    with serving(tmp_path, LOG_FORMAT="json") as (command, visitor):
+    with production_server(tmp_path, LOG_FORMAT="json") as (command, visitor):
         assert visitor.sign_in(password="wrong").status_code == 401
         assert visitor.sign_in().status_code == 303
         assert visitor.page("/").heading == "Signed in as 민지"
@@ -64,7 +39,7 @@ def test_an_operators_own_receiver_is_told_as_the_docs_have_it(tmp_path: Path) -
     (example,) = re.findall(r"```python\n(.*?)```", OPERATIONS.read_text("utf-8"), re.DOTALL)
     script = tmp_path / "alarm.py"
     script.write_text(example)
-    with serving(tmp_path, script=script, LOGIN_LIMIT_PER_ACCOUNT_AND_IP="1/hour") as (command, visitor):
+    with production_server(tmp_path, script=script, LOGIN_LIMIT_PER_ACCOUNT_AND_IP="1/hour") as (command, visitor):
         assert [visitor.sign_in(password="wrong").status_code for _ in range(2)] == [401, 429]
         assert command.stop() == 0
         assert command.output.count("slowed down: account 127.0.0.1") == 1
@@ -81,7 +56,7 @@ def test_five_wrong_settings_are_named_at_once_and_nothing_listens(tmp_path: Pat
         "BACKEND_CONCURRENCY": "0",
         "PORT": str(port),
     }
-    with running(*SERVE, log=tmp_path / "output", cwd=tmp_path, environ=wrong) as command:
+    with running(*SERVE_COMMAND, log=tmp_path / "output", cwd=tmp_path, environ=wrong) as command:
         assert command.process.wait(20) == 1
         assert "5 settings need attention" in command.output
         assert all(name in command.output for name in wrong if name != "PORT")
@@ -92,7 +67,7 @@ def test_five_wrong_settings_are_named_at_once_and_nothing_listens(tmp_path: Pat
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_lets_the_sign_in_under_way_finish(tmp_path: Path, number: int) -> None:
-    with serving(tmp_path, backend_delay=0.7) as (command, visitor):
+    with production_server(tmp_path, backend_delay=0.7) as (command, visitor):
         token = visitor.csrf()
         answers: list[int] = []
 
@@ -110,7 +85,7 @@ def test_a_stop_lets_the_sign_in_under_way_finish(tmp_path: Path, number: int) -
 
 
 def test_before_it_stops_the_server_says_so_to_the_balancer_and_goes_on_serving(tmp_path: Path) -> None:
-    with serving(tmp_path, SHUTDOWN_DELAY="1") as (command, visitor):
+    with production_server(tmp_path, SHUTDOWN_DELAY="1") as (command, visitor):
         assert visitor.get("/health/ready").status_code == 200
         command.process.send_signal(signal.SIGTERM)
         time.sleep(0.3)
@@ -121,7 +96,7 @@ def test_before_it_stops_the_server_says_so_to_the_balancer_and_goes_on_serving(
 
 
 def test_workers_that_die_are_replaced(tmp_path: Path) -> None:
-    with serving(tmp_path, WORKERS="2") as (command, visitor):
+    with production_server(tmp_path, WORKERS="2") as (command, visitor):
         before = _workers_of(command)
         assert len(before) == 2
         for worker in before:
@@ -147,19 +122,19 @@ def _line(pid: str) -> str:
 
 
 def test_three_chunks_of_a_session_and_more_pass_the_header_limit(tmp_path: Path) -> None:
-    with serving(tmp_path) as (_, visitor):
+    with production_server(tmp_path) as (_, visitor):
         cookies = "; ".join(f"next-auth.session-token.{n}={'x' * 3933}" for n in range(3)) + f"; other={'y' * 4000}"
         response = requests.get(f"{visitor.url}/api/auth/session", headers={"Cookie": cookies}, timeout=5)
         assert (response.status_code, response.json()) == (200, {})
 
 
 def test_an_http_site_that_is_not_this_machine_is_warned_of(tmp_path: Path) -> None:
-    with serving(tmp_path, SITE_URL="http://login.example.com") as (command, _):
+    with production_server(tmp_path, SITE_URL="http://login.example.com") as (command, _):
         assert "cross the network in the clear" in command.output
 
 
 def test_a_visitor_behind_two_trusted_proxies_is_known_by_their_own_address(tmp_path: Path) -> None:
-    with serving(tmp_path, PROXY_HOPS="2", LOG_FORMAT="json") as (command, visitor):
+    with production_server(tmp_path, PROXY_HOPS="2", LOG_FORMAT="json") as (command, visitor):
         visitor.headers["X-Forwarded-For"] = "6.6.6.6, 203.0.113.9, 10.0.0.2"
         visitor.sign_in()
         assert command.stop() == 0
@@ -170,7 +145,7 @@ def test_a_visitor_behind_two_trusted_proxies_is_known_by_their_own_address(tmp_
 def test_two_workers_with_redis_share_limits_and_each_sees_what_ended_at_the_other(tmp_path: Path) -> None:
     with (
         redis_server(tmp_path) as server,
-        serving(tmp_path, WORKERS="2", REDIS_URL=server.url, LOGIN_LIMIT_PER_ACCOUNT_AND_IP="5/minute") as (
+        production_server(tmp_path, WORKERS="2", REDIS_URL=server.url, LOGIN_LIMIT_PER_ACCOUNT_AND_IP="5/minute") as (
             command,
             visitor,
         ),
@@ -200,7 +175,7 @@ def _sessions(url: str, token: str) -> list[bool]:
 
 
 def test_several_workers_without_redis_are_warned_of(tmp_path: Path) -> None:
-    with serving(tmp_path, WORKERS="2") as (command, _):
+    with production_server(tmp_path, WORKERS="2") as (command, _):
         assert "REDIS_URL is not set with several WORKERS" in command.output
 
 

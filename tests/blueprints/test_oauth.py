@@ -20,20 +20,20 @@ from itsdangerous import TimestampSigner, URLSafeTimedSerializer
 import app
 import providers
 from services.oauth.attempts import Attempt
-from tests.services.observability.test_log_config import written
 from tests.support.faulty_backend import SECRET_MARK
 from tests.support.forge import unseal
+from tests.support.logs import captured_log
+from tests.support.redirects import FORM, ORIGIN, encode_form, is_misdirected
+from tests.support.redirects import ONE_OF_EACH_CATEGORY as SOME_ADDRESSES
 from tests.support.scripted_provider import sample_of
 from tests.support.site import SECRET, Page, cookie_names, running_site, set_cookies, settings
 from tests.support.social_backend import SESSION, Browser, World, browser, told, world
 from tests.support.tables import spread
-from tests.web.test_redirect_target import FORM, ORIGIN, encoded, leads_astray
-from tests.web.test_redirect_target import SOME as SOME_ADDRESSES
 
 ALL = providers.names()
 BY_QUERY = [name for name in ALL if not providers.find(name).form_post]
 NAMED = [name for name in ALL if sample_of(name)["issuer"]]
-SOME = ("kakao", "google", "apple")
+ONE_OF_EACH_CATEGORY = ("kakao", "google", "apple")
 """Plain OAuth, OpenID Connect, and a callback by POST."""
 VICTIM = "victim@example.com"
 Answer = dict[str, str]
@@ -123,7 +123,7 @@ STRANGE_ANSWERS: dict[str, tuple[str, Callable[[Answer], Pairs]]] = {
 
 
 @pytest.mark.parametrize("victim", [False, True], ids=["anonymous", "signed in"])
-@pytest.mark.parametrize(("row", "name"), spread(STRANGE_STATES, SOME))
+@pytest.mark.parametrize(("row", "name"), spread(STRANGE_STATES, ONE_OF_EACH_CATEGORY))
 def test_a_callback_that_answers_no_sign_in_of_this_browser_changes_nothing(
     here: World, name: str, row: str, victim: bool
 ) -> None:
@@ -140,15 +140,15 @@ def decided(visitor: Browser, response: requests.Response) -> requests.Response:
     """What becomes of it: a POST that brought no attempt is sent on to a GET, which sees all cookies."""
     address = urlsplit(response.headers.get("Location", ""))
     if response.status_code == 303 and address.path.startswith("/api/auth/callback/"):
-        written = {name.partition(".attempt.")[0] for name in cookie_names(response)}
-        assert written <= {"munjigi"}, "a POST from anywhere could overwrite the visitor's cookies"
+        captured_log = {name.partition(".attempt.")[0] for name in cookie_names(response)}
+        assert captured_log <= {"munjigi"}, "a POST from anywhere could overwrite the visitor's cookies"
         assert set(parse_qs(address.query)) <= {"state"}, "no code goes into an address"
         return visitor.get(response.headers["Location"])
     return response
 
 
 @pytest.mark.parametrize("victim", [False, True], ids=["anonymous", "signed in"])
-@pytest.mark.parametrize(("row", "name"), spread(STRANGE_ANSWERS, SOME))
+@pytest.mark.parametrize(("row", "name"), spread(STRANGE_ANSWERS, ONE_OF_EACH_CATEGORY))
 def test_an_answer_that_no_provider_gives_ends_the_attempt_and_signs_nobody_in(
     here: World, name: str, row: str, victim: bool
 ) -> None:
@@ -208,7 +208,7 @@ def test_the_nonce_refuses_it_where_a_provider_forgets_the_verifier(here: World,
     assert here.backend.handed_over == []
 
 
-@pytest.mark.parametrize("name", SOME)
+@pytest.mark.parametrize("name", ONE_OF_EACH_CATEGORY)
 def test_the_cookie_of_one_attempt_under_the_name_of_another_is_refused(here: World, name: str) -> None:
     visitor, first = under_way(here, name)
     _, second = under_way(here, name, visitor)
@@ -292,7 +292,7 @@ def test_a_reload_ends_where_the_sign_in_did_without_a_second_exchange(here: Wor
     assert visitor.cookies.get(SESSION) == session
 
 
-@pytest.mark.parametrize("name", SOME)
+@pytest.mark.parametrize("name", ONE_OF_EACH_CATEGORY)
 def test_another_callback_than_the_last_one_leads_home(here: World, name: str) -> None:
     visitor, answer = under_way(here, name, callbackUrl="/account?tab=2")
     visitor.come_back(name, answer)
@@ -300,7 +300,7 @@ def test_another_callback_than_the_last_one_leads_home(here: World, name: str) -
     assert again.headers["Location"] == f"{here.site.url}/"
 
 
-@pytest.mark.parametrize("name", SOME)
+@pytest.mark.parametrize("name", ONE_OF_EACH_CATEGORY)
 def test_two_callbacks_at_the_same_moment_are_one_sign_in(here: World, name: str) -> None:
     visitor, answer = under_way(here, name, callbackUrl="/account")
     cookies = {cookie.name: cookie.value or "" for cookie in visitor.cookies}
@@ -339,7 +339,7 @@ def test_the_callback_again_after_signing_out_is_refused(here: World, name: str)
     assert len(here.providers.exchanges(name)) == 1
 
 
-@pytest.mark.parametrize("name", SOME)
+@pytest.mark.parametrize("name", ONE_OF_EACH_CATEGORY)
 def test_nor_does_a_copy_of_the_attempts_cookie_help_after_signing_out(here: World, name: str) -> None:
     visitor, answer = under_way(here, name)
     copied = {cookie: visitor.cookies.get(cookie) or "" for cookie in visitor.attempts}
@@ -370,7 +370,7 @@ def test_a_post_is_none_of_a_provider_that_comes_by_query(here: World, name: str
 
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "TRACE"])
-@pytest.mark.parametrize("name", SOME)
+@pytest.mark.parametrize("name", ONE_OF_EACH_CATEGORY)
 def test_a_method_that_only_looks_uses_nothing_up(here: World, name: str, method: str) -> None:
     visitor, answer = under_way(here, name)
     response = visitor.request(method, f"/api/auth/callback/{name}", params=answer)
@@ -578,7 +578,7 @@ ERRORS = {
 }
 
 
-@pytest.mark.parametrize(("error", "name"), spread(ERRORS, SOME), ids=lambda text: text[:30] or "empty")
+@pytest.mark.parametrize(("error", "name"), spread(ERRORS, ONE_OF_EACH_CATEGORY), ids=lambda text: text[:30] or "empty")
 def test_an_error_is_told_in_our_own_words_and_troubles_nobody(here: World, name: str, error: str) -> None:
     visitor, answer = under_way(here, name, signed_in(here), callbackUrl="/account?tab=2")
     before = visitor.cookies.get(SESSION)
@@ -612,7 +612,7 @@ def test_no_word_of_a_provider_reaches_a_page_a_header_or_a_line_of_the_log(
     here: World, name: str, field: str, word: str
 ) -> None:
     visitor, answer = under_way(here, name)
-    with written("text", logging.INFO) as log:
+    with captured_log("text", logging.INFO) as log:
         response = visitor.come_back(name, {"error": "access_denied", "state": answer["state"], field: word})
     page = Page(visitor.get(response.headers["Location"]))
     assert "canary" not in f"{page.text}{page.response.headers}{response.headers}{response.text}"
@@ -663,7 +663,7 @@ def test_a_refusal_of_the_token_endpoint_is_told_in_our_own_words(
     before = visitor.cookies.get(SESSION)
     here.providers.refusal = (status, body)
     try:
-        with written("text", logging.INFO) as log:
+        with captured_log("text", logging.INFO) as log:
             response = visitor.come_back("kakao", answer)
     finally:
         here.providers.refusal = None
@@ -797,7 +797,7 @@ def test_starts_that_nobody_finishes_leave_nothing_behind_in_the_site(here: Worl
 # --- The site is another by the time that they come back
 
 
-@pytest.mark.parametrize("name", SOME)
+@pytest.mark.parametrize("name", ONE_OF_EACH_CATEGORY)
 @pytest.mark.parametrize("rotated", [False, True], ids=["restarted", "key rotated"])
 def test_who_started_before_a_restart_finishes_after_it(here: World, name: str, rotated: bool) -> None:
     given: dict[str, Any] = {**here.providers.environ(*ALL), "SITE_URL": "http://localhost:5000"}
@@ -887,14 +887,14 @@ def test_no_return_address_leads_off_the_site_after_a_sign_in_and_no_good_one_is
         value = {"callbackUrl": entry["value"]}
         token = client.get("/api/auth/csrf").json["csrfToken"]  # type: ignore[index]  # it is JSON
         form = {"csrfToken": token, "json": "true", **(value if way == "form" else {})}
-        query = "?" + encoded(value).decode() if way == "query" else ""
-        began = client.post(f"/api/auth/signin/kakao{query}", data=encoded(form), content_type=FORM)
+        query = "?" + encode_form(value).decode() if way == "query" else ""
+        began = client.post(f"/api/auth/signin/kakao{query}", data=encode_form(form), content_type=FORM)
         if began.status_code == 400 and any("\ud800" <= char <= "\udfff" for char in entry["value"]):
             continue  # bytes that are no UTF-8, in a form
         answer = here.providers.approve(began.json["url"])  # type: ignore[index]  # it is JSON
         (location,) = client.get(f"/api/auth/callback/kakao?{urlencode(answer)}").headers.getlist("Location")
         sent_on += 1
-        if leads_astray(entry, location):
+        if is_misdirected(entry, location):
             wrong.append((entry["value"], location))
     assert wrong == []
     assert sent_on > 25

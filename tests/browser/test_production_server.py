@@ -7,15 +7,15 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.support.browser import LOGIN, fill_in, send, sign_out_button
+from tests.support.production import production_server
 from tests.support.site import Visitor
-from tests.test_serve import serving
 
 pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.server]
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visitor]:
-    with serving(tmp_path_factory.mktemp("server")) as (_, visitor):
+    with production_server(tmp_path_factory.mktemp("server")) as (_, visitor):
         yield visitor
 
 

@@ -11,9 +11,9 @@ import config
 from doctor import advice
 from server.worker import KILL_SECONDS
 from services.http.client import QUEUE_FACTOR
+from tests.support.architecture import PACKAGES
 from tests.support.commands import ROOT, program
 from tests.support.site import SECRET
-from tests.test_architecture import PACKAGES
 
 DEPLOY = ROOT / "deploy"
 

@@ -15,10 +15,10 @@ import requests
 
 from tests.support.commands import ROOT, Command
 from tests.support.markdown import Doc
+from tests.support.production import production_server
 from tests.support.proxies import Deployed
 from tests.support.scripted import TOKEN, USER, Backend, scripted
 from tests.support.site import Visitor, cookie_names
-from tests.test_serve import serving
 
 pytestmark = [pytest.mark.server, pytest.mark.external]
 
@@ -89,7 +89,7 @@ def fronted(kind: str, text: str, folder: Path) -> Iterator[Front]:
     proxy = Deployed(kind, text, folder)
     with (
         scripted() as backend,
-        serving(folder, SITE_URL=proxy.url, BACKEND_URL=backend.url, PROXY_HOPS="1") as (server, direct),
+        production_server(folder, SITE_URL=proxy.url, BACKEND_URL=backend.url, PROXY_HOPS="1") as (server, direct),
         somebodys_app() as app_port,
         proxy.running(urlsplit(direct.url).port or 0, app_port),
     ):

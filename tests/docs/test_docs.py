@@ -22,10 +22,10 @@ import dev
 import providers
 from dev.stand_ins import create_stand_ins
 from tests.support import docs_pictures
+from tests.support.architecture import FILES, PACKAGES, imports, package_of
 from tests.support.commands import DEVELOPMENT, FLASK, ROOT, free_ports, program
 from tests.support.markdown import Block, Doc
 from tests.support.site import SECRET, Site, served
-from tests.test_architecture import FILES, PACKAGES, imports, package_of
 
 PATHS = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*/README.md")})
 DOCS = {doc.name: doc for doc in map(Doc, PATHS)}

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.commands import program
+from tests.support.commands import ROOT, program
 from tests.support.forge import COOKIE, LEFT_OUT, claims, cookie, seal
 from tests.support.scripted import USER, Backend, scripted
+from tests.support.setting_names import PROVIDER_SETTINGS, SETTINGS
 from tests.support.site import Site, cookie_names, running_site
-from tests.test_config import NAMES, OF_PROVIDERS, ROOT
 
 GUIDES = ("moving-from-nextauth", "operations")
 
@@ -26,7 +26,7 @@ def test_what_the_guide_calls_a_setting_is_one() -> None:
     named = set(re.findall(r"`([A-Z]+_[A-Z_]+)\b", guide("moving-from-nextauth")))
     theirs = {name for name in named if name.startswith(("NEXT", "AUTH_"))}
     assert len(named - theirs) > 20
-    assert named - theirs <= {*NAMES, *OF_PROVIDERS}
+    assert named - theirs <= {*SETTINGS, *PROVIDER_SETTINGS}
 
 
 @pytest.mark.parametrize("name", GUIDES)

@@ -14,9 +14,9 @@ from joserfc.jwk import ECKey
 import config
 import providers
 from providers.base import Identity
-from tests.services.observability.test_log_config import written
 from tests.support.faulty_backend import SECRET_MARK
 from tests.support.forge import unseal
+from tests.support.logs import captured_log
 from tests.support.scripted_provider import SAMPLES, Providers, apple_key, challenge_of, sample_of
 from tests.support.site import SECRET, Page
 from tests.support.social_backend import SESSION, World, browser, told, world
@@ -120,7 +120,7 @@ def check_secret(name: str, secret: str) -> None:
 @pytest.mark.parametrize("name", ALL)
 def test_nothing_of_the_providers_is_in_a_cookie_a_page_or_the_log(here: World, name: str) -> None:
     visitor = browser(here.site)
-    with written("text", logging.DEBUG) as log:
+    with captured_log("text", logging.DEBUG) as log:
         onward = Page(visitor.submit(f"/api/auth/signin/{name}", {"callbackUrl": "/account"}))
         address = onward.all("meta[@http-equiv='refresh']")[0].get("content").partition("url=")[2]
         attempt = visitor.cookies.get(visitor.attempts[0]) or ""

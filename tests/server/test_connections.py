@@ -10,8 +10,8 @@ import pytest
 import requests
 
 from dev.backend import PASSWORD
+from tests.support.production import production_server
 from tests.support.site import MINJI, Visitor
-from tests.test_serve import serving
 
 pytestmark = pytest.mark.server
 
@@ -32,7 +32,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visitor]:
     """The server, with half a second where it has ten or twenty."""
     folder = tmp_path_factory.mktemp("server")
     (folder / "impatient.py").write_text(IMPATIENT)
-    with serving(
+    with production_server(
         folder,
         script=folder / "impatient.py",
         LOGIN_LIMIT_PER_ACCOUNT_AND_IP="1000/hour",
@@ -244,7 +244,7 @@ if __name__ == "__main__":
 
 def test_a_receiver_that_sleeps_delays_its_events_and_no_request(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text(SLOW_RECEIVER)
-    with serving(tmp_path, script=tmp_path / "slow.py", LOG_LEVEL="warning") as (command, visitor):
+    with production_server(tmp_path, script=tmp_path / "slow.py", LOG_LEVEL="warning") as (command, visitor):
         started = time.monotonic()
         for _ in range(2):
             assert visitor.sign_in(password="wrong").status_code == 401

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import pytest
 
 from tests.support.faulty_backend import UNLIMITED
+from tests.support.production import production_server
 from tests.support.site import Visitor
-from tests.test_serve import serving
 
 pytestmark = pytest.mark.server
 
@@ -24,7 +24,7 @@ SECONDS = 5.0
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visitor]:
     limits = {name.upper(): limit for name, limit in UNLIMITED.items()}
-    with serving(tmp_path_factory.mktemp("hostile"), **limits) as (command, visitor):
+    with production_server(tmp_path_factory.mktemp("hostile"), **limits) as (command, visitor):
         yield visitor
         assert command.process.poll() is None
         assert "Traceback" not in command.output

@@ -11,9 +11,9 @@ import requests
 
 from dev.backend import create_backend
 from tests.support.commands import ROOT, free_ports, running
+from tests.support.production import production_server
 from tests.support.redis_server import redis_server
 from tests.support.site import SECRET, Visitor, served
-from tests.test_serve import serving
 
 pytestmark = [pytest.mark.server, pytest.mark.external]
 
@@ -78,7 +78,7 @@ def test_the_same_is_seen_at_both_servers(tmp_path: Path) -> None:
     (tmp_path / "serve").mkdir()
     (tmp_path / "gunicorn").mkdir()
     with (
-        serving(tmp_path / "serve", BACKEND_LOGOUT_PATH="/logout") as (_, ours),
+        production_server(tmp_path / "serve", BACKEND_LOGOUT_PATH="/logout") as (_, ours),
         under_gunicorn(tmp_path / "gunicorn") as theirs,
     ):
         for step, do in STEPS.items():

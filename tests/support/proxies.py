@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.services.http.test_tls import certificate
+from tests.support.certificates import certificate
 from tests.support.commands import free_ports, program
 
 _TEMPORARY = "client_body", "proxy", "fastcgi", "uwsgi", "scgi"

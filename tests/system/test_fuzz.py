@@ -18,10 +18,10 @@ import app
 from dev.backend import create_backend
 from tests.support import site as sites
 from tests.support.forge import COOKIE, claims, compact, cookie, seal
+from tests.support.redirects import FORM, ORIGIN, RETURN_ADDRESSES, csrf_token, resolve_as_browser, sign_in
 from tests.support.scripted_provider import scripted_providers
 from tests.support.site import served
 from tests.support.social_backend import social_backend
-from tests.web.test_redirect_target import FORM, ORIGIN, VALUES, browser_goes_to, sign_in, token
 from web import redirect_target
 
 MORE = int(os.environ.get("FUZZ", "1"))
@@ -124,7 +124,7 @@ def changed(draw: st.DrawFn, texts: st.SearchStrategy[str], pieces: st.SearchStr
 SEGMENTS = st.sampled_from(("", "", ".", "..", "%2e", ".%2E", "a", "evil.example"))
 BY_PATH = st.lists(SEGMENTS, min_size=2, max_size=7).map(lambda segments: "/".join(("", *segments)))
 ADDRESSES = st.one_of(
-    BY_SHAPE, BY_PATH, changed(st.sampled_from([entry["value"] for entry in VALUES]), PIECES), st.text()
+    BY_SHAPE, BY_PATH, changed(st.sampled_from([entry["value"] for entry in RETURN_ADDRESSES]), PIECES), st.text()
 )
 
 
@@ -133,7 +133,7 @@ ADDRESSES = st.one_of(
 def test_no_return_address_leads_off_the_site(site: Any, address: str) -> None:
     with site.app_context():
         location = redirect_target.passed(address) or f"{ORIGIN}/"
-    url = browser_goes_to(location)
+    url = resolve_as_browser(location)
     assert (url.origin, url.username, url.password) == (ORIGIN, "", "")
     assert not url.pathname.startswith("//")  # nor would it if somebody cut the origin off
     assert location.isascii()
@@ -148,7 +148,7 @@ def test_nor_does_one_that_comes_with_a_password(signed_in: Client, address: str
     if response.status_code == 400:
         assert any("\ud800" <= char <= "\udfff" for char in address)  # no UTF-8
     else:
-        assert browser_goes_to(response.headers["Location"]).origin == ORIGIN
+        assert resolve_as_browser(response.headers["Location"]).origin == ORIGIN
 
 
 # --- Session cookies
@@ -235,14 +235,14 @@ def parameters(draw: st.DrawFn) -> Pairs:
 @pytest.mark.corpus
 def test_no_made_up_callback_signs_anybody_in(site: Any, name: str, sent: Pairs, posted: bool, known: bool) -> None:
     client: Client = site.test_client()
-    begun = client.post(f"/api/auth/signin/{name}", data={"csrfToken": token(client), "json": "true"})
+    begun = client.post(f"/api/auth/signin/{name}", data={"csrfToken": csrf_token(client), "json": "true"})
     (state,) = parse_qs(urlsplit(begun.json["url"]).query)["state"]  # type: ignore[index]
     sent = ([("state", state), ("code", "made-up")] if known else []) + sent
     query = urlencode([(key, value.replace("<state>", state)) for key, value in sent])
     path = f"/api/auth/callback/{name}"
     asked = client.post(path, data=query, content_type=FORM) if posted else client.get(f"{path}?{query}")
     assert asked.status_code in {303, 400, 405}
-    assert browser_goes_to(asked.headers.get("Location", "/")).origin == ORIGIN
+    assert resolve_as_browser(asked.headers.get("Location", "/")).origin == ORIGIN
     assert client.get("/api/auth/session").json == {}
 
 
@@ -286,7 +286,7 @@ def test_no_made_up_body_breaks_the_site_or_signs_anybody_in(
     anonymous: Client, path: str, body: tuple[str, bytes], accept: str
 ) -> None:
     kind, sent = body
-    sent = sent.replace(b"<token>", token(anonymous).encode())
+    sent = sent.replace(b"<token>", csrf_token(anonymous).encode())
     response = anonymous.post(path, data=sent, content_type=kind, headers={"Accept": accept})
     assert response.status_code in STATUSES, response.text
     assert anonymous.get("/api/auth/session").json == {}
@@ -300,7 +300,7 @@ def test_no_made_up_change_makes_a_person_another(
     site: Any, signed_in: Client, path: str, body: tuple[str, bytes]
 ) -> None:
     kind, sent = body
-    sent = sent.replace(b"<token>", token(signed_in).encode())
+    sent = sent.replace(b"<token>", csrf_token(signed_in).encode())
     assert signed_in.post(path, data=sent, content_type=kind).status_code in STATUSES
     user = signed_in.get("/api/auth/session").json["user"]  # type: ignore[index]
     assert (user["id"], user["email"]) == (1, "minji@example.com")

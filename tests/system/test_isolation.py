@@ -14,8 +14,8 @@ import requests
 from services.oauth.metadata_cache import SHORT_PAUSE_SECONDS
 from tests.support.faulty_backend import PASSWORD, UNLIMITED, FaultyBackend, faulty_backend, hang
 from tests.support.issuer import DISCOVERY, TOKEN, Issuer, come_back, let_in, start, travel
+from tests.support.production import production_server
 from tests.support.site import MINJI, Visitor
-from tests.test_serve import serving
 
 AT_A_TIME = 8
 """Calls to one host."""
@@ -65,7 +65,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Here]:
             "backend_concurrency": str(AT_A_TIME),
         }
         folder = tmp_path_factory.mktemp("isolation")
-        with serving(folder, **{name.upper(): value for name, value in given.items()}) as (_, visitor):
+        with production_server(folder, **{name.upper(): value for name, value in given.items()}) as (_, visitor):
             yield Here(visitor.url, backend, dead, other)
     for issuer in (dead, other):
         issuer.refuse()

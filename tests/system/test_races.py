@@ -18,10 +18,10 @@ import requests
 from services.backend.user import User
 from tests.support.faulty_backend import UNLIMITED
 from tests.support.forge import DAY, MONTH, USER, claims, cookie, seal, unseal
+from tests.support.production import production_server
 from tests.support.scripted import Backend, scripted
 from tests.support.site import SECRET, Site, SiteMaker, Visitor, cookie_names, running_site, served, set_cookies
 from tests.support.social_backend import SESSION, browser, told, world
-from tests.test_serve import serving
 
 Found = TypeVar("Found")
 OLD_SECRET = "an-older-secret-0f-this-very-site-8Zq"
@@ -248,7 +248,7 @@ def test_of_two_hundred_people_at_once_nobody_is_another(tmp_path: Path, echo: E
         ]
         return [f"{one} for {name}" for one in seen if one != name]
 
-    with serving(tmp_path, BACKEND_URL=echo.url, SESSION_REVALIDATE="1", **LIMITS) as (_, visitor):
+    with production_server(tmp_path, BACKEND_URL=echo.url, SESSION_REVALIDATE="1", **LIMITS) as (_, visitor):
         with ThreadPoolExecutor(50) as pool:
             wrong = list(itertools.chain(*pool.map(lambda _: live(visitor.url), range(200))))
         assert wrong == []
@@ -257,7 +257,7 @@ def test_of_two_hundred_people_at_once_nobody_is_another(tmp_path: Path, echo: E
 @pytest.mark.server
 def test_nothing_that_must_be_new_ever_comes_twice_from_two_processes(tmp_path: Path, echo: Echo) -> None:
     provider: dict[str, Any] = {"PROVIDERS": "google", "GOOGLE_CLIENT_ID": "x", "GOOGLE_CLIENT_SECRET": "y" * 32}
-    with serving(tmp_path, BACKEND_URL=echo.url, WORKERS="2", **provider, **LIMITS) as (_, visitor):
+    with production_server(tmp_path, BACKEND_URL=echo.url, WORKERS="2", **provider, **LIMITS) as (_, visitor):
 
         def start(number: int) -> list[str]:
             one = Visitor(visitor.url, {"Connection": "close"})

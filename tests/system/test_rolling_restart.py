@@ -11,10 +11,10 @@ import requests
 
 from dev.backend import create_backend
 from tests.support.commands import Command, free_ports, running
+from tests.support.production import SERVE_COMMAND
 from tests.support.proxies import nginx
 from tests.support.redis_server import redis_server
 from tests.support.site import AT_ONCE, SECRET, Visitor, served
-from tests.test_serve import SERVE
 
 pytestmark = [pytest.mark.server, pytest.mark.external]
 
@@ -38,7 +38,7 @@ class Machine:
     def start(self, **changed: str) -> None:
         environ = {"PYTHON_DOTENV_DISABLED": "1", "PORT": str(self.port), **self._environ, **changed}
         log = self._folder / f"machine{self.port}"
-        self._command = self._open.enter_context(running(*SERVE, log=log, environ=environ))
+        self._command = self._open.enter_context(running(*SERVE_COMMAND, log=log, environ=environ))
         self._command.wait_for(f"http://127.0.0.1:{self.port}/health/ready")
 
     def stop(self) -> None:

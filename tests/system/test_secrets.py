@@ -22,7 +22,6 @@ from itsdangerous import URLSafeTimedSerializer
 
 from services.backend.user import User
 from services.observability import audit, log_config
-from tests.services.observability.test_signals import NAMES
 from tests.support.faulty_backend import TOKEN as BACKEND_TOKEN
 from tests.support.faulty_backend import (
     UNLIMITED,
@@ -52,6 +51,7 @@ from tests.support.issuer import (
     signed,
     start,
 )
+from tests.support.logs import SIGNALS
 from tests.support.site import SECRET, Site, Visitor, running_site, set_cookies, settings
 
 pytestmark = [pytest.mark.corpus, pytest.mark.xdist_group("canaries")]
@@ -370,7 +370,7 @@ def overheard(seen: Seen) -> Iterator[None]:
     for one in loggers:
         one.setLevel(logging.DEBUG)
     with ExitStack() as stack:
-        for name in NAMES:
+        for name in SIGNALS:
             receive = partial(_receive, seen, name)
             stack.enter_context(getattr(audit, name).connected_to(receive))
         yield
@@ -461,7 +461,7 @@ def test_much_was_tried_and_nothing_broke(seen: Seen) -> None:
     lines = [text for place, text in seen.texts if place == "log (text)"]
     assert seen.answers > 1500
     assert len(lines) > 300
-    assert {place for place, _ in seen.texts if place.startswith("signal")} == {f"signal {name}" for name in NAMES}
+    assert {place for place, _ in seen.texts if place.startswith("signal")} == {f"signal {name}" for name in SIGNALS}
     statuses = {int(text[:3]) for place, text in seen.texts if place == "answer"}
     assert {200, 303, 400, 401, 413, 415, 422, 429, 502} <= statuses
     assert 500 not in statuses

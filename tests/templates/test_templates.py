@@ -7,20 +7,13 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.support.login_page import LOGIN, SEVEN_PROVIDERS
 from tests.support.site import Page, SiteMaker, Visitor
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "pages.md").read_text("utf-8")
-LOGIN = "/auth/login/email"
 MOST_BYTES = 20_000
 """Of the 40 kB that the sign-in page may have."""
-SEVEN: dict[str, object] = {
-    "providers": "kakao,naver,apple,google,github,line,oidc",
-    **{f"{name}_client_id": "id" for name in ("kakao", "naver", "apple", "google", "github", "line", "oidc")},
-    **{f"{name}_client_secret": "secret-of-this-test" for name in ("naver", "google", "github", "line", "oidc")},
-    "apple_client_secret": "a.b.c",
-    "oidc_issuer": "https://id.example.com",
-}
 
 
 def on_the_wire(response: requests.Response) -> int:
@@ -33,7 +26,7 @@ def assets(page: Page) -> list[str]:
 
 
 def test_the_sign_in_page_with_every_button_and_all_that_it_loads_is_light(make_site: SiteMaker) -> None:
-    visitor = make_site(**SEVEN, sign_up_url="/join", reset_password_url="/forgot").visitor()
+    visitor = make_site(**SEVEN_PROVIDERS, sign_up_url="/join", reset_password_url="/forgot").visitor()
     response = visitor.get(LOGIN)
     page = Page(response)
     assert len(page.all("ul[@class='providers']/li")) == 7

@@ -19,9 +19,8 @@ import errors
 import providers
 import settings_readers
 from dev.backend import PASSWORD
+from tests.support.login_page import ANDROID_WEB_VIEW, LOGIN, SEVEN_PROVIDERS
 from tests.support.site import MINJI, Page, Site, SiteMaker, Visitor, cookie_names, running_site
-from tests.templates.test_templates import LOGIN, SEVEN
-from tests.web.test_in_app_browsers import ANDROID
 from web import locale
 
 ROOT = Path(__file__).parents[2]
@@ -125,7 +124,7 @@ def test_the_contracts_codes_are_all_there() -> None:
 @pytest.fixture(scope="module")
 def full_site() -> Iterator[Site]:
     """With every link and button that there can be, and a page that fails."""
-    given: dict[str, Any] = {**SEVEN, "reset_password_url": "/forgot", "sign_up_url": "/join"}
+    given: dict[str, Any] = {**SEVEN_PROVIDERS, "reset_password_url": "/forgot", "sign_up_url": "/join"}
 
     def bug() -> str:
         raise RuntimeError
@@ -152,8 +151,11 @@ def every_page(site: Site, code: str) -> Iterator[tuple[str, Page]]:
     yield "no such method", Page(visitor.delete("/account"))
     yield "too large", Page(visitor.post(LOGIN, data={"email": "x" * 100_000}))
     yield "not understood", Page(visitor.post(LOGIN, data="x", headers={"Content-Type": "text/plain"}))
-    yield "in an app", site.visitor(**spoken, **{"User-Agent": f"{ANDROID} Instagram 334"}).page(LOGIN)
-    yield "in an app with a way out", site.visitor(**spoken, **{"User-Agent": f"{ANDROID};KAKAOTALK 24"}).page(LOGIN)
+    yield "in an app", site.visitor(**spoken, **{"User-Agent": f"{ANDROID_WEB_VIEW} Instagram 334"}).page(LOGIN)
+    yield (
+        "in an app with a way out",
+        site.visitor(**spoken, **{"User-Agent": f"{ANDROID_WEB_VIEW};KAKAOTALK 24"}).page(LOGIN),
+    )
     yield "on the way", Page(visitor.submit("/api/auth/signin/github", {}))
     visitor.cookies.set("munjigi.last-provider", "line", domain="localhost.local", path="/")
     yield "used before", visitor.page(LOGIN)
@@ -301,7 +303,7 @@ def test_a_further_language_is_a_translation_and_nothing_else(
     minute: str,
 ) -> None:
     write_translation(own_translations, code)
-    site = make_site(**SEVEN, default_locale=tag)
+    site = make_site(**SEVEN_PROVIDERS, default_locale=tag)
     page = site.visitor(**{"Accept-Language": wish}).page(f"{LOGIN}?error=TooManyAttempts&wait=60")
     assert (page.document.get("lang"), page.document.get("dir")) == (tag, direction)
     assert page.heading == "«Sign in»"

@@ -2,12 +2,11 @@
 
 import pytest
 
+from tests.support.login_page import ANDROID_WEB_VIEW
 from tests.support.site import SiteMaker
 from web import in_app_browsers
 from web.in_app_browsers import InAppNotice
 
-ANDROID = "Mozilla/5.0 (Linux; Android 14; SM-S911N; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0"
-ANDROID += " Chrome/124.0.0.0 Mobile Safari/537.36"
 IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/21F90"
 PAGE = "https://example.com/auth/login/email"
 QUERY = f"{PAGE}?callbackUrl=https%3A%2F%2Fexample.com%2Fa%3Fb%3Dc%26d"
@@ -23,17 +22,17 @@ def hurdle(user_agent: str, url: str, language: str) -> InAppNotice | None:
 @pytest.mark.parametrize(
     ("user_agent", "expected"),
     [
-        (f"{ANDROID};KAKAOTALK 2410880", InAppNotice("KakaoTalk", KAKAO_OUT)),
+        (f"{ANDROID_WEB_VIEW};KAKAOTALK 2410880", InAppNotice("KakaoTalk", KAKAO_OUT)),
         (f"{IPHONE} KAKAOTALK/10.8.0 (INAPP)", InAppNotice("KakaoTalk", KAKAO_OUT)),
-        (f"{ANDROID} Line/14.9.0/IAB", InAppNotice("LINE", f"{PAGE}?openExternalBrowser=1")),
+        (f"{ANDROID_WEB_VIEW} Line/14.9.0/IAB", InAppNotice("LINE", f"{PAGE}?openExternalBrowser=1")),
         (f"{IPHONE} Safari Line/14.9.0", InAppNotice("LINE", f"{PAGE}?openExternalBrowser=1")),
         (f"{IPHONE} Instagram 334.0.4.32.98 (iPhone15,2; iOS 17_5; ko_KR)", InAppNotice("Instagram", None)),
-        (f"{ANDROID} Instagram 334.0.0.42.95 Android (34/14; 480dpi)", InAppNotice("Instagram", None)),
+        (f"{ANDROID_WEB_VIEW} Instagram 334.0.0.42.95 Android (34/14; 480dpi)", InAppNotice("Instagram", None)),
         (f"{IPHONE} [FBAN/FBIOS;FBAV/468.0.0.35.103;FBBV/612345678]", InAppNotice("Facebook", None)),
-        (f"{ANDROID} [FB_IAB/FB4A;FBAV/468.0.0.55.85;]", InAppNotice("Facebook", None)),
-        (f"{ANDROID} NAVER(inapp; search; 2000; 12.6.3)", InAppNotice("NAVER", None)),
+        (f"{ANDROID_WEB_VIEW} [FB_IAB/FB4A;FBAV/468.0.0.55.85;]", InAppNotice("Facebook", None)),
+        (f"{ANDROID_WEB_VIEW} NAVER(inapp; search; 2000; 12.6.3)", InAppNotice("NAVER", None)),
         (f"{IPHONE} NAVER(inapp; search; 2000; 12.6.3; 15PRO)", InAppNotice("NAVER", None)),
-        (ANDROID, None),
+        (ANDROID_WEB_VIEW, None),
         (f"{IPHONE} Version/17.5 Safari/604.1", None),
         (
             "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/124.0.0.0 Whale/3.26 Safari/537.36",

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import settings_readers
+from tests.support.login_page import LOGIN, SEVEN_PROVIDERS
 from tests.support.site import Site, SiteMaker
-from tests.templates.test_templates import LOGIN, SEVEN
 
 ADDRESSES = [None, "/me", "/search?q=%EA%B0%80&x=<b>&callbackUrl=/other#top", "/munjigi0token0mark/munjigi0return0mark"]
 AGENTS = ["Mozilla/5.0", "Mozilla/5.0 KAKAOTALK 10.4.5"]
@@ -18,7 +18,7 @@ ASKED = list(itertools.product(settings_readers.languages(), [None, "kakao", "no
 @pytest.fixture
 def sites(make_site: SiteMaker, tmp_path: Path) -> tuple[Site, Site]:
     """One that keeps its page, and one that renders each: a folder for pages of one's own, with none in it."""
-    given = {**SEVEN, "reset_password_url": "/forgot", "sign_up_url": "/join"}
+    given = {**SEVEN_PROVIDERS, "reset_password_url": "/forgot", "sign_up_url": "/join"}
     return make_site(**given), make_site(**given, templates_dir=tmp_path)
 
 

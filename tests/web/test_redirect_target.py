@@ -5,27 +5,26 @@ the function that every way in asks; one of each category goes through each way 
 told by a WHATWG URL parser.
 """
 
-import json
 from collections.abc import Iterator
-from itertools import groupby, islice
-from operator import itemgetter
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
-import ada_url
 import pytest
 from flask.testing import FlaskClient
 
 import app
+from tests.support.redirects import (
+    FORM,
+    ONE_OF_EACH_CATEGORY,
+    ORIGIN,
+    RETURN_ADDRESSES,
+    csrf_token,
+    encode_form,
+    is_misdirected,
+    resolve_as_browser,
+    sign_in,
+)
 from tests.support.site import Page, Site, served, settings
 from web import redirect_target
-
-ORIGIN = "http://localhost:5000"
-VALUES: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "support" / "redirects.json").read_text("utf-8"))
-_BY_CATEGORY = groupby(sorted(VALUES, key=itemgetter("cat")), key=itemgetter("cat"))
-SOME = [entry for _, entries in _BY_CATEGORY for entry in islice(entries, 1)]
-"""One of each category."""
 
 
 @pytest.fixture(scope="module")
@@ -40,25 +39,8 @@ def client() -> Iterator[FlaskClient]:
         yield client
 
 
-def sign_in(client: FlaskClient, fields: dict[str, str], query: str = "", password: str = "correct-horse") -> Any:
-    form = {"email": "minji@example.com", "password": password, "csrfToken": token(client), **fields}
-    return client.post(f"/auth/login/email{query}", data=encoded(form), content_type=FORM)
-
-
-FORM = "application/x-www-form-urlencoded"
-
-
-def token(client: FlaskClient) -> str:
-    return str(client.get("/api/auth/csrf").json["csrfToken"])  # type: ignore[index]
-
-
-def encoded(form: dict[str, str]) -> bytes:
-    # A lone surrogate cannot be sent as UTF-8: what a hostile client would send is its raw bytes.
-    return urlencode(form, errors="surrogatepass").encode()
-
-
 def signed_in_at_the_page(client: FlaskClient, value: str) -> Any:
-    return client.get("/auth/login/email?" + encoded({"callbackUrl": value}).decode())
+    return client.get("/auth/login/email?" + encode_form({"callbackUrl": value}).decode())
 
 
 def form_field(client: FlaskClient, value: str) -> Any:
@@ -66,12 +48,12 @@ def form_field(client: FlaskClient, value: str) -> Any:
 
 
 def query_of_the_form(client: FlaskClient, value: str) -> Any:
-    return sign_in(client, {}, "?" + encoded({"callbackUrl": value}).decode())
+    return sign_in(client, {}, "?" + encode_form({"callbackUrl": value}).decode())
 
 
 def sign_out_field(client: FlaskClient, value: str) -> Any:
     response = client.post(
-        "/auth/logout", data=encoded({"csrfToken": token(client), "callbackUrl": value}), content_type=FORM
+        "/auth/logout", data=encode_form({"csrfToken": csrf_token(client), "callbackUrl": value}), content_type=FORM
     )
     sign_in(client, {})
     return response
@@ -80,36 +62,24 @@ def sign_out_field(client: FlaskClient, value: str) -> Any:
 WAYS = (signed_in_at_the_page, form_field, query_of_the_form, sign_out_field)
 
 
-def browser_goes_to(location: str) -> ada_url.URL:
-    return ada_url.URL(location, base=f"{ORIGIN}/auth/login/email")
-
-
-def leads_astray(entry: dict[str, Any], location: str) -> bool:
-    """Whether a browser that is sent there leaves the site, or a good address is lost on the way."""
-    url = browser_goes_to(location)
-    own = url.origin == ORIGIN and not url.username and not url.password and location.isprintable()
-    expected = entry["expect"] if entry["allowed"] else f"{ORIGIN}/"
-    return not own or (entry["strict"] and url.href != expected)
-
-
 def test_each_address_is_judged_as_the_table_says(client: FlaskClient) -> None:
-    assert (len(VALUES), sum(entry["allowed"] for entry in VALUES)) == (346, 48)
+    assert (len(RETURN_ADDRESSES), sum(entry["allowed"] for entry in RETURN_ADDRESSES)) == (346, 48)
     with client.application.app_context():
-        passed = [(entry, redirect_target.passed(entry["value"])) for entry in VALUES]
-    assert [entry["value"] for entry, address in passed if leads_astray(entry, address or f"{ORIGIN}/")] == []
+        passed = [(entry, redirect_target.passed(entry["value"])) for entry in RETURN_ADDRESSES]
+    assert [entry["value"] for entry, address in passed if is_misdirected(entry, address or f"{ORIGIN}/")] == []
     assert [entry["value"] for entry, address in passed if entry["strict"] and bool(address) != entry["allowed"]] == []
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 def test_no_address_leads_off_the_site_and_no_good_one_is_lost(client: FlaskClient, way: Any) -> None:
     wrong, sent_on = [], 0
-    for entry in SOME:
+    for entry in ONE_OF_EACH_CATEGORY:
         response = way(client, entry["value"])
         if response.status_code == 400 and any("\ud800" <= char <= "\udfff" for char in entry["value"]):
             continue  # bytes that are no UTF-8, in a form
         locations = response.headers.getlist("Location")
         sent_on += 1
-        if response.status_code != 303 or len(locations) != 1 or leads_astray(entry, locations[0]):
+        if response.status_code != 303 or len(locations) != 1 or is_misdirected(entry, locations[0]):
             wrong.append((entry["value"], response.status_code, locations))
     assert wrong == []
     assert sent_on > 25
@@ -117,11 +87,11 @@ def test_no_address_leads_off_the_site_and_no_good_one_is_lost(client: FlaskClie
 
 def test_an_address_written_into_the_page_is_escaped_and_safe(client: FlaskClient) -> None:
     anonymous, written = client.application.test_client(), 0
-    for entry in SOME:
-        response = anonymous.get("/auth/login/email?" + encoded({"callbackUrl": entry["value"]}).decode())
+    for entry in ONE_OF_EACH_CATEGORY:
+        response = anonymous.get("/auth/login/email?" + encode_form({"callbackUrl": entry["value"]}).decode())
         assert response.status_code == 200
         kept = Page(_as_requests(response)).value("callbackUrl")
-        assert kept is None or browser_goes_to(kept).origin == ORIGIN
+        assert kept is None or resolve_as_browser(kept).origin == ORIGIN
         if entry["strict"]:
             assert (kept is not None) == entry["allowed"], entry
         written += kept is not None
@@ -156,7 +126,7 @@ def _as_requests(response: Any) -> Any:
 def test_a_query_that_is_none_of_ours_leads_home(client: FlaskClient, query: str) -> None:
     response = client.get(f"/auth/login/email?{query}")
     assert response.status_code == 303
-    assert browser_goes_to(response.headers["Location"]).origin == ORIGIN
+    assert resolve_as_browser(response.headers["Location"]).origin == ORIGIN
     if "%" not in query:
         assert response.headers["Location"] == f"{ORIGIN}/"
 

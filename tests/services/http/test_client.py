@@ -19,7 +19,7 @@ import uvloop
 
 from services.event_loop import run
 from services.http.client import MAX_BYTES, HttpClient, UpstreamError
-from tests.services.http.test_tls import certificate
+from tests.support.certificates import certificate
 from tests.support.faulty_backend import (
     USER,
     Answer,

@@ -25,8 +25,8 @@ from providers.base import Answers, Identity
 from services.backend.user import validate_identity
 from services.oauth.id_token import Expected, InvalidIdToken, UnknownKey, public_keys, verify
 from services.oauth.metadata_cache import FRESH_SECONDS, PAUSE_SECONDS, MetadataCache
-from tests.services.backend.test_backend_faults import MIB, memory
 from tests.support.faulty_backend import UNLIMITED, FaultyBackend, answer, faulty_backend
+from tests.support.http_faults import MIB
 from tests.support.issuer import (
     ACCESS_TOKEN,
     CLIENT_ID,
@@ -54,6 +54,7 @@ from tests.support.issuer import (
     turned_away,
     unsigned,
 )
+from tests.support.memory import read_memory
 from tests.support.site import ManualClock, Site, Visitor, running_site
 from tests.support.tables import some
 
@@ -422,9 +423,9 @@ def test_a_giant_token_is_refused_at_once(issuer: Issuer, visitor: Visitor, row:
     issuer.id_token = lambda _: token
     asked = start(visitor, issuer)
     Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
-    before = memory("VmRSS")
+    before = read_memory("VmRSS")
     response = come_back(visitor, asked)
-    assert memory("VmHWM") - before < 20 * MIB
+    assert read_memory("VmHWM") - before < 20 * MIB
     assert response.elapsed.total_seconds() < 1
 
 

@@ -18,7 +18,7 @@ import pytest
 from itsdangerous import TimestampSigner
 
 from services.oauth.metadata_cache import FRESH_SECONDS, PAUSE_SECONDS, SHORT_PAUSE_SECONDS
-from tests.services.backend.test_backend_faults import BROKEN, ENORMOUS, NO_ANSWER, SLOW, UNREADABLE, certificate
+from tests.support.certificates import server_certificate
 from tests.support.faulty_backend import (
     HEALTHY,
     UNLIMITED,
@@ -33,6 +33,7 @@ from tests.support.faulty_backend import (
     late,
     reset,
 )
+from tests.support.http_faults import BROKEN, ENORMOUS, NO_ANSWER, SLOW, UNREADABLE
 from tests.support.issuer import (
     ACCESS_TOKEN,
     CLIENT_SECRET,
@@ -596,7 +597,7 @@ def test_an_issuer_whose_certificate_proves_nothing_hears_nothing(
     backend: FaultyBackend, make_site: SiteMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     address, days = ("127.0.0.2" if fault == "for another address" else "127.0.0.1"), (-1 if fault == "over" else 1)
-    file, context = certificate(tmp_path, address, days)
+    file, context = server_certificate(tmp_path, address, days)
     if fault != "signed by nobody known":
         monkeypatch.setenv("SSL_CERT_FILE", str(file))
     issuer = Issuer(context)

@@ -4,12 +4,12 @@ import io
 import json
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
 from services.observability import log_config
 from services.observability.audit import account_hash
+from tests.support.logs import captured_log
 from tests.support.scripted import Backend, scripted
 from tests.support.site import SECRET, Site, SiteMaker, settings
 
@@ -24,28 +24,10 @@ def backend() -> Iterator[Backend]:
         yield backend
 
 
-@contextmanager
-def written(log_format: str = "text", level: int = logging.INFO) -> Iterator[io.StringIO]:
-    """What the site's handler writes meanwhile; at DEBUG, every line of every library too."""
-    text = io.StringIO()
-    handler = logging.StreamHandler(text)
-    handler.setFormatter(log_config.formatter(settings(log_format=log_format)))
-    # The visitor of the test has a urllib3 of the same name: its lines tell what it sends to localhost.
-    handler.addFilter(lambda record: "localhost" not in record.getMessage())
-    before = logging.root.level
-    logging.root.addHandler(handler)
-    logging.root.setLevel(level)
-    try:
-        yield text
-    finally:
-        logging.root.removeHandler(handler)
-        logging.root.setLevel(before)
-
-
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_no_line_holds_a_secret_whatever_goes_wrong(make_site: SiteMaker, backend: Backend, log_format: str) -> None:
     site = make_site(backend.url)
-    with written(log_format, logging.DEBUG) as text:
+    with captured_log(log_format, logging.DEBUG) as text:
         for status in (200, 401, 403, 500):
             backend.user_status = status
             visitor = site.visitor()
@@ -64,7 +46,7 @@ def test_no_line_holds_a_secret_whatever_goes_wrong(make_site: SiteMaker, backen
 
 
 def test_one_line_tells_of_a_failed_sign_in_and_names_the_request(site: Site) -> None:
-    with written("json") as text:
+    with captured_log("json") as text:
         response = site.visitor().sign_in("down@example.com")
     (line,) = (json.loads(line) for line in text.getvalue().splitlines())
     assert line["level"] == "error"
@@ -75,7 +57,7 @@ def test_one_line_tells_of_a_failed_sign_in_and_names_the_request(site: Site) ->
 
 
 def test_a_wrong_password_is_no_error(site: Site) -> None:
-    with written() as text:
+    with captured_log() as text:
         site.visitor().sign_in(password="wrong")
     assert " info " in text.getvalue()
     assert len(text.getvalue().splitlines()) == 1
@@ -84,14 +66,14 @@ def test_a_wrong_password_is_no_error(site: Site) -> None:
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_nothing_in_a_line_can_begin_another(log_format: str) -> None:
     facts = {"reason": "a\r\n2026-01-01T00:00:00.000Z info signed_in\x1b[31m\u2028"}
-    with written(log_format) as text:
+    with captured_log(log_format) as text:
         logging.getLogger("munjigi.audit").info("refused", extra={"facts": facts})
     assert len(text.getvalue().splitlines()) == 1
     assert "\x1b" not in text.getvalue()
 
 
 def test_nor_can_what_an_exception_says() -> None:
-    with written("text") as text:
+    with captured_log("text") as text:
         try:
             raise ValueError("a\n2026-01-01T00:00:00.000Z info    signed_in\u2028x")
         except ValueError:

@@ -11,10 +11,10 @@ from services.backend.user import User
 from services.http.client import HttpClient
 from services.observability import audit
 from services.observability.metrics import MAX_HOSTS
+from tests.support.production import production_server
 from tests.support.redis_server import redis_server
 from tests.support.scripted import USER, scripted
 from tests.support.site import MINJI, Site, SiteMaker, Visitor, running_site
-from tests.test_serve import serving
 
 TOKEN = "Pr0metheus-asks-with-this-one-only"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -152,7 +152,7 @@ def test_nobody_is_in_it(site: Site) -> None:
 
 @pytest.mark.server
 def test_all_workers_are_counted_together(tmp_path: Path) -> None:
-    with serving(tmp_path, METRICS_TOKEN=TOKEN, WORKERS="2") as (_, visitor):
+    with production_server(tmp_path, METRICS_TOKEN=TOKEN, WORKERS="2") as (_, visitor):
         for _ in range(6):
             Visitor(visitor.url, {}).sign_in()
         seen = {numbers(Visitor(visitor.url, {}))["munjigi_sign_ins_total", "signed_in", "email"] for _ in range(6)}

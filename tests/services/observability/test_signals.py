@@ -10,10 +10,10 @@ import pytest
 from services.backend.user import User
 from services.observability import audit
 from services.observability.audit import account_hash
+from tests.support.logs import SIGNALS
 from tests.support.scripted import USER, Backend, scripted
 from tests.support.site import MINJI, SECRET, Site, SiteMaker
 
-NAMES = ["signed_in", "signed_out", "sign_in_failed", "csrf_failed", "rate_limited", "session_expired"]
 Heard = list[tuple[str, dict[str, Any]]]
 
 
@@ -22,7 +22,7 @@ def heard(site: Site) -> Iterator[Heard]:
     """What a receiver of every signal is told meanwhile."""
     told: Heard = []
     with ExitStack() as stack:
-        for name in NAMES:
+        for name in SIGNALS:
 
             def receive(sender: object, name: str = name, **facts: Any) -> None:
                 told.append((name, facts))

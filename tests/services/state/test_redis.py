@@ -19,7 +19,7 @@ from services.clock import Clock
 from services.sessions.model import Session
 from services.sessions.revocation import STREAM, RevokedSessions
 from services.state.redis import Redis
-from tests.services.http.test_tls import certificate
+from tests.support.certificates import certificate
 from tests.support.commands import ROOT
 from tests.support.redis_server import RedisServer, Relay, redis_cluster, redis_server, relay
 from tests.support.scripted import USER, Backend, scripted
