@@ -447,15 +447,25 @@ def test_every_name_on_the_way_of_a_sign_in_is_in_its_file() -> None:
 LEVELS = ("(info)", "(warning)", "(error)")
 
 
+def first_cells(doc: str, head: str) -> list[str]:
+    """The first cell of each row of the page's table with this head."""
+    _, _, rows = DOCS[doc].text.partition(f"| {head} |\n")
+    return [row.split("|")[1].strip() for row in rows.partition("\n\n")[0].splitlines()[1:]]
+
+
 def test_every_log_line_that_is_explained_is_written() -> None:
-    """A line of operations.md is an audit event or a message of the code: `event … field=value`, `message`."""
+    """A line of operations.md is a message of the code or, before ` …`, its start."""
     source = "".join(path.read_text("utf-8") for path in FILES)
-    rows = list(DOCS["docs/operations.md"].rows)
-    start = rows.index(["log line", "meaning"])
-    lines = [row[0].partition("`")[2].partition("`")[0] for row in rows[start + 2 :] if row[0].endswith(LEVELS)]
-    assert len(lines) > 10
-    for line in lines:
-        assert f'"{line.partition(" …")[0]}' in source, line
+    cells = [cell for cell in first_cells("docs/operations.md", "log line | meaning") if cell.endswith(LEVELS)]
+    assert len(cells) > 10
+    for cell in cells:
+        line = cell.split("`")[1].partition(" …")[0]
+        assert f'"{line}' in source, line
+
+
+def test_every_audit_event_is_explained() -> None:
+    events = {cell.strip("`") for cell in first_cells("docs/operations.md", "event | fields besides `address`")}
+    assert events == set(re.findall(r'audit\(\s*"(\w+)"', "".join(path.read_text("utf-8") for path in FILES)))
 
 
 # The Korean pages.
