@@ -38,7 +38,7 @@ bench: $(VENV)/dev $(if $(QUICK),,bench/next_auth/.next) ## speed and memory bes
 	@$(BIN)/python -m bench $(if $(BESIDE),--beside $(BESIDE))
 
 pictures: $(VENV)/dev ## those that the docs show, of the pages as they are now
-	@$(BIN)/python -m tests.docs_pictures docs/pictures
+	@$(BIN)/python -m tests.support.docs_pictures docs/pictures
 
 messages: $(VENV)/dev ## bring the translations up to the sources, and compile them; NEW=de begins one
 	@$(BIN)/pybabel -q extract -F babel.cfg -k _l --no-location --sort-output -o $(VENV)/messages.pot .

@@ -1,6 +1,6 @@
 """The load generator: kept-alive connections on uvloop, with httptools as the parser.
 
-A complete HTTP client would cost more than the site that it measures (docs/decisions/0013-the-load-generator.md).
+A complete HTTP client would cost more than the site that it measures (docs/performance.md).
 """
 
 import asyncio

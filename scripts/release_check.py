@@ -1,6 +1,7 @@
 """`make release-check`: may this commit be a release? Says all that speaks against it.
 
-Whether each sentence is translated, and compiled, is a test (`tests/test_languages.py`) like the others: they run next.
+Whether each sentence is translated, and compiled, is a test (`tests/translations/test_translations.py`) like the
+others: they run next.
 """
 
 import re

@@ -6,9 +6,9 @@ from contextlib import ExitStack
 import pytest
 from playwright.sync_api import Browser
 
-from tests import commands
-from tests.browser import NoBrowserError, chromium
-from tests.site import Site, SiteMaker, Visitor, running_site, shared_sites
+from tests.support import commands
+from tests.support.browser import NoBrowserError, chromium
+from tests.support.site import Site, SiteMaker, Visitor, running_site, shared_sites
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,6 +1,5 @@
-// The set-up whose cost is measured: an e-mail form and three providers in front of a backend that owns the users.
-// It is written as the article was whose readers Munjigi is for. Its faults stay in (docs/moving-from-nextauth.md has
-// them): they are part of what such a site does at every request. Do not copy it.
+// The next-auth site that is measured: an email form and three providers in front of a backend that stores the users.
+// It follows a common tutorial, including its mistakes, because they are part of the work of each request. Do not copy it.
 import AppleProvider from "next-auth/providers/apple";
 import CredentialsProvider from "next-auth/providers/credentials";
 import GoogleProvider from "next-auth/providers/google";

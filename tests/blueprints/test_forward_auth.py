@@ -1,0 +1,84 @@
+"""Forward auth: what a proxy is told before it lets a request through to somebody's app."""
+
+import re
+from collections.abc import Iterator
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+import requests
+
+from tests.support.scripted import Backend, scripted
+from tests.support.site import MINJI, ManualClock, Site, Visitor, cookie_names, running_site
+
+VERIFY = "/auth/verify"
+
+
+def sign_in_address(response: requests.Response) -> str:
+    return parse_qs(urlsplit(response.headers["X-Auth-Sign-In"]).query).get("callbackUrl", [""])[0]
+
+
+def test_nobody_is_401_and_the_proxy_is_told_where_to_send_them(visitor: Visitor) -> None:
+    response = visitor.get(VERIFY, headers={"X-Forwarded-Uri": "/rooms?from=1&to=2&q=%ED%95%9C"})
+    assert (response.status_code, response.text, cookie_names(response)) == (401, "", set())
+    assert sign_in_address(response) == f"{visitor.url}/rooms?from=1&to=2&q=%ED%95%9C"
+    assert response.headers["X-Auth-Sign-In"].startswith(f"{visitor.url}/auth/login/email?")
+
+
+@pytest.mark.parametrize("asked", ["//evil.example", "https://evil.example/", "\\evil", "javascript:alert(1)", "", "x"])
+def test_a_made_up_address_leads_nowhere(visitor: Visitor, asked: str) -> None:
+    response = visitor.get(VERIFY, headers={"X-Forwarded-Uri": asked})
+    assert response.headers["X-Auth-Sign-In"] == f"{visitor.url}/auth/login/email"
+
+
+def test_somebody_is_204_with_who_it_is(visitor: Visitor) -> None:
+    visitor.sign_in()
+    response = visitor.get(VERIFY)
+    assert (response.status_code, response.content) == (204, b"")
+    told = {name: value for name, value in response.headers.items() if name.startswith("X-Auth-")}
+    assert told == {
+        "X-Auth-User-Id": "1",
+        "X-Auth-User-Email": MINJI,
+        "X-Auth-User-Name": "%EA%B9%80%EB%AF%BC%EC%A7%80",
+    }
+    assert unquote(told["X-Auth-User-Name"]) == "김민지"
+
+
+@pytest.fixture
+def backend() -> Iterator[Backend]:
+    with scripted() as running:
+        yield running
+
+
+def test_a_name_can_say_nothing_in_a_header(backend: Backend) -> None:
+    backend.user = {"id": "a\u00e9", "name": "x\u2028y: z, %0d%0aX-Auth-User-Id: 1", "nick_name": None, "email": None}
+    with running_site(backend_url=backend.url) as site:
+        visitor = site.visitor()
+        visitor.sign_in()
+        response = visitor.get(VERIFY)
+    assert response.headers["X-Auth-User-Id"] == "a%C3%A9"
+    assert re.fullmatch(r"[A-Za-z0-9%._~-]+", response.headers["X-Auth-User-Name"])
+    assert unquote(response.headers["X-Auth-User-Name"]) == backend.user["name"]
+    assert response.headers["X-Auth-User-Email"] == ""
+
+
+def test_it_sets_no_cookie_whatever_it_finds(site: Site) -> None:
+    for junk in ("next-auth.session-token=x", "next-auth.session-token.0=x; munjigi.visitor=y"):
+        response = site.visitor(Cookie=junk).get(VERIFY)
+        assert (response.status_code, cookie_names(response)) == (401, set())
+
+
+def test_a_session_that_the_backend_has_ended_does_not_pass(backend: Backend) -> None:
+    clock = ManualClock()
+    with running_site(backend_url=backend.url, clock=clock) as site:
+        visitor = site.visitor()
+        visitor.sign_in()
+        backend.user_status = 401
+        assert visitor.get(VERIFY).status_code == 204, "it is not time yet"
+        clock.advance(301)
+        response = visitor.get(VERIFY)
+        assert (response.status_code, cookie_names(response)) == (401, set())
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
+def test_other_methods_are_405(visitor: Visitor, method: str) -> None:
+    assert visitor.request(method, VERIFY).status_code == 405

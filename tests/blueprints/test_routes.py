@@ -1,0 +1,165 @@
+"""Every address of the site: its methods, who may open it, whether it wants a form token, which cookies it may set.
+
+A new address fails here until it is listed.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import requests
+
+from dev.backend import PASSWORD
+from services.backend.user import User
+from tests.support.scripted import USER
+from tests.support.site import MINJI, Site, SiteMaker, Visitor, cookie_names
+
+METRICS_TOKEN = "Pr0metheus-asks-with-this-one-only"
+ANYONE, MEMBERS, PROMETHEUS = "anyone", "people who are signed in", "who sends METRICS_TOKEN"
+VISITOR, SESSION, DEVICE = "munjigi.visitor", "next-auth.session-token", "munjigi.device"
+ATTEMPT = "munjigi.attempt"
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+
+
+@dataclass(frozen=True)
+class Route:
+    """One method of an address. `cookies`: all that any answer to it may set."""
+
+    method: str
+    rule: str
+    open_to: str = ANYONE
+    cookies: frozenset[str] = frozenset()
+    form_token: bool = True
+    """Of a POST: whether it is refused without the token of a form of the site."""
+    path: str = ""
+    fields: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def address(self) -> str:
+        return self.path or self.rule
+
+
+def get(rule: str, *cookies: str, **more: Any) -> Route:
+    return Route("GET", rule, cookies=frozenset(cookies), **more)
+
+
+def post(rule: str, *cookies: str, fields: dict[str, str] | None = None, **more: Any) -> Route:
+    return Route("POST", rule, cookies=frozenset(cookies), fields=tuple((fields or {}).items()), **more)
+
+
+CREDENTIALS = {"email": MINJI, "password": PASSWORD}
+ROUTES = [
+    get("/", VISITOR, SESSION),
+    get("/account", VISITOR, SESSION, open_to=MEMBERS),
+    post("/account", VISITOR, SESSION, open_to=MEMBERS, fields={"name": "민지", "nick_name": ""}),
+    get("/auth/login/email", VISITOR, SESSION),
+    post("/auth/login/email", VISITOR, SESSION, DEVICE, fields=CREDENTIALS),
+    get("/auth/logout", VISITOR, SESSION),
+    post("/auth/logout", VISITOR, SESSION),
+    get("/auth/static/<name>", path="/auth/static/site.css"),
+    get("/auth/verify", open_to=MEMBERS),
+    get("/api/auth/csrf", VISITOR),
+    get("/api/auth/error"),
+    get("/api/auth/providers"),
+    get("/api/auth/session", SESSION),
+    post("/api/auth/session", VISITOR, SESSION),
+    get("/api/auth/signin"),
+    post("/api/auth/signin/email"),
+    post("/api/auth/signin/<provider>", ATTEMPT, path="/api/auth/signin/google"),
+    get("/api/auth/callback/<provider>", SESSION, path="/api/auth/callback/google"),
+    post("/api/auth/callback/<provider>", form_token=False, path="/api/auth/callback/apple"),
+    post("/api/auth/callback/email", VISITOR, SESSION, DEVICE, fields=CREDENTIALS),
+    get("/api/auth/signout"),
+    post("/api/auth/signout", VISITOR, SESSION),
+    post("/api/auth/_log", form_token=False),
+    get("/health/live"),
+    get("/health/ready"),
+    get("/metrics", open_to=PROMETHEUS),
+]
+each_route = pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.rule}")
+
+
+@pytest.fixture
+def site(shared_site: SiteMaker) -> Site:
+    client = {"google_client_id": "id", "google_client_secret": "a-secret-of-this-test-only"}
+    client |= {"apple_client_id": "id", "apple_client_secret": "a.b.c"}
+    return shared_site(metrics_token=METRICS_TOKEN, providers="google,apple", **client)
+
+
+def member(site: Site) -> Visitor:
+    visitor = site.visitor()
+    assert visitor.sign_in().status_code == 303
+    return visitor
+
+
+def ask(visitor: Visitor, route: Route, **headers: str) -> requests.Response:
+    """The request as a page of the site sends it; the answer as a program gets it, which is never sent to sign in."""
+    headers = {"Accept": "application/json", **headers}
+    if route.method == "GET":
+        return visitor.get(route.address, headers=headers)
+    return visitor.submit(route.address, dict(route.fields), headers=headers)
+
+
+def kinds(response: requests.Response) -> set[str]:
+    """The names of the cookies that an answer sets or deletes, without what names one attempt."""
+    return {ATTEMPT if name.startswith(ATTEMPT) else name for name in cookie_names(response)}
+
+
+def test_each_address_and_method_is_listed_and_none_is_gone(site: Site) -> None:
+    listed: dict[str, set[str]] = {}
+    for route in ROUTES:
+        listed.setdefault(route.rule, set()).update({"GET", "HEAD"} if route.method == "GET" else {route.method})
+    found: dict[str, set[str]] = {}
+    for rule in site.app.url_map.iter_rules():
+        found.setdefault(rule.rule, set()).update(rule.methods or ())
+    assert found == listed
+
+
+@each_route
+def test_an_address_is_open_to_whom_it_should_be_and_to_nobody_else(site: Site, route: Route) -> None:
+    anonymous, signed_in = ask(site.visitor(), route), ask(member(site), route)
+    with_token = ask(site.visitor(), route, Authorization=f"Bearer {METRICS_TOKEN}")
+    open_to = {ANYONE: (True, True, True), MEMBERS: (False, True, False), PROMETHEUS: (False, False, True)}
+    assert tuple(map(is_open, (anonymous, signed_in, with_token))) == open_to[route.open_to]
+
+
+def is_open(response: requests.Response) -> bool:
+    assert response.status_code in (200, 204, 302, 303, 401)
+    return response.status_code != 401
+
+
+@each_route
+def test_the_cookies_of_an_address_are_those_that_are_listed(site: Site, route: Route) -> None:
+    """For a stranger, a visitor with a form, and members: with a form, without one yet, and one whose session ends."""
+    known = site.visitor()
+    known.csrf()
+    visitors = [site.visitor(), known, member(site)]
+    visitors += [site.visitor_since(seconds, User.from_json(USER)) for seconds in (0, 301)]
+    seen = [kinds(ask(visitor, route)) for visitor in visitors]
+    assert set().union(*seen) == route.cookies
+
+
+@pytest.mark.parametrize("rule", sorted({route.rule for route in ROUTES}))
+def test_other_methods_are_refused_and_set_no_cookie(site: Site, rule: str) -> None:
+    own = [route for route in ROUTES if route.rule == rule]
+    allowed = {route.method for route in own} | ({"HEAD"} if any(route.method == "GET" for route in own) else set())
+    others = [method for method in METHODS if method not in allowed]
+    assert others
+    visitor = member(site)
+    for method in others:
+        response = visitor.request(method, own[0].address)
+        is_read_elsewhere = rule == "/api/auth/callback/email" and method in ("GET", "HEAD")  # of no such provider
+        assert response.status_code == (404 if is_read_elsewhere else 405), method
+        assert kinds(response) == set()
+
+
+POSTS = [route for route in ROUTES if route.method == "POST"]
+
+
+@pytest.mark.parametrize("route", POSTS, ids=lambda route: route.rule)
+def test_a_form_without_its_token_is_refused_and_changes_nothing(site: Site, route: Route) -> None:
+    visitor = member(site)
+    response = visitor.post(route.address, data={"json": "true", **dict(route.fields)})
+    assert (response.status_code == 400) is route.form_token
+    assert not {SESSION, DEVICE, ATTEMPT} & kinds(response)
+    assert visitor.is_signed_in

@@ -1,0 +1,273 @@
+"""The pages for people who hear them, who see them otherwise, or who use no mouse."""
+
+from collections.abc import Iterator
+from textwrap import dedent
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.support.browser import LOCALES, LOGIN, NARROW, WAYS, Opener, barriers, contrast, opener, style, too_wide
+from tests.support.site import MINJI, Site, running_site
+
+pytestmark = pytest.mark.xdist_group("browser")
+
+
+@pytest.fixture(scope="module")
+def pages() -> Iterator[Site]:
+    secret = "secret-of-this-test"
+    given: dict[str, Any] = {"kakao_client_id": "id", "google_client_id": "id", "google_client_secret": secret}
+    with running_site(sign_up_url="/join", reset_password_url="/forgot", providers="kakao,google", **given) as running:
+        yield running
+
+
+@pytest.fixture
+def open_page(browser: Browser, pages: Site) -> Iterator[Opener]:
+    with opener(browser, pages.url) as open_one:
+        yield open_one
+
+
+FORM = """\
+  - text: Email address
+  - textbox "Email address"
+  - text: Password
+  - textbox "Password"
+  - button "Show password"
+  - button "Sign in"
+"""
+OTHER_WAYS = """\
+  - paragraph: or
+  - list:
+    - listitem:
+      - button "Login with Kakao"
+    - listitem:
+      - button "Sign in with Google"
+  - list:
+    - listitem:
+      - link "Forgot your password?":
+        - /url: /forgot
+    - listitem:
+      - link "Create an account":
+        - /url: /join
+"""
+READ_OUT = {
+    "login": f"""\
+- main:
+  - heading "Sign in" [level=1]
+{FORM}{OTHER_WAYS}""",
+    "login-throttled": f"""\
+- main:
+  - heading "Sign in" [level=1]
+  - alert "We could not sign you in":
+    - heading "We could not sign you in" [level=2]
+    - paragraph: Too many attempts.
+    - paragraph:
+      - text: Try again in
+      - timer: 57 seconds
+      - text: .
+{FORM.replace('"Email address"', '"Email address": throttled@example.com')}{OTHER_WAYS}""",
+    "login-fields": f"""\
+- main:
+  - heading "Sign in" [level=1]
+  - alert "Check what you entered":
+    - heading "Check what you entered" [level=2]
+    - list:
+      - listitem:
+        - link "Enter an email address in the right format, like name@example.com.":
+          - /url: "#email"
+      - listitem:
+        - link "Enter your password.":
+          - /url: "#password"
+  - text: Email address
+  - paragraph: "Error: Enter an email address in the right format, like name@example.com."
+  - textbox "Email address" [invalid]: minji
+  - text: Password
+  - paragraph: "Error: Enter your password."
+  - textbox "Password" [invalid]
+  - button "Show password"
+  - button "Sign in"
+{OTHER_WAYS}""",
+    "home-signed-in": """\
+- main:
+  - heading "Signed in as 민지" [level=1]
+  - paragraph: minji@example.com
+  - link "Your account":
+    - /url: /account
+  - button "Sign out"
+""",
+    "account-saved": """\
+- main:
+  - status: Your changes are saved.
+  - heading "Your account" [level=1]
+  - term: Email address
+  - definition: minji@example.com
+  - term: Member number
+  - definition: "1"
+  - text: Name
+  - textbox "Name": 김민지
+  - text: Nickname
+  - textbox "Nickname": 민지
+  - button "Save"
+  - button "Sign out"
+  - button "Sign out on all devices"
+""",
+    "logout": """\
+- main:
+  - heading "Do you want to sign out?" [level=1]
+  - button "Sign out"
+  - list:
+    - listitem:
+      - link "Cancel":
+        - /url: /
+""",
+}
+"""The order in which a screen reader comes upon things, as the browser's accessibility tree has it."""
+
+
+@pytest.mark.parametrize("way", READ_OUT)
+def test_a_page_is_read_out_in_this_order(open_page: Opener, way: str) -> None:
+    page = open_page()
+    WAYS[way](page)
+    page.wait_for_load_state("networkidle")
+    # The time left may have gone down by a second.
+    read_out = page.locator("main").aria_snapshot().replace("56 seconds", "57 seconds")
+    assert read_out == READ_OUT[way].rstrip("\n")
+
+
+def test_every_page_begins_with_the_sites_name_and_ends_with_the_languages(open_page: Opener) -> None:
+    page = open_page()
+    page.goto("/nothing-here")
+    landmarks = page.locator("body").aria_snapshot(depth=1)
+    assert [line.partition(" ")[2].partition(":")[0] for line in landmarks.splitlines() if line[0] == "-"] == [
+        "banner", "main", "contentinfo",
+    ]  # fmt: skip
+    expect(page.get_by_role("contentinfo")).to_match_aria_snapshot(
+        dedent("""\
+            - navigation "Language":
+              - link "English"
+              - link "日本語"
+              - link "한국어"
+        """)
+    )
+
+
+_EDGES = """() => [...document.querySelectorAll("button:not(.reveal), .button, .problem, .note, .box, .field > input")]
+    .map(one => {
+        const {borderTopWidth: width, borderTopStyle: line, borderTopColor: edge} = getComputedStyle(one)
+        return [one.outerHTML.slice(0, 60), parseFloat(width), line, edge]
+    })"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("way", ["login", "login-fields", "login-expired", "login-wrong"])
+def test_in_a_systems_own_colours_everything_still_has_an_edge(open_page: Opener, way: str, scheme: str) -> None:
+    page = open_page(forced_colors="active", color_scheme=scheme)
+    WAYS[way](page)
+    page.locator(":focus").blur()  # where the focus is, the edge has the colour of that
+    ground = style(page.locator("body"), "background-color")
+    edges = page.evaluate(_EDGES)
+    assert len(edges) >= 4
+    for what, width, line, edge in edges:
+        assert (width >= 1, line) == (True, "solid"), what
+        assert contrast(edge, ground) >= 3, what
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_in_a_systems_own_colours_every_mark_can_be_seen(open_page: Opener, scheme: str) -> None:
+    page = open_page(forced_colors="active", color_scheme=scheme)
+    page.goto(LOGIN)
+    ground = style(page.locator("body"), "background-color")
+    for drawn in page.locator(".mark path, .way svg [fill]:not(g)").all():
+        assert contrast(style(drawn, "fill"), ground) >= 3, drawn.evaluate("one => one.outerHTML")
+    for drawn in page.locator(".way svg [stroke], .reveal svg path").all():
+        assert contrast(style(drawn, "stroke"), ground) >= 3, drawn.evaluate("one => one.outerHTML")
+
+
+_MOVING = """() => [...document.querySelectorAll("*")].flatMap(one => {
+    const {transitionDuration, animationName} = getComputedStyle(one)
+    return transitionDuration === "0s" && animationName === "none" ? [] : [one.localName]
+})"""
+
+
+def test_nothing_moves_for_people_who_want_it_so(open_page: Opener) -> None:
+    calm, usual = open_page(reduced_motion="reduce"), open_page(reduced_motion="no-preference")
+    for page in (calm, usual):
+        page.goto(LOGIN)
+    assert calm.evaluate(_MOVING) == []
+    assert "button" in usual.evaluate(_MOVING)
+
+
+def test_with_wider_spaces_between_letters_and_lines_nothing_is_cut_off(open_page: Opener) -> None:
+    """WCAG 2.2, 1.4.12: people set these themselves."""
+    for way in ("login-fields", "login-throttled", "account"):
+        page = open_page(viewport=NARROW, bypass_csp=True)
+        WAYS[way](page)
+        page.add_style_tag(
+            content="* { line-height: 1.5 !important; letter-spacing: 0.12em !important; word-spacing: 0.16em"
+            " !important } p { margin-bottom: 2em !important }"
+        )
+        assert too_wide(page) == []
+
+
+_SMALL = """() => [...document.querySelectorAll("a, button, input:not([type=hidden])")].flatMap(one => {
+    const {width, height} = one.getBoundingClientRect()
+    return one.hidden || (width >= 24 && height >= 24) ? [] : [one.outerHTML]
+})"""
+
+
+@pytest.mark.parametrize("way", ["login", "login-fields", "account", "logout", "not-found", "home-signed-in"])
+def test_whatever_is_pressed_is_large_enough_for_a_finger(open_page: Opener, way: str) -> None:
+    """24 by 24 pixels (WCAG 2.2, 2.5.8), without making use of its exceptions."""
+    page = open_page(viewport=NARROW)
+    WAYS[way](page)
+    assert page.evaluate(_SMALL) == []
+
+
+def test_a_field_that_the_keyboard_reaches_is_not_hidden_under_anything(open_page: Opener) -> None:
+    """WCAG 2.2, 2.4.11: the page scrolls to it, and nothing on the page stays in place over it."""
+    page = open_page(viewport={"width": 320, "height": 256})
+    WAYS["login-fields"](page)
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        here = page.locator(":focus")
+        if here.count():
+            expect(here).to_be_in_viewport(ratio=0.99)
+            assert here.evaluate(
+                "one => { const {x, y, width, height} = one.getClientRects()[0];"
+                " return one.contains(document.elementFromPoint(x + width / 2, y + height / 2)) }"
+            )
+
+
+def test_with_the_keyboard_alone_a_person_mends_what_was_wrong_and_gets_in(open_page: Opener) -> None:
+    page = open_page()
+    WAYS["login-fields"](page)
+    expect(page.get_by_role("alert")).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("#email")).to_be_focused()
+    page.keyboard.press("ControlOrMeta+A")
+    page.keyboard.type(MINJI)
+    page.keyboard.press("Tab")
+    page.keyboard.type("correct-horse")
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_have_text("Signed in as 민지")
+
+
+def test_what_goes_before_the_person_is_named_for_their_browser(open_page: Opener) -> None:
+    page = open_page()
+    WAYS["account"](page)
+    for name, filled_with in (("name", "name"), ("nick_name", "nickname")):
+        expect(page.locator(f"#{name}")).to_have_attribute("autocomplete", filled_with)
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_a_shown_password_and_a_hint_are_no_barrier(open_page: Opener, locale: str) -> None:
+    page = open_page(locale)
+    page.goto(LOGIN)
+    page.locator("#password").fill("correct-horse")
+    page.locator(".reveal").click()
+    page.locator("#password").evaluate(
+        "one => one.dispatchEvent(new KeyboardEvent('keydown', {modifierCapsLock: true}))"
+    )
+    expect(page.locator(".caps")).not_to_be_empty()
+    assert barriers(page) == []

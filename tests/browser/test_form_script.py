@@ -1,0 +1,227 @@
+"""What `static/form.js` adds to the forms, in a real browser; nothing on the page moves when it does."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from dev.backend import PASSWORD
+from tests.support.browser import LOGIN, NARROW, WAYS, Opener, barriers, fill_in, opener, send
+from tests.support.site import MINJI, Site, SiteMaker, running_site
+
+pytestmark = pytest.mark.xdist_group("browser")
+
+WITHOUT_SCRIPT_THE_SAME = ["login", "login-wrong", "login-fields", "login-throttled", "account", "home", "not-found"]
+
+
+@pytest.fixture(scope="module")
+def pages() -> Iterator[Site]:
+    with running_site(sign_up_url="/join", reset_password_url="/forgot") as running:
+        yield running
+
+
+@pytest.fixture
+def open_page(browser: Browser, pages: Site) -> Iterator[Opener]:
+    with opener(browser, pages.url, reduced_motion="reduce") as open_one:
+        yield open_one
+
+
+@pytest.fixture
+def page(open_page: Opener) -> Page:
+    return open_page()
+
+
+_PLACES = """() => [...document.querySelectorAll("body *:not(.reveal, .reveal *, .box input)")].map(one => {
+    const {x, y, width, height} = one.getBoundingClientRect()
+    return [one.localName, one.className.baseVal ?? one.className, x, y, width, height]
+})"""
+
+
+def places(page: Page) -> Any:
+    """Where everything is on the page, but for what the script itself brings."""
+    return page.evaluate(_PLACES)
+
+
+def reveal(page: Page) -> Any:
+    return page.get_by_role("button", name="Show password")
+
+
+def test_a_password_can_be_shown_and_hidden_again(page: Page) -> None:
+    page.goto(LOGIN)
+    password = page.locator("#password")
+    password.fill(PASSWORD)
+    expect(password).to_have_attribute("type", "password")
+    expect(reveal(page)).to_have_attribute("aria-pressed", "false")
+    reveal(page).click()
+    expect(password).to_have_attribute("type", "text")
+    expect(reveal(page)).to_have_attribute("aria-pressed", "true")
+    expect(password).to_be_focused()  # a phone's keyboard stays open
+    reveal(page).click()
+    expect(password).to_have_attribute("type", "password")
+    expect(password).to_have_value(PASSWORD)
+    assert barriers(page) == []
+
+
+def test_a_password_is_shown_with_the_keyboard_too(page: Page) -> None:
+    page.goto(LOGIN)
+    page.locator("#password").focus()
+    page.keyboard.type(PASSWORD)
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    expect(page.locator("#password")).to_have_attribute("type", "text")
+    expect(reveal(page)).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.locator("#password")).to_have_attribute("type", "password")
+
+
+def test_a_password_is_hidden_again_when_it_is_sent(page: Page) -> None:
+    """Or browsers would offer it on the next visit like any other word that was typed."""
+    page.goto(LOGIN)
+    fill_in(page)
+    reveal(page).click()
+    page.evaluate(
+        "addEventListener('submit', () => sessionStorage.setItem('sent as', document.querySelector('#password').type))"
+    )
+    page.locator("#password").press("Enter")
+    page.wait_for_url("**/")
+    assert page.evaluate("sessionStorage.getItem('sent as')") == "password"
+    expect(page.locator("h1")).to_have_text("Signed in as 민지")
+
+
+def test_a_password_manager_may_fill_in_late_and_without_a_word(page: Page) -> None:
+    page.goto(LOGIN)
+    page.wait_for_load_state("networkidle")
+    reveal(page).click()
+    reveal(page).click()
+    page.evaluate(
+        "([email, password]) => { document.querySelector('#email').value = email;"
+        " document.querySelector('#password').value = password }",
+        [MINJI, PASSWORD],
+    )
+    send(page)
+    expect(page.locator("h1")).to_have_text("Signed in as 민지")
+
+
+def test_without_a_script_there_is_no_button_that_does_nothing(open_page: Opener) -> None:
+    page = open_page(java_script_enabled=False)
+    page.goto(LOGIN)
+    expect(page.locator(".reveal")).to_be_hidden()
+    expect(page.get_by_role("button")).to_have_count(1)
+
+
+@pytest.mark.parametrize(("locale", "words"), [("en", "Caps Lock is on"), ("ko", "Caps Lock이 켜져 있어요")])
+def test_caps_lock_is_told_of_as_long_as_it_is_on(open_page: Opener, locale: str, words: str) -> None:
+    page = open_page(locale, viewport=NARROW)
+    page.goto(LOGIN)
+    before = places(page)
+    hint, password = page.locator(".caps"), page.locator("#password")
+    expect(hint).to_have_attribute("aria-live", "polite")
+    for event, on in (("keydown", True), ("keyup", False), ("pointerdown", True), ("blur", False)):
+        kind = {"keydown": "KeyboardEvent", "keyup": "KeyboardEvent", "pointerdown": "PointerEvent"}.get(event, "Event")
+        password.evaluate(
+            "(one, [kind, event, on]) => one.dispatchEvent(new window[kind](event, {modifierCapsLock: on}))",
+            [kind, event, on],
+        )
+        expect(hint).to_have_text(words if on else "")
+        assert [one for one in places(page) if one[1] != "caps"] == [one for one in before if one[1] != "caps"]
+
+
+@pytest.mark.parametrize(
+    ("locale", "after_three_seconds", "over"),
+    [("en", "Try again in 54 seconds.", "You can try again now."),
+     ("ko", "54초 뒤에 다시 시도해 주세요.", "이제 다시 시도할 수 있어요."),
+     ("ja", "54 秒後にもう一度お試しください。", "もう一度お試しいただけます。")],
+    ids=["en", "ko", "ja"],
+)  # fmt: skip
+def test_a_wait_counts_down_in_silence_and_says_when_it_is_over(
+    open_page: Opener, locale: str, after_three_seconds: str, over: str
+) -> None:
+    page = open_page(locale)
+    page.clock.install()
+    page.goto(f"{LOGIN}?error=TooManyAttempts&wait=57")
+    told = page.get_by_role("alert")
+    page.clock.run_for(3_000)
+    expect(told).to_contain_text(after_three_seconds)
+    expect(told.get_by_role("timer")).to_have_count(1)  # a timer is read out on request only (WAI-ARIA 1.2)
+    page.clock.run_for(55_000)
+    expect(told).to_contain_text(over)
+    expect(page.get_by_role("timer")).to_have_count(0)
+
+
+def test_a_long_wait_counts_minutes_as_the_page_said_them(page: Page) -> None:
+    page.clock.install()
+    page.goto(f"{LOGIN}?error=TooManyAttempts&wait=300")
+    expect(page.get_by_role("alert")).to_contain_text("Try again in 5 minutes.")
+    page.clock.run_for(61_000)
+    expect(page.get_by_role("alert")).to_contain_text("Try again in 4 minutes.")
+    page.clock.run_for(150_000)
+    expect(page.get_by_role("alert")).to_contain_text("Try again in 2 minutes.")
+
+
+def test_a_wait_until_tomorrow_counts_hours(page: Page) -> None:
+    page.clock.install()
+    page.goto(f"{LOGIN}?error=TooManyAttempts&wait=60000")
+    expect(page.get_by_role("alert")).to_contain_text("Try again in 17 hours.")
+    page.clock.run_for(3_600_000)
+    expect(page.get_by_role("alert")).to_contain_text("Try again in 16 hours.")
+
+
+def test_a_form_is_sent_once_however_often_the_button_is_pressed(make_site: SiteMaker, open_page: Opener) -> None:
+    page = open_page(site_url=make_site(delay=0.4).url)
+    page.goto(LOGIN)
+    fill_in(page)
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
+    page.locator("button.main").evaluate("one => { one.click(); setTimeout(() => one.click(), 150) }")
+    page.wait_for_url("**/")
+    assert len(sent) == 1
+    expect(page.locator("h1")).to_have_text("Signed in as 민지")
+
+
+def test_a_page_that_comes_back_as_it_was_left_can_be_sent_again(page: Page) -> None:
+    page.goto(LOGIN)
+    page.wait_for_load_state("networkidle")
+    page.evaluate(
+        "sent = 0; addEventListener('submit', event => { sent += !event.defaultPrevented; event.preventDefault() })"
+    )
+    page.locator("button.main").dblclick()
+    expect(page.locator("form[aria-busy=true]")).to_have_count(1)
+    assert page.evaluate("sent") == 1
+    page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))")
+    expect(page.locator("form[aria-busy=true]")).to_have_count(0)
+    page.locator("button.main").click()
+    assert page.evaluate("sent") == 2
+
+
+@pytest.mark.parametrize("way", WITHOUT_SCRIPT_THE_SAME)
+def test_nothing_is_anywhere_else_with_a_script_than_without(open_page: Opener, way: str) -> None:
+    found = []
+    for scripts in (True, False):
+        page = open_page(java_script_enabled=scripts, viewport=NARROW)
+        WAYS[way](page)
+        page.wait_for_load_state("networkidle")
+        found.append(places(page))
+    assert len(found[0]) > 10
+    assert found[0] == found[1]
+
+
+_SHIFTS = """() => new Promise(resolve => new PerformanceObserver(
+    list => resolve(list.getEntries().reduce((sum, one) => sum + one.value, 0))
+).observe({type: "layout-shift", buffered: true}) || setTimeout(() => resolve(0), 300))"""
+
+
+def test_nothing_moves_while_the_page_loads_a_logo_of_any_size(make_site: SiteMaker, open_page: Opener) -> None:
+    page = open_page(site_url=make_site(logo_url="/auth/static/mark.svg?late").url, viewport=NARROW)
+
+    def late(route: Any) -> None:
+        page.wait_for_timeout(200)
+        route.fulfill(
+            content_type="image/svg+xml",
+            body='<svg xmlns="http://www.w3.org/2000/svg" width="900" height="300"/>',
+        )
+
+    page.route("**/mark.svg?late", late)
+    page.goto(LOGIN)
+    assert page.locator(".logo").evaluate("one => one.naturalWidth") == 900
+    assert page.evaluate(_SHIFTS) == 0

@@ -1,0 +1,39 @@
+"""The production server, in a real browser."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.support.browser import LOGIN, fill_in, send, sign_out_button
+from tests.support.production import production_server
+from tests.support.site import Visitor
+
+pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.server]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visitor]:
+    with production_server(tmp_path_factory.mktemp("server")) as (_, visitor):
+        yield visitor
+
+
+@pytest.mark.parametrize("cookie", ["name=김", "이름=값", "name=\u00e9\u00ff; path=/", "name=🙂"])
+def test_whoever_has_a_cookie_in_another_script_signs_in_and_out(
+    browser: Browser, server: Visitor, cookie: str, tmp_path: Path
+) -> None:
+    """Any page of the host can set one."""
+    with browser.new_context(base_url=server.url, locale="en") as context:
+        page = context.new_page()
+        page.goto(LOGIN)
+        page.evaluate("cookie => { document.cookie = cookie }", cookie)
+        page.goto(LOGIN)
+        assert page.evaluate("document.cookie")
+        fill_in(page)
+        send(page)
+        expect(page.locator("h1")).to_contain_text("Signed in as")
+        page.reload()
+        expect(page.locator("h1")).to_contain_text("Signed in as")
+        sign_out_button(page).click()
+        expect(page.locator("h1")).not_to_contain_text("Signed in as")

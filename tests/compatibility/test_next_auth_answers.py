@@ -1,0 +1,124 @@
+"""A site with the unmodified next-auth and ours answer alike, but for what docs/nextauth-differences.md lists."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser
+
+from dev.backend import create_backend
+from tests.support import alike
+from tests.support.commands import ROOT
+from tests.support.node import bundled, next_auth_site, put_front_end
+from tests.support.site import running_site, served
+
+LIST = ROOT / "docs" / "nextauth-differences.md"
+Answers = dict[str, list[str]]
+
+pytestmark = pytest.mark.xdist_group("next-auth-alike")
+
+
+@dataclass(frozen=True)
+class Row:
+    """Of the list. `exchanges`: where it shows; none of them named means anywhere."""
+
+    what: str
+    exchanges: tuple[str, ...]
+    theirs: tuple[str, ...]
+    ours: tuple[str, ...]
+    reason: str
+
+    def values(self, side: str) -> tuple[str, ...]:
+        return self.theirs if side == "theirs" else self.ours
+
+    def covers(self, exchange: str) -> bool:
+        return not self.exchanges or exchange in self.exchanges
+
+    def promises(self) -> Iterator[tuple[str, str]]:
+        """What has to show, and on which side: each value once, and of each exchange all that the values speak of."""
+        for side in ("theirs", "ours"):
+            subjects = dict.fromkeys(map(subject, self.values(side)))
+            yield from ((side, value) for value in self.values(side))
+            yield from ((side, f"{exchange}: {one}") for exchange in self.exchanges for one in subjects)
+
+
+def listed() -> list[Row]:
+    table = [line.strip("| ").split(" | ") for line in LIST.read_text("utf-8").splitlines() if line.startswith("| ")]
+    return [Row(what, coded(what), coded(theirs), coded(ours), reason) for what, theirs, ours, reason in table[2:]]
+
+
+def coded(cell: str) -> tuple[str, ...]:
+    return tuple(re.findall(r"`([^`]+)`", cell))
+
+
+@pytest.fixture(scope="module")
+def sites() -> Iterator[tuple[str, str]]:
+    """The addresses of both, next-auth's first, before one backend."""
+    github: dict[str, Any] = {
+        "providers": "github",
+        "github_client_id": "the-client",
+        "github_client_secret": "the-secret",
+    }
+    with (
+        served("127.0.0.1", lambda _: create_backend()) as port,
+        next_auth_site(f"http://127.0.0.1:{port}") as theirs,
+        running_site(f"http://127.0.0.1:{port}", **github) as ours,
+    ):
+        yield theirs, ours.url
+
+
+def hold_to_the_list(theirs: Answers, ours: Answers, rows: list[Row]) -> None:
+    """What only one of them says is in one row; and each row shows, in each of its exchanges and with each value."""
+    complaints: list[str] = []
+    shown: set[tuple[Row, str, str]] = set()
+    for exchange in theirs:
+        for side, line in differences(theirs[exchange], ours[exchange]):
+            found = [row for row in rows if row.covers(exchange) and line in row.values(side)]
+            complaints += [] if len(found) == 1 else [f"in {len(found)} rows: {exchange}: {side}: {line}"]
+            shown |= {(row, side, one) for row in found for one in (line, f"{exchange}: {subject(line)}")}
+    missing = [(row, *promise) for row in rows for promise in row.promises() if (row, *promise) not in shown]
+    complaints += [f"does not show any more: {row.what}: {side}: {one}" for row, side, one in missing]
+    assert not complaints, "\n".join(complaints)
+
+
+def differences(theirs: list[str], ours: list[str]) -> list[tuple[str, str]]:
+    only_theirs = [("theirs", line) for line in theirs if line not in ours]
+    return only_theirs + [("ours", line) for line in ours if line not in theirs]
+
+
+def subject(line: str) -> str:
+    """What a line is about: the answer, or a header."""
+    return line.partition(" (")[0] if line.startswith(("Set-Cookie:", "Cache-Control:")) else "the answer"
+
+
+def test_each_difference_has_its_reason_and_its_place() -> None:
+    known = {*alike.CLIENT, *alike.JOURNEYS, *(name for scene in alike.SCRIPT for name in scene)}
+    for row in listed():
+        assert row.reason.endswith(".")
+        assert row.theirs or row.ours
+        assert known.issuperset(row.exchanges)
+
+
+@pytest.mark.external
+def test_the_same_requests_get_the_same_answers(sites: tuple[str, str]) -> None:
+    theirs, ours = map(alike.play, sites)
+    assert len(theirs) == 107
+    rows = [row for row in listed() if not set(row.exchanges) & set(alike.CLIENT | alike.JOURNEYS)]
+    hold_to_the_list(theirs, ours, rows)
+
+
+@pytest.mark.external
+def test_the_same_client_gets_the_same_answers(
+    sites: tuple[str, str], browser: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    bundle = bundled(tmp_path_factory.mktemp("bundle"))
+    answers: list[Answers] = []
+    for site_url in sites:
+        with browser.new_context(base_url=site_url) as context:
+            put_front_end(context, f"{site_url}/front", bundle)
+            answers.append(alike.play_client(context, site_url))
+    assert len(answers[0]) == 26
+    rows = [row for row in listed() if set(row.exchanges) & set(alike.CLIENT | alike.JOURNEYS)]
+    hold_to_the_list(answers[0], answers[1], rows)

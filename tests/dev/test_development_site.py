@@ -1,0 +1,139 @@
+"""`flask run` on a fresh clone: the site with its stand-ins, nothing configured."""
+
+import os
+import time
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import requests
+
+from dev.backend import ACCOUNTS
+from tests.support.commands import DEVELOPMENT, FLASK, ROOT, free_ports, listens, running
+from tests.support.site import Visitor
+
+pytestmark = pytest.mark.server
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "output"
+
+
+def visitor_at(port: int) -> Visitor:
+    return Visitor(f"http://localhost:{port}", {})
+
+
+def test_the_site_and_its_stand_in_start_and_end_together(log: Path) -> None:
+    port = free_ports()
+    with running(FLASK, "run", "--port", str(port), log=log, environ=DEVELOPMENT) as command:
+        command.wait_for(f"http://localhost:{port}/health/live")
+        assert f"http://localhost:{port}\n" in command.output
+        for account in ACCOUNTS:
+            assert account.email in command.output
+        visitor = visitor_at(port)
+        page = visitor.page("/auth/login/email")
+        assert all(account.email in page.text for account in ACCOUNTS)
+        assert visitor.sign_in().status_code == 303
+        assert visitor.submit("/account", {"name": "새봄", "nick_name": ""}).status_code == 303
+        assert visitor.session()["user"]["name"] == "새봄"
+        assert "backend  PATCH  /profile   -> 200" in command.output
+        assert "signed_in" in command.output
+        assert "correct-horse" not in command.output.partition("Serving Flask app")[2]
+        command.stop()
+        assert not listens(port)
+        assert not listens(port + 1)
+
+
+def test_who_comes_by_number_goes_on_by_name(log: Path) -> None:
+    port = free_ports()
+    with running(FLASK, "run", "--port", str(port), log=log, environ=DEVELOPMENT) as command:
+        response = command.wait_for(f"http://127.0.0.1:{port}/auth/login/email?callbackUrl=%2Faccount")
+        assert response.status_code == 307
+        assert response.headers["Location"] == f"http://localhost:{port}/auth/login/email?callbackUrl=%2Faccount"
+
+
+def test_behind_another_server_it_names_the_address_of_that_one(log: Path) -> None:
+    port = free_ports()
+    front = "http://localhost:3000"
+    environ = {**DEVELOPMENT, "SITE_URL": front}
+    with running(FLASK, "run", "--port", str(port), log=log, environ=environ) as command:
+        command.wait_for(f"http://localhost:{port}/health/live")
+        assert f"Munjigi  ->  {front}\n" in command.output
+        started = visitor_at(port).submit("/api/auth/signin/google", {"json": "true"}, headers={"Origin": front}).json()
+        answer = requests.get(started["url"], timeout=5)
+        assert answer.status_code == 200, "the stand-in sends people back there, and nowhere else"
+        assert parse_qs(urlsplit(started["url"]).query)["redirect_uri"] == [f"{front}/api/auth/callback/google"]
+
+
+def test_the_stand_in_outlives_a_reload(log: Path) -> None:
+    port = free_ports()
+    with running(FLASK, "run", "--debug", "--port", str(port), log=log, environ=DEVELOPMENT) as command:
+        command.wait_for(f"http://localhost:{port}/health/live")
+        visitor = visitor_at(port)
+        assert visitor.sign_in().status_code == 303
+        os.utime(ROOT / "dev" / "__init__.py")
+        ends = time.monotonic() + 15
+        while "Detected change" not in command.output and time.monotonic() < ends:
+            time.sleep(0.1)
+        assert "Detected change" in command.output
+        time.sleep(0.5)
+        command.wait_for(f"http://localhost:{port}/health/live")
+        assert visitor.submit("/account", {"name": "아직 나", "nick_name": ""}).status_code == 303
+        assert visitor.session()["user"]["name"] == "아직 나"
+        assert command.output.count("Sign in with one of these") == 1
+
+
+def test_commands_that_do_not_serve_start_nothing(log: Path) -> None:
+    with running(FLASK, "routes", log=log, environ=DEVELOPMENT) as command:
+        assert command.process.wait(20) == 0
+        assert "/auth/login/email" in command.output
+        assert "Sign in with one of these" not in command.output
+
+
+def test_a_backend_of_ones_own_is_used_instead(log: Path) -> None:
+    port = free_ports()
+    environ = {**DEVELOPMENT, "BACKEND_URL": "http://127.0.0.1:1"}
+    with running(FLASK, "run", "--port", str(port), log=log, environ=environ) as command:
+        command.wait_for(f"http://localhost:{port}/health/live")
+        assert not listens(port + 1)
+        visitor = visitor_at(port)
+        assert "minji@" not in visitor.page("/auth/login/email").text
+        assert visitor.sign_in().status_code == 503
+
+
+def test_a_port_that_is_taken_is_said_in_one_line(log: Path) -> None:
+    port = free_ports()
+    with running(FLASK, "run", "--port", str(port), log=log, environ=DEVELOPMENT) as first:
+        first.wait_for(f"http://localhost:{port}/health/live")
+        other = log.with_name("other")
+        with running(FLASK, "run", "--port", str(port), log=other, environ=DEVELOPMENT) as second:
+            assert second.process.wait(20) != 0
+            assert f"Error: the stand-in backend cannot listen on 127.0.0.1:{port + 1}" in second.output
+            assert "Traceback" not in second.output
+
+
+def test_wrong_settings_are_all_named_and_nothing_starts(log: Path) -> None:
+    port = free_ports()
+    environ = {**DEVELOPMENT, "SESSION_MAX_AGE": "soon", "BRAND_COLOR": "red"}
+    with running(FLASK, "run", "--port", str(port), log=log, environ=environ) as command:
+        assert command.process.wait(20) != 0
+        assert "2 settings need attention" in command.output
+        assert "Traceback" not in command.output
+        assert not listens(port)
+
+
+def test_the_stand_in_tells_the_missing_header_as_the_real_one_does(log: Path) -> None:
+    port = free_ports()
+    with running(FLASK, "run", "--port", str(port), log=log, environ=DEVELOPMENT) as command:
+        command.wait_for(f"http://localhost:{port}/health/live")
+        backend = f"http://127.0.0.1:{port + 1}"
+        assert requests.post(f"{backend}/user", timeout=5).status_code == 401
+        assert requests.post(f"{backend}/login", json={}, timeout=5).status_code == 422
+        answer = requests.post(f"{backend}/login", json={"email": "minji@example.com", "password": "x"}, timeout=5)
+        assert answer.json()["errors"] == {"email": ["These credentials do not match our records."]}
+
+
+def test_flask_run_is_development_by_the_file_that_git_keeps() -> None:
+    lines = (ROOT / ".flaskenv").read_text("utf-8").splitlines()
+    assert {"FLASK_APP=dev", "FLASK_RUN_HOST=localhost", "FLASK_RUN_PORT=8080"} <= set(lines)

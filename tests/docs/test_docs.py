@@ -1,0 +1,493 @@
+"""What the docs say is so: links lead somewhere, settings and commands exist, code blocks run or can be read."""
+
+import ast
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+import pytest
+from dotenv import dotenv_values
+from limits import RateLimitItem
+from PIL import Image
+
+import config
+import dev
+import providers
+from dev.stand_ins import create_stand_ins
+from tests.support import docs_pictures
+from tests.support.architecture import FILES, PACKAGES, imports, package_of
+from tests.support.commands import DEVELOPMENT, FLASK, ROOT, free_ports, program
+from tests.support.markdown import Block, Doc
+from tests.support.site import SECRET, Site, served
+
+PATHS = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*/README.md")})
+DOCS = {doc.name: doc for doc in map(Doc, PATHS)}
+BLOCKS = [(doc, block) for doc in DOCS.values() for block in doc.blocks]
+SETTINGS = {field.name.upper(): field for field in fields(config.Settings) if field.metadata}
+OF_PROVIDERS = {f"{name.upper()}_{part}" for name in providers.names() for part in providers.find(name).all_settings}
+TRANSLATED = {"README.ko.md": "README.md", "docs/getting-started.ko.md": "docs/getting-started.md"}
+
+
+def of(language: str) -> list[tuple[Doc, Block]]:
+    return [(doc, block) for doc, block in BLOCKS if block.language == language]
+
+
+def place(value: object) -> str | None:
+    """The test's name for a page, or a block of it."""
+    if isinstance(value, Block):
+        return f"line {value.line}"
+    return value.name if isinstance(value, Doc) else None
+
+
+# Links.
+
+
+@pytest.mark.parametrize("doc", DOCS.values(), ids=place)
+def test_every_link_leads_somewhere(doc: Doc) -> None:
+    for link in doc.links:
+        parts = urlsplit(link)
+        if parts.scheme:
+            assert parts.scheme == "https" or parts.hostname in ("localhost", "127.0.0.1"), link
+            continue
+        target = (doc.path.parent / unquote(parts.path)).resolve() if parts.path else doc.path
+        assert target.is_relative_to(ROOT), link
+        assert target.exists(), link
+        if parts.fragment:
+            assert unquote(parts.fragment) in Doc(target).anchors, link
+
+
+def test_every_page_is_on_the_map() -> None:
+    linked = {(ROOT / "docs" / urlsplit(link).path).resolve() for link in DOCS["docs/README.md"].links}
+    pages = {path for path in PATHS if path.is_relative_to(ROOT / "docs") and path.parent.name != "decisions"}
+    missing = {path.relative_to(ROOT).as_posix() for path in pages - linked} - {"docs/README.md"}
+    assert missing - {"docs/providers/README.md"} == set()
+    assert ROOT / "docs" / "providers" / "README.md" in linked
+
+
+def test_every_file_that_is_named_is_there() -> None:
+    """Of names with a folder: `services/backend.py`. Those of other projects and of the reader are given."""
+    others = ("app/", "routes/", "bootstrap/", "config/", "pages/", "lib/", "instance/", "deploy/site/", "components/")
+    modules = {
+        path.name
+        for path in [*FILES, *ROOT.glob("tests/*.py"), *ROOT.glob("tests/support/*.py"), *ROOT.glob("examples/*/*.py")]
+    }
+    for doc in DOCS.values():
+        for word in doc.code:
+            if re.fullmatch(r"(?:\.?[\w-]+/)+[\w.-]*\.\w+", word) and not word.startswith(others):
+                assert any((base / word).exists() for base in (ROOT, doc.path.parent)), f"{doc.name}: {word}"
+            if re.fullmatch(r"\w+\.py", word):
+                assert word in modules, f"{doc.name}: {word}"
+
+
+def test_the_pictures_that_are_shown_are_those_that_are_made() -> None:
+    shown = {Path(link).stem for doc in DOCS.values() for link in doc.links if link.endswith(".webp")}
+    kept = {path.stem for path in ROOT.glob("docs/pictures/*.webp")}
+    assert shown == set(docs_pictures.PICTURES) == kept
+    assert all(path.stat().st_size < 60_000 for path in ROOT.glob("docs/pictures/*.webp"))
+
+
+@pytest.mark.browser
+@pytest.mark.external
+def test_the_pictures_can_be_made_again(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.support.docs_pictures", str(tmp_path)]
+    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    if "no Chromium here" in made.stderr:
+        program("chromium")
+    assert made.returncode == 0, made.stderr
+    assert {path.stem for path in tmp_path.iterdir()} == set(docs_pictures.PICTURES)
+    for path in tmp_path.iterdir():
+        with Image.open(path) as picture:
+            assert picture.width == 2 * docs_pictures.WIDTH, "two dots for each pixel: sharp on a good screen"
+            assert len(picture.getcolors(1_000_000) or ()) > 100, "not an empty page"
+
+
+# Settings.
+
+
+def documented() -> dict[str, str]:
+    """Each setting of the table, and its row."""
+    rows = {row[0].strip("`"): f"| {' | '.join(row)} |" for row in DOCS["docs/settings.md"].rows if row[0] != "setting"}
+    return {name: row for name, row in rows.items() if not name.startswith(("-", "<"))}
+
+
+def meanings() -> dict[str, str]:
+    """What `config.py` says below each field."""
+    (settings,) = (
+        node
+        for node in ast.parse((ROOT / "config.py").read_text("utf-8")).body
+        if isinstance(node, ast.ClassDef) and node.name == "Settings"
+    )
+    found = {}
+    for first, then in zip(settings.body, settings.body[1:], strict=False):
+        if isinstance(first, ast.AnnAssign) and isinstance(then, ast.Expr) and isinstance(then.value, ast.Constant):
+            found[ast.unparse(first.target).upper()] = " ".join(str(then.value.value).split())
+    return found
+
+
+def default(name: str) -> str:
+    value = SETTINGS[name].metadata["default"]
+    if value is config._REQUIRED:
+        return "required"
+    if value in (None, ()):
+        return "none"
+    if isinstance(value, RateLimitItem):
+        return f"`{SETTINGS[name].metadata['example']}`"
+    if isinstance(value, tuple):
+        return f"`{','.join(value)}`"
+    return f"`{str(value).lower() if isinstance(value, bool) else f'{value:g}' if isinstance(value, float) else value}`"
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_the_table_has_each_setting_as_the_code_has_it(name: str) -> None:
+    assert documented().get(name) == f"| `{name}` | {default(name)} | {meanings()[name]} |"
+
+
+def test_the_example_of_a_limit_is_its_default() -> None:
+    for field in SETTINGS.values():
+        if isinstance(field.metadata["default"], RateLimitItem):
+            assert field.metadata["reader"](field.metadata["example"]) == field.metadata["default"]
+
+
+def test_the_table_has_each_setting_of_a_provider() -> None:
+    text = DOCS["docs/settings.md"].text
+    of_all = {f"<ID>_{part}" for part in ("CLIENT_ID", "CLIENT_SECRET", "BACKEND_NAME", "BASE_URL")}
+    for name in of_all | {one for one in OF_PROVIDERS if f"<ID>_{one.partition('_')[2]}" not in of_all}:
+        assert f"| `{name}` |" in text
+    assert set(documented()) <= {*SETTINGS, *OF_PROVIDERS}
+
+
+FOREIGN = {
+    "NEXTAUTH_URL", "NEXTAUTH_SECRET", "NEXTAUTH_URL_INTERNAL", "NEXT_PUBLIC_KAKAO_SECRET", "NEXT_PUBLIC_GOOGLE_SECRET",
+    "NEXT_PUBLIC_APPLE_CLIENT_SECRET", "AUTH_TRUST_HOST", "API_URL", "CALLBACK_ADDRESS", "MUNJIGI_URL", "FLASK_APP",
+    "KAKAO_APPS", "GOOGLE_APPS", "APPLE_APPS", "GITHUB_APPS", "CLIENT_SECRET", "CLIENT_ID",
+    "HEADER_X_FORWARDED_FOR", "ACCESS_DENIED", "INVALID_SCOPE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
+    "SSL_CERT_FILE", "PROMETHEUS_MULTIPROC_DIR",
+}  # fmt: skip
+"""Words of others: of NextAuth, of the examples, of a reader's shell, of LINE, of libraries."""
+RENAMED = {
+    "STATE_URL", "SESSION_RECHECK", "LOGIN_LIMIT_ADDRESS", "LOGIN_LIMIT_ACCOUNT", "LOGIN_LIMIT_ACCOUNT_TOTAL",
+    "STOP_DELAY",
+}  # fmt: skip
+"""Settings that the changelog names and that no longer exist."""
+
+
+@pytest.mark.parametrize("doc", DOCS.values(), ids=place)
+def test_every_setting_that_is_named_exists(doc: Doc) -> None:
+    words = {word for text in (*doc.code, *(b.text for b in doc.blocks)) for word in re.findall(r"[A-Z<>_]+", text)}
+    named = {word for word in words if re.fullmatch(r"[A-Z]+(_[A-Z]+)+", word)}
+    assert named <= {*SETTINGS, *OF_PROVIDERS, *FOREIGN, *(RENAMED if doc.name == "CHANGELOG.md" else ())}
+
+
+OURS = [(doc, block) for doc, block in of("ini") if "NEXTAUTH_URL" not in block.text]
+
+
+@pytest.mark.parametrize(("doc", "block"), OURS, ids=place)
+def test_what_a_page_puts_into_env_can_be_loaded(doc: Doc, block: Block) -> None:
+    """With the three that are required, where the block leaves them out; what stands in <> is the reader's."""
+    given = {name: value or "" for name, value in dotenv_values(stream=io.StringIO(block.text)).items()}
+    filled = {name: SECRET if value.startswith("<") or value == "..." else value for name, value in given.items()}
+    needed = {"SITE_URL": "https://login.example.com", "SECRET_KEY": SECRET, "BACKEND_URL": "https://api.example.com"}
+    if "APPLE_PRIVATE_KEY" in given:
+        filled["APPLE_PRIVATE_KEY"] = _a_key()
+    assert set(given) <= {*SETTINGS, *OF_PROVIDERS}
+    config.load(needed | filled)
+
+
+def _a_key() -> str:
+    from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    key = generate_private_key(SECP256R1())
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+def test_three_settings_are_enough_as_the_readme_says() -> None:
+    block = next(block for block in DOCS["README.md"].blocks if block.language == "ini")
+    given = {name: value or "" for name, value in dotenv_values(stream=io.StringIO(block.text)).items()}
+    assert len(given) == 3
+    assert config.load({**given, "SECRET_KEY": SECRET}).backend_url == given["BACKEND_URL"]
+
+
+# Commands.
+
+
+def commands(doc: Doc) -> Iterator[str]:
+    for block in doc.blocks:
+        if block.language == "console":
+            yield from (command for command, _ in block.commands)
+    yield from doc.code
+
+
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+
+
+@pytest.mark.parametrize("doc", DOCS.values(), ids=place)
+def test_every_command_that_is_named_exists(doc: Doc) -> None:
+    of_flask = {"run", "routes", "shell", "doctor", "add-user"}
+    for command in commands(doc):
+        for target in re.findall(r"(?:^|[;&|] *)make ([a-z-]+)", command):
+            assert target in TARGETS, command
+        for word in re.findall(r"(?:^|[;&|/] *)flask (?:--app \w+ )?([a-z-]+)", command):
+            assert word in of_flask, command
+        for module in re.findall(r"python3? -m ([\w.]+)", command):
+            path = ROOT / module.replace(".", "/")
+            assert module == "venv" or path.with_suffix(".py").exists() or (path / "__main__.py").exists(), command
+
+
+def test_every_make_target_is_in_the_help() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    assert set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE)) == TARGETS
+
+
+# Blocks of code.
+
+LANGUAGES = {
+    "console",
+    "ini",
+    "text",
+    "python",
+    "php",
+    "http",
+    "json",
+    "nginx",
+    "caddy",
+    "ts",
+    "mermaid",
+    "yaml",
+    "promql",
+    "css",
+    "jinja",
+}
+
+
+@pytest.mark.parametrize(("doc", "block"), BLOCKS, ids=place)
+def test_every_block_says_what_it_is_written_in(doc: Doc, block: Block) -> None:
+    assert block.language in LANGUAGES
+
+
+@pytest.mark.parametrize(("doc", "block"), of("console"), ids=place)
+def test_a_shell_can_read_each_command(doc: Doc, block: Block) -> None:
+    assert block.text.startswith("$ ")
+    assert block.commands
+    for command, _ in block.commands:
+        readable = re.sub(r"<[a-z][^<>]*>", "placeholder", command)
+        subprocess.run(["bash", "-n"], input=readable, text=True, check=True, timeout=10)
+
+
+@pytest.mark.parametrize(("doc", "block"), of("python"), ids=place)
+def test_python_compiles(doc: Doc, block: Block) -> None:
+    compile(block.text, doc.name, "exec")
+
+
+@pytest.mark.parametrize(("doc", "block"), of("php"), ids=place)
+@pytest.mark.external
+def test_php_can_be_read(doc: Doc, block: Block) -> None:
+    done = subprocess.run(
+        [program("php"), "-l"], input=block.text, capture_output=True, text=True, timeout=20, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("doc", "block"), of("json"), ids=place)
+def test_json_can_be_read(doc: Doc, block: Block) -> None:
+    json.loads(block.text)
+
+
+@pytest.mark.parametrize(("doc", "block"), of("http"), ids=place)
+def test_a_request_has_a_line_headers_and_json(doc: Doc, block: Block) -> None:
+    head, _, body = block.text.partition("\n\n")
+    first, *headers = head.splitlines()
+    assert re.fullmatch(r"(GET|POST|PATCH) /\S*", first)
+    assert all(re.fullmatch(r"[\w-]+: .+", line) for line in headers)
+    assert isinstance(json.loads(body), dict)
+
+
+@pytest.fixture(scope="module")
+def stand_in_backend() -> Iterator[str]:
+    """The backend for development, as `make run` starts it."""
+    port = free_ports()
+    settings = dev.completed({"SECRET_KEY": SECRET}, port)
+    with served("127.0.0.1", lambda _: create_stand_ins(settings, port), port + 1):
+        yield f"http://127.0.0.1:{port + 1}"
+
+
+@pytest.mark.external
+def test_the_protocol_is_what_curl_shows(stand_in_backend: str) -> None:
+    """Each command of the page is run in one shell, and prints what stands below it; `…` is anything."""
+    program("curl")
+    shown = [pair for block in DOCS["docs/your-backend.md"].blocks for pair in block.commands]
+    script = "".join(f"{command}\necho '<end>'\n" for command, _ in shown)
+    told = _run(script.replace("http://127.0.0.1:8081", stand_in_backend))
+    assert len(told) == len(shown) > 10
+    for (command, expected), found in zip(shown, told, strict=True):
+        assert _fits(expected, found), f"$ {command}\n{found}"
+
+
+@pytest.mark.external
+def test_the_first_call_of_getting_started_is_answered(stand_in_backend: str) -> None:
+    program("curl")
+    for name in ("docs/getting-started.md", "docs/getting-started.ko.md"):
+        (call,) = [pair for block in DOCS[name].blocks for pair in block.commands if ":8081/login" in pair[0]]
+        (told,) = _run(call[0].replace("http://127.0.0.1:8081", stand_in_backend) + "\necho '<end>'\n")
+        assert _fits(call[1], told), told
+
+
+@pytest.mark.external
+def test_the_gateways_call_is_answered(site: Site) -> None:
+    program("curl")
+    (call,) = [pair for block in DOCS["docs/forward-auth.md"].blocks for pair in block.commands]
+    host = urlsplit(site.url).netloc
+    (told,) = _run(call[0].replace("localhost:8080", host) + "\necho '<end>'\n")
+    assert told.replace(host, "localhost:8080").replace(quote(host), quote("localhost:8080")) == call[1]
+
+
+def test_getting_started_shows_what_make_run_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    (shown,) = (block for block in DOCS["docs/getting-started.md"].blocks if block.language == "text")
+    dev._greet("http://localhost:8080", 8080, ["backend"])
+    printed = capsys.readouterr().out.strip()
+    assert printed.startswith(shown.text.partition("…")[0].strip())
+
+
+@pytest.mark.server
+def test_the_doctor_finds_the_settings_of_getting_started_good(stand_in_backend: str) -> None:
+    """As the page has them, with a key, and with the stand-in in place of a backend."""
+    *_, block = (block for block in DOCS["docs/getting-started.md"].blocks if block.language == "ini")
+    given = {name: value or "" for name, value in dotenv_values(stream=io.StringIO(block.text)).items()}
+    environ = {**os.environ, **DEVELOPMENT, **given, "SECRET_KEY": SECRET, "BACKEND_URL": stand_in_backend}
+    done = subprocess.run(
+        [FLASK, "doctor"], env=environ, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    (shown,) = [
+        output
+        for one in DOCS["docs/getting-started.md"].blocks
+        for command, output in one.commands
+        if command.endswith("flask doctor")
+    ]
+    assert _fits(shown, done.stdout), done.stdout + done.stderr
+
+
+def _run(script: str) -> list[str]:
+    done = subprocess.run(["bash", "-s"], input=script, capture_output=True, text=True, timeout=60, check=True)
+    return done.stdout.replace("\r", "").split("<end>\n")[:-1]
+
+
+def _fits(expected: str, found: str) -> bool:
+    return re.fullmatch(re.escape(expected.strip()).replace("…", ".+"), found.strip(), re.DOTALL) is not None
+
+
+# Drawings.
+
+
+def drawn(block: Block) -> set[tuple[str, str]]:
+    return set(re.findall(r"(\w+) --> (\w+)", block.text))
+
+
+def reached(arrows: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    """With all that can be reached by several."""
+    more = arrows | {(a, d) for a, b in arrows for c, d in arrows if b == c}
+    return more if more == arrows else reached(more)
+
+
+def test_the_drawing_of_the_packages_is_that_of_the_imports() -> None:
+    packages, _ = (block for block in DOCS["docs/architecture.md"].blocks if block.language == "mermaid")
+    real = {
+        (package_of(path), known)
+        for path in FILES
+        for known in {module.partition(".")[0] for module in imports(path)} & set(PACKAGES) - {package_of(path)}
+    }
+    assert reached(drawn(packages)) == reached(real)
+
+
+def test_each_arrow_between_services_is_an_import() -> None:
+    """An arrow connects modules of `services/`, or its packages."""
+    _, services = (block for block in DOCS["docs/architecture.md"].blocks if block.language == "mermaid")
+    for importer, imported in drawn(services):
+        files = [*ROOT.glob(f"services/{importer}.py"), *ROOT.glob(f"services/{importer}/*.py")]
+        modules = {module for path in files for module in imports(path)}
+        pattern = rf"services\.{imported}(\.|$)"
+        assert any(re.match(pattern, module) for module in modules), f"{importer} --> {imported}"
+
+
+def described() -> set[str]:
+    """The packages and modules that the tables of architecture.md describe."""
+    return {row[0].strip("`") for row in DOCS["docs/architecture.md"].rows}
+
+
+def test_every_package_is_described() -> None:
+    assert {f"{name}.py" if (ROOT / f"{name}.py").exists() else f"{name}/" for name in PACKAGES} <= described()
+
+
+def test_every_part_of_the_services_is_described() -> None:
+    parts = {path.name for path in ROOT.glob("services/*.py")} - {"__init__.py"}
+    parts |= {f"{path.parent.name}/" for path in ROOT.glob("services/*/__init__.py")}
+    assert len(parts) > 10
+    assert parts <= described()
+
+
+def test_every_name_on_the_way_of_a_sign_in_is_in_its_file() -> None:
+    steps = re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.py)` `([\w.]+)`", DOCS["docs/architecture.md"].text)
+    assert len(steps) > 20
+    for path, name in steps:
+        within: list[ast.stmt] = ast.parse((ROOT / path).read_text("utf-8")).body
+        for part in name.split("."):
+            found = [n for n in within if isinstance(n, ast.ClassDef | ast.FunctionDef) and n.name == part]
+            assert found, f"{path} has no {name}"
+            within = found[0].body
+
+
+# Log lines.
+
+LEVELS = ("(info)", "(warning)", "(error)")
+
+
+def first_cells(doc: str, head: str) -> list[str]:
+    """The first cell of each row of the page's table with this head."""
+    _, _, rows = DOCS[doc].text.partition(f"| {head} |\n")
+    return [row.split("|")[1].strip() for row in rows.partition("\n\n")[0].splitlines()[1:]]
+
+
+def test_every_log_line_that_is_explained_is_written() -> None:
+    """A line of operations.md is a message of the code or, before ` …`, its start."""
+    source = "".join(path.read_text("utf-8") for path in FILES)
+    cells = [cell for cell in first_cells("docs/operations.md", "log line | meaning") if cell.endswith(LEVELS)]
+    assert len(cells) > 10
+    for cell in cells:
+        line = cell.split("`")[1].partition(" …")[0]
+        assert f'"{line}' in source, line
+
+
+def test_every_audit_event_is_explained() -> None:
+    events = {cell.strip("`") for cell in first_cells("docs/operations.md", "event | fields besides `address`")}
+    assert events == set(re.findall(r'audit\(\s*"(\w+)"', "".join(path.read_text("utf-8") for path in FILES)))
+
+
+# The Korean pages.
+
+
+@pytest.mark.parametrize("korean", TRANSLATED)
+def test_a_korean_page_has_the_parts_and_the_code_of_the_english_one(korean: str) -> None:
+    ours, english = DOCS[korean], DOCS[TRANSLATED[korean]]
+    assert [level for level, _ in ours.headings] == [level for level, _ in english.headings]
+    assert [block.language for block in ours.blocks] == [block.language for block in english.blocks]
+    assert [_typed(block) for block in ours.blocks] == [_typed(block) for block in english.blocks]
+    assert _places(ours) >= _places(english) - {TRANSLATED[korean], korean}
+
+
+def _typed(block: Block) -> list[str]:
+    """What a reader types, without what stands for something of theirs."""
+    lines = [command for command, _ in block.commands] or block.text.splitlines()
+    return [re.sub(r"<[^<>]+>", "<>", line) for line in lines]
+
+
+def _places(doc: Doc) -> set[str]:
+    """Where its links lead, but for the language of the place: a page, or a picture of it."""
+    relative = (urlsplit(link).path for link in doc.links if not urlsplit(link).scheme)
+    names = {os.path.relpath((doc.path.parent / path).resolve(), ROOT) for path in relative}
+    return {re.sub(r"sign-in-(ko|en)", "sign-in", name) for name in names}

@@ -1,0 +1,135 @@
+"""What docs/moving-from-nextauth.md promises to somebody whose people hold sessions of the article's making."""
+
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.commands import ROOT, program
+from tests.support.forge import COOKIE, LEFT_OUT, claims, cookie, seal
+from tests.support.scripted import USER, Backend, scripted
+from tests.support.setting_names import PROVIDER_SETTINGS, SETTINGS
+from tests.support.site import Site, cookie_names, running_site
+
+GUIDES = ("moving-from-nextauth", "operations")
+
+
+def guide(name: str) -> str:
+    return (ROOT / "docs" / f"{name}.md").read_text("utf-8")
+
+
+def test_what_the_guide_calls_a_setting_is_one() -> None:
+    named = set(re.findall(r"`([A-Z]+_[A-Z_]+)\b", guide("moving-from-nextauth")))
+    theirs = {name for name in named if name.startswith(("NEXT", "AUTH_"))}
+    assert len(named - theirs) > 20
+    assert named - theirs <= {*SETTINGS, *PROVIDER_SETTINGS}
+
+
+@pytest.mark.parametrize("name", GUIDES)
+@pytest.mark.external
+def test_nginx_takes_the_guides_block(name: str, tmp_path: Path) -> None:
+    (block,) = re.findall(r"```nginx\n(.*?)```", guide(name), re.DOTALL)
+    block = block.replace("listen 443 ssl;", f"listen unix:{tmp_path}/socket;")  # a certificate is the reader's own
+    block = re.sub(r"\n +ssl_certificate.*", "", block)
+    temporary = "".join(
+        f"{kind}_temp_path {tmp_path}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    (tmp_path / "nginx.conf").write_text(
+        f"pid {tmp_path}/pid;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}{block}}}\n"
+    )
+    given = ("-t", "-q", "-e", "stderr", "-p", str(tmp_path), "-c", "nginx.conf")
+    tried = subprocess.run([program("nginx"), *given], capture_output=True, text=True, timeout=30, check=False)
+    assert (tried.returncode, tried.stderr) == (0, "")
+
+
+@pytest.fixture
+def backend() -> Iterator[Backend]:
+    with scripted() as running:
+        running.user = {**USER, "nick_name": None}
+        yield running
+
+
+@pytest.fixture
+def site(backend: Backend) -> Iterator[Site]:
+    with running_site(backend_url=backend.url) as running:
+        yield running
+
+
+def read(site: Site, **given: Any) -> tuple[dict[str, Any], set[str]]:
+    """The session that these claims are here, and the cookies that the answer sets or deletes."""
+    response = site.visitor().get("/api/auth/session", headers={"Cookie": cookie(seal(claims(**given)))})
+    assert response.status_code == 200
+    return response.json(), cookie_names(response)
+
+
+IDENTIFIED = {"id": "hong@example.com", "email": "hong@example.com", "provider": "apple", "id_token": "eyJ.made.up"}
+UNFINISHED = {
+    "kakao": {"sub": "4012345679", "user": {"id": 4012345679, "kakao_account": {}, "provider": "kakao"}},
+    "google": {"sub": "google", "user": {**USER, "id": "google", "provider": "google"}},
+    "apple": {"sub": "hong@example.com", "user": {**IDENTIFIED, "refresh_token": "r.made.up"}},
+}
+"""What the article's callbacks keep of a provider's sign-in that the backend has not answered yet, or never would."""
+
+
+@pytest.mark.parametrize("token", UNFINISHED.values(), ids=UNFINISHED)
+def test_who_never_got_a_token_of_the_backends_is_nobody_and_loses_the_cookie(
+    backend: Backend, site: Site, token: dict[str, Any]
+) -> None:
+    assert read(site, **token, accessToken=LEFT_OUT) == ({}, {COOKIE})
+    assert backend.calls == []
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        {"sub": "7", "user": {**USER, "accessToken": "1|mine"}},
+        {"sub": "HONG@example.com", "user": USER},
+        {"sub": "7", "user": {**USER, "phone": "010-0000-0000", "roles": ["guest"]}},
+    ],
+    ids=["a password", "Apple, exchanged", "a backend that says more"],
+)
+def test_who_has_one_is_signed_in_and_pages_see_four_fields(site: Site, token: dict[str, Any]) -> None:
+    session, cookies = read(site, **token, accessToken="1|mine")
+    assert set(session) == {"user", "expires"}
+    assert session["user"] == {**USER, "nick_name": None}
+    assert cookies == set()
+
+
+@pytest.mark.parametrize(
+    "written", [{"id": 1}, {"id": 1, "email": "ceo@hotel.kr", "role": "admin"}], ids=["an id", "and more"]
+)
+def test_who_wrote_themselves_into_another_account_is_nobody_here(
+    backend: Backend, site: Site, written: dict[str, Any]
+) -> None:
+    """The article's `update` took whatever a page sent. The honest token of the same sign-in was asked about before."""
+    assert read(site, accessToken="1|mine", user=USER)[0]["user"]["id"] == USER["id"]
+    assert read(site, accessToken="1|mine", user={**USER, **written}) == ({}, {COOKIE})
+    assert backend.asked("/user") == 2
+
+
+def test_who_wrote_themselves_another_address_has_the_backends(site: Site) -> None:
+    for user in (USER, {**USER, "email": "ceo@hotel.kr"}):
+        assert read(site, accessToken="1|mine", user=user)[0]["user"]["email"] == USER["email"]
+
+
+@pytest.mark.parametrize("written", [{"id": 1}, {"email": "ceo@hotel.kr"}], ids=["an id", "an address"])
+def test_nor_is_who_did_so_with_a_token_of_ours(backend: Backend, site: Site, written: dict[str, Any]) -> None:
+    """Where NextAuth still answers beside us, with the same secret. What it makes of our token keeps our claims."""
+    now = int(time.time())
+    made = claims(user=USER, accessToken="1|mine", sid="of-ours", auth_time=now, checked_at=now)
+    assert read(site, **made)[0]["user"] == USER
+    assert read(site, **{**made, "user": {**USER, **written}}) == ({}, {COOKIE})
+    assert backend.asked("/user") == 0
+
+
+@pytest.mark.parametrize("filler", ["a", "가"])
+def test_a_token_of_ours_is_read_however_its_address_was_cut(backend: Backend, filler: str) -> None:
+    backend.user["email"] = filler * 253 + "  cut between these"
+    with running_site(backend_url=backend.url) as site:
+        visitor = site.visitor()
+        visitor.sign_in()
+        assert visitor.session()["user"]["email"] == filler * 253

@@ -1,0 +1,389 @@
+"""One contract for all providers. A new one adds its sample to `provider_samples/`, and nothing here."""
+
+import base64
+import logging
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+from urllib.parse import parse_qs, quote_plus, urlsplit
+
+import pytest
+from joserfc import jwt
+from joserfc.jwk import ECKey
+
+import config
+import providers
+from providers.base import Identity
+from tests.support.faulty_backend import SECRET_MARK
+from tests.support.forge import unseal
+from tests.support.logs import captured_log
+from tests.support.scripted_provider import SAMPLES, Providers, apple_key, challenge_of, sample_of
+from tests.support.site import SECRET, Page, a_context
+from tests.support.social_backend import SESSION, World, browser, told, world
+
+ALL = providers.names()
+CASES = [
+    (name, case) for name in ALL if (SAMPLES / f"{name}.json").exists() for case in ("", *sample_of(name)["cases"])
+]
+GOOD = [(name, case) for name, case in CASES if "error" not in sample_of(name, case)]
+BAD = [(name, case) for name, case in CASES if "error" in sample_of(name, case)]
+OPENID = [name for name in ALL if providers.find(name).openid]
+
+
+def names_of(value: object) -> str:
+    return str(value).replace(" ", "-") or "as-a-rule"
+
+
+@pytest.fixture(scope="module")
+def everywhere() -> Iterator[World]:
+    with world(*ALL) as running:
+        yield running
+
+
+@pytest.fixture
+def here(everywhere: World) -> World:
+    everywhere.providers.calls.clear()
+    everywhere.backend.calls.clear()
+    return everywhere
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_each_provider_has_a_sample_with_the_cases_that_all_have(name: str) -> None:
+    assert (SAMPLES / f"{name}.json").is_file(), f"add tests/support/provider_samples/{name}.json"
+    assert {"without e-mail", "unverified", "declined", "odd types"} <= set(sample_of(name)["cases"])
+
+
+# --- The journey: start, callback, session
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_way_out_asks_for_what_is_needed_and_no_more(here: World, name: str) -> None:
+    sample = sample_of(name)
+    address = urlsplit(browser(here.site).start(name, callbackUrl="/account"))
+    assert f"{address.scheme}://{address.netloc}{address.path}" == (
+        f"{here.providers.url}/{name}{sample['authorize']['path']}"
+    )
+    asked = parse_qs(address.query, strict_parsing=True)
+    assert all(len(values) == 1 for values in asked.values())
+    random = {key: asked.pop(key)[0] for key in ("state", "code_challenge", "nonce") if key in asked}
+    assert set(random) == {"state", "code_challenge", *(["nonce"] if "claims" in sample else [])}
+    assert all(len(value) >= 43 for value in random.values())
+    assert len(set(random.values())) == len(random)
+    assert {key: values[0] for key, values in asked.items()} == {
+        "response_type": "code",
+        "client_id": sample["settings"]["CLIENT_ID"],
+        "redirect_uri": f"{here.site.url}/api/auth/callback/{name}",
+        "code_challenge_method": "S256",
+        **sample["authorize"]["asks"],
+    }
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_token_endpoint_learns_what_the_standard_has_and_nothing_else(here: World, name: str) -> None:
+    sample, visitor = sample_of(name), browser(here.site)
+    address = visitor.start(name)
+    answer = here.providers.approve(address)
+    assert told(visitor.come_back(name, answer)) == ""
+    (call,) = here.providers.exchanges(name)
+    asked = {key: values[0] for key, values in parse_qs(urlsplit(address).query).items()}
+    sent = dict(call.fields)
+    assert challenge_of(sent.pop("code_verifier")) == asked["code_challenge"]
+    check_secret(name, sent.pop("client_secret"))
+    assert sent == {
+        "grant_type": "authorization_code",
+        "code": answer["code"],
+        "redirect_uri": asked["redirect_uri"],
+        "client_id": sample["settings"]["CLIENT_ID"],
+        **{key: answer[key] for key in sample["token"]["repeats"]},
+    }
+    assert call.headers["ACCEPT"] == "application/json"
+    assert call.headers["USER_AGENT"].startswith("Munjigi/")
+    assert not {"AUTHORIZATION", "COOKIE", "REFERER", "ORIGIN"} & set(call.headers)
+
+
+def check_secret(name: str, secret: str) -> None:
+    settings = sample_of(name)["settings"]
+    if "CLIENT_SECRET" in settings:
+        assert secret == settings["CLIENT_SECRET"]
+        return
+    token = jwt.decode(secret, ECKey.import_key(apple_key()), algorithms=["ES256"])
+    assert token.header == {"alg": "ES256", "kid": settings["KEY_ID"]}
+    claims = dict(token.claims)
+    assert 60 <= claims.pop("exp") - claims.pop("iat") <= 3600
+    assert claims == {
+        "iss": settings["TEAM_ID"],
+        "sub": settings["CLIENT_ID"],
+        "aud": "https://appleid.apple.com",
+    }
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_nothing_of_the_providers_is_in_a_cookie_a_page_or_the_log(here: World, name: str) -> None:
+    visitor = browser(here.site)
+    with captured_log("text", logging.DEBUG) as log:
+        onward = Page(visitor.submit(f"/api/auth/signin/{name}", {"callbackUrl": "/account"}))
+        address = onward.all("meta[@http-equiv='refresh']")[0].get("content").partition("url=")[2]
+        attempt = visitor.cookies.get(visitor.attempts[0]) or ""
+        answer = here.providers.approve(address)
+        back = visitor.come_back(name, answer)
+        assert back.headers["Location"] == f"{here.site.url}/account"
+        pages = [onward.text, back.text, str(back.headers), *(visitor.get(path).text for path in ("/", "/account"))]
+        session = unseal(visitor.cookies.get(SESSION) or "")
+    secrets = [*here.providers.tokens, *(sample_of(name)["settings"].get("CLIENT_SECRET", apple_key()).splitlines())]
+    bearer = session.pop("accessToken")
+    for place in (*pages, log.getvalue(), str(session), str(visitor.cookies), attempt):
+        for secret in (*secrets, SECRET, bearer, SECRET_MARK):
+            assert secret not in place
+    assert bearer in here.backend.bearers
+    assert "signed_in" in log.getvalue()
+    for private in (answer["code"], answer["state"], "haneul.kim@example.com"):
+        assert private not in log.getvalue()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_session_says_through_whom_and_since_when(here: World, name: str) -> None:
+    visitor = browser(here.site)
+    assert told(visitor.come_back(name, here.providers.approve(visitor.start(name), person="김새봄"))) == ""
+    claims = unseal(visitor.cookies.get(SESSION) or "")
+    assert claims["provider"] == name
+    assert 0 <= claims["iat"] - claims["auth_time"] <= 2
+    assert claims["checked_at"] == claims["auth_time"]
+    assert here.backend.bearers[claims["accessToken"]] == visitor.who == "김새봄"
+    assert sorted(visitor.named("munjigi.")) == ["munjigi.last-provider", "munjigi.visitor"]
+    assert visitor.cookies.get("munjigi.last-provider") == name
+
+
+@pytest.mark.parametrize(("name", "case"), GOOD, ids=names_of)
+def test_the_backend_gets_the_proof_and_nothing_else_of_the_person(here: World, name: str, case: str) -> None:
+    sample, visitor = sample_of(name, case), browser(here.site)
+    answer = here.providers.approve(visitor.start(name), sample)
+    assert told(visitor.come_back(name, answer)) == ""
+    assert visitor.is_signed_in
+    assert here.backend.handed_over == [(name, with_tokens(sample["body"], here.providers, sample))]
+
+
+def with_tokens(body: dict[str, str], scripted: Providers, sample: dict[str, Any]) -> dict[str, str]:
+    given = [token for token in scripted.tokens if scripted.names.get(token)][-2 if "claims" in sample else -1 :]
+    return {key: {"<access_token>": given[0], "<id_token>": given[-1]}.get(text, text) for key, text in body.items()}
+
+
+@pytest.mark.parametrize(("name", "case"), GOOD, ids=names_of)
+def test_what_a_provider_says_becomes_this_person(here: World, name: str, case: str) -> None:
+    sample = sample_of(name, case)
+    found = asdict(identity(here, name, sample))
+    assert found.pop("social_token") in here.providers.tokens
+    assert found == {**sample_of(name)["identity"], "provider": name, **sample["identity"]}
+
+
+@pytest.mark.parametrize(("name", "case"), BAD, ids=names_of)
+def test_whoever_is_not_named_is_not_signed_in(here: World, name: str, case: str) -> None:
+    sample, visitor = sample_of(name, case), browser(here.site)
+    answer = here.providers.approve(visitor.start(name), sample)
+    assert told(visitor.come_back(name, answer)) == sample["error"]
+    assert not visitor.is_signed_in
+    assert here.backend.handed_over == []
+
+
+def identity(world: World, name: str, sample: dict[str, Any]) -> Identity:
+    """Whom the engine finds, over the same sockets; no cookie and no page shows all of it."""
+    engine = world.site.app.extensions["munjigi"].oauth
+    (client,) = (one for one in world.site.app.extensions["munjigi"].settings.clients if one.id == name)
+    url, attempt = engine.authorization_url(client, a_context(), None, None)
+    found = engine.fetch_identity(client, attempt, world.providers.approve(url, sample), a_context())
+    assert isinstance(found, Identity)
+    return found
+
+
+@pytest.mark.parametrize("name", OPENID)
+def test_an_id_token_of_another_sign_in_is_refused(here: World, name: str) -> None:
+    visitor = browser(here.site)
+    sample = sample_of(name)
+    sample["claims"]["nonce"] = "of-another-sign-in"
+    assert told(visitor.come_back(name, here.providers.approve(visitor.start(name), sample))) == "OAuthCallback"
+    assert here.backend.handed_over == []
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_hundred_starts_are_a_hundred_secrets(here: World, name: str) -> None:
+    engine = here.site.app.extensions["munjigi"].oauth
+    (client,) = (one for one in here.site.app.extensions["munjigi"].settings.clients if one.id == name)
+    started = [engine.authorization_url(client, a_context(), None, None)[1] for _ in range(100)]
+    for part in ("state", "nonce", "code_verifier"):
+        assert len({getattr(attempt, part) for attempt in started}) == 100
+
+
+# --- Settings
+
+
+@pytest.mark.parametrize(("client_id", "secret"), [("munjigi", "plain"), ("urn:app:1", "a:b?c"), ("a+b%", "p%s:+&=/~")])
+def test_in_the_header_both_credentials_are_written_as_in_a_form(client_id: str, secret: str) -> None:
+    with world("oidc", OIDC_CLIENT_ID=client_id, OIDC_CLIENT_SECRET=secret) as here:
+        here.providers.metadata = {"token_endpoint_auth_methods_supported": ["client_secret_basic"]}
+        sample, visitor = sample_of("oidc"), browser(here.site)
+        sample["settings"]["CLIENT_ID"] = client_id
+        assert told(visitor.come_back("oidc", here.providers.approve(visitor.start("oidc"), sample))) == ""
+        (call,) = here.providers.exchanges("oidc")
+    header = base64.b64decode(call.headers["AUTHORIZATION"].removeprefix("Basic ")).decode()
+    assert header == f"{quote_plus(client_id)}:{quote_plus(secret)}"  # RFC 6749, 2.3.1
+    assert "client_secret" not in call.fields
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if not providers.find(name).secret_required and name != "apple"])
+def test_a_client_without_a_secret_sends_none(name: str) -> None:
+    with world(name, **{f"{name.upper()}_CLIENT_SECRET": None}) as here:
+        visitor = browser(here.site)
+        assert told(visitor.come_back(name, here.providers.approve(visitor.start(name)))) == ""
+        (call,) = here.providers.exchanges(name)
+    assert call.fields["client_id"] == sample_of(name)["settings"]["CLIENT_ID"]
+    assert "client_secret" not in call.fields
+    assert "AUTHORIZATION" not in call.headers
+
+
+def test_the_backend_has_a_word_of_its_own_for_a_provider() -> None:
+    with world("kakao", KAKAO_BACKEND_NAME="kakao-talk") as here:
+        visitor = browser(here.site)
+        assert told(visitor.come_back("kakao", here.providers.approve(visitor.start("kakao")))) == ""
+        assert [name for name, _ in here.backend.handed_over] == ["kakao-talk"]
+
+
+SITE = {"SITE_URL": "https://login.example.com", "SECRET_KEY": SECRET, "BACKEND_URL": "https://api.example.com"}
+BARE = Providers(url="https://moved.example.com")
+
+
+def loaded(*names: str, **changes: str | None) -> config.Settings:
+    environ: dict[str, str | None] = {**SITE, **BARE.environ(*names), **changes}
+    return config.load({name: text for name, text in environ.items() if text is not None})
+
+
+def problems(*names: str, **changes: str | None) -> list[str]:
+    with pytest.raises(config.SettingsError) as caught:
+        loaded(*names, **changes)
+    assert SECRET_MARK not in str(caught.value)
+    assert apple_key().splitlines()[1] not in str(caught.value)
+    return [problem.split()[0] for problem in caught.value.problems]
+
+
+def test_the_buttons_are_in_the_order_of_the_setting() -> None:
+    names = ["line", "apple", "kakao", "oidc"]
+    with world(*names) as here:
+        page = here.site.visitor().page("/auth/login/email")
+    forms = [form.get("action").rpartition("/")[2] for form in page.all("form") if "signin" in form.get("action", "")]
+    buttons = [button.get("formaction", "").rpartition("/")[2] for button in page.all("button[@formaction]")]
+    assert (forms or buttons) == names
+
+
+def test_names_of_providers_may_be_written_large_and_with_spaces() -> None:
+    environ = BARE.environ("kakao", "naver") | {"PROVIDERS": " Kakao , NAVER ,"}
+    assert [client.id for client in loaded(**environ).clients] == ["kakao", "naver"]
+
+
+@pytest.mark.parametrize("listed", ["kakao,facebook", "kakao,kakao", "base", "../kakao", "kakao;naver", "__init__"])
+def test_a_list_of_providers_that_is_none_is_refused(listed: str) -> None:
+    assert problems("kakao", PROVIDERS=listed) == ["PROVIDERS"]
+
+
+def test_all_problems_of_all_providers_are_named_at_once() -> None:
+    assert problems(
+        *ALL,
+        SITE_URL="login.example.com",
+        KAKAO_CLIENT_ID=None,
+        NAVER_CLIENT_SECRET=f"{SECRET_MARK} with a space",
+        GITHUB_BACKEND_NAME="git/hub",
+        APPLE_PRIVATE_KEY=f"no key {SECRET_MARK}",
+        OIDC_ISSUER=None,
+        GOOGLE_BASE_URL="http://google.example.com",
+    ) == [
+        "SITE_URL",
+        "APPLE_PRIVATE_KEY",
+        "GITHUB_BACKEND_NAME",
+        "GOOGLE_BASE_URL",
+        "KAKAO_CLIENT_ID",
+        "NAVER_CLIENT_SECRET",
+        "OIDC_ISSUER",
+    ]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_provider_that_is_not_listed_needs_no_settings(name: str) -> None:
+    assert loaded(**{f"{name.upper()}_CLIENT_ID": "has a space"}, PROVIDERS="").clients == ()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_no_secret_is_in_what_python_shows_of_the_settings(name: str) -> None:
+    shown = f"{loaded(name)!r}"
+    assert SECRET_MARK not in shown
+    assert apple_key().splitlines()[1] not in shown
+
+
+def apple_settings(form: str, folder: Any) -> str:
+    path = folder / "AuthKey_F6G7H8I9J0.p8"
+    path.write_text(apple_key())
+    return {
+        "pem": apple_key(),
+        "pem with \\n": apple_key().replace("\n", "\\n"),
+        "base64": base64.b64encode(apple_key().encode()).decode(),
+        "path": str(path),
+    }[form]
+
+
+@pytest.mark.parametrize("form", ["pem", "pem with \\n", "base64", "path"])
+def test_apples_key_is_taken_in_each_of_its_forms(form: str, tmp_path: Any) -> None:
+    (client,) = loaded("apple", APPLE_PRIVATE_KEY=apple_settings(form, tmp_path)).clients
+    check_secret("apple", client.provider.client_secret(client, 1_800_000_000) or "")
+
+
+@pytest.mark.parametrize(
+    "wrong", ["AuthKey.p8", "/no/such/key.p8", "-----BEGIN PRIVATE KEY-----", "bm8ga2V5", "~secret~", "key.pem"]
+)
+def test_what_is_no_key_of_apples_is_refused(wrong: str) -> None:
+    assert problems("apple", APPLE_PRIVATE_KEY=wrong) == ["APPLE_PRIVATE_KEY"]
+
+
+def test_apples_key_has_to_be_one_that_can_sign() -> None:
+    public = ECKey.import_key(apple_key()).as_pem(private=False)
+    other_curve = ECKey.generate_key("P-384").as_pem(private=True)
+    for key in (public, other_curve):
+        assert problems("apple", APPLE_PRIVATE_KEY=key.decode()) == ["APPLE_PRIVATE_KEY"]
+
+
+@pytest.mark.parametrize("part", ["TEAM_ID", "KEY_ID", "PRIVATE_KEY"])
+def test_apple_needs_all_three_or_a_ready_secret(part: str) -> None:
+    assert problems("apple", **{f"APPLE_{part}": None}) == ["APPLE_CLIENT_ID"]
+    (client,) = loaded("apple", **{f"APPLE_{part}": None, "APPLE_CLIENT_SECRET": "a.ready.one"}).clients
+    assert client.provider.client_secret(client, 0) == "a.ready.one"
+
+
+@pytest.mark.parametrize(
+    "address", ["https://proxy.example.com/x", "http://localhost:8081", "http://127.0.0.1", "http://[::1]:1/a"]
+)
+def test_a_provider_may_be_moved_over_https_or_on_this_machine(address: str) -> None:
+    (client,) = loaded("kakao", KAKAO_BASE_URL=address).clients
+    assert client.address("https://kauth.kakao.com/oauth/token") == f"{address}/oauth/token"
+    assert client.issuer == "https://kauth.kakao.com"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://proxy.example.com",
+        "http://localhost.evil.example",
+        "http://127.0.0.1.evil.example",
+        "http://127.0.0.1@evil.example",
+        "http://[::2]",
+        "ftp://localhost",
+        "//localhost",
+        "https://a.example?x=1",
+        "javascript:alert(1)",
+    ],
+)
+@pytest.mark.parametrize("setting", ["KAKAO_BASE_URL", "OIDC_ISSUER"])
+def test_no_token_travels_over_an_open_network(setting: str, address: str) -> None:
+    assert problems("kakao", "oidc", **{setting: address}) == [setting]
+
+
+def test_without_a_base_of_its_own_a_provider_is_the_real_one() -> None:
+    for name in ALL:
+        (client,) = loaded(name, **{f"{name.upper()}_BASE_URL": None}).clients
+        real = providers.find(name).token_url
+        assert client.address(real) == real
+        assert real.startswith("https://") or providers.find(name).discovery

@@ -1,0 +1,96 @@
+"""`make release-check`: with each thing that speaks against a release, in a repository of the test's own."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from scripts.release_check import problems
+from services import __version__
+from tests.support.commands import ROOT, program
+
+pytestmark = pytest.mark.external
+
+FILES = ("services/__init__.py", "pyproject.toml", "CHANGELOG.md", "requirements.in", "requirements-dev.in")
+LOCKED = ("requirements.txt", "requirements-dev.txt")
+TAG = f"v{__version__}"
+
+
+class Repository:
+    """What is released, as it is now but for a CHANGELOG that says so, committed and tagged."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in (*FILES, *LOCKED):
+            (folder / name).parent.mkdir(exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+        self.change("CHANGELOG.md", r"\A# Changelog\n\n## .*", f"# Changelog\n\n## {__version__} (2026-11-23)")
+        self.git("init", "-q")
+        self.commit()
+        self.git("tag", TAG)
+
+    def change(self, name: str, pattern: str, text: str) -> None:
+        path = self.folder / name
+        changed, times = re.subn(pattern, text, path.read_text("utf-8"), count=1, flags=re.MULTILINE)
+        assert times == 1
+        path.write_text(changed)
+
+    def commit(self) -> None:
+        self.git("add", "-A")
+        self.git("commit", "-qm", "x")
+
+    def git(self, *command: str) -> None:
+        who = {f"GIT_{role}_{part}": "x" for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")}
+        environ = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "GIT_CONFIG_NOSYSTEM": "1", **who}
+        subprocess.run([program("git"), *command], cwd=self.folder, env=environ, check=True)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    return Repository(tmp_path)
+
+
+def test_nothing_speaks_against_a_release_that_is_one(repository: Repository) -> None:
+    assert list(problems(repository.folder)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "text", "told"),
+    [
+        ("services/__init__.py", r"^__version__ = .*", '__version__ = "9.9.9"', "pyproject.toml says"),
+        ("pyproject.toml", r"^version = .*", 'version = "9.9.9"', "pyproject.toml says 9.9.9"),
+        ("CHANGELOG.md", r"^## .*", "## Unreleased", "CHANGELOG.md is 'Unreleased'"),
+        ("CHANGELOG.md", r"^## .*", "## 9.9.9 (2026-11-23)", "CHANGELOG.md is '9.9.9"),
+        ("CHANGELOG.md", r"^## (\S+) .*", r"## \1", "with its date"),
+        ("requirements.txt", r"^flask==\S+", "flask>=3", "not pinned with its hashes: flask>=3"),
+        ("requirements.txt", r"^(flask==\S+) \\\n(    --hash\S+( \\)?\n)+", r"\1\n", "its hashes: flask=="),
+        ("requirements-dev.txt", r"--hash=sha256:(.)", r"--hash=md5:\1", "requirements-dev.txt: not pinned"),
+        ("requirements.in", r"\Z", "\ntornado\n", "requirements.txt lacks tornado: make lock"),
+    ],
+)
+def test_each_thing_that_is_not_as_it_should_be_is_said(
+    repository: Repository, name: str, pattern: str, text: str, told: str
+) -> None:
+    repository.change(name, pattern, text)
+    repository.commit()
+    repository.git("tag", "-f", TAG)
+    assert any(told in one for one in problems(repository.folder))
+
+
+def test_what_is_not_committed_is_said(repository: Repository) -> None:
+    (repository.folder / "new.py").write_text("")
+    assert list(problems(repository.folder)) == ["not committed:\n?? new.py"]
+
+
+def test_a_commit_after_the_tag_is_another(repository: Repository) -> None:
+    repository.git("commit", "-q", "--allow-empty", "-m", "one more")
+    assert list(problems(repository.folder)) == [f"the tag of this commit is missing, not {TAG}"]
+
+
+def test_a_tag_of_another_version_is_said(repository: Repository) -> None:
+    repository.git("tag", "-d", TAG)
+    repository.git("tag", "v9.9.9")
+    assert list(problems(repository.folder)) == [f"the tag of this commit is v9.9.9, not {TAG}"]

@@ -1,0 +1,213 @@
+"""The ASGI application: nothing blocks its event loop, and bodies and headers arrive as they were sent."""
+
+import asyncio
+import logging
+import os
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import flask
+import pytest
+from blockbuster import BlockBuster, blockbuster_ctx
+from flask import Flask
+
+import app
+from dev.backend import PASSWORD, create_backend
+from server import asgi as asgi_module
+from server.asgi import Asgi
+from server.worker import preload
+from services.observability import log_config
+from tests.support.asgi import Browser, asgi_of, ask
+from tests.support.issuer import Issuer
+from tests.support.site import MINJI, served, settings
+
+METRICS_TOKEN = "Zk3-only-for-these-tests-9qLw7Tn2Yx"
+
+
+@pytest.fixture
+def backend_url() -> Iterator[str]:
+    with served("127.0.0.1", lambda _: create_backend(0.0)) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    running = Issuer()
+    yield running
+    running.refuse()
+    running.hang_up()
+
+
+@pytest.fixture
+def blockbuster() -> Iterator[BlockBuster]:
+    """Raises `BlockingError` in what blocks the running event loop."""
+    with blockbuster_ctx() as found:
+        yield found
+
+
+def run(site: Flask, steps: Callable[[Asgi], Awaitable[None]]) -> None:
+    preload(site)
+
+    async def all_of_it() -> None:
+        await steps(asgi_of(site))
+        await site.extensions["munjigi"].aclose()
+
+    asyncio.run(all_of_it())
+
+
+# --- Nothing blocks
+
+
+def test_no_page_and_no_call_blocks_the_loop(
+    backend_url: str, issuer: Issuer, blockbuster: BlockBuster, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = app.create_app(settings(backend_url=backend_url, metrics_token=METRICS_TOKEN, **issuer.settings()))
+
+    async def steps(asgi: Asgi) -> None:
+        person = Browser(asgi)
+        for path in ("/", "/auth/login/email", "/auth/logout", "/account", "/nothing", "/health/ready"):
+            assert (await person.get(path)).status in (200, 303, 404)
+        style = (await person.get("/auth/login/email")).body.decode().partition('href="')[2].partition('"')[0]
+        assert (await person.get(style)).status == 200
+        assert (await person.post("/auth/login/email", email=MINJI, password="wrong")).status == 401
+        assert (await person.post("/auth/login/email", email="", password="")).status == 422
+        assert (await person.post("/auth/login/email", email=MINJI, password=PASSWORD)).status == 303
+        assert (await person.get("/api/auth/session")).json()["user"]["email"] == MINJI
+        assert (await person.get("/auth/verify")).status == 204
+        assert (await person.get("/account")).status == 200
+        assert (await person.post("/account", name="민지", nick_name="")).status == 303
+        assert (await person.post("/auth/logout")).status == 303
+        page = await person.post("/api/auth/signin/oidc")
+        assert page.status == 200
+        answer = await person.get("/api/auth/callback/oidc?state=x&code=y")
+        assert (answer.status, "AttemptExpired" in answer.header("Location")) == (303, True)
+        response = await person.get("/metrics", Authorization=f"Bearer {METRICS_TOKEN}")
+        assert b"munjigi_sign_ins_total" in response.body
+
+    run(site, steps)
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+def test_a_call_that_blocks_the_loop_would_be_found(blockbuster: BlockBuster) -> None:
+    site = app.create_app(settings())
+    site.add_url_rule("/blocks", "blocks", lambda: str(time.sleep(0.01)))  # type: ignore[func-returns-value]
+
+    async def steps(asgi: Asgi) -> None:
+        assert (await ask(asgi, "GET", "/blocks")).status == 500
+
+    run(site, steps)
+
+
+def test_a_log_that_nobody_reads_blocks_nobody(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    stream = os.fdopen(writing, "w", buffering=1)
+    before = logging.root.handlers[:], logging.root.level
+    try:
+        logging.root.handlers = [log_config.create_handler(settings(), stream)]
+        lines = log_config.use_queue()
+        done = threading.Event()
+
+        def speak() -> None:
+            for number in range(2000):  # much more than a pipe holds
+                logging.getLogger("munjigi.test").warning("%d %s", number, "x" * 200)
+            done.set()
+
+        threading.Thread(target=speak, daemon=True).start()
+        assert done.wait(10)
+        received = b""
+        while b"\n" in (chunk := os.read(reading, 65536)) or chunk:
+            received += chunk
+            if b"1999 " in received:
+                break
+        lines.wait(5)
+        assert received.count(b"\n") == 2000, "and nothing is lost"
+    finally:
+        logging.root.handlers[:], _ = before
+        os.close(reading)
+
+
+# --- Requests
+
+
+def test_a_body_may_come_in_parts(backend_url: str) -> None:
+    site = app.create_app(settings(backend_url=backend_url))
+
+    async def steps(asgi: Asgi) -> None:
+        person = Browser(asgi)
+        token = (await person.get("/api/auth/csrf")).json()["csrfToken"]
+        body = f"csrfToken={token}&email={MINJI}&password={PASSWORD}".encode()
+        headers = [
+            ("Content-Type", "application/x-www-form-urlencoded"),
+            ("Cookie", "; ".join(f"{name}={value}" for name, value in person.cookies.items())),
+        ]
+        parts = [body[at : at + 7] for at in range(0, len(body), 7)]
+        assert (await ask(asgi, "POST", "/auth/login/email", headers, parts)).status == 303
+
+    run(site, steps)
+
+
+def test_a_body_that_is_too_long_is_refused_before_all_of_it_has_come() -> None:
+    parts = [b"x" * 1000] * 1_000_000
+
+    async def steps(asgi: Asgi) -> None:
+        headers = [("Content-Type", "application/x-www-form-urlencoded")]
+        response = await ask(asgi, "POST", "/auth/login/email", headers, iter(parts[:1000]))
+        assert (response.status, response.header("Connection")) == (413, "close")
+
+    run(app.create_app(settings()), steps)
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asgi_module, "BODY_SECONDS", 0.05)
+
+    async def steps(asgi: Asgi) -> None:
+        messages = []
+
+        async def receive() -> dict[str, Any]:
+            await asyncio.sleep(5)
+            raise AssertionError
+
+        async def send(message: Any) -> None:
+            messages.append(message)
+
+        scope: dict[str, Any] = {
+            "type": "http", "http_version": "1.1", "method": "POST", "scheme": "http", "raw_path": b"/auth/login/email",
+            "query_string": b"", "headers": [], "client": None, "server": None,
+        }  # fmt: skip
+        await asgi(scope, receive, send)
+        assert messages[0]["status"] == 408
+
+    run(app.create_app(settings()), steps)
+
+
+@pytest.mark.parametrize(("size", "status"), [(16_000, 200), (23_000, 200), (26_000, 431), (200_000, 431)])
+def test_headers_of_16_kb_pass_and_of_more_than_24_kb_are_refused(size: int, status: int) -> None:
+    async def steps(asgi: Asgi) -> None:
+        for path in ("/api/auth/session", "/auth/login/email"):
+            response = await ask(asgi, "GET", path, [(f"X-{number}", "x" * 900) for number in range(size // 908)])
+            assert response.status == status
+
+    run(app.create_app(settings()), steps)
+
+
+def test_headers_arrive_as_latin_1_and_not_under_another_name() -> None:
+    site = app.create_app(settings(proxy_hops=1))
+    site.add_url_rule("/echo", "echo", lambda: dict(flask.request.headers.items()))
+
+    async def steps(asgi: Asgi) -> None:
+        sent = [("X-A", "\xe9"), ("Cookie", "a=\xea"), ("Cookie", "b=2"), ("X-B", "1"), ("X-B", "2"), ("X_A", "other")]
+        found = (await ask(asgi, "GET", "/echo", sent)).json()
+        assert found == {"X-A": "\xe9", "Cookie": "a=\xea; b=2", "X-B": "1,2", "Host": "localhost:5000"}
+
+    run(site, steps)
+
+
+@pytest.mark.parametrize("path", ["/%ff", "/%00", "/a%2Fb", "//evil.example", "/%", "/%zz", "/auth/%61bc"])
+def test_an_odd_path_is_not_found(path: str) -> None:
+    async def steps(asgi: Asgi) -> None:
+        assert (await ask(asgi, "GET", path)).status == 404
+
+    run(app.create_app(settings()), steps)

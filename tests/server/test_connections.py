@@ -1,0 +1,256 @@
+"""`make serve` on the wire: headers arrive whole, connections cost nobody anything, and what is slow is given up."""
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import pytest
+import requests
+
+from dev.backend import PASSWORD
+from tests.support.production import production_server
+from tests.support.site import MINJI, Visitor
+
+pytestmark = pytest.mark.server
+
+IMPATIENT = """
+import serve
+from server import asgi, http_protocol
+
+http_protocol.HEADER_SECONDS = 0.5
+asgi.BODY_SECONDS = 0.5
+
+if __name__ == "__main__":
+    serve.main()
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visitor]:
+    """The server, with half a second where it has ten or twenty."""
+    folder = tmp_path_factory.mktemp("server")
+    (folder / "impatient.py").write_text(IMPATIENT)
+    with production_server(
+        folder,
+        script=folder / "impatient.py",
+        LOGIN_LIMIT_PER_ACCOUNT_AND_IP="1000/hour",
+        LOGIN_LIMIT_PER_IP="9999/hour",
+    ) as (command, visitor):
+        yield visitor
+        assert command.process.poll() is None
+        assert "Traceback" not in command.output
+
+
+@pytest.fixture(autouse=True)
+def still_well(server: Visitor) -> Iterator[None]:
+    yield
+    honest = Visitor(server.url, {})
+    assert honest.sign_in().status_code == 303
+    assert honest.is_signed_in
+
+
+def connected(server: Visitor) -> socket.socket:
+    return socket.create_connection(("localhost", int(server.url.rpartition(":")[2])), timeout=5)
+
+
+def received(connection: socket.socket) -> bytes:
+    """Until the server closes, which it has to do within five seconds."""
+    found = b""
+    with suppress(ConnectionResetError):
+        while data := connection.recv(65536):
+            found += data
+    return found
+
+
+def signed_in(server: Visitor) -> str:
+    visitor = Visitor(server.url, {})
+    visitor.sign_in()
+    return f"next-auth.session-token={visitor.cookies['next-auth.session-token']}"
+
+
+# --- Headers
+
+
+@pytest.mark.parametrize("path", ["/api/auth/session", "/auth/verify", "/account", "/"])
+@pytest.mark.parametrize("other", ["name=김", "name=\u00e9", "name=🙂; a=b", "=\x80", 'q="가나다"'])
+def test_a_cookie_in_another_script_signs_nobody_out(server: Visitor, path: str, other: str) -> None:
+    cookie = signed_in(server)
+    for both in (f"{cookie}; {other}", f"{other}; {cookie}"):
+        for encoding in ("utf-8", "latin-1", "cp949"):
+            with connected(server) as connection, suppress(UnicodeEncodeError):
+                head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nCookie: {both}\r\n\r\n"
+                connection.sendall(head.encode(encoding))
+                answer = received(connection)
+                status = int(answer[9:12])
+                assert status == (204 if path == "/auth/verify" else 200)
+                assert path != "/api/auth/session" or b"minji@example.com" in answer
+
+
+def test_with_such_a_cookie_a_person_signs_in(server: Visitor) -> None:
+    visitor = Visitor(server.url, {})
+    cookies = "name=김; munjigi.visitor="
+    page = visitor.get("/api/auth/csrf", headers={"Cookie": "name=김".encode()})
+    visitor_cookie = page.cookies["munjigi.visitor"]
+    response = requests.post(
+        f"{server.url}/auth/login/email",
+        data={"csrfToken": page.json()["csrfToken"], "email": MINJI, "password": PASSWORD},
+        headers={"Cookie": f"{cookies}{visitor_cookie}".encode()},
+        allow_redirects=False,
+        timeout=5,
+    )
+    assert response.status_code == 303
+
+
+@pytest.mark.parametrize(("size", "status"), [(16_000, 200), (26_000, 431), (300_000, 431)])
+def test_headers_have_a_limit_that_session_cookies_do_not_reach(server: Visitor, size: int, status: int) -> None:
+    with connected(server) as connection:
+        with suppress(ConnectionError):
+            connection.sendall(f"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX: {'x' * size}\r\n\r\n".encode())
+        assert received(connection).startswith(f"HTTP/1.1 {status} ".encode())
+
+
+HEAD = b"GET / HTTP/1.1\r\nHost: a\r\n"
+
+
+@pytest.mark.parametrize(
+    ("start", "endless"),
+    [(HEAD, b"X-A: y\r\n"), (HEAD + b"X: ", b"x"), (b"GET /", b"x")],
+    ids=["lines", "line", "path"],
+)
+def test_headers_without_end_are_given_up(server: Visitor, start: bytes, endless: bytes) -> None:
+    with connected(server) as connection:
+        sent, started = 0, time.monotonic()
+        with suppress(ConnectionError):
+            connection.sendall(start)
+            while sent < 50_000_000 and time.monotonic() - started < 5:
+                connection.sendall(endless * 1000)
+                sent += len(endless) * 1000
+        assert sent < 20_000_000, "what was sent waits in the buffers of the system, not in the server"
+        received(connection)
+
+
+@pytest.mark.parametrize(
+    "start", [b"", b"G", b"GET / HTTP/1.1\r\nHost: a\r\nX", b"\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"], ids=ascii
+)
+def test_who_connects_and_does_not_ask_is_disconnected(server: Visitor, start: bytes) -> None:
+    with connected(server) as connection:
+        started = time.monotonic()
+        connection.sendall(start)
+        received(connection)
+        assert time.monotonic() - started < 2
+
+
+def test_a_further_request_that_stops_half_way_is_given_up_too(server: Visitor) -> None:
+    with connected(server) as connection:
+        connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        started = time.monotonic()
+        connection.sendall(b"GET /health/live HTTP/1.1\r\nHo")
+        received(connection)
+        assert time.monotonic() - started < 2
+
+
+def test_headers_that_drip_are_given_up(server: Visitor) -> None:
+    with connected(server) as connection, suppress(ConnectionError):
+        started = time.monotonic()
+        for byte in b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 100:
+            connection.sendall(bytes([byte]))
+            time.sleep(0.02)
+    assert time.monotonic() - started < 2
+
+
+# --- Bodies
+
+
+@pytest.mark.parametrize("body", [b"", b"email=a"], ids=["nothing", "half"])
+def test_a_body_that_does_not_come_is_given_up(server: Visitor, body: bytes) -> None:
+    head = b"POST /auth/login/email HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    with connected(server) as connection:
+        connection.sendall(head + b"Content-Length: 1000\r\n\r\n" + body)
+        answer = received(connection)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"connection: close" in answer.lower()
+
+
+def test_who_hangs_up_half_way_through_a_body_disturbs_nobody(server: Visitor) -> None:
+    for _ in range(20):
+        with connected(server) as connection:
+            connection.sendall(b"POST /auth/login/email HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nemail=")
+
+
+def test_who_hangs_up_before_the_answer_disturbs_nobody(server: Visitor) -> None:
+    for _ in range(20):
+        with connected(server) as connection:
+            connection.sendall(b"GET /auth/login/email HTTP/1.1\r\nHost: a\r\n\r\n")
+
+
+# --- Connections
+
+
+def test_requests_sent_together_are_answered_in_their_order(server: Visitor) -> None:
+    paths = ["/health/live", "/auth/login/email", "/api/auth/csrf", "/api/auth/session", "/nothing"]
+    with connected(server) as connection:
+        requests_ = [f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n" for path in paths[:-1]]
+        requests_.append(f"GET {paths[-1]} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        connection.sendall("".join(requests_).encode())
+        answer = received(connection)
+    kinds = [b'"status"', b"<title>", b"csrfToken", b"{}", b"404"]
+    places = [answer.index(kind, 0) for kind in kinds]
+    assert answer.count(b"HTTP/1.1 ") == 5
+    assert places[0] < places[1]
+    assert answer.rindex(b"{}") < answer.rindex(b"HTTP/1.1 404")
+
+
+@pytest.mark.parametrize("host", ["", "Host: localhost\r\n"], ids=["without a host", "with one"])
+def test_http_1_0_is_answered_and_closed(server: Visitor, host: str) -> None:
+    with connected(server) as connection:
+        connection.sendall(f"GET /auth/login/email HTTP/1.0\r\n{host}\r\n".encode())
+        assert received(connection).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_thousand_idle_connections_slow_nobody(server: Visitor) -> None:
+    with ExitStack() as stack:
+        for _ in range(900):
+            connection = stack.enter_context(connected(server))
+            connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        started = time.monotonic()
+        Visitor(server.url, {}).page("/auth/login/email")
+        assert time.monotonic() - started < 1
+
+
+# --- The operator's own code
+
+
+SLOW_RECEIVER = """
+import time
+import serve
+from services.observability import audit
+
+
+def slow(site, **facts):
+    time.sleep(3)
+    print("told of", facts["outcome"], flush=True)
+
+
+audit.sign_in_failed.connect(slow)
+
+if __name__ == "__main__":
+    serve.main()
+"""
+
+
+def test_a_receiver_that_sleeps_delays_its_events_and_no_request(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(SLOW_RECEIVER)
+    with production_server(tmp_path, script=tmp_path / "slow.py", LOG_LEVEL="warning") as (command, visitor):
+        started = time.monotonic()
+        for _ in range(2):
+            assert visitor.sign_in(password="wrong").status_code == 401
+            assert visitor.get("/health/live").status_code == 200
+        assert time.monotonic() - started < 2
+        ends = time.monotonic() + 12
+        while command.output.count("told of CredentialsSignin") < 2:
+            assert time.monotonic() < ends, command.output
+            time.sleep(0.1)

@@ -1,0 +1,142 @@
+"""Session reads and forward-auth checks without Flask: answered as by the views, and only where nothing is due."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import flask
+import pytest
+
+from app import create_app
+from services.backend.user import User
+from services.clock import Clock
+from services.sessions.cookie import CHUNK_SIZE, SessionCookie
+from services.sessions.model import Session
+from tests.support.asgi import Response, asgi_of, ask
+from tests.support.site import SECRET, settings
+
+PATHS = ("/api/auth/session", "/auth/verify")
+MINJI = User(id=1, name="김민지", nick_name="minji", email="minji@example.com")
+BARE = User(id="0b9c2d1e-uuid", name=None, nick_name=None, email=None)
+OLD_SECRET = "an-older-secret-0f-this-very-site-8Zq"
+
+
+def session_of(user: User = MINJI, *, age: int = 0, token: str = "17|token", lasts: int = 2592000) -> Session:
+    then = int(time.time()) - age
+    return Session(
+        user=user,
+        access_token=token,
+        provider="email",
+        sid="a-session",
+        auth_time=then,
+        checked_at=then,
+        expires_at=then + lasts,
+    )
+
+
+def cookies(session: Session, secret: str = SECRET) -> str:
+    name, token = "next-auth.session-token", SessionCookie(settings(secret_key=secret), Clock()).encrypt(session)
+    if len(token) <= CHUNK_SIZE:
+        return f"{name}={token}"
+    pieces = [token[at : at + CHUNK_SIZE] for at in range(0, len(token), CHUNK_SIZE)]
+    return "; ".join(f"{name}.{number}={piece}" for number, piece in enumerate(pieces))
+
+
+@contextmanager
+def entered(site: flask.Flask) -> Iterator[list[str]]:
+    """The paths with which Flask was entered."""
+    paths: list[str] = []
+
+    def note(_: flask.Flask) -> None:
+        paths.append(flask.request.path)
+
+    with flask.request_started.connected_to(note, site):
+        yield paths
+
+
+def asked(site: flask.Flask, path: str, cookie: str, method: str = "GET") -> Response:
+    async def once() -> Response:
+        response = await ask(asgi_of(site), method, path, [("Cookie", cookie)])
+        await site.extensions["munjigi"].aclose()
+        return response
+
+    return asyncio.run(once())
+
+
+def without_id(response: Response) -> tuple[int, list[tuple[str, str]], bytes]:
+    kept = [(name, value) for name, value in response.headers if name != "X-Request-Id"]
+    return response.status, kept, response.body
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("expose", [False, True], ids=["", "with the backend's token"])
+@pytest.mark.parametrize("site_url", ["http://localhost:5000", "https://login.example.com", "https://example.com/in"])
+@pytest.mark.parametrize("user", [MINJI, BARE, replace(MINJI, name="\u2028</script>\"'%")], ids=["all", "bare", "odd"])
+@pytest.mark.parametrize("size", [8, 4000], ids=["one cookie", "two cookies"])
+def test_it_says_what_the_view_says(path: str, expose: bool, site_url: str, user: User, size: int) -> None:
+    given = settings(site_url=site_url, expose_access_token=str(expose).lower())
+    site = create_app(given)
+    prefix = "__Secure-" if given.secure else ""
+    brought = "; ".join(f"{prefix}{one}" for one in cookies(session_of(user, token="t" * size)).split("; "))
+    with entered(site) as paths:
+        fast = asked(site, given.site_path + path, brought)
+        stripped = asked(site, path, brought)
+        assert paths == []
+        by_the_view = asked(site, given.site_path + path + "?by=view", brought)
+        assert paths == [path]
+    assert without_id(fast) == without_id(by_the_view) == without_id(stripped)
+    assert fast.status == (200 if path == PATHS[0] else 204)
+    assert len(fast.header("X-Request-Id")) == 16
+    assert fast.header("X-Request-Id") != stripped.header("X-Request-Id")
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_other_cookies_may_be_anything_that_a_header_can_hold(path: str) -> None:
+    site = create_app(settings())
+    plain = asked(site, path, cookies(session_of()))
+    with entered(site) as paths:
+        for other in ("name=\xea\xb9\x80", "\xff\xfe=\x80", "a=b; ; =; x", 'q="\xe9"'):
+            for cookie in (f"{other}; {cookies(session_of())}", f"{cookies(session_of())}; {other}"):
+                assert asked(site, path, cookie).status == plain.status
+                assert asked(site, f"{path}?by=view", cookie).status == plain.status
+    assert len(paths) == 8
+
+
+DUE = {
+    "nobody": "",
+    "other cookies": "munjigi.visitor=x; theme=dark",
+    "no sound token": "next-auth.session-token=eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..x.y.z",
+    "sealed with the key before": cookies(session_of(), OLD_SECRET),
+    "to be asked about": cookies(session_of(age=301)),
+    "to be prolonged": cookies(session_of(lasts=3600)),
+    "over": cookies(session_of(lasts=-1)),
+}
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("brought", DUE.values(), ids=DUE)
+def test_where_something_is_due_the_view_is_asked(path: str, brought: str) -> None:
+    site = create_app(settings(secret_key_fallbacks=OLD_SECRET))
+    with entered(site) as paths:
+        asked(site, path, brought)
+    assert paths == [path]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_an_ended_session_is_nobodys(path: str) -> None:
+    site, session = create_app(settings()), session_of()
+    assert asked(site, path, cookies(session)).status in (200, 204)
+    site.extensions["munjigi"].revoked_sessions.end(session)
+    answer = asked(site, path, cookies(session))
+    assert (answer.status, answer.body) == ((200, b"{}\n") if path == PATHS[0] else (401, b""))
+
+
+@pytest.mark.parametrize("method", ["HEAD", "POST", "PUT", "DELETE", "OPTIONS"])
+def test_only_a_get_is_answered_so(method: str) -> None:
+    site = create_app(settings())
+    with entered(site) as paths:
+        for path in PATHS:
+            asked(site, path, cookies(session_of()), method)
+    assert paths == list(PATHS)

@@ -1,0 +1,354 @@
+"""Requests that no browser sends, byte by byte, to the production server: none is a failure of ours, and it goes on."""
+
+import re
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+import pytest
+
+from tests.support.faulty_backend import UNLIMITED
+from tests.support.production import production_server
+from tests.support.site import Visitor
+
+pytestmark = pytest.mark.server
+
+FORM = "application/x-www-form-urlencoded"
+LOGIN = "/auth/login/email"
+SECONDS = 5.0
+"""For an answer to anything."""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visitor]:
+    limits = {name.upper(): limit for name, limit in UNLIMITED.items()}
+    with production_server(tmp_path_factory.mktemp("hostile"), **limits) as (command, visitor):
+        yield visitor
+        assert command.process.poll() is None
+        assert "Traceback" not in command.output
+        assert "panicked" not in command.output
+
+
+@pytest.fixture(autouse=True)
+def still_well(server: Visitor) -> Iterator[None]:
+    """Whatever was sent, the next honest visitor is served."""
+    yield
+    honest = Visitor(server.url, {})
+    assert honest.sign_in().status_code == 303
+    assert honest.is_signed_in
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: str
+    body: bytes
+
+
+def port_of(server: Visitor) -> int:
+    return int(server.url.rpartition(":")[2])
+
+
+def sent(server: Visitor, raw: bytes) -> list[Answer]:
+    """All answers to these bytes, read until the server closes or has no more to say."""
+    with socket.create_connection(("localhost", port_of(server)), timeout=SECONDS) as connection:
+        with suppress(ConnectionError):  # who refuses may close before all is sent
+            connection.sendall(raw)
+        return answers(connection)
+
+
+def answers(connection: socket.socket) -> list[Answer]:
+    raw = b""
+    connection.settimeout(SECONDS)
+    with suppress(TimeoutError, ConnectionError):
+        while piece := connection.recv(65536):
+            raw += piece
+            connection.settimeout(0.5)
+    return parsed(raw)
+
+
+def parsed(raw: bytes) -> list[Answer]:
+    found = []
+    while raw:
+        head, _, raw = raw.partition(b"\r\n\r\n")
+        line = re.match(rb"HTTP/1\.[01] (\d{3})", head)
+        assert line, head[:100]
+        length = re.search(rb"(?im)^content-length: *(\d+)", head)
+        size = int(length[1]) if length else 0
+        found.append(Answer(int(line[1]), head.decode("latin-1"), raw[:size]))
+        raw = raw[size:]
+    return found
+
+
+def request(method: str = "GET", path: str = "/", *headers: str, body: bytes = b"", host: str = "localhost") -> bytes:
+    return "\r\n".join([f"{method} {path} HTTP/1.1", f"Host: {host}", *headers, "", ""]).encode("latin-1") + body
+
+
+# --- Where one request ends and the next begins
+
+SMUGGLED = b"GET /auth/static/smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
+"""What a front that reads lengths otherwise would take for a body."""
+A_FORM = (f"Content-Type: {FORM}",)
+UNCLEAR = {
+    "a length that is a sum": ["Content-Length: +5"],
+    "a length below nothing": ["Content-Length: -1"],
+    "a length that is no number": ["Content-Length: five"],
+    "a length in hexadecimal": ["Content-Length: 0x5"],
+    "a length with a fraction": ["Content-Length: 5.0"],
+    "a length beyond numbers": ["Content-Length: 99999999999999999999999999"],
+    "two lengths": ["Content-Length: 5", "Content-Length: 60"],
+    "two lengths in one": ["Content-Length: 5, 60"],
+    "an empty length": ["Content-Length: "],
+    "a coding that is none": ["Transfer-Encoding: xchunked"],
+    "a coding after chunked": ["Transfer-Encoding: chunked, identity"],
+    "a folded coding": ["Transfer-Encoding:\r\n chunked"],
+    "a space before the colon": ["Transfer-Encoding : chunked"],
+    "a name that begins with a space": [" Transfer-Encoding: chunked"],
+    "a NUL in a header": ["X: a\0b"],
+    "a lone CR in a header": ["X: a\rContent-Length: 5"],
+    "a name with a space": ["X Y: z"],
+}
+BAD_CHUNKS = {
+    "no number": b"zz\r\nhello\r\n0\r\n\r\n",
+    "less than nothing": b"-5\r\nhello\r\n0\r\n\r\n",
+    "beyond numbers": b"fffffffffffffffffff\r\nhello\r\n0\r\n\r\n",
+    "in 0x": b"0x5\r\nhello\r\n0\r\n\r\n",
+    "longer than it says": b"3\r\nhello\r\n0\r\n\r\n",
+    "an end too early": b"5\r\nhello0\r\n\r\n",
+}
+
+
+def refused_alone(server: Visitor, raw: bytes) -> bool:
+    """Whether the request is refused, and what follows it on its connection gets no answer of its own."""
+    found = sent(server, raw)
+    assert [answer.status for answer in found] in ([400], [])
+    return bool(found)
+
+
+def test_a_request_whose_end_is_unclear_is_refused_and_its_connection_closed(server: Visitor) -> None:
+    told = [refused_alone(server, request("POST", LOGIN, *A_FORM, *lines, body=SMUGGLED)) for lines in UNCLEAR.values()]
+    assert sum(told) >= len(UNCLEAR) // 2, "most are told so"
+
+
+def test_so_is_a_body_in_pieces_of_no_size(server: Visitor) -> None:
+    head = request("POST", LOGIN, *A_FORM, "Transfer-Encoding: chunked")
+    told = [refused_alone(server, head + pieces + SMUGGLED) for pieces in BAD_CHUNKS.values()]
+    assert sum(told) >= len(BAD_CHUNKS) // 2, "most are told so"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_a_length_and_pieces_the_pieces_count_and_nothing_is_smuggled(server: Visitor, order: int) -> None:
+    both = ("Content-Length: 5", "Transfer-Encoding: chunked")[::order]
+    found = sent(server, request("POST", LOGIN, *A_FORM, *both, body=b"0\r\n\r\n" + SMUGGLED))
+    assert [answer.status for answer in found] in ([400], [400, 404])
+    assert len(found) == 1 or "close" not in found[0].headers
+
+
+def test_two_honest_requests_on_one_connection_get_their_two_answers(server: Visitor) -> None:
+    found = sent(server, request(path="/health/live") + request(path="/nowhere"))
+    assert [answer.status for answer in found] == [200, 404]
+
+
+# --- Who is asked
+
+HOSTS = ["evil.example", "localhost:5000@evil.example", "evil.example:5000", "localhost.evil.example", "LOCALHOST", ""]
+HOSTS += ["[::1]:5000", "x" * 10_000, "a b", "a\tb", "a/b", "evil.example\\@localhost", "<script>", "\xff"]
+
+
+@pytest.mark.parametrize("path", ["/account", "/api/auth/providers"])
+@pytest.mark.parametrize("host", HOSTS, ids=range(len(HOSTS)))
+def test_no_host_has_a_say(server: Visitor, host: str, path: str) -> None:
+    found = sent(server, request("GET", path, "Connection: close", host=host))
+    assert len(found) == 1
+    for answer in found:
+        assert answer.status in (200, 302, 303, 400, 404)
+        assert b"evil.example" not in answer.body
+        assert "evil.example" not in answer.headers
+        moved = re.search(r"(?im)^location: (\S+)", answer.headers)
+        assert moved is None or moved[1].startswith(server.url)
+
+
+FIRST_LINES = [
+    "GET {path} HTTP/1.0\r\n\r\n",
+    "GET {path} HTTP/1.1\r\nConnection: close\r\n\r\n",
+    "GET {path} HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nConnection: close\r\n\r\n",
+    "GET http://evil.example{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+    "GET http://evil.example{path} HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n",
+    "GET //evil.example{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+    "GET {path}\nHost: evil.example\n\n",
+    "GET {path} HTTP/1.1\nHost: localhost\nConnection: close\n\n",
+    "GET {path} HTTP/9.9\r\nHost: localhost\r\n\r\n",
+    "GET {path}\r\n\r\n",
+    "GET  {path}  HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example\r\n\r\n",
+    "* HTTP/1.1\r\n\r\n",
+    "OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+    "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + "\0" * 100,
+    "\0" * 2000,
+]
+
+
+def test_no_first_line_has_one_either(server: Visitor) -> None:
+    statuses = [status for head in FIRST_LINES if (status := first_status(server, head.format(path="/account")))]
+    assert set(statuses) <= {200, 302, 303, 400, 404, 405, 505}
+    assert len(statuses) > 8
+
+
+def first_status(server: Visitor, head: str) -> int | None:
+    """Of the answer, if there is one; none says a word of the other host."""
+    with socket.create_connection(("localhost", port_of(server)), timeout=SECONDS) as connection:
+        with suppress(ConnectionError):
+            connection.sendall(head.encode("latin-1"))
+        connection.settimeout(1)
+        raw = b""
+        with suppress(TimeoutError, ConnectionError):
+            while piece := connection.recv(65536):
+                raw += piece
+    assert b"evil.example" not in raw
+    return parsed(raw)[0].status if raw.startswith(b"HTTP/1") else None
+
+
+MOVERS = [f"X-Forwarded-{name}: evil.example" for name in ("Host", "Proto", "Port", "Prefix", "Uri", "Server", "For")]
+MOVERS += [f"{name}: /account" for name in ("X-Original-URL", "X-Rewrite-URL", "X-Forwarded-Path")]
+MOVERS += ["Forwarded: host=evil.example;proto=https", "X-Host: evil.example", "X_Forwarded_Host: evil.example"]
+MOVERS += ["X-HTTP-Method-Override: DELETE", "X-Middleware-Subrequest: middleware", "X-User-Id: 1"]
+MOVERS += ["X-Auth-User-Id: 1", "Authorization: Bearer x", "Range: bytes=0-3", "If-None-Match: *", "Script-Name: /evil"]
+
+
+@pytest.mark.parametrize("path", ["/account", "/api/auth/session", "/"])
+def test_no_header_moves_the_site_or_signs_anybody_in(server: Visitor, path: str) -> None:
+    (plain,) = sent(server, request("GET", path, "Connection: close"))
+    for mover in MOVERS:
+        (moved,) = sent(server, request("GET", path, mover, "Connection: close"))
+        assert moved.status == plain.status, mover
+        assert location(moved) == location(plain), mover
+        assert b"evil.example" not in moved.body, mover
+        assert "evil.example" not in moved.headers, mover
+
+
+def location(answer: Answer) -> list[str]:
+    return re.findall(r"(?im)^location: (\S+)", answer.headers)
+
+
+# --- Too much
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        f"Cookie: next-auth.session-token={'x' * 500_000}",
+        f"Cookie: {'; '.join(f'c{n}=v' for n in range(60_000))}",
+        "Cookie: " + ";" * 300_000,
+        "X: " + "x" * 1_000_000,
+        "\r\n".join(f"X-{n}: y" for n in range(10_000)),
+        "Y" * 500_000 + ": x",
+    ],
+    ids=range(6),
+)
+def test_headers_without_measure_are_refused_at_once(server: Visitor, header: str) -> None:
+    started = time.monotonic()
+    found = sent(server, request("GET", "/api/auth/session", header, "Connection: close"))
+    # Who still sends when the connection closes may find the answer gone with it.
+    assert [answer.status for answer in found] in ([431], [400], [])
+    assert time.monotonic() - started < 3
+
+
+def test_who_sends_a_little_too_much_is_told_so(server: Visitor) -> None:
+    found = sent(server, request("GET", "/api/auth/session", f"Cookie: {';' * 30_000}", "Connection: close"))
+    assert [answer.status for answer in found] == [431]
+
+
+@pytest.mark.parametrize("cookie", [";" * 20_000, "; ".join(f"c{n}=v" for n in range(2000)), "=" * 9000, '"' * 9000])
+@pytest.mark.parametrize("path", ["/", "/api/auth/session", LOGIN])
+def test_strange_cookies_that_pass_are_nobody_in_no_time(server: Visitor, path: str, cookie: str) -> None:
+    started = time.monotonic()
+    (answer,) = sent(server, request("GET", path, f"Cookie: {cookie}", "Connection: close"))
+    assert answer.status == 200
+    assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize("path", ["/" + "x" * 4000, "/?" + "x" * 60_000, "/" + "%2e%2e/" * 900, "/" + "x" * 400_000])
+def test_a_long_address_is_not_found_or_refused(server: Visitor, path: str) -> None:
+    found = sent(server, request("GET", path, "Connection: close"))
+    assert [answer.status for answer in found] in ([200], [400], [404], [414], [431], [])
+
+
+@pytest.mark.parametrize("length", [10**6, 10**9, 2**62])
+def test_a_body_that_says_it_is_enormous_is_refused_before_it_comes(server: Visitor, length: int) -> None:
+    started = time.monotonic()
+    found = sent(server, request("POST", LOGIN, *A_FORM, f"Content-Length: {length}", body=b"email=x&pa"))
+    assert [answer.status for answer in found] == [413]
+    assert time.monotonic() - started < 3
+
+
+def test_so_is_one_in_pieces_that_does_not_say_so(server: Visitor) -> None:
+    pieces = (b"1000\r\n" + b"x" * 4096 + b"\r\n") * 300
+    raw = request("POST", LOGIN, *A_FORM, "Transfer-Encoding: chunked", "Connection: close", body=pieces + b"0\r\n\r\n")
+    assert [answer.status for answer in sent(server, raw)] in ([413], [400], [])
+
+
+def test_a_compressed_body_is_not_unpacked(server: Visitor) -> None:
+    import gzip
+
+    body = gzip.compress(b"email=minji%40example.com&password=correct-horse&x=" + b"x" * 10**7)
+    headers = (*A_FORM, "Content-Encoding: gzip", f"Content-Length: {len(body)}", "Connection: close")
+    (answer,) = sent(server, request("POST", LOGIN, *headers, body=body))
+    assert answer.status in (400, 415)
+
+
+def test_slow_bodies_and_silent_promises_hold_nobody_else_up(server: Visitor) -> None:
+    """As many as a proxy might let pass; with a proxy that buffers, as `docs/operations.md` has it, none come here."""
+    heads = [
+        request("POST", LOGIN, *A_FORM, "Content-Length: 100", body=b"e"),
+        request("POST", LOGIN, *A_FORM, "Content-Length: 100", "Expect: 100-continue"),
+        b"GET / HT",
+        b"",
+    ]
+    opened = [socket.create_connection(("localhost", port_of(server))) for _ in range(16)]
+    try:
+        for number, connection in enumerate(opened):
+            connection.sendall(heads[number % 4])
+        honest = Visitor(server.url, {})
+        started = time.monotonic()
+        assert honest.sign_in().status_code == 303
+        assert time.monotonic() - started < 3
+    finally:
+        for connection in opened:
+            connection.close()
+
+
+# --- Each method at each address, each kind of body
+
+PATHS = ["/", LOGIN, "/auth/logout", "/account", "/health/live", "/health/ready"]
+PATHS += [f"/api/auth/{name}" for name in ("session", "csrf", "providers", "signin", "signout", "error", "_log")]
+PATHS += [f"/api/auth/{name}" for name in ("signin/email", "callback/email", "signin/kakao", "callback/kakao")]
+METHODS = ["GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "FOO", "PROPFIND"]
+KINDS = ["", "text/plain", "application/xml", "application/json;charset=utf-16", "multipart/form-data"]
+KINDS += [
+    f"multipart/form-data; boundary={'x' * 10_000}",
+    "multipart/form-data; boundary=x",
+    "application/json, text/html",
+]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_at_every_address_has_an_answer_that_is_no_failure(server: Visitor, method: str) -> None:
+    for path in PATHS:
+        found = sent(server, request(method, path, "Content-Length: 0", "Connection: close"))
+        assert found, path
+        assert found[0].status < 500 or found[0].status == 501, (path, found)
+        assert "next-auth.session-token=e" not in found[0].headers
+        if method not in ("GET", "POST", "HEAD"):
+            assert found[0].status in (400, 404, 405), path
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=range(len(KINDS)))
+def test_a_body_of_another_kind_is_refused_at_every_door(server: Visitor, kind: str) -> None:
+    body = b"--x\r\n\rContent-Disposition: form-data; name=email\r\n\r\nminji@example.com\r\n--x--\r\n"
+    for path in PATHS:
+        headers = (f"Content-Type: {kind}", f"Content-Length: {len(body)}", "Connection: close")
+        (answer,) = sent(server, request("POST", path, *headers, body=body))
+        assert answer.status in (400, 404, 405, 415) or (path, answer.body) == ("/api/auth/_log", b""), path

@@ -1,0 +1,413 @@
+"""The HTTP client: no call gets the answer of another, takes longer than it may, or sends what was not meant."""
+
+import asyncio
+import gc
+import json
+import socket
+import ssl
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+
+from services.event_loop import run
+from services.http.client import MAX_BYTES, HttpClient, UpstreamError
+from tests.support.certificates import certificate
+from tests.support.faulty_backend import (
+    USER,
+    Answer,
+    FaultyBackend,
+    after,
+    answer,
+    faulty_backend,
+    half_close,
+    hang,
+    kept_open,
+    late,
+    user,
+)
+
+pytestmark = pytest.mark.allow_hosts(["127.0.0.1", "::1"])
+HEALTHY_USER = answer(user())
+STRANGER = answer(user({**USER, "id": 666}))
+BODY = json.dumps(user()).encode()
+MOMENT = 0.05
+
+
+@pytest.fixture
+def backend() -> Iterator[FaultyBackend]:
+    with faulty_backend() as running:
+        yield running
+
+
+@pytest.fixture
+def client() -> HttpClient:
+    return HttpClient("test", max_concurrency=8)
+
+
+def ask(client: HttpClient, backend: FaultyBackend, path: str = "/user", *, retry: bool = False) -> object:
+    """The id of the user in the answer."""
+    response = client.send("POST", backend.url + path, {}, within=1, json={}, retry=retry)
+    return response.get_path("data", "user", "id")
+
+
+def fails(client: HttpClient, backend: FaultyBackend, path: str = "/user", *, retry: bool = False) -> UpstreamError:
+    with pytest.raises(UpstreamError) as raised:
+        ask(client, backend, path, retry=retry)
+    return raised.value
+
+
+# --- Kept connections
+
+
+def head(*lines: str, status: str = "200 OK", version: str = "1.1") -> bytes:
+    return "\r\n".join([f"HTTP/{version} {status}", *lines, "", ""]).encode()
+
+
+LENGTH = f"Content-Length: {len(BODY)}"
+CHUNKS = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
+PLAIN = {
+    "a length": answer(user()),
+    "chunks": head("Transfer-Encoding: chunked") + CHUNKS,
+    "chunks with an extension and a trailer": head("Transfer-Encoding: Chunked")
+    + b"%x;a=b\r\n%b\r\n0\r\nX: y\r\n\r\n" % (len(BODY), BODY),
+    "204": answer(status=204, Content_Length=None),
+    "204 of no bytes": answer(status=204),
+    "an empty 401": answer(status=401),
+    "100 before": head(status="100 Continue") + answer(user()),
+    "hints before": head(status="103 Early Hints") + answer(user()),
+    "hints with a length": head("Content-Length: 5", status="103 x") + answer(user()),
+    "a line break behind it": answer(user()) + b"\n",
+    "HTTP/1.0 that asks to be kept": head("Connection: keep-alive", LENGTH, version="1.0") + BODY,
+}
+ODD: dict[str, Answer] = {
+    "it is to be closed": kept_open(answer(user(), Connection="close")),
+    "HTTP/1.0": kept_open(head(LENGTH, version="1.0") + BODY),
+    "another answer at once": kept_open(answer(user()) + STRANGER),
+    "another answer later": after(answer(user()), late(MOMENT / 2, STRANGER)),
+    "a body for a 204": kept_open(answer(BODY, 204)),
+    "a body for a 204 later": after(answer(status=204, Content_Length=5), late(2 * MOMENT, STRANGER)),
+    "chunks for a 304": kept_open(head("Transfer-Encoding: chunked", status="304 x") + CHUNKS),
+    "another protocol": after(head("Connection: Upgrade", status="101 x"), late(2 * MOMENT, STRANGER)),
+    "a length and chunks": kept_open(head(LENGTH, "Transfer-Encoding: chunked") + CHUNKS),
+    "a length and an unknown coding": kept_open(head("Transfer-Encoding: identity", LENGTH) + BODY),
+    "the same length twice": kept_open(head(LENGTH, LENGTH) + BODY),
+    "a length with a sign": kept_open(head(f"Content-Length: +{len(BODY)}") + BODY),
+    "a length with an underscore": kept_open(head("Content-Length: 1_0") + BODY[:10]),
+    "a line that is no header": kept_open(head(LENGTH, "no header") + BODY),
+    "too many bytes, the last of them later": after(
+        head(f"Content-Length: {MAX_BYTES + 2}") + b" " * (MAX_BYTES + 1), late(2 * MOMENT, STRANGER)
+    ),
+    "half closed": after(answer(user()), half_close),
+    "closed": answer(user()),
+}
+
+
+@pytest.mark.parametrize("said", PLAIN)
+def test_after_a_plain_answer_the_connection_serves_the_next_call(
+    backend: FaultyBackend, client: HttpClient, said: str
+) -> None:
+    backend.answers["/login"] = kept_open(PLAIN[said])
+    for _ in range(3):
+        client.send("POST", f"{backend.url}/login", {}, within=1, json={})
+        assert ask(client, backend) == USER["id"]
+    assert backend.connections == 1
+
+
+@pytest.mark.parametrize("said", ODD)
+def test_after_an_odd_one_no_call_goes_over_it_and_nobody_gets_anothers_answer(
+    backend: FaultyBackend, client: HttpClient, said: str
+) -> None:
+    backend.answers["/login"] = ODD[said]
+    for number in range(1, 3):
+        with suppress(UpstreamError):
+            ask(client, backend, "/login")
+        time.sleep(MOMENT)
+        backend.answers["/user"] = kept_open(answer(user(), Connection="close"))
+        assert ask(client, backend) == USER["id"]
+        assert backend.connections == 2 * number
+
+
+def test_an_answer_without_a_length_ends_with_its_connection(backend: FaultyBackend, client: HttpClient) -> None:
+    for version in ("1.0", "1.1"):
+        backend.answers["/user"] = head(version=version) + BODY
+        assert ask(client, backend) == USER["id"]
+
+
+def test_over_tls_too_connections_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, context = certificate(tmp_path), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    with faulty_backend(context) as backend:
+        client = HttpClient("test", max_concurrency=1)
+        for _ in range(3):
+            assert ask(client, backend) == USER["id"]
+            time.sleep(MOMENT)
+        assert backend.connections == 1
+
+
+def test_connections_end_with_the_client_that_keeps_them(backend: FaultyBackend) -> None:
+    over = threading.Event()
+
+    def until_it_ends(connection: socket.socket) -> None:
+        connection.recv(1)
+        over.set()
+
+    backend.answers["/user"] = after(answer(user()), until_it_ends)
+    client = HttpClient("test", max_concurrency=1)
+    ask(client, backend)
+    del client
+    gc.collect()
+    assert over.wait(5)
+
+
+# --- Sent once, or once more
+
+
+def test_a_sign_in_over_a_kept_connection_that_closes_without_a_word_is_not_sent_again(
+    backend: FaultyBackend, client: HttpClient
+) -> None:
+    ask(client, backend)
+    backend.answers["/login"] = lambda _: False
+    assert fails(client, backend, "/login").status == 502
+    assert backend.connections == 1
+    assert len(backend.asked("/login")) == 1
+
+
+def test_what_may_be_sent_again_is_sent_once_more(backend: FaultyBackend, client: HttpClient) -> None:
+    backend.answers["/user"] = b""
+    error = fails(client, backend, retry=True)
+    assert error.reason == "the answer broke off or is no HTTP (ConnectionError)"
+    assert len(backend.asked("/user")) == 2
+
+
+# --- What is sent
+
+
+@pytest.mark.parametrize("value", ["a\r\nX: y", "a\nX: y", "a\rX: y", "a\0"], ids=ascii)
+def test_nothing_that_could_begin_another_header_is_sent(
+    backend: FaultyBackend, client: HttpClient, value: str
+) -> None:
+    for headers in ({"X-A": value}, {value: "x"}):
+        with pytest.raises(UpstreamError) as raised:
+            client.send("POST", f"{backend.url}/user", headers, within=1)
+        assert raised.value.status == 502
+    with pytest.raises(UpstreamError):
+        client.send(value, f"{backend.url}/user", {}, within=1)
+    assert backend.calls == []
+
+
+@contextmanager
+def listening(family: socket.AddressFamily, address: str) -> Iterator[tuple[str, list[bytes]]]:
+    """The address of a server that answers once, and what it received."""
+    received: list[bytes] = []
+    with socket.create_server((address, 0), family=family) as server:
+
+        def serve() -> None:
+            with server.accept()[0] as connection:
+                received.append(connection.recv(65536))
+                connection.sendall(HEALTHY_USER)
+
+        threading.Thread(target=serve, daemon=True).start()
+        name = f"[{address}]" if ":" in address else address
+        yield f"{name}:{server.getsockname()[1]}", received
+
+
+@pytest.mark.parametrize(("family", "address"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")], ids=str)
+def test_a_call_names_its_host_and_nobodys_password_or_cookie(
+    client: HttpClient, family: socket.AddressFamily, address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".netrc").write_text(f"machine {address} login me password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    with listening(family, address) as (place, received):
+        client.send("POST", f"http://{place}/a b?c=d e#f", {"X-A": "b"}, within=1, json={"email": "x"})
+    head, _, body = received[0].partition(b"\r\n\r\n")
+    lines = head.decode().split("\r\n")
+    assert lines[0] == "POST /a%20b?c=d%20e HTTP/1.1"
+    assert {line.partition(":")[0] for line in lines[1:]} == {
+        "Host", "User-Agent", "Accept-Encoding", "X-A", "Content-Type", "Content-Length",
+    }  # fmt: skip
+    assert f"Host: {place}" in lines
+    assert body == b'{"email": "x"}'
+
+
+def test_cookies_are_not_kept(backend: FaultyBackend, client: HttpClient) -> None:
+    backend.answers["/login"] = kept_open(answer(user(), Set_Cookie="a=b"))
+    ask(client, backend, "/login")
+    ask(client, backend)
+    assert backend.calls[-1].headers["Cookie"] is None
+
+
+def test_through_a_proxy_goes_what_is_not_excepted(backend: FaultyBackend) -> None:
+    with listening(socket.AF_INET, "127.0.0.1") as (place, received):
+        client = HttpClient("test", max_concurrency=1, proxy=f"http://user:secret@{place}", no_proxy=("127.0.0.1",))
+        assert ask(client, backend) == USER["id"]
+        assert received == []
+        client.send("GET", "http://api.example.com/x", {}, within=1)
+    assert received[0].startswith(b"GET http://api.example.com/x HTTP/1.1\r\n")
+    assert b"Proxy-Authorization: Basic " in received[0]
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://127.0.0.1/", "//127.0.0.1/", "http://"])
+def test_an_address_that_is_none_is_an_error_like_others(client: HttpClient, url: str) -> None:
+    with pytest.raises(UpstreamError) as raised:
+        client.send("GET", url, {}, within=1)
+    assert raised.value.status == 502
+
+
+# --- One deadline
+
+
+@pytest.mark.filterwarnings("ignore:Sending a large body")
+def test_who_does_not_take_what_is_sent_costs_no_more_than_the_call_has(client: HttpClient) -> None:
+    with faulty_backend() as backend:
+        backend.greeting = lambda _: time.sleep(1)
+        started = time.monotonic()
+        with pytest.raises(UpstreamError) as raised:
+            client.send("POST", f"{backend.url}/user", {}, within=0.3, json="x" * 2**24)
+        assert raised.value.status == 504
+        assert time.monotonic() - started < 0.8
+
+
+@pytest.mark.parametrize("make_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_the_look_up_of_a_name_counts_too_and_holds_up_no_other(
+    backend: FaultyBackend, client: HttpClient, make_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    """A resolver may hang for half a minute. Calls for the same name share a look-up."""
+    asked, answered, real = list[str](), threading.Event(), socket.getaddrinfo
+
+    def hanging(host: str, *args: Any, **kwargs: Any) -> Any:
+        asked.append(host)
+        if host.startswith("dead"):
+            answered.wait(5)
+            raise socket.gaierror
+        return real(host, *args, **kwargs)
+
+    def call(host: str) -> int:
+        url = f"http://{host}:{backend.url.rpartition(':')[2]}/user"
+        try:
+            return client.send("POST", url, {}, within=0.6, json={}).status
+        except UpstreamError as error:
+            return error.status
+
+    async def calls() -> list[int]:
+        dead = [f"dead{number % 8}.example.com" for number in range(24)]
+        results = asyncio.gather(*(run(call, host) for host in dead))
+        await asyncio.sleep(MOMENT)
+        alive = await run(call, "localhost")
+        assert not results.done()
+        found = [alive, *await results]
+        answered.set()
+        await client.aclose()
+        return found
+
+    with pytest.MonkeyPatch.context() as patch, asyncio.Runner(loop_factory=make_loop) as runner:
+        patch.setattr(socket, "getaddrinfo", hanging)
+        started = time.monotonic()
+        assert runner.run(calls()) == [200] + [504] * 24
+        assert time.monotonic() - started < 2
+    assert len(asked) == 9
+
+
+# --- What is read
+
+
+def test_what_is_compressed_though_nobody_asked_is_decoded(backend: FaultyBackend, client: HttpClient) -> None:
+    backend.answers["/user"] = kept_open(answer(zlib.compress(BODY, wbits=31), Content_Encoding="gzip"))
+    for _ in range(2):
+        assert ask(client, backend) == USER["id"]
+    assert backend.connections == 1
+
+
+def test_a_length_that_is_no_number_is_refused_before_anything_is_waited_for(
+    backend: FaultyBackend, client: HttpClient
+) -> None:
+    backend.answers["/user"] = after(head("Content-Length: -1"), hang)
+    started = time.monotonic()
+    assert fails(client, backend).status == 502
+    assert time.monotonic() - started < 0.5
+
+
+def test_so_is_a_body_that_is_too_long_when_so_much_of_it_has_come(backend: FaultyBackend, client: HttpClient) -> None:
+    backend.answers["/user"] = after(head("Content-Length: 9999999") + b" " * (MAX_BYTES + 2), hang)
+    assert fails(client, backend).reason == f"answer 200 is over {MAX_BYTES} bytes"
+
+
+# --- Calls at a time
+
+
+def test_one_host_gets_so_many_calls_at_a_time_and_the_others_queue(backend: FaultyBackend) -> None:
+    client, at_once, most = HttpClient("test", max_concurrency=3), [0], [0]
+    lock = threading.Lock()
+
+    def counted(connection: socket.socket) -> bool:
+        with lock:
+            at_once[0] += 1
+            most[0] = max(most[0], at_once[0])
+        time.sleep(MOMENT)
+        with lock:
+            at_once[0] -= 1
+        connection.sendall(HEALTHY_USER)
+        return True
+
+    backend.answers["/user"] = counted
+    with ThreadPoolExecutor(12) as pool:
+        assert list(pool.map(lambda _: ask(client, backend), range(12))) == [USER["id"]] * 12
+    assert most == [3]
+
+
+def test_who_finds_the_queue_full_is_told_at_once_and_who_waits_after_half_of_the_time(backend: FaultyBackend) -> None:
+    client = HttpClient("test", max_concurrency=1)
+    backend.answers["/user"] = hang
+    with ThreadPoolExecutor(20) as pool:
+        started = time.monotonic()
+
+        def call(_: int) -> tuple[float, UpstreamError]:
+            error = fails(client, backend)
+            return time.monotonic() - started, error
+
+        told = sorted(pool.map(call, range(20)), key=lambda one: one[0])
+    assert [error.status for _, error in told] == [503] * 19 + [504]
+    assert [error.reason for _, error in told[:19]] == ["too many calls wait for it already"] * 19
+    assert all(seconds < 0.4 for seconds, _ in told[:9]), "ten wait for a slot, one has it, the others are too many"
+    assert all(0.4 < seconds < 0.8 for seconds, _ in told[9:19])
+
+
+@pytest.mark.parametrize("fault", ["hang", "closed", "no HTTP", "refused", "too long"])
+def test_every_slot_is_given_back_whatever_goes_wrong(backend: FaultyBackend, fault: str) -> None:
+    client = HttpClient("test", max_concurrency=1)
+    answers: dict[str, Answer] = {
+        "hang": hang,
+        "closed": b"",
+        "no HTTP": b"x",
+        "too long": kept_open(answer(b" " * (MAX_BYTES + 2))),
+    }
+    for _ in range(3):
+        if fault == "refused":
+            with pytest.raises(UpstreamError):
+                client.send("POST", "http://127.0.0.1:1/", {}, within=0.2)
+        else:
+            backend.answers["/user"] = answers[fault]
+            fails(client, backend)
+    backend.answers["/user"] = HEALTHY_USER
+    assert ask(client, backend) == USER["id"]
+
+
+def test_a_slow_host_takes_no_slot_of_another(backend: FaultyBackend) -> None:
+    client = HttpClient("test", max_concurrency=1)
+    backend.answers["/user"] = hang
+    with faulty_backend() as other, ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(fails, client, backend)
+        time.sleep(MOMENT)
+        started = time.monotonic()
+        assert ask(client, other) == USER["id"]
+        assert time.monotonic() - started < 0.5
+        assert slow.result().status == 504

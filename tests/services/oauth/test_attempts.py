@@ -1,0 +1,103 @@
+"""Finishing a social sign-in is done once, and what is remembered of it is small."""
+
+import gc
+import threading
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+import errors
+from services.clock import Clock
+from services.oauth import attempts
+from services.oauth.attempts import Attempt, Attempts
+from tests.support.site import Visitor, settings
+
+ATTEMPT = Attempt("github", None, None)
+
+
+def once(**given: object) -> Attempts:
+    return Attempts(settings(**given), Clock())
+
+
+def test_a_second_click_waits_for_the_first_and_gets_the_same() -> None:
+    ours, begun, goes_on = once(), threading.Event(), threading.Event()
+
+    def finish() -> str:
+        begun.set()
+        goes_on.wait(5)
+        return "signed in"
+
+    with ThreadPoolExecutor(2) as clicks:
+        first = clicks.submit(ours.finish_once, ATTEMPT, finish)
+        begun.wait(5)
+        second = clicks.submit(ours.finish_once, ATTEMPT, pytest.fail)
+        goes_on.set()
+        assert (first.result(), second.result()) == (("signed in", True), ("signed in", False))
+    assert ours.finish_once(ATTEMPT, pytest.fail) == ("signed in", False)
+
+
+def test_a_failure_is_remembered_without_the_request_that_failed() -> None:
+    class Body:
+        """What a traceback would hold on to."""
+
+    ours, bodies = once(), list[weakref.ref[Body]]()
+
+    def fail() -> None:
+        body = Body()
+        bodies.append(weakref.ref(body))
+        raise errors.Cancelled("as told")
+
+    raised = []
+    with pytest.raises(errors.Cancelled):
+        ours.finish_once(ATTEMPT, fail)
+    gc.collect()
+    assert [body() for body in bodies] == [None]
+    for _ in range(2):
+        with pytest.raises(errors.Cancelled) as caught:
+            ours.finish_once(ATTEMPT, pytest.fail)
+        raised.append(caught.value)
+    assert raised[0] is not raised[1]
+
+
+def test_who_waits_too_long_for_the_first_click_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempts, "EXTRA_SECONDS", 0.0)
+    ours, begun, goes_on = once(backend_timeout=0.1), threading.Event(), threading.Event()
+
+    def finish() -> None:
+        begun.set()
+        goes_on.wait(5)
+
+    with ThreadPoolExecutor(1) as clicks:
+        first = clicks.submit(ours.finish_once, ATTEMPT, finish)
+        begun.wait(5)
+        with pytest.raises(errors.ProviderUnavailable) as caught:
+            ours.finish_once(ATTEMPT, pytest.fail)
+        assert caught.value.status == 504
+        goes_on.set()
+        first.result()
+
+
+@pytest.mark.parametrize(("characters", "survives"), [(200, True), (226, False)])
+def test_a_korean_return_address_lasts_through_any_number_of_forms(
+    visitor: Visitor, characters: int, survives: bool
+) -> None:
+    asked = "/" + "가" * characters
+    for _ in range(3):
+        asked = visitor.page("/auth/login/email", params={"callbackUrl": asked}).value("callbackUrl") or ""
+        assert bool(asked) == survives
+
+
+def test_a_change_of_language_keeps_what_the_page_says_of_the_failure(visitor: Visitor) -> None:
+    page = visitor.page("/auth/login/email?error=ProviderUnavailable&reference=0123456789abcdef&wait=57")
+    links = [link.get("href") or "" for link in page.all("footer//a")]
+    assert links
+    assert all("reference=0123456789abcdef" in link and "wait=57" in link for link in links)
+    assert "57 seconds" in page.problem or "57초" in page.problem
+
+
+def test_no_other_site_chooses_the_language_by_a_form(visitor: Visitor) -> None:
+    before = visitor.page("/", headers={"Accept-Language": "ko"}).heading
+    response = visitor.post("/auth/login/email?lang=en", data={"a": "b"}, headers={"Origin": "https://evil.example"})
+    assert response.status_code == 400
+    assert visitor.page("/", headers={"Accept-Language": "ko"}).heading == before

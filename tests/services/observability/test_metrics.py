@@ -1,0 +1,159 @@
+"""`/metrics`: numbers for an operator's Prometheus, of all workers together, and of nobody in particular."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from services.backend.user import User
+from services.http.client import HttpClient
+from services.observability import audit
+from services.observability.metrics import MAX_HOSTS
+from tests.support.production import production_server
+from tests.support.redis_server import redis_server
+from tests.support.scripted import USER, scripted
+from tests.support.site import MINJI, Site, SiteMaker, Visitor, running_site
+
+TOKEN = "Pr0metheus-asks-with-this-one-only"
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with running_site(metrics_token=TOKEN) as running:
+        yield running
+
+
+def numbers(visitor: Visitor) -> dict[tuple[str, ...], float]:
+    """Each counter's name and the values of its labels, in the order of their names -> its number."""
+    answer = visitor.get("/metrics", headers=BEARER)
+    assert answer.status_code == 200
+    families = text_string_to_metric_families(answer.text)
+    samples = [sample for family in families for sample in family.samples]
+    return {(sample.name, *sample.labels.values()): sample.value for sample in samples}
+
+
+def test_without_the_setting_there_are_none(make_site: SiteMaker) -> None:
+    assert make_site().visitor().get("/metrics", headers=BEARER).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "sent", ["", "Bearer", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", f"Basic {TOKEN}", "Bearer é"]
+)
+def test_whoever_does_not_know_the_token_learns_nothing(shared_site: SiteMaker, sent: str) -> None:
+    answer = shared_site(metrics_token=TOKEN).visitor().get("/metrics", headers={"Authorization": sent.encode()})
+    assert (answer.status_code, answer.content) == (401, b"")
+
+
+def test_what_happens_is_counted(site: Site) -> None:
+    visitor = site.visitor()
+    visitor.sign_in(password="wrong")
+    visitor.sign_in()
+    visitor.submit("/auth/logout", {"everywhere": "1"})
+    visitor.post("/auth/logout", data={"csrfToken": "wrong"})
+    counted = numbers(visitor)
+    assert counted["munjigi_sign_ins_total", "signed_in", "email"] == 1
+    assert counted["munjigi_sign_ins_total", "CredentialsSignin", "email"] == 1
+    assert counted["munjigi_sign_outs_total", "true"] == 1
+    assert counted["munjigi_csrf_failures_total", "FormExpired"] == 1
+
+
+def test_calls_of_the_backend_are_timed(site: Site) -> None:
+    visitor = site.visitor()
+    visitor.sign_in()
+    counted = numbers(visitor)
+    (count,) = [
+        value for name, value in counted.items() if name[0] == "munjigi_upstream_request_duration_seconds_count"
+    ]
+    assert count == 2
+
+
+def test_sessions_that_are_refused_are_told_apart_by_who_ended_them(make_site: SiteMaker) -> None:
+    with scripted() as backend:
+        site = make_site(backend.url, metrics_token=TOKEN)
+        gone, copied = site.visitor_since(301, User.from_json(USER)), site.visitor()
+        copied.sign_in()
+        cookies = copied.cookies.copy()
+        copied.submit("/auth/logout", {})
+        copied.cookies.update(cookies)
+        backend.user_status = 401
+        assert (gone.session(), copied.session()) == ({}, {})
+        counted = numbers(site.visitor())
+    assert counted["munjigi_revoked_sessions_refused_total", "backend"] == 1
+    assert counted["munjigi_revoked_sessions_refused_total", "person"] == 1
+
+
+STATE = [("munjigi_redis_up", part) for part in ("counts", "ended_sessions")]
+
+
+@pytest.mark.external
+def test_whether_redis_answers_is_seen_and_seen_again_when_it_is_back(tmp_path: Path, make_site: SiteMaker) -> None:
+    def until(up: float) -> None:
+        for _ in range(80):
+            visitor.sign_in()
+            counted = numbers(visitor)
+            if [counted[name] for name in STATE] == [up, up]:
+                return
+            time.sleep(0.1)
+        pytest.fail(f"not {up}: {counted}")
+
+    with redis_server(tmp_path) as redis:
+        visitor = make_site(redis_url=redis.url, metrics_token=TOKEN).visitor()
+        assert [numbers(visitor)[name] for name in STATE] == [1, 1]
+        until(1)
+        redis.kill()
+        until(0)
+        redis.start()
+        until(1)
+
+
+def test_where_nothing_is_shared_nothing_can_be_away(site: Site) -> None:
+    visitor = site.visitor()
+    visitor.sign_in()
+    assert not set(STATE) & set(numbers(visitor))
+
+
+def test_no_visitor_can_add_a_row(site: Site) -> None:
+    visitor = site.visitor()
+
+    def make_trouble(word: str) -> None:
+        visitor.sign_in(f"{word}@example.com", "wrong")
+        for path in (f"/api/auth/signin/{word}", f"/api/auth/callback/{word}", "/api/auth/_log"):
+            visitor.submit(path, {"state": word, "code": word})
+            visitor.get(path, headers={"Host": f"{word}.example.com", "X-Forwarded-Host": word})
+        visitor.post("/auth/logout", data={"csrfToken": word})
+
+    make_trouble("one")
+    rows = set(numbers(visitor))
+    make_trouble("another")
+    assert set(numbers(visitor)) == rows
+
+
+def test_an_issuer_that_moves_every_hour_does_not_fill_the_table(site: Site) -> None:
+    metrics, calls = site.app.extensions["munjigi"].metrics, HttpClient("x", max_concurrency=1)
+    audit.upstream_request_finished.connect(metrics._called, calls)
+    for number in range(200):
+        audit.upstream_request_finished.send(calls, host=f"{number}.example.com", status_class="2xx", seconds=0.1)
+    calls_of = {name[1]: value for name, value in numbers(site.visitor()).items() if name[0].endswith("seconds_count")}
+    assert len(calls_of) == MAX_HOSTS + 1
+    assert calls_of["other"] == 200 - MAX_HOSTS
+
+
+def test_nobody_is_in_it(site: Site) -> None:
+    visitor = site.visitor()
+    visitor.sign_in()
+    visitor.sign_in(password="wrong")
+    text = visitor.get("/metrics", headers=BEARER).text
+    for told in (MINJI, "민지", "127.0.0.1 ", "account=", "sid="):
+        assert told not in text
+
+
+@pytest.mark.server
+def test_all_workers_are_counted_together(tmp_path: Path) -> None:
+    with production_server(tmp_path, METRICS_TOKEN=TOKEN, WORKERS="2") as (_, visitor):
+        for _ in range(6):
+            Visitor(visitor.url, {}).sign_in()
+        seen = {numbers(Visitor(visitor.url, {}))["munjigi_sign_ins_total", "signed_in", "email"] for _ in range(6)}
+    assert seen == {6}

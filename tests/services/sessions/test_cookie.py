@@ -1,0 +1,1075 @@
+"""The session cookie: what is one, what is none, and what the site writes back.
+
+Cookies come from `forge`, which shares no code with the site. `SessionCookie.read` judges each of them, and some of
+each kind are sent to the running site.
+"""
+
+import json
+import os
+import random
+import re
+import time
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import Any
+
+import pytest
+import requests
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
+from flask.sessions import SecureCookieSessionInterface
+
+from services.clock import Clock
+from services.sessions.cookie import ReadResult, SessionCookie
+from tests.support.forge import (
+    CHUNK_SIZE,
+    CIPHERTEXT,
+    COOKIE,
+    DAY,
+    IV,
+    LEFT_OUT,
+    MONTH,
+    TAG,
+    USER,
+    aged,
+    chunks,
+    claims,
+    compact,
+    cookie,
+    derived,
+    flipped,
+    jar,
+    key_of,
+    of_length,
+    part_of,
+    seal,
+    seal_cbc,
+    seal_wrapped,
+    seal_zipped,
+    signed,
+    spelled,
+    unseal,
+    with_part,
+)
+from tests.support.scripted import Backend, scripted
+from tests.support.site import MINJI, SECRET, Page, Site, SiteMaker, Visitor, cookie_names, running_site, set_cookies
+from tests.support.tables import some
+
+SLOWEST = 0.25
+"""Seconds for an answer to any cookie."""
+OLD_SECRET = "an-older-secret-0f-this-very-site-8Zq"
+OTHER_SECRET = "somebody-elses-secret-1aB2cD3eF4gH5"
+MAX_AGE, ABSOLUTE_AGE = MONTH, 90 * DAY
+
+GOOD = seal(claims())
+OTHER = seal(claims(user={**USER, "id": 8}))
+TWO, THREE = chunks(of_length(2 * CHUNK_SIZE - 9)), chunks(of_length(3 * CHUNK_SIZE - 9))
+BEARER_OF_3_KB = seal(claims(accessToken="t" * 3072))
+NOW = int(time.time())
+
+
+# What is a session: a Cookie header, and the claims whose person is then signed in.
+
+
+def good(**given: Any) -> tuple[str, dict[str, Any]]:
+    made = claims(**given)
+    return cookie(seal(made)), made
+
+
+def of(header: str, token: str) -> tuple[str, dict[str, Any]]:
+    return header, unseal(token)
+
+
+def tokens_of(pieces: list[str]) -> str:
+    return "".join(piece.partition("=")[2] for piece in pieces)
+
+
+SESSIONS = {
+    "valid: as next-auth makes it": good(),
+    "valid: a name of astral characters": good(user={**USER, "name": "😀 𠮷野家", "nick_name": None}),
+    "valid: a name with HTML in it": good(user={**USER, "nick_name": '"><svg/onload=alert(1)>{{7*7}}'}),
+    "valid: no names at all": good(user={"id": 9}),
+    "valid: an id of text": good(user={**USER, "id": "0b1f6a52-7c1e-4f0e-9a57-0a4f7f1d2c3b"}),
+    "valid: two chunks": of(jar(*TWO), tokens_of(TWO)),
+    "valid: three full chunks": of(jar(*THREE), tokens_of(THREE)),
+    "valid: chunks in another order": of(jar(*reversed(THREE)), tokens_of(THREE)),
+    "valid: a bearer of 3 KB": of(jar(*chunks(BEARER_OF_3_KB)), BEARER_OF_3_KB),
+    "valid: among cookies of others": of(jar("a=b", cookie(GOOD), "_ga=GA1.1", "x"), GOOD),
+    "valid: among two hundred cookies of others": of(
+        jar(*(f"c{n}={'x' * 95}" for n in range(200)), cookie(GOOD)), GOOD
+    ),
+    "chunks: cut at other places": of(jar(*chunks(GOOD, 200)), GOOD),
+    "chunks: a single one": of(jar(cookie(GOOD, f"{COOKIE}.0")), GOOD),
+    "chunks: the whole one goes before stale ones": of(jar(*TWO, cookie(GOOD)), GOOD),
+    "chunks: empty ones beside the whole one": of(jar(f"{COOKIE}.0=", cookie(GOOD), f"{COOKIE}.1="), GOOD),
+    "chunks: an empty one at the end": of(jar(*TWO, f"{COOKIE}.2="), tokens_of(TWO)),
+    "duplicate: the first counts": of(jar(cookie(GOOD), cookie(OTHER)), GOOD),
+    "duplicate: the first counts, the other way round": of(jar(cookie(OTHER), cookie(GOOD)), OTHER),
+    "duplicate: a good one before a bad one": of(jar(cookie(GOOD), cookie("x")), GOOD),
+    "duplicate: a good chunk before a bad one": of(jar(*TWO, f"{COOKIE}.0=x"), tokens_of(TWO)),
+    "shape: in quotes, which RFC 6265 allows around a value": of(cookie(f'"{GOOD}"'), GOOD),
+    "shape: as RFC 2109 once wanted it": of(f'$Version=1; {cookie(f"{GOOD}")}; $Path="/"', GOOD),
+    "time: issued by a clock an hour ahead": good(iat=NOW + 3600, exp=NOW + MONTH),
+    "time: begun": good(nbf=NOW - 1),
+    "content: further claims": good(picture=None, role=["admin"], provider={"x": 1}),
+    "content: a sid and provider that are no words": good(sid="a b", provider=7),
+}
+
+
+# What is none: a Cookie header of each kind of attack.
+
+
+def parts(token: str) -> list[str]:
+    return token.split(".")
+
+
+TAMPERED = {
+    "first bit of the iv": flipped(GOOD, IV, 0),
+    "last bit of the iv": flipped(GOOD, IV, -1),
+    "first bit of the ciphertext": flipped(GOOD, CIPHERTEXT, 0),
+    "last bit of the ciphertext": flipped(GOOD, CIPHERTEXT, -1),
+    "first bit of the tag": flipped(GOOD, TAG, 0),
+    "last bit of the tag": flipped(GOOD, TAG, -1),
+    "tag and ciphertext of two tokens": with_part(GOOD, TAG, part_of(OTHER, TAG)),
+    "iv of another token": with_part(GOOD, IV, part_of(OTHER, IV)),
+    "ciphertext of another token": with_part(GOOD, CIPHERTEXT, part_of(OTHER, CIPHERTEXT)),
+    "no ciphertext": seal(b""),
+    "ciphertext cut": with_part(GOOD, CIPHERTEXT, part_of(GOOD, CIPHERTEXT)[:-1]),
+    "ciphertext longer": with_part(GOOD, CIPHERTEXT, part_of(GOOD, CIPHERTEXT) + b"\0"),
+    **{f"tag of {n} bytes": with_part(GOOD, TAG, part_of(GOOD, TAG)[:n]) for n in (0, 1, 4, 8, 12, 15)},
+    "tag of 17 bytes": with_part(GOOD, TAG, part_of(GOOD, TAG) + b"\0"),
+    **{f"iv of {n} bytes": with_part(GOOD, IV, part_of(GOOD, IV)[:n]) for n in (0, 1, 8, 11)},
+    **{f"iv of {n} bytes that opens": seal(claims(), iv=os.urandom(n)) for n in (8, 11, 16)},
+    "base64 with its padding": f"{GOOD}==",
+    "base64 with padding inside": with_part(GOOD, IV, parts(GOOD)[IV] + "="),
+    "base64 in the standard alphabet": seal(claims(padding="???>>>"), iv=b"\xfb\xff" * 6).replace("-", "+", 1),
+    "base64 of impossible length": f"{GOOD}AAA",
+    "base64 with junk inside": with_part(GOOD, CIPHERTEXT, parts(GOOD)[CIPHERTEXT][:8] + "!" + parts(GOOD)[3][8:]),
+    "base64 with a space inside": with_part(GOOD, CIPHERTEXT, parts(GOOD)[CIPHERTEXT][:8] + " " + parts(GOOD)[3][8:]),
+    "base64 with a bit to spare set": f"{GOOD[:-1]}{chr(ord(GOOD[-1]) + 1)}",
+}
+SHAPES = {
+    "empty": "",
+    "one dot": ".",
+    "four dots": "....",
+    "five dots": ".....",
+    "a word": "x",
+    "two parts": "a.b",
+    "four parts": ".".join(parts(GOOD)[:4]),
+    "six parts": f"{GOOD}.{parts(GOOD)[IV]}",
+    "an empty sixth part": f"{GOOD}.",
+    "200 parts": ".".join("a" * 200),
+    "null": "null",
+    "undefined": "undefined",
+    "an object": "{}",
+    "a percent-encoded zero": "%00",
+    "percent-encoded dots": GOOD.replace(".", "%2E"),
+    "a raw zero": f"{GOOD}\0",
+    "very long": "A" * 40_000,
+    "very long, in the right form": f"{parts(GOOD)[0]}..{'A' * 16}.{'A' * 40_000}.{'A' * 22}",
+    "not ASCII": "세션",
+    "not UTF-8": "\udcff\udcfe",
+    "an empty pair of quotes": '""',
+    "an octal escape": r'"\145yJ"',
+    "the header alone": parts(GOOD)[0],
+    "the header and dots": f"{parts(GOOD)[0]}....",
+    "JSON serialisation": json.dumps({"protected": parts(GOOD)[0], "iv": parts(GOOD)[2], "tag": parts(GOOD)[4]}),
+    "an encrypted key": seal(claims(), encrypted_key=b"k" * 40),
+    "an encrypted key of one letter": with_part(GOOD, 1, "A"),
+    "two tokens": f"{GOOD},{OTHER}",
+    "a bearer": f"Bearer {GOOD}",
+}
+V5_PURPOSE = f"Auth.js Generated Encryption Key ({COOKIE})"
+STATE = {"value": "t3ij", "provider": "kakao", "iat": NOW, "exp": NOW + 900, "jti": "1"}
+KEYS = {
+    "another secret": seal(claims(), key_of(OTHER_SECRET)),
+    "the secret in capitals": seal(claims(), key_of(SECRET.upper())),
+    "the plain hash of the secret": seal(claims(), sha256(SECRET.encode()).digest()),
+    "the first bytes of the secret": seal(claims(), SECRET.encode()[:32]),
+    "zeros": seal(claims(), bytes(32)),
+    "an empty secret": seal(claims(), key_of("")),
+    "half the key": seal(claims(), key_of()[:16]),
+    "Auth.js v5's key": seal(claims(), derived(SECRET, COOKIE, V5_PURPOSE, 32)),
+    "an Auth.js v5 token": seal_cbc(
+        claims(),
+        derived(SECRET, COOKIE, V5_PURPOSE, 64),
+        "A256CBC-HS512",
+        hashes.SHA512(),
+    ),
+    "a state cookie": seal(STATE, key_of(salt="next-auth.state")),
+    "a session under the key of state cookies": seal(claims(), key_of(salt="next-auth.state")),
+    "a session salted with its own name": seal(claims(), key_of(salt=COOKIE)),
+    "a state payload under the key of sessions": seal(STATE),
+}
+
+
+def headed(header: str, key: bytes | None = None) -> str:
+    return seal(claims(), key, header)
+
+
+HEADERS = {
+    "members in another order": headed('{"enc":"A256GCM","alg":"dir"}'),
+    "a space": headed('{"alg":"dir", "enc":"A256GCM"}'),
+    "a further member": headed('{"alg":"dir","enc":"A256GCM","kid":"1"}'),
+    "a type": headed('{"typ":"JWT","alg":"dir","enc":"A256GCM"}'),
+    "a member twice": headed('{"alg":"none","alg":"dir","enc":"A256GCM"}'),
+    "no alg": headed('{"enc":"A256GCM"}'),
+    "no enc": headed('{"alg":"dir"}'),
+    "alg none": headed('{"alg":"none","enc":"A256GCM"}'),
+    "alg an integer": headed('{"alg":1,"enc":"A256GCM"}'),
+    "alg a list": headed('{"alg":["dir"],"enc":"A256GCM"}'),
+    "alg null": headed('{"alg":null,"enc":"A256GCM"}'),
+    "alg in capitals": headed('{"alg":"DIR","enc":"A256GCM"}'),
+    "enc none": headed('{"alg":"dir","enc":"none"}'),
+    "enc a list": headed('{"alg":"dir","enc":["A256GCM"]}'),
+    "A128GCM": headed('{"alg":"dir","enc":"A128GCM"}', key_of()[:16]),
+    "A192GCM": headed('{"alg":"dir","enc":"A192GCM"}', key_of()[:24]),
+    "A256KW under the same key": seal_wrapped(claims()),
+    "RSA1_5": seal(claims(), header='{"alg":"RSA1_5","enc":"A256GCM"}', encrypted_key=os.urandom(256)),
+    "CBC under the same key": seal_cbc(claims(), key_of(), "A128CBC-HS256", hashes.SHA256()),
+    "PBES2 of a billion rounds": seal(
+        claims(),
+        header='{"alg":"PBES2-HS256+A128KW","enc":"A256GCM","p2c":2147483648,"p2s":"AAAAAAAAAAA"}',
+        encrypted_key=os.urandom(24),
+    ),
+    "crit": headed('{"alg":"dir","enc":"A256GCM","crit":["exp"],"exp":4102444800}'),
+    "jku": headed('{"alg":"dir","enc":"A256GCM","jku":"http://127.0.0.1:1/keys"}'),
+    "jwk": headed('{"alg":"dir","enc":"A256GCM","jwk":{"kty":"oct","k":"AAAA"}}'),
+    "not JSON": headed("alg=dir"),
+    "an array": headed('["dir","A256GCM"]'),
+    "empty": headed(""),
+    "nested deeply": headed('{"alg":"dir","enc":"A256GCM","x":' + "[" * 1000 + "]" * 1000 + "}"),
+    "with base64 padding": GOOD.replace(".", "=.", 1),
+    "a signed token, alg none": signed(claims(), "none"),
+    "a signed token, HS256": signed(claims(), "HS256"),
+    "zip, small": seal_zipped(claims()),
+    "zip, a bomb": seal_zipped(compact(claims(padding="x" * 3_000_000))),
+    "zip without payload": seal(b"", header='{"alg":"dir","enc":"A256GCM","zip":"DEF"}'),
+}
+FUTURE = NOW + MONTH
+TIMES: dict[str, Any] = {
+    "expired an hour ago": {"exp": NOW - 3600},
+    "expired 30 s ago": {"exp": NOW - 30},
+    "expired 5 s ago": {"exp": NOW - 5},
+    "no exp": {"exp": LEFT_OUT},
+    "exp a string": {"exp": str(FUTURE)},
+    "exp null": {"exp": None},
+    "exp true": {"exp": True},
+    "exp a list": {"exp": [FUTURE]},
+    "exp an object": {"exp": {"$gt": 0}},
+    "exp negative": {"exp": -FUTURE},
+    "exp zero": {"exp": 0},
+    "exp a fraction": {"exp": FUTURE + 0.5},
+    "exp a whole float": {"exp": float(FUTURE)},
+    "exp in milliseconds of microseconds": {"exp": FUTURE * 10**9},
+    "not yet begun": {"nbf": NOW + 3600},
+    "nbf a string": {"nbf": "0"},
+    "nbf null": {"nbf": None},
+    "no iat": {"iat": LEFT_OUT},
+    "iat a string": {"iat": str(NOW)},
+    "iat null": {"iat": None},
+    "iat negative": {"iat": -1},
+    "issued longer ago than a session may last": {"iat": NOW - ABSOLUTE_AGE - 1},
+    "signed in longer ago than a session may last": {"auth_time": NOW - ABSOLUTE_AGE - 1},
+    "auth_time a string": {"auth_time": str(NOW)},
+    "auth_time null": {"auth_time": None},
+    "checked_at a string": {"checked_at": "never"},
+}
+SPELLED_TIMES = {f"exp {text[:6]}": spelled(exp=text) for text in ("1e400", "-1e400", "NaN", "Infinity", "9" * 4400)}
+USERS: dict[str, Any] = {
+    "null": None,
+    "left out": LEFT_OUT,
+    "a string": "7",
+    "a number": 7,
+    "a list": [USER],
+    "empty": {},
+    "without id": {"name": "Someone", "email": "someone@example.com"},
+}
+IDS: dict[str, Any] = {
+    "null": None,
+    "true": True,
+    "false": False,
+    "a list": [7],
+    "an object": {"id": 7},
+    "empty": "",
+    "spaces": " ",
+    "zero": 0,
+    "negative": -7,
+    "a fraction": 7.5,
+    "2 to the 63rd": 2**63,
+    "with a line break": "7\n8",
+    "with a zero": "7\0",
+    "of 300 characters": "7" * 300,
+}
+BEARERS: dict[str, Any] = {
+    "left out": LEFT_OUT,
+    "null": None,
+    "a number": 7,
+    "true": True,
+    "a list": ["t"],
+    "an object": {"plainTextToken": "t"},
+    "empty": "",
+    "with a line break": "t\r\nX-Evil: 1",
+    "with a zero": "t\0",
+    "with a space": "t t",
+    "not ASCII": "토큰",
+    "of 64 KB": "t" * 8000,
+}
+PAYLOADS = {
+    "not JSON": b"name=hong",
+    "an array": compact([claims()]),
+    "a string": compact("claims"),
+    "null": b"null",
+    "a number": b"7",
+    "an empty object": b"{}",
+    "two objects": compact(claims()) * 2,
+    "bad UTF-8": compact(claims(padding="@")).replace(b"@", b"\xff\xfe"),
+    "a raw surrogate": compact(claims(padding="@")).replace(b"@", b"\xed\xa0\x80"),
+    "UTF-16": compact(claims()).decode().encode("utf-16"),
+    "a byte order mark": b"\xef\xbb\xbf" + compact(claims()),
+    "1200 levels": spelled(padding="[" * 1200 + "]" * 1200),
+    "a hundred thousand brackets": b"[" * 8000,
+    "a comma too many": compact(claims())[:-1] + b",}",
+}
+
+
+def numbered(*numbers: int | str, value: str = "x") -> list[str]:
+    return [f"{COOKIE}.{number}={value}" for number in numbers]
+
+
+def renamed(pieces: list[str], *numbers: int | str) -> str:
+    """These chunks under other numbers."""
+    values = [piece.partition("=")[2] for piece in pieces]
+    return jar(*(f"{COOKIE}.{number}={value}" for number, value in zip(numbers, values, strict=True)))
+
+
+CHUNKS = {
+    "the first is missing": jar(*THREE[1:]),
+    "the middle one is missing": jar(THREE[0], THREE[2]),
+    "the last is missing": jar(*THREE[:-1]),
+    "contents swapped": renamed(TWO, 1, 0),
+    "contents turned round": renamed(THREE, 1, 2, 0),
+    "a gap in the numbers": renamed(TWO, 0, 2),
+    "counted from one": renamed(TWO, 1, 2),
+    "a stale one more": jar(*TWO, THREE[2]),
+    "a stale fourth": jar(*THREE, *numbered(3)),
+    "a stale one far off": jar(*THREE, *numbered(9)),
+    "of two tokens": jar(TWO[0], THREE[1]),
+    "a bad whole one beside good chunks": jar(*TWO, cookie("x")),
+    "an empty whole one beside good chunks": jar(*TWO, cookie("")),
+    "a bad chunk before a good one of its name": jar(f"{COOKIE}.0=x", *TWO),
+    "empty ones": jar(*numbered(0, 1, value="")),
+    "one empty one": jar(*numbered(0, value="")),
+    "four": jar(*chunks(of_length(12_000))),
+    "fifty": jar(*numbered(*range(50))),
+    "fifty of a good token": jar(*chunks(GOOD, -(-len(GOOD) // 50))),
+    "of one letter, ten of them": jar(*(f"{COOKIE}.{n}={letter}" for n, letter in enumerate(GOOD[:10]))),
+    "a whole one that no browser would keep": cookie(of_length(5000)),
+}
+
+
+def alone(**tables: dict[str, str]) -> Iterator[tuple[str, str]]:
+    for kind, table in tables.items():
+        for name, token in table.items():
+            yield f"{kind}: {name}", cookie(token)
+
+
+ANONYMOUS = dict(
+    alone(
+        shape=SHAPES,
+        tampering=TAMPERED,
+        keys=KEYS,
+        header=HEADERS,
+        time={name: seal(claims(**given)) for name, given in TIMES.items()}
+        | {name: seal(text) for name, text in SPELLED_TIMES.items()},
+        content={name: seal(payload) for name, payload in PAYLOADS.items()}
+        | {f"user {name}": seal(claims(user=user)) for name, user in USERS.items()}
+        | {f"id {name}": seal(claims(user={**USER, "id": value})) for name, value in IDS.items()}
+        | {f"bearer {name}": seal(claims(accessToken=value)) for name, value in BEARERS.items()},
+    )
+) | {f"chunks: {name}": header for name, header in CHUNKS.items()}
+
+LOOK_ALIKES = {
+    "a letter more": f"{COOKIE}X",
+    "a letter more, after a dot": f"{COOKIE}.x",
+    "a dot": f"{COOKIE}.",
+    "a negative number": f"{COOKIE}.-1",
+    "a signed number": f"{COOKIE}.+0",
+    "an Arabic digit": f"{COOKIE}.\N{ARABIC-INDIC DIGIT ZERO}",
+    "a full-width digit": f"{COOKIE}.\N{FULLWIDTH DIGIT ZERO}",
+    "a superscript digit": f"{COOKIE}.\N{SUPERSCRIPT TWO}",
+    "two digits": f"{COOKIE}.00",
+    "eleven digits": f"{COOKIE}.99999999999",
+    "4400 digits": f"{COOKIE}.{'9' * 4400}",
+    "a fraction": f"{COOKIE}.0.0",
+    "a longer name": f"{COOKIE}-of-another-app",
+    "something before": f"x-{COOKIE}",
+    "the name on https": f"__Secure-{COOKIE}",
+    "a prefix that it never has": f"__Host-{COOKIE}",
+    "a prefix behind an odd space": f"\u2000{COOKIE}",
+    "capitals": COOKIE.title(),
+    "Auth.js v5's name": "authjs.session-token",
+    "no name": f"={COOKIE}",
+}
+
+
+# The site that all of these are sent to.
+
+
+@pytest.fixture(scope="module")
+def backend() -> Iterator[Backend]:
+    with scripted() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def gate(backend: Backend) -> Iterator[Site]:
+    """A site that believes its own tokens, and asks the backend about none of them."""
+    with running_site(backend_url=backend.url, session_revalidate=0) as running:
+        yield running
+
+
+def ask(site: Site, path: str, cookies: str = "", **fields: str) -> requests.Response:
+    """One request with this Cookie header and no other; with fields, a form."""
+    headers = {"Cookie": cookies.encode("utf-8", "surrogateescape")} if cookies else {}
+    visitor = site.visitor()
+    if fields:
+        return visitor.post(path, data=fields, headers=headers)
+    return visitor.get(path, headers=headers)
+
+
+@pytest.fixture
+def door(backend: Backend) -> Iterator[Site]:
+    """Such a site, which nobody has left yet: a session that was signed out of is over, in every copy."""
+    with running_site(backend_url=backend.url, session_revalidate=0) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def form(gate: Site) -> tuple[str, str]:
+    """The visitor cookie of someone who has opened a form of the site, and the token in it."""
+    visitor = gate.visitor()
+    token = visitor.csrf()
+    return cookie(str(visitor.cookies["munjigi.visitor"]), "munjigi.visitor"), token
+
+
+READ = ("/account", "/api/auth/session", "/auth/login/email")
+
+
+def read(site: Site, path: str, cookies: str = "") -> requests.Response:
+    """A read, fast enough: what is slow three times over is slow because of the cookie, not of the machine."""
+    for _ in range(3):
+        response = ask(site, path, cookies)
+        if response.elapsed.total_seconds() < SLOWEST:
+            return response
+    pytest.fail(f"{path} takes {response.elapsed}")
+
+
+def sign_out(site: Site, form: tuple[str, str], cookies: str = "") -> requests.Response:
+    visitor_cookie, token = form
+    return ask(site, "/auth/logout", jar(*filter(None, (cookies, visitor_cookie))), csrfToken=token)
+
+
+def seen(response: requests.Response) -> object:
+    """All that an answer tells, less what is random in any two, and the session's own cookies."""
+    random_values = [
+        response.headers.get("X-Request-Id"),
+        *re.findall(r'name="csrfToken"[^>]*value="([^"]*)"', response.text),
+    ]
+    text = response.text
+    for value in filter(None, random_values):
+        text = text.replace(value, "RANDOM")
+    headers = {name: value for name, value in response.headers.items() if name not in _CHANGING}
+    return response.status_code, headers, text, {name for name in cookie_names(response) if COOKIE not in name}
+
+
+_CHANGING = ("Date", "X-Request-Id", "Set-Cookie", "Content-Length")
+
+
+def cleared(response: requests.Response) -> set[str]:
+    """Names of the session cookies that this answer deletes; it must set none."""
+    lines = [line.split("; ") for line in set_cookies(response) if COOKIE in line]
+    for pair, *attributes in lines:
+        assert pair.endswith("=")
+        assert {"Max-Age=0", "Path=/", "HttpOnly", "SameSite=Lax"} <= set(attributes)
+    return {pair[:-1] for pair, *_ in lines}
+
+
+def brought(cookies: str) -> set[str]:
+    """Names of the session cookies in a Cookie header, as a browser would list them."""
+    names = (piece.partition("=")[0] for piece in cookies.split("; "))
+    return {name for name in names if re.fullmatch(rf"{re.escape(COOKIE)}(\.[0-9])?", name)}
+
+
+@pytest.fixture(scope="module")
+def nobody(gate: Site, form: tuple[str, str]) -> dict[str, object]:
+    """What a visitor without cookies is told."""
+    answers = {path: seen(read(gate, path)) for path in READ}
+    return {**answers, "/auth/logout": seen(sign_out(gate, form))}
+
+
+def opened(gate: Site, cookies: str) -> ReadResult:
+    """What the function that every read asks finds in this Cookie header, as the server hands it on."""
+    header = cookies.encode("utf-8", "surrogateescape").decode("latin-1")
+    return SessionCookie(gate.app.extensions["munjigi"].settings, Clock()).read(header)
+
+
+@pytest.mark.parametrize("row", SESSIONS)
+def test_a_sound_cookie_is_read_as_the_session_in_it(gate: Site, row: str) -> None:
+    cookies, told = SESSIONS[row]
+    found = opened(gate, cookies)
+    assert found.session
+    assert found.session.user.to_json() == {"name": None, "nick_name": None, "email": None, **told["user"]}
+    assert found.session.access_token == told["accessToken"]
+    assert found.session.expires_at == told["exp"]
+    assert found.uses_current_key
+    assert set(found.names) == brought(cookies)
+
+
+@pytest.mark.parametrize("row", ANONYMOUS)
+def test_any_other_cookie_is_read_as_none_of_a_session(gate: Site, row: str) -> None:
+    found = opened(gate, ANONYMOUS[row])
+    assert found.session is None
+    assert set(found.names) == brought(ANONYMOUS[row]) != set()
+
+
+@pytest.mark.parametrize("row", LOOK_ALIKES)
+def test_a_cookie_that_only_looks_like_ours_is_not_read(gate: Site, row: str) -> None:
+    assert opened(gate, cookie(GOOD, LOOK_ALIKES[row])) == ReadResult(())
+    both = opened(gate, jar(cookie(OTHER, LOOK_ALIKES[row]), cookie(GOOD), cookie("x", LOOK_ALIKES[row])))
+    assert both.session
+    assert both.session.user.to_json() == USER
+    assert both.names == (COOKIE,)
+
+
+@pytest.mark.parametrize("row", some(SESSIONS))
+def test_a_sound_cookie_is_the_session_of_the_person_in_it(
+    gate: Site, door: Site, backend: Backend, form: tuple[str, str], row: str
+) -> None:
+    cookies, told = SESSIONS[row]
+    user = {"name": None, "nick_name": None, "email": None, **told["user"]}
+    account, session, login = (read(gate, path, cookies) for path in READ)
+    page = Page(account)
+    assert page.status == 200
+    shown = [page.value("name") or None, page.value("nick_name") or None, *page.texts("dl//dd")]
+    assert shown == [user["name"], user["nick_name"], *filter(None, (user["email"], str(user["id"])))]
+    assert session.json()["user"] == user
+    assert (login.status_code, login.headers["Location"]) == (303, f"{gate.url}/")
+    assert not {name for answer in (account, session, login) for name in cookie_names(answer) if COOKIE in name}
+    out = sign_out(door, form, cookies)
+    assert out.status_code == 303
+    assert cleared(out) == brought(cookies)
+    assert backend.calls[-1] == ("POST", "/logout", f"Bearer {told['accessToken']}")
+
+
+KINDS = sorted({row.partition(":")[0] for row in ANONYMOUS})
+
+
+@pytest.mark.parametrize(
+    "row", [one for kind in KINDS for one in some(row for row in ANONYMOUS if row.startswith(kind))]
+)
+def test_any_other_cookie_is_nobodys_and_is_deleted(
+    gate: Site, backend: Backend, form: tuple[str, str], nobody: dict[str, object], row: str
+) -> None:
+    cookies = ANONYMOUS[row]
+    calls = len(backend.calls)
+    for path in READ:
+        response = read(gate, path, cookies)
+        assert seen(response) == nobody[path]
+        assert cleared(response) == brought(cookies) != set()
+    response = sign_out(gate, form, cookies)
+    assert seen(response) == nobody["/auth/logout"]
+    assert cleared(response) == brought(cookies)
+    assert len(backend.calls) == calls, "the backend was told of a token that is none"
+
+
+@pytest.mark.parametrize("row", some(LOOK_ALIKES))
+def test_a_cookie_that_only_looks_like_ours_is_left_alone(gate: Site, nobody: dict[str, object], row: str) -> None:
+    name = LOOK_ALIKES[row]
+    for path in READ:
+        response = read(gate, path, cookie(GOOD, name))
+        assert seen(response) == nobody[path]
+        assert not cleared(response)
+    both = read(gate, "/api/auth/session", jar(cookie(OTHER, name), cookie(GOOD), cookie("x", name)))
+    assert both.json()["user"] == USER
+    assert not set_cookies(both)
+
+
+def test_no_cookie_is_good_for_another_purpose(gate: Site, form: tuple[str, str]) -> None:
+    visitor_cookie, token = form
+    response = ask(gate, "/api/auth/session", cookie(visitor_cookie.partition("=")[2]))
+    assert response.json() == {}
+    assert cleared(response) == {COOKIE}
+    swapped = jar(cookie(GOOD), cookie(GOOD, "munjigi.visitor"))
+    assert ask(gate, "/auth/logout", swapped, csrfToken=token).status_code == 400
+
+
+def test_a_visitor_cookie_says_nothing_of_who_is_signed_in(gate: Site) -> None:
+    """Not even one that the site has signed itself, with all that Flask-Login would look for."""
+    flask_login = {"_user_id": "7", "_fresh": True, "_id": "x", "_remember": "set"}
+    visitor = cookie(str(signer(gate).dumps(flask_login)), "munjigi.visitor")
+    assert ask(gate, "/api/auth/session", visitor).json() == {}
+    assert ask(gate, "/account", visitor).status_code == 303
+
+
+@pytest.mark.parametrize("value", [f"Bearer {GOOD}", f"bearer {GOOD}", "Bearer %", "Bearer", "Basic eDp5"])
+def test_a_token_in_another_header_is_no_session(gate: Site, value: str) -> None:
+    visitor = gate.visitor(Authorization=value)
+    response = visitor.get("/api/auth/session")
+    assert (response.status_code, response.json()) == (200, {})
+    assert visitor.get("/account").status_code == 303
+
+
+def test_a_thousand_damaged_tokens_are_the_same_person_or_nobody(gate: Site) -> None:
+    chance, nobodys = random.Random(20), 0
+    for _ in range(1000):
+        found = opened(gate, cookie(damaged(GOOD, chance)))
+        assert found.session is None or found.session.user.to_json() == USER
+        nobodys += found.session is None
+    assert nobodys > 900
+
+
+def test_some_of_them_break_nothing_on_their_way_to_the_site(gate: Site) -> None:
+    chance = random.Random(21)
+    for _ in range(30):
+        response = ask(gate, "/api/auth/session", cookie(damaged(GOOD, chance)))
+        assert response.status_code == 200
+        assert response.json() == {} or response.json()["user"] == USER
+
+
+def damaged(token: str, chance: random.Random) -> str:
+    """The token with up to three bytes changed, put in, taken out or repeated; any byte but those that end a header."""
+    raw = bytearray(token.encode())
+    for _ in range(chance.randint(1, 3)):
+        at, byte = chance.randrange(len(raw)), chance.choice([*range(10), 11, 12, *range(14, 256)])
+        match chance.randrange(4):
+            case 0:
+                raw[at] = byte
+            case 1:
+                raw.insert(at, byte)
+            case 2:
+                del raw[at]
+            case _:
+                raw[at:at] = raw[at : at + chance.randint(1, 40)]
+    return raw.decode("utf-8", "surrogateescape")
+
+
+# What the site writes back.
+
+
+def signer(site: Site) -> Any:
+    return SecureCookieSessionInterface().get_signing_serializer(site.app)
+
+
+def issued(response: requests.Response) -> str | None:
+    """The session token that an answer sets, of however many cookies; None if it sets none."""
+    pairs = [line.partition(";")[0] for line in set_cookies(response) if COOKIE in line and "Max-Age=0" not in line]
+    return tokens_of(pairs) or None
+
+
+def new_claims(response: requests.Response) -> dict[str, Any]:
+    token = issued(response)
+    assert token, "no new token"
+    return unseal(token)
+
+
+def held(visitor: Visitor) -> set[str]:
+    """Names of the session cookies that a browser has."""
+    return {name for name in visitor.cookies.keys() if COOKIE in name}  # noqa: SIM118  # a jar is no dict
+
+
+def sid_of(visitor: Visitor) -> str:
+    return str(unseal(str(visitor.cookies[COOKIE]))["sid"])
+
+
+@pytest.fixture
+def generous() -> Iterator[tuple[Backend, Site]]:
+    """A backend whose users and tokens a test can make as large as it wants, and a site before it."""
+    with scripted() as backend, running_site(backend_url=backend.url, session_revalidate=0) as site:
+        yield backend, site
+
+
+@pytest.mark.parametrize(
+    ("age", "new"),
+    [(0, False), (DAY, False), (3 * DAY - 60, False), (3 * DAY + 1, True), (29 * DAY, True), (MONTH - 60, True)],
+)
+def test_a_token_is_issued_anew_when_a_tenth_of_its_life_has_passed(gate: Site, age: int, new: bool) -> None:
+    old = aged(age)
+    response = ask(gate, "/api/auth/session", cookie(seal(old)))
+    assert response.json()["user"] == USER
+    if not new:
+        assert not set_cookies(response)
+        return
+    now = int(time.time())
+    told = new_claims(response)
+    assert now - 5 <= told["iat"] <= now
+    assert told["exp"] == told["iat"] + MONTH
+    assert told["auth_time"] == old["iat"]
+    assert told["jti"] != old["jti"]
+    kept = ("user", "accessToken", "name", "email", "sub")
+    assert {name: told[name] for name in kept} == {name: old[name] for name in kept}
+    ends = time.gmtime(told["exp"])
+    assert response.json()["expires"] == time.strftime("%Y-%m-%dT%H:%M:%S.000Z", ends)
+    assert f"; Expires={time.strftime('%a, %d %b %Y %H:%M:%S GMT', ends)};" in set_cookies(response)[0]
+
+
+def test_the_tenth_is_of_the_life_that_is_configured(make_site: SiteMaker) -> None:
+    site = make_site(session_max_age=3600, session_revalidate=0)
+    for age, new in ((300, False), (370, True)):
+        old = aged(age)
+        response = ask(site, "/api/auth/session", cookie(seal({**old, "exp": old["iat"] + 3600})))
+        assert bool(issued(response)) is new
+
+
+def test_reading_writes_nothing(visitor: Visitor) -> None:
+    visitor.sign_in()
+    for path in ("/", "/account", "/api/auth/session", "/auth/logout", "/auth/login/email"):
+        assert COOKIE not in cookie_names(visitor.get(path))
+
+
+def test_in_use_every_four_days_a_session_still_ends_at_its_absolute_age(gate: Site) -> None:
+    told, auth_time, days = claims(), int(time.time()), 0
+    while True:
+        response = ask(gate, "/api/auth/session", cookie(seal(told)))
+        if response.json() == {}:
+            break
+        if issued(response):
+            told = new_claims(response)
+            assert abs(told["auth_time"] - auth_time) <= 5
+        assert told["exp"] <= auth_time + ABSOLUTE_AGE + 5
+        told = {**told, **{name: told[name] - 4 * DAY for name in ("iat", "exp", "auth_time") if name in told}}
+        auth_time -= 4 * DAY
+        days += 4
+    assert days == 92
+
+
+def test_a_token_never_lasts_past_the_absolute_age_whatever_its_exp(gate: Site) -> None:
+    signed_in = NOW - 89 * DAY
+    response = ask(gate, "/api/auth/session", cookie(seal(aged(DAY, auth_time=signed_in))))
+    end = time.gmtime(signed_in + ABSOLUTE_AGE)
+    assert response.json()["expires"] == time.strftime("%Y-%m-%dT%H:%M:%S.000Z", end)
+    assert not set_cookies(response)
+    signed_in = NOW - 80 * DAY
+    response = ask(gate, "/api/auth/session", cookie(seal(aged(25 * DAY, auth_time=signed_in))))
+    assert new_claims(response)["exp"] == signed_in + ABSOLUTE_AGE
+
+
+@pytest.mark.parametrize("fallbacks", [OLD_SECRET, f"{OTHER_SECRET},{OLD_SECRET}"])
+def test_a_token_under_an_old_key_comes_back_under_the_new_one(make_site: SiteMaker, fallbacks: str) -> None:
+    site = make_site(secret_key_fallbacks=fallbacks, session_revalidate=0)
+    old = claims(sid="kept")
+    response = ask(site, "/api/auth/session", cookie(seal(old, key_of(OLD_SECRET))))
+    assert response.json()["user"] == USER
+    told = new_claims(response)
+    assert (told["sid"], told["accessToken"]) == ("kept", old["accessToken"])
+    with pytest.raises(InvalidTag):
+        unseal(issued(response) or "", OLD_SECRET)
+    assert not set_cookies(ask(site, "/api/auth/session", cookie(issued(response) or "")))
+
+
+def test_a_token_under_a_key_that_is_gone_is_nobodys(gate: Site) -> None:
+    response = ask(gate, "/api/auth/session", cookie(seal(claims(), key_of(OLD_SECRET))))
+    assert response.json() == {}
+    assert cleared(response) == {COOKIE}
+
+
+class OverTls(Visitor):
+    """A browser before a proxy that ends TLS: it sends `Secure` cookies, though the test's own socket is plain."""
+
+    def request(self, *args: Any, **kwargs: Any) -> requests.Response:
+        kwargs["headers"] = {"Cookie": jar(*(cookie(str(held.value), held.name) for held in self.cookies))}
+        return super().request(*args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("site_url", "name", "visitor_name"),
+    [
+        (None, COOKIE, "munjigi.visitor"),
+        ("http://127.0.0.1/login-site", COOKIE, "munjigi.visitor"),
+        ("https://login.example.com", f"__Secure-{COOKIE}", "__Host-munjigi.visitor"),
+        ("https://www.example.com/login-site", f"__Secure-{COOKIE}", "__Secure-munjigi.visitor"),
+    ],
+    ids=["http", "http below a path", "https", "https below a path"],
+)
+def test_cookies_bear_the_names_and_attributes_of_the_address(
+    make_site: SiteMaker, site_url: str | None, name: str, visitor_name: str
+) -> None:
+    site = make_site(**({"site_url": site_url} if site_url else {}))
+    visitor = OverTls(site.url, {})
+    path = "/login-site" if site_url and site_url.endswith("/login-site") else ""
+    secure = {"Secure"} if name != COOKIE else set()
+
+    def post(page: str, **fields: str) -> dict[str, set[str]]:
+        token = visitor.get(f"{path}/api/auth/csrf").json()["csrfToken"]
+        lines = set_cookies(visitor.post(path + page, data={"csrfToken": token, **fields}))
+        assert all(len(line.partition(";")[0]) <= 4096 for line in lines)
+        return {line.partition("=")[0]: set(line.split("; ")[1:]) for line in lines}
+
+    written = post("/auth/login/email", email=MINJI, password="correct-horse")
+    device = name.replace(COOKIE, "munjigi.device")
+    assert set(written) == {name, visitor_name, device}
+    year = {attribute for attribute in written[device] if attribute.startswith(("Expires=", "Max-Age=31536000"))}
+    assert written[device] - year == {"HttpOnly", f"Path={path or '/'}", "SameSite=Lax"} | secure
+    assert len(year) == 2
+    expires = {attribute for attribute in written[name] if attribute.startswith("Expires=")}
+    assert len(expires) == 1
+    assert written[name] - expires == {"HttpOnly", "Path=/", "SameSite=Lax"} | secure
+    assert written[visitor_name] == {"HttpOnly", f"Path={path or '/'}", "SameSite=Lax"} | secure
+    assert visitor.get(f"{path}/api/auth/session").json()["user"]["email"] == MINJI
+    written = post("/auth/logout")
+    assert {"Max-Age=0", "HttpOnly", "Path=/", "SameSite=Lax"} | secure <= written[name]
+    assert visitor.get(f"{path}/api/auth/session").json() == {}
+
+
+def test_on_https_a_cookie_without_the_prefix_is_not_ours(make_site: SiteMaker) -> None:
+    site = make_site(site_url="https://login.example.com", session_revalidate=0)
+    response = ask(site, "/api/auth/session", cookie(GOOD))
+    assert (response.json(), set_cookies(response)) == ({}, [])
+    both = jar(cookie(OTHER), cookie(GOOD, f"__Secure-{COOKIE}"))
+    assert ask(site, "/api/auth/session", both).json()["user"] == USER
+
+
+# Large sessions. The backend's users have long names of four bytes a character, and its tokens are long.
+
+
+LARGE = {"id": 7, "name": "😀" * 200, "nick_name": "𠮷" * 200, "email": "😀" * 254}
+BESIDE_THE_CIPHERTEXT = len(seal(b""))
+
+
+def make_room(backend: Backend, site: Site, length: int) -> None:
+    """Let the backend give such a user and bearer that a sign-in makes a token of so many characters."""
+    payload = (length - BESIDE_THE_CIPHERTEXT) * 3 // 4
+    backend.user = LARGE if payload > 4000 else {"id": 7}
+    backend.token = "t"
+    probe = issued(site.visitor().sign_in())
+    assert probe
+    backend.token = "t" * (payload - len(part_of(probe, CIPHERTEXT)) + 1)
+
+
+# Base64 has no text whose length is one more than a multiple of four; so 3934 and 7866 cannot be.
+@pytest.mark.parametrize(("length", "count"), [(3933, 1), (3935, 2), (7865, 2), (7867, 3), (11799, 3)])
+def test_a_token_is_cut_where_next_auth_cuts_it(generous: tuple[Backend, Site], length: int, count: int) -> None:
+    backend, site = generous
+    make_room(backend, site, length)
+    visitor = site.visitor()
+    response = visitor.sign_in()
+    assert response.status_code == 303
+    assert len(issued(response) or "") == length
+    assert held(visitor) == ({COOKIE} if count == 1 else {f"{COOKIE}.{n}" for n in range(count)})
+    assert visitor.session()["user"]["id"] == 7
+
+
+def test_a_session_of_three_cookies_is_one_like_any_other(generous: tuple[Backend, Site]) -> None:
+    backend, site = generous
+    make_room(backend, site, 3 * CHUNK_SIZE)
+    visitor = site.visitor()
+    response = visitor.sign_in()
+    assert all(len(line) <= 4096 for line in set_cookies(response))
+    read = visitor.get("/api/auth/session")
+    assert read.json()["user"] == backend.user
+    assert len(read.request.headers["Cookie"]) < 12_500
+    assert visitor.page("/account").value("name") == backend.user["name"]
+    out = visitor.submit("/auth/logout", {})
+    assert backend.calls[-1] == ("POST", "/logout", f"Bearer {backend.token}")
+    assert cleared(out) == {f"{COOKIE}.{n}" for n in range(3)}
+    assert held(visitor) == set()
+    assert not visitor.is_signed_in
+
+
+def test_a_session_too_large_for_three_cookies_refuses_the_sign_in(
+    generous: tuple[Backend, Site], caplog: pytest.LogCaptureFixture
+) -> None:
+    backend, site = generous
+    visitor = site.visitor()
+    visitor.sign_in()
+    before = sid_of(visitor)
+    make_room(backend, site, 3 * CHUNK_SIZE + 1)
+    response = visitor.sign_in()
+    assert response.status_code == 502
+    assert "is not set up correctly" in Page(response).problem
+    assert COOKIE not in "".join(cookie_names(response))
+    assert sid_of(visitor) == before, "whoever was signed in is no more"
+    assert backend.calls[-1] == ("POST", "/logout", f"Bearer {backend.token}")
+    assert f"over 3 cookies of {CHUNK_SIZE}" in caplog.text
+    assert backend.token not in caplog.text
+
+
+def test_a_signed_in_person_who_outgrows_the_cookies_stays_signed_in(caplog: pytest.LogCaptureFixture) -> None:
+    with scripted() as backend, running_site(backend_url=backend.url) as site:
+        backend.user = LARGE
+        token = seal(claims(accessToken="t" * 4096, padding="x" * 1000))
+        response = ask(site, "/api/auth/session", jar(*chunks(token)))
+        assert backend.asked("/user") == 1
+    assert response.json()["user"] == USER
+    assert not set_cookies(response)
+    assert "the old session is kept" in caplog.text
+
+
+def test_no_cookie_of_a_larger_or_smaller_session_is_left_behind(generous: tuple[Backend, Site]) -> None:
+    backend, site = generous
+    numbered = {f"{COOKIE}.{n}" for n in range(3)}
+    visitor = site.visitor()
+    for large in (True, False, True):
+        make_room(backend, site, 9000 if large else 1000)
+        response = visitor.sign_in()
+        deleted = {line.partition("=")[0] for line in set_cookies(response) if "Max-Age=0" in line}
+        assert held(visitor) == (numbered if large else {COOKIE})
+        assert visitor.session()["user"]["id"] == 7
+    assert deleted == {COOKIE}
+
+
+@pytest.mark.parametrize(
+    "cookies",
+    [
+        jar(*chunks(seal(aged(4 * DAY, padding="x" * 8000)))),
+        jar(cookie(seal(aged(4 * DAY))), *(f"{COOKIE}.{n}=x" for n in range(3))),
+    ],
+    ids=["chunks", "a whole one, and stale chunks"],
+)
+def test_a_new_token_takes_the_place_of_every_cookie_of_the_old_one(gate: Site, cookies: str) -> None:
+    response = ask(gate, "/api/auth/session", cookies)
+    deleted = {line.partition("=")[0] for line in set_cookies(response) if "Max-Age=0" in line}
+    assert deleted == {f"{COOKIE}.{n}" for n in range(3)}
+    assert new_claims(response)["user"] == USER
+
+
+# Nothing of before the sign-in is worth anything after it.
+
+
+def plant(visitor: Visitor, *cookies: str) -> None:
+    """Put cookies into someone's browser, as a page of a neighbouring host can."""
+    for piece in cookies:
+        name, _, value = piece.partition("=")
+        visitor.cookies.set(name, value, domain="localhost.local", path="/")
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        [cookie(seal(claims(sid="planted")))],
+        chunks(seal(claims(sid="planted", padding="x" * 8000))),
+        [cookie("x"), f"{COOKIE}.0=x", f"{COOKIE}.7=x"],
+    ],
+    ids=["a session", "a session in chunks", "junk"],
+)
+def test_a_planted_session_does_not_survive_the_sign_in(gate: Site, planted: list[str]) -> None:
+    victim = gate.visitor()
+    plant(victim, *planted)
+    victim.sign_in()
+    assert held(victim) == {COOKIE}
+    told = unseal(str(victim.cookies[COOKIE]))
+    assert told["sid"] != "planted"
+    assert told["auth_time"] >= NOW
+    assert victim.session()["user"]["email"] == USER["email"]
+
+
+def test_every_sign_in_is_a_new_session(visitor: Visitor) -> None:
+    sids = set()
+    for _ in range(3):
+        visitor.sign_in()
+        sids.add(sid_of(visitor))
+    assert len(sids) == 3
+
+
+def test_a_planted_visitor_cookie_does_not_survive_the_sign_in(site: Site) -> None:
+    attacker, victim = site.visitor(), site.visitor()
+    known = attacker.csrf()
+    planted = str(attacker.cookies["munjigi.visitor"])
+    plant(victim, cookie(planted, "munjigi.visitor"))
+    assert victim.csrf() != ""
+    assert victim.post("/auth/login/email", data=credentials(csrfToken=known)).status_code == 303
+    assert victim.cookies["munjigi.visitor"] != planted
+    assert victim.post("/auth/logout", data={"csrfToken": known}).status_code == 400
+    assert victim.is_signed_in
+    assert victim.submit("/auth/logout", {}).status_code == 303
+    assert not victim.is_signed_in
+
+
+def credentials(**fields: str) -> dict[str, str]:
+    return {"email": MINJI, "password": "correct-horse", **fields}
+
+
+def test_the_form_token_of_a_session_is_refused_once_it_is_over(visitor: Visitor) -> None:
+    visitor.sign_in()
+    known = visitor.csrf()
+    visitor.submit("/auth/logout", {})
+    assert visitor.post("/auth/login/email", data=credentials(csrfToken=known)).status_code == 400
+    assert not visitor.is_signed_in
+
+
+def test_the_chosen_language_outlives_signing_in_and_out(visitor: Visitor) -> None:
+    assert visitor.page("/").document.get("lang") == "en"
+    visitor.get("/?lang=ko")
+    visitor.sign_in()
+    assert visitor.page("/").document.get("lang") == "ko"
+    visitor.submit("/auth/logout", {})
+    assert visitor.page("/").document.get("lang") == "ko"
+
+
+def test_the_visitor_cookie_holds_a_form_token_messages_and_a_language(site: Site, visitor: Visitor) -> None:
+    def contents() -> set[str]:
+        return set(signer(site).loads(str(visitor.cookies["munjigi.visitor"])))
+
+    visitor.sign_in()
+    assert contents() == {"csrfToken"}
+    for path in ("/account", "/api/auth/session", "/auth/logout"):
+        visitor.get(path)
+    assert contents() == {"csrfToken"}
+    visitor.get("/?lang=ko")
+    visitor.submit("/auth/logout", {})
+    assert contents() == {"csrfToken", "locale", "_flashes"}
+
+
+def test_a_visitor_cookie_that_flask_has_packed_is_read(site: Site) -> None:
+    """Ours are not packed; those of an earlier release may be."""
+    packed = str(signer(site).dumps({"locale": "ja", "_flashes": [("message", "a" * 200)]}))
+    assert packed.startswith(".")
+    page = Page(ask(site, "/", cookie(packed, "munjigi.visitor")))
+    assert page.document.get("lang") == "ja"
+    assert page.notes == ["a" * 200]
+
+
+# Beside other programs.
+
+
+def test_a_token_of_the_articles_own_making_is_a_session() -> None:
+    """It lacks `sid`, `auth_time` and `checked_at`; the backend is asked who it is, once."""
+    with scripted() as backend, running_site(backend_url=backend.url) as site:
+        backend.user = USER
+        token = seal(claims(accessToken="1|article"))
+        for _ in range(3):
+            response = ask(site, "/api/auth/session", cookie(token))
+            assert response.json()["user"] == USER
+            assert not set_cookies(response)
+        assert backend.calls == [("POST", "/user", "Bearer 1|article")]
+
+
+def test_every_copy_of_an_articles_token_is_the_same_session(gate: Site) -> None:
+    def anew(**given: Any) -> dict[str, Any]:
+        return new_claims(ask(gate, "/api/auth/session", cookie(seal(aged(4 * DAY, **given)))))
+
+    first, second = anew(accessToken="1|one"), anew(accessToken="1|one")
+    assert first["sid"] == second["sid"] != anew(accessToken="1|another")["sid"]
+    assert len(first["sid"]) >= 32
+    assert "1|one" not in first["sid"]
+    assert anew(**{name: first[name] for name in ("sid", "auth_time", "accessToken")})["sid"] == first["sid"]
+
+
+REMEMBERED = "remember_token=7|0123456789abcdef"
+
+
+def test_a_remember_token_of_another_flask_app_signs_nobody_in_or_out(gate: Site, form: tuple[str, str]) -> None:
+    account = read(gate, "/account", jar(REMEMBERED, cookie(GOOD)))
+    assert account.status_code == 200
+    assert read(gate, "/account", REMEMBERED).status_code == 303
+    for answer in (account, sign_out(gate, form, jar(REMEMBERED, cookie(seal(claims()))))):
+        assert "remember_token" not in cookie_names(answer)
+
+
+def test_a_remember_token_of_another_flask_app_outlives_signing_in_and_out(visitor: Visitor) -> None:
+    plant(visitor, REMEMBERED)
+    visitor.sign_in()
+    assert visitor.page("/").heading.startswith("Signed in as")
+    visitor.submit("/auth/logout", {})
+    assert visitor.page("/").heading == "Not signed in"
+    assert visitor.cookies["remember_token"] == REMEMBERED.partition("=")[2]

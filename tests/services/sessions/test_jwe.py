@@ -1,0 +1,203 @@
+"""The encrypted token itself: byte for byte NextAuth v4's, and one spelling of it only."""
+
+import os
+import string
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from services.sessions import jwe
+from tests.support import forge
+from tests.support.forge import CIPHERTEXT, IV, TAG
+from tests.support.site import SECRET
+
+# Made with next-auth 4.24.15: the package and this site have to agree on every byte.
+VECTOR_SECRET = "test-secret-0123456789"
+VECTOR_KEY = "bbdd088d641e4409d2475451f52a84eac1b4ff3f82ca487b60ecd0894d65cdb6"
+VECTOR_IV = bytes(range(12))
+VECTOR_CLAIMS: dict[str, object] = {
+    "name": "홍길동",
+    "email": "a@b.c",
+    "sub": "7",
+    "iat": 1700000000,
+    "exp": 4102444800,
+    "jti": "00000000-0000-4000-8000-000000000000",
+}
+VECTOR_TOKEN = (
+    "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..AAECAwQFBgcICQoL."
+    "eFQJAwTTuC9ju5AxMswshKPl5F5gKx1c2oQBXkEzoCe9uR1gddfakcbGmp-RgLoCGPZk2tJwoyNKKRtVeu7_1LdPjKbCOQafTQ7iU5Sv8OOZ"
+    "j5Qh0mHHNeukkXFJnDVi_1DfifG_wFM_47Pc2ZxVbe3e0yVJeDL-JMoXTaU.DCBIDWhVZKXwReQO-AB9Ew"
+)
+OTHER_SALTS = {
+    "next-auth.state": "e565519728631fde034c52a5744e4549f0d1970a89bf5e326e08dc96a2c47601",
+    "__Secure-next-auth.state": "576ef17a541fe763bc496649e8a570d5258a086b38ad69434df987b52d6b94a3",
+    "next-auth.pkce.code_verifier": "cc56faaf1d6f0900a576bcdf7d96baf1ee3abb7826af74ed0169ee6fb30eb67f",
+    "next-auth.nonce": "d857628965015e07e9041dd9f371fde93469260afcb1c8d6a5bba8fb0ae8b46b",
+}
+KEY = jwe.derive_key(VECTOR_SECRET)
+OTHER_KEY = jwe.derive_key(SECRET)
+
+
+def refuses(token: str) -> bool:
+    try:
+        jwe.decrypt(token, (KEY,))
+    except ValueError:
+        return True
+    return False
+
+
+def test_the_vector_is_made_byte_for_byte() -> None:
+    assert jwe.encrypt(VECTOR_CLAIMS, KEY, VECTOR_IV) == VECTOR_TOKEN
+
+
+def test_the_vector_is_read() -> None:
+    assert jwe.decrypt(VECTOR_TOKEN, (KEY,)) == (VECTOR_CLAIMS, 0)
+
+
+def test_the_key_of_sessions_is_next_auths() -> None:
+    nothing = AESGCM(bytes.fromhex(VECTOR_KEY)).encrypt(VECTOR_IV, b"", None)
+    assert KEY.encrypt(VECTOR_IV, b"", None) == nothing
+
+
+@pytest.mark.parametrize(("salt", "key"), OTHER_SALTS.items())
+def test_a_token_for_another_purpose_is_no_session(salt: str, key: str) -> None:
+    assert forge.key_of(VECTOR_SECRET, salt).hex() == key
+    assert refuses(forge.seal(VECTOR_CLAIMS, bytes.fromhex(key)))
+
+
+def test_what_the_tests_forge_is_what_the_site_makes() -> None:
+    assert forge.seal(VECTOR_CLAIMS, forge.key_of(VECTOR_SECRET), iv=VECTOR_IV) == VECTOR_TOKEN
+    assert forge.unseal(VECTOR_TOKEN, VECTOR_SECRET) == VECTOR_CLAIMS
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {},
+        {"name": "😀𠮷 \u200d <b>\"'\\ \x7f"},
+        {"a": [1, -1, 1.5, None, True, {"b": ""}], "": 0},
+        {"long": "가" * 5000},
+    ],
+    ids=["none", "odd characters", "every type", "long"],
+)
+def test_what_goes_in_comes_out(claims: dict[str, object]) -> None:
+    assert jwe.decrypt(jwe.encrypt(claims, KEY), (KEY,)) == (claims, 0)
+
+
+def test_no_two_tokens_are_alike() -> None:
+    tokens = [jwe.encrypt(VECTOR_CLAIMS, KEY) for _ in range(100)]
+    assert len({token.split(".")[IV] for token in tokens}) == 100
+
+
+def test_the_key_that_opens_a_token_is_told() -> None:
+    assert jwe.decrypt(VECTOR_TOKEN, (OTHER_KEY, KEY)) == (VECTOR_CLAIMS, 1)
+    with pytest.raises(ValueError, match="no key"):
+        jwe.decrypt(VECTOR_TOKEN, (OTHER_KEY,))
+    with pytest.raises(ValueError, match="no key"):
+        jwe.decrypt(VECTOR_TOKEN, ())
+
+
+def test_any_other_character_anywhere_is_refused() -> None:
+    others = string.ascii_letters + string.digits + "-_.=+/ \n\0é가"
+    for at, right in enumerate(VECTOR_TOKEN):
+        before, after = VECTOR_TOKEN[:at], VECTOR_TOKEN[at + 1 :]
+        assert all(refuses(before + wrong + after) for wrong in others if wrong != right), at
+
+
+def test_any_turned_bit_is_refused() -> None:
+    for part in (IV, CIPHERTEXT, TAG):
+        for bit in range(len(forge.part_of(VECTOR_TOKEN, part)) * 8):
+            assert refuses(forge.flipped(VECTOR_TOKEN, part, bit)), (part, bit)
+
+
+def shorter_and_longer() -> Iterator[str]:
+    for at in range(len(VECTOR_TOKEN)):
+        yield VECTOR_TOKEN[:at]
+        yield VECTOR_TOKEN[at + 1 :]
+        yield VECTOR_TOKEN[:at] + VECTOR_TOKEN[at + 1 :]
+    for at in range(len(VECTOR_TOKEN) + 1):
+        for more in "A.=- \n":
+            yield VECTOR_TOKEN[:at] + more + VECTOR_TOKEN[at:]
+
+
+def test_any_character_too_few_or_too_many_is_refused() -> None:
+    assert all(refuses(token) for token in shorter_and_longer())
+
+
+def test_any_two_characters_that_change_places_are_refused() -> None:
+    for at, (left, right) in enumerate(pairwise(VECTOR_TOKEN)):
+        if left != right:
+            assert refuses(VECTOR_TOKEN[:at] + right + left + VECTOR_TOKEN[at + 2 :]), at
+
+
+@pytest.mark.parametrize("length", [2890, 2891, 2892])
+def test_each_part_has_one_spelling_in_base64(length: int) -> None:
+    """A part whose last character has bits to spare decodes alike under several spellings: one is right."""
+    token = jwe.encrypt({"padding": "x" * length}, KEY)
+    alphabet = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
+    for part in (CIPHERTEXT, TAG):
+        text = token.split(".")[part]
+        same = [text[:-1] + last for last in alphabet if forge.bytes_of(text[:-1] + last) == forge.bytes_of(text)]
+        assert len(same) == (1, 0, 16, 4)[len(text) % 4]
+        assert [other for other in same if not refuses(forge.with_part(token, part, other))] == [text]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        '{"enc":"A256GCM","alg":"dir"}',
+        '{"alg":"dir", "enc":"A256GCM"}',
+        '{"alg":"dir","enc":"A256GCM"}\n',
+        '{"alg":"dir","enc":"A256GCM","typ":"JWT"}',
+        '{"alg":"dir","enc":"A256GCM","zip":"DEF"}',
+        '{"alg":"dir","alg":"dir","enc":"A256GCM"}',
+        '{"alg":"DIR","enc":"A256GCM"}',
+        '{"alg":"none","enc":"A256GCM"}',
+        '{"alg":"dir","enc":"A128GCM"}',
+        '{"alg":"dir"}',
+        "{}",
+        "",
+    ],
+)
+def test_no_other_header_is_read_although_all_else_is_right(header: str) -> None:
+    assert refuses(forge.seal(VECTOR_CLAIMS, forge.key_of(VECTOR_SECRET), header))
+
+
+@pytest.mark.parametrize("size", [8, 11, 13, 16, 32, 128])
+def test_an_iv_of_another_length_is_refused_although_it_would_open(size: int) -> None:
+    assert refuses(forge.seal(VECTOR_CLAIMS, forge.key_of(VECTOR_SECRET), iv=os.urandom(size)))
+
+
+@pytest.mark.parametrize("size", [0, 1, 4, 8, 12, 15])
+def test_a_cut_tag_is_refused(size: int) -> None:
+    assert refuses(forge.with_part(VECTOR_TOKEN, TAG, forge.part_of(VECTOR_TOKEN, TAG)[:size]))
+
+
+def test_bytes_may_not_wander_between_ciphertext_and_tag() -> None:
+    sealed = forge.part_of(VECTOR_TOKEN, CIPHERTEXT) + forge.part_of(VECTOR_TOKEN, TAG)
+    for tag in (4, 12, 15, 17, 20, 32):
+        moved = forge.with_part(VECTOR_TOKEN, CIPHERTEXT, sealed[:-tag])
+        assert refuses(forge.with_part(moved, TAG, sealed[-tag:])), tag
+
+
+def test_a_key_in_the_place_of_the_encrypted_key_is_refused() -> None:
+    assert refuses(forge.seal(VECTOR_CLAIMS, forge.key_of(VECTOR_SECRET), encrypted_key=b"k" * 40))
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"null", b"[]", b'"{}"', b"7", b"{", b"{}{}", b"\xef\xbb\xbf{}", b'{"a":NaN}', b'{"a":"\xff"}', b"{'a':1}"],
+)
+def test_a_payload_that_is_no_json_object_is_refused(payload: bytes) -> None:
+    assert refuses(forge.seal(payload, forge.key_of(VECTOR_SECRET)))
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b'{"a":' * 5000 + b"1" + b"}" * 5000, b"[" * 100_000, b'{"a":' + b"9" * 5000 + b"}"],
+    ids=["5000 levels", "100 000 brackets", "5000 digits"],
+)
+def test_json_that_would_exhaust_the_reader_is_refused(payload: bytes) -> None:
+    assert refuses(forge.seal(payload, forge.key_of(VECTOR_SECRET)))

@@ -1,0 +1,476 @@
+"""Two sites on one Redis, which is real, and all that can happen to it. Redis is a help and never a need."""
+
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+import app
+from services.backend.user import User
+from services.clock import Clock
+from services.sessions.model import Session
+from services.sessions.revocation import RevokedSessions
+from services.sessions.revocation_feed import STREAM
+from services.state.redis import Redis
+from tests.support.certificates import certificate
+from tests.support.commands import ROOT
+from tests.support.redis_server import RedisServer, Relay, redis_cluster, redis_server, relay
+from tests.support.scripted import USER, Backend, scripted
+from tests.support.site import ManualClock, Site, SiteMaker, Visitor, settings
+
+pytestmark = pytest.mark.external
+
+BUSY = 0.5
+"""Seconds that a request may take by itself on a busy machine."""
+LIMITS = {"login_limit_per_account_and_ip": "5/minute"}
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    with redis_server(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def backend() -> Iterator[Backend]:
+    with scripted() as backend:
+        yield backend
+
+
+def signed_in(site: Site) -> Visitor:
+    visitor = site.visitor()
+    assert visitor.sign_in().status_code == 303
+    return visitor
+
+
+def copy(visitor: Visitor, site: Site) -> Visitor:
+    """Somebody who has taken this visitor's session cookie, at this site."""
+    thief = site.visitor()
+    for cookie in visitor.cookies:
+        if "session-token" in cookie.name:
+            thief.cookies.set_cookie(cookie)
+    return thief
+
+
+def seconds_until(true: Callable[[], bool], most: float = 10.0) -> float:
+    began = time.monotonic()
+    while not true():
+        assert time.monotonic() < began + most, "it never happens"
+        time.sleep(0.002)
+    return time.monotonic() - began
+
+
+def sign_out(visitor: Visitor, **fields: str) -> None:
+    assert visitor.submit("/auth/logout", fields).status_code == 303
+
+
+def wrong_guesses(site: Site, number: int, email: str = "minji@example.com") -> list[int]:
+    visitor = site.visitor()
+    return [visitor.sign_in(email, "wrong").status_code for _ in range(number)]
+
+
+# --- All is well
+
+
+@pytest.fixture(params=["redis", "rediss", "redis+cluster"])
+def redis_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Outlives all who use it: CPython's `ssl` leaves a socket open whose peer dies as it is wrapped."""
+    if request.param == "redis+cluster":
+        with redis_cluster(tmp_path) as cluster:
+            yield cluster.url
+            followers_have_ended()
+    else:
+        with redis_server(tmp_path, tls=certificate(tmp_path) if request.param == "rediss" else None) as server:
+            yield server.url
+            followers_have_ended()
+
+
+def followers_have_ended() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "munjigi-ended":
+            thread.join(2)
+
+
+def test_a_copied_cookie_is_dead_at_the_other_site_a_second_after_the_sign_out(
+    redis_url: str, make_site: SiteMaker
+) -> None:
+    here, there = make_site(redis_url=redis_url), make_site(redis_url=redis_url)
+    visitor = signed_in(here)
+    thief_here, thief = copy(visitor, here), copy(visitor, there)
+    assert thief.is_signed_in
+    sign_out(visitor)
+    assert not thief_here.is_signed_in
+    assert seconds_until(lambda: not thief.is_signed_in) < 1 + BUSY
+
+
+def test_the_delay_is_a_few_milliseconds(make_site: SiteMaker, server: RedisServer) -> None:
+    here, there = make_site(redis_url=server.url), make_site(redis_url=server.url)
+    delays = []
+    for _ in range(50):
+        visitor = signed_in(here)
+        thief, token = copy(visitor, there), visitor.csrf()
+        assert thief.is_signed_in
+        visitor.post("/auth/logout", data={"csrfToken": token})
+        delays.append(seconds_until(lambda thief=thief: not thief.is_signed_in))  # type: ignore[misc]
+    assert statistics.median(delays) < 0.1
+    assert max(delays) < 1
+
+
+def test_signing_out_everywhere_ends_the_others_at_both_sites_and_leaves_the_next_one(
+    make_site: SiteMaker, server: RedisServer, backend: Backend
+) -> None:
+    here, there = make_site(backend.url, redis_url=server.url), make_site(backend.url, redis_url=server.url)
+    phone, desk, tablet = signed_in(here), signed_in(there), signed_in(there)
+    sign_out(phone, everywhere="1")
+    seconds_until(lambda: not desk.is_signed_in, 1 + BUSY)
+    assert not tablet.is_signed_in
+    assert not copy(tablet, here).is_signed_in
+    assert signed_in(there).is_signed_in
+    assert signed_in(here).is_signed_in
+
+
+def test_a_site_that_starts_later_knows_what_was_ended_before(make_site: SiteMaker, server: RedisServer) -> None:
+    visitor = signed_in(make_site(redis_url=server.url))
+    kept = copy(visitor, make_site(redis_url=server.url))
+    sign_out(visitor)
+    later = make_site(redis_url=server.url)
+    assert not copy(kept, later).is_signed_in
+
+
+def two_hundred_guesses(sites: list[Site], email: str) -> list[int]:
+    """Fifty at once, over all sites: what each is answered with."""
+    visitors = [site.visitor() for site in sites * (200 // len(sites))]
+    tokens = [visitor.csrf() for visitor in visitors]
+    start = threading.Barrier(50)
+
+    def guess(visitor: Visitor, token: str) -> int:
+        start.wait()
+        fields = {"csrfToken": token, "email": email, "password": "wrong"}
+        return visitor.post("/auth/login/email", data=fields).status_code
+
+    with ThreadPoolExecutor(50) as crowd:
+        return list(crowd.map(guess, visitors, tokens))
+
+
+def test_two_hundred_guesses_over_both_sites_are_exactly_the_limit(
+    make_site: SiteMaker, server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where this machine was too busy to hear Redis in time, each site counted alone, as it should: again."""
+    for attempt in range(5):
+        caplog.clear()
+        sites = [make_site(redis_url=server.url, **LIMITS) for _ in range(2)]
+        answers = two_hundred_guesses(sites, f"guess{attempt}@example.com")
+        if "Redis is unavailable" not in caplog.text:
+            break
+    assert sorted(answers) == [401] * 5 + [429] * 195
+
+
+def test_the_right_password_gives_the_accounts_count_back_at_both_sites(
+    make_site: SiteMaker, server: RedisServer
+) -> None:
+    here, there = (make_site(redis_url=server.url, **LIMITS) for _ in range(2))
+    assert wrong_guesses(here, 4) == [401] * 4
+    assert signed_in(there).is_signed_in
+    assert wrong_guesses(here, 6) == [401] * 5 + [429]
+
+
+# --- What can happen to it
+
+
+@dataclass
+class Shared:
+    server: RedisServer
+    relay: Relay
+
+
+@dataclass(frozen=True)
+class Fault:
+    name: str
+    hurt: Callable[[Shared], object]
+    heal: Callable[[Shared], object]
+    stops_limits: bool = True
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def hears(answer: bytes) -> tuple[Callable[[Shared], object], Callable[[Shared], object]]:
+    def say(answer: bytes | None) -> Callable[[Shared], object]:
+        return lambda redis: setattr(redis.relay, "answer", answer)
+
+    return say(answer), say(None)
+
+
+FAULTS = [
+    Fault("killed", lambda redis: redis.server.kill(), lambda redis: redis.server.start()),
+    Fault("paused", lambda redis: redis.server.pause(), lambda redis: redis.server.resume()),
+    Fault("full", lambda redis: redis.server.fill(), lambda redis: redis.server.empty()),
+    Fault("slow", lambda redis: setattr(redis.relay, "delay", 5), lambda redis: setattr(redis.relay, "delay", 0)),
+    Fault("a password", lambda redis: redis.server.require("pa55"), lambda redis: redis.server.require("")),
+    Fault(
+        "a replica",
+        lambda redis: redis.server.ask("REPLICAOF", "127.0.0.1", "1"),
+        lambda redis: redis.server.ask("REPLICAOF", "NO", "ONE"),
+    ),
+    Fault(
+        "another kind of key",
+        lambda redis: (redis.server.ask("DEL", STREAM), redis.server.ask("SET", STREAM, "?")),
+        lambda redis: redis.server.ask("DEL", STREAM),
+        stops_limits=False,
+    ),
+    Fault("loading", *hears(b"-LOADING Redis is loading the dataset in memory\r\n")),
+    Fault("cluster down", *hears(b"-CLUSTERDOWN The cluster is down\r\n")),
+    Fault("moved", *hears(b"-MOVED 3999 127.0.0.1:1\r\n")),
+    Fault("another protocol", *hears(b"HTTP/1.1 400 Bad Request\r\n\r\n")),
+    Fault("hanging up", *hears(b"")),
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_people_sign_in_and_out_whatever_happens_to_redis(
+    make_site: SiteMaker, server: RedisServer, backend: Backend, caplog: pytest.LogCaptureFixture, fault: Fault
+) -> None:
+    with relay(server.port) as between:
+        limit = {"login_limit_per_ip": "12/minute"}
+        here, there = (make_site(backend.url, redis_url=between.url, **limit) for _ in range(2))
+        redis = Shared(server, between)
+        ended = signed_in(here)
+        known = [copy(ended, here), copy(ended, there)]
+        sign_out(ended)
+        seconds_until(lambda: not known[1].is_signed_in)
+
+        fault.hurt(redis)
+        visitor, answers = here.visitor(), []
+        visitor.hooks["response"] = [lambda response, **_: answers.append(response.elapsed.total_seconds())]
+        for _ in range(3):
+            assert visitor.sign_in().status_code == 303
+            assert visitor.is_signed_in
+            meanwhile = copy(visitor, there)
+            thief = copy(visitor, here)
+            sign_out(visitor)
+            assert not thief.is_signed_in
+        assert max(answers) < 0.2 + BUSY
+        assert not any(thief.is_signed_in for thief in known)
+        if fault.stops_limits:
+            assert [here.visitor().sign_in().status_code for _ in range(10)] == [303] * 9 + [429]
+
+        fault.heal(redis)
+        seconds_until(lambda: not meanwhile.is_signed_in)
+        assert not any(thief.is_signed_in for thief in known)
+        seconds_until(lambda: "Redis is available again" in _lines_after(caplog, visitor))
+        fresh = signed_in(there)
+        thief = copy(fresh, here)
+        sign_out(fresh)
+        seconds_until(lambda: not thief.is_signed_in)
+        assert caplog.text.count("Redis is unavailable") == 1
+        assert caplog.text.count("revocation feed disconnected") <= 2  # one a site
+        assert "Traceback" not in caplog.text
+
+
+def _lines_after(caplog: pytest.LogCaptureFixture, visitor: Visitor) -> str:
+    visitor.sign_in()
+    return caplog.text
+
+
+def test_a_site_that_starts_without_redis_takes_people_and_finds_it_later(
+    make_site: SiteMaker, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = RedisServer(tmp_path)
+    here, there = (make_site(redis_url=server.url) for _ in range(2))
+    assert here.visitor().get("/health/ready").status_code == 200
+    visitor = signed_in(here)
+    thief = copy(visitor, there)
+    sign_out(visitor)
+    assert thief.is_signed_in  # nobody can know
+    server.start()
+    try:
+        seconds_until(lambda: not thief.is_signed_in)
+        seconds_until(lambda: "Redis is available again" in _lines_after(caplog, visitor))
+    finally:
+        server.kill()
+
+
+def test_an_emptied_redis_brings_no_ended_session_back(make_site: SiteMaker, server: RedisServer) -> None:
+    here, there = make_site(redis_url=server.url), make_site(redis_url=server.url)
+    visitor, next_one = signed_in(here), signed_in(here)
+    known, next_known = copy(visitor, there), copy(next_one, there)
+    sign_out(visitor)
+    seconds_until(lambda: not known.is_signed_in)
+    server.flush()
+    sign_out(next_one)
+    seconds_until(lambda: not next_known.is_signed_in, 1 + BUSY)
+    assert not known.is_signed_in
+
+
+FOREIGN: list[dict[str, str | bytes]] = [
+    {"s": "short"},
+    {"s": b"much longer than a key of ours"},
+    {"s": b""},
+    {"p": b"12345678"},
+    {"p": b"12345678", "t": "soon"},
+    {"p": b"12345678", "t": "9" * 5000},
+    {b"\xff\xfe".decode("latin-1"): b"\xff\xfe"},
+    {"sid": "an older version's shape", "until": "2027"},
+]
+
+
+def test_what_others_have_put_on_the_list_stops_nobody_from_following_it(
+    make_site: SiteMaker, server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    here, there = make_site(redis_url=server.url), make_site(redis_url=server.url)
+    for entry in FOREIGN:
+        server.ask("XADD", STREAM, "*", *(part for pair in entry.items() for part in pair))
+    visitor = signed_in(here)
+    thief = copy(visitor, there)
+    sign_out(visitor)
+    seconds_until(lambda: not thief.is_signed_in, 1 + BUSY)
+    assert not copy(thief, make_site(redis_url=server.url)).is_signed_in  # nor from reading it from its begin
+    assert caplog.text.count("unknown entry") == 3 * len(FOREIGN)
+    assert "feed disconnected" not in caplog.text
+
+
+def test_an_answer_in_a_shape_that_nobody_foresaw_does_not_end_the_following(
+    make_site: SiteMaker, server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with relay(server.port) as between:
+        here, there = (make_site(redis_url=between.url) for _ in range(2))
+        between.answer = b"*1\r\n*1\r\n:7\r\n"
+        seconds_until(lambda: caplog.text.count("feed disconnected") == 2)
+        between.answer = None
+        seconds_until(lambda: caplog.text.count("connected again") == 2)
+        visitor = signed_in(here)
+        thief = copy(visitor, there)
+        sign_out(visitor)
+        seconds_until(lambda: not thief.is_signed_in)
+
+
+@pytest.mark.parametrize("with_the_list", [True, False])
+def test_a_node_of_a_cluster_dies_and_people_sign_in_and_out(
+    make_site: SiteMaker, tmp_path: Path, backend: Backend, with_the_list: bool
+) -> None:
+    with redis_cluster(tmp_path) as cluster:
+        here, there = (make_site(backend.url, redis_url=cluster.url) for _ in range(2))
+        holder = cluster.of(STREAM)
+        victim = holder if with_the_list else next(node for node in cluster.nodes if node is not holder)
+        sign_out(signed_in(here))
+        victim.kill()
+        answers: list[float] = []
+        visitor = here.visitor()
+        visitor.hooks["response"] = [lambda response, **_: answers.append(response.elapsed.total_seconds())]
+        for _ in range(5):
+            assert visitor.sign_in().status_code == 303
+            thief = copy(visitor, there)
+            sign_out(visitor)
+        assert max(answers) < 2 + BUSY
+        if with_the_list:
+            assert thief.is_signed_in
+            victim.start()
+        seconds_until(lambda: not thief.is_signed_in, 20 if with_the_list else 2)
+
+
+def test_a_site_is_not_ready_while_it_reads_what_was_ended_before(server: RedisServer) -> None:
+    with relay(server.port) as between:
+        between.delay = 0.2
+        site = app.create_app(settings(redis_url=between.url))
+        ended = site.extensions["munjigi"].revoked_sessions
+        ready = site.test_client()
+        threading.Thread(target=ended.ensure_synced).start()
+        seconds_until(lambda: ready.get("/health/ready").status_code == 503, 0.2)
+        assert ready.get("/health/live").status_code == 200
+        seconds_until(lambda: ready.get("/health/ready").status_code == 200)
+        ended.stop_feed()
+
+
+def test_a_process_ends_though_a_call_to_redis_hangs(server: RedisServer) -> None:
+    program = f"""
+from services.clock import Clock
+from services.event_loop import wait_for
+from services.state.redis import Redis, client_of
+
+async def answer():
+    return "gone on"
+
+redis = Redis("{server.url}", Clock())
+print(wait_for(redis.run(lambda storage: redis.command(lambda: client_of(storage).ping()), otherwise=answer)))
+"""
+    server.pause()
+    began = time.monotonic()
+    output = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, timeout=20, check=True)
+    server.resume()
+    assert output.stdout == b"gone on\n"
+    assert time.monotonic() - began < 5
+
+
+def test_a_crowd_of_sign_ins_is_no_fault_of_redis(
+    make_site: SiteMaker, server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = make_site(redis_url=server.url)
+    visitors = [site.visitor() for _ in range(100)]
+    tokens = [visitor.csrf() for visitor in visitors]
+    fields = {"email": "minji@example.com", "password": "correct-horse"}
+
+    def sign_in(visitor: Visitor, token: str) -> int:
+        return visitor.post("/auth/login/email", data={"csrfToken": token, **fields}).status_code
+
+    with ThreadPoolExecutor(len(visitors)) as crowd:
+        assert list(crowd.map(sign_in, visitors, tokens)) == [303] * 100
+    assert "unavailable" not in caplog.text
+
+
+# --- What is kept, and for how long
+
+
+def ended_sessions(max_age: int, url: str | None = None, clock: Clock | None = None) -> RevokedSessions:
+    clock = clock or Clock()
+    return RevokedSessions(replace(settings(), session_max_age=max_age), Redis(url, clock) if url else None, clock)
+
+
+def a_session(sid: str) -> Session:
+    user = User.from_json(USER)
+    return Session(user=user, access_token="17|t", provider=None, sid=sid, auth_time=1, checked_at=1, expires_at=2**40)
+
+
+def test_an_ended_session_is_known_for_as_long_as_its_token_could_live_and_forgotten_then() -> None:
+    clock = ManualClock()
+    ended = ended_sessions(1000, clock=clock)
+    ended.revoke(a_session("first"))
+    for number in range(30):
+        clock.advance(90)
+        ended.revoke(a_session(str(number)))
+        if number < 10:
+            assert ended.contains(a_session("first"))
+        assert ended.contains(a_session(str(number)))
+    assert not ended.contains(a_session("first"))
+    kept = sum(len(bucket) for window in ended._windows for bucket in window.buckets.values()) // 6
+    assert kept < 25
+
+
+@pytest.mark.parametrize("hours", [-3, 3])
+def test_a_redis_whose_clock_is_wrong_ends_sessions_all_the_same(server: RedisServer, hours: int) -> None:
+    ended = ended_sessions(60, server.url)
+    ended.ensure_synced()
+    key = sha256(b"sid:far").digest()[:8]
+    server.ask("XADD", STREAM, f"{int((time.time() + hours * 3600) * 1000)}-0", "s", key)
+    seconds_until(lambda: ended.contains(a_session("far")), 1 + BUSY)
+    ended.stop_feed()
+
+
+def test_nothing_that_lies_in_redis_tells_who_anybody_is(make_site: SiteMaker, server: RedisServer) -> None:
+    visitor = signed_in(make_site(redis_url=server.url))
+    user = visitor.session()["user"]
+    sign_out(visitor, everywhere="1")
+    wrong_guesses(make_site(redis_url=server.url), 1)
+    found = repr(server.ask("XRANGE", STREAM, "-", "+"))
+    for key in server.ask("KEYS", "*"):
+        found += repr((key, server.ask("DUMP", key)))
+    assert found.count("LIMITS") >= 3
+    for secret in ("minji", "correct-horse", "wrong", "next-auth", "eyJ", str(user["name"])):
+        assert secret not in found

@@ -1,0 +1,94 @@
+"""nginx and Caddy, for real: started with a configuration in a folder of their own, gone at the end."""
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.support.certificates import certificate
+from tests.support.commands import free_ports, program
+
+_TEMPORARY = "client_body", "proxy", "fastcgi", "uwsgi", "scgi"
+
+
+@contextmanager
+def nginx(folder: Path, url: str, text: str, **request: str) -> Iterator[None]:
+    """nginx with this inside its `http { … }`; it answers at `url` when this begins."""
+    paths = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in _TEMPORARY)
+    (folder / "nginx.conf").write_text(
+        f"daemon off; pid {folder}/pid; error_log {folder}/error; events {{}}\n"
+        f"http {{ access_log off; {paths}\n{text} }}"
+    )
+    command = [program("nginx"), "-e", f"{folder}/error", "-p", str(folder), "-c", "nginx.conf"]
+    with _running(command, folder, url, **request):
+        yield
+
+
+@contextmanager
+def caddy(folder: Path, url: str, text: str, **request: str) -> Iterator[None]:
+    """Caddy with these sites; it answers at `url` when this begins."""
+    (folder / "Caddyfile").write_text(f"{{\n\tadmin off\n\tauto_https off\n}}\n{text}")
+    command = [program("caddy"), "run", "--adapter", "caddyfile", "--config", "Caddyfile"]
+    with _running(command, folder, url, **request):
+        yield
+
+
+@contextmanager
+def _running(command: list[str], folder: Path, url: str, **request: str) -> Iterator[None]:
+    kept = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+    with ExitStack() as stack:
+        log = stack.enter_context((folder / "proxy-output").open("wb"))
+        process = stack.enter_context(subprocess.Popen(command, cwd=folder, env=kept, stdout=log, stderr=log))
+        stack.callback(process.terminate)
+        for _ in range(200):
+            try:
+                requests.get(url, timeout=1, allow_redirects=False, **request)  # type: ignore[arg-type]
+            except requests.ConnectionError:
+                assert process.poll() is None, (folder / "proxy-output").read_text("utf-8")
+                time.sleep(0.05)
+            else:
+                break
+        else:
+            pytest.fail(f"{command[0]} did not start")
+        yield
+
+
+class Deployed:
+    """A configuration that we hand out, TLS and all, but for its host, its ports and where its certificate lies."""
+
+    def __init__(self, kind: str, text: str, folder: Path) -> None:
+        self.port = free_ports()
+        self.url = f"https://127.0.0.1:{self.port}"
+        self.certificate = certificate(folder)
+        self._folder, self._text = folder, text
+        self._start, self._changes = {"nginx": (nginx, self._for_nginx), "caddy": (caddy, self._for_caddy)}[kind]
+
+    @contextmanager
+    def running(self, site_port: int, app_port: int) -> Iterator[None]:
+        """In front of these two."""
+        ports = {"127.0.0.1:8000": f"127.0.0.1:{site_port}", "127.0.0.1:3000": f"127.0.0.1:{app_port}"}
+        text = self._text
+        for there, here in {**ports, **self._changes()}.items():
+            text = text.replace(there, here)
+        assert "example.com" not in text
+        with self._start(self._folder, self.url, text, verify=str(self.certificate)):
+            yield
+
+    def _for_nginx(self) -> dict[str, str]:
+        names = ("example.com", "login.example.com")
+        return {
+            "listen 443 ssl": f"listen 127.0.0.1:{self.port} ssl",
+            **{f"/etc/nginx/{name}.{end}": str(self.certificate) for name in names for end in ("pem", "key")},
+            **{f"server_name {name}": "server_name 127.0.0.1" for name in names},
+        }
+
+    def _for_caddy(self) -> dict[str, str]:
+        here = f"\n{self.url} {{\n\ttls {self.certificate} {self.certificate}\n\tbind 127.0.0.1\n"
+        old = subprocess.run([program("caddy"), "version"], capture_output=True, text=True, check=True).stdout
+        names = {"request_buffers 64KB": "buffer_requests"} if old.startswith(("2.5", "2.6")) else {}
+        return {**names, "\nlogin.example.com {\n": here, "\nexample.com {\n": here}

@@ -1,0 +1,219 @@
+"""A real Redis of a test's own, and what can happen to one; or three of them as a cluster."""
+
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from tests.support.commands import free_ports, program
+
+_SECONDS_TO_START = 10.0
+_COMMAND = re.compile(rb"(?:^|(?<=\n))\*[0-9]+\r\n")
+
+
+class RedisServer:
+    """It keeps nothing on disk. `tls`: a file with certificate and key; `options`: as the server's own command line."""
+
+    def __init__(self, folder: Path, *options: str, tls: Path | None = None) -> None:
+        self.port = free_ports()
+        self._folder = folder
+        scheme, self._query = ("rediss", f"?ssl_ca_certs={tls}") if tls else ("redis", "")
+        self.url = f"{scheme}://127.0.0.1:{self.port}/0{self._query}"
+        self._client_url = self.url
+        listening = ["--port", str(self.port)]
+        if tls:
+            listening = ["--port", "0", "--tls-port", str(self.port), "--tls-auth-clients", "no"]
+            listening += ["--tls-cert-file", str(tls), "--tls-key-file", str(tls)]
+        quiet = [
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--dir",
+            str(folder),
+            "--repl-diskless-load",
+            "swapdb",
+        ]
+        self._command = [program("redis-server"), *listening, *quiet, *options]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with (self._folder / f"redis-{self.port}.log").open("ab") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
+        ends = time.monotonic() + _SECONDS_TO_START
+        while not self._answers():
+            assert time.monotonic() < ends, "redis-server does not start"
+            assert self._process.poll() is None, "redis-server has ended"
+            time.sleep(0.01)
+
+    def kill(self) -> None:
+        """At once, as when its machine dies."""
+        if self._process:
+            self._process.kill()  # a stopped process too
+            self._process.wait()
+        self._process = None
+
+    def restart(self) -> None:
+        """Nothing that it knew is there afterwards."""
+        self.kill()
+        self.start()
+
+    def pause(self) -> None:
+        """It takes connections and never answers."""
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self._process
+        self._process.send_signal(signal.SIGCONT)
+
+    def flush(self) -> None:
+        self.ask("FLUSHALL")
+
+    def fill(self) -> None:
+        """Whoever wants to write hears OOM."""
+        self.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
+        self.ask("CONFIG", "SET", "maxmemory", "1")
+
+    def empty(self) -> None:
+        self.ask("CONFIG", "SET", "maxmemory", "0")
+
+    def require(self, password: str) -> None:
+        """Who is connected and has not said it, is thrown out."""
+        self.ask("CONFIG", "SET", "requirepass", password)
+        self._client_url = self.url.replace("://", f"://:{password}@")
+        self.ask("CLIENT", "KILL", "TYPE", "normal")
+
+    def ask(self, *command: Any) -> Any:
+        with redis.Redis.from_url(self._client_url, protocol=2, socket_timeout=_SECONDS_TO_START) as client:
+            return client.execute_command(*command)
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.ask("PING"))
+        except redis.ResponseError:  # a password, or still loading
+            return True
+        except redis.RedisError:
+            return False
+
+
+@contextmanager
+def redis_server(folder: Path, *options: str, tls: Path | None = None) -> Iterator[RedisServer]:
+    server = RedisServer(folder, *options, tls=tls)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+class RedisCluster:
+    def __init__(self, nodes: list[RedisServer]) -> None:
+        self.nodes = nodes
+        self.url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes)
+
+    def of(self, key: str) -> RedisServer:
+        """The node that holds this key."""
+        slot = self.nodes[0].ask("CLUSTER", "KEYSLOT", key)
+        for first, last, (_, port, *_), *_ in self.nodes[0].ask("CLUSTER", "SLOTS"):
+            if first <= slot <= last:
+                return next(node for node in self.nodes if node.port == port)
+        raise AssertionError(f"no node holds {key}")
+
+
+@contextmanager
+def redis_cluster(folder: Path) -> Iterator[RedisCluster]:
+    """Three nodes without replicas, each with a third of the keys."""
+    with ExitStack() as stack:
+        nodes = [stack.enter_context(_node(folder)) for _ in range(3)]
+        addresses = [f"127.0.0.1:{node.port}" for node in nodes]
+        create = [program("redis-cli"), "--cluster", "create", *addresses, "--cluster-yes"]
+        subprocess.run(create, check=True, stdout=subprocess.DEVNULL, timeout=30)
+        for node in nodes:
+            while b"cluster_state:ok" not in _info(node):
+                time.sleep(0.05)
+        yield RedisCluster(nodes)
+
+
+@contextmanager
+def _node(folder: Path) -> Iterator[RedisServer]:
+    port = free_ports()
+    own = folder / f"node-{port}"
+    own.mkdir()
+    options = ["--cluster-enabled", "yes", "--cluster-port", str(port), "--cluster-node-timeout", "1000"]
+    with redis_server(own, *options, "--cluster-require-full-coverage", "no") as server:
+        yield server
+
+
+def _info(node: RedisServer) -> bytes:
+    answer = node.ask("CLUSTER", "INFO")
+    return answer if isinstance(answer, bytes) else repr(answer).encode()
+
+
+class Relay:
+    """Between a site and its Redis: what either says comes to the other after `delay` seconds.
+
+    `answer`: what the site hears to each command instead; with empty bytes the connection ends.
+    """
+
+    def __init__(self, port: int) -> None:
+        self.delay = 0.0
+        self.answer: bytes | None = None
+        self._to = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._sockets: list[socket.socket] = [self._listener]
+        self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        for one in self._sockets:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                inside, _ = self._listener.accept()
+                self._sockets.append(inside)
+                try:
+                    outside = socket.create_connection(("127.0.0.1", self._to))
+                except OSError:
+                    inside.close()
+                    continue
+                self._sockets.append(outside)
+                for ends in ((inside, outside), (outside, inside)):
+                    threading.Thread(target=self._pass_on, args=(*ends, ends[0] is inside), daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, target: socket.socket, of_site: bool) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                time.sleep(self.delay)
+                if self.answer is None:
+                    target.sendall(data)
+                elif of_site and self.answer:
+                    source.sendall(self.answer * len(_COMMAND.findall(data)))
+                elif of_site:
+                    break
+        for one in (source, target):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def relay(port: int) -> Iterator[Relay]:
+    made = Relay(port)
+    try:
+        yield made
+    finally:
+        made.close()

@@ -1,0 +1,209 @@
+"""Identity providers on a real socket that say what their sample says, and remember what they were asked.
+
+A provider's sample is `provider_samples/<id>.json`: where its endpoints are, what they answer, and what has to
+come of it. Not a line of the site's own is used here, nor of the stand-ins of `dev`.
+"""
+
+import base64
+import hashlib
+import itertools
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from joserfc import jwt
+from joserfc.jwk import ECKey, OctKey, RSAKey
+
+from tests.support.faulty_backend import SECRET_MARK
+from tests.support.site import served
+
+SAMPLES = Path(__file__).parent / "provider_samples"
+Json = dict[str, Any]
+
+
+def sample_of(name: str, case: str = "") -> Json:
+    """What this provider says, as a rule or in one of its other cases."""
+    sample: Json = json.loads((SAMPLES / f"{name}.json").read_text("utf-8"))
+    return {**sample, **sample["cases"][case], "case": case} if case else sample
+
+
+@cache
+def rsa_key() -> RSAKey:
+    return RSAKey.generate_key(2048, {"kid": "this-year", "use": "sig"})
+
+
+@cache
+def apple_key() -> str:
+    return ECKey.generate_key("P-256").as_pem(private=True).decode()
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What a code stands for."""
+
+    provider: str
+    sample: Json
+    asked: dict[str, str]
+    person: str
+
+
+@dataclass(frozen=True)
+class Call:
+    method: str
+    path: str
+    headers: dict[str, str]
+    form: dict[str, list[str]]
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """Of the form, none of which came twice."""
+        assert all(len(values) == 1 for values in self.form.values()), "a field came twice"
+        return {name: values[0] for name, values in self.form.items()}
+
+
+@dataclass
+class Providers:
+    """All providers, each below its id; a code is good once, and for whoever has its verifier."""
+
+    url: str = ""
+    calls: list[Call] = field(default_factory=list)
+    names: dict[str, str] = field(default_factory=dict)
+    """Of the person whose token this is."""
+    tokens: list[str] = field(default_factory=list)
+    """All that were ever given out."""
+    metadata: Json = field(default_factory=dict)
+    """Besides what the discovery document has as a rule."""
+    checks_verifier: bool = True
+    delay: float = 0.0
+    """Seconds that the token endpoint takes."""
+    refusal: tuple[int, Json] | None = None
+    """Of the token endpoint."""
+
+    def __post_init__(self) -> None:
+        self._grants: dict[str, Grant] = {}
+        self._by_token: dict[str, Grant] = {}
+        self._numbers = itertools.count(1)
+
+    def environ(self, *names: str) -> dict[str, str]:
+        """Settings by which the site finds these providers here."""
+        found = {"PROVIDERS": ",".join(names)}
+        for name in names:
+            given = {"BASE_URL": f"{self.url}/{name}", **sample_of(name)["settings"]}
+            for setting, value in given.items():
+                whole = value.replace("<url>", f"{self.url}/{name}").replace("<EC key>", apple_key())
+                found[f"{name.upper()}_{setting}"] = whole
+        return found
+
+    def issuer(self, name: str) -> str:
+        return str(sample_of(name)["issuer"]).replace("<url>", f"{self.url}/{name}")
+
+    def approve(self, address: str, sample: Json | None = None, person: str = "하늘") -> dict[str, str]:
+        """The person says yes at this authorize address: what the callback brings."""
+        parts = urlsplit(address)
+        name = parts.path.split("/")[1]
+        asked = {key: values[0] for key, values in parse_qs(parts.query, strict_parsing=True).items()}
+        code = f"code-{next(self._numbers)}{SECRET_MARK}"
+        self._grants[code] = Grant(name, sample or sample_of(name), asked, person)
+        user = self._grants[code].sample.get("form")
+        return {"code": code, "state": asked["state"], **({"user": user} if user else {})}
+
+    def asked(self, path: str) -> list[Call]:
+        return [call for call in self.calls if call.path == path]
+
+    def exchanges(self, name: str) -> list[Call]:
+        return self.asked(f"/{name}{sample_of(name)['token']['path']}")
+
+    # --- The server
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        raw = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        headers = {key.removeprefix("HTTP_"): value for key, value in environ.items() if key.startswith("HTTP_")}
+        form = parse_qs(raw.decode(), keep_blank_values=True)
+        path = environ["PATH_INFO"]
+        self.calls.append(Call(environ["REQUEST_METHOD"], path, headers, form))
+        _, name, rest = path.split("/", 2)
+        status, body = self._answer(name, f"/{rest}", self.calls[-1])
+        start_response(f"{status} Whatever", [("Content-Type", "application/json;charset=UTF-8")])
+        return [json.dumps(body).encode()]
+
+    def _answer(self, name: str, path: str, call: Call) -> tuple[int, object]:
+        sample = sample_of(name)
+        if path == sample["token"]["path"]:
+            time.sleep(self.delay)
+            return self.refusal or self._tokens(call)
+        if path == sample.get("keys_path"):
+            return 200, {"keys": [rsa_key().as_dict(private=False)]}
+        if path == "/.well-known/openid-configuration":
+            return 200, {**self._metadata(f"{self.url}/{name}", sample), **self.metadata}
+        grant = self._by_token.get(call.headers.get("AUTHORIZATION", "").removeprefix("Bearer "))
+        found = grant and next((grant.sample.get(at) for at in ("user", "more") if _at(sample, at) == path), None)
+        return (200, found["answer"]) if found else (404 if grant else 401, {"message": "No."})
+
+    def _metadata(self, url: str, sample: Json) -> Json:
+        return {
+            "issuer": url,
+            "authorization_endpoint": url + sample["authorize"]["path"],
+            "token_endpoint": url + sample["token"]["path"],
+            "userinfo_endpoint": url + sample["user"]["path"],
+            "jwks_uri": url + sample["keys_path"],
+            "token_endpoint_auth_methods_supported": [sample["token"]["auth"]],
+        }
+
+    def _tokens(self, call: Call) -> tuple[int, object]:
+        grant = self._grants.pop(call.form.get("code", [""])[0], None)
+        if grant is None or call.form.get("redirect_uri") != [grant.asked["redirect_uri"]]:
+            return 400, {"error": "invalid_grant"}
+        verifier = call.form.get("code_verifier", [""])[0]
+        if self.checks_verifier and challenge_of(verifier) != grant.asked["code_challenge"]:
+            return 400, {"error": "invalid_grant"}
+        token = f"{grant.provider}-{next(self._numbers)}{SECRET_MARK}"
+        self._by_token[token] = grant
+        answer = {**grant.sample["token"]["answer"], "access_token": token}
+        if "claims" in grant.sample:
+            answer["id_token"] = self._id_token(grant, token)
+        for given in (token, answer["id_token"] if "claims" in grant.sample else token):
+            self.names[given] = grant.person
+        self.tokens += filter(None, map(answer.get, ("access_token", "refresh_token", "id_token")))
+        return 200, answer
+
+    def _id_token(self, grant: Grant, access_token: str) -> str:
+        now, sample = int(time.time()), grant.sample
+        claims = {
+            "iss": self.issuer(grant.provider),
+            "aud": sample["settings"]["CLIENT_ID"],
+            "iat": now,
+            "exp": now + 3600,
+            "nonce": grant.asked.get("nonce"),
+            "at_hash": base64url(hashlib.sha256(access_token.encode()).digest()[:16]),
+            **sample["claims"],
+        }
+        if sample["algorithm"] == "HS256":
+            return jwt.encode({"alg": "HS256"}, claims, OctKey.import_key(sample["settings"]["CLIENT_SECRET"]))
+        return jwt.encode({"alg": "RS256", "kid": rsa_key().kid}, claims, rsa_key())
+
+
+def _at(sample: Mapping[str, Any], name: str) -> str | None:
+    return sample[name]["path"] if name in sample else None
+
+
+def base64url(octets: bytes) -> str:
+    return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
+
+
+def challenge_of(verifier: str) -> str:
+    """RFC 7636, 4.2."""
+    return base64url(hashlib.sha256(verifier.encode()).digest())
+
+
+@contextmanager
+def scripted_providers() -> Iterator[Providers]:
+    providers = Providers()
+    with served("127.0.0.1", lambda _: providers) as port:
+        providers.url = f"http://127.0.0.1:{port}"
+        yield providers

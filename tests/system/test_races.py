@@ -1,0 +1,365 @@
+"""What happens at the same moment, or at a strange time."""
+
+import itertools
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from http.cookies import SimpleCookie
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import requests
+
+from services.backend.user import User
+from tests.support.faulty_backend import UNLIMITED
+from tests.support.forge import DAY, MONTH, USER, claims, cookie, seal, unseal
+from tests.support.production import production_server
+from tests.support.scripted import Backend, scripted
+from tests.support.site import SECRET, Site, SiteMaker, Visitor, cookie_names, running_site, served, set_cookies
+from tests.support.social_backend import SESSION, browser, told, world
+
+Found = TypeVar("Found")
+OLD_SECRET = "an-older-secret-0f-this-very-site-8Zq"
+LIMITS = {name.upper(): limit for name, limit in UNLIMITED.items()}
+SLOW = 0.5
+"""Seconds that a backend takes, so that something else can happen meanwhile."""
+
+
+@pytest.fixture
+def backend() -> Iterator[Backend]:
+    with scripted() as backend:
+        yield backend
+
+
+def together(works: Sequence[Callable[[], Found]]) -> list[Found]:
+    """All of them at the same moment."""
+    ready = threading.Barrier(len(works))
+
+    def work(one: Callable[[], Found]) -> Found:
+        ready.wait()
+        return one()
+
+    with ThreadPoolExecutor(len(works)) as pool:
+        return list(pool.map(work, works))
+
+
+def meanwhile(slow: Callable[[], Found], quick: Callable[[], object], pause: float = SLOW / 2) -> Found:
+    """What the slow one gives, while the quick one happened."""
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(slow)
+        time.sleep(pause)
+        quick()
+        return running.result()
+
+
+def cookies_of(visitor: Visitor) -> str:
+    return "; ".join(f"{one.name}={one.value}" for one in visitor.cookies)
+
+
+def tab(visitor: Visitor) -> Visitor:
+    """Another tab of this browser, as it is now."""
+    return Visitor(visitor.url, {"Cookie": cookies_of(visitor)})
+
+
+def session_in(response: requests.Response) -> str | None:
+    """The session token that this answer sets."""
+    found = SimpleCookie("\n".join(set_cookies(response)).replace("\n", "; ")).get(SESSION)
+    return found.value if found is not None and found.value else None
+
+
+def holder(site_url: str, token: str) -> dict[str, Any]:
+    """Whose session a browser has that holds this token."""
+    found: dict[str, Any] = Visitor(site_url, {"Cookie": cookie(token)}).session().get("user", {})
+    return found
+
+
+# --- Signing out while something else is under way
+
+
+def test_a_read_that_answers_after_signing_out_does_not_bring_the_session_back(
+    make_site: SiteMaker, backend: Backend
+) -> None:
+    site = make_site(backend.url)
+    visitor = site.visitor_since(301, User.from_json({**USER, "name": "Before"}))
+    backend.user_delay = SLOW  # the read asks for the person, finds a new name, and so writes a new token
+    late = meanwhile(lambda: tab(visitor).get("/api/auth/session"), lambda: visitor.submit("/auth/logout", {}))
+    token = session_in(late)
+    assert token, "the test needs a late cookie"
+    assert holder(site.url, token) == {}
+
+
+def test_nor_does_a_change_of_name(make_site: SiteMaker, backend: Backend) -> None:
+    site = make_site(backend.url)
+    visitor = site.visitor()
+    visitor.sign_in()
+    backend.user_delay = SLOW
+    backend.user["name"] = "After"
+    fields = {"csrfToken": visitor.csrf(), "name": "After", "nick_name": ""}
+    late = meanwhile(lambda: tab(visitor).post("/account", data=fields), lambda: visitor.submit("/auth/logout", {}))
+    token = session_in(late)
+    assert token, "the test needs a late cookie"
+    assert holder(site.url, token) == {}
+
+
+def test_a_form_of_another_tab_is_refused_politely_after_signing_out(make_site: SiteMaker, backend: Backend) -> None:
+    visitor = make_site(backend.url).visitor()
+    visitor.sign_in()
+    fields = {"csrfToken": visitor.csrf(), "name": "x", "nick_name": ""}
+    visitor.submit("/auth/logout", {})
+    response = visitor.post("/account", data=fields)
+    assert response.status_code == 303
+    assert visitor.page(response.headers["Location"]).heading == "Sign in"
+    assert not backend.asked("/profile")
+
+
+def test_a_change_and_a_read_at_once_lose_nothing(make_site: SiteMaker, backend: Backend) -> None:
+    site = make_site(backend.url)
+    visitor = site.visitor_since(301, User.from_json(USER))
+    fields = {"csrfToken": visitor.csrf(), "name": "After", "nick_name": ""}
+    backend.user["name"] = "After"
+    answers = together([lambda: tab(visitor).post("/account", data=fields), lambda: tab(visitor).get("/account")])
+    for token in filter(None, map(session_in, answers)):
+        assert holder(site.url, token)["name"] == "After"
+
+
+def test_signing_out_while_the_second_of_two_callbacks_is_under_way_is_final() -> None:
+    with world("kakao", session_revalidate=0, backend_logout_path=None) as here:
+        visitor = browser(here.site)
+        answer = here.providers.approve(visitor.start("kakao"))
+        copied = {"Cookie": cookies_of(visitor)}
+        visitor.come_back("kakao", answer)
+        here.backend.user_delay = SLOW
+        late = meanwhile(
+            lambda: Visitor(here.site.url, copied).get("/api/auth/callback/kakao", params=answer),
+            lambda: visitor.submit("/auth/logout", {}),
+        )
+        assert SESSION not in cookie_names(late)
+        assert told(late) == "AttemptExpired"
+
+
+@pytest.mark.parametrize("kept", [0, 1])
+def test_whichever_of_two_answers_is_kept_signing_out_ends_the_sign_in(kept: int) -> None:
+    with world("kakao", session_revalidate=0, backend_logout_path=None) as here:
+        visitor = browser(here.site)
+        answer = here.providers.approve(visitor.start("kakao"))
+        before = {"Cookie": cookies_of(visitor)}
+
+        def come_back() -> requests.Response:
+            return Visitor(here.site.url, before).get("/api/auth/callback/kakao", params=answer)
+
+        answers = together([come_back, come_back])
+        signed_in = Visitor(here.site.url, {})
+        for name, value in answers[kept].cookies.items():
+            signed_in.cookies.set(name, value, domain="localhost.local", path="/")
+        assert signed_in.is_signed_in
+        signed_in.submit("/auth/logout", {})
+        assert told(come_back()) == "AttemptExpired"
+        for token in map(session_in, answers):
+            assert holder(here.site.url, token or "") == {}
+
+
+# --- Signing in twice at once
+
+
+def test_a_double_click_is_one_person_and_no_error(make_site: SiteMaker, backend: Backend) -> None:
+    site = make_site(backend.url)
+    visitor = site.visitor()
+    visitor.csrf()
+    fields = {"csrfToken": visitor.csrf(), "email": "hong@example.com", "password": "x"}
+    answers = together([lambda: tab(visitor).post("/auth/login/email", data=fields)] * 2)
+    assert [answer.status_code for answer in answers] == [303, 303]
+    for token in map(session_in, answers):
+        assert token
+        assert holder(site.url, token)["id"] == USER["id"]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_two_people_in_two_tabs_leave_one_whole_person(make_site: SiteMaker, order: int) -> None:
+    site = make_site()
+    visitor = site.visitor()
+    csrf = visitor.csrf()
+
+    def sign_in(email: str) -> Callable[[], requests.Response]:
+        fields = {"csrfToken": csrf, "email": email, "password": "correct-horse"}
+        return lambda: tab(visitor).post("/auth/login/email", data=fields)
+
+    emails = ["minji@example.com", "jun@example.com"]
+    answers = together([sign_in(email) for email in emails])
+    for answer in answers[::order]:  # as the browser keeps them, one after the other
+        last = session_in(answer)
+    assert last
+    email = emails[1 if order == 1 else 0]
+    assert holder(site.url, last)["email"] == email
+    assert (unseal(last)["email"], unseal(last)["user"]["email"]) == (email, email)
+
+
+# --- Crowds
+
+
+class Echo:
+    """A backend whose tokens name their person; answers come in any order."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self._numbers = itertools.count()
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        sent = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        time.sleep(next(self._numbers) * 7 % 5 / 100)
+        start_response("200 OK", [("Content-Type", "application/json")])
+        if environ["PATH_INFO"] == "/login":
+            name = json.loads(sent)["email"].partition("@")[0]
+            return [json.dumps({"data": {"token": {"plainTextToken": f"of-{name}"}}}).encode()]
+        name = environ.get("HTTP_AUTHORIZATION", "").removeprefix("Bearer of-")
+        user = {"id": int(name[1:]), "name": name, "nick_name": name, "email": f"{name}@example.com"}
+        return [json.dumps({"data": {"user": user}}).encode()]
+
+
+@pytest.fixture
+def echo() -> Iterator[Echo]:
+    backend = Echo()
+    with served("127.0.0.1", lambda _: backend) as port:
+        backend.url = f"http://127.0.0.1:{port}"
+        yield backend
+
+
+@pytest.mark.server
+def test_of_two_hundred_people_at_once_nobody_is_another(tmp_path: Path, echo: Echo) -> None:
+    numbers = itertools.count(1)
+
+    def live(url: str) -> list[str]:
+        name = f"u{next(numbers)}"
+        visitor = Visitor(url, {"Connection": "close"})
+        visitor.sign_in(f"{name}@example.com", "x")
+        found = [visitor.session().get("user", {}).get("name", "nobody") for _ in range(2)]
+        page = visitor.page("/").heading
+        token = unseal(visitor.cookies.get(SESSION) or "")
+        seen = [
+            *found,
+            page.rpartition(" ")[2],
+            token["name"],
+            token["accessToken"].removeprefix("of-"),
+            token["user"]["name"],
+        ]
+        return [f"{one} for {name}" for one in seen if one != name]
+
+    with production_server(tmp_path, BACKEND_URL=echo.url, SESSION_REVALIDATE="1", **LIMITS) as (_, visitor):
+        with ThreadPoolExecutor(50) as pool:
+            wrong = list(itertools.chain(*pool.map(lambda _: live(visitor.url), range(200))))
+        assert wrong == []
+
+
+@pytest.mark.server
+def test_nothing_that_must_be_new_ever_comes_twice_from_two_processes(tmp_path: Path, echo: Echo) -> None:
+    provider: dict[str, Any] = {"PROVIDERS": "google", "GOOGLE_CLIENT_ID": "x", "GOOGLE_CLIENT_SECRET": "y" * 32}
+    with production_server(tmp_path, BACKEND_URL=echo.url, WORKERS="2", **provider, **LIMITS) as (_, visitor):
+
+        def start(number: int) -> list[str]:
+            one = Visitor(visitor.url, {"Connection": "close"})
+            fields = {"json": "true"}
+            url = one.submit("/api/auth/signin/google", fields).json()["url"]
+            asked = parse_qs(urlsplit(url).query)
+            return [asked[name][0] for name in ("state", "nonce", "code_challenge")]
+
+        def sign_in(number: int) -> list[str]:
+            one = Visitor(visitor.url, {"Connection": "close"})
+            one.sign_in(f"u{number}@example.com", "x")
+            token = one.cookies.get(SESSION) or ""
+            known = unseal(token)
+            return [
+                token.split(".")[2],
+                known["sid"],
+                known["jti"],
+            ]
+
+        with ThreadPoolExecutor(24) as pool:
+            made = [*pool.map(start, range(500)), *pool.map(sign_in, range(1, 61))]
+        every = list(itertools.chain(*made))
+        assert len(every) == len(set(every)) == 500 * 3 + 60 * 3
+        assert all(len(one) >= 16 for one in every)
+
+
+# --- A new key while people come and go
+
+
+def test_a_change_of_key_signs_nobody_out_whichever_server_answers(make_site: SiteMaker, backend: Backend) -> None:
+    old = make_site(backend.url, secret_key=OLD_SECRET, secret_key_fallbacks=SECRET)  # knows the new key already
+    new = make_site(backend.url, secret_key=SECRET, secret_key_fallbacks=OLD_SECRET)
+    turns = itertools.cycle([old.url, new.url])
+    lock = threading.Lock()
+
+    def either() -> str:
+        with lock:
+            return next(turns)
+
+    def live(_: int) -> list[int]:
+        visitor = old.visitor()
+        statuses = [visitor.sign_in().status_code]
+        for _ in range(6):
+            visitor.url = either()  # cookies know no ports
+            statuses.append(200 if visitor.session().get("user", {}).get("id") == USER["id"] else 401)
+            fields = {"csrfToken": visitor.csrf(), "name": "x", "nick_name": ""}
+            visitor.url = either()
+            statuses.append(visitor.post("/account", data=fields).status_code)
+        return statuses
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(live, range(16)))
+    assert {status for statuses in found for status in statuses} == {200, 303}
+
+
+# --- Clocks
+
+YEAR_2038 = 2**31
+
+
+@pytest.fixture(scope="module")
+def lone_site() -> Iterator[Site]:
+    """Nobody behind it is asked about anybody."""
+    with running_site("http://127.0.0.1:1", session_revalidate=0) as running:
+        yield running
+
+
+CLOCKS = {
+    "an hour behind": ({"iat": -3600, "exp": MONTH - 3600}, True),
+    "an hour ahead": ({"iat": 3600, "exp": MONTH + 3600}, True),
+    "a second left": ({"iat": -MONTH + 5, "exp": 5}, True),
+    "over by a second": ({"iat": -MONTH, "exp": -1}, False),
+    "before 1970": ({"iat": -(10**10), "exp": 3600}, False),
+    "issued a year ahead": ({"iat": 365 * DAY, "exp": 366 * DAY}, True),
+    "checked tomorrow": ({"checked_at": DAY, "iat": 0, "exp": MONTH}, True),
+    "signed in tomorrow": ({"auth_time": DAY, "iat": 0, "exp": MONTH}, True),
+    "not before tomorrow": ({"nbf": DAY, "iat": 0, "exp": MONTH}, False),
+}
+
+
+@pytest.mark.parametrize("row", CLOCKS)
+def test_a_session_outlives_a_clock_that_jumps_and_not_its_own_end(lone_site: Site, row: str) -> None:
+    shifts, lives = CLOCKS[row]
+    now = int(time.time())
+    token = seal(claims(**{name: now + shift for name, shift in shifts.items()}))
+    response = Visitor(lone_site.url, {"Cookie": cookie(token)}).get("/api/auth/session")
+    assert response.status_code == 200
+    assert bool(response.json()) is lives
+    if lives:
+        end = time.mktime(time.strptime(response.json()["expires"][:19], "%Y-%m-%dT%H:%M:%S")) - time.timezone
+        assert end <= now + 366 * DAY
+
+
+@pytest.mark.parametrize("end", [YEAR_2038 - 1, YEAR_2038, 2**32, 2**53])
+def test_times_after_2038_are_times(lone_site: Site, end: int) -> None:
+    response = Visitor(lone_site.url, {"Cookie": cookie(seal(claims(exp=end)))}).get("/api/auth/session")
+    assert response.json()["user"]["id"] == USER["id"]
+    assert re.fullmatch(r"20\d\d-.*Z", response.json()["expires"])
+
+
+def test_a_session_of_the_year_9999_ends_with_it(lone_site: Site) -> None:
+    last = 253402300799
+    token = seal(claims(iat=last - 60, exp=last + MONTH))
+    response = Visitor(lone_site.url, {"Cookie": cookie(token)}).get("/api/auth/session")
+    assert response.json()["expires"] == "9999-12-31T23:59:59.000Z"

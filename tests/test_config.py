@@ -1,0 +1,186 @@
+"""Settings are read once, checked as a whole, and documented one by one."""
+
+import io
+import re
+
+import pytest
+from dotenv import dotenv_values
+from limits import RateLimitItem
+
+import config
+from config import SettingsError
+from tests.support.commands import ROOT
+from tests.support.setting_names import PROVIDER_SETTINGS, SETTINGS
+from tests.support.site import SECRET, settings
+
+GOOD = {"SITE_URL": "https://login.example.com", "SECRET_KEY": SECRET, "BACKEND_URL": "https://api.example.com/v2"}
+
+
+def problems(**given: str) -> str:
+    with pytest.raises(SettingsError) as caught:
+        config.load({**GOOD, **given})
+    return str(caught.value)
+
+
+def test_three_settings_are_enough() -> None:
+    loaded = config.load(GOOD)
+    assert (loaded.origin, loaded.site_path, loaded.secure) == ("https://login.example.com", "", True)
+    assert loaded.backend_concurrency == 100
+
+
+def test_every_problem_is_named_at_once_with_an_example() -> None:
+    message = problems(SECRET_KEY="", SITE_URL="login.example.com", SESSION_MAX_AGE="soon", PROXY_HOPS="-1", PORT="0")
+    assert "5 settings need attention" in message
+    assert "SECRET_KEY is required" in message
+    assert "SITE_URL must start with https:// or http://" in message
+    assert "SESSION_MAX_AGE must be a whole number from 60 to 315360000, not 'soon'" in message
+    assert "PROXY_HOPS must be" in message
+    assert "PORT must be" in message
+    assert message.count("for example: ") == 5
+
+
+def test_all_required_settings_are_missed_together() -> None:
+    with pytest.raises(SettingsError) as caught:
+        config.load({})
+    assert [problem.split()[0] for problem in caught.value.problems] == ["SITE_URL", "SECRET_KEY", "BACKEND_URL"]
+
+
+@pytest.mark.parametrize(
+    "weak",
+    [
+        "secret",
+        "changeme" * 5,
+        "a" * 40,
+        "abcabc" * 10,
+        "your-secret-key-goes-here-please!!",
+        "<what openssl rand -base64 33 prints>",
+    ],
+)
+def test_a_weak_secret_is_refused_and_never_repeated(weak: str) -> None:
+    for name in ("SECRET_KEY", "SECRET_KEY_FALLBACKS"):
+        assert weak not in problems(**{name: weak})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:pa55@127.0.0.1:6379/0",
+        "redis://[::1]:6379/1",
+        "rediss://redis.example.com:6380/0?ssl_ca_certs=/etc/ssl/redis.pem",
+        "redis+cluster://:pa55@10.0.0.1:6379,10.0.0.2:6379",
+    ],
+)
+def test_where_state_is_shared_may_be_one_redis_or_a_cluster(url: str) -> None:
+    assert settings(redis_url=url).redis_url == url
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "pa55",
+        "http://:pa55@redis.example.com",
+        "redis://",
+        "redis://:pa55@host:99999",
+        "redis+cluster://:pa55@10.0.0.1:6379,,",
+        "redis://:pa55@127.0.0.1:6379/0?protocol=3",  # what follows would take the place of what the site needs
+        "redis://:pa55@127.0.0.1:6379/0?ssl_ca_certs=/x&socket_timeout=30",
+        "redis://:pa55@127.0.0.1:6379/0?decode_responses",
+    ],
+)
+def test_another_address_of_shared_state_is_refused_and_its_password_not_repeated(wrong: str) -> None:
+    message = problems(REDIS_URL=wrong)
+    assert "REDIS_URL must be" in message
+    assert "pa55" not in message
+
+
+def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
+    assert "hunter2" not in problems(BACKEND_URL="https://admin:hunter2@api.example.com")
+
+
+def test_secrets_are_not_in_the_repr() -> None:
+    assert SECRET not in repr(settings(secret_key_fallbacks=SECRET))
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("https://Login.Example.COM/", "https://login.example.com"),
+        ("https://login.example.com:443", "https://login.example.com"),
+        ("http://localhost:80/", "http://localhost"),
+        ("https://example.com:8443/login-site/", "https://example.com:8443/login-site"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+        ("  https://login.example.com ", "https://login.example.com"),
+    ],
+)
+def test_a_site_address_has_one_spelling(given: str, read: str) -> None:
+    assert config.load({**GOOD, "SITE_URL": given}).site_url == read
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "ftp://login.example.com",
+        "https://",
+        "https:///path",
+        "https://로그인.한국",
+        "https://login.example.com?x=1",
+        "https://login.example.com#x",
+        "https://user@login.example.com",
+        "https://login.example.com:99999",
+        "https://login.example.com:port",
+        "https://login.example.com//x",
+        "https://login.example.com/../x",
+        "https://login example.com",
+        "https://[::1",
+    ],
+)
+def test_an_address_that_cannot_be_one_is_refused(wrong: str) -> None:
+    assert "SITE_URL must" in problems(SITE_URL=wrong)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("BACKEND_LOGIN_PATH", "login"),
+        ("BACKEND_LOGOUT_PATH", "//evil.example"),
+        ("BACKEND_TIMEOUT", "0"),
+        ("BACKEND_TIMEOUT", "inf"),
+        ("SESSION_REVALIDATE", "300s"),
+        ("EXPOSE_ACCESS_TOKEN", "yes"),
+        ("SITE_NAME", "x" * 61),
+        ("BRAND_COLOR", "red"),
+        ("LOGO_URL", "javascript:alert(1)"),
+        ("SIGN_UP_URL", "//evil.example"),
+        ("RESET_PASSWORD_URL", "https://"),
+        ("DEFAULT_LOCALE", "fr"),
+        ("TEMPLATES_DIR", "/no/such/folder"),
+        ("WORKERS", "0"),
+        ("BACKEND_CONCURRENCY", "1e3"),
+        ("LOG_FORMAT", "xml"),
+        ("LOG_LEVEL", "loud"),
+    ],
+)
+def test_a_value_out_of_range_is_refused(name: str, wrong: str) -> None:
+    assert f"{name} " in problems(**{name: wrong})
+
+
+def test_fallback_keys_come_after_the_key_itself() -> None:
+    loaded = config.load({**GOOD, "SECRET_KEY_FALLBACKS": f"{SECRET}-1, {SECRET}-2"})
+    assert loaded.secret_keys == (SECRET, f"{SECRET}-1", f"{SECRET}-2")
+
+
+def test_the_example_file_names_every_setting_and_no_other() -> None:
+    text = (ROOT / ".env.example").read_text("utf-8")
+    named = re.findall(r"^#?([A-Z_]+)=", text, re.MULTILINE)
+    assert sorted(named) == sorted([*SETTINGS, *PROVIDER_SETTINGS])
+
+
+def test_the_example_file_shows_the_defaults_and_is_good_as_it_stands() -> None:
+    text = re.sub(r"^#(?=[A-Z_]+=)", "", (ROOT / ".env.example").read_text("utf-8"), flags=re.MULTILINE)
+    shown = {name: value for name, value in dotenv_values(stream=io.StringIO(text)).items() if value}
+    shown |= {"SECRET_KEY": SECRET, "TEMPLATES_DIR": str(ROOT)}
+    loaded = config.load(shown)
+    for name, field in SETTINGS.items():
+        default = field.metadata["default"]
+        if shown.get(name) and isinstance(default, int | float | str | bool | RateLimitItem):
+            assert getattr(loaded, field.name) == default, name

@@ -1,0 +1,324 @@
+"""Every sentence has its text in every language, what is compiled is what is written, and a language is its folder."""
+
+import io
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from babel import Locale
+from babel.messages.catalog import Catalog
+from babel.messages.extract import extract_from_dir
+from babel.messages.frontend import parse_mapping_cfg
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po, write_po
+
+import errors
+import providers
+import settings_readers
+from dev.backend import PASSWORD
+from tests.support.login_page import ANDROID_WEB_VIEW, LOGIN, SEVEN_PROVIDERS
+from tests.support.site import MINJI, Page, Site, SiteMaker, Visitor, cookie_names, running_site
+from web import locale
+
+ROOT = Path(__file__).parents[2]
+CATALOGUES = sorted(settings_readers.TRANSLATIONS.glob("*/LC_MESSAGES/messages.po"))
+TRANSLATED = [path.parts[-3] for path in CATALOGUES]
+
+each_catalogue = pytest.mark.parametrize("path", CATALOGUES, ids=TRANSLATED)
+each_translation = pytest.mark.parametrize("code", TRANSLATED)
+
+
+def catalogue(path: Path) -> Catalog:
+    with path.open("rb") as file:
+        return read_po(file, locale=path.parts[-3])
+
+
+def sentences() -> set[str | tuple[str, ...]]:
+    with (ROOT / "babel.cfg").open() as file:
+        methods, options = parse_mapping_cfg(file)  # type: ignore[no-untyped-call]  # of Babel
+    keywords = {"_": None, "_l": None, "gettext": None, "ngettext": (1, 2)}
+    return {found[2] for found in extract_from_dir(ROOT, methods, options, keywords)}
+
+
+def error_codes() -> list[str]:
+    found, left = [], [errors.SiteError]
+    while left:
+        kind = left.pop()
+        left += kind.__subclasses__()
+        found.append(kind.code)
+    return sorted(set(found) - {"InvalidFields"})
+
+
+@each_catalogue
+def test_every_sentence_is_translated_and_nothing_else_is(path: Path) -> None:
+    texts = catalogue(path)
+    assert len(sentences()) > 50
+    for sentence in sentences():
+        message = texts.get(sentence)
+        assert message is not None, sentence
+        assert all(message.string) if isinstance(message.string, tuple) else message.string, sentence
+        assert not message.fuzzy, sentence
+        assert list(message.check(texts)) == []  # placeholders and plural forms
+    assert {message.id for message in texts if message.id} == sentences()
+
+
+@each_catalogue
+def test_what_is_compiled_is_what_is_written(path: Path) -> None:
+    compiled = io.BytesIO()
+    write_mo(compiled, catalogue(path))
+    assert path.with_suffix(".mo").read_bytes() == compiled.getvalue()
+
+
+@each_catalogue
+def test_a_folder_is_named_as_its_language_is_looked_up(path: Path) -> None:
+    assert str(Locale.parse(path.parts[-3])) == path.parts[-3]
+
+
+@each_catalogue
+def test_no_translation_names_a_provider_whose_words_are_in_its_own_file(path: Path) -> None:
+    for name in providers.names():
+        for label in providers.find(name).label.values():
+            assert not re.search(rf"\b{label}\b", path.read_text("utf-8")), label
+
+
+@pytest.mark.parametrize("code", error_codes())
+def test_every_code_says_something_of_its_own_in_every_language(visitor: Visitor, code: str) -> None:
+    said = set()
+    for one in settings_readers.languages():
+        page = visitor.page(f"{LOGIN}?error={code}", headers={"Accept-Language": one})
+        assert page.status == 200
+        said.add(page.problem)
+    assert len(said) == len(settings_readers.languages())
+    assert ("Something went wrong. Try again." in " ".join(said)) == (code == "Default")
+
+
+def test_the_contracts_codes_are_all_there() -> None:
+    assert set(error_codes()) - {"Default"} == {
+        "CredentialsSignin",
+        "OAuthSignin",
+        "OAuthCallback",
+        "Callback",
+        "OAuthAccountNotLinked",
+        "AccessDenied",
+        "Configuration",
+        "SessionRequired",
+        "Cancelled",
+        "TooManyAttempts",
+        "EmailNotVerified",
+        "EmailMissing",  # not the contract's: what a backend's 422 about the address means after a provider
+        "BackendUnavailable",
+        "ProviderUnavailable",
+        "AttemptExpired",
+        "FormExpired",
+        "SessionExpired",
+        "CookiesBlocked",
+    }
+
+
+# Nothing stays in English.
+
+
+@pytest.fixture(scope="module")
+def full_site() -> Iterator[Site]:
+    """With every link and button that there can be, and a page that fails."""
+    given: dict[str, Any] = {**SEVEN_PROVIDERS, "reset_password_url": "/forgot", "sign_up_url": "/join"}
+
+    def bug() -> str:
+        raise RuntimeError
+
+    with running_site(**given) as site:
+        site.app.view_functions["health.live"] = bug
+        yield site
+
+
+def every_page(site: Site, code: str) -> Iterator[tuple[str, Page]]:
+    """Each page and state, in this language; with what it is called."""
+    spoken = {"Accept-Language": code}
+    visitor = site.visitor(**spoken)
+    for address in ("/", LOGIN, "/nowhere", "/health/live", *(f"{LOGIN}?error={one}" for one in error_codes())):
+        yield address, visitor.page(address)
+    for wait in (1, 59, 600, 60_000):
+        yield f"waits {wait}", visitor.page(f"{LOGIN}?error=TooManyAttempts&wait={wait}")
+    for typed in ({}, {"email": "minji"}, {"email": f"{'m' * 250}@example.com", "password": "x" * 1025}):
+        yield f"typed {typed}", Page(visitor.submit(LOGIN, typed))
+    for who in ("unverified", "locked", "throttled", "down", "html"):
+        yield who, Page(visitor.sign_in(f"{who}@example.com"))
+    yield "no token", Page(visitor.post(LOGIN, data={}))
+    yield "no cookie", Page(site.visitor(**spoken).post(LOGIN, data={}))
+    yield "no such method", Page(visitor.delete("/account"))
+    yield "too large", Page(visitor.post(LOGIN, data={"email": "x" * 100_000}))
+    yield "not understood", Page(visitor.post(LOGIN, data="x", headers={"Content-Type": "text/plain"}))
+    yield "in an app", site.visitor(**spoken, **{"User-Agent": f"{ANDROID_WEB_VIEW} Instagram 334"}).page(LOGIN)
+    yield (
+        "in an app with a way out",
+        site.visitor(**spoken, **{"User-Agent": f"{ANDROID_WEB_VIEW};KAKAOTALK 24"}).page(LOGIN),
+    )
+    yield "on the way", Page(visitor.submit("/api/auth/signin/github", {}))
+    visitor.cookies.set("munjigi.last-provider", "line", domain="localhost.local", path="/")
+    yield "used before", visitor.page(LOGIN)
+    yield from _pages_of_a_person(site.visitor(**spoken))
+
+
+def _pages_of_a_person(visitor: Visitor) -> Iterator[tuple[str, Page]]:
+    assert visitor.sign_in(MINJI, PASSWORD).status_code == 303
+    for address in ("/", "/account", "/auth/logout"):
+        yield f"{address}, signed in", visitor.page(address)
+    for typed in ({"name": ""}, {"name": "민" * 201}, {"name": "a\tb"}):
+        yield f"typed {typed}", Page(visitor.submit("/account", typed))
+    yield "not saved", Page(visitor.post("/account", data={"name": "민지"}))
+    yield "not signed out", Page(visitor.post("/auth/logout", data={}))
+    visitor.submit("/account", {"name": "김민지", "nick_name": "민지"})
+    yield "saved", visitor.page("/account")
+    visitor.submit("/auth/logout", {})
+    yield "signed out", visitor.page("/")
+
+
+NAMES = {"Munjigi", "English", "Caps", "Lock", "Cookie", "name@example.com", MINJI}
+NAMES |= {"Apple", "Google", "GitHub", "LINE", "NAVER", "OpenID", "Connect", "Instagram", "KakaoTalk"}
+
+
+def english_in(page: Page) -> list[str]:
+    """The words in Latin letters that a person sees or hears, less names and the number of the request."""
+    attributes = ("aria-label", "alt", "title", "placeholder", "data-words", "data-over")
+    said = [one.get(name, "") for one in page.all("*") for name in attributes]
+    text = " ".join([*page.texts("title"), *page.texts("body"), *said])
+    for code in page.texts("code"):
+        text = text.replace(code, " ")
+    return [word for word in re.findall(r"[A-Za-z][\w@.-]*[A-Za-z]", text, re.ASCII) if word not in NAMES]
+
+
+@each_translation
+def test_no_page_says_a_word_in_english(full_site: Site, code: str) -> None:
+    seen = 0
+    for name, page in every_page(full_site, code):
+        assert page.document.get("lang") == locale.tag(code), name
+        assert english_in(page) == [], name
+        seen += 1
+    assert seen > 50
+
+
+def test_every_page_says_words_in_english_in_english(full_site: Site) -> None:
+    for name, page in every_page(full_site, "en"):
+        assert english_in(page), name
+
+
+# Which language a person gets.
+
+
+@pytest.mark.parametrize(
+    ("wish", "given"),
+    [
+        ("ko-KR,ko;q=0.9,en-US;q=0.8", "ko"),
+        ("ja-JP,en;q=0.5", "ja"),
+        ("en-GB", "en"),
+        ("fr-FR,ja;q=0.3,en;q=0.7", "en"),
+        ("fr,en;q=0", "ko"),
+        ("fr", "ko"),
+        ("*", "ko"),
+        ("", "ko"),
+        ("../../etc", "ko"),
+        ("ja" * 5000, "ko"),
+    ],
+)
+def test_a_browser_gets_the_first_language_that_it_asks_for_and_the_site_has(
+    visitor: Visitor, wish: str, given: str
+) -> None:
+    assert visitor.page("/", headers={"Accept-Language": wish}).document.get("lang") == given
+
+
+@pytest.mark.parametrize(
+    ("wish", "given"),
+    [
+        ("zh-TW", "zh_Hant"),
+        ("zh-HK", "zh_Hant"),
+        ("zh", "zh_Hant"),
+        ("pt-BR", "pt_BR"),
+        ("pt", "pt_BR"),
+        ("pt-PT", "pt_PT"),
+        ("pt-AO", "pt_BR"),
+    ],
+)
+def test_another_region_is_taken_where_there_is_no_better(wish: str, given: str | None) -> None:
+    assert locale._best(wish, ("en", "pt_BR", "pt_PT", "zh_Hant")) == given
+
+
+def test_a_choice_stays_and_one_that_the_site_does_not_have_changes_nothing(visitor: Visitor) -> None:
+    for choice, shown in (("ja", "ja"), ("xx", "ja"), ("ko-KR", "ko"), ("", "ko"), ("en", "en")):
+        assert visitor.page(f"/?lang={choice}").document.get("lang") == shown
+        assert visitor.page(LOGIN).document.get("lang") == shown
+
+
+@pytest.mark.parametrize(
+    "path", ["/auth/static/site.css", "/api/auth/session", "/auth/verify", "/health/live", "/none"]
+)
+def test_a_language_is_chosen_on_a_page_and_nowhere_else(visitor: Visitor, path: str) -> None:
+    """A style sheet may be kept by a cache, which would hand one visitor's cookie to the next."""
+    visitor.get("/auth/login/email")
+    assert cookie_names(visitor.get(f"{path}?lang=en")) == set()
+
+
+# A language is its folder.
+
+
+@pytest.fixture
+def own_translations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "translations"
+    shutil.copytree(settings_readers.TRANSLATIONS, folder)
+    monkeypatch.setattr(settings_readers, "TRANSLATIONS", folder)
+    return folder
+
+
+def write_translation(folder: Path, code: str) -> None:
+    """As a translator would, and `make messages`; each text is the English one in «guillemets»."""
+    texts = Catalog(locale=code)
+    for sentence in sentences():
+        assert isinstance(sentence, str)
+        texts.add(sentence, f"«{sentence}»")
+    (folder / code / "LC_MESSAGES").mkdir(parents=True)
+    with (folder / code / "LC_MESSAGES" / "messages.po").open("wb") as file:
+        write_po(file, texts)
+    with (folder / code / "LC_MESSAGES" / "messages.mo").open("wb") as file:
+        write_mo(file, texts)
+
+
+@pytest.mark.parametrize(
+    ("code", "wish", "tag", "direction", "own_name", "minute"),
+    [
+        ("zh_Hant", "zh-TW,zh;q=0.9,en;q=0.5", "zh-Hant", "ltr", "中文 (繁體)", "1 分鐘"),
+        ("ar", "ar-EG", "ar", "rtl", "العربية", "دقيقة"),
+        ("pt_BR", "pt", "pt-BR", "ltr", "português (Brasil)", "1 minuto"),
+    ],
+)
+def test_a_further_language_is_a_translation_and_nothing_else(
+    own_translations: Path,
+    make_site: SiteMaker,
+    code: str,
+    wish: str,
+    tag: str,
+    direction: str,
+    own_name: str,
+    minute: str,
+) -> None:
+    write_translation(own_translations, code)
+    site = make_site(**SEVEN_PROVIDERS, default_locale=tag)
+    page = site.visitor(**{"Accept-Language": wish}).page(f"{LOGIN}?error=TooManyAttempts&wait=60")
+    assert (page.document.get("lang"), page.document.get("dir")) == (tag, direction)
+    assert page.heading == "«Sign in»"
+    assert page.problem == f"«We could not sign you in» «Too many attempts.» «Try again in {minute}.»"
+    assert "«Sign in with GitHub»" in page.texts("button")
+    assert page.texts("a[@aria-current='true']") == [own_name]
+    assert site.visitor(**{"Accept-Language": "fr"}).page("/").heading == "«Not signed in»"  # DEFAULT_LOCALE
+    link = next(one.get("href") for one in page.all("nav/a") if one.get("lang") == tag)
+    english = site.visitor()
+    assert english.page("/").heading == "Not signed in"
+    assert english.page(link).heading == "«Sign in»"
+
+
+def test_where_what_finds_the_language_is_broken_the_page_of_last_resort_is_english(make_site: SiteMaker) -> None:
+    site = make_site()
+    site.app.config["LANGUAGES"] = None
+    page = site.visitor(**{"Accept-Language": "ja"}).page("/")
+    assert (page.status, page.heading, page.document.get("lang")) == (500, "Something went wrong on our side", "en")

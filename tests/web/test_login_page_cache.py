@@ -1,0 +1,62 @@
+"""The sign-in page that is kept says the same as one that is rendered for its visitor."""
+
+import itertools
+import re
+from pathlib import Path
+
+import pytest
+
+import settings_readers
+from tests.support.login_page import LOGIN, SEVEN_PROVIDERS
+from tests.support.site import Site, SiteMaker
+
+ADDRESSES = [None, "/me", "/search?q=%EA%B0%80&x=<b>&callbackUrl=/other#top", "/munjigi0token0mark/munjigi0return0mark"]
+AGENTS = ["Mozilla/5.0", "Mozilla/5.0 KAKAOTALK 10.4.5"]
+ASKED = list(itertools.product(settings_readers.languages(), [None, "kakao", "nobody"], ADDRESSES, AGENTS))
+
+
+@pytest.fixture
+def sites(make_site: SiteMaker, tmp_path: Path) -> tuple[Site, Site]:
+    """One that keeps its page, and one that renders each: a folder for pages of one's own, with none in it."""
+    given = {**SEVEN_PROVIDERS, "reset_password_url": "/forgot", "sign_up_url": "/join"}
+    return make_site(**given), make_site(**given, templates_dir=tmp_path)
+
+
+def shown(site: Site, language: str, last: str | None, address: str | None, agent: str) -> tuple[str, set[str]]:
+    """The page without what is each visitor's or each site's own; and the tokens in it."""
+    visitor = site.visitor(**{"Accept-Language": language, "User-Agent": agent})
+    if last:
+        visitor.cookies.set("munjigi.last-provider", last, domain="localhost.local", path="/")
+    text = visitor.get(LOGIN, params={"callbackUrl": address} if address else {}).text
+    tokens = set(re.findall(r'name="csrfToken" value="([^"]+)"', text))
+    text = re.sub(r"\?v=[0-9a-f]+", "", text.replace(site.url, "SITE").replace(site.url.replace(":", "%3A"), "SITE"))
+    for token in tokens:
+        text = text.replace(token, "TOKEN")
+    return re.sub(r"localhost(%3A|%253A|:)[0-9]+", "SITE", text), tokens
+
+
+def test_it_is_the_same_for_every_language_button_address_and_browser(sites: tuple[Site, Site]) -> None:
+    keeping, rendering = sites
+    for _ in range(2):  # the first one is rendered, the second kept
+        for asked in ASKED:
+            kept, rendered = shown(keeping, *asked), shown(rendering, *asked)
+            assert kept[0] == rendered[0], asked
+            assert len(kept[1]) == 1, "each visitor has one token"
+
+
+def test_no_two_visitors_share_a_token_and_each_can_sign_in_with_theirs(sites: tuple[Site, Site]) -> None:
+    tokens = [shown(sites[0], *asked)[1].pop() for asked in ASKED]
+    assert len(set(tokens)) == len(tokens)
+    visitor = sites[0].visitor()
+    assert visitor.sign_in().status_code == 303
+
+
+def test_what_is_said_once_is_not_kept(make_site: SiteMaker) -> None:
+    site = make_site()
+    assert site.visitor().page(f"{LOGIN}?error=FormExpired").problem
+    assert not site.visitor().page(LOGIN).problem
+    signed_out = site.visitor()
+    signed_out.sign_in()
+    assert signed_out.submit("/auth/logout", {}).status_code == 303
+    assert signed_out.page(LOGIN).notes
+    assert not site.visitor().page(LOGIN).notes

@@ -1,0 +1,412 @@
+"""What a request may look like, and what every answer bears."""
+
+import re
+
+import pytest
+import requests
+
+from tests.support.site import MINJI, Page, Site, SiteMaker, Visitor, cookie_names, set_cookies
+
+FORM = "application/x-www-form-urlencoded"
+PAGES = ("/", "/auth/login/email", "/auth/login/email?error=CredentialsSignin", "/auth/logout", "/account", "/nowhere")
+JSON = ("/api/auth/session", "/api/auth/csrf", "/health/live", "/health/ready")
+
+
+# --- CSRF
+
+
+@pytest.mark.parametrize("path", ["/auth/login/email", "/auth/logout", "/account"])
+@pytest.mark.parametrize("sent", ["missing", "empty", "another browser's", "changed", "in the query"])
+def test_a_form_without_its_token_does_nothing_and_can_be_sent_again(
+    site: Site, visitor: Visitor, path: str, sent: str
+) -> None:
+    visitor.sign_in()
+    token = visitor.csrf()
+    fields = {"email": MINJI, "password": "correct-horse", "name": "Changed", "nick_name": ""}
+    query = ""
+    if sent == "empty":
+        fields["csrfToken"] = ""
+    elif sent == "another browser's":
+        fields["csrfToken"] = site.visitor().csrf()
+    elif sent == "changed":
+        fields["csrfToken"] = token[:-9] + ("A" if token[-9] != "A" else "B") + token[-8:]
+    elif sent == "in the query":
+        query = f"?csrfToken={token}"
+    page = Page(visitor.post(path + query, data=fields))
+    assert page.status == 400
+    assert "was open for too long" in page.problem
+    assert visitor.session()["user"]["name"] == "김민지"
+    assert page.value("csrfToken")
+    if path == "/auth/login/email":
+        assert page.value("email") == MINJI
+
+
+def test_a_name_that_was_typed_survives_an_expired_form(visitor: Visitor) -> None:
+    visitor.sign_in()
+    page = Page(visitor.post("/account", data={"name": "새 이름", "nick_name": "새"}))
+    assert (page.value("name"), page.value("nick_name")) == ("새 이름", "새")
+
+
+def test_without_any_cookie_the_page_says_that_cookies_may_be_blocked(site: Site, visitor: Visitor) -> None:
+    fields = {"csrfToken": visitor.csrf(), "email": MINJI, "password": "correct-horse"}
+    response = site.visitor().post("/auth/login/email", data=fields)
+    assert response.status_code == 400
+    assert "did not send this site" in Page(response).problem
+    assert "munjigi.visitor" in cookie_names(response)
+
+
+def test_a_visitor_cookie_that_is_not_signed_by_us_is_none(site: Site, visitor: Visitor) -> None:
+    token = visitor.csrf()
+    forged = {"Cookie": "munjigi.visitor=eyJjc3JmVG9rZW4iOiJ4In0.aaaa.bbbb"}
+    fields = {"csrfToken": token, "email": MINJI, "password": "correct-horse"}
+    assert requests.post(f"{site.url}/auth/login/email", data=fields, headers=forged, timeout=5).status_code == 400
+
+
+def test_the_token_from_before_sign_in_is_worth_nothing_afterwards(visitor: Visitor) -> None:
+    before = visitor.csrf()
+    visitor.sign_in()
+    assert visitor.post("/auth/logout", data={"csrfToken": before}).status_code == 400
+    assert visitor.is_signed_in
+
+
+def test_a_form_opened_before_a_sign_in_is_told_that_it_is_old_and_not_that_cookies_are_blocked(
+    visitor: Visitor,
+) -> None:
+    before = visitor.csrf()
+    for change in ("in", "out"):
+        done = visitor.sign_in() if change == "in" else visitor.submit("/auth/logout", {})
+        assert done.status_code == 303
+        sent = {"csrfToken": before, "json": "true", "email": MINJI, "password": "correct-horse"}
+        answer = visitor.post("/api/auth/callback/email", data=sent).json()
+        assert "error=FormExpired" in answer["url"]
+
+
+@pytest.mark.parametrize("field", ["email", "password", "callbackUrl", "csrfToken", "more"])
+@pytest.mark.parametrize("door", ["/auth/login/email", "/api/auth/callback/email", "/api/auth/session"])
+def test_half_a_letter_is_no_text_and_no_fault_of_ours(visitor: Visitor, door: str, field: str) -> None:
+    sent: dict[str, object] = {"csrfToken": visitor.csrf(), "email": MINJI, "password": "correct-horse"}
+    for half in ("\ud800@example.com", "\udfff"):
+        assert visitor.post(door, json=sent | {field: half}).status_code == 400
+        assert visitor.post(door, json=sent | {"data": {"name": half}}).status_code == 400
+    assert not visitor.is_signed_in
+
+
+def test_a_token_may_come_in_a_json_body(visitor: Visitor) -> None:
+    response = visitor.post("/auth/logout", json={"csrfToken": visitor.csrf()})
+    assert response.status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Origin", "https://evil.example"),
+        ("Origin", "null"),
+        ("Origin", "http://localhost"),
+        ("Sec-Fetch-Site", "cross-site"),
+        ("Sec-Fetch-Site", "same-site"),
+    ],
+)
+def test_a_form_from_another_site_is_refused_even_with_a_good_token(visitor: Visitor, name: str, value: str) -> None:
+    fields = {"csrfToken": visitor.csrf(), "email": MINJI, "password": "correct-horse"}
+    assert visitor.post("/auth/login/email", data=fields, headers={name: value}).status_code == 400
+    assert not visitor.is_signed_in
+
+
+def test_a_form_of_our_own_page_passes(site: Site, visitor: Visitor) -> None:
+    fields = {"csrfToken": visitor.csrf(), "email": MINJI, "password": "correct-horse"}
+    cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in visitor.cookies)
+    own = {"Origin": site.url, "Sec-Fetch-Site": "same-origin", "Host": "evil.example", "Cookie": cookies}
+    response = visitor.post("/auth/login/email", data=fields, headers=own)
+    assert (response.status_code, response.headers["Location"]) == (303, f"{site.url}/")
+
+
+def test_signing_out_by_a_link_changes_nothing(visitor: Visitor) -> None:
+    visitor.sign_in()
+    for method in ("GET", "HEAD"):
+        visitor.request(method, "/auth/logout")
+    assert visitor.is_signed_in
+
+
+# --- Bodies
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/xml", "multipart/form-data; boundary=x", ""])
+def test_only_forms_and_json_are_read(visitor: Visitor, kind: str) -> None:
+    assert visitor.post("/auth/login/email", data=b"x=1", headers={"Content-Type": kind}).status_code == 415
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"email=%ff%fe&password=x", FORM),
+        (b"email=\xff&password=x", FORM),
+        (b"[" * 100_000, "application/json"),
+        (b'{"csrfToken": NaN}', "application/json"),
+        (b"\xef\xbb\xbf{}", "application/json"),
+        ('{"csrfToken": "x"}'.encode("utf-16"), "application/json; charset=utf-16"),
+        (b'{"csrfToken": ' + b"9" * 5000 + b"}", "application/json"),
+        (b"{", "application/json"),
+    ],
+)
+def test_a_body_that_cannot_be_read_is_a_bad_request(visitor: Visitor, body: bytes, kind: str) -> None:
+    assert visitor.post("/auth/login/email", data=body[:60_000], headers={"Content-Type": kind}).status_code == 400
+
+
+@pytest.mark.parametrize("path", ["/auth/login/email", "/api/auth/signin", "/api/auth/signout"])
+@pytest.mark.parametrize(("body", "kind"), [(b"{", "application/json"), (b"callbackUrl=/account", FORM)])
+def test_a_body_of_a_get_means_nothing(visitor: Visitor, path: str, body: bytes, kind: str) -> None:
+    response = visitor.get(path, data=body, headers={"Content-Type": kind})
+    assert response.status_code in (200, 302)
+    assert "callbackUrl" not in response.text + response.headers.get("Location", "")
+
+
+@pytest.mark.parametrize("body", [b"[]", b"null", b'"x"', b"{}", b'{"csrfToken": 1}', b'{"csrfToken": ["x"]}'])
+def test_json_without_a_token_is_an_expired_form(visitor: Visitor, body: bytes) -> None:
+    visitor.csrf()
+    response = visitor.post("/auth/login/email", data=body, headers={"Content-Type": "application/json"})
+    assert response.status_code == 400
+
+
+def test_a_body_of_a_megabyte_is_too_much(visitor: Visitor) -> None:
+    response = visitor.post("/auth/login/email", data={"password": "x" * 1024 * 1024})
+    assert response.status_code == 413
+    assert Page(response).heading == "What you sent is too large"
+
+
+def test_twenty_thousand_fields_are_read_in_no_time(visitor: Visitor) -> None:
+    response = visitor.post("/auth/login/email", data=b"a&" * 20_000, headers={"Content-Type": FORM})
+    assert response.status_code == 400
+    assert response.elapsed.total_seconds() < 1
+
+
+def test_fields_that_are_none_of_ours_go_nowhere(visitor: Visitor) -> None:
+    response = visitor.sign_in(**{"user[id]": "1", "role": "admin", "redirect": "//evil.example", "provider": "x"})
+    assert response.status_code == 303
+    assert visitor.session()["user"]["id"] == 1
+
+
+def test_of_two_values_the_first_counts(visitor: Visitor) -> None:
+    fields = [("csrfToken", visitor.csrf()), ("email", MINJI), ("email", "x@y.z"), ("password", "correct-horse")]
+    assert visitor.post("/auth/login/email", data=fields).status_code == 303
+
+
+# --- Paths, methods, hosts
+
+
+@pytest.mark.parametrize("path", ["/", "/auth/login/email", "/auth/logout", "/account", "/api/auth/session"])
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "FOO"])
+def test_other_methods_are_refused_with_the_ones_that_are_allowed(visitor: Visitor, path: str, method: str) -> None:
+    response = visitor.request(method, path)
+    assert response.status_code == 405
+    assert "GET" in response.headers["Allow"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nowhere",
+        "/auth/login/email/",
+        "/auth//login/email",
+        "/AUTH/LOGIN/EMAIL",
+        "/auth/login/email;x",
+        "/auth/login/email%00",
+        "/auth/login/email%2f..",
+        "/api/auth/session/x.css",
+        "/account;.js",
+        "/%ff",
+        "/.env",
+        "/.git/config",
+        "/auth/static/../../app.py",
+        "/auth/static/%2e%2e/%2e%2e/app.py",
+        "/" + "x" * 4000,
+    ],
+)
+def test_other_paths_are_not_found(site: Site, path: str) -> None:
+    prepared = requests.Request("GET", site.url + path).prepare()
+    prepared.url = site.url + path  # as it stands, without the client's own tidying
+    with requests.Session() as session:
+        assert session.send(prepared, allow_redirects=False, timeout=5).status_code == 404
+
+
+def test_a_path_with_two_slashes_is_not_redirected_to_what_host_says(site: Site) -> None:
+    prepared = requests.Request("GET", site.url, headers={"Host": "evil.example"}).prepare()
+    prepared.url = f"{site.url}//evil.example/account"
+    with requests.Session() as session:
+        response = session.send(prepared, allow_redirects=False, timeout=5)
+    assert response.status_code == 404
+    assert "evil.example" not in str(response.headers)
+
+
+@pytest.mark.parametrize("name", ["Host", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Prefix", "Forwarded"])
+def test_no_header_moves_the_site(site: Site, visitor: Visitor, name: str) -> None:
+    for path in ("/account", "/auth/login/email"):
+        response = visitor.get(path, headers={name: "evil.example"})
+        assert "evil.example" not in response.text + str(response.headers)
+    assert visitor.get("/account", headers={name: "https"}).headers["Location"].startswith(site.url)
+
+
+def test_programs_are_answered_in_json(visitor: Visitor) -> None:
+    accept = {"Accept": "application/json"}
+    assert visitor.get("/nowhere", headers=accept).json()["error"] == "Not Found"
+    assert visitor.get("/api/auth/nowhere").json()["error"] == "Not Found"
+    response = visitor.get("/account", headers=accept)
+    assert (response.status_code, response.json()["error"]) == (401, "SessionRequired")
+    fields = {"email": MINJI, "password": "wrong"}
+    failed = visitor.submit("/auth/login/email", fields, headers=accept)
+    assert (failed.status_code, failed.json()["error"]) == (401, "CredentialsSignin")
+    assert failed.json()["url"] == f"{visitor.url}/auth/login/email?error=CredentialsSignin"
+
+
+# --- What every answer bears
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_page_bears_its_headers(visitor: Visitor, path: str) -> None:
+    headers = visitor.get(path).headers
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["Vary"] == "Cookie"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["X-Frame-Options"] == "DENY"
+    assert headers["Referrer-Policy"] == "same-origin"
+    assert re.fullmatch(r"[0-9a-f]{16}", headers["X-Request-Id"])
+    policy = headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert "Access-Control-Allow-Origin" not in headers
+
+
+@pytest.mark.parametrize("path", JSON)
+def test_every_json_answer_bears_its_headers(visitor: Visitor, path: str) -> None:
+    headers = visitor.get(path).headers
+    assert headers["Content-Type"] == "application/json"
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
+
+
+def test_pages_may_send_forms_to_this_site_alone(visitor: Visitor) -> None:
+    policy = visitor.get("/auth/login/email").headers["Content-Security-Policy"].split("; ")
+    assert {"form-action 'self'", "base-uri 'none'", "script-src 'self'", "style-src 'self'"} <= set(policy)
+
+
+def test_a_logo_from_elsewhere_is_allowed_to_load_and_nothing_else(make_site: SiteMaker) -> None:
+    visitor = make_site(logo_url="https://cdn.example.com/logo.svg").visitor()
+    policy = visitor.get("/auth/login/email").headers["Content-Security-Policy"]
+    assert "img-src 'self' data: https://cdn.example.com;" in policy
+    assert policy.count("cdn.example.com") == 1
+
+
+def test_static_files_are_kept_for_a_year_under_their_versions_and_set_no_cookie(visitor: Visitor) -> None:
+    page = visitor.page("/auth/login/email")
+    for link in page.all("link"):
+        response = visitor.get(link.get("href"))
+        assert response.status_code == 200
+        assert response.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+        assert set_cookies(response) == []
+        assert "Cookie" not in response.headers.get("Vary", "")
+        assert "immutable" not in visitor.get(link.get("href").partition("?")[0]).headers["Cache-Control"]
+
+
+@pytest.mark.parametrize("file", ["site.css", "session.js"])
+@pytest.mark.parametrize("version", ["0123456789ab", ""])
+def test_no_cache_keeps_a_file_under_the_version_of_another_release(visitor: Visitor, file: str, version: str) -> None:
+    """Else whoever asks before a release has spread keeps its style from everybody behind that cache, for a year."""
+    response = visitor.get(f"/auth/static/{file}?v={version}")
+    assert response.status_code == 200
+    assert response.headers["Cache-Control"] == "public, max-age=300"
+
+
+def test_over_https_cookies_are_prefixed_and_the_browser_is_told_to_stay(make_site: SiteMaker) -> None:
+    visitor = make_site(site_url="https://login.example.com").visitor()
+    response = visitor.get("/auth/login/email")
+    (line,) = set_cookies(response)
+    assert re.fullmatch(r"__Host-munjigi\.visitor=[^;]+; Secure; HttpOnly; Path=/; SameSite=Lax", line)
+    assert response.headers["Strict-Transport-Security"] == "max-age=63072000; includeSubDomains"
+
+
+def test_over_http_the_visitor_cookie_is_plain(visitor: Visitor) -> None:
+    (line,) = set_cookies(visitor.get("/auth/login/email"))
+    assert re.fullmatch(r"munjigi\.visitor=[^;]+; HttpOnly; Path=/; SameSite=Lax", line)
+
+
+@pytest.mark.parametrize("stripped", [True, False])
+def test_a_site_under_a_path_works_whether_the_proxy_strips_it_or_not(make_site: SiteMaker, stripped: bool) -> None:
+    site = make_site(site_url="https://example.com/login-site")
+    visitor = site.visitor()
+    before = "" if stripped else "/login-site"
+    response = visitor.get(f"{before}/account")
+    assert response.headers["Location"] == (
+        "https://example.com/login-site/auth/login/email?callbackUrl=%2Flogin-site%2Faccount"
+    )
+    response = visitor.get(f"{before}/auth/login/email?callbackUrl=%2Flogin-site%2Faccount")
+    page = Page(response)
+    assert page.all("form")[0].get("action") == "/login-site/auth/login/email"
+    assert page.value("callbackUrl") == "https://example.com/login-site/account"
+    assert "__Secure-munjigi.visitor" in cookie_names(response)
+    assert "Path=/login-site" in set_cookies(response)[0]
+
+
+def test_health_needs_nothing_and_says_nothing(make_site: SiteMaker) -> None:
+    visitor = make_site("http://127.0.0.1:1").visitor()
+    for path in ("/health/live", "/health/ready"):
+        response = visitor.get(path)
+        assert (response.status_code, response.json()) == (200, {"status": "ok"})
+        assert set_cookies(response) == []
+
+
+# --- Languages
+
+
+@pytest.mark.parametrize(
+    ("asked", "language"),
+    [
+        ("ko-KR,ko;q=0.9,en;q=0.5", "ko"),
+        ("en-US,en", "en"),
+        ("fr, en;q=0.1", "en"),
+        ("fr", "ko"),
+        ("", "ko"),
+        ("../../etc", "ko"),
+        ("x" * 10_000, "ko"),
+    ],
+)
+def test_a_page_speaks_the_browsers_language_or_the_sites(visitor: Visitor, asked: str, language: str) -> None:
+    page = visitor.page("/auth/login/email", headers={"Accept-Language": asked})
+    assert page.document.get("lang") == language
+
+
+def test_a_chosen_language_is_remembered_through_sign_in_and_keeps_the_return_address(visitor: Visitor) -> None:
+    page = visitor.page("/auth/login/email?callbackUrl=/account")
+    korean = next(link.get("href") for link in page.all("a[@hreflang='ko']"))
+    page = visitor.page(korean)
+    assert (page.heading, page.value("callbackUrl")) == ("로그인", f"{visitor.url}/account")
+    visitor.sign_in()
+    assert visitor.page("/").heading == "민지 님으로 로그인했어요"
+
+
+def test_a_language_that_is_not_offered_changes_nothing(visitor: Visitor) -> None:
+    assert visitor.page("/?lang=fr").document.get("lang") == "en"
+
+
+# --- What people typed is data
+
+
+@pytest.mark.parametrize("hostile", ['"><svg/onload=alert(1)>', "{{7*7}}", "${7*7}", "<script>alert(1)</script>"])
+def test_what_was_typed_or_linked_is_never_markup(visitor: Visitor, hostile: str) -> None:
+    typed = Page(visitor.sign_in(f"{hostile.replace(' ', '')}@example.com", "wrong"))
+    linked = visitor.page(
+        "/auth/login/email", params={"error": hostile, "callbackUrl": f"/{hostile}", "email": hostile}
+    )
+    for page in (typed, linked):
+        assert not page.all("svg[@onload]")
+        assert all("/auth/static/" in script.get("src") for script in page.all("script"))
+        assert "49" not in page.texts("div[@role='alert']/p")[:1]
+
+
+def test_a_password_in_a_link_is_neither_used_nor_shown(visitor: Visitor) -> None:
+    page = visitor.page("/auth/login/email?email=a%40b.c&password=hunter2-hunter2")
+    assert "hunter2" not in page.text
+    assert not visitor.is_signed_in
+
+
+def test_an_unknown_error_code_gets_the_general_sentence(visitor: Visitor) -> None:
+    assert "Something went wrong. Try again." in visitor.page("/auth/login/email?error=Nonsense").problem

@@ -1,0 +1,85 @@
+"""Whatever colour a brand has, what is drawn in it can be read: WCAG 2.2, 1.4.3 and 1.4.11, worked out here anew."""
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tests.support.site import SiteMaker
+from web import theme
+
+SHEET = (Path(__file__).parents[2] / "static" / "site.css").read_text("utf-8")
+
+any_colour = st.integers(0, 0xFFFFFF).map("#{:06x}".format)
+
+
+def contrast(one: str, other: str) -> float:
+    def luminance(color: str) -> float:
+        total = 0.0
+        for at, weight in ((1, 0.2126), (3, 0.7152), (5, 0.0722)):
+            share = int(color[at : at + 2], 16) / 255
+            total += weight * (share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4)
+        return total
+
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def properties(css: str) -> tuple[dict[str, str], dict[str, str]]:
+    """The colours that hold in light and in dark."""
+    light, _, dark = css.partition("prefers-color-scheme")
+    both = [dict(re.findall(r"--([\w-]+): ?(#[0-9a-f]{6})", part)) for part in (light, dark.partition("}")[0])]
+    return both[0], {**both[0], **both[1]}
+
+
+def in_each_scheme(brand: str) -> list[dict[str, str]]:
+    worked_out = properties(theme.rules(brand))
+    return [given | found for given, found in zip(properties(SHEET), worked_out, strict=True)]
+
+
+@given(any_colour)
+@example("#ffffff")
+@example("#000000")
+@example("#777777")
+@example("#fee500")
+@example("#e0218a")
+def test_any_brand_can_be_read_in_light_and_in_dark(brand: str) -> None:
+    for scheme in in_each_scheme(brand):
+        assert scheme["brand"] == brand
+        assert contrast(scheme["on-brand"], brand) >= 4.5
+        for ground in ("paper", "ground"):
+            assert contrast(scheme["accent"], scheme[ground]) >= 4.5, ground
+            assert contrast(scheme["edge"], scheme[ground]) >= 3, ground
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_what_has_no_brand_can_be_read_too(scheme: int) -> None:
+    given = properties(SHEET)[scheme]
+    for text in ("ink", "soft", "wrong"):
+        for ground in ("paper", "ground"):
+            assert contrast(given[text], given[ground]) >= 4.5, (text, ground)
+    assert contrast(given["wrong"], given["wrong-ground"]) >= 4.5
+    assert contrast(given["ink"], given["wrong-ground"]) >= 4.5
+    assert contrast(given["soft"], given["wrong-ground"]) >= 4.5
+    assert contrast(given["line"], given["paper"]) >= 3
+
+
+def test_the_colours_are_worked_out_for_the_grounds_that_the_sheet_has() -> None:
+    grounds = [(scheme["paper"], scheme["ground"]) for scheme in properties(SHEET)]
+    assert grounds == [theme.LIGHT, theme.DARK]
+
+
+def test_a_brand_that_can_be_read_stays_as_it_is() -> None:
+    light, dark = in_each_scheme("#17624a")
+    assert light["accent"] == light["edge"] == "#17624a"
+    assert dark["accent"] != "#17624a"
+
+
+def test_the_sheet_that_browsers_get_has_them(make_site: SiteMaker) -> None:
+    visitor = make_site(brand_color="#E0218A").visitor()
+    page = visitor.page("/auth/login/email")
+    sheet = visitor.get(page.all("link[@rel='stylesheet']")[0].get("href")).text
+    assert sheet.startswith(theme.rules("#e0218a"))
+    assert sheet.endswith(SHEET)
