@@ -14,7 +14,7 @@ PROVIDERS = ("kakao", "naver", "apple", "google", "github", "discord")
 
 
 @pytest.mark.parametrize("path", FILES, ids=relative_path)
-def test_a_room_knows_only_the_rooms_below_it(path: Path) -> None:
+def test_a_package_imports_only_the_packages_below_it(path: Path) -> None:
     above = PACKAGES[PACKAGES.index(package_of(path)) + 1 :]
     known = {module.partition(".")[0] for module in imports(path)}
     assert known.isdisjoint(above)
@@ -47,7 +47,7 @@ def using(module: str) -> set[str]:
     }
 
 
-def test_one_room_opens_connections_and_one_asks_it_to() -> None:
+def test_network_libraries_are_imported_in_one_module_each() -> None:
     client, adapter = "services/http/client.py", "services/http/aiohttp_adapter.py"
     assert using("aiohttp") == using("urllib3") == {adapter}
     assert using("requests") == {client, adapter}
@@ -55,16 +55,16 @@ def test_one_room_opens_connections_and_one_asks_it_to() -> None:
     assert using("redis") == {"services/state/redis.py"}
 
 
-def test_one_room_knows_the_server_and_one_the_event_loop() -> None:
+def test_uvicorn_and_greenlet_are_imported_in_few_modules() -> None:
     assert using("uvicorn") == {"serve.py", "server/http_protocol.py"}
     assert using("greenlet") == {"services/event_loop.py"}
 
 
-def test_one_room_knows_authlib() -> None:
+def test_authlib_is_imported_in_two_modules() -> None:
     assert using("authlib") == {"services/oauth/client.py", "services/oauth/id_token.py"}
 
 
-def test_the_environment_is_read_where_the_site_is_put_together() -> None:
+def test_the_environment_is_read_in_few_modules() -> None:
     reading = {relative_path(path) for path in FILES if "os.environ" in path.read_text("utf-8")}
     assert reading == {
         "app.py",
@@ -76,7 +76,7 @@ def test_the_environment_is_read_where_the_site_is_put_together() -> None:
     }
 
 
-def test_each_cookie_is_written_in_one_place() -> None:
+def test_each_cookie_is_set_in_one_module() -> None:
     writing = {relative_path(path) for path in FILES if ".set_cookie(" in path.read_text("utf-8")}
     assert writing == {
         "services/sessions/cookie.py",
@@ -86,7 +86,7 @@ def test_each_cookie_is_written_in_one_place() -> None:
     }
 
 
-def test_no_line_of_the_site_knows_a_provider_or_development() -> None:
+def test_no_module_or_template_mentions_a_provider_or_development() -> None:
     site = [path for path in FILES if package_of(path) not in ("dev", "providers")] + sorted(
         ROOT.glob("templates/*.html")
     )

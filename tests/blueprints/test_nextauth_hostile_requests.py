@@ -141,7 +141,7 @@ def bodies(token: str) -> Iterator[tuple[str, bytes]]:
 
 @pytest.mark.parametrize("every", [31, pytest.param(1, marks=pytest.mark.corpus)])
 @pytest.mark.parametrize("address", TAKING + NOT_TAKING)
-def test_no_body_makes_a_5xx_or_a_session(sender: Sender, address: str, every: int) -> None:
+def test_no_request_body_causes_a_5xx_or_a_session(sender: Sender, address: str, every: int) -> None:
     found = list(bodies(sender.token))
     updates = address == "session" and COOKIE in sender.cookies
     assert len(found) == 453
@@ -156,7 +156,7 @@ def test_no_body_makes_a_5xx_or_a_session(sender: Sender, address: str, every: i
 
 @pytest.mark.corpus
 @pytest.mark.parametrize("address", ["signin", "signout", "error", "session", "csrf", "providers", "callback/github"])
-def test_no_query_makes_a_5xx(sender: Sender, address: str) -> None:
+def test_no_query_string_causes_a_5xx(sender: Sender, address: str) -> None:
     for odd in ODD_TEXTS:
         for query in (
             urlencode(dict.fromkeys([*GOOD, "error", "csrf", "csrfToken"], odd)),

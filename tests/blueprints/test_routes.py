@@ -105,7 +105,7 @@ def kinds(response: requests.Response) -> set[str]:
     return {ATTEMPT if name.startswith(ATTEMPT) else name for name in cookie_names(response)}
 
 
-def test_each_address_and_method_is_listed_and_none_is_gone(site: Site) -> None:
+def test_the_table_lists_exactly_the_routes_and_methods_of_the_site(site: Site) -> None:
     listed: dict[str, set[str]] = {}
     for route in ROUTES:
         listed.setdefault(route.rule, set()).update({"GET", "HEAD"} if route.method == "GET" else {route.method})
@@ -116,7 +116,7 @@ def test_each_address_and_method_is_listed_and_none_is_gone(site: Site) -> None:
 
 
 @each_route
-def test_an_address_is_open_to_whom_it_should_be_and_to_nobody_else(site: Site, route: Route) -> None:
+def test_a_route_is_open_only_to_the_visitors_that_the_table_lists(site: Site, route: Route) -> None:
     anonymous, signed_in = ask(site.visitor(), route), ask(member(site), route)
     with_token = ask(site.visitor(), route, Authorization=f"Bearer {METRICS_TOKEN}")
     open_to = {ANYONE: (True, True, True), MEMBERS: (False, True, False), PROMETHEUS: (False, False, True)}
@@ -129,7 +129,7 @@ def is_open(response: requests.Response) -> bool:
 
 
 @each_route
-def test_the_cookies_of_an_address_are_those_that_are_listed(site: Site, route: Route) -> None:
+def test_a_route_sets_only_the_cookies_that_the_table_lists(site: Site, route: Route) -> None:
     """For a stranger, a visitor with a form, and members: with a form, without one yet, and one whose session ends."""
     known = site.visitor()
     known.csrf()
@@ -140,7 +140,7 @@ def test_the_cookies_of_an_address_are_those_that_are_listed(site: Site, route: 
 
 
 @pytest.mark.parametrize("rule", sorted({route.rule for route in ROUTES}))
-def test_other_methods_are_refused_and_set_no_cookie(site: Site, rule: str) -> None:
+def test_other_methods_get_405_and_set_no_cookie(site: Site, rule: str) -> None:
     own = [route for route in ROUTES if route.rule == rule]
     allowed = {route.method for route in own} | ({"HEAD"} if any(route.method == "GET" for route in own) else set())
     others = [method for method in METHODS if method not in allowed]
@@ -157,7 +157,7 @@ POSTS = [route for route in ROUTES if route.method == "POST"]
 
 
 @pytest.mark.parametrize("route", POSTS, ids=lambda route: route.rule)
-def test_a_form_without_its_token_is_refused_and_changes_nothing(site: Site, route: Route) -> None:
+def test_a_post_without_a_csrf_token_is_refused_and_changes_nothing(site: Site, route: Route) -> None:
     visitor = member(site)
     response = visitor.post(route.address, data={"json": "true", **dict(route.fields)})
     assert (response.status_code == 400) is route.form_token

@@ -20,7 +20,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visitor]:
 
 
 @pytest.mark.parametrize("cookie", ["name=김", "이름=값", "name=\u00e9\u00ff; path=/", "name=🙂"])
-def test_whoever_has_a_cookie_in_another_script_signs_in_and_out(
+def test_a_non_ascii_cookie_of_another_app_does_not_prevent_sign_in_and_sign_out(
     browser: Browser, server: Visitor, cookie: str, tmp_path: Path
 ) -> None:
     """Any page of the host can set one."""

@@ -93,7 +93,7 @@ def subject(line: str) -> str:
     return line.partition(" (")[0] if line.startswith(("Set-Cookie:", "Cache-Control:")) else "the answer"
 
 
-def test_each_difference_has_its_reason_and_its_place() -> None:
+def test_each_listed_difference_has_a_reason_and_known_exchanges() -> None:
     known = {*alike.CLIENT, *alike.JOURNEYS, *(name for scene in alike.SCRIPT for name in scene)}
     for row in listed():
         assert row.reason.endswith(".")
@@ -102,7 +102,7 @@ def test_each_difference_has_its_reason_and_its_place() -> None:
 
 
 @pytest.mark.external
-def test_the_same_requests_get_the_same_answers(sites: tuple[str, str]) -> None:
+def test_the_same_requests_get_the_same_answers_as_from_next_auth(sites: tuple[str, str]) -> None:
     theirs, ours = map(alike.play, sites)
     assert len(theirs) == 107
     rows = [row for row in listed() if not set(row.exchanges) & set(alike.CLIENT | alike.JOURNEYS)]
@@ -110,7 +110,7 @@ def test_the_same_requests_get_the_same_answers(sites: tuple[str, str]) -> None:
 
 
 @pytest.mark.external
-def test_the_same_client_gets_the_same_answers(
+def test_next_auths_client_gets_the_same_answers_from_both_sites(
     sites: tuple[str, str], browser: Browser, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     bundle = bundled(tmp_path_factory.mktemp("bundle"))

@@ -132,26 +132,26 @@ def expect_error(answer: requests.Response, code: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post", "none"])
-def test_a_person_signs_in_however_the_site_proves_itself(issuers: Issuers, method: str) -> None:
+def test_sign_in_works_with_each_client_authentication_method(issuers: Issuers, method: str) -> None:
     with registered(issuers, method) as at:
         visitor = at.visitor()
         expect_signed_in(at.sign_in(visitor), visitor)
 
 
 @pytest.mark.parametrize("alg", ["PS256", "ES256", "EdDSA"])
-def test_a_person_signs_in_whatever_the_issuer_signs_with(issuers: Issuers, alg: str) -> None:
+def test_sign_in_works_with_each_signing_algorithm(issuers: Issuers, alg: str) -> None:
     with registered(issuers, alg=alg) as at:
         visitor = at.visitor()
         expect_signed_in(at.sign_in(visitor), visitor)
 
 
-def test_a_person_signs_in_where_the_id_token_tells_all(issuers: Issuers) -> None:
+def test_sign_in_works_when_the_id_token_contains_all_claims(issuers: Issuers) -> None:
     with registered(issuers, more={"conformIdTokenClaims": False}) as at:
         visitor = at.visitor()
         expect_signed_in(at.sign_in(visitor), visitor)
 
 
-def test_the_same_person_is_the_same_and_another_is_another(issuers: Issuers) -> None:
+def test_the_same_account_keeps_its_id_and_another_account_gets_another(issuers: Issuers) -> None:
     with registered(issuers) as at:
         ids = []
         for login in ("minji", "minji", "jun"):
@@ -161,7 +161,7 @@ def test_the_same_person_is_the_same_and_another_is_another(issuers: Issuers) ->
     assert ids[0] == ids[1] != ids[2]
 
 
-def test_who_is_signed_in_at_the_issuer_only_presses_the_button(issuers: Issuers) -> None:
+def test_an_active_session_at_the_issuer_needs_no_second_login(issuers: Issuers) -> None:
     with registered(issuers) as at:
         visitor = at.visitor()
         at.sign_in(visitor)
@@ -171,7 +171,7 @@ def test_who_is_signed_in_at_the_issuer_only_presses_the_button(issuers: Issuers
         expect_signed_in(visitor.get(callback), visitor)
 
 
-def test_who_cancels_is_told_so_and_may_try_again(issuers: Issuers) -> None:
+def test_a_cancelled_sign_in_shows_a_notice_and_can_be_repeated(issuers: Issuers) -> None:
     with registered(issuers) as at:
         visitor = at.visitor()
         answer = at.cancel(visitor)
@@ -183,7 +183,7 @@ def test_who_cancels_is_told_so_and_may_try_again(issuers: Issuers) -> None:
         expect_signed_in(at.sign_in(visitor), visitor)
 
 
-def test_a_new_key_is_found_at_once_but_not_asked_for_all_the_time(issuers: Issuers) -> None:
+def test_a_rotated_key_is_fetched_at_once_but_a_second_rotation_has_to_wait(issuers: Issuers) -> None:
     with registered(issuers) as at:
         expect_signed_in(at.sign_in(first := at.visitor()), first)
         at.change()
@@ -193,7 +193,7 @@ def test_a_new_key_is_found_at_once_but_not_asked_for_all_the_time(issuers: Issu
         assert not third.is_signed_in
 
 
-def test_after_the_pause_the_next_key_is_found_too(issuers: Issuers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_the_pause_a_second_rotated_key_is_fetched(issuers: Issuers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metadata_cache, "PAUSE_SECONDS", 0)
     with registered(issuers) as at:
         for alg in ("RS256", "ES256", "PS256"):
@@ -201,7 +201,7 @@ def test_after_the_pause_the_next_key_is_found_too(issuers: Issuers, monkeypatch
             expect_signed_in(at.sign_in(visitor := at.visitor()), visitor)
 
 
-def test_a_wrong_secret_is_the_operators_matter(issuers: Issuers) -> None:
+def test_a_wrong_client_secret_is_a_configuration_error(issuers: Issuers) -> None:
     with registered(issuers) as at:
         at.change(client={**at.registration["client"], "client_secret": "another-secret"})
         visitor = at.visitor()
@@ -209,7 +209,7 @@ def test_a_wrong_secret_is_the_operators_matter(issuers: Issuers) -> None:
         assert not visitor.is_signed_in
 
 
-def test_a_code_is_good_for_one_sign_in(issuers: Issuers) -> None:
+def test_an_authorization_code_signs_in_once(issuers: Issuers) -> None:
     with registered(issuers) as at:
         visitor, stranger = at.visitor(), at.visitor()
         answer = at.sign_in(visitor)
@@ -219,7 +219,7 @@ def test_a_code_is_good_for_one_sign_in(issuers: Issuers) -> None:
 
 
 @pytest.mark.parametrize("change", [{"iss": "http://127.0.0.1:1"}, {"iss": None}], ids=["another", "none"])
-def test_a_callback_that_does_not_name_this_issuer_is_refused(issuers: Issuers, change: dict[str, str | None]) -> None:
+def test_a_callback_with_a_wrong_or_missing_iss_is_refused(issuers: Issuers, change: dict[str, str | None]) -> None:
     with registered(issuers) as at:
         visitor = at.visitor()
         at.sign_in(visitor)

@@ -50,7 +50,7 @@ def place(value: object) -> str | None:
 
 
 @pytest.mark.parametrize("doc", DOCS.values(), ids=place)
-def test_every_link_leads_somewhere(doc: Doc) -> None:
+def test_every_link_has_a_target(doc: Doc) -> None:
     for link in doc.links:
         parts = urlsplit(link)
         if parts.scheme:
@@ -63,7 +63,7 @@ def test_every_link_leads_somewhere(doc: Doc) -> None:
             assert unquote(parts.fragment) in Doc(target).anchors, link
 
 
-def test_every_page_is_on_the_map() -> None:
+def test_every_page_is_listed_in_the_docs_index() -> None:
     linked = {(ROOT / "docs" / urlsplit(link).path).resolve() for link in DOCS["docs/README.md"].links}
     pages = {path for path in PATHS if path.is_relative_to(ROOT / "docs") and path.parent.name != "decisions"}
     missing = {path.relative_to(ROOT).as_posix() for path in pages - linked} - {"docs/README.md"}
@@ -71,7 +71,7 @@ def test_every_page_is_on_the_map() -> None:
     assert ROOT / "docs" / "providers" / "README.md" in linked
 
 
-def test_every_file_that_is_named_is_there() -> None:
+def test_every_file_that_is_named_exists() -> None:
     """Of names with a folder: `services/backend.py`. Those of other projects and of the reader are given."""
     others = ("app/", "routes/", "bootstrap/", "config/", "pages/", "lib/", "instance/", "deploy/site/", "components/")
     modules = {
@@ -86,7 +86,7 @@ def test_every_file_that_is_named_is_there() -> None:
                 assert word in modules, f"{doc.name}: {word}"
 
 
-def test_the_pictures_that_are_shown_are_those_that_are_made() -> None:
+def test_the_docs_show_exactly_the_pictures_that_are_generated() -> None:
     shown = {Path(link).stem for doc in DOCS.values() for link in doc.links if link.endswith(".webp")}
     kept = {path.stem for path in ROOT.glob("docs/pictures/*.webp")}
     assert shown == set(docs_pictures.PICTURES) == kept
@@ -95,7 +95,7 @@ def test_the_pictures_that_are_shown_are_those_that_are_made() -> None:
 
 @pytest.mark.browser
 @pytest.mark.external
-def test_the_pictures_can_be_made_again(tmp_path: Path) -> None:
+def test_the_pictures_can_be_generated(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.support.docs_pictures", str(tmp_path)]
     made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     if "no Chromium here" in made.stderr:
@@ -145,7 +145,7 @@ def default(name: str) -> str:
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_the_table_has_each_setting_as_the_code_has_it(name: str) -> None:
+def test_the_settings_table_matches_the_code(name: str) -> None:
     assert documented().get(name) == f"| `{name}` | {default(name)} | {meanings()[name]} |"
 
 
@@ -155,7 +155,7 @@ def test_the_example_of_a_limit_is_its_default() -> None:
             assert field.metadata["reader"](field.metadata["example"]) == field.metadata["default"]
 
 
-def test_the_table_has_each_setting_of_a_provider() -> None:
+def test_the_settings_table_lists_each_provider_setting() -> None:
     text = DOCS["docs/settings.md"].text
     of_all = {f"<ID>_{part}" for part in ("CLIENT_ID", "CLIENT_SECRET", "BACKEND_NAME", "BASE_URL")}
     for name in of_all | {one for one in OF_PROVIDERS if f"<ID>_{one.partition('_')[2]}" not in of_all}:
@@ -184,7 +184,7 @@ OURS = [(doc, block) for doc, block in of("ini") if "NEXTAUTH_URL" not in block.
 
 
 @pytest.mark.parametrize(("doc", "block"), OURS, ids=place)
-def test_what_a_page_puts_into_env_can_be_loaded(doc: Doc, block: Block) -> None:
+def test_every_env_block_can_be_loaded(doc: Doc, block: Block) -> None:
     """With the three that are required, where the block leaves them out; what stands in <> is the reader's."""
     given = {name: value or "" for name, value in dotenv_values(stream=io.StringIO(block.text)).items()}
     filled = {name: SECRET if value.startswith("<") or value == "..." else value for name, value in given.items()}
@@ -203,7 +203,7 @@ def _a_key() -> str:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
-def test_three_settings_are_enough_as_the_readme_says() -> None:
+def test_the_three_settings_of_the_readme_are_enough() -> None:
     block = next(block for block in DOCS["README.md"].blocks if block.language == "ini")
     given = {name: value or "" for name, value in dotenv_values(stream=io.StringIO(block.text)).items()}
     assert len(given) == 3
@@ -263,12 +263,12 @@ LANGUAGES = {
 
 
 @pytest.mark.parametrize(("doc", "block"), BLOCKS, ids=place)
-def test_every_block_says_what_it_is_written_in(doc: Doc, block: Block) -> None:
+def test_every_code_block_has_a_language(doc: Doc, block: Block) -> None:
     assert block.language in LANGUAGES
 
 
 @pytest.mark.parametrize(("doc", "block"), of("console"), ids=place)
-def test_a_shell_can_read_each_command(doc: Doc, block: Block) -> None:
+def test_every_console_block_is_valid_shell(doc: Doc, block: Block) -> None:
     assert block.text.startswith("$ ")
     assert block.commands
     for command, _ in block.commands:
@@ -277,13 +277,13 @@ def test_a_shell_can_read_each_command(doc: Doc, block: Block) -> None:
 
 
 @pytest.mark.parametrize(("doc", "block"), of("python"), ids=place)
-def test_python_compiles(doc: Doc, block: Block) -> None:
+def test_every_python_block_compiles(doc: Doc, block: Block) -> None:
     compile(block.text, doc.name, "exec")
 
 
 @pytest.mark.parametrize(("doc", "block"), of("php"), ids=place)
 @pytest.mark.external
-def test_php_can_be_read(doc: Doc, block: Block) -> None:
+def test_every_php_block_is_valid_php(doc: Doc, block: Block) -> None:
     done = subprocess.run(
         [program("php"), "-l"], input=block.text, capture_output=True, text=True, timeout=20, check=False
     )
@@ -291,12 +291,12 @@ def test_php_can_be_read(doc: Doc, block: Block) -> None:
 
 
 @pytest.mark.parametrize(("doc", "block"), of("json"), ids=place)
-def test_json_can_be_read(doc: Doc, block: Block) -> None:
+def test_every_json_block_is_valid_json(doc: Doc, block: Block) -> None:
     json.loads(block.text)
 
 
 @pytest.mark.parametrize(("doc", "block"), of("http"), ids=place)
-def test_a_request_has_a_line_headers_and_json(doc: Doc, block: Block) -> None:
+def test_every_http_block_is_a_valid_request(doc: Doc, block: Block) -> None:
     head, _, body = block.text.partition("\n\n")
     first, *headers = head.splitlines()
     assert re.fullmatch(r"(GET|POST|PATCH) /\S*", first)
@@ -314,7 +314,7 @@ def stand_in_backend() -> Iterator[str]:
 
 
 @pytest.mark.external
-def test_the_protocol_is_what_curl_shows(stand_in_backend: str) -> None:
+def test_the_backend_protocol_page_matches_what_curl_prints(stand_in_backend: str) -> None:
     """Each command of the page is run in one shell, and prints what stands below it; `…` is anything."""
     program("curl")
     shown = [pair for block in DOCS["docs/your-backend.md"].blocks for pair in block.commands]
@@ -326,7 +326,7 @@ def test_the_protocol_is_what_curl_shows(stand_in_backend: str) -> None:
 
 
 @pytest.mark.external
-def test_the_first_call_of_getting_started_is_answered(stand_in_backend: str) -> None:
+def test_the_first_call_of_getting_started_works(stand_in_backend: str) -> None:
     program("curl")
     for name in ("docs/getting-started.md", "docs/getting-started.ko.md"):
         (call,) = [pair for block in DOCS[name].blocks for pair in block.commands if ":8081/login" in pair[0]]
@@ -335,7 +335,7 @@ def test_the_first_call_of_getting_started_is_answered(stand_in_backend: str) ->
 
 
 @pytest.mark.external
-def test_the_gateways_call_is_answered(site: Site) -> None:
+def test_the_forward_auth_example_call_works(site: Site) -> None:
     program("curl")
     (call,) = [pair for block in DOCS["docs/forward-auth.md"].blocks for pair in block.commands]
     host = urlsplit(site.url).netloc
@@ -351,7 +351,7 @@ def test_getting_started_shows_what_make_run_prints(capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.server
-def test_the_doctor_finds_the_settings_of_getting_started_good(stand_in_backend: str) -> None:
+def test_the_doctor_accepts_the_settings_of_getting_started(stand_in_backend: str) -> None:
     """As the page has them, with a key, and with the stand-in in place of a backend."""
     *_, block = (block for block in DOCS["docs/getting-started.md"].blocks if block.language == "ini")
     given = {name: value or "" for name, value in dotenv_values(stream=io.StringIO(block.text)).items()}
@@ -390,7 +390,7 @@ def reached(arrows: set[tuple[str, str]]) -> set[tuple[str, str]]:
     return more if more == arrows else reached(more)
 
 
-def test_the_drawing_of_the_rooms_is_that_of_the_imports() -> None:
+def test_the_package_diagram_matches_the_imports() -> None:
     rooms, _ = (block for block in DOCS["docs/architecture.md"].blocks if block.language == "mermaid")
     real = {
         (package_of(path), known)
@@ -400,7 +400,7 @@ def test_the_drawing_of_the_rooms_is_that_of_the_imports() -> None:
     assert reached(drawn(rooms)) == reached(real)
 
 
-def test_each_arrow_between_services_is_an_import() -> None:
+def test_each_arrow_of_the_services_diagram_is_an_import() -> None:
     """From a module, or a package's module, to another, or to a package's."""
     _, services = (block for block in DOCS["docs/architecture.md"].blocks if block.language == "mermaid")
     for who, whom in drawn(services):
@@ -409,12 +409,12 @@ def test_each_arrow_between_services_is_an_import() -> None:
         assert any(re.match(rf"services\.{whom}(\.|$)", module) for module in known), f"{who} --> {whom}"
 
 
-def test_every_room_is_described() -> None:
+def test_every_package_is_described() -> None:
     told = {row[0].strip("`").removesuffix(".py").rstrip("/") for row in DOCS["docs/architecture.md"].rows}
     assert set(PACKAGES) <= told
 
 
-def test_every_name_on_the_way_of_a_sign_in_is_in_its_file() -> None:
+def test_every_function_in_the_sign_in_walkthrough_exists() -> None:
     steps = re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.py)` `([\w.]+)`", DOCS["docs/architecture.md"].text)
     assert len(steps) > 20
     for path, name in steps:
@@ -429,7 +429,7 @@ def test_every_name_on_the_way_of_a_sign_in_is_in_its_file() -> None:
 
 
 @pytest.mark.parametrize("korean", TRANSLATED)
-def test_a_korean_page_has_the_parts_and_the_code_of_the_english_one(korean: str) -> None:
+def test_a_korean_page_has_the_same_sections_and_code_as_the_english_one(korean: str) -> None:
     ours, english = DOCS[korean], DOCS[TRANSLATED[korean]]
     assert [level for level, _ in ours.headings] == [level for level, _ in english.headings]
     assert [block.language for block in ours.blocks] == [block.language for block in english.blocks]

@@ -74,7 +74,7 @@ def seen(response: requests.Response, url: str) -> tuple[int, dict[str, str], st
     return response.status_code, kept, re.sub(r'"expires":"[^"]*"', "", text)
 
 
-def test_the_same_is_seen_at_both_servers(tmp_path: Path) -> None:
+def test_both_servers_give_the_same_answers(tmp_path: Path) -> None:
     (tmp_path / "serve").mkdir()
     (tmp_path / "gunicorn").mkdir()
     with (
@@ -85,7 +85,7 @@ def test_the_same_is_seen_at_both_servers(tmp_path: Path) -> None:
             assert seen(do(ours), ours.url) == seen(do(theirs), theirs.url), step
 
 
-def test_processes_that_were_forked_follow_the_list_of_ended_sessions(tmp_path: Path) -> None:
+def test_forked_workers_follow_the_list_of_revoked_sessions(tmp_path: Path) -> None:
     with redis_server(tmp_path) as redis, under_gunicorn(tmp_path, REDIS_URL=redis.url) as visitor:
         assert visitor.sign_in().status_code == 303
         cookie = {"Cookie": f"next-auth.session-token={visitor.cookies['next-auth.session-token']}"}

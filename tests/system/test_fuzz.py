@@ -130,7 +130,7 @@ ADDRESSES = st.one_of(
 
 @examples(700)
 @given(address=ADDRESSES)
-def test_no_return_address_leads_off_the_site(site: Any, address: str) -> None:
+def test_no_generated_return_address_leads_off_the_site(site: Any, address: str) -> None:
     with site.app_context():
         location = redirect_target.passed(address) or f"{ORIGIN}/"
     url = resolve_as_browser(location)
@@ -143,7 +143,7 @@ def test_no_return_address_leads_off_the_site(site: Any, address: str) -> None:
 @examples(60)
 @given(address=ADDRESSES)
 @pytest.mark.corpus
-def test_nor_does_one_that_comes_with_a_password(signed_in: Client, address: str) -> None:
+def test_no_generated_return_address_of_a_sign_in_leads_off_the_site(signed_in: Client, address: str) -> None:
     response = sign_in(signed_in, {"callbackUrl": address})
     if response.status_code == 400:
         assert any("\ud800" <= char <= "\udfff" for char in address)  # no UTF-8
@@ -203,16 +203,14 @@ TOKENS = changed(st.sampled_from([GOOD, LONG]), VISIBLE)
 @examples(400)
 @given(header=st.one_of(TOKENS.map(cookie), in_pieces(st.just(LONG)), in_pieces(TOKENS), VISIBLE.map(cookie)))
 @pytest.mark.corpus
-def test_a_changed_cookie_is_the_same_person_or_nobody(without_cookies: Client, header: str) -> None:
+def test_a_modified_cookie_is_the_same_user_or_no_session(without_cookies: Client, header: str) -> None:
     assert who(without_cookies, header) in (None, CLAIMS["user"])
 
 
 @examples(150)
 @given(strange=st.dictionaries(st.sampled_from(NAMES), JSON_VALUES, max_size=3))
 @pytest.mark.corpus
-def test_whatever_a_sealed_token_claims_nobody_is_who_is_not_named_in_it(
-    without_cookies: Client, strange: dict[str, Any]
-) -> None:
+def test_generated_claims_never_become_another_user(without_cookies: Client, strange: dict[str, Any]) -> None:
     made = {**claims(), **strange}
     found = who(without_cookies, cookie(seal(compact(made).decode("utf-8", "replace").encode())))
     assert found is None or found["id"] == made["user"]["id"]
@@ -233,7 +231,7 @@ def parameters(draw: st.DrawFn) -> Pairs:
 @examples(40)
 @given(sent=parameters(), posted=st.booleans(), known=st.booleans())
 @pytest.mark.corpus
-def test_no_made_up_callback_signs_anybody_in(site: Any, name: str, sent: Pairs, posted: bool, known: bool) -> None:
+def test_no_generated_callback_signs_anybody_in(site: Any, name: str, sent: Pairs, posted: bool, known: bool) -> None:
     client: Client = site.test_client()
     begun = client.post(f"/api/auth/signin/{name}", data={"csrfToken": csrf_token(client), "json": "true"})
     (state,) = parse_qs(urlsplit(begun.json["url"]).query)["state"]  # type: ignore[index]
@@ -282,7 +280,7 @@ def bodies(draw: st.DrawFn) -> tuple[str, bytes]:
 @examples(50)
 @given(body=bodies(), accept=st.sampled_from(["*/*", "application/json", "text/html", ""]))
 @pytest.mark.corpus
-def test_no_made_up_body_breaks_the_site_or_signs_anybody_in(
+def test_no_generated_body_causes_an_error_or_signs_anybody_in(
     anonymous: Client, path: str, body: tuple[str, bytes], accept: str
 ) -> None:
     kind, sent = body
@@ -296,7 +294,7 @@ def test_no_made_up_body_breaks_the_site_or_signs_anybody_in(
 @examples(100)
 @given(body=bodies())
 @pytest.mark.corpus
-def test_no_made_up_change_makes_a_person_another(
+def test_no_generated_update_changes_the_user_id_or_address(
     site: Any, signed_in: Client, path: str, body: tuple[str, bytes]
 ) -> None:
     kind, sent = body

@@ -152,7 +152,7 @@ def signed_in_through(here: Here, issuer: Issuer, provider: str) -> None:
 
 
 @pytest.mark.server
-def test_a_crowd_at_a_dead_backend_slows_no_page_and_no_session_and_is_told_at_once(here: Here) -> None:
+def test_a_crowd_at_a_dead_backend_slows_no_page_and_fails_fast(here: Here) -> None:
     signed_in, asks = signed_in_at(here), everybody(here.crowd(80), e_mail)
     here.backend.answers["/login"] = hang
     with all_at_once(asks) as found:
@@ -167,7 +167,7 @@ def test_a_crowd_at_a_dead_backend_slows_no_page_and_no_session_and_is_told_at_o
 
 
 @pytest.mark.server
-def test_a_crowd_at_a_provider_whose_metadata_do_not_come_slows_nobody_else(here: Here) -> None:
+def test_a_crowd_waiting_for_provider_metadata_slows_nobody_else(here: Here) -> None:
     signed_in, asks = signed_in_at(here), everybody(here.crowd(80), set_out)
     here.dead.answers[DISCOVERY] = hang
     with all_at_once(asks) as found:
@@ -181,7 +181,7 @@ def test_a_crowd_at_a_provider_whose_metadata_do_not_come_slows_nobody_else(here
 
 
 @pytest.mark.server
-def test_a_crowd_at_a_provider_that_gives_no_token_slows_nobody_else(here: Here) -> None:
+def test_a_crowd_waiting_for_a_token_endpoint_slows_nobody_else(here: Here) -> None:
     signed_in, crowd = signed_in_at(here), here.crowd(60)
     asks = [partial(come_back, visitor, start(visitor, here.dead)) for visitor in crowd]
     here.dead.answers[TOKEN] = hang
@@ -196,7 +196,7 @@ def test_a_crowd_at_a_provider_that_gives_no_token_slows_nobody_else(here: Here)
 
 
 @pytest.mark.server
-def test_one_callback_repeated_while_its_provider_hangs_slows_nobody_else(here: Here) -> None:
+def test_repeated_copies_of_a_hanging_callback_slow_nobody_else(here: Here) -> None:
     signed_in, visitor = signed_in_at(here), here.visitor()
     asked = start(visitor, here.dead)
     cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in visitor.cookies)

@@ -121,7 +121,7 @@ class People:
             self.wrong.append(f"{answer.status_code}: {answer.text[:80]}")
 
 
-def test_who_signed_in_at_one_is_signed_in_at_the_other_and_so_with_signing_out(machines: Machines) -> None:
+def test_signing_in_and_out_takes_effect_at_both_servers(machines: Machines) -> None:
     visitor = Visitor(machines.url, {})
     visitor.sign_in()
     held = visitor.cookies.copy()
@@ -132,7 +132,7 @@ def test_who_signed_in_at_one_is_signed_in_at_the_other_and_so_with_signing_out(
     assert [session_at(machine, visitor) for machine in machines.each] == [False, False]
 
 
-def test_restarts_in_turn_lose_nothing_and_a_new_key_signs_nobody_out_if_all_can_read_it_first(
+def test_rolling_restarts_and_a_key_rotation_fail_no_request_and_sign_nobody_out(
     machines: Machines,
 ) -> None:
     with People(machines.url) as people:

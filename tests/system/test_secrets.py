@@ -448,7 +448,7 @@ def spellings(secret: str) -> set[str]:
 
 
 @pytest.mark.parametrize("name", ALLOWED)
-def test_a_secret_is_seen_only_where_it_must(seen: Seen, name: str) -> None:
+def test_each_secret_appears_only_in_the_allowed_places(seen: Seen, name: str) -> None:
     # Those made on the way are many, and of letters that look the same everywhere.
     hidden = spellings(FIXED[name]) if name in FIXED else {secret[:24] for secret in seen.made[name]}
     places = {place for place, text in seen.by_place.items() if any(one in text for one in hidden)}
@@ -457,7 +457,7 @@ def test_a_secret_is_seen_only_where_it_must(seen: Seen, name: str) -> None:
     assert bool(places) == bool(allowed), "a secret that is seen nowhere proves nothing"
 
 
-def test_much_was_tried_and_nothing_broke(seen: Seen) -> None:
+def test_the_recorded_run_covers_enough_requests_logs_and_signals(seen: Seen) -> None:
     lines = [text for place, text in seen.texts if place == "log (text)"]
     assert seen.answers > 1500
     assert len(lines) > 300
@@ -468,6 +468,6 @@ def test_much_was_tried_and_nothing_broke(seen: Seen) -> None:
     assert not [line for line in lines if "Traceback" in line]
 
 
-def test_no_line_is_of_a_library(seen: Seen) -> None:
+def test_no_log_line_comes_from_a_library(seen: Seen) -> None:
     lines = [json.loads(text) for place, text in seen.texts if place == "log (json)"]
     assert {line["logger"].partition(".")[0] for line in lines} == {"munjigi"}

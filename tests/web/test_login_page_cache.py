@@ -35,7 +35,7 @@ def shown(site: Site, language: str, last: str | None, address: str | None, agen
     return re.sub(r"localhost(%3A|%253A|:)[0-9]+", "SITE", text), tokens
 
 
-def test_it_is_the_same_for_every_language_button_address_and_browser(sites: tuple[Site, Site]) -> None:
+def test_the_cached_page_equals_the_rendered_page(sites: tuple[Site, Site]) -> None:
     keeping, rendering = sites
     for _ in range(2):  # the first one is rendered, the second kept
         for asked in ASKED:
@@ -44,14 +44,14 @@ def test_it_is_the_same_for_every_language_button_address_and_browser(sites: tup
             assert len(kept[1]) == 1, "each visitor has one token"
 
 
-def test_no_two_visitors_share_a_token_and_each_can_sign_in_with_theirs(sites: tuple[Site, Site]) -> None:
+def test_each_visitor_of_the_cached_page_gets_a_csrf_token_of_their_own(sites: tuple[Site, Site]) -> None:
     tokens = [shown(sites[0], *asked)[1].pop() for asked in ASKED]
     assert len(set(tokens)) == len(tokens)
     visitor = sites[0].visitor()
     assert visitor.sign_in().status_code == 303
 
 
-def test_what_is_said_once_is_not_kept(make_site: SiteMaker) -> None:
+def test_one_time_messages_are_not_cached(make_site: SiteMaker) -> None:
     site = make_site()
     assert site.visitor().page(f"{LOGIN}?error=FormExpired").problem
     assert not site.visitor().page(LOGIN).problem

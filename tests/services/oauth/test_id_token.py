@@ -238,28 +238,28 @@ def of(issuer: Issuer, claims: Json, subject: str) -> str:
 
 
 @pytest.mark.parametrize("row", GOOD_CLAIMS)
-def test_sound_claims_are_believed(issuer: Issuer, row: str) -> None:
+def test_valid_claims_are_accepted(issuer: Issuer, row: str) -> None:
     assert verified(issuer, GOOD_CLAIMS[row])["nonce"] == NONCE
 
 
 @pytest.mark.parametrize("row", BAD_CLAIMS)
-def test_other_claims_are_not(issuer: Issuer, row: str) -> None:
+def test_invalid_claims_are_refused(issuer: Issuer, row: str) -> None:
     assert is_unfit(issuer, BAD_CLAIMS[row])
 
 
 @pytest.mark.parametrize("row", GOOD_CLAIMS)
-def test_sound_claims_sign_in(issuer: Issuer, visitor: Visitor, row: str) -> None:
+def test_valid_claims_sign_in(issuer: Issuer, visitor: Visitor, row: str) -> None:
     issuer.id_token = lambda claims: GOOD_CLAIMS[row](issuer, claims)
     let_in(visitor, travel(visitor, issuer))
 
 
 @pytest.mark.parametrize("row", some(BAD_CLAIMS))
-def test_other_claims_sign_nobody_in(issuer: Issuer, backend: FaultyBackend, visitor: Visitor, row: str) -> None:
+def test_invalid_claims_sign_nobody_in(issuer: Issuer, backend: FaultyBackend, visitor: Visitor, row: str) -> None:
     issuer.id_token = lambda claims: BAD_CLAIMS[row](issuer, claims)
     refused(visitor, issuer, backend)
 
 
-def test_a_token_of_an_earlier_sign_in_is_of_no_use(
+def test_an_id_token_of_an_earlier_sign_in_is_refused(
     issuer: Issuer, backend: FaultyBackend, site: Site, visitor: Visitor
 ) -> None:
     let_in(visitor, travel(visitor, issuer))
@@ -269,7 +269,7 @@ def test_a_token_of_an_earlier_sign_in_is_of_no_use(
     refused(site.visitor(), issuer, backend)
 
 
-def test_nor_is_one_of_another_tab(issuer: Issuer, backend: FaultyBackend, visitor: Visitor) -> None:
+def test_an_id_token_of_another_tab_is_refused(issuer: Issuer, backend: FaultyBackend, visitor: Visitor) -> None:
     first, second = start(visitor, issuer), start(visitor, issuer)
     issuer.nonce = second["nonce"]
     turned_away(visitor, come_back(visitor, first), "OAuthCallback")
@@ -383,30 +383,30 @@ FORGERIES: dict[str, Row] = {
 
 
 @pytest.mark.parametrize("row", SIGNATURES)
-def test_a_right_signature_is_believed(issuer: Issuer, row: str) -> None:
+def test_a_valid_signature_is_accepted(issuer: Issuer, row: str) -> None:
     assert verified(issuer, SIGNATURES[row])["sub"] == SUBJECT
 
 
 @pytest.mark.parametrize("row", FORGERIES)
-def test_no_other_is(issuer: Issuer, row: str) -> None:
+def test_a_forged_signature_is_refused(issuer: Issuer, row: str) -> None:
     assert is_unfit(issuer, FORGERIES[row])
 
 
 @pytest.mark.parametrize("row", some(SIGNATURES))
-def test_a_right_signature_signs_in(issuer: Issuer, visitor: Visitor, row: str) -> None:
+def test_a_valid_signature_signs_in(issuer: Issuer, visitor: Visitor, row: str) -> None:
     issuer.id_token = lambda claims: SIGNATURES[row](issuer, claims)
     let_in(visitor, travel(visitor, issuer))
 
 
 @pytest.mark.parametrize("row", some(FORGERIES))
-def test_no_other_signs_anybody_in(issuer: Issuer, backend: FaultyBackend, visitor: Visitor, row: str) -> None:
+def test_a_forged_signature_signs_nobody_in(issuer: Issuer, backend: FaultyBackend, visitor: Visitor, row: str) -> None:
     issuer.id_token = lambda claims: FORGERIES[row](issuer, claims)
     refused(visitor, issuer, backend)
     assert len(issuer.asked(KEYS)) <= 2
 
 
 @pytest.mark.parametrize("header", ["jku", "x5u"])
-def test_keys_are_never_fetched_from_where_a_token_says(
+def test_keys_are_never_fetched_from_a_url_in_the_token(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, header: str
 ) -> None:
     with faulty_backend() as elsewhere:
@@ -417,7 +417,7 @@ def test_keys_are_never_fetched_from_where_a_token_says(
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from Linux's /proc")
 @pytest.mark.parametrize("row", ["a header of 300 KB", "claims of 600 KB", "a header of 1,200 levels"])
-def test_a_giant_token_is_refused_at_once(issuer: Issuer, visitor: Visitor, row: str) -> None:
+def test_an_enormous_id_token_is_refused_at_once(issuer: Issuer, visitor: Visitor, row: str) -> None:
     let_in(visitor, travel(visitor, issuer))
     token = FORGERIES[row](issuer, issuer.good_claims())
     issuer.id_token = lambda _: token
@@ -445,7 +445,9 @@ NOT_GOOGLE: dict[str, Row] = {
 
 
 @pytest.mark.parametrize("row", [*GOOGLE, *NOT_GOOGLE])
-def test_google(issuer: Issuer, backend: FaultyBackend, visitor: Visitor, row: str) -> None:
+def test_googles_issuer_and_audience_are_checked(
+    issuer: Issuer, backend: FaultyBackend, visitor: Visitor, row: str
+) -> None:
     issuer.id_token = lambda claims: (GOOGLE | NOT_GOOGLE)[row](issuer, claims)
     if row in GOOGLE:
         let_in(visitor, travel(visitor, issuer, "google"))
@@ -470,7 +472,9 @@ NOT_BY_SECRET: dict[str, Row] = {
 
 
 @pytest.mark.parametrize("row", [*BY_SECRET, *NOT_BY_SECRET])
-def test_line_signs_with_the_client_secret(issuer: Issuer, backend: FaultyBackend, visitor: Visitor, row: str) -> None:
+def test_line_id_tokens_are_signed_with_the_client_secret(
+    issuer: Issuer, backend: FaultyBackend, visitor: Visitor, row: str
+) -> None:
     issuer.id_token = lambda claims: (BY_SECRET | NOT_BY_SECRET)[row](issuer, claims)
     if row in BY_SECRET:
         let_in(visitor, travel(visitor, issuer, "line"))
@@ -555,25 +559,27 @@ BAD_KEYS: dict[str, Row] = {
 
 
 @pytest.mark.parametrize("row", GOOD_KEYS)
-def test_a_key_that_explains_the_signature_signs_in(issuer: Issuer, visitor: Visitor, row: str) -> None:
+def test_a_matching_key_of_the_jwks_signs_in(issuer: Issuer, visitor: Visitor, row: str) -> None:
     issuer.id_token = lambda claims: GOOD_KEYS[row](issuer, claims)
     let_in(visitor, travel(visitor, issuer))
     assert len(issuer.asked(KEYS)) == 1
 
 
 @pytest.mark.parametrize("row", GOOD_KEYS)
-def test_a_key_that_explains_the_signature_is_found(issuer: Issuer, row: str) -> None:
+def test_a_matching_key_of_the_jwks_is_found(issuer: Issuer, row: str) -> None:
     assert verified(issuer, GOOD_KEYS[row])["sub"] == SUBJECT
 
 
 @pytest.mark.parametrize("row", BAD_KEYS)
-def test_no_other_key_is_taken_for_it(issuer: Issuer, row: str) -> None:
+def test_an_unsuitable_key_of_the_jwks_is_not_used(issuer: Issuer, row: str) -> None:
     with pytest.raises(UnknownKey):
         verified(issuer, BAD_KEYS[row])
 
 
 @pytest.mark.parametrize("row", some(BAD_KEYS))
-def test_no_other_key_does(issuer: Issuer, backend: FaultyBackend, visitor: Visitor, row: str) -> None:
+def test_an_unsuitable_key_of_the_jwks_signs_nobody_in(
+    issuer: Issuer, backend: FaultyBackend, visitor: Visitor, row: str
+) -> None:
     issuer.id_token = lambda claims: BAD_KEYS[row](issuer, claims)
     refused(visitor, issuer, backend)
     assert len(issuer.asked(KEYS)) == 2
@@ -587,7 +593,7 @@ ROTATIONS: dict[str, tuple[Json, Row]] = {
 
 
 @pytest.mark.parametrize("row", ROTATIONS)
-def test_a_new_key_is_picked_up(issuer: Issuer, visitor: Visitor, row: str) -> None:
+def test_a_rotated_key_is_fetched(issuer: Issuer, visitor: Visitor, row: str) -> None:
     former = ROTATIONS[row][0]
     kid = former.get("kid")
     issuer.published = {"keys": [former]}
@@ -601,7 +607,7 @@ def test_a_new_key_is_picked_up(issuer: Issuer, visitor: Visitor, row: str) -> N
     assert len(issuer.asked(KEYS)) == 2
 
 
-def test_a_key_that_is_withdrawn_is_good_for_an_hour_at_most(
+def test_a_withdrawn_key_is_accepted_for_at_most_an_hour(
     issuer: Issuer, site: Site, visitor: Visitor, clock: ManualClock
 ) -> None:
     let_in(visitor, travel(visitor, issuer))
@@ -612,7 +618,7 @@ def test_a_key_that_is_withdrawn_is_good_for_an_hour_at_most(
     turned_away(other, travel(other, issuer), "OAuthCallback")
 
 
-def test_made_up_key_ids_cost_one_look_a_minute(issuer: Issuer, visitor: Visitor, clock: ManualClock) -> None:
+def test_unknown_key_ids_cause_one_fetch_a_minute(issuer: Issuer, visitor: Visitor, clock: ManualClock) -> None:
     let_in(visitor, travel(visitor, issuer))
     for minute in (1, 2):
         for number in range(20):
@@ -624,7 +630,7 @@ def test_made_up_key_ids_cost_one_look_a_minute(issuer: Issuer, visitor: Visitor
     let_in(visitor, travel(visitor, issuer))
 
 
-def test_a_thousand_of_them_too(clock: ManualClock) -> None:
+def test_a_thousand_unknown_key_ids_cause_one_fetch_a_minute(clock: ManualClock) -> None:
     fetched: list[str] = []
 
     def fetch(url: str, briefly: bool) -> Json:
@@ -654,7 +660,7 @@ SOMEBODY_ELSE: dict[str, object] = {
 
 
 @pytest.mark.parametrize("row", SOMEBODY_ELSE)
-def test_userinfo_about_somebody_else_signs_nobody_in(
+def test_userinfo_with_another_subject_signs_nobody_in(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, row: str
 ) -> None:
     issuer.person = SOMEBODY_ELSE[row]
@@ -673,7 +679,9 @@ UNREAD: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("row", UNREAD)
-def test_nor_does_what_is_no_userinfo(issuer: Issuer, backend: FaultyBackend, visitor: Visitor, row: str) -> None:
+def test_an_unreadable_userinfo_answer_signs_nobody_in(
+    issuer: Issuer, backend: FaultyBackend, visitor: Visitor, row: str
+) -> None:
     issuer.answers[USERINFO] = UNREAD[row]
     turned_away(visitor, travel(visitor, issuer), "OAuthCallback")
     assert backend.calls == []
@@ -685,7 +693,9 @@ def test_nor_does_what_is_no_userinfo(issuer: Issuer, backend: FaultyBackend, vi
      {"email": ["x"]}, {"name": "a\ud800\x00"}],
     ids=str,
 )  # fmt: skip
-def test_a_strange_name_locks_nobody_out(issuer: Issuer, visitor: Visitor, strange: Json) -> None:
+def test_an_invalid_name_in_the_userinfo_does_not_prevent_sign_in(
+    issuer: Issuer, visitor: Visitor, strange: Json
+) -> None:
     issuer.person = {"sub": SUBJECT, **strange}
     let_in(visitor, travel(visitor, issuer))
 
@@ -715,7 +725,7 @@ ADDRESSES: dict[str, tuple[object, str | None]] = {
 
 
 @pytest.mark.parametrize("row", ADDRESSES)
-def test_an_address_is_handed_on_as_it_is_or_not_at_all(
+def test_a_verified_address_is_passed_on_unchanged_or_not_at_all(
     issuer: Issuer, backend: FaultyBackend, site: Site, row: str
 ) -> None:
     said, handed_on = ADDRESSES[row]
@@ -723,13 +733,13 @@ def test_an_address_is_handed_on_as_it_is_or_not_at_all(
 
 
 @pytest.mark.parametrize("said", [False, None, 1, 0, "false", "TRUE", "1", [], {}, ...], ids=str)
-def test_an_address_that_nobody_has_verified_is_not(
+def test_an_unverified_address_is_not_passed_on(
     issuer: Issuer, backend: FaultyBackend, site: Site, said: object
 ) -> None:
     assert apples_address(issuer, backend, site, email="h@example.com", email_verified=said) is None
 
 
-def test_one_verified_as_apple_writes_it_is(issuer: Issuer, backend: FaultyBackend, site: Site) -> None:
+def test_apples_email_verified_may_be_the_string_true(issuer: Issuer, backend: FaultyBackend, site: Site) -> None:
     assert apples_address(issuer, backend, site, email="h@example.com", email_verified="true") == "h@example.com"
 
 
@@ -773,18 +783,18 @@ VOUCHED: dict[str, tuple[str, Answers, tuple[str | None, bool]]] = {
 
 
 @pytest.mark.parametrize("row", VOUCHED)
-def test_who_vouches_for_an_address(row: str) -> None:
+def test_each_provider_marks_addresses_as_verified_by_its_own_rule(row: str) -> None:
     name, answers, expected = VOUCHED[row]
     found = validate_identity(providers.find(name).identity(answers), name)
     assert (found.email, found.email_verified) == expected
 
 
 @pytest.mark.parametrize("subject", ["", "s" * 256, "a\x00", "a\n", None, True, 1.0, ["1"], {}], ids=repr)
-def test_a_subject_that_is_none_is_nobody(subject: object) -> None:
+def test_an_invalid_subject_is_refused(subject: object) -> None:
     with pytest.raises(ValueError, match="no subject"):
         validate_identity(Identity(subject=subject), "oidc")
 
 
 @pytest.mark.parametrize("subject", ["__proto__", "Ha\u0308ns", "H\u00e4ns", "A", "a", "s" * 255, " "])
-def test_any_other_is_taken_to_the_letter(subject: str) -> None:
+def test_any_other_subject_is_used_unchanged(subject: str) -> None:
     assert validate_identity(Identity(subject=subject), "oidc").subject == subject
