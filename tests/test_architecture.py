@@ -1,4 +1,4 @@
-"""Who may know whom (docs/decisions/0001): a room imports only rooms below it, and nothing imports `dev`."""
+"""The imports between packages (docs/decisions/0001): only from packages below, and none of `dev`."""
 
 import ast
 import re
@@ -10,7 +10,7 @@ from tests.support.architecture import FILES, PACKAGES, imports, package_of, rel
 from tests.support.commands import ROOT
 
 PROVIDERS = ("kakao", "naver", "apple", "google", "github", "discord")
-"""And LINE, whose name is a word of every module."""
+"""Without LINE, whose name is a common word."""
 
 
 @pytest.mark.parametrize("path", FILES, ids=relative_path)
@@ -70,7 +70,7 @@ def test_the_environment_is_read_in_few_modules() -> None:
         "app.py",
         "serve.py",
         "server/worker.py",
-        "services/http/aiohttp_adapter.py",  # SSL_CERT_FILE, which OpenSSL reads
+        "services/http/aiohttp_adapter.py",  # OpenSSL's SSL_CERT_FILE
         "doctor/command.py",
         "dev/__init__.py",
     }

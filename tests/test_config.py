@@ -1,4 +1,4 @@
-"""Settings are read once, checked as a whole, and documented one by one."""
+"""Settings are loaded once, checked together, and documented one by one."""
 
 import io
 import re
@@ -82,7 +82,7 @@ def test_redis_url_may_be_one_server_or_a_cluster(url: str) -> None:
         "redis://",
         "redis://:pa55@host:99999",
         "redis+cluster://:pa55@10.0.0.1:6379,,",
-        "redis://:pa55@127.0.0.1:6379/0?protocol=3",  # what follows would take the place of what the site needs
+        "redis://:pa55@127.0.0.1:6379/0?protocol=3",  # query parameters would override options that the site needs
         "redis://:pa55@127.0.0.1:6379/0?ssl_ca_certs=/x&socket_timeout=30",
         "redis://:pa55@127.0.0.1:6379/0?decode_responses",
     ],

@@ -1,4 +1,4 @@
-"""`make serve`: the production server, from a settings file, in front of a backend."""
+"""`make serve`: the production server with a settings file and a backend."""
 
 import os
 import re
@@ -167,7 +167,7 @@ def test_two_workers_with_redis_share_limits_and_revocations(tmp_path: Path) -> 
 
 
 def _sessions(url: str, token: str) -> list[bool]:
-    """Whether this cookie is somebody's, asked so often over new connections that both workers have been asked."""
+    """Return whether this cookie is a session, over so many new connections that both workers have answered."""
     headers = {"Cookie": f"next-auth.session-token={token}", "Connection": "close"}
     address = f"{url}/api/auth/session"
     with ThreadPoolExecutor(10) as crowd:

@@ -1,4 +1,4 @@
-"""`bench/`: only work that was done is counted, the arithmetic is right, and the whole bench runs."""
+"""`bench/`: answers are verified before they are counted, the arithmetic is right, and the whole bench runs."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ from bench.visitors import NextAuthVisitor, Visitor
 
 
 def against(answer: bytes, work: Callable[[int], Awaitable[object]]) -> None:
-    """Do the work against a server that gives this one answer to everything."""
+    """Run the work against a server that gives the same answer to every request."""
 
     async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(65536)
@@ -107,7 +107,7 @@ def test_a_task_is_counted_once_on_each_connection() -> None:
 
 
 def results() -> Results:
-    """We do four times as much as next-auth, at a third of the processor time; the second round was disturbed."""
+    """Return results: four times next-auth's speed at a third of its CPU time, and one outlier in the second round."""
     made = Results()
     for task in (table.READ, table.SCRIPT_SIGN_IN):
         made.samples[task, MUNJIGI] = [Sample(400, 1, 0.4), Sample(40, 1, 0.04), Sample(400, 1, 0.4)]

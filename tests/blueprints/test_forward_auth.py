@@ -1,4 +1,4 @@
-"""Forward auth: what a proxy is told before it lets a request through to somebody's app."""
+"""Forward auth (`/auth/verify`): what a proxy gets before it passes a request on to an app."""
 
 import re
 from collections.abc import Iterator

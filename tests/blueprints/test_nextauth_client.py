@@ -1,4 +1,4 @@
-"""NextAuth v4's addresses under /api/auth, asked as its client asks them (`react/index.tsx`, 4.24.15)."""
+"""NextAuth v4's routes under /api/auth, called as its client calls them (`react/index.tsx`, 4.24.15)."""
 
 import time
 from datetime import datetime
@@ -17,12 +17,12 @@ API = "/api/auth"
 
 
 def ask(visitor: Visitor, path: str, **fields: str) -> requests.Response:
-    """A form as `signIn()` and `signOut()` send it."""
+    """Post a form as `signIn()` and `signOut()` do."""
     return visitor.submit(f"{API}/{path}", {"json": "true", **fields})
 
 
 def error_in(response: requests.Response) -> str | None:
-    """What the client does with an answer: `new URL(data.url)`, so the address has to be a whole one."""
+    """Return the error code of an answer. The client uses `new URL(data.url)`, so the URL has to be absolute."""
     url = urlsplit(response.json()["url"])
     assert url.scheme
     found = parse_qs(url.query).get("error")
@@ -30,7 +30,7 @@ def error_in(response: requests.Response) -> str | None:
 
 
 def update(visitor: Visitor, *data: Any) -> requests.Response:
-    """As `useSession().update(data)` sends it, or `update()`."""
+    """Post what `useSession().update(data)` sends, or `update()` without data."""
     return visitor.post(f"{API}/session", json={"csrfToken": visitor.csrf(), **({"data": data[0]} if data else {})})
 
 
@@ -113,7 +113,7 @@ def test_the_expiry_in_the_session_json_is_that_of_the_cookie(make_site: SiteMak
     for told in (visitor.session(), update(visitor, {"nick_name": "새이름"}).json(), visitor.session()):
         (of_cookie,) = [one.expires or 0 for one in visitor.cookies if one.name.endswith("session-token")]
         late = of_cookie - datetime.fromisoformat(told["expires"]).timestamp()
-        assert 0 <= late <= 1  # `Max-Age` counts whole seconds from when the answer came
+        assert 0 <= late <= 1  # `Max-Age` is in whole seconds from the time of the answer
         assert time.time() < of_cookie <= time.time() + min(lives.values(), default=2592000)
 
 
@@ -138,7 +138,7 @@ def test_client_log_messages_are_accepted_and_ignored(visitor: Visitor) -> None:
 
 
 def test_a_page_may_pass_login_hint_to_the_provider_and_no_other_parameter(shared_site: SiteMaker) -> None:
-    """`signIn("github", {}, {login_hint: …})`; v4 lets the page replace any parameter."""
+    """For `signIn("github", {}, {login_hint: …})`. NextAuth v4 lets the page replace any parameter."""
     site = shared_site(providers="github", github_client_id="the-client", github_client_secret="secret-of-this-test")
     told = {"login_hint": MINJI, "prompt": "login", "client_id": "x", "redirect_uri": "x", "scope": "x", "state": "x"}
     plain, hinted = (
@@ -195,7 +195,7 @@ def test_json_bodies_are_read_like_forms(visitor: Visitor) -> None:
 def test_values_of_a_json_body_that_are_no_strings_are_ignored(visitor: Visitor) -> None:
     body = {"csrfToken": visitor.csrf(), "json": True, "email": [MINJI], "password": {"$ne": ""}, "callbackUrl": 1}
     response = visitor.post(f"{API}/callback/email", json=body)
-    assert response.status_code == 302  # v4 compares with the text "true"
+    assert response.status_code == 302  # NextAuth v4 compares with the string "true"
     assert "error=CredentialsSignin" in response.headers["Location"]
 
 
@@ -217,7 +217,7 @@ def test_an_update_of_the_names_is_saved_and_returned(signed_in: Visitor) -> Non
     assert update(signed_in, {"nick_name": None}).json()["user"]["nick_name"] is None
     assert (
         update(signed_in, {"nick_name": "민지"}).json()["user"]["nick_name"] == "민지"
-    )  # others come to this site, too
+    )  # the site is shared by other tests
 
 
 def test_a_user_without_a_name_can_save_a_nickname(signed_in: Visitor, site: Site) -> None:
@@ -322,6 +322,6 @@ def test_malformed_bodies_are_refused_without_a_server_error(
 ) -> None:
     visitor.csrf()
     response = visitor.post(f"{API}/{path}", data=body, headers={"Content-Type": kind})
-    # 302: a form of a browser's, whose token is missing, goes to the page that says so
+    # 302: a browser's form without a token is redirected to a page that says so
     assert response.status_code in {"_log": (200, 413, 415), "session": (400, 413, 415)}.get(path, (302, 400, 413, 415))
     assert not visitor.is_signed_in

@@ -1,4 +1,4 @@
-"""Nothing that anybody sends to NextAuth's addresses makes a 5xx, or a session."""
+"""No request to NextAuth's routes causes a 5xx or a session."""
 
 import json
 from collections.abc import Iterator
@@ -83,7 +83,7 @@ MALFORMED = [
 
 @dataclass(frozen=True)
 class Sender:
-    """Somebody who sends things: with cookies and their token, or with nothing."""
+    """A client that sends requests: signed in, with a CSRF token, or without cookies."""
 
     client: FlaskClient
     cookies: str
@@ -116,7 +116,7 @@ def sender(request: pytest.FixtureRequest, site: Site) -> Sender:
 
 
 def bodies(token: str) -> Iterator[tuple[str, bytes]]:
-    """Content types and bodies, those that can be read with the token in them."""
+    """Yield content types and bodies; the readable ones contain the token."""
     for body in MALFORMED:
         yield from ((FORM, body), (JSON, body))
     whole = {**GOOD, "csrfToken": token}

@@ -1,4 +1,4 @@
-"""What comes to the callbacks, honest and hostile, over real sockets, with real cookies and nothing patched."""
+"""The callbacks of social sign-in, valid and hostile, over real sockets, with real cookies and nothing patched."""
 
 import gc
 import http.client
@@ -34,7 +34,7 @@ ALL = providers.names()
 BY_QUERY = [name for name in ALL if not providers.find(name).form_post]
 NAMED = [name for name in ALL if sample_of(name)["issuer"]]
 ONE_OF_EACH_CATEGORY = ("kakao", "google", "apple")
-"""Plain OAuth, OpenID Connect, and a callback by POST."""
+"""Plain OAuth 2.0, OpenID Connect, and a callback by POST."""
 VICTIM = "victim@example.com"
 Answer = dict[str, str]
 Pairs = list[tuple[str, str]]
@@ -54,7 +54,7 @@ def here(everywhere: World) -> World:
 
 
 def under_way(here: World, name: str, visitor: Browser | None = None, **fields: str) -> tuple[Browser, Answer]:
-    """Somebody who has said yes at the provider, and what they bring back."""
+    """Start a sign-in and approve it at the provider; return the visitor and the parameters of the callback."""
     visitor = visitor or browser(here.site)
     return visitor, here.providers.approve(visitor.start(name, **fields))
 
@@ -79,7 +79,7 @@ def other(text: str) -> str:
     return ("A" if text[0] != "A" else "B") + text[1:]
 
 
-# --- Callbacks that answer no sign-in of this browser, or not as a provider would
+# --- Callbacks with an unknown state or malformed parameters
 
 
 STRANGE_STATES: dict[str, Callable[[Answer], Pairs]] = {
@@ -135,7 +135,7 @@ def test_a_callback_with_an_unknown_state_changes_nothing(here: World, name: str
 
 
 def decided(visitor: Browser, response: requests.Response) -> requests.Response:
-    """What becomes of it: a POST that brought no attempt is sent on to a GET, which sees all cookies."""
+    """Return the final answer: a POST without an attempt cookie redirects to a GET, which has all cookies."""
     address = urlsplit(response.headers.get("Location", ""))
     if response.status_code == 303 and address.path.startswith("/api/auth/callback/"):
         captured_log = {name.partition(".attempt.")[0] for name in cookie_names(response)}
@@ -175,7 +175,7 @@ def test_an_attackers_callback_url_does_not_sign_the_victim_in_as_the_attacker(h
     _, answer = under_way(here, name)
     victim = signed_in(here)
     before = victim.cookies.get(SESSION)
-    for _ in range(2):  # once more, with a sign-in of the victim's own under way
+    for _ in range(2):  # the second time with a sign-in of the victim's own in progress
         response = decided(victim, victim.come_back(name, answer))
         assert response.headers["Location"] == f"{here.site.url}/"
         assert as_before(victim, before)
@@ -219,7 +219,7 @@ def test_an_attempt_cookie_renamed_to_another_attempt_is_refused(here: World, na
 
 
 def with_cookies(here: World, name: str, cookies: dict[str, str], answer: Answer) -> requests.Response:
-    """The callback with just these cookies, whatever their attributes."""
+    """Send the callback with these cookies only, whatever their attributes."""
     header = {"Cookie": "; ".join(f"{key}={value}" for key, value in cookies.items())}
     url = f"{here.site.url}/api/auth/callback/{name}"
     if name == "apple":
@@ -397,7 +397,7 @@ def test_the_credentials_callback_takes_no_authorization_code(here: World) -> No
 
 
 def raw_status(here: World, method: str, target: str) -> int:
-    """Of a request for just this target, which no library has tidied up."""
+    """Return the status of a request for exactly this target, which no library has normalized."""
     connection = http.client.HTTPConnection(urlsplit(here.site.url).netloc, timeout=10)
     headers = {"Content-Type": FORM} if method == "POST" else {}
     connection.request(method, target, headers=headers)
@@ -466,7 +466,7 @@ def test_a_very_long_query_parameter_never_breaks_the_callback(here: World, size
     assert (visitor.who is not None) == (part == "x" and response.status_code == 303)
 
 
-# --- One provider's answer at another's door
+# --- The callback of one provider at the route of another
 
 
 @pytest.mark.parametrize("started", ALL)
@@ -526,7 +526,7 @@ def test_a_missing_iss_parameter_is_refused_if_the_metadata_announces_it() -> No
         assert told(visitor.come_back("oidc", {**answer, "iss": here.providers.issuer("oidc")})) == ""
 
 
-# --- Somebody is signed in already
+# --- A session exists already
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -539,7 +539,7 @@ def test_a_social_sign_in_over_another_account_starts_a_separate_session(here: W
     assert visitor.who == "하늘" == here.backend.bearers[after["accessToken"]]
     assert after["sid"] != before["sid"]
     assert after["sub"] == after["accessToken"].split("|")[0]
-    if not providers.find(name).form_post:  # a POST from elsewhere does not bring the session that it replaces
+    if not providers.find(name).form_post:  # a cross-site POST does not bring the session cookie that it replaces
         assert before["accessToken"] not in here.backend.bearers
 
 
@@ -680,7 +680,7 @@ def test_a_token_type_other_than_bearer_is_refused(here: World, kind: str) -> No
     assert here.backend.handed_over == []
 
 
-# --- The callback that is posted
+# --- Callbacks by POST
 
 
 def test_a_posted_callback_needs_only_the_attempt_cookie(here: World) -> None:
@@ -731,7 +731,7 @@ def test_the_language_is_kept_when_a_callback_brings_no_visitor_cookie(here: Wor
     assert visitor.page("/account").document.get("lang") == "ko"
 
 
-# --- Many at once
+# --- Several attempts at once
 
 
 @pytest.mark.parametrize("names", [["kakao"], ["apple"], list(ALL)], ids=["kakao", "apple", "all"])
@@ -792,7 +792,7 @@ def test_unfinished_attempts_take_no_memory_in_the_site(here: World) -> None:
     assert kept() <= before
 
 
-# --- The site is another by the time that they come back
+# --- The site restarts between start and callback
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH_CATEGORY)
@@ -809,7 +809,7 @@ def test_an_attempt_started_before_a_restart_can_be_finished_after_it(here: Worl
         assert visitor.who == "하늘"
 
 
-# --- What the start is given
+# --- Parameters of the start
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -888,7 +888,7 @@ def test_a_social_sign_in_redirects_to_valid_return_addresses_only(here: World, 
         query = "?" + encode_form(value).decode() if way == "query" else ""
         began = client.post(f"/api/auth/signin/kakao{query}", data=encode_form(form), content_type=FORM)
         if began.status_code == 400 and any("\ud800" <= char <= "\udfff" for char in entry["value"]):
-            continue  # bytes that are no UTF-8, in a form
+            continue  # bytes in a form that are not valid UTF-8
         answer = here.providers.approve(began.json["url"])  # type: ignore[index]  # it is JSON
         (location,) = client.get(f"/api/auth/callback/kakao?{urlencode(answer)}").headers.getlist("Location")
         sent_on += 1
@@ -898,7 +898,7 @@ def test_a_social_sign_in_redirects_to_valid_return_addresses_only(here: World, 
     assert sent_on > 25
 
 
-# --- The attempt's cookie
+# --- The attempt cookie
 
 
 def attributes(line: str) -> set[str]:

@@ -1,6 +1,6 @@
-"""Every address of the site: its methods, who may open it, whether it wants a form token, which cookies it may set.
+"""Every route: its methods, who may open it, whether it needs a CSRF token, which cookies it may set.
 
-A new address fails here until it is listed.
+A new route fails here until it is listed.
 """
 
 from dataclasses import dataclass
@@ -23,14 +23,14 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 
 @dataclass(frozen=True)
 class Route:
-    """One method of an address. `cookies`: all that any answer to it may set."""
+    """One method of one route. `cookies` are all that any answer to it may set."""
 
     method: str
     rule: str
     open_to: str = ANYONE
     cookies: frozenset[str] = frozenset()
     form_token: bool = True
-    """Of a POST: whether it is refused without the token of a form of the site."""
+    """For POST: whether it is refused without a CSRF token."""
     path: str = ""
     fields: tuple[tuple[str, str], ...] = ()
 
@@ -93,7 +93,7 @@ def member(site: Site) -> Visitor:
 
 
 def ask(visitor: Visitor, route: Route, **headers: str) -> requests.Response:
-    """The request as a page of the site sends it; the answer as a program gets it, which is never sent to sign in."""
+    """Send the request as a page of the site would, but accept JSON, so that no answer redirects to the login page."""
     headers = {"Accept": "application/json", **headers}
     if route.method == "GET":
         return visitor.get(route.address, headers=headers)
@@ -101,7 +101,7 @@ def ask(visitor: Visitor, route: Route, **headers: str) -> requests.Response:
 
 
 def kinds(response: requests.Response) -> set[str]:
-    """The names of the cookies that an answer sets or deletes, without what names one attempt."""
+    """Return the names of the cookies that an answer sets or deletes, without the id of an attempt."""
     return {ATTEMPT if name.startswith(ATTEMPT) else name for name in cookie_names(response)}
 
 
@@ -130,7 +130,7 @@ def is_open(response: requests.Response) -> bool:
 
 @each_route
 def test_a_route_sets_only_the_cookies_that_the_table_lists(site: Site, route: Route) -> None:
-    """For a stranger, a visitor with a form, and members: with a form, without one yet, and one whose session ends."""
+    """For a new visitor, one with a form, and signed-in ones: with a form, without one, and with an expired session."""
     known = site.visitor()
     known.csrf()
     visitors = [site.visitor(), known, member(site)]
@@ -148,7 +148,10 @@ def test_other_methods_get_405_and_set_no_cookie(site: Site, rule: str) -> None:
     visitor = member(site)
     for method in others:
         response = visitor.request(method, own[0].address)
-        is_read_elsewhere = rule == "/api/auth/callback/email" and method in ("GET", "HEAD")  # of no such provider
+        is_read_elsewhere = rule == "/api/auth/callback/email" and method in (
+            "GET",
+            "HEAD",
+        )  # GET and HEAD belong to the callback of a provider, and there is none with this name
         assert response.status_code == (404 if is_read_elsewhere else 405), method
         assert kinds(response) == set()
 

@@ -1,4 +1,4 @@
-"""The pages for people who hear them, who see them otherwise, or who use no mouse."""
+"""Accessibility: screen readers, forced colors, text spacing, target sizes, and the keyboard."""
 
 from collections.abc import Iterator
 from textwrap import dedent
@@ -121,7 +121,7 @@ READ_OUT = {
         - /url: /
 """,
 }
-"""The order in which a screen reader comes upon things, as the browser's accessibility tree has it."""
+"""The content in the order of a screen reader, from the browser's accessibility tree."""
 
 
 @pytest.mark.parametrize("way", READ_OUT)
@@ -129,7 +129,7 @@ def test_a_screen_reader_reads_each_page_in_the_expected_order(open_page: Opener
     page = open_page()
     WAYS[way](page)
     page.wait_for_load_state("networkidle")
-    # The time left may have gone down by a second.
+    # A second of the wait may have passed.
     read_out = page.locator("main").aria_snapshot().replace("56 seconds", "57 seconds")
     assert read_out == READ_OUT[way].rstrip("\n")
 
@@ -163,7 +163,7 @@ _EDGES = """() => [...document.querySelectorAll("button:not(.reveal), .button, .
 def test_in_forced_colors_every_control_has_a_visible_border(open_page: Opener, way: str, scheme: str) -> None:
     page = open_page(forced_colors="active", color_scheme=scheme)
     WAYS[way](page)
-    page.locator(":focus").blur()  # where the focus is, the edge has the colour of that
+    page.locator(":focus").blur()  # a focused element has a border of another color
     ground = style(page.locator("body"), "background-color")
     edges = page.evaluate(_EDGES)
     assert len(edges) >= 4
@@ -198,7 +198,7 @@ def test_nothing_moves_with_prefers_reduced_motion(open_page: Opener) -> None:
 
 
 def test_with_increased_text_spacing_nothing_is_cut_off(open_page: Opener) -> None:
-    """WCAG 2.2, 1.4.12: people set these themselves."""
+    """WCAG 2.2, 1.4.12 Text Spacing."""
     for way in ("login-fields", "login-throttled", "account"):
         page = open_page(viewport=NARROW, bypass_csp=True)
         WAYS[way](page)
@@ -217,14 +217,14 @@ _SMALL = """() => [...document.querySelectorAll("a, button, input:not([type=hidd
 
 @pytest.mark.parametrize("way", ["login", "login-fields", "account", "logout", "not-found", "home-signed-in"])
 def test_every_control_is_at_least_24_pixels_large(open_page: Opener, way: str) -> None:
-    """24 by 24 pixels (WCAG 2.2, 2.5.8), without making use of its exceptions."""
+    """24 by 24 pixels (WCAG 2.2, 2.5.8 Target Size), without its exceptions."""
     page = open_page(viewport=NARROW)
     WAYS[way](page)
     assert page.evaluate(_SMALL) == []
 
 
 def test_a_focused_field_is_never_hidden(open_page: Opener) -> None:
-    """WCAG 2.2, 2.4.11: the page scrolls to it, and nothing on the page stays in place over it."""
+    """WCAG 2.2, 2.4.11 Focus Not Obscured."""
     page = open_page(viewport={"width": 320, "height": 256})
     WAYS["login-fields"](page)
     for _ in range(12):

@@ -1,4 +1,4 @@
-"""What `static/form.js` adds to the forms, in a real browser; nothing on the page moves when it does."""
+"""What `static/form.js` adds to the forms, in a real browser, without moving anything on the page."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -39,7 +39,7 @@ _PLACES = """() => [...document.querySelectorAll("body *:not(.reveal, .reveal *,
 
 
 def places(page: Page) -> Any:
-    """Where everything is on the page, but for what the script itself brings."""
+    """Return the positions of all elements, except those that the script adds."""
     return page.evaluate(_PLACES)
 
 
@@ -56,7 +56,7 @@ def test_a_password_can_be_shown_and_hidden_again(page: Page) -> None:
     reveal(page).click()
     expect(password).to_have_attribute("type", "text")
     expect(reveal(page)).to_have_attribute("aria-pressed", "true")
-    expect(password).to_be_focused()  # a phone's keyboard stays open
+    expect(password).to_be_focused()  # the keyboard of a phone stays open
     reveal(page).click()
     expect(password).to_have_attribute("type", "password")
     expect(password).to_have_value(PASSWORD)
@@ -76,7 +76,7 @@ def test_a_password_can_be_shown_with_the_keyboard(page: Page) -> None:
 
 
 def test_a_shown_password_is_hidden_again_on_submit(page: Page) -> None:
-    """Or browsers would offer it on the next visit like any other word that was typed."""
+    """Otherwise browsers would suggest it on the next visit, as any other text field."""
     page.goto(LOGIN)
     fill_in(page)
     reveal(page).click()
@@ -143,7 +143,7 @@ def test_the_wait_counts_down_silently_and_its_end_is_announced(
     told = page.get_by_role("alert")
     page.clock.run_for(3_000)
     expect(told).to_contain_text(after_three_seconds)
-    expect(told.get_by_role("timer")).to_have_count(1)  # a timer is read out on request only (WAI-ARIA 1.2)
+    expect(told.get_by_role("timer")).to_have_count(1)  # a timer is not announced (WAI-ARIA 1.2)
     page.clock.run_for(55_000)
     expect(told).to_contain_text(over)
     expect(page.get_by_role("timer")).to_have_count(0)

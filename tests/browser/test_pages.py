@@ -1,6 +1,6 @@
-"""The pages in a real browser, with JavaScript and without, against the running site and with nothing patched.
+"""The pages in a real browser, with and without JavaScript, against a running site with nothing patched.
 
-Whatever a test here opens is watched: the browser has nothing to complain of, and no other host is asked.
+Each page is watched: no error in the console, and no request to another host.
 """
 
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ from tests.support.browser import (
 )
 from tests.support.site import MINJI, Site, SiteMaker, running_site
 
-# One worker runs these: a browser is started once, and two cores are busy with one.
+# One worker runs these: the browser starts once, and it keeps two cores busy by itself.
 pytestmark = pytest.mark.xdist_group("browser")
 
 with_and_without_scripts = pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
@@ -49,7 +49,7 @@ BRANDS = ["#ffffff", "#000000", "#fee500", "#03c75a", "#767676", "#ff0000", "#1b
 
 @pytest.fixture(scope="module")
 def pages() -> Iterator[Site]:
-    """The site with every link that it can show. Jun has names that are as long as they come."""
+    """The site with every link that it can show. The account of Jun has the longest allowed names."""
     with running_site(sign_up_url="/join", reset_password_url="/forgot") as running:
         assert running.backend
         jun = running.backend.extensions["people"].users["jun@example.com"]
@@ -73,7 +73,7 @@ def expect_heading(page: Page, words: str) -> None:
 
 
 def focused(page: Page) -> str:
-    """The id of what has the focus, or its name."""
+    """Return the id of the focused element, or its name."""
     words = "(one => (one.id || one.ariaLabel || one.textContent).trim())(document.activeElement)"
     return str(page.evaluate(words))
 
@@ -157,7 +157,7 @@ def test_keyboard_focus_is_always_visible(page: Page, way: str) -> None:
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("Tab")
     reached = 0
-    # A field in a box with a button shows it on the box.
+    # A field with a button inside shows its focus on the surrounding box.
     while (here := page.locator(".box:has(input:focus), :focus:not(.box *)").or_(page.locator("button:focus"))).count():
         assert style(here, "outline-style") == "solid", focused(page)
         assert float(style(here, "outline-width").removesuffix("px")) >= 2, focused(page)

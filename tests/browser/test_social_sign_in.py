@@ -1,7 +1,7 @@
-"""Sign-in through each provider in a real browser: the site as it is developed, its stand-ins on another site.
+"""Sign-in through each provider in a real browser, at the development site with its stand-ins on another origin.
 
-Nothing is patched. Whatever a test here opens is watched: the browser has nothing to complain of, and no host is
-asked but this one and, by going there, the providers'.
+Nothing is patched. Each page is watched: no error in the console, and no request to a host other than the site,
+except by navigation to the providers.
 """
 
 import re
@@ -65,7 +65,7 @@ def way(page: Page, provider: str) -> Any:
 
 
 def to_provider(page: Page, provider: str) -> None:
-    """From the sign-in page, by its button, to where the provider asks who one is."""
+    """Go from the login page, with the provider's button, to the provider's page."""
     way(page, provider).click()
     expect(page.get_by_role("heading", name="Who signs in?")).to_be_visible()
     assert f"/{provider}/" in page.url
@@ -74,7 +74,7 @@ def to_provider(page: Page, provider: str) -> None:
 def decide(
     page: Page, action: str = "Approve", person: str = "haneul", failure: str = "", *, by_hand: bool = False
 ) -> None:
-    """On the provider's page; and wait until the site is there again. `by_hand`: no script posts the form back."""
+    """Choose on the provider's page and wait for the site. `by_hand`: no script posts the form back."""
     page.locator(f"input[value={person}]").check()
     page.locator("#failure").select_option(failure)
     page.get_by_role("button", name=action).click()
@@ -90,19 +90,19 @@ def sign_in(page: Page, provider: str, person: str = "haneul", back_to: str = "/
 
 
 def user(page: Page) -> Any:
-    """Who is signed in here; None for nobody."""
+    """Return the signed-in user, or None."""
     return page.request.get("/api/auth/session").json().get("user")
 
 
 def callbacks(page: Page) -> list[Request]:
-    """The providers' callbacks that this page makes from here on."""
+    """Return a list that collects the callback requests of this page from now on."""
     found: list[Request] = []
     page.on("request", lambda request: found.append(request) if "/api/auth/callback/" in request.url else None)
     return found
 
 
 def expect_told(page: Page, role: Literal["alert", "status"], words: str) -> None:
-    """On the sign-in page, read out first; nobody is signed in, and the way back is kept."""
+    """Check that the login page has the focus on this message, nobody is signed in, and the return address is kept."""
     expect(page.get_by_role(role)).to_contain_text(words)
     expect(page.get_by_role(role)).to_be_focused()
     assert page.title().startswith("Error: ") == (role == "alert")
@@ -227,7 +227,7 @@ def test_signing_in_with_another_account_replaces_the_first_one_completely(
     assert of_after["id"] != of_before["id"]
     assert of_after["email"] in ("nameless@example.com", None)
     assert of_after["email"] != of_before["email"]
-    expect(page.locator("main")).not_to_contain_text(str(of_before["id"]))  # it has followed
+    expect(page.locator("main")).not_to_contain_text(str(of_before["id"]))  # the page has updated
     assert "가나다" not in page.content()
 
 
@@ -308,7 +308,7 @@ def test_each_provider_button_has_enough_contrast(page: Page) -> None:
         ground = style(page.locator(".card"), "background-color")
         for provider in ALL:
             own = [style(way(page, provider), name) for name in ("background-color", "border-bottom-color")]
-            if provider != "kakao":  # its yellow is its own edge; the words on it are dark
+            if provider != "kakao":  # its yellow needs no border; the text on it is dark
                 assert max(contrast(one, ground) for one in own) >= 3, (provider, scheme)
 
 

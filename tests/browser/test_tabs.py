@@ -1,4 +1,4 @@
-"""What is done in one tab shows in the others, on the site's own pages."""
+"""A change of the session in one tab updates the other tabs of the site."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -28,7 +28,7 @@ def person(browser: Browser, site_url: str) -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def tab(person: BrowserContext, site_url: str) -> Iterator[Tabs]:
-    """Opens a tab of one browser; each is watched until the test ends."""
+    """Return a function that opens a tab of one browser; each tab is watched until the test ends."""
     watches = []
 
     def opened(path: str = "/") -> Page:
@@ -101,7 +101,7 @@ def test_a_page_stays_as_it_is_if_the_session_request_fails(person: BrowserConte
 def test_tabs_that_disagree_do_not_reload_each_other_forever(tab: Tabs) -> None:
     loads: list[str] = []
     first = tab()
-    with first.expect_response(SESSION_API):  # the second one is told of, and they agree so far
+    with first.expect_response(SESSION_API):  # the second tab notifies the first; both have the same session so far
         second = tab()
     for page in (first, second):
         page.route(SESSION_API, lambda route: route.fulfill(json={"user": {"id": 7}}))
@@ -114,6 +114,6 @@ def test_a_tab_that_becomes_visible_shows_the_current_session(tab: Tabs, person:
     page = tab()
     try_to_sign_in(page)
     heading(page, "Signed in as 민지")
-    person.clear_cookies()  # nobody told this tab
+    person.clear_cookies()  # no event reaches this tab
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     heading(page, "Not signed in")

@@ -1,4 +1,4 @@
-"""The unmodified next-auth package from npm reads our sessions, and we read its."""
+"""The unmodified next-auth package from npm reads our session cookies, and we read those that it makes."""
 
 import json
 import random
@@ -29,7 +29,7 @@ LARGE = {"id": 7, "name": "😀" * 200, "nick_name": "홍" * 200, "email": "hong
 
 
 class NextAuth:
-    """The functions of `next-auth/jwt`, in a Node process that waits for calls."""
+    """The functions of `next-auth/jwt`, in a Node.js process that waits for calls."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -41,7 +41,7 @@ class NextAuth:
         return self._call("decode", token=token)
 
     def get_token(self, cookies: dict[str, str], **params: Any) -> Any:
-        """What a Next.js app knows of a request that brings these cookies; None for nobody."""
+        """Return the claims that a Next.js app reads from these cookies, or None."""
         return self._call("getToken", req={"cookies": cookies, "headers": {}}, **params)
 
     def _call(self, name: str, **params: Any) -> Any:
@@ -70,13 +70,13 @@ def backend() -> Iterator[Backend]:
 
 @pytest.fixture
 def site(backend: Backend) -> Iterator[Site]:
-    """A site that takes tokens at their word."""
+    """A site that never checks sessions with the backend."""
     with running_site(backend_url=backend.url, session_revalidate=0) as running:
         yield running
 
 
 def session_cookies(response: requests.Response) -> dict[str, str]:
-    """The session's cookies of an answer, as Next.js gives those of a request."""
+    """Return the session cookies of an answer, as Next.js passes those of a request."""
     pairs = [line.partition(";")[0].partition("=") for line in set_cookies(response)]
     return {name: value for name, _, value in pairs if COOKIE in name}
 
@@ -94,7 +94,7 @@ def session(site: Site, cookies: str) -> dict[str, Any]:
 
 
 def article(user: dict[str, Any], bearer: str = "1|article") -> dict[str, Any]:
-    """What the callbacks of the original article make of a sign-in."""
+    """Return the claims that the callbacks of the original article make of a sign-in."""
     return {
         "name": user["name"],
         "email": user["email"],
@@ -207,7 +207,7 @@ def test_a_next_auth_token_for_another_purpose_is_no_session(
     assert session(site, cookie(next_auth.encode(token, **params))) == {}
 
 
-# --- whoever they are
+# --- Random sessions
 
 SEED = random.randrange(2**32)
 _LETTERS = [
@@ -229,7 +229,7 @@ _LETTERS = [
 
 
 def somebody(chance: random.Random, size: int) -> Session:
-    """A session of anybody's that fills so many cookies: names in any script, an id of either kind."""
+    """Return a random session of this size: names in any script, an id of either type."""
     longest, shortest, bearer = {
         1: (20, 1, range(1, 1200)),
         2: (60, 1, range(2800, 3800)),
@@ -266,7 +266,7 @@ def people() -> list[Session]:
 
 
 def written(session: Session, **given: Any) -> dict[str, str]:
-    """Our cookies of this session."""
+    """Return our cookies of this session."""
     cookies, response = SessionCookie(settings(**given), Clock()), Response()
     cookies.write(response, cookies.seal(session), session.expires_at, ())
     pairs = [line.partition(";")[0].partition("=") for line in response.headers.getlist("Set-Cookie")]

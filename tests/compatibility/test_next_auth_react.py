@@ -1,4 +1,4 @@
-"""The unmodified `next-auth/react` from npm, in a browser, takes Munjigi for NextAuth."""
+"""The unmodified `next-auth/react` from npm, in a browser, works with this site."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -29,7 +29,7 @@ def site_url() -> Iterator[str]:
 
 @pytest.fixture
 def person(browser: Browser, bundle: str, site_url: str) -> Iterator[BrowserContext]:
-    """A browser in which the front end lies under the site's own address, as behind one proxy."""
+    """A browser with the front end at the site's own origin, as behind one proxy."""
     with browser.new_context(base_url=site_url) as context:
         put_front_end(context, f"{site_url}/front", bundle)
         yield context
@@ -53,7 +53,7 @@ def sign_in(page: Page, password: str = PASSWORD) -> Any:
 
 
 def land(page: Page, address: str) -> None:
-    """Wait until a redirect leads there. Playwright lets redirects pass by its routes, so the page is loaded again."""
+    """Wait for a redirect to this address and reload: Playwright does not pass redirects to its routes."""
     page.wait_for_url(address)
     page.goto(address)
 
@@ -107,7 +107,9 @@ def test_an_update_shows_in_this_and_in_other_tabs(tab: Callable[[], Page]) -> N
     sign_in(page)
     other = tab()
     shows(other, "authenticated: 민지")
-    page.wait_for_timeout(1100)  # v4's messages to other tabs bear seconds: two alike in one second are one
+    page.wait_for_timeout(
+        1100
+    )  # v4 stamps its messages to other tabs in seconds and drops a second one with the same stamp
     assert page.evaluate("update({nick_name: '새이름'})")["user"]["nick_name"] == "새이름"
     shows(page, "authenticated: 새이름")
     shows(other, "authenticated: 새이름")

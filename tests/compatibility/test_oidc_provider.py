@@ -1,4 +1,4 @@
-"""An issuer that is not ours, the certified `oidc-provider` from npm, signs people in: `PROVIDERS=oidc` and no more."""
+"""The certified `oidc-provider` from npm signs people in with `PROVIDERS=oidc` and no other change."""
 
 import json
 import re
@@ -28,7 +28,7 @@ CLIENT_SECRET = "secret:with/what=a&form%would+change"
 
 
 class Issuers:
-    """Providers of that package, in a Node process that waits for calls."""
+    """Instances of `oidc-provider`, in a Node.js process that waits for calls."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -54,7 +54,7 @@ def issuers() -> Iterator[Issuers]:
 
 @dataclass
 class Registered:
-    """The site and the issuer that it is registered with."""
+    """The site and the issuer at which it is registered."""
 
     site_url: str
     issuer: str
@@ -62,7 +62,7 @@ class Registered:
     registration: dict[str, Any]
 
     def change(self, **changes: Any) -> None:
-        """The issuer starts anew: with another key at least, and with what else is said."""
+        """Restart the issuer with a new key and these changes."""
         self.registration |= changes
         self.issuers.call("serve", issuer=self.issuer, **self.registration)
 
@@ -70,7 +70,7 @@ class Registered:
         return Visitor(self.site_url, {})
 
     def start(self, visitor: Visitor, back_to: str = "/account") -> str:
-        """Press the button; the page at the issuer where one signs in."""
+        """Press the button; return the URL of the issuer's login page."""
         page = Page(visitor.submit("/api/auth/signin/oidc", {"callbackUrl": back_to}))
         assert page.status == 200
         address = str(page.all("meta[@http-equiv='refresh']")[0].get("content")).partition("url=")[2]
@@ -78,7 +78,7 @@ class Registered:
         return self._follow(visitor, requests.Request("GET", address))
 
     def sign_in(self, visitor: Visitor, login: str = "minji") -> requests.Response:
-        """All of it; the site's answer to the callback."""
+        """Sign in at the issuer; return the site's answer to the callback."""
         form = self.start(visitor)
         consent = self._follow(visitor, requests.Request("POST", form, data={"prompt": "login", "login": login}))
         callback = self._follow(visitor, requests.Request("POST", consent, data={"prompt": "consent"}))
@@ -89,7 +89,7 @@ class Registered:
         return visitor.get(self._follow(visitor, requests.Request("GET", f"{self.start(visitor)}/abort")))
 
     def _follow(self, visitor: Visitor, request: requests.Request) -> str:
-        """Through the issuer's redirects to its next page, or to the site's callback, which is not asked yet."""
+        """Follow the issuer's redirects to its next page, or to the site's callback, which is not requested yet."""
         answer = visitor.request(request.method, request.url, data=request.data)
         for _ in range(5):
             if answer.status_code not in (302, 303):
@@ -105,7 +105,7 @@ class Registered:
 def registered(
     issuers: Issuers, method: str = "client_secret_basic", alg: str = "RS256", **more: Any
 ) -> Iterator[Registered]:
-    """A development site whose one provider is real: its stand-in backend asks the issuer about each token."""
+    """A development site with one real provider: the stand-in backend verifies each token with the issuer."""
     port, issuer = free_ports(), issuers.call("listen")
     secret = {} if method == "none" else {"OIDC_CLIENT_SECRET": CLIENT_SECRET}
     environ = {"SECRET_KEY": SECRET, "PROVIDERS": "oidc", "OIDC_CLIENT_ID": CLIENT_ID, "OIDC_ISSUER": issuer, **secret}

@@ -1,4 +1,4 @@
-"""The other files of `deploy/`, as far as they can be held here: the unit, the image's list of files, the settings."""
+"""The files of `deploy/` that need no proxy: the systemd unit, the Dockerfile, the example settings."""
 
 import re
 import subprocess
@@ -23,7 +23,9 @@ def test_systemd_accepts_the_unit_and_rates_its_exposure_low(tmp_path: Path) -> 
     unit = tmp_path / "munjigi.service"
     text = (DEPLOY / "munjigi.service").read_text("utf-8")
     assert "/opt/munjigi/.venv/bin/python" in text
-    unit.write_text(text.replace("/opt/munjigi/.venv/bin/python", "/bin/true"))  # it looks whether the program is there
+    unit.write_text(
+        text.replace("/opt/munjigi/.venv/bin/python", "/bin/true")
+    )  # systemd-analyze checks that the program exists
     analyze = program("systemd-analyze")
     for command in (["verify"], ["security", "--offline=true", "--threshold=15"]):
         done = subprocess.run([analyze, *command, unit], capture_output=True, text=True, timeout=60, check=False)

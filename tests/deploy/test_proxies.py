@@ -1,4 +1,4 @@
-"""nginx and Caddy with the files of `deploy/`: an app behind them that knows nothing of signing in."""
+"""An app behind nginx and Caddy with the files of `deploy/`."""
 
 import json
 import re
@@ -27,7 +27,7 @@ MADE_UP = {"User-Id": "666", "User-Name": "Root", "User-Email": "root@example.co
 
 
 class _App(BaseHTTPRequestHandler):
-    """Somebody's app. It says what it was told, under names as they came: many servers take `_` for `-`."""
+    """An app that returns the headers it received, with `_` and `-` distinguished: many servers treat them alike."""
 
     protocol_version = "HTTP/1.1"
 
@@ -57,7 +57,7 @@ def somebodys_app() -> Iterator[int]:
 
 @dataclass
 class Front:
-    """A proxy with the production server and somebody's app behind it."""
+    """A proxy in front of the production server and an app."""
 
     proxy: Deployed
     server: Command
@@ -98,13 +98,13 @@ def fronted(kind: str, text: str, folder: Path) -> Iterator[Front]:
 
 @pytest.fixture
 def front(running: Front) -> Front:
-    """As it is, whatever the test before did to the backend's person."""
+    """Reset the backend's user, which an earlier test may have changed."""
     running.backend.user, running.backend.token = dict(USER), TOKEN
     return running
 
 
 def told(visitor: Visitor) -> dict[str, str]:
-    """What the app knows of who asks; names without a value are as good as none."""
+    """Return the identity headers that the app received, without the empty ones."""
     answer = visitor.get("/")
     assert answer.status_code == 200
     return {name: value for name, value in answer.json()["told"].items() if value}
@@ -161,7 +161,7 @@ def test_the_largest_session_and_the_longest_name_pass_the_proxy(front: Front) -
     assert told(visitor) == {**HONG, "X-Auth-User-Name": quote("홍" * 200)}
 
 
-# Without an app: the two of docs/operations.md.
+# The two configurations of docs/operations.md, without an app.
 
 
 def of_the_docs(kind: str) -> str:
@@ -178,7 +178,7 @@ def test_the_site_works_behind_the_proxy_settings_of_the_docs(kind: str, tmp_pat
         visitor = front.member()
         assert visitor.session()["user"]["name"] == "홍" * 200
         refused = visitor.post("/auth/login/email", data={"email": "x" * 70_000})
-        assert refused.status_code in (413, 502)  # Caddy 2.6 takes it for a fault of the site
+        assert refused.status_code in (413, 502)  # Caddy 2.6 answers 502 when the server closes the connection
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_the_site_works_behind_the_proxy_settings_of_the_docs(kind: str, tmp_pat
     ids=["nginx with an app", "Caddy with an app", "nginx", "Caddy"],
 )
 def test_headers_with_underscores_do_not_reach_the_site(kind: str, text: str, tmp_path: Path) -> None:
-    """Many servers give `X_Forwarded_For` to an app as `X-Forwarded-For`."""
+    """Many servers pass `X_Forwarded_For` to an app as `X-Forwarded-For`."""
     proxy = Deployed(kind, text, tmp_path)
     with somebodys_app() as port, proxy.running(port, port):
         made_up = {"X_Forwarded_For": "203.0.113.9", "X-Forwarded_For": "203.0.113.9", "x_other": "1"}

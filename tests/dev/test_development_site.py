@@ -1,4 +1,4 @@
-"""`flask run` on a fresh clone: the site with its stand-ins, nothing configured."""
+"""`flask run` in a fresh clone: the site with its stand-ins and no settings."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""The stand-in providers over a real socket: each signs people in as the real one would, and refuses what it would."""
+"""The stand-in providers, over a real socket, accept and refuse what the real providers do."""
 
 import base64
 import hashlib
@@ -49,7 +49,7 @@ class Quiet(WSGIRequestHandler):
 
 @dataclass
 class StandIn:
-    """One provider, and the site as its client, acted out by hand."""
+    """One stand-in provider, and a client that plays the site."""
 
     provider: Provider
     client: Client
@@ -77,7 +77,7 @@ class StandIn:
         return requests.get(self.url + self.provider.authorization_path, self.wish(**changes), timeout=5)
 
     def answer(self, action: str, person: str = "haneul", failure: str = "", **changes: str | None) -> dict[str, str]:
-        """What comes to the site's callback."""
+        """Return the parameters of the site's callback."""
         form = {"action": action, "person": person, "failure": failure}
         page = self.page(**changes)
         assert page.status_code == 200, page.text
@@ -128,7 +128,7 @@ class StandIn:
         return requests.get(self.url + path, headers={"Authorization": f"Bearer {token}", **headers}, timeout=5)
 
     def claims(self, tokens: Mapping[str, Any]) -> dict[str, Any]:
-        """Of the id_token, its signature verified as a client would."""
+        """Return the claims of the id_token after verifying its signature."""
         if self.provider.algorithm == "HS256":
             key = OctKey.import_key(self.client.settings["CLIENT_SECRET"])
             return dict(jwt.decode(tokens["id_token"], key, algorithms=["HS256"]).claims)
@@ -179,7 +179,7 @@ def of(stand_ins: dict[str, StandIn], names: list[str]) -> list[StandIn]:
     return [stand_ins[name] for name in names]
 
 
-# The authorization endpoint
+# --- The authorization endpoint
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_each_page_says_that_it_is_a_stand_in_and_works_without_javascript(stand
         assert f'value="{persona.key}"' in text
 
 
-# The token endpoint
+# --- The token endpoint
 
 
 def error_of(answer: requests.Response) -> tuple[int, Any]:
@@ -376,7 +376,7 @@ def test_github_answers_form_encoded_unless_json_is_accepted(stand_ins: dict[str
     assert parse_qs(answer.text)["error"] == ["incorrect_client_credentials"]
 
 
-# What the tokens are good for
+# --- The resource endpoints
 
 
 @pytest.mark.parametrize("name", ["apple", "google", "line", "oidc"])
@@ -461,7 +461,7 @@ def test_the_discovery_document_names_every_endpoint(stand_ins: dict[str, StandI
     assert requests.get(document["userinfo_endpoint"], timeout=5).status_code == 401
 
 
-# Failures by choice
+# --- Failures that a tester can choose
 
 
 @pytest.mark.parametrize("failure", ["server_error", "temporarily_unavailable"])
@@ -559,7 +559,7 @@ def test_navers_profile_can_return_an_error_with_status_200(stand_ins: dict[str,
     assert (answer.status_code, answer.json()["resultcode"]) == (200, "024")
 
 
-# The stand-in backend
+# --- The stand-in backend
 
 
 def social(stand_in: StandIn, tokens: Mapping[str, Any], **body: str) -> requests.Response:
@@ -661,7 +661,7 @@ def test_an_unusable_backend_token_can_be_chosen(stand_in: StandIn) -> None:
     assert requests.post(f"{backend}/user", headers=headers, timeout=5).status_code == 401
 
 
-# Settings
+# --- Settings
 
 
 def test_without_settings_every_provider_has_a_stand_in_with_stable_secrets() -> None:

@@ -1,4 +1,4 @@
-"""What the docs say is so: links lead somewhere, settings and commands exist, code blocks run or can be read."""
+"""The docs are correct: links have targets, settings and commands exist, code blocks run or parse."""
 
 import ast
 import io
@@ -40,13 +40,13 @@ def of(language: str) -> list[tuple[Doc, Block]]:
 
 
 def place(value: object) -> str | None:
-    """The test's name for a page, or a block of it."""
+    """Return the test id of a page or of a block in it."""
     if isinstance(value, Block):
         return f"line {value.line}"
     return value.name if isinstance(value, Doc) else None
 
 
-# Links.
+# --- Links
 
 
 @pytest.mark.parametrize("doc", DOCS.values(), ids=place)
@@ -72,7 +72,7 @@ def test_every_page_is_listed_in_the_docs_index() -> None:
 
 
 def test_every_file_that_is_named_exists() -> None:
-    """Of names with a folder: `services/backend.py`. Those of other projects and of the reader are given."""
+    """Applies to names with a folder, such as `services/backend/client.py`, except those of other projects."""
     others = ("app/", "routes/", "bootstrap/", "config/", "pages/", "lib/", "instance/", "deploy/site/", "components/")
     modules = {
         path.name
@@ -108,17 +108,17 @@ def test_the_pictures_can_be_generated(tmp_path: Path) -> None:
             assert len(picture.getcolors(1_000_000) or ()) > 100, "not an empty page"
 
 
-# Settings.
+# --- Settings
 
 
 def documented() -> dict[str, str]:
-    """Each setting of the table, and its row."""
+    """Return the rows of the settings table by name."""
     rows = {row[0].strip("`"): f"| {' | '.join(row)} |" for row in DOCS["docs/settings.md"].rows if row[0] != "setting"}
     return {name: row for name, row in rows.items() if not name.startswith(("-", "<"))}
 
 
 def meanings() -> dict[str, str]:
-    """What `config.py` says below each field."""
+    """Return the docstring below each field of `config.py`."""
     (settings,) = (
         node
         for node in ast.parse((ROOT / "config.py").read_text("utf-8")).body
@@ -170,7 +170,7 @@ FOREIGN = {
     "HEADER_X_FORWARDED_FOR", "ACCESS_DENIED", "INVALID_SCOPE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
     "SSL_CERT_FILE", "PROMETHEUS_MULTIPROC_DIR",
 }  # fmt: skip
-"""Words of others: of NextAuth, of the examples, of a reader's shell, of LINE, of libraries."""
+"""Names of other programs: NextAuth, the examples, the reader's shell, LINE, libraries."""
 
 
 @pytest.mark.parametrize("doc", DOCS.values(), ids=place)
@@ -185,7 +185,7 @@ OURS = [(doc, block) for doc, block in of("ini") if "NEXTAUTH_URL" not in block.
 
 @pytest.mark.parametrize(("doc", "block"), OURS, ids=place)
 def test_every_env_block_can_be_loaded(doc: Doc, block: Block) -> None:
-    """With the three that are required, where the block leaves them out; what stands in <> is the reader's."""
+    """Adds required settings that the block leaves out; text in <> is a placeholder."""
     given = {name: value or "" for name, value in dotenv_values(stream=io.StringIO(block.text)).items()}
     filled = {name: SECRET if value.startswith("<") or value == "..." else value for name, value in given.items()}
     needed = {"SITE_URL": "https://login.example.com", "SECRET_KEY": SECRET, "BACKEND_URL": "https://api.example.com"}
@@ -210,7 +210,7 @@ def test_the_three_settings_of_the_readme_are_enough() -> None:
     assert config.load({**given, "SECRET_KEY": SECRET}).backend_url == given["BACKEND_URL"]
 
 
-# Commands.
+# --- Commands
 
 
 def commands(doc: Doc) -> Iterator[str]:
@@ -241,7 +241,7 @@ def test_every_make_target_is_in_the_help() -> None:
     assert set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE)) == TARGETS
 
 
-# Blocks of code.
+# --- Code blocks
 
 LANGUAGES = {
     "console",
@@ -306,7 +306,7 @@ def test_every_http_block_is_a_valid_request(doc: Doc, block: Block) -> None:
 
 @pytest.fixture(scope="module")
 def stand_in_backend() -> Iterator[str]:
-    """The backend for development, as `make run` starts it."""
+    """The development backend, as `make run` starts it."""
     port = free_ports()
     settings = dev.completed({"SECRET_KEY": SECRET}, port)
     with served("127.0.0.1", lambda _: create_stand_ins(settings, port), port + 1):
@@ -315,7 +315,7 @@ def stand_in_backend() -> Iterator[str]:
 
 @pytest.mark.external
 def test_the_backend_protocol_page_matches_what_curl_prints(stand_in_backend: str) -> None:
-    """Each command of the page is run in one shell, and prints what stands below it; `…` is anything."""
+    """Runs all commands of the page in one shell; each prints the text below it, where `…` matches anything."""
     program("curl")
     shown = [pair for block in DOCS["docs/your-backend.md"].blocks for pair in block.commands]
     script = "".join(f"{command}\necho '<end>'\n" for command, _ in shown)
@@ -352,7 +352,7 @@ def test_getting_started_shows_what_make_run_prints(capsys: pytest.CaptureFixtur
 
 @pytest.mark.server
 def test_the_doctor_accepts_the_settings_of_getting_started(stand_in_backend: str) -> None:
-    """As the page has them, with a key, and with the stand-in in place of a backend."""
+    """Uses the settings of the page, with a key, and with the stand-in as backend."""
     *_, block = (block for block in DOCS["docs/getting-started.md"].blocks if block.language == "ini")
     given = {name: value or "" for name, value in dotenv_values(stream=io.StringIO(block.text)).items()}
     environ = {**os.environ, **DEVELOPMENT, **given, "SECRET_KEY": SECRET, "BACKEND_URL": stand_in_backend}
@@ -377,7 +377,7 @@ def _fits(expected: str, found: str) -> bool:
     return re.fullmatch(re.escape(expected.strip()).replace("…", ".+"), found.strip(), re.DOTALL) is not None
 
 
-# Drawings.
+# --- Diagrams
 
 
 def drawn(block: Block) -> set[tuple[str, str]]:
@@ -385,7 +385,7 @@ def drawn(block: Block) -> set[tuple[str, str]]:
 
 
 def reached(arrows: set[tuple[str, str]]) -> set[tuple[str, str]]:
-    """With all that can be reached by several."""
+    """Return the transitive closure."""
     more = arrows | {(a, d) for a, b in arrows for c, d in arrows if b == c}
     return more if more == arrows else reached(more)
 
@@ -401,7 +401,7 @@ def test_the_package_diagram_matches_the_imports() -> None:
 
 
 def test_each_arrow_of_the_services_diagram_is_an_import() -> None:
-    """From a module, or a package's module, to another, or to a package's."""
+    """An arrow stands for an import between two modules or packages of `services/`."""
     _, services = (block for block in DOCS["docs/architecture.md"].blocks if block.language == "mermaid")
     for who, whom in drawn(services):
         files = [*ROOT.glob(f"services/{who}.py"), *ROOT.glob(f"services/{who}/*.py")]
@@ -425,7 +425,7 @@ def test_every_function_in_the_sign_in_walkthrough_exists() -> None:
             within = found[0].body
 
 
-# The Korean pages.
+# --- Korean pages
 
 
 @pytest.mark.parametrize("korean", TRANSLATED)
@@ -438,13 +438,13 @@ def test_a_korean_page_has_the_same_sections_and_code_as_the_english_one(korean:
 
 
 def _typed(block: Block) -> list[str]:
-    """What a reader types, without what stands for something of theirs."""
+    """Return what a reader types, without the text of placeholders."""
     lines = [command for command, _ in block.commands] or block.text.splitlines()
     return [re.sub(r"<[^<>]+>", "<>", line) for line in lines]
 
 
 def _places(doc: Doc) -> set[str]:
-    """Where its links lead, but for the language of the place: a page, or a picture of it."""
+    """Return the targets of all links and pictures, without their language suffix."""
     relative = (urlsplit(link).path for link in doc.links if not urlsplit(link).scheme)
     names = {os.path.relpath((doc.path.parent / path).resolve(), ROOT) for path in relative}
     return {re.sub(r"sign-in-(ko|en)", "sign-in", name) for name in names}

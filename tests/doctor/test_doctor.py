@@ -1,4 +1,4 @@
-"""`flask doctor`: each thing broken in turn is found, said so, and comes with what to do."""
+"""`flask doctor` finds each fault, names it, and says what to do."""
 
 import json
 import re
@@ -32,7 +32,7 @@ Environ = dict[str, str]
 
 @pytest.fixture(scope="module")
 def environ() -> Iterator[Environ]:
-    """A site for which everything is there: all that the stand-ins stand for."""
+    """A complete setup, with stand-ins for every service."""
     port = free_ports()
     settings = dev.completed({"SECRET_KEY": SECRET}, port)
     with served("127.0.0.1", lambda _: create_stand_ins(settings, port), port + 1):
@@ -102,7 +102,7 @@ def test_https_with_proxy_hops_0_gets_a_warning(environ: Environ) -> None:
     assert (ADVICE, "PROXY_HOPS") in findings(environ, SITE_URL="https://login.example.com")
 
 
-# A backend with one thing wrong.
+# --- Backends with one fault
 
 
 def backend(login: Any = ({"message": "No."}, 401), user: Any = ({"message": "Unauthenticated."}, 401)) -> Flask:
@@ -153,7 +153,7 @@ def test_the_doctor_sends_a_made_up_account_only(environ: Environ) -> None:
     assert [one["email"] for one in seen] == ["doctor@munjigi.invalid"]
 
 
-# A site, as people reach it.
+# --- The site at its public URL
 
 
 def site_findings(site_url: str, cookie_site_url: str | None = None) -> list[tuple[str, str]]:
@@ -200,7 +200,7 @@ LIVE, SECURE = ({"status": "ok"}, 200), "__Host-munjigi.visitor=x; Secure; HttpO
 
 
 def front(live: Any = LIVE, cookie: str | None = "munjigi.visitor=x; Path=/", most: int = 99_999) -> Flask:
-    """What people meet at the site's address."""
+    """Return an app that answers at the site's URL in place of the site."""
     app = Flask("front")
 
     @app.get("/health/live")
@@ -242,7 +242,7 @@ def test_behind_tls_a_cookie_must_keep_the_secure_attribute(cookie: str, kind: s
     assert site._judge_cookie(given, answer, "__Host-munjigi.visitor").kind == kind
 
 
-# The command.
+# --- The command
 
 
 def test_the_command_prints_plain_text_to_a_pipe_and_fails_on_errors(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What `examples/` shows works: the Flask ones run here, and the Next.js app is held to what it says of itself."""
+"""The projects in `examples/` work: the Flask ones run here; for the Next.js app its files are checked."""
 
 import json
 import re
@@ -47,7 +47,7 @@ def service(site: Site, tmp_path: Path) -> Iterator[str]:
 
 
 def seen(visitor: Visitor, service: str) -> list[Any]:
-    """Whom the service takes this visitor for, by each of its ways; a status where it lets nobody in."""
+    """Return the user that each endpoint of the service sees, or the status of a refusal."""
     answers = [visitor.get(service + way) for way in WAYS]
     return [answer.json()["user"] if answer.ok else answer.status_code for answer in answers]
 
@@ -139,7 +139,7 @@ def test_every_file_in_an_example_readme_exists(readme: Path) -> None:
     assert all((readme.parent / name).exists() for name in named)
 
 
-# The backend in Flask.
+# --- The Flask backend
 
 OF_KAKAO = {"app_id": 1234567, "id": 4012345678}
 ACCOUNT = {"is_email_valid": True, "is_email_verified": True, "email": "haneul.kim@example.com"}
@@ -157,7 +157,7 @@ ANSWERS: dict[str, Any] = {
     },
     "/applications/our-app/token": {"ours": {"user": {"id": 9001, "login": "octo"}}},
 }
-"""What a provider says of a token, by path; of those that are not here it has never heard."""
+"""Answers of the providers about a token, by path; any other token is unknown."""
 
 
 def provider_api(environ: dict[str, Any], start_response: Any) -> list[bytes]:
@@ -174,7 +174,7 @@ def provider_api(environ: dict[str, Any], start_response: Any) -> list[bytes]:
 
 @pytest.fixture(scope="module")
 def own_backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The example, as its README starts it, with one account."""
+    """The example backend, started as in its README, with one account."""
     folder = tmp_path_factory.mktemp("flask-backend")
     command = (FLASK, "--app", "backend")
     port = free_ports()

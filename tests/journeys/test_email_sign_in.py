@@ -1,4 +1,4 @@
-"""From the sign-in page to the account and out again, over real sockets, with nothing patched."""
+"""The e-mail sign-in from the login page to the account and out again, over real sockets, with nothing patched."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.support.site import MINJI, Page, Site, SiteMaker, Visitor, cookie_nam
 
 
 def admitted(site: Site) -> list[object]:
-    """Whose tokens the stand-in backend takes."""
+    """Return the accounts whose tokens the stand-in backend accepts."""
     assert site.backend
     return list(site.backend.extensions["people"].tokens.values())
 

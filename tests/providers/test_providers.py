@@ -1,4 +1,4 @@
-"""One contract for all providers. A new one adds its sample to `provider_samples/`, and nothing here."""
+"""Every provider passes the same tests. A new provider adds `support/provider_samples/<id>.json` and no code here."""
 
 import base64
 import logging
@@ -53,7 +53,7 @@ def test_each_provider_has_a_sample_with_the_required_cases(name: str) -> None:
     assert {"without e-mail", "unverified", "declined", "odd types"} <= set(sample_of(name)["cases"])
 
 
-# --- The journey: start, callback, session
+# --- Start, callback and session
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -185,7 +185,7 @@ def test_an_answer_without_a_valid_subject_signs_nobody_in(here: World, name: st
 
 
 def identity(world: World, name: str, sample: dict[str, Any]) -> Identity:
-    """Whom the engine finds, over the same sockets; no cookie and no page shows all of it."""
+    """Return the identity of a sign-in over the same sockets; no page or cookie shows all of it."""
     engine = world.site.app.extensions["munjigi"].oauth
     (client,) = (one for one in world.site.app.extensions["munjigi"].settings.clients if one.id == name)
     with world.site.app.test_request_context():
@@ -226,7 +226,7 @@ def test_basic_authentication_form_encodes_both_credentials(client_id: str, secr
         assert told(visitor.come_back("oidc", here.providers.approve(visitor.start("oidc"), sample))) == ""
         (call,) = here.providers.exchanges("oidc")
     header = base64.b64decode(call.headers["AUTHORIZATION"].removeprefix("Basic ")).decode()
-    assert header == f"{quote_plus(client_id)}:{quote_plus(secret)}"  # RFC 6749, 2.3.1
+    assert header == f"{quote_plus(client_id)}:{quote_plus(secret)}"  # RFC 6749, section 2.3.1
     assert "client_secret" not in call.fields
 
 

@@ -1,4 +1,4 @@
-"""`make release-check`: with each thing that speaks against a release, in a repository of the test's own."""
+"""`make release-check` reports each problem, in a repository of the test's own."""
 
 import os
 import re
@@ -20,7 +20,7 @@ TAG = f"v{__version__}"
 
 
 class Repository:
-    """What is released, as it is now but for a CHANGELOG that says so, committed and tagged."""
+    """A copy of this repository with a matching CHANGELOG, committed and tagged."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

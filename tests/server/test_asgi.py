@@ -1,4 +1,4 @@
-"""The ASGI application: nothing blocks its event loop, and bodies and headers arrive as they were sent."""
+"""The ASGI application: nothing blocks its event loop, and headers and bodies arrive unchanged."""
 
 import asyncio
 import logging
@@ -43,7 +43,7 @@ def issuer() -> Iterator[Issuer]:
 
 @pytest.fixture
 def blockbuster() -> Iterator[BlockBuster]:
-    """Raises `BlockingError` in what blocks the running event loop."""
+    """Raises `BlockingError` on a blocking call in the running event loop."""
     with blockbuster_ctx() as found:
         yield found
 
@@ -58,7 +58,7 @@ def run(site: Flask, steps: Callable[[Asgi], Awaitable[None]]) -> None:
     asyncio.run(all_of_it())
 
 
-# --- Nothing blocks
+# --- Blocking calls
 
 
 def test_no_page_and_no_call_blocks_the_event_loop(

@@ -1,4 +1,4 @@
-"""`make serve` on the wire: headers arrive whole, connections cost nobody anything, and what is slow is given up."""
+"""`make serve` at the socket level: headers, bodies, slow and idle connections."""
 
 import socket
 import time
@@ -29,7 +29,7 @@ if __name__ == "__main__":
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visitor]:
-    """The server, with half a second where it has ten or twenty."""
+    """The server with timeouts of half a second instead of ten or twenty."""
     folder = tmp_path_factory.mktemp("server")
     (folder / "impatient.py").write_text(IMPATIENT)
     with production_server(
@@ -56,7 +56,7 @@ def connected(server: Visitor) -> socket.socket:
 
 
 def received(connection: socket.socket) -> bytes:
-    """Until the server closes, which it has to do within five seconds."""
+    """Read until the server closes, which has to happen within five seconds."""
     found = b""
     with suppress(ConnectionResetError):
         while data := connection.recv(65536):

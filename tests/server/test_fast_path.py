@@ -1,4 +1,4 @@
-"""Session reads and forward-auth checks without Flask: answered as by the views, and only where nothing is due."""
+"""Session reads and forward-auth checks without Flask give the same answers as the views."""
 
 import asyncio
 import time
@@ -46,7 +46,7 @@ def cookies(session: Session, secret: str = SECRET) -> str:
 
 @contextmanager
 def entered(site: flask.Flask) -> Iterator[list[str]]:
-    """The paths with which Flask was entered."""
+    """Yield a list of the paths that reach Flask."""
     paths: list[str] = []
 
     def note(_: flask.Flask) -> None:

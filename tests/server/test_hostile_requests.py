@@ -1,4 +1,4 @@
-"""Requests that no browser sends, byte by byte, to the production server: none is a failure of ours, and it goes on."""
+"""Malformed and hostile requests to the production server, byte by byte: no 5xx, and the server keeps running."""
 
 import re
 import socket
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.server
 FORM = "application/x-www-form-urlencoded"
 LOGIN = "/auth/login/email"
 SECONDS = 5.0
-"""For an answer to anything."""
+"""Timeout for any answer."""
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visitor]:
 
 @pytest.fixture(autouse=True)
 def still_well(server: Visitor) -> Iterator[None]:
-    """Whatever was sent, the next honest visitor is served."""
+    """Check that a normal visitor is served after each test."""
     yield
     honest = Visitor(server.url, {})
     assert honest.sign_in().status_code == 303
@@ -52,9 +52,9 @@ def port_of(server: Visitor) -> int:
 
 
 def sent(server: Visitor, raw: bytes) -> list[Answer]:
-    """All answers to these bytes, read until the server closes or has no more to say."""
+    """Return all answers to these bytes, read until the server closes or sends nothing more."""
     with socket.create_connection(("localhost", port_of(server)), timeout=SECONDS) as connection:
-        with suppress(ConnectionError):  # who refuses may close before all is sent
+        with suppress(ConnectionError):  # a server that refuses may close before everything is sent
             connection.sendall(raw)
         return answers(connection)
 
@@ -86,10 +86,10 @@ def request(method: str = "GET", path: str = "/", *headers: str, body: bytes = b
     return "\r\n".join([f"{method} {path} HTTP/1.1", f"Host: {host}", *headers, "", ""]).encode("latin-1") + body
 
 
-# --- Where one request ends and the next begins
+# --- Where one request ends and the next begins (request smuggling)
 
 SMUGGLED = b"GET /auth/static/smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
-"""What a front that reads lengths otherwise would take for a body."""
+"""A request that a proxy with another idea of the length would take for part of the body."""
 A_FORM = (f"Content-Type: {FORM}",)
 UNCLEAR = {
     "a length that is a sum": ["Content-Length: +5"],
@@ -121,7 +121,7 @@ BAD_CHUNKS = {
 
 
 def refused_alone(server: Visitor, raw: bytes) -> bool:
-    """Whether the request is refused, and what follows it on its connection gets no answer of its own."""
+    """Return whether the request is refused and the bytes after it get no answer of their own."""
     found = sent(server, raw)
     assert [answer.status for answer in found] in ([400], [])
     return bool(found)
@@ -151,7 +151,7 @@ def test_two_valid_requests_on_one_connection_get_two_answers(server: Visitor) -
     assert [answer.status for answer in found] == [200, 404]
 
 
-# --- Who is asked
+# --- The host
 
 HOSTS = ["evil.example", "localhost:5000@evil.example", "evil.example:5000", "localhost.evil.example", "LOCALHOST", ""]
 HOSTS += ["[::1]:5000", "x" * 10_000, "a b", "a\tb", "a/b", "evil.example\\@localhost", "<script>", "\xff"]
@@ -198,7 +198,7 @@ def test_a_malformed_request_line_never_changes_the_host(server: Visitor) -> Non
 
 
 def first_status(server: Visitor, head: str) -> int | None:
-    """Of the answer, if there is one; none says a word of the other host."""
+    """Return the status of the answer, if there is one; it must not mention the other host."""
     with socket.create_connection(("localhost", port_of(server)), timeout=SECONDS) as connection:
         with suppress(ConnectionError):
             connection.sendall(head.encode("latin-1"))
@@ -233,7 +233,7 @@ def location(answer: Answer) -> list[str]:
     return re.findall(r"(?im)^location: (\S+)", answer.headers)
 
 
-# --- Too much
+# --- Sizes
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def location(answer: Answer) -> list[str]:
 def test_oversized_headers_are_refused_at_once(server: Visitor, header: str) -> None:
     started = time.monotonic()
     found = sent(server, request("GET", "/api/auth/session", header, "Connection: close"))
-    # Who still sends when the connection closes may find the answer gone with it.
+    # A client that still sends when the connection closes may lose the answer.
     assert [answer.status for answer in found] in ([431], [400], [])
     assert time.monotonic() - started < 3
 
@@ -300,7 +300,7 @@ def test_a_compressed_request_body_is_refused(server: Visitor) -> None:
 
 
 def test_slow_request_bodies_delay_no_other_request(server: Visitor) -> None:
-    """As many as a proxy might let pass; with a proxy that buffers, as `docs/operations.md` has it, none come here."""
+    """As many as a proxy might pass. A proxy that buffers (`docs/operations.md`) passes none."""
     heads = [
         request("POST", LOGIN, *A_FORM, "Content-Length: 100", body=b"e"),
         request("POST", LOGIN, *A_FORM, "Content-Length: 100", "Expect: 100-continue"),
@@ -320,7 +320,7 @@ def test_slow_request_bodies_delay_no_other_request(server: Visitor) -> None:
             connection.close()
 
 
-# --- Each method at each address, each kind of body
+# --- Every method and content type at every path
 
 PATHS = ["/", LOGIN, "/auth/logout", "/account", "/health/live", "/health/ready"]
 PATHS += [f"/api/auth/{name}" for name in ("session", "csrf", "providers", "signin", "signout", "error", "_log")]

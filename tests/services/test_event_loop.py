@@ -27,7 +27,7 @@ async def later(value: Any, seconds: float = 0.01) -> Any:
 
 
 def view(value: Any) -> Any:
-    """As a view: synchronous, and waits twice."""
+    """A synchronous function that waits twice, as a view does."""
     first = wait_for(later("first"))
     return first, wait_for(later(value))
 
@@ -126,7 +126,7 @@ def test_waiting_on_the_loop_itself_is_an_error() -> None:
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_waiting_works_in_a_forked_process() -> None:
-    """As under gunicorn with `preload_app`: threads do not survive a fork, the module does."""
+    """As with gunicorn's `preload_app`: threads do not survive a fork, but the module's state does."""
     assert wait_for(later("before")) == "before"
     reading, writing = os.pipe()
     if child := os.fork():
@@ -158,7 +158,7 @@ def test_a_result_in_time_counts_even_if_a_busy_loop_reads_it_late() -> None:
 
         async def somebody_else() -> None:
             threading.Timer(0.05, loop.call_soon_threadsafe, (answer.set_result, "in time")).start()
-            time.sleep(seconds)  # computes for so long
+            time.sleep(seconds)  # blocks the loop for this long
 
         return (await asyncio.gather(within(0.2, ask()), somebody_else()))[0]
 
@@ -196,7 +196,7 @@ def test_each_loop_has_its_own_value_and_closes_it() -> None:
     assert closed == [(second, False), (first, True)]
 
 
-# --- One request for many
+# --- Single flight
 
 
 def test_concurrent_threads_share_one_call(way: Callable[..., Any]) -> None:

@@ -1,6 +1,6 @@
-"""What nobody has thought of: thousands of made-up requests, the same ones each time.
+"""Thousands of generated requests, the same ones in each run.
 
-`FUZZ=100 pytest tests/system/test_fuzz.py` makes a hundred times as many, and others each time.
+`FUZZ=100 pytest tests/system/test_fuzz.py` generates a hundred times as many, and different ones in each run.
 """
 
 import json
@@ -39,7 +39,7 @@ POSTS = (
     "/api/auth/_log",
 )
 STATUSES = {200, 302, 303, 400, 401, 403, 404, 405, 413, 415, 422}
-"""With which the site answers whatever comes while all is well behind it."""
+"""All statuses that the site may answer while its services work."""
 
 Client = FlaskClient
 Pairs = list[tuple[str, str]]
@@ -51,7 +51,7 @@ def examples(number: int) -> Callable[[Any], Any]:
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Any]:
-    """The site at the origin of `redirects.json`, before a stand-in backend, with three providers."""
+    """The site at the origin of `redirects.json`, with a stand-in backend and three providers."""
     with scripted_providers() as providers, social_backend(providers), served("127.0.0.1", _backend) as port:
         url = f"http://127.0.0.1:{port}"
         given = {name.lower(): value for name, value in providers.environ(*SOME).items()}
@@ -111,7 +111,7 @@ BY_SHAPE = st.builds(
 
 @st.composite
 def changed(draw: st.DrawFn, texts: st.SearchStrategy[str], pieces: st.SearchStrategy[str]) -> str:
-    """One of these texts, up to three times cut, lengthened or repeated somewhere."""
+    """Generate one of these texts, cut, extended or repeated in up to three places."""
     text = draw(texts)
     for _ in range(draw(st.integers(1, 3))):
         start = draw(st.integers(0, len(text)))
@@ -135,7 +135,7 @@ def test_no_generated_return_address_leads_off_the_site(site: Any, address: str)
         location = redirect_target.passed(address) or f"{ORIGIN}/"
     url = resolve_as_browser(location)
     assert (url.origin, url.username, url.password) == (ORIGIN, "", "")
-    assert not url.pathname.startswith("//")  # nor would it if somebody cut the origin off
+    assert not url.pathname.startswith("//")  # nor after another program removes the origin
     assert location.isascii()
     assert location.isprintable()
 
@@ -146,7 +146,7 @@ def test_no_generated_return_address_leads_off_the_site(site: Any, address: str)
 def test_no_generated_return_address_of_a_sign_in_leads_off_the_site(signed_in: Client, address: str) -> None:
     response = sign_in(signed_in, {"callbackUrl": address})
     if response.status_code == 400:
-        assert any("\ud800" <= char <= "\udfff" for char in address)  # no UTF-8
+        assert any("\ud800" <= char <= "\udfff" for char in address)  # not valid UTF-8
     else:
         assert resolve_as_browser(response.headers["Location"]).origin == ORIGIN
 
@@ -183,7 +183,7 @@ NAMES = (
 
 @st.composite
 def in_pieces(draw: st.DrawFn, tokens: st.SearchStrategy[str]) -> str:
-    """A Cookie header with this token in numbered cookies, some of which are lost, doubled or out of order."""
+    """Generate a Cookie header with this token in numbered cookies, some missing, repeated or out of order."""
     text = draw(tokens)
     size = draw(st.integers(max(1, len(text) // 4), len(text) + 1))
     parts = [f"{COOKIE}.{n}={text[at : at + size]}" for n, at in enumerate(range(0, len(text), size))]
@@ -221,7 +221,7 @@ def test_generated_claims_never_become_another_user(without_cookies: Client, str
 
 @st.composite
 def parameters(draw: st.DrawFn) -> Pairs:
-    """`<state>` stands for that of a sign-in that has begun."""
+    """Generate parameters; `<state>` stands for the state of a started sign-in."""
     names = st.sampled_from(["state", "code", "error", "iss", "user", "id_token", "access_token", "scope", ""])
     words = st.sampled_from(["<state>", "access_denied", "invalid_client", "https://accounts.google.com", "x" * 3000])
     return draw(st.lists(st.tuples(names | st.text(max_size=5), words | st.text(max_size=20)), max_size=6))
@@ -264,7 +264,7 @@ KINDS = st.sampled_from(
 
 @st.composite
 def bodies(draw: st.DrawFn) -> tuple[str, bytes]:
-    """A content type and a body; `<token>` stands for a good CSRF token."""
+    """Generate a content type and a body; `<token>` stands for a valid CSRF token."""
     names = FIELDS | st.text(max_size=6)
     if draw(st.booleans()):
         whole: Any = draw(st.dictionaries(names, JSON_VALUES | VALUES_OF_FIELDS, max_size=5))

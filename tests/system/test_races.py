@@ -1,4 +1,4 @@
-"""What happens at the same moment, or at a strange time."""
+"""Concurrent requests, and unusual clocks."""
 
 import itertools
 import json
@@ -27,7 +27,7 @@ Found = TypeVar("Found")
 OLD_SECRET = "an-older-secret-0f-this-very-site-8Zq"
 LIMITS = {name.upper(): limit for name, limit in UNLIMITED.items()}
 SLOW = 0.5
-"""Seconds that a backend takes, so that something else can happen meanwhile."""
+"""Seconds that the backend takes, so that something else can happen meanwhile."""
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def backend() -> Iterator[Backend]:
 
 
 def together(works: Sequence[Callable[[], Found]]) -> list[Found]:
-    """All of them at the same moment."""
+    """Call all functions at the same moment."""
     ready = threading.Barrier(len(works))
 
     def work(one: Callable[[], Found]) -> Found:
@@ -49,7 +49,7 @@ def together(works: Sequence[Callable[[], Found]]) -> list[Found]:
 
 
 def meanwhile(slow: Callable[[], Found], quick: Callable[[], object], pause: float = SLOW / 2) -> Found:
-    """What the slow one gives, while the quick one happened."""
+    """Start the slow function, run the quick one meanwhile, and return the result of the slow one."""
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(slow)
         time.sleep(pause)
@@ -62,29 +62,29 @@ def cookies_of(visitor: Visitor) -> str:
 
 
 def tab(visitor: Visitor) -> Visitor:
-    """Another tab of this browser, as it is now."""
+    """Return another tab of this browser, with its current cookies."""
     return Visitor(visitor.url, {"Cookie": cookies_of(visitor)})
 
 
 def session_in(response: requests.Response) -> str | None:
-    """The session token that this answer sets."""
+    """Return the session token that this answer sets."""
     found = SimpleCookie("\n".join(set_cookies(response)).replace("\n", "; ")).get(SESSION)
     return found.value if found is not None and found.value else None
 
 
 def holder(site_url: str, token: str) -> dict[str, Any]:
-    """Whose session a browser has that holds this token."""
+    """Return the session of a browser with this token."""
     found: dict[str, Any] = Visitor(site_url, {"Cookie": cookie(token)}).session().get("user", {})
     return found
 
 
-# --- Signing out while something else is under way
+# --- Sign-out during another request
 
 
 def test_a_read_that_ends_after_sign_out_does_not_restore_the_session(make_site: SiteMaker, backend: Backend) -> None:
     site = make_site(backend.url)
     visitor = site.visitor_since(301, User.from_json({**USER, "name": "Before"}))
-    backend.user_delay = SLOW  # the read asks for the person, finds a new name, and so writes a new token
+    backend.user_delay = SLOW  # the read gets the user with a new name, so it sets a new token
     late = meanwhile(lambda: tab(visitor).get("/api/auth/session"), lambda: visitor.submit("/auth/logout", {}))
     token = session_in(late)
     assert token, "the test needs a late cookie"
@@ -163,7 +163,7 @@ def test_signing_out_ends_both_sessions_of_a_repeated_callback(kept: int) -> Non
             assert holder(here.site.url, token or "") == {}
 
 
-# --- Signing in twice at once
+# --- Two sign-ins at once
 
 
 def test_a_double_click_on_sign_in_is_no_error(make_site: SiteMaker, backend: Backend) -> None:
@@ -190,7 +190,7 @@ def test_two_users_in_two_tabs_leave_one_complete_session(make_site: SiteMaker, 
 
     emails = ["minji@example.com", "jun@example.com"]
     answers = together([sign_in(email) for email in emails])
-    for answer in answers[::order]:  # as the browser keeps them, one after the other
+    for answer in answers[::order]:  # in the order in which the browser stores the cookies
         last = session_in(answer)
     assert last
     email = emails[1 if order == 1 else 0]
@@ -198,11 +198,11 @@ def test_two_users_in_two_tabs_leave_one_complete_session(make_site: SiteMaker, 
     assert (unseal(last)["email"], unseal(last)["user"]["email"]) == (email, email)
 
 
-# --- Crowds
+# --- Many users
 
 
 class Echo:
-    """A backend whose tokens name their person; answers come in any order."""
+    """A backend whose tokens name their user; it answers in any order."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -284,11 +284,11 @@ def test_two_workers_never_generate_the_same_secret(tmp_path: Path, echo: Echo) 
         assert all(len(one) >= 16 for one in every)
 
 
-# --- A new key while people come and go
+# --- Key rotation
 
 
 def test_during_a_key_rotation_both_servers_accept_each_session(make_site: SiteMaker, backend: Backend) -> None:
-    old = make_site(backend.url, secret_key=OLD_SECRET, secret_key_fallbacks=SECRET)  # knows the new key already
+    old = make_site(backend.url, secret_key=OLD_SECRET, secret_key_fallbacks=SECRET)  # can read the new key already
     new = make_site(backend.url, secret_key=SECRET, secret_key_fallbacks=OLD_SECRET)
     turns = itertools.cycle([old.url, new.url])
     lock = threading.Lock()
@@ -301,7 +301,7 @@ def test_during_a_key_rotation_both_servers_accept_each_session(make_site: SiteM
         visitor = old.visitor()
         statuses = [visitor.sign_in().status_code]
         for _ in range(6):
-            visitor.url = either()  # cookies know no ports
+            visitor.url = either()  # cookies are shared by all ports of a host
             statuses.append(200 if visitor.session().get("user", {}).get("id") == USER["id"] else 401)
             fields = {"csrfToken": visitor.csrf(), "name": "x", "nick_name": ""}
             visitor.url = either()
@@ -320,7 +320,7 @@ YEAR_2038 = 2**31
 
 @pytest.fixture(scope="module")
 def lone_site() -> Iterator[Site]:
-    """Nobody behind it is asked about anybody."""
+    """A site without a backend."""
     with running_site("http://127.0.0.1:1", session_revalidate=0) as running:
         yield running
 

@@ -1,4 +1,4 @@
-"""Two production servers behind nginx with one Redis, as on two machines: restarted in turn while people use them."""
+"""Two production servers behind nginx with one Redis, restarted one after the other while people use them."""
 
 import threading
 import time
@@ -28,7 +28,7 @@ _CONF = """
 
 
 class Machine:
-    """One of them: `start` waits until it is ready, `stop` until it has finished what it had begun."""
+    """One server. `start` waits until it is ready, `stop` until its requests are finished."""
 
     def __init__(self, folder: Path, port: int, **environ: str) -> None:
         self.port, self._folder, self._environ = port, folder, environ
@@ -84,7 +84,7 @@ def session_at(machine: Machine, visitor: Visitor) -> bool:
 
 
 class People:
-    """Four who read their sessions all the time, and one who signs in anew again and again."""
+    """Four clients that keep reading their sessions, and one that keeps signing in."""
 
     def __init__(self, url: str) -> None:
         self.asked, self.wrong = 0, list[str]()

@@ -1,4 +1,4 @@
-"""The pages as they come over the wire: what they weigh, and what a folder of one's own changes of them."""
+"""The size of the pages, and how a folder of custom templates changes them."""
 
 import gzip
 import re
@@ -13,7 +13,7 @@ from tests.support.site import Page, SiteMaker, Visitor
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "pages.md").read_text("utf-8")
 MOST_BYTES = 20_000
-"""Of the 40 kB that the sign-in page may have."""
+"""Of the 40 kB that the login page may weigh."""
 
 
 def on_the_wire(response: requests.Response) -> int:
@@ -63,7 +63,7 @@ def test_each_visitor_gets_a_csrf_token_of_their_own(make_site: SiteMaker) -> No
     site = make_site()
     for visitor in (site.visitor(), site.visitor()):
         on_the_page, given_out = visitor.page(LOGIN).value("csrfToken") or "", visitor.csrf()
-        assert on_the_page.partition(".")[0] == given_out.partition(".")[0]  # behind it stands the time
+        assert on_the_page.partition(".")[0] == given_out.partition(".")[0]  # the second part is the time
 
 
 def test_a_custom_template_can_extend_the_original(make_site: SiteMaker, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Every sentence has its text in every language, what is compiled is what is written, and a language is its folder."""
+"""Every text has a translation, the compiled catalogs are current, and a folder adds a language."""
 
 import io
 import re
@@ -108,7 +108,7 @@ def test_all_documented_error_codes_have_a_text() -> None:
         "Cancelled",
         "TooManyAttempts",
         "EmailNotVerified",
-        "EmailMissing",  # not the contract's: what a backend's 422 about the address means after a provider
+        "EmailMissing",  # for a 422 about the address after a social sign-in
         "BackendUnavailable",
         "ProviderUnavailable",
         "AttemptExpired",
@@ -118,12 +118,12 @@ def test_all_documented_error_codes_have_a_text() -> None:
     }
 
 
-# Nothing stays in English.
+# --- Nothing stays in English
 
 
 @pytest.fixture(scope="module")
 def full_site() -> Iterator[Site]:
-    """With every link and button that there can be, and a page that fails."""
+    """A site with every link and button, and a page that fails."""
     given: dict[str, Any] = {**SEVEN_PROVIDERS, "reset_password_url": "/forgot", "sign_up_url": "/join"}
 
     def bug() -> str:
@@ -135,7 +135,7 @@ def full_site() -> Iterator[Site]:
 
 
 def every_page(site: Site, code: str) -> Iterator[tuple[str, Page]]:
-    """Each page and state, in this language; with what it is called."""
+    """Yield each page and state in this language, with its name."""
     spoken = {"Accept-Language": code}
     visitor = site.visitor(**spoken)
     for address in ("/", LOGIN, "/nowhere", "/health/live", *(f"{LOGIN}?error={one}" for one in error_codes())):
@@ -181,7 +181,7 @@ NAMES |= {"Apple", "Google", "GitHub", "LINE", "NAVER", "OpenID", "Connect", "In
 
 
 def english_in(page: Page) -> list[str]:
-    """The words in Latin letters that a person sees or hears, less names and the number of the request."""
+    """Return the words in Latin letters on a page, without names and the request id."""
     attributes = ("aria-label", "alt", "title", "placeholder", "data-words", "data-over")
     said = [one.get(name, "") for one in page.all("*") for name in attributes]
     text = " ".join([*page.texts("title"), *page.texts("body"), *said])
@@ -205,7 +205,7 @@ def test_the_english_check_recognizes_every_english_page(full_site: Site) -> Non
         assert english_in(page), name
 
 
-# Which language a person gets.
+# --- Language selection
 
 
 @pytest.mark.parametrize(
@@ -253,12 +253,12 @@ def test_a_chosen_language_is_remembered_and_an_unknown_one_ignored(visitor: Vis
     "path", ["/auth/static/site.css", "/api/auth/session", "/auth/verify", "/health/live", "/none"]
 )
 def test_only_pages_accept_a_language_choice(visitor: Visitor, path: str) -> None:
-    """A style sheet may be kept by a cache, which would hand one visitor's cookie to the next."""
+    """A shared cache may keep a style sheet and would give one visitor's cookie to the next."""
     visitor.get("/auth/login/email")
     assert cookie_names(visitor.get(f"{path}?lang=en")) == set()
 
 
-# A language is its folder.
+# --- Adding a language
 
 
 @pytest.fixture
@@ -270,7 +270,7 @@ def own_translations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write_translation(folder: Path, code: str) -> None:
-    """As a translator would, and `make messages`; each text is the English one in «guillemets»."""
+    """Write a catalog as a translator and `make messages` do; each text is the English one in «guillemets»."""
     texts = Catalog(locale=code)
     for sentence in sentences():
         assert isinstance(sentence, str)

@@ -1,4 +1,4 @@
-"""The pages that nobody wants to see."""
+"""Error pages."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def test_a_wrong_method_shows_an_error_page(visitor: Visitor) -> None:
 
 @pytest.fixture
 def broken(make_site: SiteMaker) -> Site:
-    """A site with a bug: its front page and its layout both fail."""
+    """A site with a bug: its home page and its base template both fail."""
     site = make_site()
 
     def bug() -> str:

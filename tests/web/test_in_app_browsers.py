@@ -1,4 +1,4 @@
-"""Which browsers are inside another app, by the `User-Agent` that each sends, and the way out of them."""
+"""In-app browsers, by their `User-Agent`, and the link that opens another browser."""
 
 import pytest
 

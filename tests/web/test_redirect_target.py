@@ -1,8 +1,8 @@
-"""No return address leads off the site, through any way in, and none that is good is lost.
+"""No return address leads off the site at any entry point, and no valid one is lost.
 
-`redirects.json` holds 346 addresses with their verdicts, against the site `http://localhost:5000`. Each is judged by
-the function that every way in asks; one of each category goes through each way in. Where a browser would really go is
-told by a WHATWG URL parser.
+`redirects.json` holds 346 addresses with their verdicts for the site `http://localhost:5000`. The function that all
+entry points use judges each of them; one of each category goes through each entry point. A WHATWG URL parser says
+where a browser would go.
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ from web import redirect_target
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[FlaskClient]:
-    """Someone signed in, at the origin that the verdicts are for; the backend is a real one, on a socket."""
+    """A signed-in client at the origin of the verdicts, with a backend on a socket."""
     from dev.backend import create_backend
 
     with served("127.0.0.1", lambda _: create_backend()) as port:
@@ -76,7 +76,7 @@ def test_every_entry_point_follows_the_verdicts(client: FlaskClient, way: Any) -
     for entry in ONE_OF_EACH_CATEGORY:
         response = way(client, entry["value"])
         if response.status_code == 400 and any("\ud800" <= char <= "\udfff" for char in entry["value"]):
-            continue  # bytes that are no UTF-8, in a form
+            continue  # bytes in a form that are not valid UTF-8
         locations = response.headers.getlist("Location")
         sent_on += 1
         if response.status_code != 303 or len(locations) != 1 or is_misdirected(entry, locations[0]):

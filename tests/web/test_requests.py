@@ -1,4 +1,4 @@
-"""What a request may look like, and what every answer bears."""
+"""CSRF, request bodies, paths, methods, hosts, response headers, and the language of a page."""
 
 import re
 
@@ -223,7 +223,7 @@ def test_other_methods_get_405_with_an_allow_header(visitor: Visitor, path: str,
 )
 def test_unknown_paths_are_404(site: Site, path: str) -> None:
     prepared = requests.Request("GET", site.url + path).prepare()
-    prepared.url = site.url + path  # as it stands, without the client's own tidying
+    prepared.url = site.url + path  # without the client's normalization
     with requests.Session() as session:
         assert session.send(prepared, allow_redirects=False, timeout=5).status_code == 404
 
@@ -257,7 +257,7 @@ def test_json_clients_get_json_errors(visitor: Visitor) -> None:
     assert failed.json()["url"] == f"{visitor.url}/auth/login/email?error=CredentialsSignin"
 
 
-# --- What every answer bears
+# --- Response headers
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -310,7 +310,7 @@ def test_a_versioned_static_file_is_cached_for_a_year_without_cookies(visitor: V
 @pytest.mark.parametrize("file", ["site.css", "session.js"])
 @pytest.mark.parametrize("version", ["0123456789ab", ""])
 def test_a_static_file_with_another_version_is_cached_briefly(visitor: Visitor, file: str, version: str) -> None:
-    """Else whoever asks before a release has spread keeps its style from everybody behind that cache, for a year."""
+    """Otherwise, during a release, a shared cache would keep a file of the wrong release for a year."""
     response = visitor.get(f"/auth/static/{file}?v={version}")
     assert response.status_code == 200
     assert response.headers["Cache-Control"] == "public, max-age=300"
@@ -387,7 +387,7 @@ def test_an_unavailable_language_is_ignored(visitor: Visitor) -> None:
     assert visitor.page("/?lang=fr").document.get("lang") == "en"
 
 
-# --- What people typed is data
+# --- Escaping
 
 
 @pytest.mark.parametrize("hostile", ['"><svg/onload=alert(1)>', "{{7*7}}", "${7*7}", "<script>alert(1)</script>"])

@@ -1,4 +1,4 @@
-"""Whatever colour a brand has, what is drawn in it can be read: WCAG 2.2, 1.4.3 and 1.4.11, worked out here anew."""
+"""Text in any brand color is readable: WCAG 2.2, 1.4.3 and 1.4.11, computed independently."""
 
 import re
 from pathlib import Path
@@ -28,7 +28,7 @@ def contrast(one: str, other: str) -> float:
 
 
 def properties(css: str) -> tuple[dict[str, str], dict[str, str]]:
-    """The colours that hold in light and in dark."""
+    """Return the colors of the light and the dark scheme."""
     light, _, dark = css.partition("prefers-color-scheme")
     both = [dict(re.findall(r"--([\w-]+): ?(#[0-9a-f]{6})", part)) for part in (light, dark.partition("}")[0])]
     return both[0], {**both[0], **both[1]}

@@ -1,4 +1,4 @@
-"""A backend that breaks in every way there is: nobody is signed in, nobody waits for long, nothing leaks."""
+"""A backend that fails in every way: nobody is signed in, no request takes long, nothing leaks."""
 
 import json
 import logging
@@ -41,9 +41,9 @@ from tests.support.tables import some, spread
 
 TIMEOUT, SHORT_TIMEOUT, GRACE = 2.0, 0.35, 0.5
 STEPS = ("/login", "/user")
-"""At the second one a token is out already."""
+"""At the second step a token has been issued."""
 GOOD = {"/login": json.dumps(token()).encode(), "/user": json.dumps(user()).encode()}
-"""Bodies that sign in. Most faults wrap one, so that whoever overlooks the fault lets the person in."""
+"""Bodies that sign in. Most faults contain one, so that a client that ignores the fault would sign the user in."""
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def healthy(backend: FaultyBackend) -> None:
 
 @pytest.fixture(autouse=True)
 def clean_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Whatever happens, the log has no traceback, no secret, no address, nothing that a backend said."""
+    """Check that the log has no traceback, no secret, no e-mail address and no text of the backend."""
     caplog.set_level(logging.INFO, "munjigi")
     yield
     for record in caplog.get_records("call"):
@@ -90,7 +90,7 @@ def refused_in_time(visitor: Visitor, status: int | tuple[int, ...], timeout: fl
 def fails_then_heals(
     visitor: Visitor, backend: FaultyBackend, step: str, status: int | tuple[int, ...], timeout: float, times: int = 1
 ) -> None:
-    """Sign-in fails at this step; a token that was out by then is revoked; once all is well it works."""
+    """The sign-in fails at this step, an issued token is revoked, and the next sign-in works."""
     page = refused_in_time(visitor, status, timeout)
     assert len(backend.asked(step)) == times
     assert bearers(backend, "/logout") == ([f"Bearer {TOKEN}"] if step == "/user" else [])
@@ -106,13 +106,13 @@ def shown(value: object) -> str:
     return getattr(value, "__name__", str(value)[:60])
 
 
-# --- Answers that break off, never end, or are no HTTP
+# --- Answers that break off, never end, or are not HTTP
 
 
 @pytest.mark.parametrize(("fault", "step"), spread([*BROKEN, *ENORMOUS], STEPS))
 def test_a_broken_answer_signs_nobody_in(backend: FaultyBackend, visitor: Visitor, fault: str, step: str) -> None:
     backend.answers[step] = (BROKEN | ENORMOUS)[fault](GOOD[step])
-    # A kept connection may have ended like this, and to read the user twice does no harm.
+    # A kept connection may have closed like this, and reading the user again is safe.
     twice = step == "/user" and fault in NO_ANSWER
     fails_then_heals(visitor, backend, step, (502, 504) if fault in ENDLESS else (502,), TIMEOUT, 2 if twice else 1)
 
@@ -136,13 +136,13 @@ def test_both_backend_calls_share_one_deadline(hasty_site: Site, backend: Faulty
 def test_an_enormous_answer_is_not_read_into_memory(backend: FaultyBackend, visitor: Visitor, fault: str) -> None:
     backend.answers["/login"] = ENORMOUS[fault](GOOD["/login"])
     fields = {"csrfToken": visitor.csrf(), "email": MINJI, "password": "x"}
-    Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = read_memory("VmRSS")
     visitor.post("/auth/login/email", data=fields)
     assert read_memory("VmHWM") - before < 20 * MIB
 
 
-# --- Whole answers that say nothing of use
+# --- Complete answers without a usable content
 
 
 @pytest.mark.parametrize(("fault", "step"), spread(UNREADABLE, STEPS))
@@ -154,7 +154,7 @@ def test_an_answer_that_is_no_valid_json_signs_nobody_in(
 
 
 NEITHER: tuple[object, ...] = (None, [], {}, "", 1.5, True, [TOKEN], [USER])
-"""No object with anything in it, no text, no number above zero."""
+"""Values that are neither an object with content, nor a string, nor a positive number."""
 NO_TOKEN: tuple[object, ...] = (
     *NEITHER,
     *({"data": value} for value in (*NEITHER, "~secret~", 5, {"plainTextToken": TOKEN}, [token()])),
@@ -330,7 +330,7 @@ def test_a_connection_that_the_backend_closed_is_not_reused(backend: FaultyBacke
 def test_a_kept_connection_that_closes_mid_request_does_not_fail_the_sign_in(
     backend: FaultyBackend, visitor: Visitor
 ) -> None:
-    """The close is seen only when the call for the user has gone out: it may safely come twice."""
+    """The close shows only after the user request is sent, and that one may be repeated."""
     closed: list[bool] = []
 
     def close_first(connection: socket.socket) -> bool:

@@ -1,4 +1,4 @@
-"""What is said to the backend, and what each of its answers comes to."""
+"""What the backend is sent, and what each of its answers leads to."""
 
 import re
 from collections.abc import Iterator
@@ -43,17 +43,17 @@ def healthy(backend: FaultyBackend) -> None:
 
 @pytest.fixture
 def member(visitor: Visitor, backend: FaultyBackend) -> Visitor:
-    """Someone who is signed in already."""
+    """A visitor who is signed in."""
     assert visitor.sign_in().status_code == 303
     backend.calls.clear()
     return visitor
 
 
-# --- What is sent
+# --- Requests
 
 
 def all_four(visitor: Visitor) -> None:
-    """Sign in, save a new name, sign out: each call that there is."""
+    """Sign in, save a new name, sign out: every call to the backend."""
     visitor.sign_in()
     visitor.submit("/account", {"name": "김새봄", "nick_name": ""})
     visitor.submit("/auth/logout", {})
@@ -76,7 +76,7 @@ def test_each_call_but_the_login_has_the_bearer_token(backend: FaultyBackend, vi
 
 
 def test_no_header_of_the_visitor_is_forwarded(backend: FaultyBackend, site: Site) -> None:
-    """An `Origin`, `Referer` or `Cookie` would make Sanctum want a CSRF token: 419."""
+    """With an `Origin`, `Referer` or `Cookie`, Laravel Sanctum would require a CSRF token (419)."""
     all_four(
         site.visitor(
             **{
@@ -103,7 +103,7 @@ def test_no_header_of_the_visitor_is_forwarded(backend: FaultyBackend, site: Sit
 
 
 def test_each_call_accepts_json(backend: FaultyBackend, visitor: Visitor) -> None:
-    """Or Laravel answers a wrong password with a redirect to HTML."""
+    """Otherwise Laravel answers a wrong password with a redirect to HTML."""
     all_four(visitor)
     for call in backend.calls:
         assert call.headers["Accept"] == call.headers["Content-Type"] == "application/json"
@@ -174,7 +174,7 @@ def test_behind_one_proxy_the_client_address_is_the_one_that_it_added(
         "🔑🚪",
         "e\N{COMBINING ACUTE ACCENT}",
         "\N{LATIN SMALL LETTER E WITH ACUTE}",
-        "\u1106\u116e\u11ab",  # 문 in three letters, as a Mac may send it
+        "\u1106\u116e\u11ab",  # 문 as three code points, as macOS may send it
         "a\x00b",
         "\r\n",
         "+&=%25",
@@ -209,7 +209,7 @@ def test_only_the_first_value_of_each_known_form_field_is_sent(backend: FaultyBa
     assert backend.asked("/login")[0].json == {"email": MINJI, "password": "first"}
 
 
-# --- What is tried again
+# --- Retries
 
 
 SENT = "services.http.aiohttp_adapter.AiohttpAdapter.send"
@@ -239,7 +239,7 @@ def test_a_login_request_is_never_repeated(backend: FaultyBackend, visitor: Visi
         assert len(network.calls) == 1
 
 
-# --- Answers to a sign-in
+# --- Answers to the login
 
 WRONG = "The email address or password is incorrect."
 UNVERIFIED = "Your email address is not verified yet."
@@ -259,7 +259,7 @@ HTML = b"<!doctype html><title>~secret~</title><h1>Welcome</h1>"
 
 
 def invalid(**fields: object) -> bytes:
-    """422, as Laravel's validator says it."""
+    """Return a 422 in the format of Laravel's validator."""
     return answer({"message": "~secret~", "errors": fields}, 422)
 
 
@@ -425,7 +425,7 @@ def test_the_content_type_of_an_answer_is_ignored(backend: FaultyBackend, visito
     assert visitor.session()["user"] == USER
 
 
-# --- Answers to a new name
+# --- Answers to a profile update
 
 NAMES = {"name": "새 이름", "nick_name": "새"}
 
@@ -498,7 +498,7 @@ def test_a_401_to_a_profile_update_ends_the_session(backend: FaultyBackend, memb
     assert not member.is_signed_in
 
 
-# --- Answers to signing out
+# --- Answers to a logout
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 401])

@@ -1,4 +1,4 @@
-"""The HTTP client: no call gets the answer of another, takes longer than it may, or sends what was not meant."""
+"""The HTTP client: answers are never mixed up, deadlines hold, and requests contain only what was meant."""
 
 import asyncio
 import gc
@@ -53,7 +53,7 @@ def client() -> HttpClient:
 
 
 def ask(client: HttpClient, backend: FaultyBackend, path: str = "/user", *, retry: bool = False) -> object:
-    """The id of the user in the answer."""
+    """Return the user id of the answer."""
     response = client.send("POST", backend.url + path, {}, within=1, json={}, retry=retry)
     return response.get_path("data", "user", "id")
 
@@ -168,7 +168,7 @@ def test_connections_are_closed_with_their_client(backend: FaultyBackend) -> Non
     assert over.wait(5)
 
 
-# --- Sent once, or once more
+# --- Retries
 
 
 def test_a_login_over_a_kept_connection_that_closes_is_not_repeated(backend: FaultyBackend, client: HttpClient) -> None:
@@ -186,7 +186,7 @@ def test_a_call_with_retry_is_repeated_once(backend: FaultyBackend, client: Http
     assert len(backend.asked("/user")) == 2
 
 
-# --- What is sent
+# --- Requests
 
 
 @pytest.mark.parametrize("value", ["a\r\nX: y", "a\nX: y", "a\rX: y", "a\0"], ids=ascii)
@@ -202,7 +202,7 @@ def test_a_header_value_with_a_line_break_is_refused(backend: FaultyBackend, cli
 
 @contextmanager
 def listening(family: socket.AddressFamily, address: str) -> Iterator[tuple[str, list[bytes]]]:
-    """The address of a server that answers once, and what it received."""
+    """Yield the address of a server that answers once, and what it received."""
     received: list[bytes] = []
     with socket.create_server((address, 0), family=family) as server:
 
@@ -259,7 +259,7 @@ def test_an_invalid_url_is_an_upstream_error(client: HttpClient, url: str) -> No
     assert raised.value.status == 502
 
 
-# --- One deadline
+# --- Deadlines
 
 
 @pytest.mark.filterwarnings("ignore:Sending a large body")
@@ -277,7 +277,7 @@ def test_a_server_that_does_not_read_costs_no_more_than_the_deadline(client: Htt
 def test_a_slow_dns_lookup_counts_against_the_deadline_and_delays_no_other_host(
     backend: FaultyBackend, client: HttpClient, make_loop: Callable[[], asyncio.AbstractEventLoop]
 ) -> None:
-    """A resolver may hang for half a minute. Calls for the same name share a look-up."""
+    """A resolver may hang for half a minute. Calls for the same name share one lookup."""
     asked, answered, real = list[str](), threading.Event(), socket.getaddrinfo
 
     def hanging(host: str, *args: Any, **kwargs: Any) -> Any:
@@ -313,7 +313,7 @@ def test_a_slow_dns_lookup_counts_against_the_deadline_and_delays_no_other_host(
     assert len(asked) == 9
 
 
-# --- What is read
+# --- Reading the answer
 
 
 def test_a_compressed_answer_is_decoded_although_it_was_not_requested(
@@ -337,7 +337,7 @@ def test_a_body_over_the_limit_is_refused_when_the_limit_is_reached(backend: Fau
     assert fails(client, backend).reason == f"answer 200 is over {MAX_BYTES} bytes"
 
 
-# --- Calls at a time
+# --- Concurrency limits
 
 
 def test_calls_over_the_limit_of_a_host_are_queued(backend: FaultyBackend) -> None:

@@ -1,4 +1,4 @@
-"""Over TLS too: who answers is checked, and the deadline holds."""
+"""Outgoing TLS: certificates are verified, and the deadline holds."""
 
 import ssl
 import threading
@@ -36,7 +36,7 @@ Serve = Callable[[Path, Callable[[socket], None]], str]
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """A TLS server of one answer; its address."""
+    """Return a function that starts a TLS server for one answer and returns its URL."""
     listening: list[socket] = []
 
     def start(path: Path, answer: Callable[[socket], None]) -> str:
@@ -51,7 +51,7 @@ def serve() -> Iterator[Serve]:
                     connection.recv(65536)
                     answer(connection)
             except OSError:
-                pass  # the client has hung up, as it should
+                pass  # the client has closed the connection, as it should
 
         threading.Thread(target=accept, daemon=True).start()
         return f"https://127.0.0.1:{server.getsockname()[1]}/user"
@@ -121,7 +121,7 @@ def test_the_trusted_authorities_are_read_once_at_the_first_https_call(
     app.create_app(settings())
     assert read == []
     for client in (HttpClient("test", max_concurrency=1), HttpClient("test", max_concurrency=1)):
-        for _ in range(2):  # each time another server
+        for _ in range(2):  # two servers, two handshakes
             assert client.send("POST", serve(path, at_once), {}, within=2).json() == {"ok": True}
     assert len(read) == 1
 

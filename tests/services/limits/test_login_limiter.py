@@ -1,4 +1,4 @@
-"""How often anybody may try: counted before the backend is asked, by no trick avoided, and no owner locked out."""
+"""Login limits: counted before the backend is called, not avoidable, and without locking out the owner."""
 
 import json
 import statistics
@@ -23,12 +23,12 @@ PASSWORD = "right"
 DEVICE = "munjigi.device"
 ANOTHER_SECRET = "Zk9-another-secret-that-is-long-enough"
 LONGEST_LIMIT = 2 * 86400 + 1
-"""Seconds, of the limits in this module."""
+"""In seconds: the longest limit that this module uses."""
 
 
 @dataclass
 class Backend:
-    """Lets in who has the password, whoever they are, and knows who has asked."""
+    """A backend that accepts one password for every account and records which accounts it was asked for."""
 
     url: str = ""
     asked: list[str] = field(default_factory=list)
@@ -73,9 +73,9 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def limited(backend: Backend, clock: ManualClock, shared_site: SiteMaker) -> Callable[..., Site]:
-    """A site with limits: all that are not named are out of the way. A proxy of ours tells the address.
+    """Return a site with these limits and all others switched off, behind one proxy that sets the client address.
 
-    Sites are shared; what an earlier test has counted is over by the clock.
+    Sites are shared; the clock moves past what earlier tests have counted.
     """
     clock.advance(LONGEST_LIMIT)
     return lambda **given: shared_site(backend.url, clock=clock, **{"proxy_hops": 1, **given})
@@ -103,7 +103,7 @@ def door(request: pytest.FixtureRequest) -> Door:
     return request.param  # type: ignore[no-any-return]
 
 
-# --- Three limits, two doors
+# --- Three limits, two entry points
 
 
 def test_five_attempts_are_allowed_for_an_account_from_one_address(
@@ -148,7 +148,7 @@ def test_the_form_the_api_and_social_starts_share_one_limit(limited: Callable[..
 
 
 def test_two_hundred_concurrent_guesses_count_exactly(limited: Callable[..., Site], backend: Backend) -> None:
-    backend.delay = 0.2  # so that nobody's verdict is in before the others ask
+    backend.delay = 0.2  # so that all guesses are sent before the first answer
     visitor = at(limited(login_limit_per_account_and_ip="5/5minutes"))
     token, cookies = visitor.csrf(), visitor.cookies.get_dict()
 
@@ -175,7 +175,7 @@ def test_the_limit_is_a_moving_window(limited: Callable[..., Site], clock: Manua
     assert [form(at(site)).status_code for _ in range(2)] == [401, 429], "the first one has left, the second has not"
 
 
-# --- What a success gives back
+# --- What a success resets
 
 
 def test_a_successful_sign_in_resets_the_count_of_the_account_at_this_address(
@@ -218,7 +218,7 @@ def test_a_successful_sign_in_does_not_reset_the_other_limits(limited: Callable[
     assert found == [303] * 3 + [429]
 
 
-# --- No way round
+# --- Ways around the limit
 
 SPELLINGS = [
     "MINJI@EXAMPLE.COM",
@@ -229,10 +229,10 @@ SPELLINGS = [
     "mi\u200bnji@example.com",
     "minji\ufeff@example.com",
     "mi\u00adnji@example.com",
-    "m\u00ednji@example.com",  # the same account to a database that does not tell accents apart
+    "m\u00ednji@example.com",  # the same account in a database with an accent-insensitive collation
     "mi\u0301nji@example.com",
     "minj\u2139@example.com",
-    "minji@examp\u0142e.com",  # nor an l from one with a stroke (MySQL 8, as it comes)
+    "minji@examp\u0142e.com",  # the same for an l with a stroke (the default of MySQL 8)
     "m\u0365nji@example.com",
     "\U0001f15cinji@example.com",
 ]
@@ -276,7 +276,11 @@ def test_without_a_proxy_forwarded_headers_do_not_change_the_client_address(
 @pytest.mark.parametrize(
     ("first", "second", "same"),
     [
-        ("1.2.3.4, 203.0.113.1", "5.6.7.8, 203.0.113.1", True),  # what comes before our proxy's word is the visitor's
+        (
+            "1.2.3.4, 203.0.113.1",
+            "5.6.7.8, 203.0.113.1",
+            True,
+        ),  # what precedes the proxy's entry comes from the visitor
         ("203.0.113.1", "203.0.113.2", False),
         ("203.0.113.1:4711", "203.0.113.1:4712", True),
         ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
@@ -286,7 +290,7 @@ def test_without_a_proxy_forwarded_headers_do_not_change_the_client_address(
         ("::ffff:203.0.113.1", "::ffff:203.0.113.2", False),
         ("fe80::1%eth0", "fe80::2%eth1", True),
         ("nonsense", "more nonsense", True),
-        ("", "unknown", False),  # an empty word is no word: it is the proxy's own address
+        ("", "unknown", False),  # an empty header counts as missing: the address is the proxy's own
     ],
 )
 def test_the_client_address_is_the_proxys_and_an_ipv6_network_counts_as_one(
@@ -297,7 +301,7 @@ def test_the_client_address_is_the_proxys_and_an_ipv6_network_counts_as_one(
     assert form(at(site, second)).status_code == (429 if same else 401)
 
 
-# --- What is said
+# --- Messages
 
 
 @pytest.mark.parametrize(("language", "words"), [("en", "Try again in 5 minutes."), ("ko", "5분 뒤에 다시")])
@@ -329,7 +333,7 @@ def test_the_json_answer_has_retry_after_and_a_page_that_shows_it(limited: Calla
     assert "Try again in 48 hours." in visitor.page(refused.json()["url"]).problem
 
 
-# --- No owner is locked out
+# --- The owner is not locked out
 
 
 def test_guesses_from_another_address_do_not_lock_out_the_owner(limited: Callable[..., Site]) -> None:
@@ -346,16 +350,16 @@ def test_guesses_from_everywhere_do_not_lock_out_the_owners_browser(limited: Cal
     for n in range(25):
         form(at(site, f"198.51.100.{n}"))
     assert form(at(site, "203.0.113.77"), password=PASSWORD).status_code == 429, "any other browser has to wait"
-    owner.headers["X-Forwarded-For"] = "192.0.2.5"  # they have gone out, with their telephone
+    owner.headers["X-Forwarded-For"] = "192.0.2.5"  # the owner's phone changes its network
     assert form(owner, password=PASSWORD).status_code == 303
 
 
-# --- The cookie of a browser that has signed in before
+# --- The device cookie
 
 
 @contextmanager
 def flooded(limited: Callable[..., Site], **given: Any) -> Iterator[Callable[[str], int]]:
-    """The owner's account is used up for strangers: what a browser with this cookie of ours is told."""
+    """Use up the account's limit; yield a function that signs in with a device cookie and returns the status."""
     site = limited(login_limit_per_account="3/hour", **given)
     for n in range(4):
         form(at(site, f"198.51.100.{n}"))
@@ -369,7 +373,7 @@ def flooded(limited: Callable[..., Site], **given: Any) -> Iterator[Callable[[st
 
 
 def signed_in_before(site: Site, *emails: str) -> str:
-    """The cookie of a browser in which these have signed in, one after the other."""
+    """Return the device cookie of a browser in which these accounts have signed in, one after the other."""
     visitor = at(site, "203.0.113.50")
     for email in emails:
         assert form(visitor, email, PASSWORD).status_code == 303
@@ -429,7 +433,7 @@ def test_the_device_cookie_does_not_sign_in_and_gets_one_limit(limited: Callable
     before = len(backend.asked)
     statuses = []
     for n in range(6):
-        thief.headers["X-Forwarded-For"] = f"198.51.100.{n}"  # its count goes with it wherever it is
+        thief.headers["X-Forwarded-For"] = f"198.51.100.{n}"  # the device is counted wherever it is
         statuses.append(form(thief).status_code)
     assert statuses == [401] * 3 + [429] * 3
     assert len(backend.asked) - before == 3

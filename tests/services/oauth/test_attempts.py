@@ -1,4 +1,4 @@
-"""Finishing a social sign-in is done once, and what is remembered of it is small."""
+"""A social sign-in is finished once, and little is remembered of it."""
 
 import gc
 import threading
@@ -39,7 +39,7 @@ def test_a_second_callback_waits_for_the_first_and_gets_its_result() -> None:
 
 def test_a_remembered_failure_keeps_no_reference_to_the_request() -> None:
     class Body:
-        """What a traceback would hold on to."""
+        """An object that a traceback would keep alive."""
 
     ours, bodies = once(), list[weakref.ref[Body]]()
 

@@ -1,7 +1,6 @@
-"""id_tokens of every kind: `id_tokens.verify` judges each of them, and some of each kind make the whole journey.
+"""`id_token.verify` judges every kind of id_token, and some of each kind go through a whole sign-in.
 
-There, a sound one signs in; any other ends at the sign-in page, before the issuer is asked about the person and
-before the backend hears of it.
+There, a valid one signs in; any other ends at the login page before the userinfo and the backend are requested.
 """
 
 import hashlib
@@ -59,7 +58,7 @@ from tests.support.site import ManualClock, Site, Visitor, running_site
 from tests.support.tables import some
 
 Row = Callable[[Issuer, Json], object]
-"""From the issuer and the claims that it should sign to what it gives for an id_token."""
+"""A function of the issuer and the claims to sign that returns the value of `id_token`."""
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +110,7 @@ NONCE = "n-0S6_WzA2Mj"
 
 
 def verified(issuer: Issuer, row: Row) -> Json:
-    """The claims of the row's id_token, as this issuer's discovered client reads it; raises `InvalidIdToken`."""
+    """Return the claims of the row's id_token as the client of this issuer reads it; raises `InvalidIdToken`."""
     issuer.nonce = NONCE
     found = {"id_token": row(issuer, issuer.good_claims())}
     found = {} if found["id_token"] is ... else json.loads(json.dumps(found))
@@ -131,7 +130,7 @@ def is_unfit(issuer: Issuer, row: Row) -> bool:
 
 
 def but(**changes: object) -> Row:
-    """The claims with these changes, rightly signed; `...` leaves one out."""
+    """Sign the claims with these changes; `...` removes a claim."""
     return lambda _, claims: signed({n: v for n, v in {**claims, **changes}.items() if v is not ...})
 
 
@@ -140,7 +139,7 @@ def from_now(**seconds: float) -> Row:
 
 
 def literal(name: str, text: str) -> Row:
-    """The claim's JSON, written as it stands here."""
+    """Set the claim to this literal JSON."""
     return lambda _, claims: signed(json.dumps({**claims, name: "@@"}).replace('"@@"', text).encode())
 
 
@@ -232,7 +231,7 @@ BAD_CLAIMS: dict[str, Row] = {
 
 
 def of(issuer: Issuer, claims: Json, subject: str) -> str:
-    """About another subject, in userinfo too."""
+    """Sign for another subject, and use it in the userinfo too."""
     issuer.person = {"sub": subject}
     return signed({**claims, "sub": subject})
 
@@ -422,14 +421,14 @@ def test_an_enormous_id_token_is_refused_at_once(issuer: Issuer, visitor: Visito
     token = FORGERIES[row](issuer, issuer.good_claims())
     issuer.id_token = lambda _: token
     asked = start(visitor, issuer)
-    Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = read_memory("VmRSS")
     response = come_back(visitor, asked)
     assert read_memory("VmHWM") - before < 20 * MIB
     assert response.elapsed.total_seconds() < 1
 
 
-# --- Other issuers: with their own names, algorithms and keys
+# --- Providers with issuers, algorithms and keys of their own
 
 GOOGLE: dict[str, Row] = {
     "as it should be": but(),
@@ -487,7 +486,7 @@ def test_line_id_tokens_are_signed_with_the_client_secret(
 
 
 def published(*keys: object, alg: str = "RS256", **header: object) -> Row:
-    """A token signed by `k1` (unless the header says otherwise), beside these keys."""
+    """Sign with `k1` (unless the header names another) while these keys are published."""
 
     def row(issuer: Issuer, claims: Json) -> str:
         issuer.published = {"keys": list(keys)}
@@ -505,7 +504,7 @@ def key_set(document: object) -> Row:
 
 
 def padded(issuer: Issuer, claims: Json) -> str:
-    """A short key whose modulus looks longer."""
+    """Sign with a short key whose modulus is padded to look longer."""
     token = weak(issuer, claims)
     number = rsa("short", 1024).public_key.public_numbers().n
     issuer.published = {"keys": [public(rsa("short", 1024), kid="k1", n=encoded(number.to_bytes(300, "big")))]}
@@ -645,7 +644,7 @@ def test_a_thousand_unknown_key_ids_cause_one_fetch_a_minute(clock: ManualClock)
     assert len(fetched) == 1 + 1000 * 0.3 // PAUSE_SECONDS
 
 
-# --- Who the person is
+# --- The user
 
 SOMEBODY_ELSE: dict[str, object] = {
     "another subject": {"sub": "248289761002"},
@@ -744,7 +743,7 @@ def test_apples_email_verified_may_be_the_string_true(issuer: Issuer, backend: F
 
 
 def apples_address(issuer: Issuer, backend: FaultyBackend, site: Site, **claims: object) -> object:
-    """The address that the backend gets from a sign-in with Apple, the only one that hands one on."""
+    """Return the address that the backend gets from a sign-in with Apple, the only provider that passes one on."""
     issuer.id_token = lambda good: signed({n: v for n, v in {**good, **claims}.items() if v is not ...})
     visitor = site.visitor()
     asked = start(visitor, issuer, "apple")

@@ -1,4 +1,4 @@
-"""What an issuer may write into the header of its id_tokens, signed in every way that is allowed."""
+"""The header of an id_token: every allowed algorithm, and unknown parameters."""
 
 import time
 

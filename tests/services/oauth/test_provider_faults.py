@@ -1,5 +1,6 @@
-"""Issuers that break in every way there is: nobody is signed in, nobody waits for long, nothing leaks, and once all is
-well again people sign in without a restart.
+"""An issuer that fails in every way: nobody is signed in, no request takes long, nothing leaks.
+
+Once the issuer works again, sign-in works without a restart.
 """
 
 import json
@@ -127,7 +128,7 @@ def good(issuer: Issuer, step: str) -> bytes:
 
 
 def wrapped(issuer: Issuer, step: str, fault: Callable[[bytes], Answer]) -> Script:
-    """The fault, made of what would be right at the time of the call."""
+    """Apply the fault to the body that is right at the time of the call."""
 
     def script(connection: socket.socket) -> object:
         found = fault(good(issuer, step))
@@ -154,12 +155,12 @@ def heals(visitor: Visitor, issuer: Issuer, backend: FaultyBackend, clock: Manua
     issuer.heal()
     clock.advance(seconds + 0.1)
     response = travel(visitor, issuer)
-    if "Unavailable" in response.headers["Location"]:  # a busy machine may miss so short a deadline, once
+    if "Unavailable" in response.headers["Location"]:  # a busy machine may miss this short deadline once
         response = travel(visitor, issuer)
     let_in(visitor, response)
 
 
-# --- Answers that break off, never end, or are none
+# --- Answers that break off, never end, or are not HTTP
 
 
 @pytest.mark.parametrize(("fault", "step"), spread(BROKEN, STEPS, most=12) + spread(ENORMOUS, STEPS, most=4))
@@ -168,7 +169,7 @@ def test_a_broken_answer_signs_nobody_in(
 ) -> None:
     issuer.answers[step] = wrapped(issuer, step, (BROKEN | ENORMOUS)[fault])
     fails(visitor, issuer, step, EITHER if step in (TOKEN, USERINFO) else EITHER[:1])
-    again = 2 if step != TOKEN and fault in NO_ANSWER else 1  # a kept connection may end like this
+    again = 2 if step != TOKEN and fault in NO_ANSWER else 1  # a kept connection may have closed like this
     assert len(issuer.asked(step)) == again
     heals(visitor, issuer, backend, clock, SHORT_PAUSE_SECONDS)
 
@@ -227,7 +228,7 @@ def test_a_code_is_never_sent_twice(issuer: Issuer, visitor: Visitor) -> None:
     assert len(issuer.asked(TOKEN)) == 1
 
 
-# --- One deadline
+# --- Deadlines
 
 
 def test_provider_and_backend_share_one_deadline(issuer: Issuer, backend: FaultyBackend, hasty_site: Site) -> None:
@@ -252,7 +253,7 @@ def test_waiting_for_another_requests_metadata_fetch_counts_against_the_own_dead
 
 @contextmanager
 def fetching(site: Site, issuer: Issuer, step: str) -> Iterator[Any]:
-    """While another request fetches this document."""
+    """Run the body while another request fetches this document."""
     documents, under_way = site.app.extensions["munjigi"].oauth._directory._documents, threading.Event()
     url, done = issuer.url + step, threading.Event()
 
@@ -278,7 +279,7 @@ def together(*works: Callable[[], object]) -> None:
         thread.join()
 
 
-# --- MetadataCache that are kept
+# --- Cached metadata
 
 
 def test_an_issuer_that_is_down_at_startup_affects_only_its_own_sign_in(
@@ -321,7 +322,9 @@ def test_a_cached_document_is_used_while_the_issuer_fails(
     clock.advance(FRESH_SECONDS + 1)
     for _ in range(3):
         let_in(visitor, travel(visitor, issuer))
-    assert len(issuer.asked(step)) == (3 if fault == "reset" else 2)  # a kept connection may end like this: again
+    assert len(issuer.asked(step)) == (
+        3 if fault == "reset" else 2
+    )  # a kept connection may have closed like this: one retry
     issuer.heal()
     clock.advance(PAUSE_SECONDS + 1)
     let_in(visitor, travel(visitor, issuer))
@@ -405,7 +408,7 @@ def test_other_metadata_may_have_any_value(issuer: Issuer, visitor: Visitor, sai
     let_in(visitor, travel(visitor, issuer))
 
 
-# --- What the token endpoint says
+# --- Answers of the token endpoint
 
 SPENT = {"error": "invalid_grant"}
 REFUSALS: dict[str, tuple[int, object, str]] = {
@@ -458,7 +461,7 @@ def test_a_token_answer_counts_only_with_status_200(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, status: int
 ) -> None:
     issuer.answers[TOKEN] = wrapped(issuer, TOKEN, lambda body: kept_open(answer(body, status)))
-    code = "ProviderUnavailable" if status == 304 else "OAuthCallback"  # to HTTP, a 304 with a body is none
+    code = "ProviderUnavailable" if status == 304 else "OAuthCallback"  # in HTTP, a 304 has no body
     turned_away(visitor, travel(visitor, issuer), code)
     assert backend.calls == []
 
@@ -498,7 +501,7 @@ def test_without_a_bearer_token_the_userinfo_is_not_requested(
     assert backend.calls == []
 
 
-# --- What userinfo says
+# --- Answers of the userinfo endpoint
 
 
 @pytest.mark.parametrize(
@@ -611,7 +614,9 @@ def test_an_issuer_with_an_invalid_certificate_gets_no_request(
         assert issuer.calls == []
     else:
         let_in(visitor, travel(visitor, issuer))
-        issuer.metadata = {"jwks_uri": issuer.url.replace("https:", "http:")}  # https once, https for all
+        issuer.metadata = {
+            "jwks_uri": issuer.url.replace("https:", "http:")
+        }  # if the issuer uses https, all of its URLs have to
         forget_all = make_site(backend.url, **issuer.settings()).visitor()
         fails(forget_all, issuer, DISCOVERY, EITHER[:1])
     issuer.refuse()

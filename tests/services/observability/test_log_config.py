@@ -1,4 +1,4 @@
-"""What the log says, and what it never says."""
+"""What the log contains, and what it never contains."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""`/metrics`: numbers for an operator's Prometheus, of all workers together, and of nobody in particular."""
+"""`/metrics` for Prometheus: totals of all workers, without personal data."""
 
 import time
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def site() -> Iterator[Site]:
 
 
 def numbers(visitor: Visitor) -> dict[tuple[str, ...], float]:
-    """Each counter's name and the values of its labels, in the order of their names -> its number."""
+    """Return the value of each sample by the metric's name and its label values, in the order of the label names."""
     answer = visitor.get("/metrics", headers=BEARER)
     assert answer.status_code == 200
     families = text_string_to_metric_families(answer.text)

@@ -1,4 +1,4 @@
-"""Each event is one line of the log and one signal; whoever listens to it cannot stop anybody from signing in."""
+"""Each event is one log line and one signal; a failing receiver prevents no sign-in."""
 
 import logging
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ Heard = list[tuple[str, dict[str, Any]]]
 
 @contextmanager
 def heard(site: Site) -> Iterator[Heard]:
-    """What a receiver of every signal is told meanwhile."""
+    """Collect the signals of a site with their arguments."""
     told: Heard = []
     with ExitStack() as stack:
         for name in SIGNALS:

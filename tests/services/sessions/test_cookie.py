@@ -1,7 +1,7 @@
-"""The session cookie: what is one, what is none, and what the site writes back.
+"""The session cookie: which cookies are a session, which are not, and which the site sets.
 
-Cookies come from `forge`, which shares no code with the site. `SessionCookie.read` judges each of them, and some of
-each kind are sent to the running site.
+The cookies come from `support/forge.py`, which shares no code with the site. `SessionCookie.read` judges each of
+them, and some of each kind are sent to a running site.
 """
 
 import json
@@ -56,7 +56,7 @@ from tests.support.site import MINJI, SECRET, Page, Site, SiteMaker, Visitor, co
 from tests.support.tables import some
 
 SLOWEST = 0.25
-"""Seconds for an answer to any cookie."""
+"""Seconds for the answer to any cookie."""
 OLD_SECRET = "an-older-secret-0f-this-very-site-8Zq"
 OTHER_SECRET = "somebody-elses-secret-1aB2cD3eF4gH5"
 MAX_AGE, ABSOLUTE_AGE = MONTH, 90 * DAY
@@ -68,7 +68,7 @@ BEARER_OF_3_KB = seal(claims(accessToken="t" * 3072))
 NOW = int(time.time())
 
 
-# What is a session: a Cookie header, and the claims whose person is then signed in.
+# --- Valid sessions: a Cookie header, and the claims of the user who is signed in
 
 
 def good(**given: Any) -> tuple[str, dict[str, Any]]:
@@ -116,7 +116,7 @@ SESSIONS = {
 }
 
 
-# What is none: a Cookie header of each kind of attack.
+# --- Invalid ones: Cookie headers of each kind of attack
 
 
 def parts(token: str) -> list[str]:
@@ -338,7 +338,7 @@ def numbered(*numbers: int | str, value: str = "x") -> list[str]:
 
 
 def renamed(pieces: list[str], *numbers: int | str) -> str:
-    """These chunks under other numbers."""
+    """Return these chunks with other numbers."""
     values = [piece.partition("=")[2] for piece in pieces]
     return jar(*(f"{COOKIE}.{number}={value}" for number, value in zip(numbers, values, strict=True)))
 
@@ -413,7 +413,7 @@ LOOK_ALIKES = {
 }
 
 
-# The site that all of these are sent to.
+# --- The site that gets all of these
 
 
 @pytest.fixture(scope="module")
@@ -424,13 +424,13 @@ def backend() -> Iterator[Backend]:
 
 @pytest.fixture(scope="module")
 def gate(backend: Backend) -> Iterator[Site]:
-    """A site that believes its own tokens, and asks the backend about none of them."""
+    """A site that never checks sessions with the backend."""
     with running_site(backend_url=backend.url, session_revalidate=0) as running:
         yield running
 
 
 def ask(site: Site, path: str, cookies: str = "", **fields: str) -> requests.Response:
-    """One request with this Cookie header and no other; with fields, a form."""
+    """Send one request with this Cookie header only; with fields, a form."""
     headers = {"Cookie": cookies.encode("utf-8", "surrogateescape")} if cookies else {}
     visitor = site.visitor()
     if fields:
@@ -440,14 +440,14 @@ def ask(site: Site, path: str, cookies: str = "", **fields: str) -> requests.Res
 
 @pytest.fixture
 def door(backend: Backend) -> Iterator[Site]:
-    """Such a site, which nobody has left yet: a session that was signed out of is over, in every copy."""
+    """The same site for sign-outs, which revoke a session in every copy."""
     with running_site(backend_url=backend.url, session_revalidate=0) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def form(gate: Site) -> tuple[str, str]:
-    """The visitor cookie of someone who has opened a form of the site, and the token in it."""
+    """Return the visitor cookie of a browser that has opened a form, and the CSRF token in it."""
     visitor = gate.visitor()
     token = visitor.csrf()
     return cookie(str(visitor.cookies["munjigi.visitor"]), "munjigi.visitor"), token
@@ -457,7 +457,7 @@ READ = ("/account", "/api/auth/session", "/auth/login/email")
 
 
 def read(site: Site, path: str, cookies: str = "") -> requests.Response:
-    """A read, fast enough: what is slow three times over is slow because of the cookie, not of the machine."""
+    """Read a page fast enough: three slow answers in a row are due to the cookie, not to the machine."""
     for _ in range(3):
         response = ask(site, path, cookies)
         if response.elapsed.total_seconds() < SLOWEST:
@@ -471,7 +471,7 @@ def sign_out(site: Site, form: tuple[str, str], cookies: str = "") -> requests.R
 
 
 def seen(response: requests.Response) -> object:
-    """All that an answer tells, less what is random in any two, and the session's own cookies."""
+    """Return all of an answer except its random parts and its session cookies."""
     random_values = [
         response.headers.get("X-Request-Id"),
         *re.findall(r'name="csrfToken"[^>]*value="([^"]*)"', response.text),
@@ -487,7 +487,7 @@ _CHANGING = ("Date", "X-Request-Id", "Set-Cookie", "Content-Length")
 
 
 def cleared(response: requests.Response) -> set[str]:
-    """Names of the session cookies that this answer deletes; it must set none."""
+    """Return the names of the session cookies that this answer deletes; it must set none."""
     lines = [line.split("; ") for line in set_cookies(response) if COOKIE in line]
     for pair, *attributes in lines:
         assert pair.endswith("=")
@@ -496,20 +496,20 @@ def cleared(response: requests.Response) -> set[str]:
 
 
 def brought(cookies: str) -> set[str]:
-    """Names of the session cookies in a Cookie header, as a browser would list them."""
+    """Return the names of the session cookies in a Cookie header."""
     names = (piece.partition("=")[0] for piece in cookies.split("; "))
     return {name for name in names if re.fullmatch(rf"{re.escape(COOKIE)}(\.[0-9])?", name)}
 
 
 @pytest.fixture(scope="module")
 def nobody(gate: Site, form: tuple[str, str]) -> dict[str, object]:
-    """What a visitor without cookies is told."""
+    """Return the answers that a visitor without cookies gets."""
     answers = {path: seen(read(gate, path)) for path in READ}
     return {**answers, "/auth/logout": seen(sign_out(gate, form))}
 
 
 def opened(gate: Site, cookies: str) -> Found:
-    """What the function that every read asks finds in this Cookie header, as the server hands it on."""
+    """Return what `SessionCookie.read` finds in this Cookie header, decoded as by the server."""
     header = cookies.encode("utf-8", "surrogateescape").decode("latin-1")
     return SessionCookie(gate.app.extensions["munjigi"].settings, Clock()).read(header)
 
@@ -605,7 +605,7 @@ def test_the_session_and_visitor_cookies_cannot_be_swapped(gate: Site, form: tup
 
 
 def test_the_visitor_cookie_cannot_sign_a_user_in(gate: Site) -> None:
-    """Not even one that the site has signed itself, with all that Flask-Login would look for."""
+    """Even with a valid signature, and with every key that Flask-Login uses."""
     flask_login = {"_user_id": "7", "_fresh": True, "_id": "x", "_remember": "set"}
     visitor = cookie(str(signer(gate).dumps(flask_login)), "munjigi.visitor")
     assert ask(gate, "/api/auth/session", visitor).json() == {}
@@ -638,7 +638,7 @@ def test_damaged_tokens_cause_no_error_at_the_site(gate: Site) -> None:
 
 
 def damaged(token: str, chance: random.Random) -> str:
-    """The token with up to three bytes changed, put in, taken out or repeated; any byte but those that end a header."""
+    """Change, insert, delete or repeat up to three bytes; the result may be any byte that does not end a header."""
     raw = bytearray(token.encode())
     for _ in range(chance.randint(1, 3)):
         at, byte = chance.randrange(len(raw)), chance.choice([*range(10), 11, 12, *range(14, 256)])
@@ -654,7 +654,7 @@ def damaged(token: str, chance: random.Random) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
-# What the site writes back.
+# --- Cookies that the site sets
 
 
 def signer(site: Site) -> Any:
@@ -662,7 +662,7 @@ def signer(site: Site) -> Any:
 
 
 def issued(response: requests.Response) -> str | None:
-    """The session token that an answer sets, of however many cookies; None if it sets none."""
+    """Return the session token that an answer sets, joined from its cookies, or None."""
     pairs = [line.partition(";")[0] for line in set_cookies(response) if COOKIE in line and "Max-Age=0" not in line]
     return tokens_of(pairs) or None
 
@@ -674,7 +674,7 @@ def new_claims(response: requests.Response) -> dict[str, Any]:
 
 
 def held(visitor: Visitor) -> set[str]:
-    """Names of the session cookies that a browser has."""
+    """Return the names of the session cookies that a browser has."""
     return {name for name in visitor.cookies.keys() if COOKIE in name}  # noqa: SIM118  # a jar is no dict
 
 
@@ -684,7 +684,7 @@ def sid_of(visitor: Visitor) -> str:
 
 @pytest.fixture
 def generous() -> Iterator[tuple[Backend, Site]]:
-    """A backend whose users and tokens a test can make as large as it wants, and a site before it."""
+    """A backend whose users and tokens a test can enlarge, and a site in front of it."""
     with scripted() as backend, running_site(backend_url=backend.url, session_revalidate=0) as site:
         yield backend, site
 
@@ -774,7 +774,7 @@ def test_a_token_with_a_removed_key_is_no_session(gate: Site) -> None:
 
 
 class OverTls(Visitor):
-    """A browser before a proxy that ends TLS: it sends `Secure` cookies, though the test's own socket is plain."""
+    """A browser behind a TLS proxy: it sends `Secure` cookies although the test's socket is plain."""
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
         kwargs["headers"] = {"Cookie": jar(*(cookie(str(held.value), held.name) for held in self.cookies))}
@@ -829,7 +829,7 @@ def test_on_https_a_cookie_without_the_secure_prefix_is_ignored(make_site: SiteM
     assert ask(site, "/api/auth/session", both).json()["user"] == USER
 
 
-# Large sessions. The backend's users have long names of four bytes a character, and its tokens are long.
+# --- Large sessions: names with four bytes per character, and long tokens
 
 
 LARGE = {"id": 7, "name": "😀" * 200, "nick_name": "𠮷" * 200, "email": "😀" * 254}
@@ -837,7 +837,7 @@ BESIDE_THE_CIPHERTEXT = len(seal(b""))
 
 
 def make_room(backend: Backend, site: Site, length: int) -> None:
-    """Let the backend give such a user and bearer that a sign-in makes a token of so many characters."""
+    """Set the backend's user and token so that the session token of a sign-in has this length."""
     payload = (length - BESIDE_THE_CIPHERTEXT) * 3 // 4
     backend.user = LARGE if payload > 4000 else {"id": 7}
     backend.token = "t"
@@ -846,7 +846,7 @@ def make_room(backend: Backend, site: Site, length: int) -> None:
     backend.token = "t" * (payload - len(part_of(probe, CIPHERTEXT)) + 1)
 
 
-# Base64 has no text whose length is one more than a multiple of four; so 3934 and 7866 cannot be.
+# No Base64 text has a length of 4n + 1, so 3934 and 7866 are impossible.
 @pytest.mark.parametrize(("length", "count"), [(3933, 1), (3935, 2), (7865, 2), (7867, 3), (11799, 3)])
 def test_a_token_is_split_at_next_auths_chunk_size(generous: tuple[Backend, Site], length: int, count: int) -> None:
     backend, site = generous
@@ -933,11 +933,11 @@ def test_a_refreshed_token_replaces_every_old_chunk(gate: Site, cookies: str) ->
     assert new_claims(response)["user"] == USER
 
 
-# Nothing of before the sign-in is worth anything after it.
+# --- Session fixation
 
 
 def plant(visitor: Visitor, *cookies: str) -> None:
-    """Put cookies into someone's browser, as a page of a neighbouring host can."""
+    """Put cookies into a browser, as a page of a sibling host can."""
     for piece in cookies:
         name, _, value = piece.partition("=")
         visitor.cookies.set(name, value, domain="localhost.local", path="/")
@@ -1021,7 +1021,7 @@ def test_the_visitor_cookie_holds_only_a_csrf_token_messages_and_a_language(site
 
 
 def test_a_compressed_visitor_cookie_is_read(site: Site) -> None:
-    """Ours are not packed; those of an earlier release may be."""
+    """Ours are uncompressed; those of an earlier release may be compressed."""
     packed = str(signer(site).dumps({"locale": "ja", "_flashes": [("message", "a" * 200)]}))
     assert packed.startswith(".")
     page = Page(ask(site, "/", cookie(packed, "munjigi.visitor")))
@@ -1029,11 +1029,11 @@ def test_a_compressed_visitor_cookie_is_read(site: Site) -> None:
     assert page.notes == ["a" * 200]
 
 
-# Beside other programs.
+# --- Beside other programs
 
 
 def test_a_token_of_the_articles_next_auth_setup_is_a_session() -> None:
-    """It lacks `sid`, `auth_time` and `checked_at`; the backend is asked who it is, once."""
+    """It has no `sid`, `auth_time` or `checked_at`; the backend is asked for the user once."""
     with scripted() as backend, running_site(backend_url=backend.url) as site:
         backend.user = USER
         token = seal(claims(accessToken="1|article"))

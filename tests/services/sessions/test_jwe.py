@@ -1,4 +1,4 @@
-"""The encrypted token itself: byte for byte NextAuth v4's, and one spelling of it only."""
+"""The encrypted session token: byte for byte that of NextAuth v4, with one accepted spelling."""
 
 import os
 import string
@@ -13,7 +13,7 @@ from tests.support import forge
 from tests.support.forge import CIPHERTEXT, IV, TAG
 from tests.support.site import SECRET
 
-# Made with next-auth 4.24.15: the package and this site have to agree on every byte.
+# Made with next-auth 4.24.15: the package and the site have to agree on every byte.
 VECTOR_SECRET = "test-secret-0123456789"
 VECTOR_KEY = "bbdd088d641e4409d2475451f52a84eac1b4ff3f82ca487b60ecd0894d65cdb6"
 VECTOR_IV = bytes(range(12))
@@ -134,7 +134,7 @@ def test_two_swapped_characters_are_refused() -> None:
 
 @pytest.mark.parametrize("length", [2890, 2891, 2892])
 def test_each_part_has_only_one_accepted_base64_spelling(length: int) -> None:
-    """A part whose last character has bits to spare decodes alike under several spellings: one is right."""
+    """If the last character of a part has spare bits, several spellings decode to the same bytes; one is accepted."""
     token = jwe.encrypt({"padding": "x" * length}, KEY)
     alphabet = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
     for part in (CIPHERTEXT, TAG):

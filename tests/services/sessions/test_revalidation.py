@@ -1,4 +1,4 @@
-"""A signed-in person is read from the backend again every `SESSION_REVALIDATE` seconds; what that costs, and ends."""
+"""Every `SESSION_REVALIDATE` seconds, the user of a session is read from the backend again."""
 
 import time
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def site(shared_site: SiteMaker, backend: Backend, clock: ManualClock) -> Site:
-    """Shared, and a day later than for the test before: no pause lasts so long."""
+    """A shared site, one day later than in the test before, so that no back-off remains."""
     clock.advance(86400)
     return shared_site(backend.url, clock=clock)
 
@@ -147,7 +147,7 @@ def test_a_403_for_one_user_does_not_delay_the_check_of_others(site: Site, backe
 
 
 def test_a_429_for_one_user_does_not_delay_the_check_of_others(site: Site, backend: Backend) -> None:
-    """Or a second account, whose owner makes the backend weary of it, would keep a revoked session alive."""
+    """Otherwise a second, throttled account could keep a revoked session alive."""
     throttled, revoked = signed_in_a_while_ago(site), signed_in_a_while_ago(site)
     backend.user_status = 429
     assert throttled.session()

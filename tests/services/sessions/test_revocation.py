@@ -1,4 +1,4 @@
-"""A session that was signed out of is over in every copy of it, and "on all devices" in every one of the person's."""
+"""After sign-out, every copy of the session is invalid; "on all devices" ends all sessions of the user."""
 
 import random
 import time
@@ -29,7 +29,7 @@ def signed_in(site: Site, email: str = MINJI) -> Visitor:
 
 
 def copy_of(visitor: Visitor, site: Site) -> Visitor:
-    """Somebody else, with all of this visitor's cookies."""
+    """Return another browser with all cookies of this visitor."""
     other = site.visitor()
     other.cookies.update(visitor.cookies.copy())
     return other
@@ -70,7 +70,7 @@ def test_after_signing_out_everywhere_the_user_can_sign_in_at_once(site: Site) -
 
 
 def test_signing_out_everywhere_twice_in_a_second_ends_sessions_started_in_between(site: Site) -> None:
-    """What begins after the first has begun a second later, so that it lives: the second must reach as far."""
+    """A session started after the first sign-out counts as a second later; the second sign-out must include it."""
     for _ in range(2):
         here, there = signed_in(site), signed_in(site)
         here.submit("/auth/logout", EVERYWHERE)
@@ -92,7 +92,7 @@ def test_a_replaced_session_is_revoked(site: Site) -> None:
     assert not old.is_signed_in
 
 
-# The list itself.
+# --- The list of revoked sessions
 
 
 def session(sid: str, user: int = 1, began: int = 0) -> Session:

@@ -1,4 +1,4 @@
-"""Two sites on one Redis, which is real, and all that can happen to it. Redis is a help and never a need."""
+"""Two sites with one real Redis and everything that can happen to it; sign-in works without Redis too."""
 
 import statistics
 import subprocess
@@ -28,7 +28,7 @@ from tests.support.site import ManualClock, Site, SiteMaker, Visitor, settings
 pytestmark = pytest.mark.external
 
 BUSY = 0.5
-"""Seconds that a request may take by itself on a busy machine."""
+"""Seconds that a request may take on a busy machine."""
 LIMITS = {"login_limit_per_account_and_ip": "5/minute"}
 
 
@@ -51,7 +51,7 @@ def signed_in(site: Site) -> Visitor:
 
 
 def copy(visitor: Visitor, site: Site) -> Visitor:
-    """Somebody who has taken this visitor's session cookie, at this site."""
+    """Return a browser at this site with the session cookie of the visitor."""
     thief = site.visitor()
     for cookie in visitor.cookies:
         if "session-token" in cookie.name:
@@ -76,12 +76,12 @@ def wrong_guesses(site: Site, number: int, email: str = "minji@example.com") -> 
     return [visitor.sign_in(email, "wrong").status_code for _ in range(number)]
 
 
-# --- All is well
+# --- Redis is available
 
 
 @pytest.fixture(params=["redis", "rediss", "redis+cluster"])
 def redis_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """Outlives all who use it: CPython's `ssl` leaves a socket open whose peer dies as it is wrapped."""
+    """Outlives all clients: CPython's `ssl` leaves a socket open if its peer closes during the handshake."""
     if request.param == "redis+cluster":
         with redis_cluster(tmp_path) as cluster:
             yield cluster.url
@@ -143,7 +143,7 @@ def test_a_site_that_starts_later_knows_earlier_revocations(make_site: SiteMaker
 
 
 def two_hundred_guesses(sites: list[Site], email: str) -> list[int]:
-    """Fifty at once, over all sites: what each is answered with."""
+    """Send two hundred guesses, fifty at a time, to all sites; return the statuses."""
     visitors = [site.visitor() for site in sites * (200 // len(sites))]
     tokens = [visitor.csrf() for visitor in visitors]
     start = threading.Barrier(50)
@@ -160,7 +160,7 @@ def two_hundred_guesses(sites: list[Site], email: str) -> list[int]:
 def test_two_hundred_guesses_at_two_sites_count_exactly(
     make_site: SiteMaker, server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where this machine was too busy to hear Redis in time, each site counted alone, as it should: again."""
+    """Repeated if a busy machine missed the timeout of Redis, as each site then counts alone, by design."""
     for attempt in range(5):
         caplog.clear()
         sites = [make_site(redis_url=server.url, **LIMITS) for _ in range(2)]
@@ -177,7 +177,7 @@ def test_a_successful_sign_in_resets_the_count_at_both_sites(make_site: SiteMake
     assert wrong_guesses(here, 6) == [401] * 5 + [429]
 
 
-# --- What can happen to it
+# --- Failures of Redis
 
 
 @dataclass
@@ -266,7 +266,7 @@ def test_people_sign_in_and_out_during_each_redis_failure(
         sign_out(fresh)
         seconds_until(lambda: not thief.is_signed_in)
         assert caplog.text.count("Redis is unavailable") == 1
-        assert caplog.text.count("ended sessions are not followed") <= 2  # one a site
+        assert caplog.text.count("ended sessions are not followed") <= 2  # one for each site
         assert "Traceback" not in caplog.text
 
 
@@ -284,7 +284,7 @@ def test_a_site_that_starts_without_redis_connects_later(
     visitor = signed_in(here)
     thief = copy(visitor, there)
     sign_out(visitor)
-    assert thief.is_signed_in  # nobody can know
+    assert thief.is_signed_in  # the other site cannot know yet
     server.start()
     try:
         seconds_until(lambda: not thief.is_signed_in)
@@ -327,7 +327,7 @@ def test_foreign_stream_entries_do_not_stop_the_feed(
     thief = copy(visitor, there)
     sign_out(visitor)
     seconds_until(lambda: not thief.is_signed_in, 1 + BUSY)
-    assert not copy(thief, make_site(redis_url=server.url)).is_signed_in  # nor from reading it from its begin
+    assert not copy(thief, make_site(redis_url=server.url)).is_signed_in  # nor by reading the stream from its start
     assert caplog.text.count("is not ours") == 3 * len(FOREIGN)
     assert "not followed" not in caplog.text
 
@@ -420,7 +420,7 @@ def test_many_concurrent_sign_ins_do_not_mark_redis_as_unavailable(
     assert "unavailable" not in caplog.text
 
 
-# --- What is kept, and for how long
+# --- What is stored, and for how long
 
 
 def ended_sessions(max_age: int, url: str | None = None, clock: Clock | None = None) -> RevokedSessions:
