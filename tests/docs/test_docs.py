@@ -27,7 +27,9 @@ from tests.support.commands import DEVELOPMENT, FLASK, ROOT, free_ports, program
 from tests.support.markdown import Block, Doc
 from tests.support.site import SECRET, Site, served
 
-PATHS = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*/README.md")})
+PATHS = sorted(
+    {*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*/README.md"), ROOT / "tests" / "README.md"}
+)
 DOCS = {doc.name: doc for doc in map(Doc, PATHS)}
 BLOCKS = [(doc, block) for doc in DOCS.values() for block in doc.blocks]
 SETTINGS = {field.name.upper(): field for field in fields(config.Settings) if field.metadata}
