@@ -24,7 +24,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def shared_site() -> Iterator[SiteMaker]:
-    """One site for each set of settings, shared by the tests that leave no mark on it."""
+    """One site for each set of settings, shared by the tests that leave it unchanged."""
     with shared_sites() as shared:
         yield shared
 
@@ -42,12 +42,12 @@ def visitor(site: Site) -> Visitor:
 
 @pytest.fixture
 def make_site() -> Iterator[SiteMaker]:
-    """A site of the test's own, with settings of its own."""
+    """A site for one test, with its own settings."""
     with ExitStack() as stack:
         yield lambda *args, **given: stack.enter_context(running_site(*args, **given))
 
 
-@pytest.fixture(scope="module")  # not of the session: while it runs, no other test can have an asyncio loop
+@pytest.fixture(scope="module")  # not `session`: while Playwright runs, no other test can use an asyncio loop
 def browser() -> Iterator[Browser]:
     try:
         with chromium() as started:
@@ -60,7 +60,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def logs_as_before() -> Iterator[None]:
-    """`dev.create_site` sends log lines to standard error; afterwards they go where they went."""
+    """Restore the logging configuration that `dev.create_site` changes."""
     loggers = [logging.root, logging.getLogger("munjigi"), logging.getLogger("werkzeug")]
     before = [(one, one.handlers[:], one.propagate, one.level) for one in loggers]
     yield

@@ -10,7 +10,7 @@ from tests.support.architecture import FILES, PACKAGES, imports, package_of, rel
 from tests.support.commands import ROOT
 
 PROVIDERS = ("kakao", "naver", "apple", "google", "github", "discord")
-"""And LINE, whose name is a word of every module."""
+"""Without LINE, whose name is a common word."""
 
 
 @pytest.mark.parametrize("path", FILES, ids=relative_path)
@@ -47,7 +47,7 @@ def using(module: str) -> set[str]:
     }
 
 
-def test_one_module_opens_connections_and_one_calls_it() -> None:
+def test_network_libraries_are_imported_in_one_module_each() -> None:
     client, adapter = "services/http/client.py", "services/http/aiohttp_adapter.py"
     assert using("aiohttp") == using("urllib3") == {adapter}
     assert using("requests") == {client, adapter}
@@ -64,19 +64,19 @@ def test_authlib_is_imported_in_two_modules() -> None:
     assert using("authlib") == {"services/oauth/client.py", "services/oauth/id_token.py"}
 
 
-def test_the_environment_is_read_where_the_site_is_put_together() -> None:
+def test_the_environment_is_read_in_few_modules() -> None:
     reading = {relative_path(path) for path in FILES if "os.environ" in path.read_text("utf-8")}
     assert reading == {
         "app.py",
         "serve.py",
         "server/worker.py",
-        "services/http/aiohttp_adapter.py",  # SSL_CERT_FILE, which OpenSSL reads
+        "services/http/aiohttp_adapter.py",  # OpenSSL's SSL_CERT_FILE
         "doctor/command.py",
         "dev/__init__.py",
     }
 
 
-def test_each_cookie_is_written_in_one_place() -> None:
+def test_each_cookie_is_set_in_one_module() -> None:
     writing = {relative_path(path) for path in FILES if ".set_cookie(" in path.read_text("utf-8")}
     assert writing == {
         "services/sessions/cookie.py",
@@ -86,7 +86,7 @@ def test_each_cookie_is_written_in_one_place() -> None:
     }
 
 
-def test_no_line_of_the_site_knows_a_provider_or_development() -> None:
+def test_no_module_or_template_mentions_a_provider_or_development() -> None:
     site = [path for path in FILES if package_of(path) not in ("dev", "providers")] + sorted(
         ROOT.glob("templates/*.html")
     )

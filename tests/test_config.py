@@ -1,4 +1,4 @@
-"""Settings are read once, checked as a whole, and documented one by one."""
+"""Settings are loaded once, checked together, and documented one by one."""
 
 import io
 import re
@@ -39,7 +39,7 @@ def test_every_problem_is_named_at_once_with_an_example() -> None:
     assert message.count("for example: ") == 5
 
 
-def test_all_required_settings_are_missed_together() -> None:
+def test_all_missing_required_settings_are_named_together() -> None:
     with pytest.raises(SettingsError) as caught:
         config.load({})
     assert [problem.split()[0] for problem in caught.value.problems] == ["SITE_URL", "SECRET_KEY", "BACKEND_URL"]
@@ -56,7 +56,7 @@ def test_all_required_settings_are_missed_together() -> None:
         "<what openssl rand -base64 33 prints>",
     ],
 )
-def test_a_weak_secret_is_refused_and_never_repeated(weak: str) -> None:
+def test_a_weak_secret_is_refused_and_not_shown(weak: str) -> None:
     for name in ("SECRET_KEY", "SECRET_KEY_FALLBACKS"):
         assert weak not in problems(**{name: weak})
 
@@ -70,7 +70,7 @@ def test_a_weak_secret_is_refused_and_never_repeated(weak: str) -> None:
         "redis+cluster://:pa55@10.0.0.1:6379,10.0.0.2:6379",
     ],
 )
-def test_where_state_is_shared_may_be_one_redis_or_a_cluster(url: str) -> None:
+def test_redis_url_may_be_one_server_or_a_cluster(url: str) -> None:
     assert settings(redis_url=url).redis_url == url
 
 
@@ -82,18 +82,18 @@ def test_where_state_is_shared_may_be_one_redis_or_a_cluster(url: str) -> None:
         "redis://",
         "redis://:pa55@host:99999",
         "redis+cluster://:pa55@10.0.0.1:6379,,",
-        "redis://:pa55@127.0.0.1:6379/0?protocol=3",  # what follows would take the place of what the site needs
+        "redis://:pa55@127.0.0.1:6379/0?protocol=3",  # query parameters would override options that the site needs
         "redis://:pa55@127.0.0.1:6379/0?ssl_ca_certs=/x&socket_timeout=30",
         "redis://:pa55@127.0.0.1:6379/0?decode_responses",
     ],
 )
-def test_another_address_of_shared_state_is_refused_and_its_password_not_repeated(wrong: str) -> None:
+def test_an_invalid_redis_url_is_refused_and_its_password_not_shown(wrong: str) -> None:
     message = problems(REDIS_URL=wrong)
     assert "REDIS_URL must be" in message
     assert "pa55" not in message
 
 
-def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
+def test_a_password_in_a_url_is_refused_and_not_shown() -> None:
     assert "hunter2" not in problems(BACKEND_URL="https://admin:hunter2@api.example.com")
 
 
@@ -112,7 +112,7 @@ def test_secrets_are_not_in_the_repr() -> None:
         ("  https://login.example.com ", "https://login.example.com"),
     ],
 )
-def test_a_site_address_has_one_spelling(given: str, read: str) -> None:
+def test_a_site_url_is_normalized(given: str, read: str) -> None:
     assert config.load({**GOOD, "SITE_URL": given}).site_url == read
 
 
@@ -134,7 +134,7 @@ def test_a_site_address_has_one_spelling(given: str, read: str) -> None:
         "https://[::1",
     ],
 )
-def test_an_address_that_cannot_be_one_is_refused(wrong: str) -> None:
+def test_an_invalid_site_url_is_refused(wrong: str) -> None:
     assert "SITE_URL must" in problems(SITE_URL=wrong)
 
 
@@ -164,18 +164,18 @@ def test_a_value_out_of_range_is_refused(name: str, wrong: str) -> None:
     assert f"{name} " in problems(**{name: wrong})
 
 
-def test_fallback_keys_come_after_the_key_itself() -> None:
+def test_fallback_keys_follow_the_current_key() -> None:
     loaded = config.load({**GOOD, "SECRET_KEY_FALLBACKS": f"{SECRET}-1, {SECRET}-2"})
     assert loaded.secret_keys == (SECRET, f"{SECRET}-1", f"{SECRET}-2")
 
 
-def test_the_example_file_names_every_setting_and_no_other() -> None:
+def test_the_example_file_names_exactly_the_existing_settings() -> None:
     text = (ROOT / ".env.example").read_text("utf-8")
     named = re.findall(r"^#?([A-Z_]+)=", text, re.MULTILINE)
     assert sorted(named) == sorted([*SETTINGS, *PROVIDER_SETTINGS])
 
 
-def test_the_example_file_shows_the_defaults_and_is_good_as_it_stands() -> None:
+def test_the_example_file_shows_the_defaults_and_can_be_loaded() -> None:
     text = re.sub(r"^#(?=[A-Z_]+=)", "", (ROOT / ".env.example").read_text("utf-8"), flags=re.MULTILINE)
     shown = {name: value for name, value in dotenv_values(stream=io.StringIO(text)).items() if value}
     shown |= {"SECRET_KEY": SECRET, "TEMPLATES_DIR": str(ROOT)}

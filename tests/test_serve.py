@@ -1,4 +1,4 @@
-"""`make serve`: the production server, from a settings file, in front of a backend."""
+"""`make serve`: the production server with a settings file and a backend."""
 
 import os
 import re
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.server
 OPERATIONS = ROOT / "docs" / "operations.md"
 
 
-def test_a_person_signs_in_at_the_production_server_and_one_line_tells_of_it(tmp_path: Path) -> None:
+def test_a_person_signs_in_and_each_event_is_one_log_line(tmp_path: Path) -> None:
     with production_server(tmp_path, LOG_FORMAT="json") as (command, visitor):
         assert visitor.sign_in(password="wrong").status_code == 401
         assert visitor.sign_in().status_code == 303
@@ -35,7 +35,7 @@ def test_a_person_signs_in_at_the_production_server_and_one_line_tells_of_it(tmp
             assert secret not in command.output
 
 
-def test_an_operators_own_receiver_is_told_as_the_docs_have_it(tmp_path: Path) -> None:
+def test_the_signal_receiver_of_the_docs_works(tmp_path: Path) -> None:
     (example,) = re.findall(r"```python\n(.*?)```", OPERATIONS.read_text("utf-8"), re.DOTALL)
     script = tmp_path / "alarm.py"
     script.write_text(example)
@@ -46,7 +46,7 @@ def test_an_operators_own_receiver_is_told_as_the_docs_have_it(tmp_path: Path) -
         assert "Traceback" not in command.output
 
 
-def test_five_wrong_settings_are_named_at_once_and_nothing_listens(tmp_path: Path) -> None:
+def test_all_invalid_settings_are_named_and_the_server_does_not_start(tmp_path: Path) -> None:
     port = free_ports()
     wrong = {
         "SITE_URL": "login.example.com",
@@ -66,7 +66,7 @@ def test_five_wrong_settings_are_named_at_once_and_nothing_listens(tmp_path: Pat
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stop_lets_the_sign_in_under_way_finish(tmp_path: Path, number: int) -> None:
+def test_a_shutdown_waits_for_the_sign_in_in_progress(tmp_path: Path, number: int) -> None:
     with production_server(tmp_path, backend_delay=0.7) as (command, visitor):
         token = visitor.csrf()
         answers: list[int] = []
@@ -84,7 +84,7 @@ def test_a_stop_lets_the_sign_in_under_way_finish(tmp_path: Path, number: int) -
         assert not listens(int(visitor.url.rpartition(":")[2]))
 
 
-def test_before_it_stops_the_server_says_so_to_the_balancer_and_goes_on_serving(tmp_path: Path) -> None:
+def test_during_the_shutdown_delay_the_server_is_not_ready_and_still_serves(tmp_path: Path) -> None:
     with production_server(tmp_path, SHUTDOWN_DELAY="1") as (command, visitor):
         assert visitor.get("/health/ready").status_code == 200
         command.process.send_signal(signal.SIGTERM)
@@ -121,19 +121,19 @@ def _line(pid: str) -> str:
     return Path(f"/proc/{pid}/cmdline").read_text()
 
 
-def test_three_chunks_of_a_session_and_more_pass_the_header_limit(tmp_path: Path) -> None:
+def test_a_session_of_three_cookies_passes_the_header_limit(tmp_path: Path) -> None:
     with production_server(tmp_path) as (_, visitor):
         cookies = "; ".join(f"next-auth.session-token.{n}={'x' * 3933}" for n in range(3)) + f"; other={'y' * 4000}"
         response = requests.get(f"{visitor.url}/api/auth/session", headers={"Cookie": cookies}, timeout=5)
         assert (response.status_code, response.json()) == (200, {})
 
 
-def test_an_http_site_that_is_not_this_machine_is_warned_of(tmp_path: Path) -> None:
+def test_plain_http_for_another_host_logs_a_warning(tmp_path: Path) -> None:
     with production_server(tmp_path, SITE_URL="http://login.example.com") as (command, _):
         assert "cross the network in the clear" in command.output
 
 
-def test_a_visitor_behind_two_trusted_proxies_is_known_by_their_own_address(tmp_path: Path) -> None:
+def test_behind_two_proxies_the_log_has_the_visitors_address(tmp_path: Path) -> None:
     with production_server(tmp_path, PROXY_HOPS="2", LOG_FORMAT="json") as (command, visitor):
         visitor.headers["X-Forwarded-For"] = "6.6.6.6, 203.0.113.9, 10.0.0.2"
         visitor.sign_in()
@@ -142,7 +142,7 @@ def test_a_visitor_behind_two_trusted_proxies_is_known_by_their_own_address(tmp_
 
 
 @pytest.mark.external
-def test_two_workers_with_redis_share_limits_and_each_sees_what_ended_at_the_other(tmp_path: Path) -> None:
+def test_two_workers_with_redis_share_limits_and_revocations(tmp_path: Path) -> None:
     with (
         redis_server(tmp_path) as server,
         production_server(tmp_path, WORKERS="2", REDIS_URL=server.url, LOGIN_LIMIT_PER_ACCOUNT_AND_IP="5/minute") as (
@@ -167,19 +167,19 @@ def test_two_workers_with_redis_share_limits_and_each_sees_what_ended_at_the_oth
 
 
 def _sessions(url: str, token: str) -> list[bool]:
-    """Whether this cookie is somebody's, asked so often over new connections that both workers have been asked."""
+    """Return whether this cookie is a session, over so many new connections that both workers have answered."""
     headers = {"Cookie": f"next-auth.session-token={token}", "Connection": "close"}
     address = f"{url}/api/auth/session"
     with ThreadPoolExecutor(10) as crowd:
         return list(crowd.map(lambda _: bool(requests.get(address, headers=headers, timeout=5).json()), range(60)))
 
 
-def test_several_workers_without_redis_are_warned_of(tmp_path: Path) -> None:
+def test_several_workers_without_redis_log_a_warning(tmp_path: Path) -> None:
     with production_server(tmp_path, WORKERS="2") as (command, _):
         assert "REDIS_URL is not set with several WORKERS" in command.output
 
 
-def test_there_is_one_worker_without_redis_and_one_a_core_with_it_unless_a_number_is_set() -> None:
+def test_the_default_number_of_workers_is_one_without_redis_and_one_per_core_with_it() -> None:
     redis = "redis://127.0.0.1:6379/0"
     assert serve.workers(settings()) == 1
     assert serve.workers(settings(redis_url=redis)) == os.cpu_count()

@@ -1,4 +1,4 @@
-"""`bench/`: only work that was done is counted, the arithmetic is right, and the whole bench runs."""
+"""`bench/`: answers are verified before they are counted, the arithmetic is right, and the whole bench runs."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ from bench.visitors import NextAuthVisitor, Visitor
 
 
 def against(answer: bytes, work: Callable[[int], Awaitable[object]]) -> None:
-    """Do the work against a server that gives this one answer to everything."""
+    """Run the work against a server that gives the same answer to every request."""
 
     async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(65536)
@@ -67,7 +67,7 @@ def test_a_wrong_answer_to_a_session_read_stops_the_bench(answer: bytes, reason:
         against(answer, once(tasks.session_read(Visitor())))
 
 
-def test_a_session_read_accepts_the_right_user_whatever_follows() -> None:
+def test_a_session_read_accepts_the_right_user_whatever_other_members_follow() -> None:
     visitor = Visitor()
     start = json.dumps({"user": visitor.user}, separators=(",", ":")).removesuffix("}}")
     for rest in ("}}", '},"expires":"2030-01-01T00:00:00.000Z"}', ',"accessToken":"1|a"},"expires":"2030"}'):
@@ -93,7 +93,7 @@ def test_a_forward_auth_check_that_names_another_user_stops_the_bench() -> None:
         against(b"HTTP/1.1 204 No Content\r\nX-Auth-User-Id: 0\r\n\r\n", once(tasks.forward_auth_check(Visitor())))
 
 
-def test_a_task_is_counted_on_every_connection() -> None:
+def test_a_task_is_counted_once_on_each_connection() -> None:
     async def nap(_: Connection) -> None:
         await asyncio.sleep(0.02)
 
@@ -107,7 +107,7 @@ def test_a_task_is_counted_on_every_connection() -> None:
 
 
 def results() -> Results:
-    """We do four times as much as next-auth, at a third of the processor time; the second round was disturbed."""
+    """Return results: four times next-auth's speed at a third of its CPU time, and one outlier in the second round."""
     made = Results()
     for task in (table.READ, table.SCRIPT_SIGN_IN):
         made.samples[task, MUNJIGI] = [Sample(400, 1, 0.4), Sample(40, 1, 0.04), Sample(400, 1, 0.4)]
@@ -127,7 +127,7 @@ def rows(made: Results, *sites: str) -> dict[str, list[str]]:
     return {name: rest for name, *rest in ([cell.strip() for cell in line[1:-1].split("|")] for line in lines)}
 
 
-def test_each_row_compares_the_sites_round_by_round_and_says_whether_the_promise_is_kept() -> None:
+def test_each_row_compares_the_sites_round_by_round_and_shows_whether_the_promise_is_kept() -> None:
     row = rows(results(), MUNJIGI, NEXT_AUTH)
     assert row[table.READ] == ["400 (40 - 400) /s", "100 (5 - 200) /s", "4.00", "≥ 4 ×", "≥ 6 ×", "yes"]
     assert row["… per second of processor time"][2:] == ["3.00", "≥ 1 ×", "≥ 1.5 ×", "aim"]
@@ -139,7 +139,7 @@ def test_each_row_compares_the_sites_round_by_round_and_says_whether_the_promise
     assert row["two workers beside one"][-1] == "NO"
 
 
-def test_a_refused_sign_in_breaks_the_promise_however_soon_the_others_are_done() -> None:
+def test_a_refused_sign_in_breaks_the_promise_even_if_all_others_are_fast() -> None:
     made = results()
     made.samples[table.RUSH, MUNJIGI] = [Sample(1000, 5), Sample(998, 5, failed=2)]
     row = rows(made, MUNJIGI)[table.RUSH]
@@ -147,14 +147,14 @@ def test_a_refused_sign_in_breaks_the_promise_however_soon_the_others_are_done()
     assert row[-1] == "NO"
 
 
-def test_without_next_auth_nothing_is_judged_that_depends_on_it() -> None:
+def test_without_next_auth_the_comparisons_with_it_have_no_verdict() -> None:
     row = rows(results(), MUNJIGI)
     assert [row[name][-1] for name in (table.READ, table.AT_ONCE, "peak memory, sum of VmHWM")] == ["", "", ""]
     assert row[table.RUSH][-1] == "yes"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
-def test_memory_that_forked_processes_share_is_counted_once() -> None:
+def test_memory_shared_by_forked_processes_is_counted_once() -> None:
     code = "import os, time; held = bytes(bytearray(b'x') * 60_000_000); os.fork(); print(flush=True); time.sleep(60)"
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as parent:
@@ -168,7 +168,7 @@ def test_memory_that_forked_processes_share_is_counted_once() -> None:
     assert 60e6 < unique < 100e6 < 120e6 < resident
 
 
-def test_the_weight_of_a_page_is_what_a_current_browser_loads() -> None:
+def test_the_page_weight_includes_what_a_current_browser_loads() -> None:
     assets = Assets()
     assets.feed(
         '<link rel="stylesheet" href="/a.css"><link rel="preload" href="/a.css" as="style">'
@@ -189,7 +189,7 @@ def test_the_functions_of_one_sign_in_are_counted_and_listed() -> None:
     assert f"runs {len(functions)} functions in {len(files)} files." in output
 
 
-def test_functions_are_counted_in_other_threads_too() -> None:
+def test_functions_that_run_in_other_threads_are_counted() -> None:
     recorder = calls.Recorder()
     try:
         recorder.is_recording = True

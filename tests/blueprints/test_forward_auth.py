@@ -1,4 +1,4 @@
-"""Forward auth: what a proxy is told before it lets a request through to somebody's app."""
+"""Forward auth (`/auth/verify`): what a proxy gets before it passes a request on to an app."""
 
 import re
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ def sign_in_address(response: requests.Response) -> str:
     return parse_qs(urlsplit(response.headers["X-Auth-Sign-In"]).query).get("callbackUrl", [""])[0]
 
 
-def test_nobody_is_401_and_the_proxy_is_told_where_to_send_them(visitor: Visitor) -> None:
+def test_an_anonymous_request_gets_401_and_the_sign_in_url(visitor: Visitor) -> None:
     response = visitor.get(VERIFY, headers={"X-Forwarded-Uri": "/rooms?from=1&to=2&q=%ED%95%9C"})
     assert (response.status_code, response.text, cookie_names(response)) == (401, "", set())
     assert sign_in_address(response) == f"{visitor.url}/rooms?from=1&to=2&q=%ED%95%9C"
@@ -25,12 +25,12 @@ def test_nobody_is_401_and_the_proxy_is_told_where_to_send_them(visitor: Visitor
 
 
 @pytest.mark.parametrize("asked", ["//evil.example", "https://evil.example/", "\\evil", "javascript:alert(1)", "", "x"])
-def test_a_made_up_address_leads_nowhere(visitor: Visitor, asked: str) -> None:
+def test_an_invalid_forwarded_uri_is_left_out_of_the_sign_in_url(visitor: Visitor, asked: str) -> None:
     response = visitor.get(VERIFY, headers={"X-Forwarded-Uri": asked})
     assert response.headers["X-Auth-Sign-In"] == f"{visitor.url}/auth/login/email"
 
 
-def test_somebody_is_204_with_who_it_is(visitor: Visitor) -> None:
+def test_a_signed_in_request_gets_204_and_identity_headers(visitor: Visitor) -> None:
     visitor.sign_in()
     response = visitor.get(VERIFY)
     assert (response.status_code, response.content) == (204, b"")
@@ -49,7 +49,7 @@ def backend() -> Iterator[Backend]:
         yield running
 
 
-def test_a_name_can_say_nothing_in_a_header(backend: Backend) -> None:
+def test_a_name_cannot_inject_a_header(backend: Backend) -> None:
     backend.user = {"id": "a\u00e9", "name": "x\u2028y: z, %0d%0aX-Auth-User-Id: 1", "nick_name": None, "email": None}
     with running_site(backend_url=backend.url) as site:
         visitor = site.visitor()
@@ -61,13 +61,13 @@ def test_a_name_can_say_nothing_in_a_header(backend: Backend) -> None:
     assert response.headers["X-Auth-User-Email"] == ""
 
 
-def test_it_sets_no_cookie_whatever_it_finds(site: Site) -> None:
+def test_the_response_sets_no_cookie_whatever_cookies_were_sent(site: Site) -> None:
     for junk in ("next-auth.session-token=x", "next-auth.session-token.0=x; munjigi.visitor=y"):
         response = site.visitor(Cookie=junk).get(VERIFY)
         assert (response.status_code, cookie_names(response)) == (401, set())
 
 
-def test_a_session_that_the_backend_has_ended_does_not_pass(backend: Backend) -> None:
+def test_a_session_that_the_backend_has_revoked_gets_401(backend: Backend) -> None:
     clock = ManualClock()
     with running_site(backend_url=backend.url, clock=clock) as site:
         visitor = site.visitor()
@@ -80,5 +80,5 @@ def test_a_session_that_the_backend_has_ended_does_not_pass(backend: Backend) ->
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
-def test_other_methods_are_405(visitor: Visitor, method: str) -> None:
+def test_other_methods_get_405(visitor: Visitor, method: str) -> None:
     assert visitor.request(method, VERIFY).status_code == 405

@@ -1,4 +1,4 @@
-"""NextAuth v4's addresses under /api/auth, asked as its client asks them (`react/index.tsx`, 4.24.15)."""
+"""NextAuth v4's routes under /api/auth, called as its client calls them (`react/index.tsx`, 4.24.15)."""
 
 import time
 from datetime import datetime
@@ -17,12 +17,12 @@ API = "/api/auth"
 
 
 def ask(visitor: Visitor, path: str, **fields: str) -> requests.Response:
-    """A form as `signIn()` and `signOut()` send it."""
+    """Post a form as `signIn()` and `signOut()` do."""
     return visitor.submit(f"{API}/{path}", {"json": "true", **fields})
 
 
 def error_in(response: requests.Response) -> str | None:
-    """What the client does with an answer: `new URL(data.url)`, so the address has to be a whole one."""
+    """Return the error code of an answer. The client uses `new URL(data.url)`, so the URL has to be absolute."""
     url = urlsplit(response.json()["url"])
     assert url.scheme
     found = parse_qs(url.query).get("error")
@@ -30,7 +30,7 @@ def error_in(response: requests.Response) -> str | None:
 
 
 def update(visitor: Visitor, *data: Any) -> requests.Response:
-    """As `useSession().update(data)` sends it, or `update()`."""
+    """Post what `useSession().update(data)` sends, or `update()` without data."""
     return visitor.post(f"{API}/session", json={"csrfToken": visitor.csrf(), **({"data": data[0]} if data else {})})
 
 
@@ -40,21 +40,21 @@ def signed_in(visitor: Visitor) -> Visitor:
     return visitor
 
 
-def test_providers_come_in_the_order_of_the_settings_with_whole_addresses(shared_site: SiteMaker) -> None:
+def test_providers_are_listed_in_the_order_of_the_settings_with_absolute_urls(shared_site: SiteMaker) -> None:
     listed = shared_site().visitor().get(f"{API}/providers").json()
     assert list(listed) == ["email"]
     assert listed["email"]["type"] == "credentials"
     assert listed["email"]["callbackUrl"].endswith(f"{API}/callback/email")
 
 
-def test_the_right_password_signs_in_and_says_where_to_go(visitor: Visitor) -> None:
+def test_the_right_password_signs_in_and_returns_the_target_url(visitor: Visitor) -> None:
     response = ask(visitor, "callback/email", email=MINJI, password=PASSWORD, callbackUrl="/me", redirect="false")
     assert (response.status_code, response.json()) == (200, {"url": f"{visitor.url}/me"})
     assert visitor.session()["user"]["email"] == MINJI
 
 
 @pytest.mark.parametrize("fields", [{"email": MINJI, "password": "wrong"}, {"email": "x"}, {}])
-def test_a_wrong_one_is_credentials_signin_with_401(visitor: Visitor, fields: dict[str, str]) -> None:
+def test_a_wrong_password_is_401_credentials_signin(visitor: Visitor, fields: dict[str, str]) -> None:
     response = ask(visitor, "callback/email", redirect="false", **fields)
     assert (response.status_code, error_in(response)) == (401, "CredentialsSignin")
     assert not visitor.is_signed_in
@@ -69,13 +69,15 @@ def test_a_wrong_one_is_credentials_signin_with_401(visitor: Visitor, fields: di
         ("html", 502, "BackendUnavailable"),
     ],
 )
-def test_other_failures_have_their_codes_and_statuses(visitor: Visitor, account: str, status: int, code: str) -> None:
+def test_other_sign_in_errors_have_their_own_codes_and_statuses(
+    visitor: Visitor, account: str, status: int, code: str
+) -> None:
     response = ask(visitor, "callback/email", email=f"{account}@example.com", password=PASSWORD)
     assert (response.status_code, error_in(response)) == (status, code)
 
 
 @pytest.mark.parametrize("path", ["callback/email", "signout", "signin/email"])
-def test_a_failed_csrf_check_is_400_and_names_itself(visitor: Visitor, path: str) -> None:
+def test_a_failed_csrf_check_is_400_form_expired(visitor: Visitor, path: str) -> None:
     visitor.csrf()
     response = visitor.post(f"{API}/{path}", data={"csrfToken": "wrong", "json": "true"})
     assert (response.status_code, error_in(response)) == (400, "FormExpired")
@@ -83,7 +85,7 @@ def test_a_failed_csrf_check_is_400_and_names_itself(visitor: Visitor, path: str
 
 
 @pytest.mark.parametrize("path", ["callback/email", "signout", "signin/google"])
-def test_a_failed_csrf_check_keeps_where_the_person_wants_to_go(shared_site: SiteMaker, path: str) -> None:
+def test_a_failed_csrf_check_keeps_the_return_address(shared_site: SiteMaker, path: str) -> None:
     visitor = shared_site(
         providers="google", google_client_id="id", google_client_secret="secret-of-this-test"
     ).visitor()
@@ -105,24 +107,24 @@ def test_a_form_without_json_gets_a_redirect(visitor: Visitor) -> None:
     [{}, {"session_max_age": 60}, {"session_max_age": 3600, "session_absolute_age": 120}],
     ids=["of NextAuth", "short", "ended by the absolute age"],
 )
-def test_the_end_that_a_page_is_told_lies_ahead_and_is_the_cookies(make_site: SiteMaker, lives: dict[str, int]) -> None:
+def test_the_expiry_in_the_session_json_is_that_of_the_cookie(make_site: SiteMaker, lives: dict[str, int]) -> None:
     visitor = make_site(**lives).visitor()
     ask(visitor, "callback/email", email=MINJI, password=PASSWORD)
     for told in (visitor.session(), update(visitor, {"nick_name": "새이름"}).json(), visitor.session()):
         (of_cookie,) = [one.expires or 0 for one in visitor.cookies if one.name.endswith("session-token")]
         late = of_cookie - datetime.fromisoformat(told["expires"]).timestamp()
-        assert 0 <= late <= 1  # `Max-Age` counts whole seconds from when the answer came
+        assert 0 <= late <= 1  # `Max-Age` is in whole seconds from the time of the answer
         assert time.time() < of_cookie <= time.time() + min(lives.values(), default=2592000)
 
 
-def test_signing_out_answers_with_the_address(signed_in: Visitor) -> None:
+def test_signing_out_returns_the_target_url(signed_in: Visitor) -> None:
     response = ask(signed_in, "signout", callbackUrl="/bye")
     assert response.json() == {"url": f"{signed_in.url}/bye"}
     assert not signed_in.is_signed_in
     assert ask(signed_in, "signout").status_code == 200
 
 
-def test_pages_of_next_auth_lead_to_ours(visitor: Visitor) -> None:
+def test_next_auths_pages_redirect_to_ours(visitor: Visitor) -> None:
     way = visitor.get(f"{API}/signin?callbackUrl=/me&error=SessionRequired").headers["Location"]
     assert way.startswith(f"{visitor.url}/auth/login/email?error=SessionRequired&callbackUrl=")
     assert visitor.get(f"{API}/signout").headers["Location"] == f"{visitor.url}/auth/logout"
@@ -130,13 +132,13 @@ def test_pages_of_next_auth_lead_to_ours(visitor: Visitor) -> None:
     assert visitor.get(f"{API}/error?error=<b>").headers["Location"].endswith("?error=Default")
 
 
-def test_what_a_page_reports_is_taken_without_a_word(visitor: Visitor) -> None:
+def test_client_log_messages_are_accepted_and_ignored(visitor: Visitor) -> None:
     response = visitor.post(f"{API}/_log", data={"level": "error", "code": "CLIENT_FETCH_ERROR", "x": "y" * 5000})
     assert (response.status_code, response.text, cookie_names(response)) == (200, "", set())
 
 
-def test_a_page_may_tell_the_provider_whom_it_expects_and_nothing_else(shared_site: SiteMaker) -> None:
-    """`signIn("github", {}, {login_hint: …})`; v4 lets the page replace any parameter."""
+def test_a_page_may_pass_login_hint_to_the_provider_and_no_other_parameter(shared_site: SiteMaker) -> None:
+    """For `signIn("github", {}, {login_hint: …})`. NextAuth v4 lets the page replace any parameter."""
     site = shared_site(providers="github", github_client_id="the-client", github_client_secret="secret-of-this-test")
     told = {"login_hint": MINJI, "prompt": "login", "client_id": "x", "redirect_uri": "x", "scope": "x", "state": "x"}
     plain, hinted = (
@@ -149,7 +151,7 @@ def test_a_page_may_tell_the_provider_whom_it_expects_and_nothing_else(shared_si
     assert hinted["state"] != "x"
 
 
-def test_under_a_sub_path_every_address_is_below_it(shared_site: SiteMaker) -> None:
+def test_under_a_sub_path_every_url_includes_the_sub_path(shared_site: SiteMaker) -> None:
     site = shared_site(path="/login-site", providers="google", google_client_id="id", google_client_secret="a" * 20)
     visitor, here = site.visitor(), f"{site.url}/login-site"
     api = f"{here}{API}"
@@ -180,7 +182,7 @@ def test_under_a_sub_path_every_address_is_below_it(shared_site: SiteMaker) -> N
 # --- JSON bodies
 
 
-def test_json_bodies_are_read_as_forms_are(visitor: Visitor) -> None:
+def test_json_bodies_are_read_like_forms(visitor: Visitor) -> None:
     sent = {"json": "true", "email": MINJI, "password": PASSWORD, "callbackUrl": "/me"}
     response = visitor.post(f"{API}/callback/email", json={"csrfToken": visitor.csrf(), **sent})
     assert response.json() == {"url": f"{visitor.url}/me"}
@@ -190,14 +192,14 @@ def test_json_bodies_are_read_as_forms_are(visitor: Visitor) -> None:
     assert not visitor.is_signed_in
 
 
-def test_what_is_no_text_in_a_json_body_is_not_read(visitor: Visitor) -> None:
+def test_values_of_a_json_body_that_are_no_strings_are_ignored(visitor: Visitor) -> None:
     body = {"csrfToken": visitor.csrf(), "json": True, "email": [MINJI], "password": {"$ne": ""}, "callbackUrl": 1}
     response = visitor.post(f"{API}/callback/email", json=body)
-    assert response.status_code == 302  # v4 compares with the text "true"
+    assert response.status_code == 302  # NextAuth v4 compares with the string "true"
     assert "error=CredentialsSignin" in response.headers["Location"]
 
 
-def test_a_token_in_a_json_body_is_held_as_well(visitor: Visitor) -> None:
+def test_the_csrf_token_of_a_json_body_is_checked(visitor: Visitor) -> None:
     visitor.csrf()
     for token in ("wrong", None, ["wrong"]):
         response = visitor.post(f"{API}/signout", json={"csrfToken": token, "json": "true"})
@@ -207,7 +209,7 @@ def test_a_token_in_a_json_body_is_held_as_well(visitor: Visitor) -> None:
 # --- update()
 
 
-def test_an_update_of_the_names_is_saved_and_shown(signed_in: Visitor) -> None:
+def test_an_update_of_the_names_is_saved_and_returned(signed_in: Visitor) -> None:
     changed = update(signed_in, {"nick_name": "새이름"}).json()
     assert changed["user"]["nick_name"] == "새이름"
     assert changed["user"]["name"] == "김민지"
@@ -215,10 +217,10 @@ def test_an_update_of_the_names_is_saved_and_shown(signed_in: Visitor) -> None:
     assert update(signed_in, {"nick_name": None}).json()["user"]["nick_name"] is None
     assert (
         update(signed_in, {"nick_name": "민지"}).json()["user"]["nick_name"] == "민지"
-    )  # others come to this site, too
+    )  # the site is shared by other tests
 
 
-def test_a_person_without_a_name_may_have_a_nickname(signed_in: Visitor, site: Site) -> None:
+def test_a_user_without_a_name_can_save_a_nickname(signed_in: Visitor, site: Site) -> None:
     assert site.backend
     person = site.backend.extensions["people"].users[MINJI]
     person["name"] = None
@@ -230,7 +232,7 @@ def test_a_person_without_a_name_may_have_a_nickname(signed_in: Visitor, site: S
     assert (changed["name"], changed["nick_name"]) == (None, "새이름")
 
 
-def test_an_update_without_data_reads_the_person_again(signed_in: Visitor, site: Site) -> None:
+def test_an_update_without_data_reloads_the_user_from_the_backend(signed_in: Visitor, site: Site) -> None:
     assert site.backend
     people = site.backend.extensions["people"]
     people.users[MINJI]["name"] = "김새로"
@@ -241,7 +243,7 @@ def test_an_update_without_data_reads_the_person_again(signed_in: Visitor, site:
 
 
 @pytest.mark.parametrize("data", [[], [{"name": "김민지"}]], ids=["read again", "saved"])
-def test_an_update_that_brings_somebody_else_ends_the_session(signed_in: Visitor, site: Site, data: list[Any]) -> None:
+def test_an_update_that_returns_another_user_ends_the_session(signed_in: Visitor, site: Site, data: list[Any]) -> None:
     assert site.backend
     person = site.backend.extensions["people"].users[MINJI]
     own = person["id"]
@@ -253,19 +255,19 @@ def test_an_update_that_brings_somebody_else_ends_the_session(signed_in: Visitor
     assert signed_in.session() == {}
 
 
-def test_a_failure_that_is_not_the_persons_bears_the_reference_of_the_log(visitor: Visitor) -> None:
+def test_a_backend_error_includes_the_request_id_as_reference(visitor: Visitor) -> None:
     response = ask(visitor, "callback/email", email="html@example.com", password=PASSWORD)
     assert f"reference={response.headers['X-Request-Id']}" in response.json()["url"]
 
 
-def test_without_a_profile_path_the_session_alone_changes(make_site: SiteMaker) -> None:
+def test_without_a_profile_path_an_update_changes_the_session_only(make_site: SiteMaker) -> None:
     visitor = make_site(backend_profile_path=None).visitor()
     visitor.sign_in()
     assert update(visitor, {"name": "나"}).json()["user"]["name"] == "나"
     assert update(visitor).json()["user"]["name"] == "김민지"
 
 
-def test_an_update_of_nobody_is_empty(visitor: Visitor) -> None:
+def test_an_anonymous_update_returns_an_empty_session(visitor: Visitor) -> None:
     response = update(visitor, {"name": "x"})
     assert (response.status_code, response.json()) == (200, {})
 
@@ -303,7 +305,7 @@ ATTACKS: list[Any] = [
 
 
 @pytest.mark.parametrize("data", ATTACKS, ids=lambda data: str(data)[:40])
-def test_an_update_of_anything_else_is_refused_and_changes_nothing(signed_in: Visitor, site: Site, data: Any) -> None:
+def test_an_update_of_any_other_field_is_refused_and_changes_nothing(signed_in: Visitor, site: Site, data: Any) -> None:
     before = signed_in.session()
     response = update(signed_in, data)
     assert (response.status_code, response.json()) == (422, {})
@@ -315,9 +317,11 @@ def test_an_update_of_anything_else_is_refused_and_changes_nothing(signed_in: Vi
 @pytest.mark.parametrize("body", [b"", b"[]", b"null", b"{", b'"x"', b"[" * 5000, b"\xff", b"{}" * 40_000])
 @pytest.mark.parametrize("kind", ["application/json", "text/plain", "application/x-www-form-urlencoded"])
 @pytest.mark.parametrize("path", ["session", "callback/email", "signout", "signin/email", "_log"])
-def test_no_body_breaks_anything(visitor: Visitor, path: str, kind: str, body: bytes) -> None:
+def test_malformed_bodies_are_refused_without_a_server_error(
+    visitor: Visitor, path: str, kind: str, body: bytes
+) -> None:
     visitor.csrf()
     response = visitor.post(f"{API}/{path}", data=body, headers={"Content-Type": kind})
-    # 302: a form of a browser's, whose token is missing, goes to the page that says so
+    # 302: a browser's form without a token is redirected to a page that says so
     assert response.status_code in {"_log": (200, 413, 415), "session": (400, 413, 415)}.get(path, (302, 400, 413, 415))
     assert not visitor.is_signed_in

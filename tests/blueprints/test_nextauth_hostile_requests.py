@@ -1,4 +1,4 @@
-"""Nothing that anybody sends to NextAuth's addresses makes a 5xx, or a session."""
+"""No request to NextAuth's routes causes a 5xx or a session."""
 
 import json
 from collections.abc import Iterator
@@ -83,7 +83,7 @@ MALFORMED = [
 
 @dataclass(frozen=True)
 class Sender:
-    """Somebody who sends things: with cookies and their token, or with nothing."""
+    """A client that sends requests: signed in, with a CSRF token, or without cookies."""
 
     client: FlaskClient
     cookies: str
@@ -116,7 +116,7 @@ def sender(request: pytest.FixtureRequest, site: Site) -> Sender:
 
 
 def bodies(token: str) -> Iterator[tuple[str, bytes]]:
-    """Content types and bodies, those that can be read with the token in them."""
+    """Yield content types and bodies; the readable ones contain the token."""
     for body in MALFORMED:
         yield from ((FORM, body), (JSON, body))
     whole = {**GOOD, "csrfToken": token}
@@ -139,9 +139,9 @@ def bodies(token: str) -> Iterator[tuple[str, bytes]]:
             yield FORM, urlencode([*pairs]).encode()
 
 
-@pytest.mark.parametrize("every", [31, pytest.param(1, marks=pytest.mark.corpus)])
+@pytest.mark.parametrize("every", [31, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("address", TAKING + NOT_TAKING)
-def test_no_body_makes_a_5xx_or_a_session(sender: Sender, address: str, every: int) -> None:
+def test_no_request_body_causes_a_5xx_or_a_session(sender: Sender, address: str, every: int) -> None:
     found = list(bodies(sender.token))
     updates = address == "session" and COOKIE in sender.cookies
     assert len(found) == 453
@@ -154,9 +154,9 @@ def test_no_body_makes_a_5xx_or_a_session(sender: Sender, address: str, every: i
             assert response.json is not None, what
 
 
-@pytest.mark.corpus
+@pytest.mark.slow
 @pytest.mark.parametrize("address", ["signin", "signout", "error", "session", "csrf", "providers", "callback/github"])
-def test_no_query_makes_a_5xx(sender: Sender, address: str) -> None:
+def test_no_query_string_causes_a_5xx(sender: Sender, address: str) -> None:
     for odd in ODD_TEXTS:
         for query in (
             urlencode(dict.fromkeys([*GOOD, "error", "csrf", "csrfToken"], odd)),

@@ -1,4 +1,4 @@
-"""What comes to the callbacks, honest and hostile, over real sockets, with real cookies and nothing patched."""
+"""The callbacks of social sign-in, valid and hostile, over real sockets, with real cookies and nothing patched."""
 
 import gc
 import http.client
@@ -34,7 +34,7 @@ ALL = providers.names()
 BY_QUERY = [name for name in ALL if not providers.find(name).form_post]
 NAMED = [name for name in ALL if sample_of(name)["issuer"]]
 ONE_OF_EACH_CATEGORY = ("kakao", "google", "apple")
-"""Plain OAuth, OpenID Connect, and a callback by POST."""
+"""Plain OAuth 2.0, OpenID Connect, and a callback by POST."""
 VICTIM = "victim@example.com"
 Answer = dict[str, str]
 Pairs = list[tuple[str, str]]
@@ -54,7 +54,7 @@ def here(everywhere: World) -> World:
 
 
 def under_way(here: World, name: str, visitor: Browser | None = None, **fields: str) -> tuple[Browser, Answer]:
-    """Somebody who has said yes at the provider, and what they bring back."""
+    """Start a sign-in and approve it at the provider; return the visitor and the parameters of the callback."""
     visitor = visitor or browser(here.site)
     return visitor, here.providers.approve(visitor.start(name, **fields))
 
@@ -79,7 +79,7 @@ def other(text: str) -> str:
     return ("A" if text[0] != "A" else "B") + text[1:]
 
 
-# --- Callbacks that answer no sign-in of this browser, or not as a provider would
+# --- Callbacks with an unknown state or malformed parameters
 
 
 STRANGE_STATES: dict[str, Callable[[Answer], Pairs]] = {
@@ -124,9 +124,7 @@ STRANGE_ANSWERS: dict[str, tuple[str, Callable[[Answer], Pairs]]] = {
 
 @pytest.mark.parametrize("victim", [False, True], ids=["anonymous", "signed in"])
 @pytest.mark.parametrize(("row", "name"), spread(STRANGE_STATES, ONE_OF_EACH_CATEGORY))
-def test_a_callback_that_answers_no_sign_in_of_this_browser_changes_nothing(
-    here: World, name: str, row: str, victim: bool
-) -> None:
+def test_a_callback_with_an_unknown_state_changes_nothing(here: World, name: str, row: str, victim: bool) -> None:
     visitor, answer = under_way(here, name, signed_in(here) if victim else None)
     before = visitor.cookies.get(SESSION)
     response = decided(visitor, visitor.come_back(name, STRANGE_STATES[row](answer)))
@@ -137,7 +135,7 @@ def test_a_callback_that_answers_no_sign_in_of_this_browser_changes_nothing(
 
 
 def decided(visitor: Browser, response: requests.Response) -> requests.Response:
-    """What becomes of it: a POST that brought no attempt is sent on to a GET, which sees all cookies."""
+    """Return the final answer: a POST without an attempt cookie redirects to a GET, which has all cookies."""
     address = urlsplit(response.headers.get("Location", ""))
     if response.status_code == 303 and address.path.startswith("/api/auth/callback/"):
         captured_log = {name.partition(".attempt.")[0] for name in cookie_names(response)}
@@ -149,7 +147,7 @@ def decided(visitor: Browser, response: requests.Response) -> requests.Response:
 
 @pytest.mark.parametrize("victim", [False, True], ids=["anonymous", "signed in"])
 @pytest.mark.parametrize(("row", "name"), spread(STRANGE_ANSWERS, ONE_OF_EACH_CATEGORY))
-def test_an_answer_that_no_provider_gives_ends_the_attempt_and_signs_nobody_in(
+def test_a_malformed_callback_ends_the_attempt_without_a_sign_in(
     here: World, name: str, row: str, victim: bool
 ) -> None:
     visitor, answer = under_way(here, name, signed_in(here) if victim else None)
@@ -173,11 +171,11 @@ def test_a_callback_without_any_cookie_is_refused(here: World, name: str) -> Non
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_link_of_an_attackers_does_not_sign_the_victim_in_as_them(here: World, name: str) -> None:
+def test_an_attackers_callback_url_does_not_sign_the_victim_in_as_the_attacker(here: World, name: str) -> None:
     _, answer = under_way(here, name)
     victim = signed_in(here)
     before = victim.cookies.get(SESSION)
-    for _ in range(2):  # once more, with a sign-in of the victim's own under way
+    for _ in range(2):  # the second time with a sign-in of the victim's own in progress
         response = decided(victim, victim.come_back(name, answer))
         assert response.headers["Location"] == f"{here.site.url}/"
         assert as_before(victim, before)
@@ -187,7 +185,7 @@ def test_a_link_of_an_attackers_does_not_sign_the_victim_in_as_them(here: World,
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_code_of_somebody_elses_does_not_go_with_the_victims_verifier(here: World, name: str) -> None:
+def test_a_stolen_code_is_refused_by_the_victims_pkce_verifier(here: World, name: str) -> None:
     _, stolen = under_way(here, name)
     victim, own = under_way(here, name)
     assert told(victim.come_back(name, {**own, "code": stolen["code"]})) == "AttemptExpired"
@@ -196,7 +194,7 @@ def test_a_code_of_somebody_elses_does_not_go_with_the_victims_verifier(here: Wo
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if providers.find(name).openid])
-def test_the_nonce_refuses_it_where_a_provider_forgets_the_verifier(here: World, name: str) -> None:
+def test_the_nonce_refuses_a_stolen_code_if_the_provider_skips_pkce(here: World, name: str) -> None:
     here.providers.checks_verifier = False
     try:
         _, stolen = under_way(here, name)
@@ -209,7 +207,7 @@ def test_the_nonce_refuses_it_where_a_provider_forgets_the_verifier(here: World,
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH_CATEGORY)
-def test_the_cookie_of_one_attempt_under_the_name_of_another_is_refused(here: World, name: str) -> None:
+def test_an_attempt_cookie_renamed_to_another_attempt_is_refused(here: World, name: str) -> None:
     visitor, first = under_way(here, name)
     _, second = under_way(here, name, visitor)
     cookies = {key: str(visitor.cookies.get(key)) for key in visitor.attempts}
@@ -221,7 +219,7 @@ def test_the_cookie_of_one_attempt_under_the_name_of_another_is_refused(here: Wo
 
 
 def with_cookies(here: World, name: str, cookies: dict[str, str], answer: Answer) -> requests.Response:
-    """The callback with just these cookies, whatever their attributes."""
+    """Send the callback with these cookies only, whatever their attributes."""
     header = {"Cookie": "; ".join(f"{key}={value}" for key, value in cookies.items())}
     url = f"{here.site.url}/api/auth/callback/{name}"
     if name == "apple":
@@ -256,7 +254,7 @@ FORGERIES: dict[str, Callable[[dict[str, Any]], str]] = {
 
 @pytest.mark.parametrize("row", FORGERIES)
 @pytest.mark.parametrize("name", ["kakao", "apple"])
-def test_an_attempt_that_this_site_has_not_signed_just_now_is_none(here: World, name: str, row: str) -> None:
+def test_a_forged_or_expired_attempt_cookie_is_refused(here: World, name: str, row: str) -> None:
     visitor, answer = under_way(here, name)
     (cookie,) = visitor.attempts
     known = sealer().loads(visitor.cookies.get(cookie) or "")
@@ -269,7 +267,7 @@ def test_an_attempt_that_this_site_has_not_signed_just_now_is_none(here: World, 
 
 
 @pytest.mark.parametrize("kind", ["session", "visitor"])
-def test_another_cookie_of_ours_is_no_attempt(here: World, kind: str) -> None:
+def test_the_session_and_visitor_cookies_are_not_accepted_as_an_attempt_cookie(here: World, kind: str) -> None:
     visitor, answer = under_way(here, "kakao", signed_in(here))
     (cookie,) = visitor.attempts
     value = visitor.cookies.get(SESSION if kind == "session" else "munjigi.visitor")
@@ -281,7 +279,7 @@ def test_another_cookie_of_ours_is_no_attempt(here: World, kind: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_reload_ends_where_the_sign_in_did_without_a_second_exchange(here: World, name: str) -> None:
+def test_reloading_the_callback_redirects_as_before_without_a_second_token_exchange(here: World, name: str) -> None:
     visitor, answer = under_way(here, name, callbackUrl="/account?tab=2")
     first = visitor.come_back(name, answer)
     assert first.headers["Location"] == f"{here.site.url}/account?tab=2"
@@ -293,7 +291,7 @@ def test_a_reload_ends_where_the_sign_in_did_without_a_second_exchange(here: Wor
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH_CATEGORY)
-def test_another_callback_than_the_last_one_leads_home(here: World, name: str) -> None:
+def test_a_callback_with_another_state_after_the_sign_in_redirects_home(here: World, name: str) -> None:
     visitor, answer = under_way(here, name, callbackUrl="/account?tab=2")
     visitor.come_back(name, answer)
     again = decided(visitor, visitor.come_back(name, {**answer, "state": "x" * 43}))
@@ -301,7 +299,7 @@ def test_another_callback_than_the_last_one_leads_home(here: World, name: str) -
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH_CATEGORY)
-def test_two_callbacks_at_the_same_moment_are_one_sign_in(here: World, name: str) -> None:
+def test_concurrent_copies_of_a_callback_are_one_sign_in(here: World, name: str) -> None:
     visitor, answer = under_way(here, name, callbackUrl="/account")
     cookies = {cookie.name: cookie.value or "" for cookie in visitor.cookies}
     here.providers.delay = 0.2
@@ -316,7 +314,7 @@ def test_two_callbacks_at_the_same_moment_are_one_sign_in(here: World, name: str
     assert len(here.providers.exchanges(name)) == len(here.backend.handed_over) == 1
 
 
-def test_two_callbacks_at_the_same_moment_fail_alike(here: World) -> None:
+def test_concurrent_copies_of_a_callback_fail_with_the_same_error(here: World) -> None:
     visitor, answer = under_way(here, "kakao")
     cookies = {cookie.name: cookie.value or "" for cookie in visitor.cookies}
     here.providers.delay, here.providers.refusal = 0.2, (400, {"error": "invalid_grant"})
@@ -330,7 +328,7 @@ def test_two_callbacks_at_the_same_moment_fail_alike(here: World) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_the_callback_again_after_signing_out_is_refused(here: World, name: str) -> None:
+def test_repeating_the_callback_after_sign_out_is_refused(here: World, name: str) -> None:
     visitor, answer = under_way(here, name)
     visitor.come_back(name, answer)
     visitor.submit("/auth/logout", {})
@@ -340,7 +338,7 @@ def test_the_callback_again_after_signing_out_is_refused(here: World, name: str)
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH_CATEGORY)
-def test_nor_does_a_copy_of_the_attempts_cookie_help_after_signing_out(here: World, name: str) -> None:
+def test_a_copied_attempt_cookie_is_refused_after_sign_out(here: World, name: str) -> None:
     visitor, answer = under_way(here, name)
     copied = {cookie: visitor.cookies.get(cookie) or "" for cookie in visitor.attempts}
     visitor.come_back(name, answer)
@@ -353,7 +351,7 @@ def test_nor_does_a_copy_of_the_attempts_cookie_help_after_signing_out(here: Wor
 # --- Methods, paths, bodies
 
 
-def test_a_callback_by_query_is_none_of_a_provider_that_posts(here: World) -> None:
+def test_a_get_callback_is_refused_for_a_provider_that_posts(here: World) -> None:
     visitor, answer = under_way(here, "apple")
     assert told(visitor.get("/api/auth/callback/apple", params=answer)) == "AttemptExpired"
     assert nothing_was_exchanged(here)
@@ -361,7 +359,7 @@ def test_a_callback_by_query_is_none_of_a_provider_that_posts(here: World) -> No
 
 
 @pytest.mark.parametrize("name", BY_QUERY)
-def test_a_post_is_none_of_a_provider_that_comes_by_query(here: World, name: str) -> None:
+def test_a_post_callback_is_405_for_a_provider_that_uses_the_query(here: World, name: str) -> None:
     visitor, answer = under_way(here, name)
     for query, form in ((None, answer), (answer, {"x": "y"})):
         response = visitor.post(f"/api/auth/callback/{name}", params=query, data=form)
@@ -371,7 +369,7 @@ def test_a_post_is_none_of_a_provider_that_comes_by_query(here: World, name: str
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "TRACE"])
 @pytest.mark.parametrize("name", ONE_OF_EACH_CATEGORY)
-def test_a_method_that_only_looks_uses_nothing_up(here: World, name: str, method: str) -> None:
+def test_other_methods_leave_the_attempt_usable(here: World, name: str, method: str) -> None:
     visitor, answer = under_way(here, name)
     response = visitor.request(method, f"/api/auth/callback/{name}", params=answer)
     assert response.status_code in (405, 415)
@@ -385,11 +383,11 @@ def test_a_method_that_only_looks_uses_nothing_up(here: World, name: str, method
      "credentials"],
 )  # fmt: skip
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_there_is_no_callback_of_a_provider_that_there_is_not(here: World, method: str, path: str) -> None:
+def test_a_callback_of_an_unknown_provider_is_not_found(here: World, method: str, path: str) -> None:
     assert raw_status(here, method, f"/api/auth/callback/{path}?code=x&state=y") in (403, 404, 405)
 
 
-def test_the_door_for_passwords_takes_no_callback(here: World) -> None:
+def test_the_credentials_callback_takes_no_authorization_code(here: World) -> None:
     assert raw_status(here, "GET", "/api/auth/callback/email?code=x&state=y") == 404
     visitor, answer = under_way(here, "github")
     response = visitor.post("/api/auth/callback/email", params=answer, data=answer)
@@ -399,7 +397,7 @@ def test_the_door_for_passwords_takes_no_callback(here: World) -> None:
 
 
 def raw_status(here: World, method: str, target: str) -> int:
-    """Of a request for just this target, which no library has tidied up."""
+    """Return the status of a request for exactly this target, which no library has normalized."""
     connection = http.client.HTTPConnection(urlsplit(here.site.url).netloc, timeout=10)
     headers = {"Content-Type": FORM} if method == "POST" else {}
     connection.request(method, target, headers=headers)
@@ -408,7 +406,7 @@ def raw_status(here: World, method: str, target: str) -> int:
     return status
 
 
-def test_a_provider_that_is_not_listed_is_not_there() -> None:
+def test_a_provider_that_is_not_configured_is_not_found() -> None:
     with world("kakao") as here:
         visitor = browser(here.site)
         assert visitor.get("/api/auth/callback/google?code=x&state=y").status_code == 404
@@ -434,7 +432,7 @@ def multipart(answer: Answer, more: int) -> bytes:
 
 
 @pytest.mark.parametrize("row", BODIES)
-def test_a_body_that_is_no_form_is_refused(here: World, row: str) -> None:
+def test_a_callback_body_that_is_no_form_is_refused(here: World, row: str) -> None:
     visitor, answer = under_way(here, "apple")
     kind, body = BODIES[row]
     response = visitor.post_from_elsewhere("/api/auth/callback/apple", body(answer), **{"Content-Type": kind})
@@ -443,7 +441,7 @@ def test_a_body_that_is_no_form_is_refused(here: World, row: str) -> None:
     assert nothing_was_exchanged(here)
 
 
-def test_a_form_in_an_invented_charset_is_read_as_utf_8(here: World) -> None:
+def test_a_form_with_an_unknown_charset_is_read_as_utf_8(here: World) -> None:
     visitor, answer = under_way(here, "apple")
     kind = {"Content-Type": f"{FORM}; charset=utf-7"}
     response = visitor.post_from_elsewhere("/api/auth/callback/apple", urlencode(answer), **kind)
@@ -452,7 +450,7 @@ def test_a_form_in_an_invented_charset_is_read_as_utf_8(here: World) -> None:
 
 
 @pytest.mark.parametrize("size", [1_000_000, 70_000])
-def test_a_form_that_is_too_long_is_refused(here: World, size: int) -> None:
+def test_a_callback_form_that_is_too_long_is_413(here: World, size: int) -> None:
     visitor, answer = under_way(here, "apple")
     response = visitor.come_back("apple", {**answer, "user": "x" * size})
     assert response.status_code == 413
@@ -461,18 +459,18 @@ def test_a_form_that_is_too_long_is_refused(here: World, size: int) -> None:
 
 @pytest.mark.parametrize("size", [4096, 8192, 65536])
 @pytest.mark.parametrize("part", ["state", "code", "x"])
-def test_a_long_query_is_refused_or_passed_over(here: World, size: int, part: str) -> None:
+def test_a_very_long_query_parameter_never_breaks_the_callback(here: World, size: int, part: str) -> None:
     visitor, answer = under_way(here, "kakao")
     response = visitor.come_back("kakao", {**answer, part: "x" * size})
     assert response.status_code in (303, 400, 414, 431)
     assert (visitor.who is not None) == (part == "x" and response.status_code == 303)
 
 
-# --- One provider's answer at another's door
+# --- The callback of one provider at the route of another
 
 
 @pytest.mark.parametrize("started", ALL)
-def test_a_state_is_good_at_the_provider_alone_where_it_began(here: World, started: str) -> None:
+def test_a_state_is_valid_only_for_the_provider_where_it_was_issued(here: World, started: str) -> None:
     for other_one in ALL:
         if other_one == started:
             continue
@@ -487,14 +485,14 @@ def test_a_state_is_good_at_the_provider_alone_where_it_began(here: World, start
 
 
 @pytest.mark.parametrize("name", NAMED)
-def test_an_issuer_that_names_itself_rightly_is_welcome(here: World, name: str) -> None:
+def test_the_right_iss_parameter_is_accepted(here: World, name: str) -> None:
     visitor, answer = under_way(here, name)
     assert told(visitor.come_back(name, {**answer, "iss": here.providers.issuer(name)})) == ""
     assert visitor.who == "하늘"
 
 
 @pytest.mark.parametrize("name", NAMED)
-def test_an_issuer_that_names_itself_otherwise_is_refused_before_the_exchange(here: World, name: str) -> None:
+def test_a_wrong_iss_parameter_is_refused_before_the_token_exchange(here: World, name: str) -> None:
     right = here.providers.issuer(name)
     wrong = [right + "/", right.upper(), right + "\0", right.replace("://", "://x."), right[:-1]]
     for issuer in [*wrong, *(here.providers.issuer(one) for one in NAMED if one != name)]:
@@ -508,14 +506,14 @@ def test_an_issuer_that_names_itself_otherwise_is_refused_before_the_exchange(he
 
 
 @pytest.mark.parametrize("name", sorted(set(ALL) - set(NAMED)))
-def test_where_no_issuer_is_known_none_is_right(here: World, name: str) -> None:
+def test_any_iss_parameter_is_refused_for_a_provider_without_an_issuer(here: World, name: str) -> None:
     for issuer in ("", "None", "https://evil.example", here.providers.issuer("google")):
         visitor, answer = under_way(here, name)
         assert told(visitor.come_back(name, {**answer, "iss": issuer})) == "OAuthCallback"
     assert nothing_was_exchanged(here)
 
 
-def test_an_issuer_that_said_it_would_name_itself_has_to() -> None:
+def test_a_missing_iss_parameter_is_refused_if_the_metadata_announces_it() -> None:
     with world("oidc") as here:
         here.providers.metadata = {"authorization_response_iss_parameter_supported": True}
         visitor, answer = under_way(here, "oidc")
@@ -528,11 +526,11 @@ def test_an_issuer_that_said_it_would_name_itself_has_to() -> None:
         assert told(visitor.come_back("oidc", {**answer, "iss": here.providers.issuer("oidc")})) == ""
 
 
-# --- Somebody is signed in already
+# --- A session exists already
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_signing_in_as_somebody_else_is_a_fresh_session_of_theirs_alone(here: World, name: str) -> None:
+def test_a_social_sign_in_over_another_account_starts_a_separate_session(here: World, name: str) -> None:
     visitor = signed_in(here)
     before = unseal(visitor.cookies.get(SESSION) or "")
     _, answer = under_way(here, name, visitor)
@@ -541,11 +539,11 @@ def test_signing_in_as_somebody_else_is_a_fresh_session_of_theirs_alone(here: Wo
     assert visitor.who == "하늘" == here.backend.bearers[after["accessToken"]]
     assert after["sid"] != before["sid"]
     assert after["sub"] == after["accessToken"].split("|")[0]
-    if not providers.find(name).form_post:  # a POST from elsewhere does not bring the session that it replaces
+    if not providers.find(name).form_post:  # a cross-site POST does not bring the session cookie that it replaces
         assert before["accessToken"] not in here.backend.bearers
 
 
-def test_a_posted_callback_replaces_a_session_that_it_does_not_see(here: World) -> None:
+def test_a_posted_callback_replaces_a_session_whose_cookies_the_browser_withheld(here: World) -> None:
     visitor, answer = under_way(here, "apple")
     for number in range(2):
         visitor.cookies.set(f"{SESSION}.{number}", "x", domain="localhost.local", path="/")
@@ -579,7 +577,9 @@ ERRORS = {
 
 
 @pytest.mark.parametrize(("error", "name"), spread(ERRORS, ONE_OF_EACH_CATEGORY), ids=lambda text: text[:30] or "empty")
-def test_an_error_is_told_in_our_own_words_and_troubles_nobody(here: World, name: str, error: str) -> None:
+def test_an_error_of_the_provider_shows_our_text_and_leaves_the_session_alone(
+    here: World, name: str, error: str
+) -> None:
     visitor, answer = under_way(here, name, signed_in(here), callbackUrl="/account?tab=2")
     before = visitor.cookies.get(SESSION)
     response = visitor.come_back(name, {"error": error, "state": answer["state"]})
@@ -608,7 +608,7 @@ WORDS = [(name, word) for name, words in HOSTILE_WORDS.items() for word in words
 
 @pytest.mark.parametrize(("field", "word"), WORDS, ids=lambda text: text[:20])
 @pytest.mark.parametrize("name", ["kakao", "apple"])
-def test_no_word_of_a_provider_reaches_a_page_a_header_or_a_line_of_the_log(
+def test_no_text_of_a_provider_error_reaches_a_page_a_header_or_the_log(
     here: World, name: str, field: str, word: str
 ) -> None:
     visitor, answer = under_way(here, name)
@@ -623,7 +623,7 @@ def test_no_word_of_a_provider_reaches_a_page_a_header_or_a_line_of_the_log(
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_an_error_that_answers_no_sign_in_is_nobodys(here: World, name: str) -> None:
+def test_an_error_callback_with_an_unknown_state_changes_nothing(here: World, name: str) -> None:
     for visitor, expected in ((signed_in(here), ""), (browser(here.site), "AttemptExpired")):
         before = visitor.cookies.get(SESSION)
         visitor.start(name)
@@ -656,9 +656,7 @@ REFUSALS: list[tuple[str, int, Any]] = [
 
 
 @pytest.mark.parametrize(("code", "status", "body"), REFUSALS)
-def test_a_refusal_of_the_token_endpoint_is_told_in_our_own_words(
-    here: World, code: str, status: int, body: Any
-) -> None:
+def test_a_token_endpoint_error_shows_our_text(here: World, code: str, status: int, body: Any) -> None:
     visitor, answer = under_way(here, "kakao", signed_in(here))
     before = visitor.cookies.get(SESSION)
     here.providers.refusal = (status, body)
@@ -675,17 +673,17 @@ def test_a_refusal_of_the_token_endpoint_is_told_in_our_own_words(
 
 
 @pytest.mark.parametrize("kind", ["mac", "DPoP", "N_A", ""])
-def test_a_token_that_is_no_bearer_is_not_used_as_one(here: World, kind: str) -> None:
+def test_a_token_type_other_than_bearer_is_refused(here: World, kind: str) -> None:
     visitor, sample = browser(here.site), sample_of("kakao")
     sample["token"]["answer"]["token_type"] = kind
     assert told(visitor.come_back("kakao", here.providers.approve(visitor.start("kakao"), sample))) == "OAuthCallback"
     assert here.backend.handed_over == []
 
 
-# --- The callback that is posted
+# --- Callbacks by POST
 
 
-def test_the_posted_callback_needs_the_one_cookie_that_browsers_send_with_it(here: World) -> None:
+def test_a_posted_callback_needs_only_the_attempt_cookie(here: World) -> None:
     visitor, answer = under_way(here, "apple", callbackUrl="/account")
     (attempt,) = visitor.attempts
     response = with_cookies(here, "apple", {attempt: visitor.cookies.get(attempt) or ""}, answer)
@@ -693,7 +691,7 @@ def test_the_posted_callback_needs_the_one_cookie_that_browsers_send_with_it(her
     assert {SESSION, "munjigi.visitor", attempt} <= cookie_names(response)
 
 
-def test_the_posted_callback_without_cookies_sends_on_to_a_get_that_decides(here: World) -> None:
+def test_a_posted_callback_without_cookies_redirects_to_a_get_that_decides(here: World) -> None:
     _, answer = under_way(here, "apple", callbackUrl="/account")
     for brought in (answer, {**answer, "state": "x" * 5000}, {}):
         response = browser(here.site).come_back("apple", brought)
@@ -704,14 +702,14 @@ def test_the_posted_callback_without_cookies_sends_on_to_a_get_that_decides(here
         assert len(response.headers["Location"]) < 300
 
 
-def test_the_host_header_has_no_say_in_where_a_posted_callback_is_sent_on_to(here: World) -> None:
+def test_the_host_header_does_not_change_the_redirect_of_a_posted_callback(here: World) -> None:
     _, answer = under_way(here, "apple")
     evil = {"Host": "evil.example", "X-Forwarded-Host": "evil.example"}
     response = browser(here.site).post_from_elsewhere("/api/auth/callback/apple", answer, **evil)
     assert response.headers["Location"].startswith(f"{here.site.url}/api/auth/callback/apple?state=")
 
 
-def test_where_a_posted_callback_comes_from_has_no_say_but_its_state(here: World) -> None:
+def test_the_origin_of_a_posted_callback_does_not_matter_only_its_state(here: World) -> None:
     _, theirs = under_way(here, "apple")
     victim, own = under_way(here, "apple", signed_in(here))
     before = victim.cookies.get(SESSION)
@@ -725,7 +723,7 @@ def test_where_a_posted_callback_comes_from_has_no_say_but_its_state(here: World
         assert victim.who == "하늘"
 
 
-def test_the_language_survives_a_callback_that_brings_no_visitor_cookie(here: World) -> None:
+def test_the_language_is_kept_when_a_callback_brings_no_visitor_cookie(here: World) -> None:
     visitor = browser(here.site)
     visitor.page("/auth/login/email?lang=ko")
     _, answer = under_way(here, "apple", visitor)
@@ -733,11 +731,11 @@ def test_the_language_survives_a_callback_that_brings_no_visitor_cookie(here: Wo
     assert visitor.page("/account").document.get("lang") == "ko"
 
 
-# --- Many at once
+# --- Several attempts at once
 
 
 @pytest.mark.parametrize("names", [["kakao"], ["apple"], list(ALL)], ids=["kakao", "apple", "all"])
-def test_of_thirty_starts_the_last_five_can_be_finished_in_any_order(here: World, names: list[str]) -> None:
+def test_the_last_five_of_thirty_attempts_can_be_finished_in_any_order(here: World, names: list[str]) -> None:
     visitor = browser(here.site)
     began = []
     for number in range(30):
@@ -754,7 +752,7 @@ def test_of_thirty_starts_the_last_five_can_be_finished_in_any_order(here: World
     assert told(decided(visitor, visitor.come_back(name, answer))) == "AttemptExpired"
 
 
-def test_long_return_addresses_leave_room_for_the_newest_attempts(here: World) -> None:
+def test_long_return_addresses_do_not_crowd_out_the_newest_attempts(here: World) -> None:
     visitor = browser(here.site)
     for _ in range(8):
         _, answer = under_way(here, "kakao", visitor, callbackUrl=f"/{secrets.token_urlsafe(1300)}")
@@ -767,7 +765,7 @@ def test_long_return_addresses_leave_room_for_the_newest_attempts(here: World) -
 @pytest.mark.parametrize(
     "names", [("google", "kakao"), ("apple", "naver"), ("google", "google"), ("apple", "apple")], ids="-".join
 )
-def test_two_tabs_both_finish_and_the_last_one_stays(
+def test_two_tabs_both_finish_and_the_last_sign_in_counts(
     here: World, names: tuple[str, str], order: tuple[int, int]
 ) -> None:
     visitor, began = browser(here.site), []
@@ -781,7 +779,7 @@ def test_two_tabs_both_finish_and_the_last_one_stays(
     assert visitor.attempts == []
 
 
-def test_starts_that_nobody_finishes_leave_nothing_behind_in_the_site(here: World) -> None:
+def test_unfinished_attempts_take_no_memory_in_the_site(here: World) -> None:
     def kept() -> int:
         gc.collect()
         return sum(isinstance(one, Attempt) for one in gc.get_objects())
@@ -794,12 +792,12 @@ def test_starts_that_nobody_finishes_leave_nothing_behind_in_the_site(here: Worl
     assert kept() <= before
 
 
-# --- The site is another by the time that they come back
+# --- The site restarts between start and callback
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH_CATEGORY)
 @pytest.mark.parametrize("rotated", [False, True], ids=["restarted", "key rotated"])
-def test_who_started_before_a_restart_finishes_after_it(here: World, name: str, rotated: bool) -> None:
+def test_an_attempt_started_before_a_restart_can_be_finished_after_it(here: World, name: str, rotated: bool) -> None:
     given: dict[str, Any] = {**here.providers.environ(*ALL), "SITE_URL": "http://localhost:5000"}
     keys = {"SECRET_KEY": f"{SECRET}-new", "SECRET_KEY_FALLBACKS": SECRET} if rotated else {}
     with running_site(here.backend.url, **given) as old:
@@ -811,11 +809,11 @@ def test_who_started_before_a_restart_finishes_after_it(here: World, name: str, 
         assert visitor.who == "하늘"
 
 
-# --- What the start is given
+# --- Parameters of the start
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_nothing_that_a_start_is_sent_gets_into_the_providers_address(here: World, name: str) -> None:
+def test_form_fields_of_the_start_do_not_reach_the_authorization_url(here: World, name: str) -> None:
     hostile = {
         "prompt": "none",
         "redirect_uri": "https://canary.example",
@@ -843,7 +841,7 @@ def test_nothing_that_a_start_is_sent_gets_into_the_providers_address(here: Worl
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_the_host_header_has_no_say_in_where_a_provider_sends_people(here: World, name: str) -> None:
+def test_the_host_header_does_not_change_the_redirect_uri(here: World, name: str) -> None:
     visitor = browser(here.site)
     token = visitor.csrf()
     kept = f"munjigi.visitor={visitor.cookies.get('munjigi.visitor')}"
@@ -863,7 +861,7 @@ def test_the_host_header_has_no_say_in_where_a_provider_sends_people(here: World
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_no_link_and_no_other_site_can_start_a_sign_in(here: World, name: str) -> None:
+def test_no_link_and_no_other_site_can_start_a_social_sign_in(here: World, name: str) -> None:
     visitor, path = browser(here.site), f"/api/auth/signin/{name}"
     token = visitor.csrf()
     responses = [
@@ -879,7 +877,7 @@ def test_no_link_and_no_other_site_can_start_a_sign_in(here: World, name: str) -
 
 
 @pytest.mark.parametrize("way", ["form", "query"])
-def test_no_return_address_leads_off_the_site_after_a_sign_in_and_no_good_one_is_lost(here: World, way: str) -> None:
+def test_a_social_sign_in_redirects_to_valid_return_addresses_only(here: World, way: str) -> None:
     given = {**here.providers.environ("kakao"), "site_url": ORIGIN, "backend_url": here.backend.url}
     client = app.create_app(settings(**given)).test_client()
     wrong, sent_on = [], 0
@@ -890,7 +888,7 @@ def test_no_return_address_leads_off_the_site_after_a_sign_in_and_no_good_one_is
         query = "?" + encode_form(value).decode() if way == "query" else ""
         began = client.post(f"/api/auth/signin/kakao{query}", data=encode_form(form), content_type=FORM)
         if began.status_code == 400 and any("\ud800" <= char <= "\udfff" for char in entry["value"]):
-            continue  # bytes that are no UTF-8, in a form
+            continue  # bytes in a form that are not valid UTF-8
         answer = here.providers.approve(began.json["url"])  # type: ignore[index]  # it is JSON
         (location,) = client.get(f"/api/auth/callback/kakao?{urlencode(answer)}").headers.getlist("Location")
         sent_on += 1
@@ -900,7 +898,7 @@ def test_no_return_address_leads_off_the_site_after_a_sign_in_and_no_good_one_is
     assert sent_on > 25
 
 
-# --- The attempt's cookie
+# --- The attempt cookie
 
 
 def attributes(line: str) -> set[str]:
@@ -914,7 +912,7 @@ def site_at(url: str, **given: str) -> Flask:
 
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("site_url", [None, "https://login.example.com", "https://example.com/login-site"])
-def test_the_attempts_cookie_goes_where_it_must_and_nowhere_else(here: World, name: str, site_url: str | None) -> None:
+def test_the_attempt_cookie_is_limited_to_the_callback_path(here: World, name: str, site_url: str | None) -> None:
     url = site_url or "http://localhost:5000"
     client = site_at(url, **here.providers.environ(*ALL)).test_client()
     path = urlsplit(url).path

@@ -1,6 +1,6 @@
-"""Every address of the site: its methods, who may open it, whether it wants a form token, which cookies it may set.
+"""Every route: its methods, who may open it, whether it needs a CSRF token, which cookies it may set.
 
-A new address fails here until it is listed.
+A new route fails here until it is listed.
 """
 
 from dataclasses import dataclass
@@ -23,14 +23,14 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 
 @dataclass(frozen=True)
 class Route:
-    """One method of an address. `cookies`: all that any answer to it may set."""
+    """One method of one route. `cookies` are all that any answer to it may set."""
 
     method: str
     rule: str
     open_to: str = ANYONE
     cookies: frozenset[str] = frozenset()
     form_token: bool = True
-    """Of a POST: whether it is refused without the token of a form of the site."""
+    """For POST: whether it is refused without a CSRF token."""
     path: str = ""
     fields: tuple[tuple[str, str], ...] = ()
 
@@ -93,7 +93,7 @@ def member(site: Site) -> Visitor:
 
 
 def ask(visitor: Visitor, route: Route, **headers: str) -> requests.Response:
-    """The request as a page of the site sends it; the answer as a program gets it, which is never sent to sign in."""
+    """Send the request as a page of the site would, but accept JSON, so that no answer redirects to the login page."""
     headers = {"Accept": "application/json", **headers}
     if route.method == "GET":
         return visitor.get(route.address, headers=headers)
@@ -101,11 +101,11 @@ def ask(visitor: Visitor, route: Route, **headers: str) -> requests.Response:
 
 
 def kinds(response: requests.Response) -> set[str]:
-    """The names of the cookies that an answer sets or deletes, without what names one attempt."""
+    """Return the names of the cookies that an answer sets or deletes, without the id of an attempt."""
     return {ATTEMPT if name.startswith(ATTEMPT) else name for name in cookie_names(response)}
 
 
-def test_each_address_and_method_is_listed_and_none_is_gone(site: Site) -> None:
+def test_the_table_lists_exactly_the_routes_and_methods_of_the_site(site: Site) -> None:
     listed: dict[str, set[str]] = {}
     for route in ROUTES:
         listed.setdefault(route.rule, set()).update({"GET", "HEAD"} if route.method == "GET" else {route.method})
@@ -116,7 +116,7 @@ def test_each_address_and_method_is_listed_and_none_is_gone(site: Site) -> None:
 
 
 @each_route
-def test_an_address_is_open_to_whom_it_should_be_and_to_nobody_else(site: Site, route: Route) -> None:
+def test_a_route_is_open_only_to_the_visitors_that_the_table_lists(site: Site, route: Route) -> None:
     anonymous, signed_in = ask(site.visitor(), route), ask(member(site), route)
     with_token = ask(site.visitor(), route, Authorization=f"Bearer {METRICS_TOKEN}")
     open_to = {ANYONE: (True, True, True), MEMBERS: (False, True, False), PROMETHEUS: (False, False, True)}
@@ -129,8 +129,8 @@ def is_open(response: requests.Response) -> bool:
 
 
 @each_route
-def test_the_cookies_of_an_address_are_those_that_are_listed(site: Site, route: Route) -> None:
-    """For a stranger, a visitor with a form, and members: with a form, without one yet, and one whose session ends."""
+def test_a_route_sets_only_the_cookies_that_the_table_lists(site: Site, route: Route) -> None:
+    """For a new visitor, one with a form, and signed-in ones: with a form, without one, and with an expired session."""
     known = site.visitor()
     known.csrf()
     visitors = [site.visitor(), known, member(site)]
@@ -140,7 +140,7 @@ def test_the_cookies_of_an_address_are_those_that_are_listed(site: Site, route: 
 
 
 @pytest.mark.parametrize("rule", sorted({route.rule for route in ROUTES}))
-def test_other_methods_are_refused_and_set_no_cookie(site: Site, rule: str) -> None:
+def test_other_methods_get_405_and_set_no_cookie(site: Site, rule: str) -> None:
     own = [route for route in ROUTES if route.rule == rule]
     allowed = {route.method for route in own} | ({"HEAD"} if any(route.method == "GET" for route in own) else set())
     others = [method for method in METHODS if method not in allowed]
@@ -148,7 +148,10 @@ def test_other_methods_are_refused_and_set_no_cookie(site: Site, rule: str) -> N
     visitor = member(site)
     for method in others:
         response = visitor.request(method, own[0].address)
-        is_read_elsewhere = rule == "/api/auth/callback/email" and method in ("GET", "HEAD")  # of no such provider
+        is_read_elsewhere = rule == "/api/auth/callback/email" and method in (
+            "GET",
+            "HEAD",
+        )  # GET and HEAD belong to the callback of a provider, and there is none with this name
         assert response.status_code == (404 if is_read_elsewhere else 405), method
         assert kinds(response) == set()
 
@@ -157,7 +160,7 @@ POSTS = [route for route in ROUTES if route.method == "POST"]
 
 
 @pytest.mark.parametrize("route", POSTS, ids=lambda route: route.rule)
-def test_a_form_without_its_token_is_refused_and_changes_nothing(site: Site, route: Route) -> None:
+def test_a_post_without_a_csrf_token_is_refused_and_changes_nothing(site: Site, route: Route) -> None:
     visitor = member(site)
     response = visitor.post(route.address, data={"json": "true", **dict(route.fields)})
     assert (response.status_code == 400) is route.form_token

@@ -1,4 +1,4 @@
-"""The pages for people who hear them, who see them otherwise, or who use no mouse."""
+"""Accessibility: screen readers, forced colors, text spacing, target sizes, and the keyboard."""
 
 from collections.abc import Iterator
 from textwrap import dedent
@@ -121,20 +121,20 @@ READ_OUT = {
         - /url: /
 """,
 }
-"""The order in which a screen reader comes upon things, as the browser's accessibility tree has it."""
+"""The content in the order of a screen reader, from the browser's accessibility tree."""
 
 
 @pytest.mark.parametrize("way", READ_OUT)
-def test_a_page_is_read_out_in_this_order(open_page: Opener, way: str) -> None:
+def test_a_screen_reader_reads_each_page_in_the_expected_order(open_page: Opener, way: str) -> None:
     page = open_page()
     WAYS[way](page)
     page.wait_for_load_state("networkidle")
-    # The time left may have gone down by a second.
+    # A second of the wait may have passed.
     read_out = page.locator("main").aria_snapshot().replace("56 seconds", "57 seconds")
     assert read_out == READ_OUT[way].rstrip("\n")
 
 
-def test_every_page_begins_with_the_sites_name_and_ends_with_the_languages(open_page: Opener) -> None:
+def test_every_page_starts_with_the_site_name_and_ends_with_the_languages(open_page: Opener) -> None:
     page = open_page()
     page.goto("/nothing-here")
     landmarks = page.locator("body").aria_snapshot(depth=1)
@@ -160,10 +160,10 @@ _EDGES = """() => [...document.querySelectorAll("button:not(.reveal), .button, .
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("way", ["login", "login-fields", "login-expired", "login-wrong"])
-def test_in_a_systems_own_colours_everything_still_has_an_edge(open_page: Opener, way: str, scheme: str) -> None:
+def test_in_forced_colors_every_control_has_a_visible_border(open_page: Opener, way: str, scheme: str) -> None:
     page = open_page(forced_colors="active", color_scheme=scheme)
     WAYS[way](page)
-    page.locator(":focus").blur()  # where the focus is, the edge has the colour of that
+    page.locator(":focus").blur()  # a focused element has a border of another color
     ground = style(page.locator("body"), "background-color")
     edges = page.evaluate(_EDGES)
     assert len(edges) >= 4
@@ -173,7 +173,7 @@ def test_in_a_systems_own_colours_everything_still_has_an_edge(open_page: Opener
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_in_a_systems_own_colours_every_mark_can_be_seen(open_page: Opener, scheme: str) -> None:
+def test_in_forced_colors_every_icon_is_visible(open_page: Opener, scheme: str) -> None:
     page = open_page(forced_colors="active", color_scheme=scheme)
     page.goto(LOGIN)
     ground = style(page.locator("body"), "background-color")
@@ -189,7 +189,7 @@ _MOVING = """() => [...document.querySelectorAll("*")].flatMap(one => {
 })"""
 
 
-def test_nothing_moves_for_people_who_want_it_so(open_page: Opener) -> None:
+def test_nothing_moves_with_prefers_reduced_motion(open_page: Opener) -> None:
     calm, usual = open_page(reduced_motion="reduce"), open_page(reduced_motion="no-preference")
     for page in (calm, usual):
         page.goto(LOGIN)
@@ -197,8 +197,8 @@ def test_nothing_moves_for_people_who_want_it_so(open_page: Opener) -> None:
     assert "button" in usual.evaluate(_MOVING)
 
 
-def test_with_wider_spaces_between_letters_and_lines_nothing_is_cut_off(open_page: Opener) -> None:
-    """WCAG 2.2, 1.4.12: people set these themselves."""
+def test_with_increased_text_spacing_nothing_is_cut_off(open_page: Opener) -> None:
+    """WCAG 2.2, 1.4.12 Text Spacing."""
     for way in ("login-fields", "login-throttled", "account"):
         page = open_page(viewport=NARROW, bypass_csp=True)
         WAYS[way](page)
@@ -216,15 +216,15 @@ _SMALL = """() => [...document.querySelectorAll("a, button, input:not([type=hidd
 
 
 @pytest.mark.parametrize("way", ["login", "login-fields", "account", "logout", "not-found", "home-signed-in"])
-def test_whatever_is_pressed_is_large_enough_for_a_finger(open_page: Opener, way: str) -> None:
-    """24 by 24 pixels (WCAG 2.2, 2.5.8), without making use of its exceptions."""
+def test_every_control_is_at_least_24_pixels_large(open_page: Opener, way: str) -> None:
+    """24 by 24 pixels (WCAG 2.2, 2.5.8 Target Size), without its exceptions."""
     page = open_page(viewport=NARROW)
     WAYS[way](page)
     assert page.evaluate(_SMALL) == []
 
 
-def test_a_field_that_the_keyboard_reaches_is_not_hidden_under_anything(open_page: Opener) -> None:
-    """WCAG 2.2, 2.4.11: the page scrolls to it, and nothing on the page stays in place over it."""
+def test_a_focused_field_is_never_hidden(open_page: Opener) -> None:
+    """WCAG 2.2, 2.4.11 Focus Not Obscured."""
     page = open_page(viewport={"width": 320, "height": 256})
     WAYS["login-fields"](page)
     for _ in range(12):
@@ -238,7 +238,7 @@ def test_a_field_that_the_keyboard_reaches_is_not_hidden_under_anything(open_pag
             )
 
 
-def test_with_the_keyboard_alone_a_person_mends_what_was_wrong_and_gets_in(open_page: Opener) -> None:
+def test_a_keyboard_user_can_correct_the_form_and_sign_in(open_page: Opener) -> None:
     page = open_page()
     WAYS["login-fields"](page)
     expect(page.get_by_role("alert")).to_be_focused()
@@ -253,7 +253,7 @@ def test_with_the_keyboard_alone_a_person_mends_what_was_wrong_and_gets_in(open_
     expect(page.locator("h1")).to_have_text("Signed in as 민지")
 
 
-def test_what_goes_before_the_person_is_named_for_their_browser(open_page: Opener) -> None:
+def test_the_name_fields_have_autocomplete_attributes(open_page: Opener) -> None:
     page = open_page()
     WAYS["account"](page)
     for name, filled_with in (("name", "name"), ("nick_name", "nickname")):
@@ -261,7 +261,7 @@ def test_what_goes_before_the_person_is_named_for_their_browser(open_page: Opene
 
 
 @pytest.mark.parametrize("locale", LOCALES)
-def test_a_shown_password_and_a_hint_are_no_barrier(open_page: Opener, locale: str) -> None:
+def test_a_shown_password_and_the_caps_lock_hint_are_accessible(open_page: Opener, locale: str) -> None:
     page = open_page(locale)
     page.goto(LOGIN)
     page.locator("#password").fill("correct-horse")

@@ -1,4 +1,4 @@
-"""What `static/form.js` adds to the forms, in a real browser; nothing on the page moves when it does."""
+"""What `static/form.js` adds to the forms, in a real browser, without moving anything on the page."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -39,7 +39,7 @@ _PLACES = """() => [...document.querySelectorAll("body *:not(.reveal, .reveal *,
 
 
 def places(page: Page) -> Any:
-    """Where everything is on the page, but for what the script itself brings."""
+    """Return the positions of all elements, except those that the script adds."""
     return page.evaluate(_PLACES)
 
 
@@ -56,14 +56,14 @@ def test_a_password_can_be_shown_and_hidden_again(page: Page) -> None:
     reveal(page).click()
     expect(password).to_have_attribute("type", "text")
     expect(reveal(page)).to_have_attribute("aria-pressed", "true")
-    expect(password).to_be_focused()  # a phone's keyboard stays open
+    expect(password).to_be_focused()  # the keyboard of a phone stays open
     reveal(page).click()
     expect(password).to_have_attribute("type", "password")
     expect(password).to_have_value(PASSWORD)
     assert barriers(page) == []
 
 
-def test_a_password_is_shown_with_the_keyboard_too(page: Page) -> None:
+def test_a_password_can_be_shown_with_the_keyboard(page: Page) -> None:
     page.goto(LOGIN)
     page.locator("#password").focus()
     page.keyboard.type(PASSWORD)
@@ -75,8 +75,8 @@ def test_a_password_is_shown_with_the_keyboard_too(page: Page) -> None:
     expect(page.locator("#password")).to_have_attribute("type", "password")
 
 
-def test_a_password_is_hidden_again_when_it_is_sent(page: Page) -> None:
-    """Or browsers would offer it on the next visit like any other word that was typed."""
+def test_a_shown_password_is_hidden_again_on_submit(page: Page) -> None:
+    """Otherwise browsers would suggest it on the next visit, as any other text field."""
     page.goto(LOGIN)
     fill_in(page)
     reveal(page).click()
@@ -89,7 +89,7 @@ def test_a_password_is_hidden_again_when_it_is_sent(page: Page) -> None:
     expect(page.locator("h1")).to_have_text("Signed in as 민지")
 
 
-def test_a_password_manager_may_fill_in_late_and_without_a_word(page: Page) -> None:
+def test_a_password_manager_may_fill_in_late_without_events(page: Page) -> None:
     page.goto(LOGIN)
     page.wait_for_load_state("networkidle")
     reveal(page).click()
@@ -103,7 +103,7 @@ def test_a_password_manager_may_fill_in_late_and_without_a_word(page: Page) -> N
     expect(page.locator("h1")).to_have_text("Signed in as 민지")
 
 
-def test_without_a_script_there_is_no_button_that_does_nothing(open_page: Opener) -> None:
+def test_without_javascript_there_is_no_show_password_button(open_page: Opener) -> None:
     page = open_page(java_script_enabled=False)
     page.goto(LOGIN)
     expect(page.locator(".reveal")).to_be_hidden()
@@ -111,7 +111,7 @@ def test_without_a_script_there_is_no_button_that_does_nothing(open_page: Opener
 
 
 @pytest.mark.parametrize(("locale", "words"), [("en", "Caps Lock is on"), ("ko", "Caps Lock이 켜져 있어요")])
-def test_caps_lock_is_told_of_as_long_as_it_is_on(open_page: Opener, locale: str, words: str) -> None:
+def test_a_hint_is_shown_while_caps_lock_is_on(open_page: Opener, locale: str, words: str) -> None:
     page = open_page(locale, viewport=NARROW)
     page.goto(LOGIN)
     before = places(page)
@@ -134,7 +134,7 @@ def test_caps_lock_is_told_of_as_long_as_it_is_on(open_page: Opener, locale: str
      ("ja", "54 秒後にもう一度お試しください。", "もう一度お試しいただけます。")],
     ids=["en", "ko", "ja"],
 )  # fmt: skip
-def test_a_wait_counts_down_in_silence_and_says_when_it_is_over(
+def test_the_wait_counts_down_silently_and_its_end_is_announced(
     open_page: Opener, locale: str, after_three_seconds: str, over: str
 ) -> None:
     page = open_page(locale)
@@ -143,13 +143,13 @@ def test_a_wait_counts_down_in_silence_and_says_when_it_is_over(
     told = page.get_by_role("alert")
     page.clock.run_for(3_000)
     expect(told).to_contain_text(after_three_seconds)
-    expect(told.get_by_role("timer")).to_have_count(1)  # a timer is read out on request only (WAI-ARIA 1.2)
+    expect(told.get_by_role("timer")).to_have_count(1)  # a timer is not announced (WAI-ARIA 1.2)
     page.clock.run_for(55_000)
     expect(told).to_contain_text(over)
     expect(page.get_by_role("timer")).to_have_count(0)
 
 
-def test_a_long_wait_counts_minutes_as_the_page_said_them(page: Page) -> None:
+def test_a_long_wait_counts_down_in_minutes(page: Page) -> None:
     page.clock.install()
     page.goto(f"{LOGIN}?error=TooManyAttempts&wait=300")
     expect(page.get_by_role("alert")).to_contain_text("Try again in 5 minutes.")
@@ -159,7 +159,7 @@ def test_a_long_wait_counts_minutes_as_the_page_said_them(page: Page) -> None:
     expect(page.get_by_role("alert")).to_contain_text("Try again in 2 minutes.")
 
 
-def test_a_wait_until_tomorrow_counts_hours(page: Page) -> None:
+def test_a_wait_of_many_hours_counts_down_in_hours(page: Page) -> None:
     page.clock.install()
     page.goto(f"{LOGIN}?error=TooManyAttempts&wait=60000")
     expect(page.get_by_role("alert")).to_contain_text("Try again in 17 hours.")
@@ -167,7 +167,7 @@ def test_a_wait_until_tomorrow_counts_hours(page: Page) -> None:
     expect(page.get_by_role("alert")).to_contain_text("Try again in 16 hours.")
 
 
-def test_a_form_is_sent_once_however_often_the_button_is_pressed(make_site: SiteMaker, open_page: Opener) -> None:
+def test_a_form_is_sent_once_however_often_the_button_is_clicked(make_site: SiteMaker, open_page: Opener) -> None:
     page = open_page(site_url=make_site(delay=0.4).url)
     page.goto(LOGIN)
     fill_in(page)
@@ -179,7 +179,7 @@ def test_a_form_is_sent_once_however_often_the_button_is_pressed(make_site: Site
     expect(page.locator("h1")).to_have_text("Signed in as 민지")
 
 
-def test_a_page_that_comes_back_as_it_was_left_can_be_sent_again(page: Page) -> None:
+def test_a_form_restored_from_the_back_forward_cache_can_be_sent_again(page: Page) -> None:
     page.goto(LOGIN)
     page.wait_for_load_state("networkidle")
     page.evaluate(
@@ -195,7 +195,7 @@ def test_a_page_that_comes_back_as_it_was_left_can_be_sent_again(page: Page) -> 
 
 
 @pytest.mark.parametrize("way", WITHOUT_SCRIPT_THE_SAME)
-def test_nothing_is_anywhere_else_with_a_script_than_without(open_page: Opener, way: str) -> None:
+def test_javascript_moves_nothing_on_the_page(open_page: Opener, way: str) -> None:
     found = []
     for scripts in (True, False):
         page = open_page(java_script_enabled=scripts, viewport=NARROW)
@@ -211,7 +211,7 @@ _SHIFTS = """() => new Promise(resolve => new PerformanceObserver(
 ).observe({type: "layout-shift", buffered: true}) || setTimeout(() => resolve(0), 300))"""
 
 
-def test_nothing_moves_while_the_page_loads_a_logo_of_any_size(make_site: SiteMaker, open_page: Opener) -> None:
+def test_nothing_moves_while_a_logo_loads(make_site: SiteMaker, open_page: Opener) -> None:
     page = open_page(site_url=make_site(logo_url="/auth/static/mark.svg?late").url, viewport=NARROW)
 
     def late(route: Any) -> None:

@@ -1,6 +1,6 @@
-"""The pages in a real browser, with JavaScript and without, against the running site and with nothing patched.
+"""The pages in a real browser, with and without JavaScript, against a running site with nothing patched.
 
-Whatever a test here opens is watched: the browser has nothing to complain of, and no other host is asked.
+Each page is watched: no error in the console, and no request to another host.
 """
 
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ from tests.support.browser import (
 )
 from tests.support.site import MINJI, Site, SiteMaker, running_site
 
-# One worker runs these: a browser is started once, and two cores are busy with one.
+# One worker runs these: the browser starts once, and it keeps two cores busy by itself.
 pytestmark = pytest.mark.xdist_group("browser")
 
 with_and_without_scripts = pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
@@ -49,7 +49,7 @@ BRANDS = ["#ffffff", "#000000", "#fee500", "#03c75a", "#767676", "#ff0000", "#1b
 
 @pytest.fixture(scope="module")
 def pages() -> Iterator[Site]:
-    """The site with every link that it can show. Jun has names that are as long as they come."""
+    """The site with every link that it can show. The account of Jun has the longest allowed names."""
     with running_site(sign_up_url="/join", reset_password_url="/forgot") as running:
         assert running.backend
         jun = running.backend.extensions["people"].users["jun@example.com"]
@@ -73,7 +73,7 @@ def expect_heading(page: Page, words: str) -> None:
 
 
 def focused(page: Page) -> str:
-    """The id of what has the focus, or its name."""
+    """Return the id of the focused element, or its name."""
     words = "(one => (one.id || one.ariaLabel || one.textContent).trim())(document.activeElement)"
     return str(page.evaluate(words))
 
@@ -111,7 +111,7 @@ def test_a_person_signs_in_changes_their_name_and_signs_out(
     expect(page.locator("#password")).to_be_visible()
 
 
-def test_a_person_does_it_all_with_the_keyboard(make_site: SiteMaker, open_page: Opener) -> None:
+def test_a_person_can_do_everything_with_the_keyboard(make_site: SiteMaker, open_page: Opener) -> None:
     page = open_page(site_url=make_site().url)
     page.goto("/account")
     expect(page.locator("#email")).to_be_focused()
@@ -139,7 +139,7 @@ def _tab_to(page: Page, wanted: str) -> None:
     pytest.fail(f"the Tab key does not reach {wanted}")
 
 
-def test_tab_goes_from_the_address_to_the_password_the_button_and_the_links(page: Page) -> None:
+def test_tab_moves_from_the_address_to_the_password_the_button_and_the_links(page: Page) -> None:
     page.goto(LOGIN)
     expect(page.locator("#email")).to_be_focused()
     order = ["email"]
@@ -151,13 +151,13 @@ def test_tab_goes_from_the_address_to_the_password_the_button_and_the_links(page
 
 
 @pytest.mark.parametrize("way", ["home", "login-fields", "account"])
-def test_whatever_the_tab_key_reaches_shows_it(page: Page, way: str) -> None:
+def test_keyboard_focus_is_always_visible(page: Page, way: str) -> None:
     WAYS[way](page)
     page.locator(".top a").focus()
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("Tab")
     reached = 0
-    # A field in a box with a button shows it on the box.
+    # A field with a button inside shows its focus on the surrounding box.
     while (here := page.locator(".box:has(input:focus), :focus:not(.box *)").or_(page.locator("button:focus"))).count():
         assert style(here, "outline-style") == "solid", focused(page)
         assert float(style(here, "outline-width").removesuffix("px")) >= 2, focused(page)
@@ -173,7 +173,7 @@ def test_whatever_the_tab_key_reaches_shows_it(page: Page, way: str) -> None:
 
 
 @with_and_without_scripts
-def test_after_a_failure_the_focus_is_on_what_went_wrong_and_from_there_on_the_field(
+def test_after_an_error_the_focus_is_on_the_message_and_its_link_leads_to_the_field(
     open_page: Opener, scripts: bool
 ) -> None:
     page = open_page(java_script_enabled=scripts)
@@ -189,14 +189,14 @@ def test_after_a_failure_the_focus_is_on_what_went_wrong_and_from_there_on_the_f
 
 
 @pytest.mark.parametrize("way", ["login-wrong", "login-down", "account-wrong"])
-def test_every_failure_is_read_out_first_and_seen_at_once(open_page: Opener, way: str) -> None:
+def test_every_error_message_has_the_focus_and_is_in_view(open_page: Opener, way: str) -> None:
     page = open_page(viewport=NARROW)
     WAYS[way](page)
     expect(page.get_by_role("alert")).to_be_focused()
     expect(page.get_by_role("alert")).to_be_in_viewport(ratio=1)
 
 
-def test_what_is_no_failure_is_said_first_too_but_calmly(open_page: Opener) -> None:
+def test_a_notice_that_is_no_error_has_the_focus_with_the_status_role(open_page: Opener) -> None:
     page = open_page(viewport=NARROW)
     WAYS["login-expired"](page)
     expect(page.get_by_role("status")).to_be_focused()
@@ -205,7 +205,7 @@ def test_what_is_no_failure_is_said_first_too_but_calmly(open_page: Opener) -> N
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_no_page_has_a_barrier_and_each_fits_a_phone(page: Page, way: str) -> None:
+def test_every_page_is_accessible_and_fits_a_phone(page: Page, way: str) -> None:
     for locale in LOCALES:
         speak(page, locale)
         WAYS[way](page)
@@ -215,7 +215,7 @@ def test_no_page_has_a_barrier_and_each_fits_a_phone(page: Page, way: str) -> No
         assert too_wide_on_a_phone(page) == []
 
 
-def test_an_account_that_only_shows_has_no_barrier_and_fits_a_phone(make_site: SiteMaker, open_page: Opener) -> None:
+def test_a_read_only_account_page_is_accessible_and_fits_a_phone(make_site: SiteMaker, open_page: Opener) -> None:
     page = open_page(site_url=make_site(backend_profile_path=None).url)
     to_account(page)
     expect(page.locator("input:visible")).to_have_count(0)
@@ -223,7 +223,7 @@ def test_an_account_that_only_shows_has_no_barrier_and_fits_a_phone(make_site: S
     assert too_wide_on_a_phone(page) == []
 
 
-def test_the_page_of_last_resort_has_no_barrier_and_fits_a_phone(
+def test_the_fallback_error_page_is_accessible_and_fits_a_phone(
     make_site: SiteMaker, open_page: Opener, tmp_path: Path
 ) -> None:
     (tmp_path / "home.html").write_text("{{ no_such_thing }}")
@@ -235,7 +235,7 @@ def test_the_page_of_last_resort_has_no_barrier_and_fits_a_phone(
 
 
 @pytest.mark.parametrize("locale", LOCALES)
-def test_no_error_has_a_barrier(open_page: Opener, locale: str) -> None:
+def test_every_error_message_is_accessible(open_page: Opener, locale: str) -> None:
     page = open_page(locale)
     found = {}
     for code in CODES:
@@ -254,14 +254,14 @@ def test_names_of_any_length_fit_a_phone(page: Page) -> None:
 
 
 @pytest.mark.parametrize("brand", BRANDS)
-def test_any_brand_colour_can_be_read(make_site: SiteMaker, open_page: Opener, brand: str) -> None:
+def test_text_is_readable_with_any_brand_color(make_site: SiteMaker, open_page: Opener, brand: str) -> None:
     page = open_page(site_url=make_site(brand_color=brand).url)
     for address in ("/", LOGIN):
         page.goto(address)
         assert barriers(page, contrast_alone=True) == []
 
 
-def test_the_edge_of_a_field_stands_out(page: Page) -> None:
+def test_the_border_of_a_field_has_enough_contrast(page: Page) -> None:
     for way in ("login", "login-fields"):
         WAYS[way](page)
         for scheme in SCHEMES:
@@ -297,7 +297,7 @@ def test_a_password_can_be_pasted(page: Page) -> None:
 
 
 @pytest.mark.parametrize("email", [MINJI, "minji", "down@example.com", "throttled@example.com"])
-def test_a_page_that_comes_again_knows_the_address_and_not_the_password(page: Page, email: str) -> None:
+def test_after_a_failed_sign_in_the_form_keeps_the_address_but_not_the_password(page: Page, email: str) -> None:
     try_to_sign_in(page, email, WRONG)
     expect(page.get_by_role("alert")).to_be_visible()
     expect(page.locator("#email")).to_have_value(email)
@@ -306,7 +306,7 @@ def test_a_page_that_comes_again_knows_the_address_and_not_the_password(page: Pa
 
 
 @with_and_without_scripts
-def test_a_chosen_language_stays_and_so_does_the_way_back(open_page: Opener, scripts: bool) -> None:
+def test_changing_the_language_keeps_the_return_address(open_page: Opener, scripts: bool) -> None:
     page = open_page("ko", java_script_enabled=scripts)
     page.goto("/account")
     expect_heading(page, "로그인")
@@ -327,7 +327,7 @@ def test_a_chosen_language_stays_and_so_does_the_way_back(open_page: Opener, scr
     expect_heading(page, "내 계정")
 
 
-def test_back_after_signing_out_shows_nothing_of_the_person(page: Page) -> None:
+def test_the_back_button_shows_nothing_of_the_user_after_sign_out(page: Page) -> None:
     try_to_sign_in(page)
     page.goto("/account")
     expect(page.get_by_text(MINJI)).to_be_visible()
@@ -340,14 +340,14 @@ def test_back_after_signing_out_shows_nothing_of_the_person(page: Page) -> None:
         assert "민지" not in page.content()
 
 
-def test_a_logo_of_ones_own_is_shown(make_site: SiteMaker, open_page: Opener) -> None:
+def test_a_custom_logo_is_shown(make_site: SiteMaker, open_page: Opener) -> None:
     page = open_page(site_url=make_site(logo_url="/auth/static/mark.svg").url)
     page.goto(LOGIN)
     assert page.locator("img.logo").evaluate("picture => picture.naturalHeight") > 0
 
 
 @pytest.mark.usefixtures("logs_as_before")
-def test_the_accounts_to_try_are_listed_where_the_site_is_developed(open_page: Opener) -> None:
+def test_the_development_site_lists_the_accounts_to_try(open_page: Opener) -> None:
     with development_site() as url:
         page = open_page(site_url=url)
         page.goto(LOGIN)
@@ -359,7 +359,7 @@ def test_the_accounts_to_try_are_listed_where_the_site_is_developed(open_page: O
         assert too_wide_on_a_phone(page) == []
 
 
-def test_no_account_to_try_is_listed_anywhere_else(page: Page) -> None:
+def test_other_sites_list_no_accounts_to_try(page: Page) -> None:
     page.goto(LOGIN)
     assert PASSWORD not in page.content()
     assert "@example.com" not in page.content()

@@ -1,4 +1,4 @@
-"""The production server, in a real browser."""
+"""The production server in a real browser."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,10 +20,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visitor]:
 
 
 @pytest.mark.parametrize("cookie", ["name=김", "이름=값", "name=\u00e9\u00ff; path=/", "name=🙂"])
-def test_whoever_has_a_cookie_in_another_script_signs_in_and_out(
+def test_a_non_ascii_cookie_of_another_app_does_not_prevent_sign_in_and_sign_out(
     browser: Browser, server: Visitor, cookie: str, tmp_path: Path
 ) -> None:
-    """Any page of the host can set one."""
+    """Any page of the same host can set such a cookie."""
     with browser.new_context(base_url=server.url, locale="en") as context:
         page = context.new_page()
         page.goto(LOGIN)

@@ -1,7 +1,7 @@
-"""Sign-in through each provider in a real browser: the site as it is developed, its stand-ins on another site.
+"""Sign-in through each provider in a real browser, at the development site with its stand-ins on another origin.
 
-Nothing is patched. Whatever a test here opens is watched: the browser has nothing to complain of, and no host is
-asked but this one and, by going there, the providers'.
+Nothing is patched. Each page is watched: no error in the console, and no request to a host other than the site,
+except by navigation to the providers.
 """
 
 import re
@@ -65,7 +65,7 @@ def way(page: Page, provider: str) -> Any:
 
 
 def to_provider(page: Page, provider: str) -> None:
-    """From the sign-in page, by its button, to where the provider asks who one is."""
+    """Go from the login page, with the provider's button, to the provider's page."""
     way(page, provider).click()
     expect(page.get_by_role("heading", name="Who signs in?")).to_be_visible()
     assert f"/{provider}/" in page.url
@@ -74,7 +74,7 @@ def to_provider(page: Page, provider: str) -> None:
 def decide(
     page: Page, action: str = "Approve", person: str = "haneul", failure: str = "", *, by_hand: bool = False
 ) -> None:
-    """On the provider's page; and wait until the site is there again. `by_hand`: no script posts the form back."""
+    """Choose on the provider's page and wait for the site. `by_hand`: no script posts the form back."""
     page.locator(f"input[value={person}]").check()
     page.locator("#failure").select_option(failure)
     page.get_by_role("button", name=action).click()
@@ -90,19 +90,19 @@ def sign_in(page: Page, provider: str, person: str = "haneul", back_to: str = "/
 
 
 def user(page: Page) -> Any:
-    """Who is signed in here; None for nobody."""
+    """Return the signed-in user, or None."""
     return page.request.get("/api/auth/session").json().get("user")
 
 
 def callbacks(page: Page) -> list[Request]:
-    """The providers' callbacks that this page makes from here on."""
+    """Return a list that collects the callback requests of this page from now on."""
     found: list[Request] = []
     page.on("request", lambda request: found.append(request) if "/api/auth/callback/" in request.url else None)
     return found
 
 
 def expect_told(page: Page, role: Literal["alert", "status"], words: str) -> None:
-    """On the sign-in page, read out first; nobody is signed in, and the way back is kept."""
+    """Check that the login page has the focus on this message, nobody is signed in, and the return address is kept."""
     expect(page.get_by_role(role)).to_contain_text(words)
     expect(page.get_by_role(role)).to_be_focused()
     assert page.title().startswith("Error: ") == (role == "alert")
@@ -111,7 +111,7 @@ def expect_told(page: Page, role: Literal["alert", "status"], words: str) -> Non
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
 @pytest.mark.parametrize("provider", ALL)
-def test_a_person_signs_in_by_the_button_and_comes_to_where_they_were_going(
+def test_a_person_signs_in_with_the_button_and_returns_to_the_requested_page(
     open_page: Opener, provider: str, scripts: bool
 ) -> None:
     page = open_page(java_script_enabled=scripts)
@@ -124,7 +124,7 @@ def test_a_person_signs_in_by_the_button_and_comes_to_where_they_were_going(
     assert [one["name"] for one in page.context.cookies() if "attempt" in str(one["name"])] == []
 
 
-def test_a_provider_may_send_people_on_to_further_origins(page: Page, site_url: str) -> None:
+def test_a_provider_may_redirect_to_a_further_origin(page: Page, site_url: str) -> None:
     page.goto(LOGIN)
     to_provider(page, "kakao")
     assert page.url.startswith(f"http://{beside(site_url)[1]}/")
@@ -132,7 +132,7 @@ def test_a_provider_may_send_people_on_to_further_origins(page: Page, site_url: 
     expect(page.locator("h1")).to_have_text("Signed in as 하늘")
 
 
-def test_with_a_form_from_another_site_comes_the_attempts_cookie_and_no_other(page: Page) -> None:
+def test_a_cross_site_callback_post_brings_the_attempt_cookie_only(page: Page) -> None:
     sent = callbacks(page)
     sign_in(page, "apple")
     posted = sent[0]
@@ -146,7 +146,9 @@ def test_with_a_form_from_another_site_comes_the_attempts_cookie_and_no_other(pa
 
 @pytest.mark.parametrize("locale", LOCALES)
 @pytest.mark.parametrize("provider", ALL)
-def test_who_cancels_is_told_so_calmly_and_can_go_on_another_way(open_page: Opener, provider: str, locale: str) -> None:
+def test_a_cancelled_sign_in_shows_a_notice_and_another_way_works(
+    open_page: Opener, provider: str, locale: str
+) -> None:
     page = open_page(locale)
     page.goto("/account")
     to_provider(page, provider)
@@ -177,7 +179,7 @@ def test_who_cancels_is_told_so_calmly_and_can_go_on_another_way(open_page: Open
         ("oidc", "backend_422", "did not share it"),
     ],
 )
-def test_each_failure_has_a_sentence_of_its_own(page: Page, provider: str, failure: str, words: str) -> None:
+def test_each_provider_failure_has_its_own_message(page: Page, provider: str, failure: str, words: str) -> None:
     page.goto("/account")
     to_provider(page, provider)
     decide(page, failure=failure)
@@ -186,7 +188,7 @@ def test_each_failure_has_a_sentence_of_its_own(page: Page, provider: str, failu
     expect_told(page, "alert", words)
 
 
-def test_after_a_failure_the_way_back_is_kept(page: Page) -> None:
+def test_the_return_address_is_kept_after_a_failure(page: Page) -> None:
     page.goto("/account")
     to_provider(page, "google")
     decide(page, failure="token_503")
@@ -196,7 +198,7 @@ def test_after_a_failure_the_way_back_is_kept(page: Page) -> None:
 
 
 @pytest.mark.parametrize(("first", "second"), [("kakao", "google"), ("google", "google"), ("line", "apple")])
-def test_two_tabs_do_not_get_into_each_others_way(open_page: Opener, first: str, second: str) -> None:
+def test_two_tabs_sign_in_independently(open_page: Opener, first: str, second: str) -> None:
     page = open_page()
     other = page.context.new_page()
     page.goto(f"{LOGIN}?callbackUrl=/account")
@@ -210,7 +212,9 @@ def test_two_tabs_do_not_get_into_each_others_way(open_page: Opener, first: str,
 
 
 @pytest.mark.parametrize(("before", "after"), [("google", "kakao"), ("github", "apple"), ("apple", "oidc")])
-def test_another_account_replaces_the_one_before_whole(open_page: Opener, before: str, after: str) -> None:
+def test_signing_in_with_another_account_replaces_the_first_one_completely(
+    open_page: Opener, before: str, after: str
+) -> None:
     page = open_page()
     other = page.context.new_page()
     for one, provider in ((page, before), (other, after)):
@@ -223,11 +227,11 @@ def test_another_account_replaces_the_one_before_whole(open_page: Opener, before
     assert of_after["id"] != of_before["id"]
     assert of_after["email"] in ("nameless@example.com", None)
     assert of_after["email"] != of_before["email"]
-    expect(page.locator("main")).not_to_contain_text(str(of_before["id"]))  # it has followed
+    expect(page.locator("main")).not_to_contain_text(str(of_before["id"]))  # the page has updated
     assert "가나다" not in page.content()
 
 
-def test_a_page_left_open_in_a_tab_that_no_script_brings_along_leads_to_another_account(open_page: Opener) -> None:
+def test_an_outdated_login_page_without_javascript_leads_to_another_account(open_page: Opener) -> None:
     page = open_page(java_script_enabled=False)
     other = page.context.new_page()
     other.goto(LOGIN)
@@ -241,7 +245,7 @@ def test_a_page_left_open_in_a_tab_that_no_script_brings_along_leads_to_another_
 
 
 @pytest.mark.parametrize("provider", ["naver", "oidc"])
-def test_a_callback_that_comes_again_ends_where_the_first_did(page: Page, provider: str) -> None:
+def test_opening_the_callback_again_ends_on_the_same_page(page: Page, provider: str) -> None:
     sent = callbacks(page)
     sign_in(page, provider)
     before = user(page)
@@ -251,7 +255,7 @@ def test_a_callback_that_comes_again_ends_where_the_first_did(page: Page, provid
     assert user(page) == before
 
 
-def test_a_callback_of_somebody_else_signs_nobody_in(open_page: Opener) -> None:
+def test_a_callback_url_of_another_browser_signs_nobody_in(open_page: Opener) -> None:
     page, stranger = open_page(), open_page()
     sent = callbacks(page)
     sign_in(page, "github")
@@ -260,7 +264,7 @@ def test_a_callback_of_somebody_else_signs_nobody_in(open_page: Opener) -> None:
 
 
 @pytest.mark.parametrize("provider", ["google", "apple"])
-def test_back_leads_to_the_provider_and_then_to_the_sign_in_page(page: Page, provider: str) -> None:
+def test_the_back_button_returns_to_the_provider_and_then_to_the_login_page(page: Page, provider: str) -> None:
     page.goto(f"{LOGIN}?callbackUrl=/account")
     to_provider(page, provider)
     page.go_back(wait_until="commit")
@@ -275,7 +279,7 @@ def test_back_leads_to_the_provider_and_then_to_the_sign_in_page(page: Page, pro
     assert user(page) == before
 
 
-def test_the_way_used_last_is_pointed_out(page: Page) -> None:
+def test_the_last_used_provider_is_marked(page: Page) -> None:
     page.goto(LOGIN)
     expect(page.get_by_text("Last used")).to_have_count(0)
     sign_in(page, "naver", back_to="/")
@@ -289,7 +293,7 @@ def test_the_way_used_last_is_pointed_out(page: Page) -> None:
 
 
 @pytest.mark.parametrize("locale", LOCALES)
-def test_the_buttons_have_no_barrier_and_fit_a_phone(open_page: Opener, locale: str) -> None:
+def test_the_provider_buttons_are_accessible_and_fit_a_phone(open_page: Opener, locale: str) -> None:
     page = open_page(locale)
     page.goto(LOGIN)
     expect(page.locator(".way")).to_have_count(len(ALL))
@@ -297,18 +301,18 @@ def test_the_buttons_have_no_barrier_and_fit_a_phone(open_page: Opener, locale: 
     assert too_wide_on_a_phone(page) == []
 
 
-def test_each_button_stands_out_from_the_page(page: Page) -> None:
+def test_each_provider_button_has_enough_contrast(page: Page) -> None:
     page.goto(LOGIN)
     for scheme in SCHEMES:
         show_in(page, scheme)
         ground = style(page.locator(".card"), "background-color")
         for provider in ALL:
             own = [style(way(page, provider), name) for name in ("background-color", "border-bottom-color")]
-            if provider != "kakao":  # its yellow is its own edge; the words on it are dark
+            if provider != "kakao":  # its yellow needs no border; the text on it is dark
                 assert max(contrast(one, ground) for one in own) >= 3, (provider, scheme)
 
 
-def test_the_tab_key_reaches_each_button_in_order(page: Page) -> None:
+def test_tab_reaches_each_provider_button_in_order(page: Page) -> None:
     page.goto(LOGIN)
     page.locator("main form button.main").focus()
     reached = []
@@ -326,7 +330,7 @@ def _stay(route: Route) -> None:
 
 
 @pytest.mark.parametrize("locale", LOCALES)
-def test_the_page_between_has_no_barrier_and_a_link_for_who_stays_there(open_page: Opener, locale: str) -> None:
+def test_the_redirect_page_is_accessible_and_has_a_link(open_page: Opener, locale: str) -> None:
     page = open_page(locale)
     page.route(re.compile("/google/"), _stay)
     page.goto(LOGIN)
@@ -341,7 +345,7 @@ def test_the_page_between_has_no_barrier_and_a_link_for_who_stays_there(open_pag
 
 
 @pytest.mark.parametrize("app", IN_APP)
-def test_inside_another_app_people_learn_what_works_there_before_they_try(open_page: Opener, app: str) -> None:
+def test_inside_an_in_app_browser_the_page_says_which_providers_do_not_work(open_page: Opener, app: str) -> None:
     page = open_page(user_agent=IN_APP[app], viewport=NARROW)
     page.goto(f"{LOGIN}?callbackUrl=/account")
     note = page.locator("main .note")
@@ -355,7 +359,7 @@ def test_inside_another_app_people_learn_what_works_there_before_they_try(open_p
     assert user(page)
 
 
-def test_a_page_of_the_site_never_asks_a_provider_for_anything(page: Page, site_url: str) -> None:
+def test_the_login_page_requests_nothing_from_a_provider(page: Page, site_url: str) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url.partition("/auth/")[0]))
     page.goto(LOGIN)

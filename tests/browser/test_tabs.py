@@ -1,4 +1,4 @@
-"""What is done in one tab shows in the others, on the site's own pages."""
+"""A change of the session in one tab updates the other tabs of the site."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -28,7 +28,7 @@ def person(browser: Browser, site_url: str) -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def tab(person: BrowserContext, site_url: str) -> Iterator[Tabs]:
-    """Opens a tab of one browser; each is watched until the test ends."""
+    """Return a function that opens a tab of one browser; each tab is watched until the test ends."""
     watches = []
 
     def opened(path: str = "/") -> Page:
@@ -45,7 +45,7 @@ def heading(page: Page, text: str) -> None:
     expect(page.locator("h1")).to_have_text(text)
 
 
-def test_signing_in_in_one_tab_brings_the_others_along(tab: Tabs) -> None:
+def test_signing_in_in_one_tab_updates_the_other_tabs(tab: Tabs) -> None:
     home, waiting, page = tab(), tab(f"{LOGIN}?error=SessionRequired&callbackUrl=/account"), tab(LOGIN)
     fill_in(page)
     send(page)
@@ -53,7 +53,7 @@ def test_signing_in_in_one_tab_brings_the_others_along(tab: Tabs) -> None:
     heading(waiting, "Your account")
 
 
-def test_signing_out_in_one_tab_leaves_nothing_in_the_others(tab: Tabs) -> None:
+def test_signing_out_in_one_tab_clears_the_other_tabs(tab: Tabs) -> None:
     page = tab()
     try_to_sign_in(page)
     account, asked = tab("/account"), tab("/auth/logout")
@@ -62,7 +62,7 @@ def test_signing_out_in_one_tab_leaves_nothing_in_the_others(tab: Tabs) -> None:
     heading(asked, "Not signed in")
 
 
-def test_a_new_name_shows_in_the_others_but_nothing_typed_there_is_lost(tab: Tabs) -> None:
+def test_a_new_name_shows_in_other_tabs_and_keeps_unsaved_input(tab: Tabs) -> None:
     page = tab()
     try_to_sign_in(page)
     home, typing = tab(), tab("/account")
@@ -77,7 +77,7 @@ def test_a_new_name_shows_in_the_others_but_nothing_typed_there_is_lost(tab: Tab
     heading(home, "Signed in as 민지")
 
 
-def test_a_page_with_a_failure_is_asked_for_and_not_sent_again(tab: Tabs) -> None:
+def test_a_tab_with_a_failed_form_reloads_with_get(tab: Tabs) -> None:
     failed = tab(LOGIN)
     fill_in(failed, password="wrong")
     send(failed)
@@ -89,7 +89,7 @@ def test_a_page_with_a_failure_is_asked_for_and_not_sent_again(tab: Tabs) -> Non
 
 
 @pytest.mark.parametrize("answer", [{"status": 503, "json": {}}, {"body": "no JSON"}], ids=["fault", "no JSON"])
-def test_where_the_session_cannot_be_asked_the_page_stays_as_it_is(person: BrowserContext, answer: Any) -> None:
+def test_a_page_stays_as_it_is_if_the_session_request_fails(person: BrowserContext, answer: Any) -> None:
     home = person.new_page()
     try_to_sign_in(home)
     home.route(SESSION_API, lambda route: route.fulfill(**answer))
@@ -98,10 +98,10 @@ def test_where_the_session_cannot_be_asked_the_page_stays_as_it_is(person: Brows
     heading(home, "Signed in as 민지")
 
 
-def test_tabs_that_disagree_do_not_send_each_other_round(tab: Tabs) -> None:
+def test_tabs_that_disagree_do_not_reload_each_other_forever(tab: Tabs) -> None:
     loads: list[str] = []
     first = tab()
-    with first.expect_response(SESSION_API):  # the second one is told of, and they agree so far
+    with first.expect_response(SESSION_API):  # the second tab notifies the first; both have the same session so far
         second = tab()
     for page in (first, second):
         page.route(SESSION_API, lambda route: route.fulfill(json={"user": {"id": 7}}))
@@ -110,12 +110,10 @@ def test_tabs_that_disagree_do_not_send_each_other_round(tab: Tabs) -> None:
     assert 0 < len(loads) <= 2
 
 
-def test_a_tab_that_comes_into_sight_again_shows_what_has_become_of_the_session(
-    tab: Tabs, person: BrowserContext
-) -> None:
+def test_a_tab_that_becomes_visible_shows_the_current_session(tab: Tabs, person: BrowserContext) -> None:
     page = tab()
     try_to_sign_in(page)
     heading(page, "Signed in as 민지")
-    person.clear_cookies()  # nobody told this tab
+    person.clear_cookies()  # no event reaches this tab
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     heading(page, "Not signed in")

@@ -1,4 +1,4 @@
-"""A site with the unmodified next-auth and ours answer alike, but for what docs/nextauth-differences.md lists."""
+"""A site with the unmodified next-auth and ours give the same answers, except for docs/nextauth-differences.md."""
 
 import re
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.xdist_group("next-auth-alike")
 
 @dataclass(frozen=True)
 class Row:
-    """Of the list. `exchanges`: where it shows; none of them named means anywhere."""
+    """One row of the list. `exchanges`: where the difference shows; if empty, anywhere."""
 
     what: str
     exchanges: tuple[str, ...]
@@ -37,7 +37,7 @@ class Row:
         return not self.exchanges or exchange in self.exchanges
 
     def promises(self) -> Iterator[tuple[str, str]]:
-        """What has to show, and on which side: each value once, and of each exchange all that the values speak of."""
+        """Yield each value that has to appear, and on which side."""
         for side in ("theirs", "ours"):
             subjects = dict.fromkeys(map(subject, self.values(side)))
             yield from ((side, value) for value in self.values(side))
@@ -55,7 +55,7 @@ def coded(cell: str) -> tuple[str, ...]:
 
 @pytest.fixture(scope="module")
 def sites() -> Iterator[tuple[str, str]]:
-    """The addresses of both, next-auth's first, before one backend."""
+    """Yield the URLs of both sites in front of one backend, next-auth's first."""
     github: dict[str, Any] = {
         "providers": "github",
         "github_client_id": "the-client",
@@ -70,7 +70,7 @@ def sites() -> Iterator[tuple[str, str]]:
 
 
 def hold_to_the_list(theirs: Answers, ours: Answers, rows: list[Row]) -> None:
-    """What only one of them says is in one row; and each row shows, in each of its exchanges and with each value."""
+    """Check that each difference is in one row only, and that each row applies to its exchanges and values."""
     complaints: list[str] = []
     shown: set[tuple[Row, str, str]] = set()
     for exchange in theirs:
@@ -89,11 +89,11 @@ def differences(theirs: list[str], ours: list[str]) -> list[tuple[str, str]]:
 
 
 def subject(line: str) -> str:
-    """What a line is about: the answer, or a header."""
+    """Return what a line is about: the answer, or a header."""
     return line.partition(" (")[0] if line.startswith(("Set-Cookie:", "Cache-Control:")) else "the answer"
 
 
-def test_each_difference_has_its_reason_and_its_place() -> None:
+def test_each_listed_difference_has_a_reason_and_known_exchanges() -> None:
     known = {*alike.CLIENT, *alike.JOURNEYS, *(name for scene in alike.SCRIPT for name in scene)}
     for row in listed():
         assert row.reason.endswith(".")
@@ -102,7 +102,7 @@ def test_each_difference_has_its_reason_and_its_place() -> None:
 
 
 @pytest.mark.external
-def test_the_same_requests_get_the_same_answers(sites: tuple[str, str]) -> None:
+def test_the_same_requests_get_the_same_answers_as_from_next_auth(sites: tuple[str, str]) -> None:
     theirs, ours = map(alike.play, sites)
     assert len(theirs) == 107
     rows = [row for row in listed() if not set(row.exchanges) & set(alike.CLIENT | alike.JOURNEYS)]
@@ -110,7 +110,7 @@ def test_the_same_requests_get_the_same_answers(sites: tuple[str, str]) -> None:
 
 
 @pytest.mark.external
-def test_the_same_client_gets_the_same_answers(
+def test_next_auths_client_gets_the_same_answers_from_both_sites(
     sites: tuple[str, str], browser: Browser, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     bundle = bundled(tmp_path_factory.mktemp("bundle"))

@@ -1,4 +1,4 @@
-"""The unmodified next-auth package from npm reads our sessions, and we read its."""
+"""The unmodified next-auth package from npm reads our session cookies, and we read those that it makes."""
 
 import json
 import random
@@ -29,7 +29,7 @@ LARGE = {"id": 7, "name": "😀" * 200, "nick_name": "홍" * 200, "email": "hong
 
 
 class NextAuth:
-    """The functions of `next-auth/jwt`, in a Node process that waits for calls."""
+    """The functions of `next-auth/jwt`, in a Node.js process that waits for calls."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -41,7 +41,7 @@ class NextAuth:
         return self._call("decode", token=token)
 
     def get_token(self, cookies: dict[str, str], **params: Any) -> Any:
-        """What a Next.js app knows of a request that brings these cookies; None for nobody."""
+        """Return the claims that a Next.js app reads from these cookies, or None."""
         return self._call("getToken", req={"cookies": cookies, "headers": {}}, **params)
 
     def _call(self, name: str, **params: Any) -> Any:
@@ -70,13 +70,13 @@ def backend() -> Iterator[Backend]:
 
 @pytest.fixture
 def site(backend: Backend) -> Iterator[Site]:
-    """A site that takes tokens at their word."""
+    """A site that never checks sessions with the backend."""
     with running_site(backend_url=backend.url, session_revalidate=0) as running:
         yield running
 
 
 def session_cookies(response: requests.Response) -> dict[str, str]:
-    """The session's cookies of an answer, as Next.js gives those of a request."""
+    """Return the session cookies of an answer, as Next.js passes those of a request."""
     pairs = [line.partition(";")[0].partition("=") for line in set_cookies(response)]
     return {name: value for name, _, value in pairs if COOKIE in name}
 
@@ -94,7 +94,7 @@ def session(site: Site, cookies: str) -> dict[str, Any]:
 
 
 def article(user: dict[str, Any], bearer: str = "1|article") -> dict[str, Any]:
-    """What the callbacks of the original article make of a sign-in."""
+    """Return the claims that the callbacks of the original article make of a sign-in."""
     return {
         "name": user["name"],
         "email": user["email"],
@@ -104,7 +104,7 @@ def article(user: dict[str, Any], bearer: str = "1|article") -> dict[str, Any]:
     }
 
 
-def test_next_auth_reads_whom_we_have_signed_in(next_auth: NextAuth, backend: Backend, site: Site) -> None:
+def test_next_auth_reads_a_session_of_ours(next_auth: NextAuth, backend: Backend, site: Site) -> None:
     cookies = signed_in(site)
     assert set(cookies) == {COOKIE}
     claims = next_auth.get_token(cookies)
@@ -117,7 +117,7 @@ def test_next_auth_reads_whom_we_have_signed_in(next_auth: NextAuth, backend: Ba
 
 
 @pytest.mark.parametrize(("bearer", "count"), [(1000, 2), (4000, 3)])
-def test_next_auth_puts_our_chunks_together(
+def test_next_auth_joins_our_cookie_chunks(
     next_auth: NextAuth, backend: Backend, site: Site, bearer: int, count: int
 ) -> None:
     backend.user, backend.token = LARGE, "t" * bearer
@@ -127,7 +127,7 @@ def test_next_auth_puts_our_chunks_together(
         assert article(LARGE, backend.token).items() <= next_auth.get_token(order).items()
 
 
-def test_next_auth_finds_our_cookie_under_its_name_on_https(next_auth: NextAuth, backend: Backend) -> None:
+def test_next_auth_finds_our_cookie_by_its_secure_name_on_https(next_auth: NextAuth, backend: Backend) -> None:
     with running_site(backend_url=backend.url, site_url="https://login.example.com") as site:
         visitor = site.visitor()
         opened = visitor.get("/api/auth/csrf")
@@ -142,7 +142,7 @@ def test_next_auth_finds_our_cookie_under_its_name_on_https(next_auth: NextAuth,
     assert next_auth.get_token(cookies) is None
 
 
-def test_next_auth_reads_nothing_after_signing_out_or_under_another_secret(next_auth: NextAuth, site: Site) -> None:
+def test_next_auth_reads_no_session_after_sign_out_or_with_another_secret(next_auth: NextAuth, site: Site) -> None:
     visitor = site.visitor()
     visitor.sign_in()
     held = {str(one.name): str(one.value) for one in visitor.cookies}
@@ -151,7 +151,7 @@ def test_next_auth_reads_nothing_after_signing_out_or_under_another_secret(next_
     assert next_auth.get_token({str(one.name): str(one.value) for one in visitor.cookies}) is None
 
 
-def test_next_auth_reads_a_token_that_we_have_issued_anew(next_auth: NextAuth, site: Site) -> None:
+def test_next_auth_reads_a_session_token_that_we_refreshed(next_auth: NextAuth, site: Site) -> None:
     old = next_auth.encode(article(USER), maxAge=MONTH - 4 * 24 * 3600)
     response = site.visitor().get("/api/auth/session", headers={"Cookie": cookie(old)})
     claims = next_auth.get_token(session_cookies(response))
@@ -170,17 +170,17 @@ def test_next_auth_reads_a_token_that_we_have_issued_anew(next_auth: NextAuth, s
     ],
     ids=["Hangul", "ASCII", "astral", "HTML", "large"],
 )
-def test_a_token_of_next_auths_is_a_session_here(next_auth: NextAuth, site: Site, user: dict[str, Any]) -> None:
+def test_a_next_auth_token_is_a_valid_session(next_auth: NextAuth, site: Site, user: dict[str, Any]) -> None:
     token = next_auth.encode(article(user))
     assert session(site, jar(*chunks(token)) if len(token) > 3933 else cookie(token))["user"] == user
 
 
-def test_a_further_claim_in_a_token_of_next_auths_does_no_harm(next_auth: NextAuth, site: Site) -> None:
+def test_unknown_claims_in_a_next_auth_token_are_ignored(next_auth: NextAuth, site: Site) -> None:
     further = {"picture": None, "roles": ["admin"], "nbf": 0, "user": {**USER, "created_at": "2023-01-01T00:00:00Z"}}
     assert session(site, cookie(next_auth.encode({**article(USER), **further})))["user"] == USER
 
 
-def test_the_backend_is_asked_about_a_token_of_next_auths(next_auth: NextAuth, backend: Backend) -> None:
+def test_a_next_auth_token_is_checked_with_the_backend(next_auth: NextAuth, backend: Backend) -> None:
     token = next_auth.encode(article({**USER, "name": "before"}, "1|bearer"))
     with running_site(backend_url=backend.url) as site:
         assert session(site, cookie(token))["user"] == USER
@@ -201,13 +201,13 @@ def test_the_backend_is_asked_about_a_token_of_next_auths(next_auth: NextAuth, b
     ],
     ids=["a state cookie", "another secret", "over", "nothing in it", "a state", "no user and no bearer"],
 )
-def test_what_next_auth_makes_for_another_purpose_is_no_session(
+def test_a_next_auth_token_for_another_purpose_is_no_session(
     next_auth: NextAuth, site: Site, token: dict[str, Any], params: dict[str, Any]
 ) -> None:
     assert session(site, cookie(next_auth.encode(token, **params))) == {}
 
 
-# --- whoever they are
+# --- Random sessions
 
 SEED = random.randrange(2**32)
 _LETTERS = [
@@ -229,7 +229,7 @@ _LETTERS = [
 
 
 def somebody(chance: random.Random, size: int) -> Session:
-    """A session of anybody's that fills so many cookies: names in any script, an id of either kind."""
+    """Return a random session of this size: names in any script, an id of either type."""
     longest, shortest, bearer = {
         1: (20, 1, range(1, 1200)),
         2: (60, 1, range(2800, 3800)),
@@ -276,7 +276,7 @@ def claims_of(session: Session) -> dict[str, Any]:
     return {name: value for name, value in session.to_claims(0).items() if name not in ("iat", "jti")}
 
 
-def test_next_auth_reads_whomever_we_sign_in(next_auth: NextAuth, people: list[Session]) -> None:
+def test_next_auth_reads_random_sessions_of_ours(next_auth: NextAuth, people: list[Session]) -> None:
     sizes = Counter[int]()
     for number, one in enumerate(people):
         for site_url, secure in (("http://localhost:5000", False), ("https://login.example.com", True)):
@@ -288,7 +288,7 @@ def test_next_auth_reads_whomever_we_sign_in(next_auth: NextAuth, people: list[S
     assert sizes == {1: 25, 2: 13, 3: 12}, f"seed {SEED}"
 
 
-def test_whomever_next_auth_signs_in_is_signed_in_here(next_auth: NextAuth, site: Site, people: list[Session]) -> None:
+def test_random_next_auth_tokens_are_valid_sessions(next_auth: NextAuth, site: Site, people: list[Session]) -> None:
     visitor = site.visitor()
     for number, one in enumerate(people):
         token = next_auth.encode(claims_of(one), maxAge=MONTH)
@@ -298,7 +298,7 @@ def test_whomever_next_auth_signs_in_is_signed_in_here(next_auth: NextAuth, site
         assert session_cookies(response) == {}, f"seed {SEED}, person {number}: issued anew without need"
 
 
-def test_when_the_secret_changes_nobody_is_signed_out_on_either_side(next_auth: NextAuth, backend: Backend) -> None:
+def test_a_secret_rotation_keeps_sessions_valid_on_both_sides(next_auth: NextAuth, backend: Backend) -> None:
     new = "a-newer-secret-of-the-two-9fK2xPq7"
     old_token = next_auth.encode(article(USER))
     with running_site(

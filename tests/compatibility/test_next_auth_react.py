@@ -1,4 +1,4 @@
-"""The unmodified `next-auth/react` from npm, in a browser, takes Munjigi for NextAuth."""
+"""The unmodified `next-auth/react` from npm, in a browser, works with this site."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -29,7 +29,7 @@ def site_url() -> Iterator[str]:
 
 @pytest.fixture
 def person(browser: Browser, bundle: str, site_url: str) -> Iterator[BrowserContext]:
-    """A browser in which the front end lies under the site's own address, as behind one proxy."""
+    """A browser with the front end at the site's own origin, as behind one proxy."""
     with browser.new_context(base_url=site_url) as context:
         put_front_end(context, f"{site_url}/front", bundle)
         yield context
@@ -53,7 +53,7 @@ def sign_in(page: Page, password: str = PASSWORD) -> Any:
 
 
 def land(page: Page, address: str) -> None:
-    """Wait until a redirect leads there. Playwright lets redirects pass by its routes, so the page is loaded again."""
+    """Wait for a redirect to this address and reload: Playwright does not pass redirects to its routes."""
     page.wait_for_url(address)
     page.goto(address)
 
@@ -62,7 +62,7 @@ def shows(page: Page, text: str) -> None:
     expect(page.locator("#who")).to_have_text(text)
 
 
-def test_nobody_is_signed_in_and_the_providers_are_known(tab: Callable[[], Page]) -> None:
+def test_the_client_sees_no_session_and_the_list_of_providers(tab: Callable[[], Page]) -> None:
     page = tab()
     shows(page, "unauthenticated: ")
     assert page.evaluate("client.getSession()") is None
@@ -74,13 +74,13 @@ def test_nobody_is_signed_in_and_the_providers_are_known(tab: Callable[[], Page]
     }
 
 
-def test_a_wrong_password_is_told_as_v4_tells_it(tab: Callable[[], Page]) -> None:
+def test_a_wrong_password_returns_the_same_error_as_next_auth_v4(tab: Callable[[], Page]) -> None:
     page = tab()
     assert sign_in(page, "wrong") == {"error": "CredentialsSignin", "status": 401, "ok": False, "url": None}
     shows(page, "unauthenticated: ")
 
 
-def test_the_right_one_signs_in_without_a_reload(tab: Callable[[], Page], site_url: str) -> None:
+def test_the_right_password_signs_in_without_a_reload(tab: Callable[[], Page], site_url: str) -> None:
     page = tab()
     assert sign_in(page) == {"error": None, "status": 200, "ok": True, "url": f"{site_url}/front"}
     shows(page, "authenticated: 민지")
@@ -90,7 +90,9 @@ def test_the_right_one_signs_in_without_a_reload(tab: Callable[[], Page], site_u
     assert page.evaluate("expires => new Date(expires) > new Date()", session["expires"])
 
 
-def test_without_redirect_false_it_goes_where_it_was_asked_to(tab: Callable[[], Page], site_url: str) -> None:
+def test_without_redirect_false_the_client_navigates_to_the_callback_url(
+    tab: Callable[[], Page], site_url: str
+) -> None:
     page = tab()
     with page.expect_navigation():
         page.evaluate(
@@ -100,12 +102,14 @@ def test_without_redirect_false_it_goes_where_it_was_asked_to(tab: Callable[[], 
     assert page.url == f"{site_url}/account"
 
 
-def test_an_update_shows_here_and_in_other_tabs(tab: Callable[[], Page]) -> None:
+def test_an_update_shows_in_this_and_in_other_tabs(tab: Callable[[], Page]) -> None:
     page = tab()
     sign_in(page)
     other = tab()
     shows(other, "authenticated: 민지")
-    page.wait_for_timeout(1100)  # v4's messages to other tabs bear seconds: two alike in one second are one
+    page.wait_for_timeout(
+        1100
+    )  # v4 stamps its messages to other tabs in seconds and drops a second one with the same stamp
     assert page.evaluate("update({nick_name: '새이름'})")["user"]["nick_name"] == "새이름"
     shows(page, "authenticated: 새이름")
     shows(other, "authenticated: 새이름")
@@ -113,7 +117,7 @@ def test_an_update_shows_here_and_in_other_tabs(tab: Callable[[], Page]) -> None
     assert page.evaluate("update({nick_name: '민지'})")["user"]["nick_name"] == "민지"
 
 
-def test_an_update_of_who_one_is_changes_nothing(tab: Callable[[], Page]) -> None:
+def test_an_update_of_the_user_id_changes_nothing(tab: Callable[[], Page]) -> None:
     page = tab()
     sign_in(page)
     assert page.evaluate("update({id: 2, email: 'admin@example.com'})") is None
@@ -131,7 +135,7 @@ def test_signing_out_shows_in_other_tabs(tab: Callable[[], Page], site_url: str)
     shows(other, "unauthenticated: ")
 
 
-def test_the_sites_own_pages_and_the_front_end_follow_each_other(
+def test_a_sign_out_in_the_front_end_updates_the_sites_own_pages(
     tab: Callable[[], Page], person: BrowserContext
 ) -> None:
     page, own = tab(), person.new_page()
@@ -141,7 +145,9 @@ def test_the_sites_own_pages_and_the_front_end_follow_each_other(
     expect(own.locator("h1")).to_have_text("Not signed in")
 
 
-def test_who_has_to_be_signed_in_is_sent_to_the_sign_in_page_and_back(person: BrowserContext, site_url: str) -> None:
+def test_a_page_that_requires_a_session_redirects_to_the_login_page_and_back(
+    person: BrowserContext, site_url: str
+) -> None:
     page = person.new_page()
     page.goto("/front?required")
     page.wait_for_url("**/auth/login/email?**")
@@ -153,7 +159,7 @@ def test_who_has_to_be_signed_in_is_sent_to_the_sign_in_page_and_back(person: Br
     shows(page, "authenticated: 민지")
 
 
-def test_a_social_sign_in_goes_to_the_provider_and_comes_back(tab: Callable[[], Page], site_url: str) -> None:
+def test_a_social_sign_in_goes_to_the_provider_and_returns(tab: Callable[[], Page], site_url: str) -> None:
     page = tab()
     with page.expect_navigation():
         page.evaluate("() => { client.signIn('google') }")
@@ -162,7 +168,7 @@ def test_a_social_sign_in_goes_to_the_provider_and_comes_back(tab: Callable[[], 
     expect(page.locator("#who")).to_contain_text("authenticated: ")
 
 
-def test_a_failed_csrf_check_is_an_error_where_v4_took_it_for_a_sign_in(tab: Callable[[], Page]) -> None:
+def test_a_failed_csrf_check_is_an_error_not_a_success_as_in_v4(tab: Callable[[], Page]) -> None:
     page = tab()
     page.route(CSRF_API, lambda route: route.fulfill(json={"csrfToken": "wrong"}))
     page.context.request.get("/api/auth/csrf")
@@ -170,7 +176,7 @@ def test_a_failed_csrf_check_is_an_error_where_v4_took_it_for_a_sign_in(tab: Cal
     shows(page, "unauthenticated: ")
 
 
-def test_it_works_below_a_path(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_the_client_works_below_a_base_path(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> None:
     api = "/login-site/api/auth"
     folder = tmp_path_factory.mktemp("bundle")
     bundle = bundled(folder, BASE_PATH=api, NEXTAUTH_URL=f"http://localhost{api}")

@@ -1,4 +1,4 @@
-"""An issuer that is not ours, the certified `oidc-provider` from npm, signs people in: `PROVIDERS=oidc` and no more."""
+"""The certified `oidc-provider` from npm signs people in with `PROVIDERS=oidc` and no other change."""
 
 import json
 import re
@@ -28,7 +28,7 @@ CLIENT_SECRET = "secret:with/what=a&form%would+change"
 
 
 class Issuers:
-    """Providers of that package, in a Node process that waits for calls."""
+    """Instances of `oidc-provider`, in a Node.js process that waits for calls."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -54,7 +54,7 @@ def issuers() -> Iterator[Issuers]:
 
 @dataclass
 class Registered:
-    """The site and the issuer that it is registered with."""
+    """The site and the issuer at which it is registered."""
 
     site_url: str
     issuer: str
@@ -62,7 +62,7 @@ class Registered:
     registration: dict[str, Any]
 
     def change(self, **changes: Any) -> None:
-        """The issuer starts anew: with another key at least, and with what else is said."""
+        """Restart the issuer with a new key and these changes."""
         self.registration |= changes
         self.issuers.call("serve", issuer=self.issuer, **self.registration)
 
@@ -70,7 +70,7 @@ class Registered:
         return Visitor(self.site_url, {})
 
     def start(self, visitor: Visitor, back_to: str = "/account") -> str:
-        """Press the button; the page at the issuer where one signs in."""
+        """Press the button; return the URL of the issuer's login page."""
         page = Page(visitor.submit("/api/auth/signin/oidc", {"callbackUrl": back_to}))
         assert page.status == 200
         address = str(page.all("meta[@http-equiv='refresh']")[0].get("content")).partition("url=")[2]
@@ -78,7 +78,7 @@ class Registered:
         return self._follow(visitor, requests.Request("GET", address))
 
     def sign_in(self, visitor: Visitor, login: str = "minji") -> requests.Response:
-        """All of it; the site's answer to the callback."""
+        """Sign in at the issuer; return the site's answer to the callback."""
         form = self.start(visitor)
         consent = self._follow(visitor, requests.Request("POST", form, data={"prompt": "login", "login": login}))
         callback = self._follow(visitor, requests.Request("POST", consent, data={"prompt": "consent"}))
@@ -89,7 +89,7 @@ class Registered:
         return visitor.get(self._follow(visitor, requests.Request("GET", f"{self.start(visitor)}/abort")))
 
     def _follow(self, visitor: Visitor, request: requests.Request) -> str:
-        """Through the issuer's redirects to its next page, or to the site's callback, which is not asked yet."""
+        """Follow the issuer's redirects to its next page, or to the site's callback, which is not requested yet."""
         answer = visitor.request(request.method, request.url, data=request.data)
         for _ in range(5):
             if answer.status_code not in (302, 303):
@@ -105,7 +105,7 @@ class Registered:
 def registered(
     issuers: Issuers, method: str = "client_secret_basic", alg: str = "RS256", **more: Any
 ) -> Iterator[Registered]:
-    """A development site whose one provider is real: its stand-in backend asks the issuer about each token."""
+    """A development site with one real provider: the stand-in backend verifies each token with the issuer."""
     port, issuer = free_ports(), issuers.call("listen")
     secret = {} if method == "none" else {"OIDC_CLIENT_SECRET": CLIENT_SECRET}
     environ = {"SECRET_KEY": SECRET, "PROVIDERS": "oidc", "OIDC_CLIENT_ID": CLIENT_ID, "OIDC_ISSUER": issuer, **secret}
@@ -132,26 +132,26 @@ def expect_error(answer: requests.Response, code: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post", "none"])
-def test_a_person_signs_in_however_the_site_proves_itself(issuers: Issuers, method: str) -> None:
+def test_sign_in_works_with_each_client_authentication_method(issuers: Issuers, method: str) -> None:
     with registered(issuers, method) as at:
         visitor = at.visitor()
         expect_signed_in(at.sign_in(visitor), visitor)
 
 
 @pytest.mark.parametrize("alg", ["PS256", "ES256", "EdDSA"])
-def test_a_person_signs_in_whatever_the_issuer_signs_with(issuers: Issuers, alg: str) -> None:
+def test_sign_in_works_with_each_signing_algorithm(issuers: Issuers, alg: str) -> None:
     with registered(issuers, alg=alg) as at:
         visitor = at.visitor()
         expect_signed_in(at.sign_in(visitor), visitor)
 
 
-def test_a_person_signs_in_where_the_id_token_tells_all(issuers: Issuers) -> None:
+def test_sign_in_works_when_the_id_token_contains_all_claims(issuers: Issuers) -> None:
     with registered(issuers, more={"conformIdTokenClaims": False}) as at:
         visitor = at.visitor()
         expect_signed_in(at.sign_in(visitor), visitor)
 
 
-def test_the_same_person_is_the_same_and_another_is_another(issuers: Issuers) -> None:
+def test_the_same_account_keeps_its_id_and_another_account_gets_another(issuers: Issuers) -> None:
     with registered(issuers) as at:
         ids = []
         for login in ("minji", "minji", "jun"):
@@ -161,7 +161,7 @@ def test_the_same_person_is_the_same_and_another_is_another(issuers: Issuers) ->
     assert ids[0] == ids[1] != ids[2]
 
 
-def test_who_is_signed_in_at_the_issuer_only_presses_the_button(issuers: Issuers) -> None:
+def test_an_active_session_at_the_issuer_needs_no_second_login(issuers: Issuers) -> None:
     with registered(issuers) as at:
         visitor = at.visitor()
         at.sign_in(visitor)
@@ -171,7 +171,7 @@ def test_who_is_signed_in_at_the_issuer_only_presses_the_button(issuers: Issuers
         expect_signed_in(visitor.get(callback), visitor)
 
 
-def test_who_cancels_is_told_so_and_may_try_again(issuers: Issuers) -> None:
+def test_a_cancelled_sign_in_shows_a_notice_and_can_be_repeated(issuers: Issuers) -> None:
     with registered(issuers) as at:
         visitor = at.visitor()
         answer = at.cancel(visitor)
@@ -183,7 +183,7 @@ def test_who_cancels_is_told_so_and_may_try_again(issuers: Issuers) -> None:
         expect_signed_in(at.sign_in(visitor), visitor)
 
 
-def test_a_new_key_is_found_at_once_but_not_asked_for_all_the_time(issuers: Issuers) -> None:
+def test_a_rotated_key_is_fetched_at_once_but_a_second_rotation_has_to_wait(issuers: Issuers) -> None:
     with registered(issuers) as at:
         expect_signed_in(at.sign_in(first := at.visitor()), first)
         at.change()
@@ -193,7 +193,7 @@ def test_a_new_key_is_found_at_once_but_not_asked_for_all_the_time(issuers: Issu
         assert not third.is_signed_in
 
 
-def test_after_the_pause_the_next_key_is_found_too(issuers: Issuers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_the_pause_a_second_rotated_key_is_fetched(issuers: Issuers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metadata_cache, "REFRESH_PAUSE_SECONDS", 0)
     with registered(issuers) as at:
         for alg in ("RS256", "ES256", "PS256"):
@@ -201,7 +201,7 @@ def test_after_the_pause_the_next_key_is_found_too(issuers: Issuers, monkeypatch
             expect_signed_in(at.sign_in(visitor := at.visitor()), visitor)
 
 
-def test_a_wrong_secret_is_the_operators_matter(issuers: Issuers) -> None:
+def test_a_wrong_client_secret_is_a_configuration_error(issuers: Issuers) -> None:
     with registered(issuers) as at:
         at.change(client={**at.registration["client"], "client_secret": "another-secret"})
         visitor = at.visitor()
@@ -209,7 +209,7 @@ def test_a_wrong_secret_is_the_operators_matter(issuers: Issuers) -> None:
         assert not visitor.is_signed_in
 
 
-def test_a_code_is_good_for_one_sign_in(issuers: Issuers) -> None:
+def test_an_authorization_code_signs_in_once(issuers: Issuers) -> None:
     with registered(issuers) as at:
         visitor, stranger = at.visitor(), at.visitor()
         answer = at.sign_in(visitor)
@@ -219,7 +219,7 @@ def test_a_code_is_good_for_one_sign_in(issuers: Issuers) -> None:
 
 
 @pytest.mark.parametrize("change", [{"iss": "http://127.0.0.1:1"}, {"iss": None}], ids=["another", "none"])
-def test_a_callback_that_does_not_name_this_issuer_is_refused(issuers: Issuers, change: dict[str, str | None]) -> None:
+def test_a_callback_with_a_wrong_or_missing_iss_is_refused(issuers: Issuers, change: dict[str, str | None]) -> None:
     with registered(issuers) as at:
         visitor = at.visitor()
         at.sign_in(visitor)

@@ -1,4 +1,4 @@
-"""The other files of `deploy/`, as far as they can be held here: the unit, the image's list of files, the settings."""
+"""The files of `deploy/` that need no proxy: the systemd unit, the Dockerfile, the example settings."""
 
 import re
 import subprocess
@@ -19,11 +19,13 @@ DEPLOY = ROOT / "deploy"
 
 
 @pytest.mark.external
-def test_systemd_takes_the_unit_and_finds_little_that_it_could_still_be_denied(tmp_path: Path) -> None:
+def test_systemd_accepts_the_unit_and_rates_its_exposure_low(tmp_path: Path) -> None:
     unit = tmp_path / "munjigi.service"
     text = (DEPLOY / "munjigi.service").read_text("utf-8")
     assert "/opt/munjigi/.venv/bin/python" in text
-    unit.write_text(text.replace("/opt/munjigi/.venv/bin/python", "/bin/true"))  # it looks whether the program is there
+    unit.write_text(
+        text.replace("/opt/munjigi/.venv/bin/python", "/bin/true")
+    )  # systemd-analyze checks that the program exists
     analyze = program("systemd-analyze")
     for command in (["verify"], ["security", "--offline=true", "--threshold=15"]):
         done = subprocess.run([analyze, *command, unit], capture_output=True, text=True, timeout=60, check=False)
@@ -31,13 +33,13 @@ def test_systemd_takes_the_unit_and_finds_little_that_it_could_still_be_denied(t
         assert "Unknown" not in done.stderr
 
 
-def test_the_unit_starts_the_server_again_and_ends_it_for_no_call_that_it_denies() -> None:
+def test_the_unit_restarts_the_server_and_denied_system_calls_return_an_error() -> None:
     lines = (DEPLOY / "munjigi.service").read_text("utf-8").splitlines()
     assert "Restart=always" in lines
     assert "SystemCallErrorNumber=EPERM" in lines
 
 
-def test_the_unit_waits_for_a_stop_and_allows_connections_for_all_who_may_wait() -> None:
+def test_the_unit_allows_for_the_shutdown_delay_and_for_all_waiting_connections() -> None:
     text = (DEPLOY / "munjigi.service").read_text("utf-8")
     given = dict(re.findall(r"^(TimeoutStopSec|LimitNOFILE)=(\d+)$", text, re.MULTILINE))
     production = dotenv_values(DEPLOY / ".env.production.example")
@@ -46,19 +48,19 @@ def test_the_unit_waits_for_a_stop_and_allows_connections_for_all_who_may_wait()
     assert int(given["LimitNOFILE"]) > 2 * waiting
 
 
-def test_the_image_is_healthy_while_it_starts_and_stops() -> None:
+def test_the_image_health_check_uses_the_liveness_endpoint() -> None:
     text = (DEPLOY / "Dockerfile").read_text("utf-8")
     assert "/health/live" in text.partition("HEALTHCHECK")[2]
 
 
-def test_the_image_has_all_that_production_needs_and_no_stand_in() -> None:
+def test_the_image_contains_what_production_needs_and_no_stand_ins() -> None:
     lines = re.findall(r"^COPY (?!--from)(.+) \S+$", (DEPLOY / "Dockerfile").read_text("utf-8"), re.MULTILINE)
     copied = {name for line in lines for name in line.split()}
     packages = {name if (ROOT / name).is_dir() else f"{name}.py" for name in PACKAGES if name != "dev"}
     assert copied == {*packages, "requirements.txt", "static", "templates", "translations"}
 
 
-def test_the_settings_for_production_need_a_key_and_leave_nothing_to_advise() -> None:
+def test_the_production_settings_need_only_a_key_and_give_no_warnings() -> None:
     given = {name: value or "" for name, value in dotenv_values(DEPLOY / ".env.production.example").items()}
     assert given["SECRET_KEY"] == ""
     settings = config.load({**given, "SECRET_KEY": SECRET})

@@ -1,4 +1,4 @@
-"""nginx and Caddy with the files of `deploy/`: an app behind them that knows nothing of signing in."""
+"""An app behind nginx and Caddy with the files of `deploy/`."""
 
 import json
 import re
@@ -27,7 +27,7 @@ MADE_UP = {"User-Id": "666", "User-Name": "Root", "User-Email": "root@example.co
 
 
 class _App(BaseHTTPRequestHandler):
-    """Somebody's app. It says what it was told, under names as they came: many servers take `_` for `-`."""
+    """An app that returns the headers it received, with `_` and `-` distinguished: many servers treat them alike."""
 
     protocol_version = "HTTP/1.1"
 
@@ -57,7 +57,7 @@ def somebodys_app() -> Iterator[int]:
 
 @dataclass
 class Front:
-    """A proxy with the production server and somebody's app behind it."""
+    """A proxy in front of the production server and an app."""
 
     proxy: Deployed
     server: Command
@@ -98,19 +98,19 @@ def fronted(kind: str, text: str, folder: Path) -> Iterator[Front]:
 
 @pytest.fixture
 def front(running: Front) -> Front:
-    """As it is, whatever the test before did to the backend's person."""
+    """Reset the backend's user, which an earlier test may have changed."""
     running.backend.user, running.backend.token = dict(USER), TOKEN
     return running
 
 
 def told(visitor: Visitor) -> dict[str, str]:
-    """What the app knows of who asks; names without a value are as good as none."""
+    """Return the identity headers that the app received, without the empty ones."""
     answer = visitor.get("/")
     assert answer.status_code == 200
     return {name: value for name, value in answer.json()["told"].items() if value}
 
 
-def test_nobody_comes_in_and_everybody_comes_back_to_what_they_asked_for(front: Front) -> None:
+def test_an_anonymous_request_is_sent_to_sign_in_and_returns_to_the_same_url(front: Front) -> None:
     visitor = front.visitor()
     sent = visitor.get("/rooms/한강?from=1&to=2&q=a%26b#x")
     assert (sent.status_code, urlsplit(sent.headers["Location"]).path) == (303, "/auth/login/email")
@@ -123,7 +123,7 @@ def test_nobody_comes_in_and_everybody_comes_back_to_what_they_asked_for(front: 
 
 
 @pytest.mark.parametrize("spelling", ["X-Auth-", "x-auth-", "X_Auth_", "X-Auth_", "X_Auth-"])
-def test_nobody_can_say_who_they_are(front: Front, spelling: str) -> None:
+def test_a_client_cannot_forge_identity_headers(front: Front, spelling: str) -> None:
     made_up = {spelling + name: value for name, value in MADE_UP.items()}
     if "_" in spelling:
         made_up |= {name.replace("-", "_"): value for name, value in made_up.items()}
@@ -132,19 +132,19 @@ def test_nobody_can_say_who_they_are(front: Front, spelling: str) -> None:
     assert told(front.member(**made_up)) == HONG
 
 
-def test_what_a_person_does_not_have_cannot_be_made_up_either(front: Front) -> None:
+def test_a_missing_name_or_address_cannot_be_forged(front: Front) -> None:
     front.backend.user |= {"name": None, "email": None}
     assert told(front.member(**{f"X-Auth-{name}": value for name, value in MADE_UP.items()})) == {"X-Auth-User-Id": "7"}
 
 
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "X_Forwarded_For", "X-Forwarded_For"])
-def test_nobody_can_choose_their_own_address(front: Front, header: str) -> None:
+def test_a_client_cannot_forge_its_ip_address(front: Front, header: str) -> None:
     front.member(**{header: "203.0.113.9"})
     assert "203.0.113.9" not in front.server.output
     assert "address=127.0.0.1" in front.server.output
 
 
-def test_signing_out_takes_effect_at_once_and_for_copies_of_the_cookie(front: Front) -> None:
+def test_signing_out_takes_effect_at_once_for_copies_of_the_cookie(front: Front) -> None:
     visitor, copy = front.member(), front.visitor()
     copy.cookies.update(visitor.cookies)
     assert told(copy) == HONG
@@ -153,7 +153,7 @@ def test_signing_out_takes_effect_at_once_and_for_copies_of_the_cookie(front: Fr
     assert copy.get("/").status_code == 303
 
 
-def test_the_largest_session_and_the_longest_name_pass(front: Front) -> None:
+def test_the_largest_session_and_the_longest_name_pass_the_proxy(front: Front) -> None:
     front.backend.token = "x" * 4096
     front.backend.user |= {"name": "홍" * 200, "nick_name": "길" * 200}
     visitor = front.member()
@@ -161,7 +161,7 @@ def test_the_largest_session_and_the_longest_name_pass(front: Front) -> None:
     assert told(visitor) == {**HONG, "X-Auth-User-Name": quote("홍" * 200)}
 
 
-# Without an app: the two of docs/operations.md.
+# The two configurations of docs/operations.md, without an app.
 
 
 def of_the_docs(kind: str) -> str:
@@ -170,15 +170,15 @@ def of_the_docs(kind: str) -> str:
 
 
 @pytest.mark.parametrize("kind", ["nginx", "caddy"])
-def test_the_site_alone_is_reached_through_what_the_docs_say(kind: str, tmp_path: Path) -> None:
+def test_the_site_works_behind_the_proxy_settings_of_the_docs(kind: str, tmp_path: Path) -> None:
     with fronted(kind, of_the_docs(kind), tmp_path) as front:
-        test_nobody_can_choose_their_own_address(front, "X-Forwarded-For")
+        test_a_client_cannot_forge_its_ip_address(front, "X-Forwarded-For")
         front.backend.token = "x" * 4096
         front.backend.user |= {"name": "홍" * 200, "nick_name": "길" * 200}
         visitor = front.member()
         assert visitor.session()["user"]["name"] == "홍" * 200
         refused = visitor.post("/auth/login/email", data={"email": "x" * 70_000})
-        assert refused.status_code in (413, 502)  # Caddy 2.6 takes it for a fault of the site
+        assert refused.status_code in (413, 502)  # Caddy 2.6 answers 502 when the server closes the connection
 
 
 @pytest.mark.parametrize(
@@ -187,8 +187,8 @@ def test_the_site_alone_is_reached_through_what_the_docs_say(kind: str, tmp_path
     + [(kind, of_the_docs(kind)) for kind in FILES],
     ids=["nginx with an app", "Caddy with an app", "nginx", "Caddy"],
 )
-def test_the_site_never_sees_a_name_that_servers_take_for_another(kind: str, text: str, tmp_path: Path) -> None:
-    """Many servers give `X_Forwarded_For` to an app as `X-Forwarded-For`."""
+def test_headers_with_underscores_do_not_reach_the_site(kind: str, text: str, tmp_path: Path) -> None:
+    """Many servers pass `X_Forwarded_For` to an app as `X-Forwarded-For`."""
     proxy = Deployed(kind, text, tmp_path)
     with somebodys_app() as port, proxy.running(port, port):
         made_up = {"X_Forwarded_For": "203.0.113.9", "X-Forwarded_For": "203.0.113.9", "x_other": "1"}

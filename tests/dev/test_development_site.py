@@ -1,4 +1,4 @@
-"""`flask run` on a fresh clone: the site with its stand-ins, nothing configured."""
+"""`flask run` in a fresh clone: the site with its stand-ins and no settings."""
 
 import os
 import time
@@ -24,7 +24,7 @@ def visitor_at(port: int) -> Visitor:
     return Visitor(f"http://localhost:{port}", {})
 
 
-def test_the_site_and_its_stand_in_start_and_end_together(log: Path) -> None:
+def test_the_site_and_its_stand_in_start_and_stop_together(log: Path) -> None:
     port = free_ports()
     with running(FLASK, "run", "--port", str(port), log=log, environ=DEVELOPMENT) as command:
         command.wait_for(f"http://localhost:{port}/health/live")
@@ -45,7 +45,7 @@ def test_the_site_and_its_stand_in_start_and_end_together(log: Path) -> None:
         assert not listens(port + 1)
 
 
-def test_who_comes_by_number_goes_on_by_name(log: Path) -> None:
+def test_a_request_to_127_0_0_1_is_redirected_to_localhost(log: Path) -> None:
     port = free_ports()
     with running(FLASK, "run", "--port", str(port), log=log, environ=DEVELOPMENT) as command:
         response = command.wait_for(f"http://127.0.0.1:{port}/auth/login/email?callbackUrl=%2Faccount")
@@ -53,7 +53,7 @@ def test_who_comes_by_number_goes_on_by_name(log: Path) -> None:
         assert response.headers["Location"] == f"http://localhost:{port}/auth/login/email?callbackUrl=%2Faccount"
 
 
-def test_behind_another_server_it_names_the_address_of_that_one(log: Path) -> None:
+def test_behind_another_server_the_start_message_names_that_servers_url(log: Path) -> None:
     port = free_ports()
     front = "http://localhost:3000"
     environ = {**DEVELOPMENT, "SITE_URL": front}
@@ -66,7 +66,7 @@ def test_behind_another_server_it_names_the_address_of_that_one(log: Path) -> No
         assert parse_qs(urlsplit(started["url"]).query)["redirect_uri"] == [f"{front}/api/auth/callback/google"]
 
 
-def test_the_stand_in_outlives_a_reload(log: Path) -> None:
+def test_the_stand_in_survives_a_reload(log: Path) -> None:
     port = free_ports()
     with running(FLASK, "run", "--debug", "--port", str(port), log=log, environ=DEVELOPMENT) as command:
         command.wait_for(f"http://localhost:{port}/health/live")
@@ -84,14 +84,14 @@ def test_the_stand_in_outlives_a_reload(log: Path) -> None:
         assert command.output.count("Sign in with one of these") == 1
 
 
-def test_commands_that_do_not_serve_start_nothing(log: Path) -> None:
+def test_commands_that_do_not_serve_start_no_stand_in(log: Path) -> None:
     with running(FLASK, "routes", log=log, environ=DEVELOPMENT) as command:
         assert command.process.wait(20) == 0
         assert "/auth/login/email" in command.output
         assert "Sign in with one of these" not in command.output
 
 
-def test_a_backend_of_ones_own_is_used_instead(log: Path) -> None:
+def test_a_configured_backend_replaces_the_stand_in(log: Path) -> None:
     port = free_ports()
     environ = {**DEVELOPMENT, "BACKEND_URL": "http://127.0.0.1:1"}
     with running(FLASK, "run", "--port", str(port), log=log, environ=environ) as command:
@@ -102,7 +102,7 @@ def test_a_backend_of_ones_own_is_used_instead(log: Path) -> None:
         assert visitor.sign_in().status_code == 503
 
 
-def test_a_port_that_is_taken_is_said_in_one_line(log: Path) -> None:
+def test_a_port_in_use_is_reported_in_one_line(log: Path) -> None:
     port = free_ports()
     with running(FLASK, "run", "--port", str(port), log=log, environ=DEVELOPMENT) as first:
         first.wait_for(f"http://localhost:{port}/health/live")
@@ -113,7 +113,7 @@ def test_a_port_that_is_taken_is_said_in_one_line(log: Path) -> None:
             assert "Traceback" not in second.output
 
 
-def test_wrong_settings_are_all_named_and_nothing_starts(log: Path) -> None:
+def test_all_invalid_settings_are_named_and_nothing_starts(log: Path) -> None:
     port = free_ports()
     environ = {**DEVELOPMENT, "SESSION_MAX_AGE": "soon", "BRAND_COLOR": "red"}
     with running(FLASK, "run", "--port", str(port), log=log, environ=environ) as command:
@@ -123,7 +123,7 @@ def test_wrong_settings_are_all_named_and_nothing_starts(log: Path) -> None:
         assert not listens(port)
 
 
-def test_the_stand_in_tells_the_missing_header_as_the_real_one_does(log: Path) -> None:
+def test_the_stand_in_backend_answers_a_missing_authorization_header_like_laravel(log: Path) -> None:
     port = free_ports()
     with running(FLASK, "run", "--port", str(port), log=log, environ=DEVELOPMENT) as command:
         command.wait_for(f"http://localhost:{port}/health/live")
@@ -134,6 +134,6 @@ def test_the_stand_in_tells_the_missing_header_as_the_real_one_does(log: Path) -
         assert answer.json()["errors"] == {"email": ["These credentials do not match our records."]}
 
 
-def test_flask_run_is_development_by_the_file_that_git_keeps() -> None:
+def test_flaskenv_starts_the_development_site() -> None:
     lines = (ROOT / ".flaskenv").read_text("utf-8").splitlines()
     assert {"FLASK_APP=dev", "FLASK_RUN_HOST=localhost", "FLASK_RUN_PORT=8080"} <= set(lines)

@@ -1,4 +1,4 @@
-"""The stand-in providers over a real socket: each signs people in as the real one would, and refuses what it would."""
+"""The stand-in providers, over a real socket, accept and refuse what the real providers do."""
 
 import base64
 import hashlib
@@ -49,7 +49,7 @@ class Quiet(WSGIRequestHandler):
 
 @dataclass
 class StandIn:
-    """One provider, and the site as its client, acted out by hand."""
+    """One stand-in provider, and a client that plays the site."""
 
     provider: Provider
     client: Client
@@ -77,7 +77,7 @@ class StandIn:
         return requests.get(self.url + self.provider.authorization_path, self.wish(**changes), timeout=5)
 
     def answer(self, action: str, person: str = "haneul", failure: str = "", **changes: str | None) -> dict[str, str]:
-        """What comes to the site's callback."""
+        """Return the parameters of the site's callback."""
         form = {"action": action, "person": person, "failure": failure}
         page = self.page(**changes)
         assert page.status_code == 200, page.text
@@ -128,7 +128,7 @@ class StandIn:
         return requests.get(self.url + path, headers={"Authorization": f"Bearer {token}", **headers}, timeout=5)
 
     def claims(self, tokens: Mapping[str, Any]) -> dict[str, Any]:
-        """Of the id_token, its signature verified as a client would."""
+        """Return the claims of the id_token after verifying its signature."""
         if self.provider.algorithm == "HS256":
             key = OctKey.import_key(self.client.settings["CLIENT_SECRET"])
             return dict(jwt.decode(tokens["id_token"], key, algorithms=["HS256"]).claims)
@@ -171,7 +171,7 @@ def test_a_person_signs_in_at_each_provider(stand_in: StandIn) -> None:
         assert stand_in.ask(path, tokens["access_token"]).json() == expected
 
 
-def test_who_cancels_comes_back_with_the_providers_own_error(stand_in: StandIn) -> None:
+def test_cancelling_returns_the_providers_own_error(stand_in: StandIn) -> None:
     assert stand_in.answer("cancel") == {**stand_in.provider.cancelled, "state": STATE}
 
 
@@ -179,7 +179,7 @@ def of(stand_ins: dict[str, StandIn], names: list[str]) -> list[StandIn]:
     return [stand_ins[name] for name in names]
 
 
-# The authorization endpoint
+# --- The authorization endpoint
 
 
 @pytest.mark.parametrize(
@@ -191,21 +191,21 @@ def of(stand_ins: dict[str, StandIn], names: list[str]) -> list[StandIn]:
     ],
     ids=["elsewhere", "missing", "another client"],
 )
-@pytest.mark.corpus
-def test_an_address_that_is_not_registered_gets_nobody(stand_in: StandIn, changes: dict[str, str | None]) -> None:
+@pytest.mark.slow
+def test_an_unregistered_redirect_uri_or_client_is_refused(stand_in: StandIn, changes: dict[str, str | None]) -> None:
     page = stand_in.page(**changes)
     assert page.status_code == 400
     assert "evil.example.com" not in page.text
     assert f"not {stand_in.provider.name}" in page.text
 
 
-@pytest.mark.corpus
-def test_an_address_that_goes_on_after_the_registered_one_is_refused(stand_in: StandIn) -> None:
+@pytest.mark.slow
+def test_a_redirect_uri_with_an_extra_path_is_refused(stand_in: StandIn) -> None:
     assert stand_in.page(redirect_uri=f"{stand_in.client.redirect_uri}/..").status_code == 400
 
 
-@pytest.mark.corpus
-def test_who_demands_a_code_challenge_sends_those_without_back_with_an_error(stand_ins: dict[str, StandIn]) -> None:
+@pytest.mark.slow
+def test_a_missing_code_challenge_returns_an_error_where_pkce_is_required(stand_ins: dict[str, StandIn]) -> None:
     for stand_in in of(stand_ins, CHALLENGED):
         for changes in ({"code_challenge": None}, {"code_challenge_method": "plain"}):
             address = stand_in.url + stand_in.provider.authorization_path
@@ -215,24 +215,24 @@ def test_who_demands_a_code_challenge_sends_those_without_back_with_an_error(sta
             assert response.headers["Location"].startswith(f"{stand_in.client.redirect_uri}?error=invalid_request&")
 
 
-@pytest.mark.corpus
-def test_kakaos_people_sign_in_on_a_further_origin(stand_ins: dict[str, StandIn]) -> None:
+@pytest.mark.slow
+def test_kakao_signs_in_on_a_further_origin(stand_ins: dict[str, StandIn]) -> None:
     page = stand_ins["kakao"].page()
     assert [urlsplit(step.url).hostname for step in [*page.history, page]] == ["127.0.0.1", "localhost"]
 
 
-@pytest.mark.corpus
-def test_kakao_without_openid_connect_refuses_its_scope(stand_ins: dict[str, StandIn]) -> None:
+@pytest.mark.slow
+def test_kakao_without_openid_connect_refuses_the_openid_scope(stand_ins: dict[str, StandIn]) -> None:
     assert "KOE205" in stand_ins["kakao"].page(scope="openid account_email").text
 
 
-@pytest.mark.corpus
-def test_apple_posts_its_answer_and_insists_on_it(stand_ins: dict[str, StandIn]) -> None:
+@pytest.mark.slow
+def test_apple_requires_response_mode_form_post(stand_ins: dict[str, StandIn]) -> None:
     assert "response_mode must be form_post" in stand_ins["apple"].page(response_mode=None).text
 
 
-@pytest.mark.corpus
-def test_apple_says_the_name_once_until_consent_is_forgotten(stand_ins: dict[str, StandIn]) -> None:
+@pytest.mark.slow
+def test_apple_sends_the_name_once_until_consent_is_revoked(stand_ins: dict[str, StandIn]) -> None:
     apple = stand_ins["apple"]
     requests.post(apple.page().url, {"action": "forget"}, timeout=5)
     assert '"lastName": "김"' in apple.answer("approve")["user"]
@@ -244,13 +244,15 @@ def test_apple_says_the_name_once_until_consent_is_forgotten(stand_ins: dict[str
 @pytest.mark.parametrize(
     ("name", "issuer"), [("google", "https://accounts.google.com"), ("github", "https://github.com/login/oauth")]
 )
-@pytest.mark.corpus
-def test_the_callback_names_the_real_issuer(stand_ins: dict[str, StandIn], name: str, issuer: str) -> None:
+@pytest.mark.slow
+def test_the_callback_has_the_issuer_of_the_real_provider(
+    stand_ins: dict[str, StandIn], name: str, issuer: str
+) -> None:
     assert stand_ins[name].answer("approve")["iss"] == issuer
 
 
-@pytest.mark.corpus
-def test_each_page_says_what_it_is_and_works_without_scripts(stand_in: StandIn) -> None:
+@pytest.mark.slow
+def test_each_page_says_that_it_is_a_stand_in_and_works_without_javascript(stand_in: StandIn) -> None:
     text = stand_in.page().text
     assert f"Development sign-in, not {stand_in.provider.name}" in text
     assert "<script" not in text
@@ -258,35 +260,35 @@ def test_each_page_says_what_it_is_and_works_without_scripts(stand_in: StandIn) 
         assert f'value="{persona.key}"' in text
 
 
-# The token endpoint
+# --- The token endpoint
 
 
 def error_of(answer: requests.Response) -> tuple[int, Any]:
     return answer.status_code, answer.json()
 
 
-@pytest.mark.corpus
-def test_a_code_is_good_once(stand_in: StandIn) -> None:
+@pytest.mark.slow
+def test_a_code_is_valid_once(stand_in: StandIn) -> None:
     code = stand_in.answer("approve")["code"]
     assert "access_token" in stand_in.exchange(code).json()
     assert error_of(stand_in.exchange(code)) == stand_in.provider.error("invalid_grant")
 
 
-@pytest.mark.corpus
-def test_a_code_is_good_for_a_minute(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+def test_a_code_is_valid_for_one_minute(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     code = stand_in.answer("approve")["code"]
     monkeypatch.setattr("dev.grants._CODE_LIVES", -1)
     assert error_of(stand_in.exchange(code)) == stand_in.provider.error("invalid_grant")
 
 
-@pytest.mark.corpus
-def test_another_redirect_address_gets_no_token(stand_in: StandIn) -> None:
+@pytest.mark.slow
+def test_another_redirect_uri_gets_no_token(stand_in: StandIn) -> None:
     answer = stand_in.exchange(stand_in.answer("approve")["code"], redirect_uri="http://localhost/other")
     assert error_of(answer) == stand_in.provider.error("redirect_uri_mismatch")
 
 
-@pytest.mark.corpus
-def test_a_wrong_or_missing_secret_gets_no_token(stand_in: StandIn) -> None:
+@pytest.mark.slow
+def test_a_wrong_or_missing_client_secret_gets_no_token(stand_in: StandIn) -> None:
     code = stand_in.answer("approve")["code"]
     for secret in ("wrong", None, "é"):
         answer = stand_in.exchange(code, client_secret=secret)
@@ -295,8 +297,8 @@ def test_a_wrong_or_missing_secret_gets_no_token(stand_in: StandIn) -> None:
 
 
 @pytest.mark.parametrize("verifier", ["w" * 43, None])
-@pytest.mark.corpus
-def test_a_wrong_or_missing_verifier_gets_no_token_where_it_is_looked_at(
+@pytest.mark.slow
+def test_a_wrong_or_missing_code_verifier_gets_no_token_where_pkce_is_required(
     stand_in: StandIn, verifier: str | None
 ) -> None:
     answer = stand_in.exchange(stand_in.answer("approve")["code"], code_verifier=verifier)
@@ -306,8 +308,8 @@ def test_a_wrong_or_missing_verifier_gets_no_token_where_it_is_looked_at(
         assert "access_token" in answer.json()
 
 
-@pytest.mark.corpus
-def test_basic_authentication_is_taken_only_where_the_real_one_takes_it(stand_in: StandIn) -> None:
+@pytest.mark.slow
+def test_basic_authentication_is_accepted_only_where_the_real_provider_accepts_it(stand_in: StandIn) -> None:
     settings = stand_in.client.settings
     answer = requests.post(
         stand_in.url + stand_in.provider.token_path,
@@ -340,15 +342,15 @@ def test_basic_authentication_is_taken_only_where_the_real_one_takes_it(stand_in
     ],
     ids=["iss", "sub", "aud", "expired", "too long-lived", "no exp"],
 )
-@pytest.mark.corpus
-def test_apple_reads_every_claim_of_the_client_secret(stand_ins: dict[str, StandIn], claims: dict[str, Any]) -> None:
+@pytest.mark.slow
+def test_apple_checks_every_claim_of_the_client_secret(stand_ins: dict[str, StandIn], claims: dict[str, Any]) -> None:
     apple = stand_ins["apple"]
     answer = apple.exchange(apple.answer("approve")["code"], client_secret=apple.secret(**claims))
     assert error_of(answer) == (400, {"error": "invalid_client"})
 
 
-@pytest.mark.corpus
-def test_apple_takes_no_secret_that_another_key_has_signed(stand_ins: dict[str, StandIn]) -> None:
+@pytest.mark.slow
+def test_apple_refuses_a_client_secret_signed_by_another_key(stand_ins: dict[str, StandIn]) -> None:
     apple = stand_ins["apple"]
     other = stand_in_settings.completed({}, 1, "another key")["APPLE_PRIVATE_KEY"]
     forger = StandIn(apple.provider, Client({**apple.client.settings, "PRIVATE_KEY": other}, ""), "")
@@ -356,15 +358,17 @@ def test_apple_takes_no_secret_that_another_key_has_signed(stand_ins: dict[str, 
     assert error_of(answer) == (400, {"error": "invalid_client"})
 
 
-@pytest.mark.corpus
-def test_naver_wants_the_state_again_and_counts_in_text(stand_ins: dict[str, StandIn]) -> None:
+@pytest.mark.slow
+def test_naver_requires_the_state_in_the_token_request_and_sends_expires_in_as_text(
+    stand_ins: dict[str, StandIn],
+) -> None:
     naver = stand_ins["naver"]
     assert naver.exchange(naver.answer("approve")["code"], state=None).json()["error"] == "invalid_request"
     assert naver.tokens()["expires_in"] == "3600"
 
 
-@pytest.mark.corpus
-def test_github_answers_in_a_forms_encoding_unless_asked_for_json(stand_ins: dict[str, StandIn]) -> None:
+@pytest.mark.slow
+def test_github_answers_form_encoded_unless_json_is_accepted(stand_ins: dict[str, StandIn]) -> None:
     github = stand_ins["github"]
     form = {"client_id": "another"}
     answer = requests.post(github.url + github.provider.token_path, form, timeout=5)
@@ -372,12 +376,12 @@ def test_github_answers_in_a_forms_encoding_unless_asked_for_json(stand_ins: dic
     assert parse_qs(answer.text)["error"] == ["incorrect_client_credentials"]
 
 
-# What the tokens are good for
+# --- The resource endpoints
 
 
 @pytest.mark.parametrize("name", ["apple", "google", "line", "oidc"])
-@pytest.mark.corpus
-def test_an_id_token_says_who_for_whom_and_in_answer_to_what(stand_ins: dict[str, StandIn], name: str) -> None:
+@pytest.mark.slow
+def test_an_id_token_has_issuer_audience_nonce_and_subject(stand_ins: dict[str, StandIn], name: str) -> None:
     stand_in = stand_ins[name]
     claims = stand_in.claims(stand_in.tokens())
     assert claims["iss"] == (stand_in.provider.issuer or stand_in.url)
@@ -389,20 +393,20 @@ def test_an_id_token_says_who_for_whom_and_in_answer_to_what(stand_ins: dict[str
 
 
 @pytest.mark.parametrize("name", ["kakao", "naver", "github"])
-@pytest.mark.corpus
-def test_plain_oauth_gives_no_id_token(stand_ins: dict[str, StandIn], name: str) -> None:
+@pytest.mark.slow
+def test_a_plain_oauth_provider_sends_no_id_token(stand_ins: dict[str, StandIn], name: str) -> None:
     assert "id_token" not in stand_ins[name].tokens()
 
 
-@pytest.mark.corpus
-def test_kakao_may_send_an_id_token_that_nobody_asked_for(stand_ins: dict[str, StandIn]) -> None:
+@pytest.mark.slow
+def test_kakao_may_send_an_unrequested_id_token(stand_ins: dict[str, StandIn]) -> None:
     kakao = stand_ins["kakao"]
     assert kakao.claims(kakao.tokens(failure="oidc_on"))["iss"] == "https://kauth.kakao.com"
 
 
 @pytest.mark.parametrize("name", ["google", "oidc"])
-@pytest.mark.corpus
-def test_without_their_scopes_neither_name_nor_address_is_told(stand_ins: dict[str, StandIn], name: str) -> None:
+@pytest.mark.slow
+def test_without_the_scopes_there_is_no_name_and_no_address(stand_ins: dict[str, StandIn], name: str) -> None:
     stand_in = stand_ins[name]
     tokens = stand_in.tokens(scope="openid")
     path = next(iter(stand_in.provider.personas[0].answers))
@@ -411,21 +415,21 @@ def test_without_their_scopes_neither_name_nor_address_is_told(stand_ins: dict[s
         assert {"name", "email", "picture"}.isdisjoint(told)
 
 
-@pytest.mark.corpus
-def test_a_wrong_token_is_told_nothing(stand_in: StandIn) -> None:
+@pytest.mark.slow
+def test_a_wrong_access_token_gets_an_error(stand_in: StandIn) -> None:
     for path in stand_in.provider.personas[0].answers:
         assert error_of(stand_in.ask(path, "wrong")) == stand_in.provider.error("invalid_token")
         assert requests.get(stand_in.url + path, timeout=5).status_code in (401, 403)
 
 
-@pytest.mark.corpus
-def test_a_token_of_one_provider_is_nothing_to_another(stand_ins: dict[str, StandIn]) -> None:
+@pytest.mark.slow
+def test_an_access_token_of_one_provider_is_refused_by_another(stand_ins: dict[str, StandIn]) -> None:
     token = stand_ins["google"].tokens()["access_token"]
     assert stand_ins["oidc"].ask("/userinfo", token).status_code == 401
 
 
-@pytest.mark.corpus
-def test_github_wants_a_user_agent_and_a_scope_for_addresses(stand_ins: dict[str, StandIn]) -> None:
+@pytest.mark.slow
+def test_github_requires_a_user_agent_and_the_email_scope(stand_ins: dict[str, StandIn]) -> None:
     github = stand_ins["github"]
     token = github.tokens(scope="read:user")["access_token"]
     assert github.ask("/user", token).status_code == 200
@@ -434,8 +438,8 @@ def test_github_wants_a_user_agent_and_a_scope_for_addresses(stand_ins: dict[str
 
 
 @pytest.mark.parametrize("name", SIGNED_BY_KEYS)
-@pytest.mark.corpus
-def test_a_rotated_key_is_published_beside_the_one_before(stand_ins: dict[str, StandIn], name: str) -> None:
+@pytest.mark.slow
+def test_after_a_key_rotation_both_keys_are_published(stand_ins: dict[str, StandIn], name: str) -> None:
     stand_in = stand_ins[name]
     before = stand_in.tokens()
     requests.post(stand_in.page().url, {"action": "rotate"}, timeout=5)
@@ -447,8 +451,8 @@ def test_a_rotated_key_is_published_beside_the_one_before(stand_ins: dict[str, S
     assert all("d" not in key for key in keys)
 
 
-@pytest.mark.corpus
-def test_discovery_leads_to_everything(stand_ins: dict[str, StandIn]) -> None:
+@pytest.mark.slow
+def test_the_discovery_document_names_every_endpoint(stand_ins: dict[str, StandIn]) -> None:
     oidc = stand_ins["oidc"]
     document = requests.get(f"{oidc.url}/.well-known/openid-configuration", timeout=5).json()
     assert document["issuer"] == oidc.client.settings["ISSUER"] == oidc.url
@@ -457,19 +461,19 @@ def test_discovery_leads_to_everything(stand_ins: dict[str, StandIn]) -> None:
     assert requests.get(document["userinfo_endpoint"], timeout=5).status_code == 401
 
 
-# Failures by choice
+# --- Failures that a tester can choose
 
 
 @pytest.mark.parametrize("failure", ["server_error", "temporarily_unavailable"])
-@pytest.mark.corpus
-def test_an_error_comes_back_with_its_state(stand_in: StandIn, failure: str) -> None:
+@pytest.mark.slow
+def test_an_error_callback_includes_the_state(stand_in: StandIn, failure: str) -> None:
     answer = stand_in.answer("approve", failure=failure)
     assert (answer["error"], answer["state"]) == (failure, STATE)
     assert "code" not in answer
 
 
-@pytest.mark.corpus
-def test_the_callback_can_be_wrong_in_each_way(stand_in: StandIn) -> None:
+@pytest.mark.slow
+def test_each_callback_failure_can_be_chosen(stand_in: StandIn) -> None:
     assert "state" not in stand_in.answer("approve", failure="missing_state")
     assert stand_in.answer("approve", failure="other_state")["state"] != STATE
     assert "code" not in stand_in.answer("approve", failure="missing_code")
@@ -477,13 +481,13 @@ def test_the_callback_can_be_wrong_in_each_way(stand_in: StandIn) -> None:
     assert error_of(stand_in.exchange(replayed)) == stand_in.provider.error("invalid_grant")
 
 
-@pytest.mark.corpus
-def test_line_may_write_its_errors_in_upper_case(stand_ins: dict[str, StandIn]) -> None:
+@pytest.mark.slow
+def test_line_may_send_errors_in_upper_case(stand_ins: dict[str, StandIn]) -> None:
     assert stand_ins["line"].answer("cancel", failure="upper_case")["error"] == "ACCESS_DENIED"
 
 
-@pytest.mark.corpus
-def test_the_token_endpoint_can_fail_in_each_way(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+def test_each_token_endpoint_failure_can_be_chosen(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     def exchanged(failure: str) -> requests.Response:
         return stand_in.exchange(stand_in.answer("approve", failure=failure)["code"])
 
@@ -498,16 +502,18 @@ def test_the_token_endpoint_can_fail_in_each_way(stand_in: StandIn, monkeypatch:
 
 @pytest.mark.parametrize("name", SIGNED_BY_KEYS)
 @pytest.mark.parametrize("failure", ["wrong_signature", "unknown_kid", "alg_none", "public_key_as_secret"])
-@pytest.mark.corpus
-def test_an_id_token_signed_wrong_is_seen_by_a_client(stand_ins: dict[str, StandIn], name: str, failure: str) -> None:
+@pytest.mark.slow
+def test_an_id_token_with_a_bad_signature_fails_verification(
+    stand_ins: dict[str, StandIn], name: str, failure: str
+) -> None:
     stand_in = stand_ins[name]
     with pytest.raises((JoseError, ValueError)):
         stand_in.claims(stand_in.tokens(failure=failure))
 
 
 @pytest.mark.parametrize("name", [*SIGNED_BY_KEYS, "line"])
-@pytest.mark.corpus
-def test_an_id_token_can_say_wrong_things(stand_ins: dict[str, StandIn], name: str) -> None:
+@pytest.mark.slow
+def test_each_wrong_claim_of_an_id_token_can_be_chosen(stand_ins: dict[str, StandIn], name: str) -> None:
     stand_in = stand_ins[name]
     right = stand_in.claims(stand_in.tokens())
 
@@ -528,8 +534,10 @@ def test_an_id_token_can_say_wrong_things(stand_ins: dict[str, StandIn], name: s
         assert (stand_in.claims(tokens)["at_hash"] == at_hash(tokens["access_token"])) is is_right
 
 
-@pytest.mark.corpus
-def test_apple_has_flags_and_an_issuer_of_two_kinds(stand_ins: dict[str, StandIn]) -> None:
+@pytest.mark.slow
+def test_apple_flags_can_be_strings_or_booleans_and_its_issuer_can_be_the_new_one(
+    stand_ins: dict[str, StandIn],
+) -> None:
     apple = stand_ins["apple"]
     assert apple.claims(apple.tokens("relay"))["is_private_email"] == "true"
     assert apple.claims(apple.tokens("relay", "booleans"))["is_private_email"] is True
@@ -537,21 +545,21 @@ def test_apple_has_flags_and_an_issuer_of_two_kinds(stand_ins: dict[str, StandIn
 
 
 @pytest.mark.parametrize(("name", "path"), [("google", "/v1/userinfo"), ("oidc", "/userinfo")])
-@pytest.mark.corpus
-def test_the_userinfo_endpoint_can_speak_of_somebody_else(stand_ins: dict[str, StandIn], name: str, path: str) -> None:
+@pytest.mark.slow
+def test_the_userinfo_endpoint_can_return_another_subject(stand_ins: dict[str, StandIn], name: str, path: str) -> None:
     stand_in = stand_ins[name]
     token = stand_in.tokens(failure="user_other_sub")["access_token"]
     assert stand_in.ask(path, token).json()["sub"] == "somebody-else"
 
 
-@pytest.mark.corpus
-def test_navers_profile_can_refuse_with_status_200(stand_ins: dict[str, StandIn]) -> None:
+@pytest.mark.slow
+def test_navers_profile_can_return_an_error_with_status_200(stand_ins: dict[str, StandIn]) -> None:
     naver = stand_ins["naver"]
     answer = naver.ask("/v1/nid/me", naver.tokens(failure="refused_024")["access_token"])
     assert (answer.status_code, answer.json()["resultcode"]) == (200, "024")
 
 
-# The stand-in backend
+# --- The stand-in backend
 
 
 def social(stand_in: StandIn, tokens: Mapping[str, Any], **body: str) -> requests.Response:
@@ -560,8 +568,8 @@ def social(stand_in: StandIn, tokens: Mapping[str, Any], **body: str) -> request
     return requests.post(url, json={"social_token": token, **body}, timeout=10)
 
 
-@pytest.mark.corpus
-def test_the_backend_takes_each_providers_token_and_knows_the_person_again(stand_in: StandIn) -> None:
+@pytest.mark.slow
+def test_the_backend_accepts_each_providers_token_and_recognizes_the_user(stand_in: StandIn) -> None:
     person = "long"
     email = {"email": "long@example.com"} if stand_in.provider.id == "apple" else {}
     first = social(stand_in, stand_in.tokens(person), **email)
@@ -580,41 +588,41 @@ def test_the_backend_takes_each_providers_token_and_knows_the_person_again(stand
     assert set(users[0]) == {"id", "name", "nick_name", "email"}
 
 
-@pytest.mark.corpus
-def test_the_backend_refuses_what_the_provider_does_not_take(stand_in: StandIn) -> None:
+@pytest.mark.slow
+def test_the_backend_refuses_an_invalid_provider_token(stand_in: StandIn) -> None:
     for token in ("wrong", "a.b.c", "한글", "line\r\nbreak"):
         answer = social(stand_in, {"access_token": token, "id_token": token})
         assert error_of(answer) == (401, {"message": "Invalid token"})
 
 
-@pytest.mark.corpus
-def test_the_backend_takes_no_token_of_another_provider(stand_ins: dict[str, StandIn]) -> None:
+@pytest.mark.slow
+def test_the_backend_refuses_a_token_of_another_provider(stand_ins: dict[str, StandIn]) -> None:
     tokens = stand_ins["google"].tokens()
     assert social(stand_ins["apple"], tokens).status_code == 401
     assert social(stand_ins["oidc"], tokens).status_code == 401
 
 
 @pytest.mark.parametrize("failure", ["wrong_aud", "wrong_iss", "expired", "alg_none", "public_key_as_secret"])
-@pytest.mark.corpus
-def test_the_backend_reads_apples_token_itself(stand_ins: dict[str, StandIn], failure: str) -> None:
+@pytest.mark.slow
+def test_the_backend_verifies_apples_id_token_itself(stand_ins: dict[str, StandIn], failure: str) -> None:
     assert social(stand_ins["apple"], stand_ins["apple"].tokens(failure=failure)).status_code == 401
 
 
 @pytest.mark.parametrize("body", [[], {}, {"social_token": 1}, {"social_token": "t", "email": []}, "text"])
-@pytest.mark.corpus
-def test_the_backend_answers_nonsense_with_422(stand_ins: dict[str, StandIn], body: Any) -> None:
+@pytest.mark.slow
+def test_the_backend_answers_a_malformed_body_with_422(stand_ins: dict[str, StandIn], body: Any) -> None:
     url = f"{stand_ins['apple'].url.rpartition('/')[0]}/login/social/callback/apple"
     assert requests.post(url, json=body, timeout=5).status_code == 422
 
 
-@pytest.mark.corpus
-def test_the_backend_knows_no_other_provider(stand_ins: dict[str, StandIn]) -> None:
+@pytest.mark.slow
+def test_the_backend_answers_an_unknown_provider_with_404(stand_ins: dict[str, StandIn]) -> None:
     url = f"{stand_ins['apple'].url.rpartition('/')[0]}/login/social/callback/facebook"
     assert requests.post(url, json={"social_token": "t"}, timeout=5).status_code == 404
 
 
-@pytest.mark.corpus
-def test_an_address_of_an_email_account_is_a_conflict_where_the_token_tells_it(stand_in: StandIn) -> None:
+@pytest.mark.slow
+def test_an_address_that_belongs_to_an_email_account_is_a_conflict(stand_in: StandIn) -> None:
     email = {"email": "minji@example.com"} if stand_in.provider.id == "apple" else {}
     tells_none = stand_in.provider.id == "line"
     assert social(stand_in, stand_in.tokens("taken"), **email).status_code == (201 if tells_none else 409)
@@ -634,16 +642,16 @@ def test_an_address_of_an_email_account_is_a_conflict_where_the_token_tells_it(s
         ("backend_html", 200),
     ],
 )
-@pytest.mark.corpus
-def test_the_backend_fails_as_was_chosen_at_the_provider(stand_in: StandIn, failure: str, status: int) -> None:
+@pytest.mark.slow
+def test_a_backend_failure_can_be_chosen_on_the_providers_page(stand_in: StandIn, failure: str, status: int) -> None:
     answer = social(stand_in, stand_in.tokens(failure=failure))
     assert answer.status_code == status
     assert ("Retry-After" in answer.headers) == (failure == "backend_429")
     assert "plainTextToken" not in answer.text
 
 
-@pytest.mark.corpus
-def test_the_backends_token_can_be_of_no_use(stand_in: StandIn) -> None:
+@pytest.mark.slow
+def test_an_unusable_backend_token_can_be_chosen(stand_in: StandIn) -> None:
     def token(failure: str) -> str:
         return str(social(stand_in, stand_in.tokens(failure=failure)).json()["data"]["token"]["plainTextToken"])
 
@@ -653,10 +661,10 @@ def test_the_backends_token_can_be_of_no_use(stand_in: StandIn) -> None:
     assert requests.post(f"{backend}/user", headers=headers, timeout=5).status_code == 401
 
 
-# Settings
+# --- Settings
 
 
-def test_nothing_configured_means_every_provider_and_the_same_secrets_each_time() -> None:
+def test_without_settings_every_provider_has_a_stand_in_with_stable_secrets() -> None:
     settings = stand_in_settings.completed({}, 8080, KEY)
     assert settings["PROVIDERS"] == "kakao,naver,apple,google,github,line,discord,oidc"
     assert settings["KAKAO_BASE_URL"] == "http://127.0.0.1:8081/kakao"
@@ -668,29 +676,29 @@ def test_nothing_configured_means_every_provider_and_the_same_secrets_each_time(
     assert settings["KAKAO_CLIENT_SECRET"] != stand_in_settings.completed({}, 8080, "another")["KAKAO_CLIENT_SECRET"]
 
 
-def test_a_provider_with_credentials_of_its_own_is_the_real_one() -> None:
+def test_a_provider_with_configured_credentials_has_no_stand_in() -> None:
     given = {"PROVIDERS": "kakao,google", "GOOGLE_CLIENT_ID": "real", "SITE_URL": "http://localhost:8080"}
     ours = stand_in_settings.completed(given, 8080, KEY)
     assert set(ours) == {"KAKAO_CLIENT_ID", "KAKAO_CLIENT_SECRET", "KAKAO_BASE_URL"}
     assert needed({**given, **ours, "BACKEND_URL": "http://127.0.0.1:8081"}, 8080) == ["backend", "kakao"]
 
 
-def test_beside_a_real_backend_a_stand_in_has_to_be_asked_for() -> None:
+def test_with_a_real_backend_only_the_listed_providers_have_a_stand_in() -> None:
     given = {"BACKEND_URL": "https://api.example.com", "SITE_URL": "http://localhost:8080"}
     assert stand_in_settings.completed(given, 8080, KEY) == {}
     asked = {**given, "PROVIDERS": "naver"}
     assert needed({**asked, **stand_in_settings.completed(asked, 8080, KEY)}, 8080) == ["naver"]
 
 
-@pytest.mark.corpus
-def test_stand_ins_beside_a_real_backend_are_providers_alone() -> None:
+@pytest.mark.slow
+def test_with_a_real_backend_the_stand_ins_serve_providers_only() -> None:
     given = {"BACKEND_URL": "https://api.example.com", "SITE_URL": "http://localhost:8080", "PROVIDERS": "naver"}
     rules = create_stand_ins(given | stand_in_settings.completed(given, 8080, KEY), 8080).url_map.iter_rules()
     assert {rule.rule for rule in rules} == {"/naver/oauth2.0/authorize", "/naver/oauth2.0/token", "/naver/v1/nid/me"}
 
 
-@pytest.mark.corpus
-def test_the_log_has_a_line_a_call_and_nothing_that_was_sent(capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.slow
+def test_the_stand_in_logs_one_line_per_call_and_no_secrets(capfd: pytest.CaptureFixture[str]) -> None:
     port = free_ports()
     given = {
         "SITE_URL": f"http://localhost:{port}",

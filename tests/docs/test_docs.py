@@ -1,4 +1,4 @@
-"""What the docs say is so: links lead somewhere, settings and commands exist, code blocks run or can be read."""
+"""The docs are correct: links have targets, settings and commands exist, code blocks run or parse."""
 
 import ast
 import io
@@ -27,7 +27,9 @@ from tests.support.commands import DEVELOPMENT, FLASK, ROOT, free_ports, program
 from tests.support.markdown import Block, Doc
 from tests.support.site import SECRET, Site, served
 
-PATHS = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*/README.md")})
+PATHS = sorted(
+    {*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*/README.md"), ROOT / "tests" / "README.md"}
+)
 DOCS = {doc.name: doc for doc in map(Doc, PATHS)}
 BLOCKS = [(doc, block) for doc in DOCS.values() for block in doc.blocks]
 SETTINGS = {field.name.upper(): field for field in fields(config.Settings) if field.metadata}
@@ -40,17 +42,17 @@ def of(language: str) -> list[tuple[Doc, Block]]:
 
 
 def place(value: object) -> str | None:
-    """The test's name for a page, or a block of it."""
+    """Return the test id of a page or of a block in it."""
     if isinstance(value, Block):
         return f"line {value.line}"
     return value.name if isinstance(value, Doc) else None
 
 
-# Links.
+# --- Links
 
 
 @pytest.mark.parametrize("doc", DOCS.values(), ids=place)
-def test_every_link_leads_somewhere(doc: Doc) -> None:
+def test_every_link_has_a_target(doc: Doc) -> None:
     for link in doc.links:
         parts = urlsplit(link)
         if parts.scheme:
@@ -63,7 +65,7 @@ def test_every_link_leads_somewhere(doc: Doc) -> None:
             assert unquote(parts.fragment) in Doc(target).anchors, link
 
 
-def test_every_page_is_on_the_map() -> None:
+def test_every_page_is_listed_in_the_docs_index() -> None:
     linked = {(ROOT / "docs" / urlsplit(link).path).resolve() for link in DOCS["docs/README.md"].links}
     pages = {path for path in PATHS if path.is_relative_to(ROOT / "docs") and path.parent.name != "decisions"}
     missing = {path.relative_to(ROOT).as_posix() for path in pages - linked} - {"docs/README.md"}
@@ -71,8 +73,8 @@ def test_every_page_is_on_the_map() -> None:
     assert ROOT / "docs" / "providers" / "README.md" in linked
 
 
-def test_every_file_that_is_named_is_there() -> None:
-    """Of names with a folder: `services/backend.py`. Those of other projects and of the reader are given."""
+def test_every_file_that_is_named_exists() -> None:
+    """Applies to names with a folder, such as `services/backend/client.py`, except those of other projects."""
     others = ("app/", "routes/", "bootstrap/", "config/", "pages/", "lib/", "instance/", "deploy/site/", "components/")
     modules = {
         path.name
@@ -86,7 +88,7 @@ def test_every_file_that_is_named_is_there() -> None:
                 assert word in modules, f"{doc.name}: {word}"
 
 
-def test_the_pictures_that_are_shown_are_those_that_are_made() -> None:
+def test_the_docs_show_exactly_the_pictures_that_are_generated() -> None:
     shown = {Path(link).stem for doc in DOCS.values() for link in doc.links if link.endswith(".webp")}
     kept = {path.stem for path in ROOT.glob("docs/pictures/*.webp")}
     assert shown == set(docs_pictures.PICTURES) == kept
@@ -95,7 +97,7 @@ def test_the_pictures_that_are_shown_are_those_that_are_made() -> None:
 
 @pytest.mark.browser
 @pytest.mark.external
-def test_the_pictures_can_be_made_again(tmp_path: Path) -> None:
+def test_the_pictures_can_be_generated(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.support.docs_pictures", str(tmp_path)]
     made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     if "no Chromium here" in made.stderr:
@@ -108,17 +110,17 @@ def test_the_pictures_can_be_made_again(tmp_path: Path) -> None:
             assert len(picture.getcolors(1_000_000) or ()) > 100, "not an empty page"
 
 
-# Settings.
+# --- Settings
 
 
 def documented() -> dict[str, str]:
-    """Each setting of the table, and its row."""
+    """Return the rows of the settings table by name."""
     rows = {row[0].strip("`"): f"| {' | '.join(row)} |" for row in DOCS["docs/settings.md"].rows if row[0] != "setting"}
     return {name: row for name, row in rows.items() if not name.startswith(("-", "<"))}
 
 
 def meanings() -> dict[str, str]:
-    """What `config.py` says below each field."""
+    """Return the docstring below each field of `config.py`."""
     (settings,) = (
         node
         for node in ast.parse((ROOT / "config.py").read_text("utf-8")).body
@@ -145,7 +147,7 @@ def default(name: str) -> str:
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_the_table_has_each_setting_as_the_code_has_it(name: str) -> None:
+def test_the_settings_table_matches_the_code(name: str) -> None:
     assert documented().get(name) == f"| `{name}` | {default(name)} | {meanings()[name]} |"
 
 
@@ -155,7 +157,7 @@ def test_the_example_of_a_limit_is_its_default() -> None:
             assert field.metadata["reader"](field.metadata["example"]) == field.metadata["default"]
 
 
-def test_the_table_has_each_setting_of_a_provider() -> None:
+def test_the_settings_table_lists_each_provider_setting() -> None:
     text = DOCS["docs/settings.md"].text
     of_all = {f"<ID>_{part}" for part in ("CLIENT_ID", "CLIENT_SECRET", "BACKEND_NAME", "BASE_URL")}
     for name in of_all | {one for one in OF_PROVIDERS if f"<ID>_{one.partition('_')[2]}" not in of_all}:
@@ -170,7 +172,7 @@ FOREIGN = {
     "HEADER_X_FORWARDED_FOR", "ACCESS_DENIED", "INVALID_SCOPE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
     "SSL_CERT_FILE", "PROMETHEUS_MULTIPROC_DIR",
 }  # fmt: skip
-"""Words of others: of NextAuth, of the examples, of a reader's shell, of LINE, of libraries."""
+"""Names of other programs: NextAuth, the examples, the reader's shell, LINE, libraries."""
 RENAMED = {
     "STATE_URL", "SESSION_RECHECK", "LOGIN_LIMIT_ADDRESS", "LOGIN_LIMIT_ACCOUNT", "LOGIN_LIMIT_ACCOUNT_TOTAL",
     "STOP_DELAY",
@@ -189,8 +191,8 @@ OURS = [(doc, block) for doc, block in of("ini") if "NEXTAUTH_URL" not in block.
 
 
 @pytest.mark.parametrize(("doc", "block"), OURS, ids=place)
-def test_what_a_page_puts_into_env_can_be_loaded(doc: Doc, block: Block) -> None:
-    """With the three that are required, where the block leaves them out; what stands in <> is the reader's."""
+def test_every_env_block_can_be_loaded(doc: Doc, block: Block) -> None:
+    """Adds required settings that the block leaves out; text in <> is a placeholder."""
     given = {name: value or "" for name, value in dotenv_values(stream=io.StringIO(block.text)).items()}
     filled = {name: SECRET if value.startswith("<") or value == "..." else value for name, value in given.items()}
     needed = {"SITE_URL": "https://login.example.com", "SECRET_KEY": SECRET, "BACKEND_URL": "https://api.example.com"}
@@ -208,14 +210,14 @@ def _a_key() -> str:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
-def test_three_settings_are_enough_as_the_readme_says() -> None:
+def test_the_three_settings_of_the_readme_are_enough() -> None:
     block = next(block for block in DOCS["README.md"].blocks if block.language == "ini")
     given = {name: value or "" for name, value in dotenv_values(stream=io.StringIO(block.text)).items()}
     assert len(given) == 3
     assert config.load({**given, "SECRET_KEY": SECRET}).backend_url == given["BACKEND_URL"]
 
 
-# Commands.
+# --- Commands
 
 
 def commands(doc: Doc) -> Iterator[str]:
@@ -246,7 +248,7 @@ def test_every_make_target_is_in_the_help() -> None:
     assert set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE)) == TARGETS
 
 
-# Blocks of code.
+# --- Code blocks
 
 LANGUAGES = {
     "console",
@@ -268,12 +270,12 @@ LANGUAGES = {
 
 
 @pytest.mark.parametrize(("doc", "block"), BLOCKS, ids=place)
-def test_every_block_says_what_it_is_written_in(doc: Doc, block: Block) -> None:
+def test_every_code_block_has_a_language(doc: Doc, block: Block) -> None:
     assert block.language in LANGUAGES
 
 
 @pytest.mark.parametrize(("doc", "block"), of("console"), ids=place)
-def test_a_shell_can_read_each_command(doc: Doc, block: Block) -> None:
+def test_every_console_block_is_valid_shell(doc: Doc, block: Block) -> None:
     assert block.text.startswith("$ ")
     assert block.commands
     for command, _ in block.commands:
@@ -282,13 +284,13 @@ def test_a_shell_can_read_each_command(doc: Doc, block: Block) -> None:
 
 
 @pytest.mark.parametrize(("doc", "block"), of("python"), ids=place)
-def test_python_compiles(doc: Doc, block: Block) -> None:
+def test_every_python_block_compiles(doc: Doc, block: Block) -> None:
     compile(block.text, doc.name, "exec")
 
 
 @pytest.mark.parametrize(("doc", "block"), of("php"), ids=place)
 @pytest.mark.external
-def test_php_can_be_read(doc: Doc, block: Block) -> None:
+def test_every_php_block_is_valid_php(doc: Doc, block: Block) -> None:
     done = subprocess.run(
         [program("php"), "-l"], input=block.text, capture_output=True, text=True, timeout=20, check=False
     )
@@ -296,12 +298,12 @@ def test_php_can_be_read(doc: Doc, block: Block) -> None:
 
 
 @pytest.mark.parametrize(("doc", "block"), of("json"), ids=place)
-def test_json_can_be_read(doc: Doc, block: Block) -> None:
+def test_every_json_block_is_valid_json(doc: Doc, block: Block) -> None:
     json.loads(block.text)
 
 
 @pytest.mark.parametrize(("doc", "block"), of("http"), ids=place)
-def test_a_request_has_a_line_headers_and_json(doc: Doc, block: Block) -> None:
+def test_every_http_block_is_a_valid_request(doc: Doc, block: Block) -> None:
     head, _, body = block.text.partition("\n\n")
     first, *headers = head.splitlines()
     assert re.fullmatch(r"(GET|POST|PATCH) /\S*", first)
@@ -311,7 +313,7 @@ def test_a_request_has_a_line_headers_and_json(doc: Doc, block: Block) -> None:
 
 @pytest.fixture(scope="module")
 def stand_in_backend() -> Iterator[str]:
-    """The backend for development, as `make run` starts it."""
+    """The development backend, as `make run` starts it."""
     port = free_ports()
     settings = dev.completed({"SECRET_KEY": SECRET}, port)
     with served("127.0.0.1", lambda _: create_stand_ins(settings, port), port + 1):
@@ -319,8 +321,8 @@ def stand_in_backend() -> Iterator[str]:
 
 
 @pytest.mark.external
-def test_the_protocol_is_what_curl_shows(stand_in_backend: str) -> None:
-    """Each command of the page is run in one shell, and prints what stands below it; `…` is anything."""
+def test_the_backend_protocol_page_matches_what_curl_prints(stand_in_backend: str) -> None:
+    """Runs all commands of the page in one shell; each prints the text below it, where `…` matches anything."""
     program("curl")
     shown = [pair for block in DOCS["docs/your-backend.md"].blocks for pair in block.commands]
     script = "".join(f"{command}\necho '<end>'\n" for command, _ in shown)
@@ -331,7 +333,7 @@ def test_the_protocol_is_what_curl_shows(stand_in_backend: str) -> None:
 
 
 @pytest.mark.external
-def test_the_first_call_of_getting_started_is_answered(stand_in_backend: str) -> None:
+def test_the_first_call_of_getting_started_works(stand_in_backend: str) -> None:
     program("curl")
     for name in ("docs/getting-started.md", "docs/getting-started.ko.md"):
         (call,) = [pair for block in DOCS[name].blocks for pair in block.commands if ":8081/login" in pair[0]]
@@ -340,7 +342,7 @@ def test_the_first_call_of_getting_started_is_answered(stand_in_backend: str) ->
 
 
 @pytest.mark.external
-def test_the_gateways_call_is_answered(site: Site) -> None:
+def test_the_forward_auth_example_call_works(site: Site) -> None:
     program("curl")
     (call,) = [pair for block in DOCS["docs/forward-auth.md"].blocks for pair in block.commands]
     host = urlsplit(site.url).netloc
@@ -356,8 +358,8 @@ def test_getting_started_shows_what_make_run_prints(capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.server
-def test_the_doctor_finds_the_settings_of_getting_started_good(stand_in_backend: str) -> None:
-    """As the page has them, with a key, and with the stand-in in place of a backend."""
+def test_the_doctor_accepts_the_settings_of_getting_started(stand_in_backend: str) -> None:
+    """Uses the settings of the page, with a key, and with the stand-in as backend."""
     *_, block = (block for block in DOCS["docs/getting-started.md"].blocks if block.language == "ini")
     given = {name: value or "" for name, value in dotenv_values(stream=io.StringIO(block.text)).items()}
     environ = {**os.environ, **DEVELOPMENT, **given, "SECRET_KEY": SECRET, "BACKEND_URL": stand_in_backend}
@@ -382,7 +384,7 @@ def _fits(expected: str, found: str) -> bool:
     return re.fullmatch(re.escape(expected.strip()).replace("…", ".+"), found.strip(), re.DOTALL) is not None
 
 
-# Drawings.
+# --- Diagrams
 
 
 def drawn(block: Block) -> set[tuple[str, str]]:
@@ -390,12 +392,12 @@ def drawn(block: Block) -> set[tuple[str, str]]:
 
 
 def reached(arrows: set[tuple[str, str]]) -> set[tuple[str, str]]:
-    """With all that can be reached by several."""
+    """Return the transitive closure."""
     more = arrows | {(a, d) for a, b in arrows for c, d in arrows if b == c}
     return more if more == arrows else reached(more)
 
 
-def test_the_drawing_of_the_packages_is_that_of_the_imports() -> None:
+def test_the_package_diagram_matches_the_imports() -> None:
     packages, _ = (block for block in DOCS["docs/architecture.md"].blocks if block.language == "mermaid")
     real = {
         (package_of(path), known)
@@ -405,8 +407,8 @@ def test_the_drawing_of_the_packages_is_that_of_the_imports() -> None:
     assert reached(drawn(packages)) == reached(real)
 
 
-def test_each_arrow_between_services_is_an_import() -> None:
-    """An arrow connects modules of `services/`, or its packages."""
+def test_each_arrow_of_the_services_diagram_is_an_import() -> None:
+    """An arrow stands for an import between two modules or packages of `services/`."""
     _, services = (block for block in DOCS["docs/architecture.md"].blocks if block.language == "mermaid")
     for importer, imported in drawn(services):
         files = [*ROOT.glob(f"services/{importer}.py"), *ROOT.glob(f"services/{importer}/*.py")]
@@ -431,7 +433,7 @@ def test_every_part_of_the_services_is_described() -> None:
     assert parts <= described()
 
 
-def test_every_name_on_the_way_of_a_sign_in_is_in_its_file() -> None:
+def test_every_function_in_the_sign_in_walkthrough_exists() -> None:
     steps = re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.py)` `([\w.]+)`", DOCS["docs/architecture.md"].text)
     assert len(steps) > 20
     for path, name in steps:
@@ -442,7 +444,7 @@ def test_every_name_on_the_way_of_a_sign_in_is_in_its_file() -> None:
             within = found[0].body
 
 
-# Log lines.
+# --- Log lines
 
 LEVELS = ("(info)", "(warning)", "(error)")
 
@@ -468,11 +470,11 @@ def test_every_audit_event_is_explained() -> None:
     assert events == set(re.findall(r'audit\(\s*"(\w+)"', "".join(path.read_text("utf-8") for path in FILES)))
 
 
-# The Korean pages.
+# --- Korean pages
 
 
 @pytest.mark.parametrize("korean", TRANSLATED)
-def test_a_korean_page_has_the_parts_and_the_code_of_the_english_one(korean: str) -> None:
+def test_a_korean_page_has_the_same_sections_and_code_as_the_english_one(korean: str) -> None:
     ours, english = DOCS[korean], DOCS[TRANSLATED[korean]]
     assert [level for level, _ in ours.headings] == [level for level, _ in english.headings]
     assert [block.language for block in ours.blocks] == [block.language for block in english.blocks]
@@ -481,13 +483,13 @@ def test_a_korean_page_has_the_parts_and_the_code_of_the_english_one(korean: str
 
 
 def _typed(block: Block) -> list[str]:
-    """What a reader types, without what stands for something of theirs."""
+    """Return what a reader types, without the text of placeholders."""
     lines = [command for command, _ in block.commands] or block.text.splitlines()
     return [re.sub(r"<[^<>]+>", "<>", line) for line in lines]
 
 
 def _places(doc: Doc) -> set[str]:
-    """Where its links lead, but for the language of the place: a page, or a picture of it."""
+    """Return the targets of all links and pictures, without their language suffix."""
     relative = (urlsplit(link).path for link in doc.links if not urlsplit(link).scheme)
     names = {os.path.relpath((doc.path.parent / path).resolve(), ROOT) for path in relative}
     return {re.sub(r"sign-in-(ko|en)", "sign-in", name) for name in names}

@@ -1,4 +1,4 @@
-"""What docs/moving-from-nextauth.md promises to somebody whose people hold sessions of the article's making."""
+"""docs/moving-from-nextauth.md: sessions of a site built after the NextAuth article stay valid."""
 
 import re
 import subprocess
@@ -22,7 +22,7 @@ def guide(name: str) -> str:
     return (ROOT / "docs" / f"{name}.md").read_text("utf-8")
 
 
-def test_what_the_guide_calls_a_setting_is_one() -> None:
+def test_every_setting_in_the_migration_guide_exists() -> None:
     named = set(re.findall(r"`([A-Z]+_[A-Z_]+)\b", guide("moving-from-nextauth")))
     theirs = {name for name in named if name.startswith(("NEXT", "AUTH_"))}
     assert len(named - theirs) > 20
@@ -31,9 +31,11 @@ def test_what_the_guide_calls_a_setting_is_one() -> None:
 
 @pytest.mark.parametrize("name", GUIDES)
 @pytest.mark.external
-def test_nginx_takes_the_guides_block(name: str, tmp_path: Path) -> None:
+def test_nginx_accepts_the_guides_configuration(name: str, tmp_path: Path) -> None:
     (block,) = re.findall(r"```nginx\n(.*?)```", guide(name), re.DOTALL)
-    block = block.replace("listen 443 ssl;", f"listen unix:{tmp_path}/socket;")  # a certificate is the reader's own
+    block = block.replace(
+        "listen 443 ssl;", f"listen unix:{tmp_path}/socket;"
+    )  # the guide's certificate does not exist here
     block = re.sub(r"\n +ssl_certificate.*", "", block)
     temporary = "".join(
         f"{kind}_temp_path {tmp_path}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -60,7 +62,7 @@ def site(backend: Backend) -> Iterator[Site]:
 
 
 def read(site: Site, **given: Any) -> tuple[dict[str, Any], set[str]]:
-    """The session that these claims are here, and the cookies that the answer sets or deletes."""
+    """Return the session for these claims, and the names of the cookies that the answer sets or deletes."""
     response = site.visitor().get("/api/auth/session", headers={"Cookie": cookie(seal(claims(**given)))})
     assert response.status_code == 200
     return response.json(), cookie_names(response)
@@ -72,11 +74,11 @@ UNFINISHED = {
     "google": {"sub": "google", "user": {**USER, "id": "google", "provider": "google"}},
     "apple": {"sub": "hong@example.com", "user": {**IDENTIFIED, "refresh_token": "r.made.up"}},
 }
-"""What the article's callbacks keep of a provider's sign-in that the backend has not answered yet, or never would."""
+"""Claims that the article's callbacks keep of a social sign-in without an answer of the backend."""
 
 
 @pytest.mark.parametrize("token", UNFINISHED.values(), ids=UNFINISHED)
-def test_who_never_got_a_token_of_the_backends_is_nobody_and_loses_the_cookie(
+def test_a_token_without_a_backend_token_is_no_session_and_its_cookie_is_deleted(
     backend: Backend, site: Site, token: dict[str, Any]
 ) -> None:
     assert read(site, **token, accessToken=LEFT_OUT) == ({}, {COOKIE})
@@ -92,7 +94,7 @@ def test_who_never_got_a_token_of_the_backends_is_nobody_and_loses_the_cookie(
     ],
     ids=["a password", "Apple, exchanged", "a backend that says more"],
 )
-def test_who_has_one_is_signed_in_and_pages_see_four_fields(site: Site, token: dict[str, Any]) -> None:
+def test_a_token_with_a_backend_token_is_a_session_with_four_user_fields(site: Site, token: dict[str, Any]) -> None:
     session, cookies = read(site, **token, accessToken="1|mine")
     assert set(session) == {"user", "expires"}
     assert session["user"] == {**USER, "nick_name": None}
@@ -102,23 +104,23 @@ def test_who_has_one_is_signed_in_and_pages_see_four_fields(site: Site, token: d
 @pytest.mark.parametrize(
     "written", [{"id": 1}, {"id": 1, "email": "ceo@hotel.kr", "role": "admin"}], ids=["an id", "and more"]
 )
-def test_who_wrote_themselves_into_another_account_is_nobody_here(
-    backend: Backend, site: Site, written: dict[str, Any]
-) -> None:
-    """The article's `update` took whatever a page sent. The honest token of the same sign-in was asked about before."""
+def test_a_token_whose_user_id_was_changed_is_no_session(backend: Backend, site: Site, written: dict[str, Any]) -> None:
+    """The article's `update` accepted any user from a page. The genuine token of this sign-in was checked before."""
     assert read(site, accessToken="1|mine", user=USER)[0]["user"]["id"] == USER["id"]
     assert read(site, accessToken="1|mine", user={**USER, **written}) == ({}, {COOKIE})
     assert backend.asked("/user") == 2
 
 
-def test_who_wrote_themselves_another_address_has_the_backends(site: Site) -> None:
+def test_a_changed_address_in_a_token_is_replaced_by_the_backends(site: Site) -> None:
     for user in (USER, {**USER, "email": "ceo@hotel.kr"}):
         assert read(site, accessToken="1|mine", user=user)[0]["user"]["email"] == USER["email"]
 
 
 @pytest.mark.parametrize("written", [{"id": 1}, {"email": "ceo@hotel.kr"}], ids=["an id", "an address"])
-def test_nor_is_who_did_so_with_a_token_of_ours(backend: Backend, site: Site, written: dict[str, Any]) -> None:
-    """Where NextAuth still answers beside us, with the same secret. What it makes of our token keeps our claims."""
+def test_a_token_of_ours_whose_user_was_changed_is_no_session(
+    backend: Backend, site: Site, written: dict[str, Any]
+) -> None:
+    """If NextAuth still runs beside the site with the same secret, its `update` keeps our claims."""
     now = int(time.time())
     made = claims(user=USER, accessToken="1|mine", sid="of-ours", auth_time=now, checked_at=now)
     assert read(site, **made)[0]["user"] == USER
@@ -127,7 +129,7 @@ def test_nor_is_who_did_so_with_a_token_of_ours(backend: Backend, site: Site, wr
 
 
 @pytest.mark.parametrize("filler", ["a", "가"])
-def test_a_token_of_ours_is_read_however_its_address_was_cut(backend: Backend, filler: str) -> None:
+def test_a_session_is_read_although_its_address_was_truncated(backend: Backend, filler: str) -> None:
     backend.user["email"] = filler * 253 + "  cut between these"
     with running_site(backend_url=backend.url) as site:
         visitor = site.visitor()

@@ -1,4 +1,4 @@
-"""`flask doctor`: each thing broken in turn is found, said so, and comes with what to do."""
+"""`flask doctor` finds each fault, names it, and says what to do."""
 
 import json
 import re
@@ -32,7 +32,7 @@ Environ = dict[str, str]
 
 @pytest.fixture(scope="module")
 def environ() -> Iterator[Environ]:
-    """A site for which everything is there: all that the stand-ins stand for."""
+    """A complete setup, with stand-ins for every service."""
     port = free_ports()
     settings = dev.completed({"SECRET_KEY": SECRET}, port)
     with served("127.0.0.1", lambda _: create_stand_ins(settings, port), port + 1):
@@ -47,36 +47,36 @@ def wrong(environ: Environ, **changed: str) -> dict[str, Finding]:
     return {what: one for (kind, what), one in findings(environ, **changed).items() if kind == WRONG}
 
 
-def test_where_everything_is_right_nothing_is_wrong(environ: Environ) -> None:
+def test_a_correct_setup_has_no_errors(environ: Environ) -> None:
     found = findings(environ)
     assert not [one for (kind, _), one in found.items() if kind == WRONG]
     assert {what for kind, what in found if kind == OK} >= {"settings", "shared state"}
 
 
 @pytest.mark.parametrize("name", providers.names())
-def test_each_provider_has_the_address_to_register(environ: Environ, name: str) -> None:
+def test_each_provider_shows_the_redirect_uri_to_register(environ: Environ, name: str) -> None:
     (found,) = [one for one in doctor.examine(environ) if one.what == name]
     assert found.kind in (OK, ADVICE)
     assert f"{environ['SITE_URL']}/api/auth/callback/{name}" in found.found + found.do
 
 
-def test_a_secret_that_a_provider_does_not_know_is_found(environ: Environ) -> None:
+def test_a_wrong_client_secret_is_found(environ: Environ) -> None:
     found = wrong(environ, GOOGLE_CLIENT_SECRET="another-secret")
     assert list(found) == ["google"]
     assert "invalid_client" in found["google"].found
 
 
-def test_a_provider_that_is_not_there_is_found(environ: Environ) -> None:
+def test_an_unreachable_provider_is_found(environ: Environ) -> None:
     assert list(wrong(environ, GITHUB_BASE_URL="http://127.0.0.1:9")) == ["github"]
 
 
-def test_bad_settings_are_all_told_and_nobody_is_asked() -> None:
+def test_all_invalid_settings_are_reported_without_any_network_call() -> None:
     found = list(doctor.examine({"SECRET_KEY": "changeme-changeme-changeme-changeme"}))
     assert [one.kind for one in found] == [WRONG] * 3
     assert "changeme" not in str(found)
 
 
-def test_a_redis_that_is_not_there_is_found_and_its_password_not_told(environ: Environ) -> None:
+def test_an_unreachable_redis_is_found_and_its_password_is_not_shown(environ: Environ) -> None:
     found = wrong(environ, REDIS_URL="redis://:hunter2@127.0.0.1:9/0")
     assert list(found) == ["shared state"]
     assert "hunter2" not in str(found)
@@ -92,17 +92,17 @@ def test_a_redis_that_is_not_there_is_found_and_its_password_not_told(environ: E
         ("WORKERS", "2"),
     ],
 )
-def test_what_is_allowed_but_costs_something_is_said(environ: Environ, setting: str, value: str) -> None:
+def test_a_risky_setting_gets_a_warning(environ: Environ, setting: str, value: str) -> None:
     told = {"WORKERS": "REDIS_URL"}.get(setting, setting)
     assert (ADVICE, told) not in findings(environ)
     assert (ADVICE, told) in findings(environ, **{setting: value})
 
 
-def test_https_without_a_proxy_that_is_counted_is_said(environ: Environ) -> None:
+def test_https_with_proxy_hops_0_gets_a_warning(environ: Environ) -> None:
     assert (ADVICE, "PROXY_HOPS") in findings(environ, SITE_URL="https://login.example.com")
 
 
-# A backend with one thing wrong.
+# --- Backends with one fault
 
 
 def backend(login: Any = ({"message": "No."}, 401), user: Any = ({"message": "Unauthenticated."}, 401)) -> Flask:
@@ -125,14 +125,14 @@ def backend(login: Any = ({"message": "No."}, 401), user: Any = ({"message": "Un
     ],
     ids=["HTML", "anybody", "redirect", "CSRF", "another path", "500", "user for all"],
 )
-def test_each_fault_of_a_backend_is_told_apart(environ: Environ, broken: Any, told: str) -> None:
+def test_each_backend_fault_gets_its_own_advice(environ: Environ, broken: Any, told: str) -> None:
     with served("127.0.0.1", lambda _: backend(**broken)) as port:
         found = wrong(environ, BACKEND_URL=f"http://127.0.0.1:{port}", PROVIDERS="")
     assert list(found) == ["backend"]
     assert told in found["backend"].do
 
 
-def test_a_clock_that_is_off_is_found() -> None:
+def test_a_wrong_clock_is_found() -> None:
     then = datetime.now(UTC) - timedelta(minutes=5)
     (found,) = doctor.backend._clock(UpstreamResponse(401, {"Date": format_datetime(then, usegmt=True)}, b"{}"))
     assert re.search("30[01] seconds off", found.found)
@@ -141,7 +141,7 @@ def test_a_clock_that_is_off_is_found() -> None:
     )
 
 
-def test_nothing_that_could_be_a_password_or_a_name_of_a_person_is_sent(environ: Environ) -> None:
+def test_the_doctor_sends_a_made_up_account_only(environ: Environ) -> None:
     seen: list[Any] = []
 
     def login() -> Any:
@@ -153,7 +153,7 @@ def test_nothing_that_could_be_a_password_or_a_name_of_a_person_is_sent(environ:
     assert [one["email"] for one in seen] == ["doctor@munjigi.invalid"]
 
 
-# A site, as people reach it.
+# --- The site at its public URL
 
 
 def site_findings(site_url: str, cookie_site_url: str | None = None) -> list[tuple[str, str]]:
@@ -176,12 +176,14 @@ def cookie_names(site_url: str) -> tuple[str, str]:
         ("https://example.com/login", "__Secure-next-auth.session-token", "__Secure-munjigi.visitor"),
     ],
 )
-def test_it_says_which_cookies_this_address_has(environ: Environ, site_url: str, session: str, visitor: str) -> None:
+def test_the_cookie_names_for_the_site_url_are_shown(
+    environ: Environ, site_url: str, session: str, visitor: str
+) -> None:
     told = findings(environ, SITE_URL=site_url)[OK, "settings"].found
     assert told.endswith(f"cookies {session} and {visitor}")
 
 
-def test_a_site_that_runs_is_asked_as_people_reach_it() -> None:
+def test_a_running_site_is_checked_at_its_public_url() -> None:
     with running_site(path="/login-site") as running:
         told = site_findings(running.url)
     assert [kind for kind, _ in told] == [OK, OK]
@@ -189,7 +191,7 @@ def test_a_site_that_runs_is_asked_as_people_reach_it() -> None:
     assert "3 cookies passes" in told[1][1]
 
 
-def test_a_site_that_does_not_run_yet_is_no_fault() -> None:
+def test_a_site_that_is_not_running_is_a_warning() -> None:
     ((kind, told),) = site_findings("http://127.0.0.1:9")
     assert (kind, "no connection can be made" in told) == (ADVICE, True)
 
@@ -198,7 +200,7 @@ LIVE, SECURE = ({"status": "ok"}, 200), "__Host-munjigi.visitor=x; Secure; HttpO
 
 
 def front(live: Any = LIVE, cookie: str | None = "munjigi.visitor=x; Path=/", most: int = 99_999) -> Flask:
-    """What people meet at the site's address."""
+    """Return an app that answers at the site's URL in place of the site."""
     app = Flask("front")
 
     @app.get("/health/live")
@@ -226,7 +228,7 @@ def front(live: Any = LIVE, cookie: str | None = "munjigi.visitor=x; Path=/", mo
     ],
     ids=["another page", "proxy alone", "http for https", "no cookie", "another prefix", "a domain", "small headers"],
 )
-def test_each_fault_of_what_is_in_front_of_the_site_is_told_apart(broken: Any, told: str) -> None:
+def test_each_proxy_fault_gets_its_own_message(broken: Any, told: str) -> None:
     with served("127.0.0.1", lambda _: front(**broken)) as port:
         found = site_findings(f"http://127.0.0.1:{port}")
     ((_, text),) = [one for one in found if one[0] == WRONG]
@@ -234,16 +236,16 @@ def test_each_fault_of_what_is_in_front_of_the_site_is_told_apart(broken: Any, t
 
 
 @pytest.mark.parametrize(("cookie", "kind"), [(SECURE, OK), (SECURE.replace("Secure; ", ""), WRONG)])
-def test_behind_tls_a_cookie_has_to_stay_secure(cookie: str, kind: str) -> None:
+def test_behind_tls_a_cookie_must_keep_the_secure_attribute(cookie: str, kind: str) -> None:
     answer = UpstreamResponse(200, {"Set-Cookie": cookie}, b"{}")
     given = settings(site_url="https://login.example.com")
     assert site._judge_cookie(given, answer, "__Host-munjigi.visitor").kind == kind
 
 
-# The command.
+# --- The command
 
 
-def test_the_command_says_it_plainly_in_a_pipe_and_fails_if_anything_is_wrong(tmp_path: Path) -> None:
+def test_the_command_prints_plain_text_to_a_pipe_and_fails_on_errors(tmp_path: Path) -> None:
     flask = (sys.executable, "-m", "flask", "--app", f"{ROOT}/dev", "doctor")
     given = {"SITE_URL": "http://localhost:1", "SECRET_KEY": SECRET, "BACKEND_URL": "http://127.0.0.1:9"}
     given["PYTHONPATH"] = str(ROOT)

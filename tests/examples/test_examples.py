@@ -1,4 +1,4 @@
-"""What `examples/` shows works: the Flask ones run here, and the Next.js app is held to what it says of itself."""
+"""The projects in `examples/` work: the Flask ones run here; for the Next.js app its files are checked."""
 
 import json
 import re
@@ -47,13 +47,13 @@ def service(site: Site, tmp_path: Path) -> Iterator[str]:
 
 
 def seen(visitor: Visitor, service: str) -> list[Any]:
-    """Whom the service takes this visitor for, by each of its ways; a status where it lets nobody in."""
+    """Return the user that each endpoint of the service sees, or the status of a refusal."""
     answers = [visitor.get(service + way) for way in WAYS]
     return [answer.json()["user"] if answer.ok else answer.status_code for answer in answers]
 
 
 @pytest.mark.server
-def test_the_flask_app_knows_who_is_signed_in_and_who_is_not(site: Site, service: str) -> None:
+def test_the_flask_app_reads_the_session(site: Site, service: str) -> None:
     visitor = site.visitor()
     assert seen(visitor, service) == [401, 401]
     visitor.sign_in()
@@ -63,7 +63,7 @@ def test_the_flask_app_knows_who_is_signed_in_and_who_is_not(site: Site, service
 
 
 @pytest.mark.server
-def test_the_flask_app_puts_a_large_session_together(site: Site, backend: Backend, service: str) -> None:
+def test_the_flask_app_reads_a_session_of_several_cookies(site: Site, backend: Backend, service: str) -> None:
     backend.token, backend.user = "t" * 4000, {**USER, "name": "😀" * 200, "nick_name": "홍" * 200}
     visitor = site.visitor()
     visitor.sign_in()
@@ -73,13 +73,15 @@ def test_the_flask_app_puts_a_large_session_together(site: Site, backend: Backen
 
 @pytest.mark.parametrize("cookie", ["", "x", "a.b.c.d.e", "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..AAAA.AAAA.AAAA"])
 @pytest.mark.server
-def test_the_flask_app_lets_nobody_in_with_a_made_up_cookie(site: Site, service: str, cookie: str) -> None:
+def test_the_flask_app_refuses_a_forged_cookie(site: Site, service: str, cookie: str) -> None:
     stranger = site.visitor(Cookie=f"{COOKIE}={cookie}")
     assert seen(stranger, service) == [401, 401]
 
 
 @pytest.mark.server
-def test_only_who_asks_learns_that_the_backend_has_ended_a_session(site: Site, backend: Backend, service: str) -> None:
+def test_only_the_endpoint_that_asks_the_site_notices_a_revoked_session(
+    site: Site, backend: Backend, service: str
+) -> None:
     visitor = site.visitor_since(3600, User.from_json(USER))
     assert seen(visitor, service) == [USER, USER]
     visitor = site.visitor_since(3600, User.from_json(USER))
@@ -88,12 +90,12 @@ def test_only_who_asks_learns_that_the_backend_has_ended_a_session(site: Site, b
 
 
 @pytest.mark.parametrize("example", [FLASK_APP, BACKEND], ids=lambda path: path.name)
-def test_an_example_has_the_versions_that_run_here(example: Path) -> None:
+def test_an_example_pins_the_versions_of_this_repository(example: Path) -> None:
     pinned = (example / "requirements.txt").read_text("utf-8").split()
     assert set(pinned) <= set(re.findall(r"^\S+==\S+", (ROOT / "requirements.txt").read_text("utf-8"), re.MULTILINE))
 
 
-def test_the_next_app_has_the_next_auth_that_is_tested_here() -> None:
+def test_the_next_app_uses_the_next_auth_version_that_is_tested_here() -> None:
     ours, tested = (json.loads((at / "package.json").read_text("utf-8")) for at in (NEXT_APP, ROOT / "tests"))
     exact = ours["dependencies"] | ours["devDependencies"]
     assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in exact.values())
@@ -105,12 +107,12 @@ def test_the_next_app_has_the_next_auth_that_is_tested_here() -> None:
     assert all(address.startswith("https://registry.npmjs.org/") for address in fetched)
 
 
-def test_the_next_app_has_no_next_auth_of_its_own() -> None:
+def test_the_next_app_has_no_next_auth_routes_of_its_own() -> None:
     assert not (NEXT_APP / "pages" / "api").exists()
     assert not (NEXT_APP / "app").exists()
 
 
-def test_what_the_sign_in_page_needs_is_under_what_the_next_app_passes_on(site: Site) -> None:
+def test_the_next_app_proxies_every_path_that_the_login_page_uses(site: Site) -> None:
     config = (NEXT_APP / "next.config.mjs").read_text("utf-8")
     passed_on = tuple(re.findall(r'source: "(/[a-z/]+/):path\*"', config))
     assert passed_on == ("/auth/", "/api/auth/")
@@ -121,7 +123,7 @@ def test_what_the_sign_in_page_needs_is_under_what_the_next_app_passes_on(site: 
     assert all(address.startswith(passed_on) for address in own)
 
 
-def test_the_command_beside_the_next_app_has_its_settings() -> None:
+def test_the_readme_of_the_next_app_shows_its_settings() -> None:
     lines = (NEXT_APP / ".env.development").read_text("utf-8").splitlines()
     given = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
     command = f"make run SITE_URL={given['NEXTAUTH_URL']} SECRET_KEY={given['NEXTAUTH_SECRET']}"
@@ -130,14 +132,14 @@ def test_the_command_beside_the_next_app_has_its_settings() -> None:
 
 
 @pytest.mark.parametrize("readme", sorted(EXAMPLES.glob("*/README.md")), ids=lambda path: path.parent.name)
-def test_every_file_that_an_examples_readme_names_is_there(readme: Path) -> None:
+def test_every_file_in_an_example_readme_exists(readme: Path) -> None:
     text = readme.read_text("utf-8")
     named = re.findall(r"`([\w./-]+\.(?:tsx?|mjs|py|development))`", text)
     assert named
     assert all((readme.parent / name).exists() for name in named)
 
 
-# The backend in Flask.
+# --- The Flask backend
 
 OF_KAKAO = {"app_id": 1234567, "id": 4012345678}
 ACCOUNT = {"is_email_valid": True, "is_email_verified": True, "email": "haneul.kim@example.com"}
@@ -155,7 +157,7 @@ ANSWERS: dict[str, Any] = {
     },
     "/applications/our-app/token": {"ours": {"user": {"id": 9001, "login": "octo"}}},
 }
-"""What a provider says of a token, by path; of those that are not here it has never heard."""
+"""Answers of the providers about a token, by path; any other token is unknown."""
 
 
 def provider_api(environ: dict[str, Any], start_response: Any) -> list[bytes]:
@@ -172,7 +174,7 @@ def provider_api(environ: dict[str, Any], start_response: Any) -> list[bytes]:
 
 @pytest.fixture(scope="module")
 def own_backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The example, as its README starts it, with one account."""
+    """The example backend, started as in its README, with one account."""
     folder = tmp_path_factory.mktemp("flask-backend")
     command = (FLASK, "--app", "backend")
     port = free_ports()
@@ -196,7 +198,7 @@ def own_backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.mark.server
-def test_people_sign_in_with_the_example_backend_change_their_name_and_sign_out(own_backend: str) -> None:
+def test_with_the_example_backend_people_sign_in_change_their_name_and_sign_out(own_backend: str) -> None:
     with running_site(backend_url=own_backend) as site:
         visitor = site.visitor()
         assert visitor.sign_in(password="wrong").status_code == 401
@@ -209,7 +211,7 @@ def test_people_sign_in_with_the_example_backend_change_their_name_and_sign_out(
 
 
 @pytest.mark.server
-def test_a_token_of_the_example_backend_is_nobodys_after_sign_out(own_backend: str) -> None:
+def test_a_token_of_the_example_backend_is_invalid_after_sign_out(own_backend: str) -> None:
     token = handed_out(requests.post(f"{own_backend}/login", json={"email": MINJI, "password": PASSWORD}, timeout=5))
     bearer = {"Authorization": f"Bearer {token}"}
     asked = [requests.post(f"{own_backend}/{path}", headers=bearer, timeout=5) for path in ("user", "logout", "user")]
@@ -230,7 +232,7 @@ def came_from(backend: str, provider: str, token: object) -> requests.Response:
     ("provider", "email"), [("kakao", "haneul.kim@example.com"), ("google", None), ("github", None)]
 )
 @pytest.mark.server
-def test_who_comes_from_a_provider_is_the_same_person_each_time(own_backend: str, provider: str, email: str) -> None:
+def test_a_social_account_is_the_same_user_each_time(own_backend: str, provider: str, email: str) -> None:
     tokens = [handed_out(came_from(own_backend, provider, "ours")) for _ in range(2)]
     bearers = [{"Authorization": f"Bearer {token}"} for token in tokens]
     found = [requests.post(f"{own_backend}/user", headers=one, timeout=5).json()["data"]["user"] for one in bearers]
@@ -252,7 +254,7 @@ def test_who_comes_from_a_provider_is_the_same_person_each_time(own_backend: str
     ],
 )
 @pytest.mark.server
-def test_the_example_backend_believes_no_other_token(
+def test_the_example_backend_refuses_foreign_provider_tokens(
     own_backend: str, provider: str, token: object, status: int
 ) -> None:
     assert came_from(own_backend, provider, token).status_code == status

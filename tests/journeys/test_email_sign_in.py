@@ -1,4 +1,4 @@
-"""From the sign-in page to the account and out again, over real sockets, with nothing patched."""
+"""The e-mail sign-in from the login page to the account and out again, over real sockets, with nothing patched."""
 
 import pytest
 
@@ -7,12 +7,12 @@ from tests.support.site import MINJI, Page, Site, SiteMaker, Visitor, cookie_nam
 
 
 def admitted(site: Site) -> list[object]:
-    """Whose tokens the stand-in backend takes."""
+    """Return the accounts whose tokens the stand-in backend accepts."""
     assert site.backend
     return list(site.backend.extensions["people"].tokens.values())
 
 
-def test_a_person_signs_in_and_sees_who_they_are(visitor: Visitor) -> None:
+def test_a_person_signs_in_and_sees_their_name(visitor: Visitor) -> None:
     assert visitor.page("/").heading == "Not signed in"
     response = visitor.sign_in()
     assert response.status_code == 303
@@ -21,7 +21,7 @@ def test_a_person_signs_in_and_sees_who_they_are(visitor: Visitor) -> None:
     assert MINJI in visitor.page("/account").text
 
 
-def test_the_session_json_holds_the_user_and_no_token(visitor: Visitor) -> None:
+def test_the_session_json_contains_the_user_and_no_token(visitor: Visitor) -> None:
     visitor.sign_in()
     session = visitor.session()
     assert session["user"] == {"id": 1, "name": "김민지", "nick_name": "민지", "email": MINJI}
@@ -34,7 +34,7 @@ def test_an_anonymous_visitor_has_no_session(visitor: Visitor) -> None:
     assert set_cookies(response) == []
 
 
-def test_signing_in_ends_where_the_person_wanted_to_go(visitor: Visitor) -> None:
+def test_signing_in_redirects_to_the_requested_page(visitor: Visitor) -> None:
     asked = visitor.get("/account")
     assert asked.status_code == 303
     page = visitor.page(asked.headers["Location"])
@@ -42,14 +42,14 @@ def test_signing_in_ends_where_the_person_wanted_to_go(visitor: Visitor) -> None
     assert response.headers["Location"] == f"{visitor.url}/account"
 
 
-def test_who_is_signed_in_already_goes_on_from_the_sign_in_page(visitor: Visitor) -> None:
+def test_a_signed_in_person_is_redirected_from_the_login_page(visitor: Visitor) -> None:
     visitor.sign_in()
     response = visitor.get("/auth/login/email?callbackUrl=/account?x=1")
     assert response.status_code == 303
     assert response.headers["Location"] == f"{visitor.url}/account?x=1"
 
 
-def test_a_wrong_password_shows_the_page_again_with_the_address_kept(visitor: Visitor) -> None:
+def test_a_wrong_password_keeps_the_address_that_was_typed(visitor: Visitor) -> None:
     page = Page(visitor.sign_in(password="wrong", callbackUrl="/account"))
     assert page.status == 401
     assert "is incorrect" in page.problem
@@ -83,9 +83,7 @@ def test_an_unknown_address_looks_exactly_like_a_wrong_password(site: Site) -> N
         ("nouser@example.com", 502, "is not responding"),
     ],
 )
-def test_each_failure_says_what_happened_and_signs_nobody_in(
-    visitor: Visitor, email: str, status: int, words: str
-) -> None:
+def test_each_failed_sign_in_says_what_happened(visitor: Visitor, email: str, status: int, words: str) -> None:
     response = visitor.sign_in(email)
     page = Page(response)
     assert page.status == status
@@ -96,13 +94,13 @@ def test_each_failure_says_what_happened_and_signs_nobody_in(
     assert visitor.sign_in().status_code == 303
 
 
-def test_a_failure_of_ours_bears_the_reference_that_is_in_the_header(visitor: Visitor) -> None:
+def test_a_server_error_shows_the_request_id_of_the_header(visitor: Visitor) -> None:
     response = visitor.sign_in("down@example.com")
     assert response.headers["X-Request-Id"] in Page(response).problem
     assert response.headers["Retry-After"] == "60"
 
 
-def test_a_token_without_a_user_is_revoked(site: Site, visitor: Visitor) -> None:
+def test_a_backend_token_without_a_user_is_revoked(site: Site, visitor: Visitor) -> None:
     assert site.backend
     visitor.sign_in("nouser@example.com")
     assert "nouser@example.com" not in admitted(site)
@@ -119,9 +117,7 @@ def test_a_token_without_a_user_is_revoked(site: Site, visitor: Visitor) -> None
         ({}, "Enter your email address."),
     ],
 )
-def test_a_form_that_is_not_filled_in_is_explained_at_its_fields(
-    visitor: Visitor, fields: dict[str, str], words: str
-) -> None:
+def test_an_incomplete_form_is_explained_at_its_fields(visitor: Visitor, fields: dict[str, str], words: str) -> None:
     page = Page(visitor.submit("/auth/login/email", fields))
     assert page.status == 422
     assert words in page.problem
@@ -129,7 +125,7 @@ def test_a_form_that_is_not_filled_in_is_explained_at_its_fields(
         assert page.all(f"input[@id='{link.get('href')[1:]}']")
 
 
-def test_a_full_width_sign_in_the_address_is_an_ordinary_one(visitor: Visitor) -> None:
+def test_a_full_width_at_sign_in_the_address_is_accepted(visitor: Visitor) -> None:
     assert visitor.sign_in(" minji\N{FULLWIDTH COMMERCIAL AT}example.com ").status_code == 303
 
 
@@ -144,7 +140,7 @@ def test_a_person_changes_their_name(make_site: SiteMaker) -> None:
     assert visitor.session()["user"] == {"id": 1, "name": "김새봄", "nick_name": None, "email": MINJI}
 
 
-def test_a_name_that_the_backend_refuses_is_explained_and_not_lost(visitor: Visitor) -> None:
+def test_a_name_that_the_backend_refuses_is_explained_and_stays_in_the_form(visitor: Visitor) -> None:
     visitor.sign_in()
     page = Page(visitor.submit("/account", {"name": "n" * 31, "nick_name": "nick"}))
     assert page.status == 422
@@ -153,14 +149,16 @@ def test_a_name_that_the_backend_refuses_is_explained_and_not_lost(visitor: Visi
     assert visitor.session()["user"]["name"] == "김민지"
 
 
-def test_without_a_profile_path_the_account_only_shows(make_site: SiteMaker) -> None:
+def test_without_a_profile_path_the_account_page_is_read_only(make_site: SiteMaker) -> None:
     visitor = make_site(backend_profile_path=None).visitor()
     visitor.sign_in()
     assert visitor.page("/account").value("name") is None
     assert visitor.submit("/account", {"name": "x", "nick_name": ""}).status_code == 405
 
 
-def test_signing_out_asks_first_then_ends_the_session_here_and_at_the_backend(site: Site, visitor: Visitor) -> None:
+def test_signing_out_asks_for_confirmation_then_ends_the_session_here_and_at_the_backend(
+    site: Site, visitor: Visitor
+) -> None:
     assert site.backend
     visitor.sign_in("jun@example.com")
     assert "jun@example.com" in admitted(site)
@@ -175,7 +173,7 @@ def test_signing_out_asks_first_then_ends_the_session_here_and_at_the_backend(si
     assert page.notes == ["You are signed out."]
 
 
-def test_signing_in_as_somebody_else_switches_and_leaves_no_token_behind(make_site: SiteMaker) -> None:
+def test_signing_in_as_another_user_revokes_the_first_token(make_site: SiteMaker) -> None:
     site = make_site()
     assert site.backend
     visitor = site.visitor()

@@ -1,4 +1,4 @@
-"""One contract for all providers. A new one adds its sample to `provider_samples/`, and nothing here."""
+"""Every provider passes the same tests. A new provider adds `support/provider_samples/<id>.json` and no code here."""
 
 import base64
 import logging
@@ -48,16 +48,16 @@ def here(everywhere: World) -> World:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_each_provider_has_a_sample_with_the_cases_that_all_have(name: str) -> None:
+def test_each_provider_has_a_sample_with_the_required_cases(name: str) -> None:
     assert (SAMPLES / f"{name}.json").is_file(), f"add tests/support/provider_samples/{name}.json"
     assert {"without e-mail", "unverified", "declined", "odd types"} <= set(sample_of(name)["cases"])
 
 
-# --- The journey: start, callback, session
+# --- Start, callback and session
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_the_way_out_asks_for_what_is_needed_and_no_more(here: World, name: str) -> None:
+def test_the_authorization_url_has_exactly_the_needed_parameters(here: World, name: str) -> None:
     sample = sample_of(name)
     address = urlsplit(browser(here.site).start(name, callbackUrl="/account"))
     assert f"{address.scheme}://{address.netloc}{address.path}" == (
@@ -79,7 +79,7 @@ def test_the_way_out_asks_for_what_is_needed_and_no_more(here: World, name: str)
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_the_token_endpoint_learns_what_the_standard_has_and_nothing_else(here: World, name: str) -> None:
+def test_the_token_request_has_exactly_the_standard_fields(here: World, name: str) -> None:
     sample, visitor = sample_of(name), browser(here.site)
     address = visitor.start(name)
     answer = here.providers.approve(address)
@@ -118,7 +118,7 @@ def check_secret(name: str, secret: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_nothing_of_the_providers_is_in_a_cookie_a_page_or_the_log(here: World, name: str) -> None:
+def test_no_provider_secret_is_in_a_cookie_a_page_or_the_log(here: World, name: str) -> None:
     visitor = browser(here.site)
     with captured_log("text", logging.DEBUG) as log:
         onward = Page(visitor.submit(f"/api/auth/signin/{name}", {"callbackUrl": "/account"}))
@@ -141,7 +141,7 @@ def test_nothing_of_the_providers_is_in_a_cookie_a_page_or_the_log(here: World, 
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_the_session_says_through_whom_and_since_when(here: World, name: str) -> None:
+def test_the_session_contains_the_provider_and_the_time_of_sign_in(here: World, name: str) -> None:
     visitor = browser(here.site)
     assert told(visitor.come_back(name, here.providers.approve(visitor.start(name), person="김새봄"))) == ""
     claims = unseal(visitor.cookies.get(SESSION) or "")
@@ -154,7 +154,7 @@ def test_the_session_says_through_whom_and_since_when(here: World, name: str) ->
 
 
 @pytest.mark.parametrize(("name", "case"), GOOD, ids=names_of)
-def test_the_backend_gets_the_proof_and_nothing_else_of_the_person(here: World, name: str, case: str) -> None:
+def test_the_backend_gets_the_documented_body_only(here: World, name: str, case: str) -> None:
     sample, visitor = sample_of(name, case), browser(here.site)
     answer = here.providers.approve(visitor.start(name), sample)
     assert told(visitor.come_back(name, answer)) == ""
@@ -168,7 +168,7 @@ def with_tokens(body: dict[str, str], scripted: Providers, sample: dict[str, Any
 
 
 @pytest.mark.parametrize(("name", "case"), GOOD, ids=names_of)
-def test_what_a_provider_says_becomes_this_person(here: World, name: str, case: str) -> None:
+def test_a_provider_answer_becomes_the_expected_identity(here: World, name: str, case: str) -> None:
     sample = sample_of(name, case)
     found = asdict(identity(here, name, sample))
     assert found.pop("social_token") in here.providers.tokens
@@ -176,7 +176,7 @@ def test_what_a_provider_says_becomes_this_person(here: World, name: str, case: 
 
 
 @pytest.mark.parametrize(("name", "case"), BAD, ids=names_of)
-def test_whoever_is_not_named_is_not_signed_in(here: World, name: str, case: str) -> None:
+def test_an_answer_without_a_valid_subject_signs_nobody_in(here: World, name: str, case: str) -> None:
     sample, visitor = sample_of(name, case), browser(here.site)
     answer = here.providers.approve(visitor.start(name), sample)
     assert told(visitor.come_back(name, answer)) == sample["error"]
@@ -185,7 +185,7 @@ def test_whoever_is_not_named_is_not_signed_in(here: World, name: str, case: str
 
 
 def identity(world: World, name: str, sample: dict[str, Any]) -> Identity:
-    """Whom the engine finds, over the same sockets; no cookie and no page shows all of it."""
+    """Return the identity of a sign-in over the same sockets; no page or cookie shows all of it."""
     engine = world.site.app.extensions["munjigi"].oauth
     (client,) = (one for one in world.site.app.extensions["munjigi"].settings.clients if one.id == name)
     url, attempt = engine.authorization_url(client, a_context(), None, None)
@@ -195,7 +195,7 @@ def identity(world: World, name: str, sample: dict[str, Any]) -> Identity:
 
 
 @pytest.mark.parametrize("name", OPENID)
-def test_an_id_token_of_another_sign_in_is_refused(here: World, name: str) -> None:
+def test_an_id_token_with_another_nonce_is_refused(here: World, name: str) -> None:
     visitor = browser(here.site)
     sample = sample_of(name)
     sample["claims"]["nonce"] = "of-another-sign-in"
@@ -204,7 +204,7 @@ def test_an_id_token_of_another_sign_in_is_refused(here: World, name: str) -> No
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_hundred_starts_are_a_hundred_secrets(here: World, name: str) -> None:
+def test_state_nonce_and_verifier_are_never_repeated(here: World, name: str) -> None:
     engine = here.site.app.extensions["munjigi"].oauth
     (client,) = (one for one in here.site.app.extensions["munjigi"].settings.clients if one.id == name)
     started = [engine.authorization_url(client, a_context(), None, None)[1] for _ in range(100)]
@@ -216,7 +216,7 @@ def test_a_hundred_starts_are_a_hundred_secrets(here: World, name: str) -> None:
 
 
 @pytest.mark.parametrize(("client_id", "secret"), [("munjigi", "plain"), ("urn:app:1", "a:b?c"), ("a+b%", "p%s:+&=/~")])
-def test_in_the_header_both_credentials_are_written_as_in_a_form(client_id: str, secret: str) -> None:
+def test_basic_authentication_form_encodes_both_credentials(client_id: str, secret: str) -> None:
     with world("oidc", OIDC_CLIENT_ID=client_id, OIDC_CLIENT_SECRET=secret) as here:
         here.providers.metadata = {"token_endpoint_auth_methods_supported": ["client_secret_basic"]}
         sample, visitor = sample_of("oidc"), browser(here.site)
@@ -224,7 +224,7 @@ def test_in_the_header_both_credentials_are_written_as_in_a_form(client_id: str,
         assert told(visitor.come_back("oidc", here.providers.approve(visitor.start("oidc"), sample))) == ""
         (call,) = here.providers.exchanges("oidc")
     header = base64.b64decode(call.headers["AUTHORIZATION"].removeprefix("Basic ")).decode()
-    assert header == f"{quote_plus(client_id)}:{quote_plus(secret)}"  # RFC 6749, 2.3.1
+    assert header == f"{quote_plus(client_id)}:{quote_plus(secret)}"  # RFC 6749, section 2.3.1
     assert "client_secret" not in call.fields
 
 
@@ -239,7 +239,7 @@ def test_a_client_without_a_secret_sends_none(name: str) -> None:
     assert "AUTHORIZATION" not in call.headers
 
 
-def test_the_backend_has_a_word_of_its_own_for_a_provider() -> None:
+def test_the_backend_name_of_a_provider_can_be_set() -> None:
     with world("kakao", KAKAO_BACKEND_NAME="kakao-talk") as here:
         visitor = browser(here.site)
         assert told(visitor.come_back("kakao", here.providers.approve(visitor.start("kakao")))) == ""
@@ -272,13 +272,13 @@ def test_the_buttons_are_in_the_order_of_the_setting() -> None:
     assert (forms or buttons) == names
 
 
-def test_names_of_providers_may_be_written_large_and_with_spaces() -> None:
+def test_provider_names_may_have_capitals_and_spaces() -> None:
     environ = BARE.environ("kakao", "naver") | {"PROVIDERS": " Kakao , NAVER ,"}
     assert [client.id for client in loaded(**environ).clients] == ["kakao", "naver"]
 
 
 @pytest.mark.parametrize("listed", ["kakao,facebook", "kakao,kakao", "base", "../kakao", "kakao;naver", "__init__"])
-def test_a_list_of_providers_that_is_none_is_refused(listed: str) -> None:
+def test_an_invalid_list_of_providers_is_refused(listed: str) -> None:
     assert problems("kakao", PROVIDERS=listed) == ["PROVIDERS"]
 
 
@@ -309,7 +309,7 @@ def test_a_provider_that_is_not_listed_needs_no_settings(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_no_secret_is_in_what_python_shows_of_the_settings(name: str) -> None:
+def test_no_secret_is_in_the_repr_of_the_settings(name: str) -> None:
     shown = f"{loaded(name)!r}"
     assert SECRET_MARK not in shown
     assert apple_key().splitlines()[1] not in shown
@@ -327,7 +327,7 @@ def apple_settings(form: str, folder: Any) -> str:
 
 
 @pytest.mark.parametrize("form", ["pem", "pem with \\n", "base64", "path"])
-def test_apples_key_is_taken_in_each_of_its_forms(form: str, tmp_path: Any) -> None:
+def test_apples_key_is_accepted_in_each_of_its_formats(form: str, tmp_path: Any) -> None:
     (client,) = loaded("apple", APPLE_PRIVATE_KEY=apple_settings(form, tmp_path)).clients
     check_secret("apple", client.provider.client_secret(client, 1_800_000_000) or "")
 
@@ -335,11 +335,11 @@ def test_apples_key_is_taken_in_each_of_its_forms(form: str, tmp_path: Any) -> N
 @pytest.mark.parametrize(
     "wrong", ["AuthKey.p8", "/no/such/key.p8", "-----BEGIN PRIVATE KEY-----", "bm8ga2V5", "~secret~", "key.pem"]
 )
-def test_what_is_no_key_of_apples_is_refused(wrong: str) -> None:
+def test_an_invalid_apple_key_is_refused(wrong: str) -> None:
     assert problems("apple", APPLE_PRIVATE_KEY=wrong) == ["APPLE_PRIVATE_KEY"]
 
 
-def test_apples_key_has_to_be_one_that_can_sign() -> None:
+def test_apples_key_has_to_be_a_private_p_256_key() -> None:
     public = ECKey.import_key(apple_key()).as_pem(private=False)
     other_curve = ECKey.generate_key("P-384").as_pem(private=True)
     for key in (public, other_curve):
@@ -347,7 +347,7 @@ def test_apples_key_has_to_be_one_that_can_sign() -> None:
 
 
 @pytest.mark.parametrize("part", ["TEAM_ID", "KEY_ID", "PRIVATE_KEY"])
-def test_apple_needs_all_three_or_a_ready_secret(part: str) -> None:
+def test_apple_needs_team_key_id_and_key_or_a_ready_secret(part: str) -> None:
     assert problems("apple", **{f"APPLE_{part}": None}) == ["APPLE_CLIENT_ID"]
     (client,) = loaded("apple", **{f"APPLE_{part}": None, "APPLE_CLIENT_SECRET": "a.ready.one"}).clients
     assert client.provider.client_secret(client, 0) == "a.ready.one"
@@ -356,7 +356,7 @@ def test_apple_needs_all_three_or_a_ready_secret(part: str) -> None:
 @pytest.mark.parametrize(
     "address", ["https://proxy.example.com/x", "http://localhost:8081", "http://127.0.0.1", "http://[::1]:1/a"]
 )
-def test_a_provider_may_be_moved_over_https_or_on_this_machine(address: str) -> None:
+def test_a_base_url_may_be_https_or_this_machine(address: str) -> None:
     (client,) = loaded("kakao", KAKAO_BASE_URL=address).clients
     assert client.address("https://kauth.kakao.com/oauth/token") == f"{address}/oauth/token"
     assert client.issuer == "https://kauth.kakao.com"
@@ -377,11 +377,11 @@ def test_a_provider_may_be_moved_over_https_or_on_this_machine(address: str) -> 
     ],
 )
 @pytest.mark.parametrize("setting", ["KAKAO_BASE_URL", "OIDC_ISSUER"])
-def test_no_token_travels_over_an_open_network(setting: str, address: str) -> None:
+def test_a_base_url_over_plain_http_to_another_host_is_refused(setting: str, address: str) -> None:
     assert problems("kakao", "oidc", **{setting: address}) == [setting]
 
 
-def test_without_a_base_of_its_own_a_provider_is_the_real_one() -> None:
+def test_without_a_base_url_the_real_provider_is_used() -> None:
     for name in ALL:
         (client,) = loaded(name, **{f"{name.upper()}_BASE_URL": None}).clients
         real = providers.find(name).token_url

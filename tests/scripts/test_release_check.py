@@ -1,4 +1,4 @@
-"""`make release-check`: with each thing that speaks against a release, in a repository of the test's own."""
+"""`make release-check` reports each problem, in a repository of the test's own."""
 
 import os
 import re
@@ -20,7 +20,7 @@ TAG = f"v{__version__}"
 
 
 class Repository:
-    """What is released, as it is now but for a CHANGELOG that says so, committed and tagged."""
+    """A copy of this repository with a matching CHANGELOG, committed and tagged."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -53,7 +53,7 @@ def repository(tmp_path: Path) -> Repository:
     return Repository(tmp_path)
 
 
-def test_nothing_speaks_against_a_release_that_is_one(repository: Repository) -> None:
+def test_a_correct_release_has_no_problems(repository: Repository) -> None:
     assert list(problems(repository.folder)) == []
 
 
@@ -71,7 +71,7 @@ def test_nothing_speaks_against_a_release_that_is_one(repository: Repository) ->
         ("requirements.in", r"\Z", "\ntornado\n", "requirements.txt lacks tornado: make lock"),
     ],
 )
-def test_each_thing_that_is_not_as_it_should_be_is_said(
+def test_each_problem_of_a_release_is_reported(
     repository: Repository, name: str, pattern: str, text: str, told: str
 ) -> None:
     repository.change(name, pattern, text)
@@ -80,17 +80,17 @@ def test_each_thing_that_is_not_as_it_should_be_is_said(
     assert any(told in one for one in problems(repository.folder))
 
 
-def test_what_is_not_committed_is_said(repository: Repository) -> None:
+def test_uncommitted_files_are_reported(repository: Repository) -> None:
     (repository.folder / "new.py").write_text("")
     assert list(problems(repository.folder)) == ["not committed:\n?? new.py"]
 
 
-def test_a_commit_after_the_tag_is_another(repository: Repository) -> None:
+def test_a_tag_on_an_earlier_commit_is_reported(repository: Repository) -> None:
     repository.git("commit", "-q", "--allow-empty", "-m", "one more")
     assert list(problems(repository.folder)) == [f"the tag of this commit is missing, not {TAG}"]
 
 
-def test_a_tag_of_another_version_is_said(repository: Repository) -> None:
+def test_a_tag_of_another_version_is_reported(repository: Repository) -> None:
     repository.git("tag", "-d", TAG)
     repository.git("tag", "v9.9.9")
     assert list(problems(repository.folder)) == [f"the tag of this commit is v9.9.9, not {TAG}"]

@@ -1,4 +1,4 @@
-"""The ASGI application: nothing blocks its event loop, and bodies and headers arrive as they were sent."""
+"""The ASGI application: nothing blocks its event loop, and headers and bodies arrive unchanged."""
 
 import asyncio
 import logging
@@ -43,7 +43,7 @@ def issuer() -> Iterator[Issuer]:
 
 @pytest.fixture
 def blockbuster() -> Iterator[BlockBuster]:
-    """Raises `BlockingError` in what blocks the running event loop."""
+    """Raises `BlockingError` on a blocking call in the running event loop."""
     with blockbuster_ctx() as found:
         yield found
 
@@ -58,10 +58,10 @@ def run(site: Flask, steps: Callable[[Asgi], Awaitable[None]]) -> None:
     asyncio.run(all_of_it())
 
 
-# --- Nothing blocks
+# --- Blocking calls
 
 
-def test_no_page_and_no_call_blocks_the_loop(
+def test_no_page_and_no_call_blocks_the_event_loop(
     backend_url: str, issuer: Issuer, blockbuster: BlockBuster, caplog: pytest.LogCaptureFixture
 ) -> None:
     site = app.create_app(settings(backend_url=backend_url, metrics_token=METRICS_TOKEN, **issuer.settings()))
@@ -91,7 +91,7 @@ def test_no_page_and_no_call_blocks_the_loop(
     assert not [record for record in caplog.records if record.exc_info]
 
 
-def test_a_call_that_blocks_the_loop_would_be_found(blockbuster: BlockBuster) -> None:
+def test_a_call_that_blocks_the_event_loop_is_detected(blockbuster: BlockBuster) -> None:
     site = app.create_app(settings())
     site.add_url_rule("/blocks", "blocks", lambda: str(time.sleep(0.01)))  # type: ignore[func-returns-value]
 
@@ -101,7 +101,7 @@ def test_a_call_that_blocks_the_loop_would_be_found(blockbuster: BlockBuster) ->
     run(site, steps)
 
 
-def test_a_log_that_nobody_reads_blocks_nobody(tmp_path: Path) -> None:
+def test_a_log_stream_that_nobody_reads_does_not_block_requests(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     stream = os.fdopen(writing, "w", buffering=1)
     before = logging.root.handlers[:], logging.root.level
@@ -132,7 +132,7 @@ def test_a_log_that_nobody_reads_blocks_nobody(tmp_path: Path) -> None:
 # --- Requests
 
 
-def test_a_body_may_come_in_parts(backend_url: str) -> None:
+def test_a_request_body_may_arrive_in_parts(backend_url: str) -> None:
     site = app.create_app(settings(backend_url=backend_url))
 
     async def steps(asgi: Asgi) -> None:
@@ -149,7 +149,7 @@ def test_a_body_may_come_in_parts(backend_url: str) -> None:
     run(site, steps)
 
 
-def test_a_body_that_is_too_long_is_refused_before_all_of_it_has_come() -> None:
+def test_a_body_that_is_too_long_is_refused_before_all_of_it_arrives() -> None:
     parts = [b"x" * 1000] * 1_000_000
 
     async def steps(asgi: Asgi) -> None:
@@ -160,7 +160,7 @@ def test_a_body_that_is_too_long_is_refused_before_all_of_it_has_come() -> None:
     run(app.create_app(settings()), steps)
 
 
-def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_that_does_not_arrive_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asgi_module, "BODY_SECONDS", 0.05)
 
     async def steps(asgi: Asgi) -> None:
@@ -184,7 +184,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(("size", "status"), [(16_000, 200), (23_000, 200), (26_000, 431), (200_000, 431)])
-def test_headers_of_16_kb_pass_and_of_more_than_24_kb_are_refused(size: int, status: int) -> None:
+def test_headers_over_24_kb_are_refused(size: int, status: int) -> None:
     async def steps(asgi: Asgi) -> None:
         for path in ("/api/auth/session", "/auth/login/email"):
             response = await ask(asgi, "GET", path, [(f"X-{number}", "x" * 900) for number in range(size // 908)])
@@ -193,7 +193,7 @@ def test_headers_of_16_kb_pass_and_of_more_than_24_kb_are_refused(size: int, sta
     run(app.create_app(settings()), steps)
 
 
-def test_headers_arrive_as_latin_1_and_not_under_another_name() -> None:
+def test_headers_are_latin_1_and_underscore_names_are_dropped() -> None:
     site = app.create_app(settings(proxy_hops=1))
     site.add_url_rule("/echo", "echo", lambda: dict(flask.request.headers.items()))
 
@@ -206,7 +206,7 @@ def test_headers_arrive_as_latin_1_and_not_under_another_name() -> None:
 
 
 @pytest.mark.parametrize("path", ["/%ff", "/%00", "/a%2Fb", "//evil.example", "/%", "/%zz", "/auth/%61bc"])
-def test_an_odd_path_is_not_found(path: str) -> None:
+def test_a_malformed_path_is_not_found(path: str) -> None:
     async def steps(asgi: Asgi) -> None:
         assert (await ask(asgi, "GET", path)).status == 404
 

@@ -1,4 +1,4 @@
-"""`make serve` on the wire: headers arrive whole, connections cost nobody anything, and what is slow is given up."""
+"""`make serve` at the socket level: headers, bodies, slow and idle connections."""
 
 import socket
 import time
@@ -29,7 +29,7 @@ if __name__ == "__main__":
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visitor]:
-    """The server, with half a second where it has ten or twenty."""
+    """The server with timeouts of half a second instead of ten or twenty."""
     folder = tmp_path_factory.mktemp("server")
     (folder / "impatient.py").write_text(IMPATIENT)
     with production_server(
@@ -56,7 +56,7 @@ def connected(server: Visitor) -> socket.socket:
 
 
 def received(connection: socket.socket) -> bytes:
-    """Until the server closes, which it has to do within five seconds."""
+    """Read until the server closes, which has to happen within five seconds."""
     found = b""
     with suppress(ConnectionResetError):
         while data := connection.recv(65536):
@@ -75,7 +75,7 @@ def signed_in(server: Visitor) -> str:
 
 @pytest.mark.parametrize("path", ["/api/auth/session", "/auth/verify", "/account", "/"])
 @pytest.mark.parametrize("other", ["name=김", "name=\u00e9", "name=🙂; a=b", "=\x80", 'q="가나다"'])
-def test_a_cookie_in_another_script_signs_nobody_out(server: Visitor, path: str, other: str) -> None:
+def test_a_non_ascii_cookie_of_another_app_signs_nobody_out(server: Visitor, path: str, other: str) -> None:
     cookie = signed_in(server)
     for both in (f"{cookie}; {other}", f"{other}; {cookie}"):
         for encoding in ("utf-8", "latin-1", "cp949"):
@@ -88,7 +88,7 @@ def test_a_cookie_in_another_script_signs_nobody_out(server: Visitor, path: str,
                 assert path != "/api/auth/session" or b"minji@example.com" in answer
 
 
-def test_with_such_a_cookie_a_person_signs_in(server: Visitor) -> None:
+def test_a_person_with_a_non_ascii_cookie_can_sign_in(server: Visitor) -> None:
     visitor = Visitor(server.url, {})
     cookies = "name=김; munjigi.visitor="
     page = visitor.get("/api/auth/csrf", headers={"Cookie": "name=김".encode()})
@@ -104,7 +104,7 @@ def test_with_such_a_cookie_a_person_signs_in(server: Visitor) -> None:
 
 
 @pytest.mark.parametrize(("size", "status"), [(16_000, 200), (26_000, 431), (300_000, 431)])
-def test_headers_have_a_limit_that_session_cookies_do_not_reach(server: Visitor, size: int, status: int) -> None:
+def test_the_header_limit_allows_the_largest_session_cookies(server: Visitor, size: int, status: int) -> None:
     with connected(server) as connection:
         with suppress(ConnectionError):
             connection.sendall(f"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX: {'x' * size}\r\n\r\n".encode())
@@ -119,7 +119,7 @@ HEAD = b"GET / HTTP/1.1\r\nHost: a\r\n"
     [(HEAD, b"X-A: y\r\n"), (HEAD + b"X: ", b"x"), (b"GET /", b"x")],
     ids=["lines", "line", "path"],
 )
-def test_headers_without_end_are_given_up(server: Visitor, start: bytes, endless: bytes) -> None:
+def test_endless_headers_are_cut_off(server: Visitor, start: bytes, endless: bytes) -> None:
     with connected(server) as connection:
         sent, started = 0, time.monotonic()
         with suppress(ConnectionError):
@@ -134,7 +134,7 @@ def test_headers_without_end_are_given_up(server: Visitor, start: bytes, endless
 @pytest.mark.parametrize(
     "start", [b"", b"G", b"GET / HTTP/1.1\r\nHost: a\r\nX", b"\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"], ids=ascii
 )
-def test_who_connects_and_does_not_ask_is_disconnected(server: Visitor, start: bytes) -> None:
+def test_an_idle_connection_is_closed(server: Visitor, start: bytes) -> None:
     with connected(server) as connection:
         started = time.monotonic()
         connection.sendall(start)
@@ -142,7 +142,7 @@ def test_who_connects_and_does_not_ask_is_disconnected(server: Visitor, start: b
         assert time.monotonic() - started < 2
 
 
-def test_a_further_request_that_stops_half_way_is_given_up_too(server: Visitor) -> None:
+def test_an_incomplete_second_request_is_closed_too(server: Visitor) -> None:
     with connected(server) as connection:
         connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n")
         assert connection.recv(65536).startswith(b"HTTP/1.1 200")
@@ -152,7 +152,7 @@ def test_a_further_request_that_stops_half_way_is_given_up_too(server: Visitor) 
         assert time.monotonic() - started < 2
 
 
-def test_headers_that_drip_are_given_up(server: Visitor) -> None:
+def test_headers_that_arrive_too_slowly_are_cut_off(server: Visitor) -> None:
     with connected(server) as connection, suppress(ConnectionError):
         started = time.monotonic()
         for byte in b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 100:
@@ -165,7 +165,7 @@ def test_headers_that_drip_are_given_up(server: Visitor) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"email=a"], ids=["nothing", "half"])
-def test_a_body_that_does_not_come_is_given_up(server: Visitor, body: bytes) -> None:
+def test_a_body_that_does_not_arrive_gets_408(server: Visitor, body: bytes) -> None:
     head = b"POST /auth/login/email HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\n"
     with connected(server) as connection:
         connection.sendall(head + b"Content-Length: 1000\r\n\r\n" + body)
@@ -174,13 +174,13 @@ def test_a_body_that_does_not_come_is_given_up(server: Visitor, body: bytes) -> 
     assert b"connection: close" in answer.lower()
 
 
-def test_who_hangs_up_half_way_through_a_body_disturbs_nobody(server: Visitor) -> None:
+def test_a_client_that_disconnects_within_the_body_leaves_the_server_running(server: Visitor) -> None:
     for _ in range(20):
         with connected(server) as connection:
             connection.sendall(b"POST /auth/login/email HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nemail=")
 
 
-def test_who_hangs_up_before_the_answer_disturbs_nobody(server: Visitor) -> None:
+def test_a_client_that_disconnects_before_the_answer_leaves_the_server_running(server: Visitor) -> None:
     for _ in range(20):
         with connected(server) as connection:
             connection.sendall(b"GET /auth/login/email HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -189,7 +189,7 @@ def test_who_hangs_up_before_the_answer_disturbs_nobody(server: Visitor) -> None
 # --- Connections
 
 
-def test_requests_sent_together_are_answered_in_their_order(server: Visitor) -> None:
+def test_pipelined_requests_are_answered_in_order(server: Visitor) -> None:
     paths = ["/health/live", "/auth/login/email", "/api/auth/csrf", "/api/auth/session", "/nothing"]
     with connected(server) as connection:
         requests_ = [f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n" for path in paths[:-1]]
@@ -204,13 +204,13 @@ def test_requests_sent_together_are_answered_in_their_order(server: Visitor) -> 
 
 
 @pytest.mark.parametrize("host", ["", "Host: localhost\r\n"], ids=["without a host", "with one"])
-def test_http_1_0_is_answered_and_closed(server: Visitor, host: str) -> None:
+def test_an_http_1_0_request_is_answered_and_closed(server: Visitor, host: str) -> None:
     with connected(server) as connection:
         connection.sendall(f"GET /auth/login/email HTTP/1.0\r\n{host}\r\n".encode())
         assert received(connection).startswith(b"HTTP/1.1 200 ")
 
 
-def test_a_thousand_idle_connections_slow_nobody(server: Visitor) -> None:
+def test_nine_hundred_idle_connections_slow_no_request(server: Visitor) -> None:
     with ExitStack() as stack:
         for _ in range(900):
             connection = stack.enter_context(connected(server))
@@ -242,7 +242,7 @@ if __name__ == "__main__":
 """
 
 
-def test_a_receiver_that_sleeps_delays_its_events_and_no_request(tmp_path: Path) -> None:
+def test_a_slow_signal_receiver_delays_no_request(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text(SLOW_RECEIVER)
     with production_server(tmp_path, script=tmp_path / "slow.py", LOG_LEVEL="warning") as (command, visitor):
         started = time.monotonic()

@@ -1,4 +1,4 @@
-"""Session reads and forward-auth checks without Flask: answered as by the views, and only where nothing is due."""
+"""Session reads and forward-auth checks without Flask give the same answers as the views."""
 
 import asyncio
 import time
@@ -46,7 +46,7 @@ def cookies(session: Session, secret: str = SECRET) -> str:
 
 @contextmanager
 def entered(site: flask.Flask) -> Iterator[list[str]]:
-    """The paths with which Flask was entered."""
+    """Yield a list of the paths that reach Flask."""
     paths: list[str] = []
 
     def note(_: flask.Flask) -> None:
@@ -75,7 +75,7 @@ def without_id(response: Response) -> tuple[int, list[tuple[str, str]], bytes]:
 @pytest.mark.parametrize("site_url", ["http://localhost:5000", "https://login.example.com", "https://example.com/in"])
 @pytest.mark.parametrize("user", [MINJI, BARE, replace(MINJI, name="\u2028</script>\"'%")], ids=["all", "bare", "odd"])
 @pytest.mark.parametrize("size", [8, 4000], ids=["one cookie", "two cookies"])
-def test_it_says_what_the_view_says(path: str, expose: bool, site_url: str, user: User, size: int) -> None:
+def test_the_fast_path_answers_like_the_view(path: str, expose: bool, site_url: str, user: User, size: int) -> None:
     given = settings(site_url=site_url, expose_access_token=str(expose).lower())
     site = create_app(given)
     prefix = "__Secure-" if given.secure else ""
@@ -93,7 +93,7 @@ def test_it_says_what_the_view_says(path: str, expose: bool, site_url: str, user
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_other_cookies_may_be_anything_that_a_header_can_hold(path: str) -> None:
+def test_cookies_of_other_apps_may_contain_any_bytes(path: str) -> None:
     site = create_app(settings())
     plain = asked(site, path, cookies(session_of()))
     with entered(site) as paths:
@@ -117,7 +117,7 @@ DUE = {
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("brought", DUE.values(), ids=DUE)
-def test_where_something_is_due_the_view_is_asked(path: str, brought: str) -> None:
+def test_a_session_that_needs_work_goes_to_the_view(path: str, brought: str) -> None:
     site = create_app(settings(secret_key_fallbacks=OLD_SECRET))
     with entered(site) as paths:
         asked(site, path, brought)
@@ -125,7 +125,7 @@ def test_where_something_is_due_the_view_is_asked(path: str, brought: str) -> No
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_an_ended_session_is_nobodys(path: str) -> None:
+def test_a_revoked_session_is_refused_on_the_fast_path(path: str) -> None:
     site, session = create_app(settings()), session_of()
     assert asked(site, path, cookies(session)).status in (200, 204)
     site.extensions["munjigi"].revoked_sessions.end(session)
@@ -134,7 +134,7 @@ def test_an_ended_session_is_nobodys(path: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["HEAD", "POST", "PUT", "DELETE", "OPTIONS"])
-def test_only_a_get_is_answered_so(method: str) -> None:
+def test_only_get_requests_take_the_fast_path(method: str) -> None:
     site = create_app(settings())
     with entered(site) as paths:
         for path in PATHS:

@@ -1,4 +1,4 @@
-"""Requests that no browser sends, byte by byte, to the production server: none is a failure of ours, and it goes on."""
+"""Malformed and hostile requests to the production server, byte by byte: no 5xx, and the server keeps running."""
 
 import re
 import socket
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.server
 FORM = "application/x-www-form-urlencoded"
 LOGIN = "/auth/login/email"
 SECONDS = 5.0
-"""For an answer to anything."""
+"""Timeout for any answer."""
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visitor]:
 
 @pytest.fixture(autouse=True)
 def still_well(server: Visitor) -> Iterator[None]:
-    """Whatever was sent, the next honest visitor is served."""
+    """Check that a normal visitor is served after each test."""
     yield
     honest = Visitor(server.url, {})
     assert honest.sign_in().status_code == 303
@@ -52,9 +52,9 @@ def port_of(server: Visitor) -> int:
 
 
 def sent(server: Visitor, raw: bytes) -> list[Answer]:
-    """All answers to these bytes, read until the server closes or has no more to say."""
+    """Return all answers to these bytes, read until the server closes or sends nothing more."""
     with socket.create_connection(("localhost", port_of(server)), timeout=SECONDS) as connection:
-        with suppress(ConnectionError):  # who refuses may close before all is sent
+        with suppress(ConnectionError):  # a server that refuses may close before everything is sent
             connection.sendall(raw)
         return answers(connection)
 
@@ -86,10 +86,10 @@ def request(method: str = "GET", path: str = "/", *headers: str, body: bytes = b
     return "\r\n".join([f"{method} {path} HTTP/1.1", f"Host: {host}", *headers, "", ""]).encode("latin-1") + body
 
 
-# --- Where one request ends and the next begins
+# --- Where one request ends and the next begins (request smuggling)
 
 SMUGGLED = b"GET /auth/static/smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
-"""What a front that reads lengths otherwise would take for a body."""
+"""A request that a proxy with another idea of the length would take for part of the body."""
 A_FORM = (f"Content-Type: {FORM}",)
 UNCLEAR = {
     "a length that is a sum": ["Content-Length: +5"],
@@ -121,37 +121,37 @@ BAD_CHUNKS = {
 
 
 def refused_alone(server: Visitor, raw: bytes) -> bool:
-    """Whether the request is refused, and what follows it on its connection gets no answer of its own."""
+    """Return whether the request is refused and the bytes after it get no answer of their own."""
     found = sent(server, raw)
     assert [answer.status for answer in found] in ([400], [])
     return bool(found)
 
 
-def test_a_request_whose_end_is_unclear_is_refused_and_its_connection_closed(server: Visitor) -> None:
+def test_an_ambiguous_content_length_is_refused_and_the_connection_closed(server: Visitor) -> None:
     told = [refused_alone(server, request("POST", LOGIN, *A_FORM, *lines, body=SMUGGLED)) for lines in UNCLEAR.values()]
     assert sum(told) >= len(UNCLEAR) // 2, "most are told so"
 
 
-def test_so_is_a_body_in_pieces_of_no_size(server: Visitor) -> None:
+def test_an_invalid_chunk_size_is_refused_and_the_connection_closed(server: Visitor) -> None:
     head = request("POST", LOGIN, *A_FORM, "Transfer-Encoding: chunked")
     told = [refused_alone(server, head + pieces + SMUGGLED) for pieces in BAD_CHUNKS.values()]
     assert sum(told) >= len(BAD_CHUNKS) // 2, "most are told so"
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_of_a_length_and_pieces_the_pieces_count_and_nothing_is_smuggled(server: Visitor, order: int) -> None:
+def test_with_content_length_and_chunks_nothing_is_smuggled(server: Visitor, order: int) -> None:
     both = ("Content-Length: 5", "Transfer-Encoding: chunked")[::order]
     found = sent(server, request("POST", LOGIN, *A_FORM, *both, body=b"0\r\n\r\n" + SMUGGLED))
     assert [answer.status for answer in found] in ([400], [400, 404])
     assert len(found) == 1 or "close" not in found[0].headers
 
 
-def test_two_honest_requests_on_one_connection_get_their_two_answers(server: Visitor) -> None:
+def test_two_valid_requests_on_one_connection_get_two_answers(server: Visitor) -> None:
     found = sent(server, request(path="/health/live") + request(path="/nowhere"))
     assert [answer.status for answer in found] == [200, 404]
 
 
-# --- Who is asked
+# --- The host
 
 HOSTS = ["evil.example", "localhost:5000@evil.example", "evil.example:5000", "localhost.evil.example", "LOCALHOST", ""]
 HOSTS += ["[::1]:5000", "x" * 10_000, "a b", "a\tb", "a/b", "evil.example\\@localhost", "<script>", "\xff"]
@@ -159,7 +159,7 @@ HOSTS += ["[::1]:5000", "x" * 10_000, "a b", "a\tb", "a/b", "evil.example\\@loca
 
 @pytest.mark.parametrize("path", ["/account", "/api/auth/providers"])
 @pytest.mark.parametrize("host", HOSTS, ids=range(len(HOSTS)))
-def test_no_host_has_a_say(server: Visitor, host: str, path: str) -> None:
+def test_a_host_header_never_appears_in_an_answer(server: Visitor, host: str, path: str) -> None:
     found = sent(server, request("GET", path, "Connection: close", host=host))
     assert len(found) == 1
     for answer in found:
@@ -191,14 +191,14 @@ FIRST_LINES = [
 ]
 
 
-def test_no_first_line_has_one_either(server: Visitor) -> None:
+def test_a_malformed_request_line_never_changes_the_host(server: Visitor) -> None:
     statuses = [status for head in FIRST_LINES if (status := first_status(server, head.format(path="/account")))]
     assert set(statuses) <= {200, 302, 303, 400, 404, 405, 505}
     assert len(statuses) > 8
 
 
 def first_status(server: Visitor, head: str) -> int | None:
-    """Of the answer, if there is one; none says a word of the other host."""
+    """Return the status of the answer, if there is one; it must not mention the other host."""
     with socket.create_connection(("localhost", port_of(server)), timeout=SECONDS) as connection:
         with suppress(ConnectionError):
             connection.sendall(head.encode("latin-1"))
@@ -219,7 +219,7 @@ MOVERS += ["X-Auth-User-Id: 1", "Authorization: Bearer x", "Range: bytes=0-3", "
 
 
 @pytest.mark.parametrize("path", ["/account", "/api/auth/session", "/"])
-def test_no_header_moves_the_site_or_signs_anybody_in(server: Visitor, path: str) -> None:
+def test_no_header_changes_the_host_or_signs_anybody_in(server: Visitor, path: str) -> None:
     (plain,) = sent(server, request("GET", path, "Connection: close"))
     for mover in MOVERS:
         (moved,) = sent(server, request("GET", path, mover, "Connection: close"))
@@ -233,7 +233,7 @@ def location(answer: Answer) -> list[str]:
     return re.findall(r"(?im)^location: (\S+)", answer.headers)
 
 
-# --- Too much
+# --- Sizes
 
 
 @pytest.mark.parametrize(
@@ -248,22 +248,22 @@ def location(answer: Answer) -> list[str]:
     ],
     ids=range(6),
 )
-def test_headers_without_measure_are_refused_at_once(server: Visitor, header: str) -> None:
+def test_oversized_headers_are_refused_at_once(server: Visitor, header: str) -> None:
     started = time.monotonic()
     found = sent(server, request("GET", "/api/auth/session", header, "Connection: close"))
-    # Who still sends when the connection closes may find the answer gone with it.
+    # A client that still sends when the connection closes may lose the answer.
     assert [answer.status for answer in found] in ([431], [400], [])
     assert time.monotonic() - started < 3
 
 
-def test_who_sends_a_little_too_much_is_told_so(server: Visitor) -> None:
+def test_slightly_oversized_headers_get_431(server: Visitor) -> None:
     found = sent(server, request("GET", "/api/auth/session", f"Cookie: {';' * 30_000}", "Connection: close"))
     assert [answer.status for answer in found] == [431]
 
 
 @pytest.mark.parametrize("cookie", [";" * 20_000, "; ".join(f"c{n}=v" for n in range(2000)), "=" * 9000, '"' * 9000])
 @pytest.mark.parametrize("path", ["/", "/api/auth/session", LOGIN])
-def test_strange_cookies_that_pass_are_nobody_in_no_time(server: Visitor, path: str, cookie: str) -> None:
+def test_large_odd_cookies_are_read_fast_as_no_session(server: Visitor, path: str, cookie: str) -> None:
     started = time.monotonic()
     (answer,) = sent(server, request("GET", path, f"Cookie: {cookie}", "Connection: close"))
     assert answer.status == 200
@@ -271,26 +271,26 @@ def test_strange_cookies_that_pass_are_nobody_in_no_time(server: Visitor, path: 
 
 
 @pytest.mark.parametrize("path", ["/" + "x" * 4000, "/?" + "x" * 60_000, "/" + "%2e%2e/" * 900, "/" + "x" * 400_000])
-def test_a_long_address_is_not_found_or_refused(server: Visitor, path: str) -> None:
+def test_a_very_long_url_is_not_found_or_refused(server: Visitor, path: str) -> None:
     found = sent(server, request("GET", path, "Connection: close"))
     assert [answer.status for answer in found] in ([200], [400], [404], [414], [431], [])
 
 
 @pytest.mark.parametrize("length", [10**6, 10**9, 2**62])
-def test_a_body_that_says_it_is_enormous_is_refused_before_it_comes(server: Visitor, length: int) -> None:
+def test_a_huge_content_length_is_refused_before_the_body_arrives(server: Visitor, length: int) -> None:
     started = time.monotonic()
     found = sent(server, request("POST", LOGIN, *A_FORM, f"Content-Length: {length}", body=b"email=x&pa"))
     assert [answer.status for answer in found] == [413]
     assert time.monotonic() - started < 3
 
 
-def test_so_is_one_in_pieces_that_does_not_say_so(server: Visitor) -> None:
+def test_a_chunked_body_over_the_limit_is_refused(server: Visitor) -> None:
     pieces = (b"1000\r\n" + b"x" * 4096 + b"\r\n") * 300
     raw = request("POST", LOGIN, *A_FORM, "Transfer-Encoding: chunked", "Connection: close", body=pieces + b"0\r\n\r\n")
     assert [answer.status for answer in sent(server, raw)] in ([413], [400], [])
 
 
-def test_a_compressed_body_is_not_unpacked(server: Visitor) -> None:
+def test_a_compressed_request_body_is_refused(server: Visitor) -> None:
     import gzip
 
     body = gzip.compress(b"email=minji%40example.com&password=correct-horse&x=" + b"x" * 10**7)
@@ -299,8 +299,8 @@ def test_a_compressed_body_is_not_unpacked(server: Visitor) -> None:
     assert answer.status in (400, 415)
 
 
-def test_slow_bodies_and_silent_promises_hold_nobody_else_up(server: Visitor) -> None:
-    """As many as a proxy might let pass; with a proxy that buffers, as `docs/operations.md` has it, none come here."""
+def test_slow_request_bodies_delay_no_other_request(server: Visitor) -> None:
+    """As many as a proxy might pass. A proxy that buffers (`docs/operations.md`) passes none."""
     heads = [
         request("POST", LOGIN, *A_FORM, "Content-Length: 100", body=b"e"),
         request("POST", LOGIN, *A_FORM, "Content-Length: 100", "Expect: 100-continue"),
@@ -320,7 +320,7 @@ def test_slow_bodies_and_silent_promises_hold_nobody_else_up(server: Visitor) ->
             connection.close()
 
 
-# --- Each method at each address, each kind of body
+# --- Every method and content type at every path
 
 PATHS = ["/", LOGIN, "/auth/logout", "/account", "/health/live", "/health/ready"]
 PATHS += [f"/api/auth/{name}" for name in ("session", "csrf", "providers", "signin", "signout", "error", "_log")]
@@ -335,7 +335,7 @@ KINDS += [
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_at_every_address_has_an_answer_that_is_no_failure(server: Visitor, method: str) -> None:
+def test_every_method_at_every_path_gets_an_answer_below_500(server: Visitor, method: str) -> None:
     for path in PATHS:
         found = sent(server, request(method, path, "Content-Length: 0", "Connection: close"))
         assert found, path
@@ -346,7 +346,7 @@ def test_every_method_at_every_address_has_an_answer_that_is_no_failure(server: 
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=range(len(KINDS)))
-def test_a_body_of_another_kind_is_refused_at_every_door(server: Visitor, kind: str) -> None:
+def test_another_content_type_is_refused_at_every_path(server: Visitor, kind: str) -> None:
     body = b"--x\r\n\rContent-Disposition: form-data; name=email\r\n\r\nminji@example.com\r\n--x--\r\n"
     for path in PATHS:
         headers = (f"Content-Type: {kind}", f"Content-Length: {len(body)}", "Connection: close")

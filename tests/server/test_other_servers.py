@@ -1,4 +1,4 @@
-"""`make serve` beside another WSGI server that runs `app:create_app()`: the same behaviour, at another speed."""
+"""`make serve` and gunicorn with `app:create_app()` behave alike."""
 
 import re
 import sys
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.server, pytest.mark.external]
 
 @contextmanager
 def under_gunicorn(folder: Path, *options: str, **given: str) -> Iterator[Visitor]:
-    """Two processes, forked after the site was built."""
+    """Two gunicorn workers, forked after the application was created."""
     port = free_ports()
     gunicorn = str(Path(sys.executable).parent / "gunicorn")
     with served("127.0.0.1", lambda _: create_backend(0.0)) as backend_port:
@@ -61,11 +61,11 @@ STEPS: dict[str, Callable[[Visitor], requests.Response]] = {
     "no body": lambda visitor: visitor.head("/auth/login/email"),
 }
 _OF_THE_SERVER = {"date", "server", "connection", "content-length", "transfer-encoding", "x-request-id"}
-"""Headers that differ from request to request, or that each server writes in its way."""
+"""Headers that differ between requests, or between servers by design."""
 
 
 def seen(response: requests.Response, url: str) -> tuple[int, dict[str, str], str]:
-    """What a visitor can see of an answer, in words of no site."""
+    """Return the parts of an answer that a visitor sees, without the URL of the site."""
     text = re.sub(r"[0-9a-f]{16}", "<id>", form_of(response)).replace(url, "<site>")
     headers = {name.lower(): value.replace(url, "<site>") for name, value in response.headers.items()}
     headers["set-cookie"] = re.sub(r"=[^;,]*", "=", headers.get("set-cookie", ""))
@@ -74,7 +74,7 @@ def seen(response: requests.Response, url: str) -> tuple[int, dict[str, str], st
     return response.status_code, kept, re.sub(r'"expires":"[^"]*"', "", text)
 
 
-def test_the_same_is_seen_at_both_servers(tmp_path: Path) -> None:
+def test_both_servers_give_the_same_answers(tmp_path: Path) -> None:
     (tmp_path / "serve").mkdir()
     (tmp_path / "gunicorn").mkdir()
     with (
@@ -85,7 +85,7 @@ def test_the_same_is_seen_at_both_servers(tmp_path: Path) -> None:
             assert seen(do(ours), ours.url) == seen(do(theirs), theirs.url), step
 
 
-def test_processes_that_were_forked_follow_the_list_of_ended_sessions(tmp_path: Path) -> None:
+def test_forked_workers_follow_the_list_of_revoked_sessions(tmp_path: Path) -> None:
     with redis_server(tmp_path) as redis, under_gunicorn(tmp_path, REDIS_URL=redis.url) as visitor:
         assert visitor.sign_in().status_code == 303
         cookie = {"Cookie": f"next-auth.session-token={visitor.cookies['next-auth.session-token']}"}

@@ -27,7 +27,7 @@ async def later(value: Any, seconds: float = 0.01) -> Any:
 
 
 def view(value: Any) -> Any:
-    """As a view: synchronous, and waits twice."""
+    """A synchronous function that waits twice, as a view does."""
     first = wait_for(later("first"))
     return first, wait_for(later(value))
 
@@ -51,11 +51,11 @@ def way(request: pytest.FixtureRequest) -> Callable[[Callable[[], Any]], Any]:
     return WAYS[request.param]
 
 
-def test_synchronous_code_waits_and_gets_the_result(way: Callable[..., Any]) -> None:
+def test_synchronous_code_waits_for_an_awaitable(way: Callable[..., Any]) -> None:
     assert way(lambda: view(7)) == ("first", 7)
 
 
-def test_an_exception_is_raised_where_it_was_waited_for(way: Callable[..., Any]) -> None:
+def test_an_exception_is_raised_at_the_wait(way: Callable[..., Any]) -> None:
     caught: list[str] = []
 
     def careful() -> str:
@@ -71,7 +71,7 @@ def test_an_exception_is_raised_where_it_was_waited_for(way: Callable[..., Any])
         way(lambda: view(ValueError("not caught")))
 
 
-def test_the_loop_serves_others_while_one_waits() -> None:
+def test_the_loop_serves_other_requests_while_one_waits() -> None:
     async def all_at_once() -> list[Any]:
         return await asyncio.gather(*(run(view, n) for n in range(200)))
 
@@ -80,7 +80,7 @@ def test_the_loop_serves_others_while_one_waits() -> None:
     assert time.monotonic() - started < 2
 
 
-def test_each_request_has_context_variables_of_its_own() -> None:
+def test_each_request_has_its_own_context_variables() -> None:
     def whose(name: str) -> tuple[str, str]:
         token = person.set(name)
         wait_for(later(None, 0.001 * (ord(name) % 7)))
@@ -95,7 +95,7 @@ def test_each_request_has_context_variables_of_its_own() -> None:
     assert asyncio.run(everybody()) == [(name, "of the server") for name in "abcdefghij"]
 
 
-def test_a_cancelled_request_cleans_up_where_it_waited() -> None:
+def test_a_cancelled_request_cleans_up() -> None:
     steps: list[str] = []
 
     def slow() -> None:
@@ -116,7 +116,7 @@ def test_a_cancelled_request_cleans_up_where_it_waited() -> None:
     assert steps == ["cleaned up", "waited while cleaning up"]
 
 
-def test_code_on_the_loop_that_would_block_it_is_told_so() -> None:
+def test_waiting_on_the_loop_itself_is_an_error() -> None:
     async def wrong() -> None:
         wait_for(later(None))
 
@@ -125,8 +125,8 @@ def test_code_on_the_loop_that_would_block_it_is_told_so() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_process_that_was_forked_waits_too() -> None:
-    """As under gunicorn with `preload_app`: threads do not survive a fork, the module does."""
+def test_waiting_works_in_a_forked_process() -> None:
+    """As with gunicorn's `preload_app`: threads do not survive a fork, but the module's state does."""
     assert wait_for(later("before")) == "before"
     reading, writing = os.pipe()
     if child := os.fork():
@@ -140,7 +140,7 @@ def test_a_process_that_was_forked_waits_too() -> None:
         os._exit(0)
 
 
-def test_a_future_of_another_request_is_waited_for_so_long(way: Callable[..., Any]) -> None:
+def test_waiting_for_a_future_has_a_timeout(way: Callable[..., Any]) -> None:
     future: Future[str] = Future()
     threading.Timer(0.05, future.set_result, ("done",)).start()
     assert way(lambda: wait_for_future(future, 5)) == "done"
@@ -148,7 +148,7 @@ def test_a_future_of_another_request_is_waited_for_so_long(way: Callable[..., An
         way(lambda: wait_for_future(Future(), 0.01))
 
 
-def test_a_result_that_is_there_counts_however_late_a_busy_loop_reads_it() -> None:
+def test_a_result_in_time_counts_even_if_a_busy_loop_reads_it_late() -> None:
     async def busy(seconds: float) -> Any:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[str] = loop.create_future()
@@ -158,7 +158,7 @@ def test_a_result_that_is_there_counts_however_late_a_busy_loop_reads_it() -> No
 
         async def somebody_else() -> None:
             threading.Timer(0.05, loop.call_soon_threadsafe, (answer.set_result, "in time")).start()
-            time.sleep(seconds)  # computes for so long
+            time.sleep(seconds)  # blocks the loop for this long
 
         return (await asyncio.gather(within(0.2, ask()), somebody_else()))[0]
 
@@ -171,7 +171,7 @@ def test_a_result_that_is_there_counts_however_late_a_busy_loop_reads_it() -> No
         asyncio.run(never())
 
 
-def test_each_loop_has_a_value_of_its_own_which_is_closed_there() -> None:
+def test_each_loop_has_its_own_value_and_closes_it() -> None:
     closed: list[tuple[object, bool]] = []
 
     async def close(value: object) -> None:
@@ -196,10 +196,10 @@ def test_each_loop_has_a_value_of_its_own_which_is_closed_there() -> None:
     assert closed == [(second, False), (first, True)]
 
 
-# --- One request for many
+# --- Single flight
 
 
-def test_of_many_at_once_one_calls_and_all_have_its_result(way: Callable[..., Any]) -> None:
+def test_concurrent_threads_share_one_call(way: Callable[..., Any]) -> None:
     flight: SingleFlight[int] = SingleFlight(Clock())
     calls: list[int] = []
 
@@ -215,7 +215,7 @@ def test_of_many_at_once_one_calls_and_all_have_its_result(way: Callable[..., An
     assert way(lambda: flight.run("key", call, 5)) == (42, True), "nothing is kept"
 
 
-def test_greenlets_share_a_result_too() -> None:
+def test_concurrent_greenlets_share_one_call() -> None:
     flight: SingleFlight[str] = SingleFlight(Clock(), keep_seconds=10)
 
     async def all_at_once() -> list[tuple[str, bool]]:

@@ -7,20 +7,20 @@ import pytest
 
 
 def spread(rows: Iterable[object], steps: Sequence[str], most: int | None = None) -> list[Any]:
-    """Each row with each step: in turn at one of them, and marked `corpus` at the others.
+    """Each row with each step: in turn at one of them, and marked `slow` at the others.
 
     `most`: so many rows, from all over the table, where another test has the same ones.
     """
     return [
-        pytest.param(row, step, marks=pytest.mark.corpus if left_out or turn % len(steps) != place else ())
+        pytest.param(row, step, marks=pytest.mark.slow if left_out or turn % len(steps) != place else ())
         for row, turn, left_out in _chosen(rows, most)
         for place, step in enumerate(steps)
     ]
 
 
 def some(rows: Iterable[object], most: int = 10) -> list[Any]:
-    """All rows: so many of them, from all over the table, and the others marked `corpus`."""
-    return [pytest.param(row, marks=pytest.mark.corpus if left_out else ()) for row, _, left_out in _chosen(rows, most)]
+    """All rows: so many of them, from all over the table, and the others marked `slow`."""
+    return [pytest.param(row, marks=pytest.mark.slow if left_out else ()) for row, _, left_out in _chosen(rows, most)]
 
 
 def _chosen(rows: Iterable[object], most: int | None) -> list[tuple[object, int, bool]]:

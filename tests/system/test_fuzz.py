@@ -1,6 +1,6 @@
-"""What nobody has thought of: thousands of made-up requests, the same ones each time.
+"""Thousands of generated requests, the same ones in each run.
 
-`FUZZ=100 pytest tests/system/test_fuzz.py` makes a hundred times as many, and others each time.
+`FUZZ=100 pytest tests/system/test_fuzz.py` generates a hundred times as many, and different ones in each run.
 """
 
 import json
@@ -39,7 +39,7 @@ POSTS = (
     "/api/auth/_log",
 )
 STATUSES = {200, 302, 303, 400, 401, 403, 404, 405, 413, 415, 422}
-"""With which the site answers whatever comes while all is well behind it."""
+"""All statuses that the site may answer while its services work."""
 
 Client = FlaskClient
 Pairs = list[tuple[str, str]]
@@ -51,7 +51,7 @@ def examples(number: int) -> Callable[[Any], Any]:
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Any]:
-    """The site at the origin of `redirects.json`, before a stand-in backend, with three providers."""
+    """The site at the origin of `redirects.json`, with a stand-in backend and three providers."""
     with scripted_providers() as providers, social_backend(providers), served("127.0.0.1", _backend) as port:
         url = f"http://127.0.0.1:{port}"
         given = {name.lower(): value for name, value in providers.environ(*SOME).items()}
@@ -111,7 +111,7 @@ BY_SHAPE = st.builds(
 
 @st.composite
 def changed(draw: st.DrawFn, texts: st.SearchStrategy[str], pieces: st.SearchStrategy[str]) -> str:
-    """One of these texts, up to three times cut, lengthened or repeated somewhere."""
+    """Generate one of these texts, cut, extended or repeated in up to three places."""
     text = draw(texts)
     for _ in range(draw(st.integers(1, 3))):
         start = draw(st.integers(0, len(text)))
@@ -130,23 +130,23 @@ ADDRESSES = st.one_of(
 
 @examples(700)
 @given(address=ADDRESSES)
-def test_no_return_address_leads_off_the_site(site: Any, address: str) -> None:
+def test_no_generated_return_address_leads_off_the_site(site: Any, address: str) -> None:
     with site.app_context():
         location = redirect_target.passed(address) or f"{ORIGIN}/"
     url = resolve_as_browser(location)
     assert (url.origin, url.username, url.password) == (ORIGIN, "", "")
-    assert not url.pathname.startswith("//")  # nor would it if somebody cut the origin off
+    assert not url.pathname.startswith("//")  # nor after another program removes the origin
     assert location.isascii()
     assert location.isprintable()
 
 
 @examples(60)
 @given(address=ADDRESSES)
-@pytest.mark.corpus
-def test_nor_does_one_that_comes_with_a_password(signed_in: Client, address: str) -> None:
+@pytest.mark.slow
+def test_no_generated_return_address_of_a_sign_in_leads_off_the_site(signed_in: Client, address: str) -> None:
     response = sign_in(signed_in, {"callbackUrl": address})
     if response.status_code == 400:
-        assert any("\ud800" <= char <= "\udfff" for char in address)  # no UTF-8
+        assert any("\ud800" <= char <= "\udfff" for char in address)  # not valid UTF-8
     else:
         assert resolve_as_browser(response.headers["Location"]).origin == ORIGIN
 
@@ -183,7 +183,7 @@ NAMES = (
 
 @st.composite
 def in_pieces(draw: st.DrawFn, tokens: st.SearchStrategy[str]) -> str:
-    """A Cookie header with this token in numbered cookies, some of which are lost, doubled or out of order."""
+    """Generate a Cookie header with this token in numbered cookies, some missing, repeated or out of order."""
     text = draw(tokens)
     size = draw(st.integers(max(1, len(text) // 4), len(text) + 1))
     parts = [f"{COOKIE}.{n}={text[at : at + size]}" for n, at in enumerate(range(0, len(text), size))]
@@ -202,17 +202,15 @@ TOKENS = changed(st.sampled_from([GOOD, LONG]), VISIBLE)
 
 @examples(400)
 @given(header=st.one_of(TOKENS.map(cookie), in_pieces(st.just(LONG)), in_pieces(TOKENS), VISIBLE.map(cookie)))
-@pytest.mark.corpus
-def test_a_changed_cookie_is_the_same_person_or_nobody(without_cookies: Client, header: str) -> None:
+@pytest.mark.slow
+def test_a_modified_cookie_is_the_same_user_or_no_session(without_cookies: Client, header: str) -> None:
     assert who(without_cookies, header) in (None, CLAIMS["user"])
 
 
 @examples(150)
 @given(strange=st.dictionaries(st.sampled_from(NAMES), JSON_VALUES, max_size=3))
-@pytest.mark.corpus
-def test_whatever_a_sealed_token_claims_nobody_is_who_is_not_named_in_it(
-    without_cookies: Client, strange: dict[str, Any]
-) -> None:
+@pytest.mark.slow
+def test_generated_claims_never_become_another_user(without_cookies: Client, strange: dict[str, Any]) -> None:
     made = {**claims(), **strange}
     found = who(without_cookies, cookie(seal(compact(made).decode("utf-8", "replace").encode())))
     assert found is None or found["id"] == made["user"]["id"]
@@ -223,7 +221,7 @@ def test_whatever_a_sealed_token_claims_nobody_is_who_is_not_named_in_it(
 
 @st.composite
 def parameters(draw: st.DrawFn) -> Pairs:
-    """`<state>` stands for that of a sign-in that has begun."""
+    """Generate parameters; `<state>` stands for the state of a started sign-in."""
     names = st.sampled_from(["state", "code", "error", "iss", "user", "id_token", "access_token", "scope", ""])
     words = st.sampled_from(["<state>", "access_denied", "invalid_client", "https://accounts.google.com", "x" * 3000])
     return draw(st.lists(st.tuples(names | st.text(max_size=5), words | st.text(max_size=20)), max_size=6))
@@ -232,8 +230,8 @@ def parameters(draw: st.DrawFn) -> Pairs:
 @pytest.mark.parametrize("name", SOME)
 @examples(40)
 @given(sent=parameters(), posted=st.booleans(), known=st.booleans())
-@pytest.mark.corpus
-def test_no_made_up_callback_signs_anybody_in(site: Any, name: str, sent: Pairs, posted: bool, known: bool) -> None:
+@pytest.mark.slow
+def test_no_generated_callback_signs_anybody_in(site: Any, name: str, sent: Pairs, posted: bool, known: bool) -> None:
     client: Client = site.test_client()
     begun = client.post(f"/api/auth/signin/{name}", data={"csrfToken": csrf_token(client), "json": "true"})
     (state,) = parse_qs(urlsplit(begun.json["url"]).query)["state"]  # type: ignore[index]
@@ -266,7 +264,7 @@ KINDS = st.sampled_from(
 
 @st.composite
 def bodies(draw: st.DrawFn) -> tuple[str, bytes]:
-    """A content type and a body; `<token>` stands for a good CSRF token."""
+    """Generate a content type and a body; `<token>` stands for a valid CSRF token."""
     names = FIELDS | st.text(max_size=6)
     if draw(st.booleans()):
         whole: Any = draw(st.dictionaries(names, JSON_VALUES | VALUES_OF_FIELDS, max_size=5))
@@ -281,8 +279,8 @@ def bodies(draw: st.DrawFn) -> tuple[str, bytes]:
 @pytest.mark.parametrize("path", POSTS)
 @examples(50)
 @given(body=bodies(), accept=st.sampled_from(["*/*", "application/json", "text/html", ""]))
-@pytest.mark.corpus
-def test_no_made_up_body_breaks_the_site_or_signs_anybody_in(
+@pytest.mark.slow
+def test_no_generated_body_causes_an_error_or_signs_anybody_in(
     anonymous: Client, path: str, body: tuple[str, bytes], accept: str
 ) -> None:
     kind, sent = body
@@ -295,8 +293,8 @@ def test_no_made_up_body_breaks_the_site_or_signs_anybody_in(
 @pytest.mark.parametrize("path", ["/account", "/api/auth/session"])
 @examples(100)
 @given(body=bodies())
-@pytest.mark.corpus
-def test_no_made_up_change_makes_a_person_another(
+@pytest.mark.slow
+def test_no_generated_update_changes_the_user_id_or_address(
     site: Any, signed_in: Client, path: str, body: tuple[str, bytes]
 ) -> None:
     kind, sent = body

@@ -1,4 +1,4 @@
-"""Waiting for a dead backend or provider slows nobody else: at the production server, with large crowds."""
+"""A dead backend or provider slows no other request: at the production server, with many clients."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,12 +18,12 @@ from tests.support.production import production_server
 from tests.support.site import MINJI, Visitor
 
 AT_A_TIME = 8
-"""Calls to one host."""
+"""Concurrent calls to one host."""
 TIMEOUT = 2.5
 SHORT = TIMEOUT / 2 + 0.8
-"""Seconds after which a crowd is told that it is one, on a busy machine."""
+"""Seconds after which a queued request fails, on a busy machine."""
 AT_ONCE = 0.8
-"""Seconds for a page while nobody waits for anything: many times what it takes."""
+"""Seconds for a page while no request waits for a service: many times the usual."""
 
 
 Ask = Callable[[], requests.Response]
@@ -36,10 +36,10 @@ class Here:
     dead: Issuer
     """The provider `oidc`, which stops answering."""
     other: Issuer
-    """The provider `google`, which goes on."""
+    """The provider `google`, which keeps answering."""
 
     def visitor(self) -> Visitor:
-        # As through a proxy: who does nothing keeps no connection.
+        # As behind a proxy: an idle client keeps no connection.
         return Visitor(self.url, {"Connection": "close"})
 
     def crowd(self, size: int) -> list[Visitor]:
@@ -78,7 +78,7 @@ def here(running: Here) -> Here:
     return running
 
 
-# --- The crowd
+# Run the body while all of them send their requests. Their answers are in the list afterwards.
 
 
 @dataclass
@@ -111,7 +111,7 @@ def told(ask: Ask) -> Told:
 
 @contextmanager
 def all_at_once(asks: Sequence[Ask]) -> Iterator[list[Told]]:
-    """While all of them ask. What they were told is known afterwards."""
+    """Check the better of two times: on a busy machine one may be slow."""
     found: list[Told] = []
     with ThreadPoolExecutor(len(asks)) as pool:
         asking = [pool.submit(told, ask) for ask in asks]
@@ -121,7 +121,7 @@ def all_at_once(asks: Sequence[Ask]) -> Iterator[list[Told]]:
 
 
 def is_quick(ask: Callable[[], object]) -> None:
-    """The better of two: on a busy machine any one may be late."""
+    """--- The tests"""
     took = []
     for _ in range(2):
         started = time.monotonic()
@@ -152,7 +152,7 @@ def signed_in_through(here: Here, issuer: Issuer, provider: str) -> None:
 
 
 @pytest.mark.server
-def test_a_crowd_at_a_dead_backend_slows_no_page_and_no_session_and_is_told_at_once(here: Here) -> None:
+def test_a_crowd_at_a_dead_backend_slows_no_page_and_fails_fast(here: Here) -> None:
     signed_in, asks = signed_in_at(here), everybody(here.crowd(80), e_mail)
     here.backend.answers["/login"] = hang
     with all_at_once(asks) as found:
@@ -167,7 +167,7 @@ def test_a_crowd_at_a_dead_backend_slows_no_page_and_no_session_and_is_told_at_o
 
 
 @pytest.mark.server
-def test_a_crowd_at_a_provider_whose_metadata_do_not_come_slows_nobody_else(here: Here) -> None:
+def test_a_crowd_waiting_for_provider_metadata_slows_nobody_else(here: Here) -> None:
     signed_in, asks = signed_in_at(here), everybody(here.crowd(80), set_out)
     here.dead.answers[DISCOVERY] = hang
     with all_at_once(asks) as found:
@@ -181,7 +181,7 @@ def test_a_crowd_at_a_provider_whose_metadata_do_not_come_slows_nobody_else(here
 
 
 @pytest.mark.server
-def test_a_crowd_at_a_provider_that_gives_no_token_slows_nobody_else(here: Here) -> None:
+def test_a_crowd_waiting_for_a_token_endpoint_slows_nobody_else(here: Here) -> None:
     signed_in, crowd = signed_in_at(here), here.crowd(60)
     asks = [partial(come_back, visitor, start(visitor, here.dead)) for visitor in crowd]
     here.dead.answers[TOKEN] = hang
@@ -196,7 +196,7 @@ def test_a_crowd_at_a_provider_that_gives_no_token_slows_nobody_else(here: Here)
 
 
 @pytest.mark.server
-def test_one_callback_repeated_while_its_provider_hangs_slows_nobody_else(here: Here) -> None:
+def test_repeated_copies_of_a_hanging_callback_slow_nobody_else(here: Here) -> None:
     signed_in, visitor = signed_in_at(here), here.visitor()
     asked = start(visitor, here.dead)
     cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in visitor.cookies)

@@ -1,4 +1,4 @@
-"""What happens at the same moment, or at a strange time."""
+"""Concurrent requests, and unusual clocks."""
 
 import itertools
 import json
@@ -27,7 +27,7 @@ Found = TypeVar("Found")
 OLD_SECRET = "an-older-secret-0f-this-very-site-8Zq"
 LIMITS = {name.upper(): limit for name, limit in UNLIMITED.items()}
 SLOW = 0.5
-"""Seconds that a backend takes, so that something else can happen meanwhile."""
+"""Seconds that the backend takes, so that something else can happen meanwhile."""
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def backend() -> Iterator[Backend]:
 
 
 def together(works: Sequence[Callable[[], Found]]) -> list[Found]:
-    """All of them at the same moment."""
+    """Call all functions at the same moment."""
     ready = threading.Barrier(len(works))
 
     def work(one: Callable[[], Found]) -> Found:
@@ -49,7 +49,7 @@ def together(works: Sequence[Callable[[], Found]]) -> list[Found]:
 
 
 def meanwhile(slow: Callable[[], Found], quick: Callable[[], object], pause: float = SLOW / 2) -> Found:
-    """What the slow one gives, while the quick one happened."""
+    """Start the slow function, run the quick one meanwhile, and return the result of the slow one."""
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(slow)
         time.sleep(pause)
@@ -62,38 +62,38 @@ def cookies_of(visitor: Visitor) -> str:
 
 
 def tab(visitor: Visitor) -> Visitor:
-    """Another tab of this browser, as it is now."""
+    """Return another tab of this browser, with its current cookies."""
     return Visitor(visitor.url, {"Cookie": cookies_of(visitor)})
 
 
 def session_in(response: requests.Response) -> str | None:
-    """The session token that this answer sets."""
+    """Return the session token that this answer sets."""
     found = SimpleCookie("\n".join(set_cookies(response)).replace("\n", "; ")).get(SESSION)
     return found.value if found is not None and found.value else None
 
 
 def holder(site_url: str, token: str) -> dict[str, Any]:
-    """Whose session a browser has that holds this token."""
+    """Return the session of a browser with this token."""
     found: dict[str, Any] = Visitor(site_url, {"Cookie": cookie(token)}).session().get("user", {})
     return found
 
 
-# --- Signing out while something else is under way
+# --- Sign-out during another request
 
 
-def test_a_read_that_answers_after_signing_out_does_not_bring_the_session_back(
-    make_site: SiteMaker, backend: Backend
-) -> None:
+def test_a_read_that_ends_after_sign_out_does_not_restore_the_session(make_site: SiteMaker, backend: Backend) -> None:
     site = make_site(backend.url)
     visitor = site.visitor_since(301, User.from_json({**USER, "name": "Before"}))
-    backend.user_delay = SLOW  # the read asks for the person, finds a new name, and so writes a new token
+    backend.user_delay = SLOW  # the read gets the user with a new name, so it sets a new token
     late = meanwhile(lambda: tab(visitor).get("/api/auth/session"), lambda: visitor.submit("/auth/logout", {}))
     token = session_in(late)
     assert token, "the test needs a late cookie"
     assert holder(site.url, token) == {}
 
 
-def test_nor_does_a_change_of_name(make_site: SiteMaker, backend: Backend) -> None:
+def test_a_name_change_that_ends_after_sign_out_does_not_restore_the_session(
+    make_site: SiteMaker, backend: Backend
+) -> None:
     site = make_site(backend.url)
     visitor = site.visitor()
     visitor.sign_in()
@@ -106,7 +106,7 @@ def test_nor_does_a_change_of_name(make_site: SiteMaker, backend: Backend) -> No
     assert holder(site.url, token) == {}
 
 
-def test_a_form_of_another_tab_is_refused_politely_after_signing_out(make_site: SiteMaker, backend: Backend) -> None:
+def test_a_form_of_another_tab_redirects_to_sign_in_after_sign_out(make_site: SiteMaker, backend: Backend) -> None:
     visitor = make_site(backend.url).visitor()
     visitor.sign_in()
     fields = {"csrfToken": visitor.csrf(), "name": "x", "nick_name": ""}
@@ -117,7 +117,7 @@ def test_a_form_of_another_tab_is_refused_politely_after_signing_out(make_site: 
     assert not backend.asked("/profile")
 
 
-def test_a_change_and_a_read_at_once_lose_nothing(make_site: SiteMaker, backend: Backend) -> None:
+def test_a_concurrent_change_and_read_keep_the_change(make_site: SiteMaker, backend: Backend) -> None:
     site = make_site(backend.url)
     visitor = site.visitor_since(301, User.from_json(USER))
     fields = {"csrfToken": visitor.csrf(), "name": "After", "nick_name": ""}
@@ -127,7 +127,7 @@ def test_a_change_and_a_read_at_once_lose_nothing(make_site: SiteMaker, backend:
         assert holder(site.url, token)["name"] == "After"
 
 
-def test_signing_out_while_the_second_of_two_callbacks_is_under_way_is_final() -> None:
+def test_a_repeated_callback_that_ends_after_sign_out_does_not_restore_the_session() -> None:
     with world("kakao", session_revalidate=0, backend_logout_path=None) as here:
         visitor = browser(here.site)
         answer = here.providers.approve(visitor.start("kakao"))
@@ -143,7 +143,7 @@ def test_signing_out_while_the_second_of_two_callbacks_is_under_way_is_final() -
 
 
 @pytest.mark.parametrize("kept", [0, 1])
-def test_whichever_of_two_answers_is_kept_signing_out_ends_the_sign_in(kept: int) -> None:
+def test_signing_out_ends_both_sessions_of_a_repeated_callback(kept: int) -> None:
     with world("kakao", session_revalidate=0, backend_logout_path=None) as here:
         visitor = browser(here.site)
         answer = here.providers.approve(visitor.start("kakao"))
@@ -163,10 +163,10 @@ def test_whichever_of_two_answers_is_kept_signing_out_ends_the_sign_in(kept: int
             assert holder(here.site.url, token or "") == {}
 
 
-# --- Signing in twice at once
+# --- Two sign-ins at once
 
 
-def test_a_double_click_is_one_person_and_no_error(make_site: SiteMaker, backend: Backend) -> None:
+def test_a_double_click_on_sign_in_is_no_error(make_site: SiteMaker, backend: Backend) -> None:
     site = make_site(backend.url)
     visitor = site.visitor()
     visitor.csrf()
@@ -179,7 +179,7 @@ def test_a_double_click_is_one_person_and_no_error(make_site: SiteMaker, backend
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_two_people_in_two_tabs_leave_one_whole_person(make_site: SiteMaker, order: int) -> None:
+def test_two_users_in_two_tabs_leave_one_complete_session(make_site: SiteMaker, order: int) -> None:
     site = make_site()
     visitor = site.visitor()
     csrf = visitor.csrf()
@@ -190,7 +190,7 @@ def test_two_people_in_two_tabs_leave_one_whole_person(make_site: SiteMaker, ord
 
     emails = ["minji@example.com", "jun@example.com"]
     answers = together([sign_in(email) for email in emails])
-    for answer in answers[::order]:  # as the browser keeps them, one after the other
+    for answer in answers[::order]:  # in the order in which the browser stores the cookies
         last = session_in(answer)
     assert last
     email = emails[1 if order == 1 else 0]
@@ -198,11 +198,11 @@ def test_two_people_in_two_tabs_leave_one_whole_person(make_site: SiteMaker, ord
     assert (unseal(last)["email"], unseal(last)["user"]["email"]) == (email, email)
 
 
-# --- Crowds
+# --- Many users
 
 
 class Echo:
-    """A backend whose tokens name their person; answers come in any order."""
+    """A backend whose tokens name their user; it answers in any order."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -229,7 +229,7 @@ def echo() -> Iterator[Echo]:
 
 
 @pytest.mark.server
-def test_of_two_hundred_people_at_once_nobody_is_another(tmp_path: Path, echo: Echo) -> None:
+def test_two_hundred_concurrent_users_never_see_another_user(tmp_path: Path, echo: Echo) -> None:
     numbers = itertools.count(1)
 
     def live(url: str) -> list[str]:
@@ -255,7 +255,7 @@ def test_of_two_hundred_people_at_once_nobody_is_another(tmp_path: Path, echo: E
 
 
 @pytest.mark.server
-def test_nothing_that_must_be_new_ever_comes_twice_from_two_processes(tmp_path: Path, echo: Echo) -> None:
+def test_two_workers_never_generate_the_same_secret(tmp_path: Path, echo: Echo) -> None:
     provider: dict[str, Any] = {"PROVIDERS": "google", "GOOGLE_CLIENT_ID": "x", "GOOGLE_CLIENT_SECRET": "y" * 32}
     with production_server(tmp_path, BACKEND_URL=echo.url, WORKERS="2", **provider, **LIMITS) as (_, visitor):
 
@@ -284,11 +284,11 @@ def test_nothing_that_must_be_new_ever_comes_twice_from_two_processes(tmp_path: 
         assert all(len(one) >= 16 for one in every)
 
 
-# --- A new key while people come and go
+# --- Key rotation
 
 
-def test_a_change_of_key_signs_nobody_out_whichever_server_answers(make_site: SiteMaker, backend: Backend) -> None:
-    old = make_site(backend.url, secret_key=OLD_SECRET, secret_key_fallbacks=SECRET)  # knows the new key already
+def test_during_a_key_rotation_both_servers_accept_each_session(make_site: SiteMaker, backend: Backend) -> None:
+    old = make_site(backend.url, secret_key=OLD_SECRET, secret_key_fallbacks=SECRET)  # can read the new key already
     new = make_site(backend.url, secret_key=SECRET, secret_key_fallbacks=OLD_SECRET)
     turns = itertools.cycle([old.url, new.url])
     lock = threading.Lock()
@@ -301,7 +301,7 @@ def test_a_change_of_key_signs_nobody_out_whichever_server_answers(make_site: Si
         visitor = old.visitor()
         statuses = [visitor.sign_in().status_code]
         for _ in range(6):
-            visitor.url = either()  # cookies know no ports
+            visitor.url = either()  # cookies are shared by all ports of a host
             statuses.append(200 if visitor.session().get("user", {}).get("id") == USER["id"] else 401)
             fields = {"csrfToken": visitor.csrf(), "name": "x", "nick_name": ""}
             visitor.url = either()
@@ -320,7 +320,7 @@ YEAR_2038 = 2**31
 
 @pytest.fixture(scope="module")
 def lone_site() -> Iterator[Site]:
-    """Nobody behind it is asked about anybody."""
+    """A site without a backend."""
     with running_site("http://127.0.0.1:1", session_revalidate=0) as running:
         yield running
 
@@ -339,7 +339,7 @@ CLOCKS = {
 
 
 @pytest.mark.parametrize("row", CLOCKS)
-def test_a_session_outlives_a_clock_that_jumps_and_not_its_own_end(lone_site: Site, row: str) -> None:
+def test_a_session_survives_a_clock_jump_but_not_its_own_end(lone_site: Site, row: str) -> None:
     shifts, lives = CLOCKS[row]
     now = int(time.time())
     token = seal(claims(**{name: now + shift for name, shift in shifts.items()}))
@@ -352,13 +352,13 @@ def test_a_session_outlives_a_clock_that_jumps_and_not_its_own_end(lone_site: Si
 
 
 @pytest.mark.parametrize("end", [YEAR_2038 - 1, YEAR_2038, 2**32, 2**53])
-def test_times_after_2038_are_times(lone_site: Site, end: int) -> None:
+def test_dates_after_2038_work(lone_site: Site, end: int) -> None:
     response = Visitor(lone_site.url, {"Cookie": cookie(seal(claims(exp=end)))}).get("/api/auth/session")
     assert response.json()["user"]["id"] == USER["id"]
     assert re.fullmatch(r"20\d\d-.*Z", response.json()["expires"])
 
 
-def test_a_session_of_the_year_9999_ends_with_it(lone_site: Site) -> None:
+def test_a_session_ends_at_the_last_second_of_the_year_9999(lone_site: Site) -> None:
     last = 253402300799
     token = seal(claims(iat=last - 60, exp=last + MONTH))
     response = Visitor(lone_site.url, {"Cookie": cookie(token)}).get("/api/auth/session")

@@ -1,4 +1,4 @@
-"""Two production servers behind nginx with one Redis, as on two machines: restarted in turn while people use them."""
+"""Two production servers behind nginx with one Redis, restarted one after the other while people use them."""
 
 import threading
 import time
@@ -28,7 +28,7 @@ _CONF = """
 
 
 class Machine:
-    """One of them: `start` waits until it is ready, `stop` until it has finished what it had begun."""
+    """One server. `start` waits until it is ready, `stop` until its requests are finished."""
 
     def __init__(self, folder: Path, port: int, **environ: str) -> None:
         self.port, self._folder, self._environ = port, folder, environ
@@ -84,7 +84,7 @@ def session_at(machine: Machine, visitor: Visitor) -> bool:
 
 
 class People:
-    """Four who read their sessions all the time, and one who signs in anew again and again."""
+    """Four clients that keep reading their sessions, and one that keeps signing in."""
 
     def __init__(self, url: str) -> None:
         self.asked, self.wrong = 0, list[str]()
@@ -121,7 +121,7 @@ class People:
             self.wrong.append(f"{answer.status_code}: {answer.text[:80]}")
 
 
-def test_who_signed_in_at_one_is_signed_in_at_the_other_and_so_with_signing_out(machines: Machines) -> None:
+def test_signing_in_and_out_takes_effect_at_both_servers(machines: Machines) -> None:
     visitor = Visitor(machines.url, {})
     visitor.sign_in()
     held = visitor.cookies.copy()
@@ -132,7 +132,7 @@ def test_who_signed_in_at_one_is_signed_in_at_the_other_and_so_with_signing_out(
     assert [session_at(machine, visitor) for machine in machines.each] == [False, False]
 
 
-def test_restarts_in_turn_lose_nothing_and_a_new_key_signs_nobody_out_if_all_can_read_it_first(
+def test_rolling_restarts_and_a_key_rotation_fail_no_request_and_sign_nobody_out(
     machines: Machines,
 ) -> None:
     with People(machines.url) as people:

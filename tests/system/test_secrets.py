@@ -1,7 +1,7 @@
-"""Each secret goes where it must and nowhere else: not into another answer, header, cookie, log line, call or signal.
+"""Each secret appears only where it must: in no other answer, header, cookie, log line, call or signal.
 
-Everything that people, programs, backends and providers can do wrong is done, with every logger at DEBUG; then each
-secret is looked for, as it is and in the spellings that it could hide in.
+Every error of users, clients, backends and providers is provoked, with every logger at DEBUG. Then each secret is
+searched for, as it is and in the encodings that could hide it.
 """
 
 import base64
@@ -54,7 +54,7 @@ from tests.support.issuer import (
 from tests.support.logs import SIGNALS
 from tests.support.site import SECRET, Site, Visitor, running_site, set_cookies, settings
 
-pytestmark = [pytest.mark.corpus, pytest.mark.xdist_group("canaries")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("canaries")]
 
 PASSWORD = "canary+password 8c41/ä한"
 TYPED = "canary.typed.5d20@example.com"
@@ -65,7 +65,7 @@ STEPS = ["/login", "/user", "/logout", "/profile"]
 
 @dataclass
 class Seen:
-    """Every text that left the site, by the place where it was seen; and secrets that are made on the way."""
+    """All recorded texts by the place where they appeared, and the secrets that were generated meanwhile."""
 
     texts: list[tuple[str, str]] = field(default_factory=list)
     made: dict[str, set[str]] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class Seen:
 
     @cached_property
     def by_place(self) -> dict[str, str]:
-        """All that was seen at a place, as it stood there and out of its address form."""
+        """Return all texts of each place, as they are and URL-decoded."""
         found: dict[str, set[str]] = {}
         for place, text in self.texts:
             found.setdefault(place, set()).update((text, unquote_plus(text)))
@@ -108,7 +108,7 @@ class Seen:
 
 
 def _signed_content(value: str) -> object:
-    """A signed cookie is no secret to who has it: what it says counts."""
+    """Return the content of a signed cookie, which its owner can read."""
     with suppress(Exception):
         return URLSafeTimedSerializer("").loads_unsafe(value)[1]
     return ""
@@ -136,7 +136,7 @@ class World:
         return Recorder(self.site, self.seen, **headers)
 
     def heal(self) -> None:
-        """All well; what was asked until now is written down."""
+        """Reset the faults and record the requests so far."""
         for call in self.backend.calls:
             self._note("backend", call, re.sub(r"callback/.*", "callback", call.path))
         for call in self.issuer.calls:
@@ -160,7 +160,7 @@ class World:
             self.seen.make("code_verifier", form.get("code_verifier", [""])[0])
 
 
-# --- Everything that happens
+# --- The recorded run
 
 
 def form(visitor: Visitor, **fields: str) -> requests.Response:
@@ -177,7 +177,7 @@ BROKEN_HEADERS = [
     f"HTTP/1.1 200 OK\r\n{line}\r\n".encode()
     for line in (f"no colon {BACKEND_TOKEN}{CODE}", f": {BACKEND_TOKEN}{CODE}", f"X: a\r{ACCESS_TOKEN}{PASSWORD}")
 ]
-"""Of which libraries have warned, and quoted them."""
+"""Loggers of libraries whose warnings quote values."""
 
 
 def a_whole_visit(world: World) -> None:
@@ -216,7 +216,7 @@ def what_is_no_good_form(world: World) -> None:
 
 
 def a_backend_that_fails(world: World) -> None:
-    """It says what it was sent, wherever it can, with every status; or breaks off, or has no end."""
+    """Return the received data in every possible place and with every status, or break off, or never end."""
     echo = {"message": f"{PASSWORD} {BACKEND_TOKEN} {TYPED}", "data": {"password": PASSWORD, "email": TYPED}}
     faults: list[Any] = [answer(echo, status) for status in (200, 201, 302, 400, 401, 403, 404, 409, 410, 418)]
     faults += [answer(echo, status, Retry_After=PASSWORD) for status in (422, 423, 429, 500, 502, 503, 504)]
@@ -230,7 +230,7 @@ def a_backend_that_fails(world: World) -> None:
     for step in STEPS:
         for fault in faults:
             if fault is hang and step != "/user":
-                continue  # it takes its time
+                continue  # the slow faults are left out
             for door in DOORS:
                 world.heal()
                 world.backend.answers[step] = fault
@@ -273,7 +273,7 @@ def providers_as_they_should_be(world: World) -> None:
         visitor.get("/account")
         visitor.submit("/auth/logout", {})
         finish(visitor, world, asked, name)
-        visitor.submit(f"/api/auth/signin/{name}", {})  # the page that goes on by itself
+        visitor.submit(f"/api/auth/signin/{name}", {})  # the redirect page
 
 
 def callbacks_as_they_should_not_be(world: World) -> None:
@@ -358,7 +358,7 @@ REPERTOIRE: list[Callable[[World], None]] = [
 
 @contextmanager
 def overheard(seen: Seen) -> Iterator[None]:
-    """The log as the site writes it, in both formats, with every logger that there is turned up; and all signals."""
+    """Record the log in both formats, with every logger at DEBUG, and all signals."""
     written = {kind: io.StringIO() for kind in ("text", "json")}
     handlers = [log_config.create_handler(settings(log_format=kind), stream) for kind, stream in written.items()]
     loggers = [
@@ -404,7 +404,7 @@ def seen() -> Iterator[Seen]:
     issuer.hang_up()
 
 
-# --- Where each may be seen
+# --- Where each secret may appear
 
 TYPED_PLACES = r"backend /login body|body of (GET|POST) /(auth/login/email|account|api/auth/session)"
 STARTED = r"cookie munjigi.attempt|body of POST /api/auth/signin/\w+"
@@ -438,7 +438,7 @@ FIXED = {
 
 
 def spellings(secret: str) -> set[str]:
-    """As it is, in an address, in JSON, cut short, and in base64 wherever it begins there."""
+    """Return the secret as it is, URL-encoded, in JSON, truncated, and in Base64 at each alignment."""
     found = {secret, quote(secret), quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1], secret[:24]}
     for before in range(3):
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
@@ -448,8 +448,8 @@ def spellings(secret: str) -> set[str]:
 
 
 @pytest.mark.parametrize("name", ALLOWED)
-def test_a_secret_is_seen_only_where_it_must(seen: Seen, name: str) -> None:
-    # Those made on the way are many, and of letters that look the same everywhere.
+def test_each_secret_appears_only_in_the_allowed_places(seen: Seen, name: str) -> None:
+    # The generated ones are many, with the same spelling in every encoding.
     hidden = spellings(FIXED[name]) if name in FIXED else {secret[:24] for secret in seen.made[name]}
     places = {place for place, text in seen.by_place.items() if any(one in text for one in hidden)}
     allowed = ALLOWED[name]
@@ -457,7 +457,7 @@ def test_a_secret_is_seen_only_where_it_must(seen: Seen, name: str) -> None:
     assert bool(places) == bool(allowed), "a secret that is seen nowhere proves nothing"
 
 
-def test_much_was_tried_and_nothing_broke(seen: Seen) -> None:
+def test_the_recorded_run_covers_enough_requests_logs_and_signals(seen: Seen) -> None:
     lines = [text for place, text in seen.texts if place == "log (text)"]
     assert seen.answers > 1500
     assert len(lines) > 300
@@ -468,6 +468,6 @@ def test_much_was_tried_and_nothing_broke(seen: Seen) -> None:
     assert not [line for line in lines if "Traceback" in line]
 
 
-def test_no_line_is_of_a_library(seen: Seen) -> None:
+def test_no_log_line_comes_from_a_library(seen: Seen) -> None:
     lines = [json.loads(text) for place, text in seen.texts if place == "log (json)"]
     assert {line["logger"].partition(".")[0] for line in lines} == {"munjigi"}

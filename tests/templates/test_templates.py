@@ -1,4 +1,4 @@
-"""The pages as they come over the wire: what they weigh, and what a folder of one's own changes of them."""
+"""The size of the pages, and how a folder of custom templates changes them."""
 
 import gzip
 import re
@@ -13,7 +13,7 @@ from tests.support.site import Page, SiteMaker, Visitor
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "pages.md").read_text("utf-8")
 MOST_BYTES = 20_000
-"""Of the 40 kB that the sign-in page may have."""
+"""Of the 40 kB that the login page may weigh."""
 
 
 def on_the_wire(response: requests.Response) -> int:
@@ -25,7 +25,7 @@ def assets(page: Page) -> list[str]:
     return [one.get("href") for one in page.all("link")] + [one.get("src") for one in page.all("script")]
 
 
-def test_the_sign_in_page_with_every_button_and_all_that_it_loads_is_light(make_site: SiteMaker) -> None:
+def test_the_login_page_with_every_button_is_small(make_site: SiteMaker) -> None:
     visitor = make_site(**SEVEN_PROVIDERS, sign_up_url="/join", reset_password_url="/forgot").visitor()
     response = visitor.get(LOGIN)
     page = Page(response)
@@ -35,7 +35,7 @@ def test_the_sign_in_page_with_every_button_and_all_that_it_loads_is_light(make_
     assert sum(map(on_the_wire, [response, *map(visitor.get, assets(page))])) <= MOST_BYTES
 
 
-def test_nothing_holds_up_the_first_paint_but_the_style_sheet(visitor: Visitor) -> None:
+def test_only_the_style_sheet_blocks_the_first_paint(visitor: Visitor) -> None:
     page = visitor.page(LOGIN)
     for script in page.all("script"):
         assert script.get("defer") is not None
@@ -43,7 +43,7 @@ def test_nothing_holds_up_the_first_paint_but_the_style_sheet(visitor: Visitor) 
 
 
 @pytest.mark.parametrize("name", ["site.css", "form.js", "session.js", "mark.svg"])
-def test_files_are_packed_for_whoever_takes_it_so(visitor: Visitor, name: str) -> None:
+def test_static_files_are_compressed_on_request(visitor: Visitor, name: str) -> None:
     address = f"/auth/static/{name}"
     with visitor.get(address, headers={"Accept-Encoding": "gzip, br"}, stream=True) as packed:
         content = packed.raw.read()
@@ -54,19 +54,19 @@ def test_files_are_packed_for_whoever_takes_it_so(visitor: Visitor, name: str) -
     assert packed.headers["Vary"] == plain.headers["Vary"] == "Accept-Encoding"
 
 
-def test_a_file_that_is_not_there_is_not_found(visitor: Visitor) -> None:
+def test_a_missing_static_file_is_404(visitor: Visitor) -> None:
     assert visitor.get("/auth/static/nothing.css").status_code == 404
     assert visitor.get("/auth/static/..%2fapp.py").status_code == 404
 
 
-def test_each_visitor_gets_a_token_of_their_own_on_the_page(make_site: SiteMaker) -> None:
+def test_each_visitor_gets_a_csrf_token_of_their_own(make_site: SiteMaker) -> None:
     site = make_site()
     for visitor in (site.visitor(), site.visitor()):
         on_the_page, given_out = visitor.page(LOGIN).value("csrfToken") or "", visitor.csrf()
-        assert on_the_page.partition(".")[0] == given_out.partition(".")[0]  # behind it stands the time
+        assert on_the_page.partition(".")[0] == given_out.partition(".")[0]  # the second part is the time
 
 
-def test_a_page_of_ones_own_goes_before_the_sites_and_can_build_on_it(make_site: SiteMaker, tmp_path: Path) -> None:
+def test_a_custom_template_can_extend_the_original(make_site: SiteMaker, tmp_path: Path) -> None:
     (tmp_path / "login.html").write_text(
         '{% extends "site/login.html" %}{% block intro %}<p class="aside">Use your hotel account.</p>{% endblock %}'
     )
@@ -76,7 +76,7 @@ def test_a_page_of_ones_own_goes_before_the_sites_and_can_build_on_it(make_site:
     assert len(page.all("input[@type='password']")) == 1
 
 
-def test_a_piece_of_ones_own_is_on_every_page(make_site: SiteMaker, tmp_path: Path) -> None:
+def test_a_custom_base_block_is_on_every_page(make_site: SiteMaker, tmp_path: Path) -> None:
     (tmp_path / "base.html").write_text(
         '{% extends "site/base.html" %}{% block foot %}<p><a href="/privacy">Privacy</a></p>{% endblock %}'
     )
@@ -85,7 +85,7 @@ def test_a_piece_of_ones_own_is_on_every_page(make_site: SiteMaker, tmp_path: Pa
         assert visitor.page(address).texts("footer/p") == ["Privacy"]
 
 
-def test_rules_and_pictures_of_ones_own_come_with_the_sites(make_site: SiteMaker, tmp_path: Path) -> None:
+def test_custom_css_and_images_are_served_with_the_originals(make_site: SiteMaker, tmp_path: Path) -> None:
     own = tmp_path / "static"
     own.mkdir()
     (own / "site.css").write_text(":root { --round: 2px; }\n")
@@ -100,7 +100,7 @@ def test_rules_and_pictures_of_ones_own_come_with_the_sites(make_site: SiteMaker
     assert (logo.status_code, logo.headers["Content-Type"]) == (200, "image/svg+xml; charset=utf-8")
 
 
-def test_the_examples_of_the_guide_do_what_it_says(make_site: SiteMaker, tmp_path: Path) -> None:
+def test_the_examples_of_the_guide_work(make_site: SiteMaker, tmp_path: Path) -> None:
     files = re.findall(r"`([\w/]+\.(?:html|css))`:\n\n```\w+\n(.*?)```", GUIDE, re.DOTALL)
     assert [name for name, _ in files] == ["static/site.css", "login.html", "base.html"]
     for name, text in files:
@@ -123,7 +123,7 @@ def test_the_examples_of_the_guide_do_what_it_says(make_site: SiteMaker, tmp_pat
     assert sheet.endswith(dict(files)["static/site.css"])
 
 
-def test_the_guide_names_every_block_and_every_piece_there_is() -> None:
+def test_the_guide_documents_every_block_and_macro() -> None:
     templates = {path.name: path.read_text("utf-8") for path in (ROOT / "templates").glob("*.html")}
     blocks = {name for text in templates.values() for name in re.findall(r"{% block (\w+) %}", text)}
     macros = set(re.findall(r"{% macro (\w+\(.*?\)) %}", templates["parts.html"]))

@@ -1,4 +1,4 @@
-"""Every sentence has its text in every language, what is compiled is what is written, and a language is its folder."""
+"""Every text has a translation, the compiled catalogs are current, and a folder adds a language."""
 
 import io
 import re
@@ -53,7 +53,7 @@ def error_codes() -> list[str]:
 
 
 @each_catalogue
-def test_every_sentence_is_translated_and_nothing_else_is(path: Path) -> None:
+def test_every_catalog_translates_exactly_the_sentences_of_the_code(path: Path) -> None:
     texts = catalogue(path)
     assert len(sentences()) > 50
     for sentence in sentences():
@@ -66,26 +66,26 @@ def test_every_sentence_is_translated_and_nothing_else_is(path: Path) -> None:
 
 
 @each_catalogue
-def test_what_is_compiled_is_what_is_written(path: Path) -> None:
+def test_the_compiled_catalogs_match_their_sources(path: Path) -> None:
     compiled = io.BytesIO()
     write_mo(compiled, catalogue(path))
     assert path.with_suffix(".mo").read_bytes() == compiled.getvalue()
 
 
 @each_catalogue
-def test_a_folder_is_named_as_its_language_is_looked_up(path: Path) -> None:
+def test_a_catalog_folder_has_the_normalized_name_of_its_locale(path: Path) -> None:
     assert str(Locale.parse(path.parts[-3])) == path.parts[-3]
 
 
 @each_catalogue
-def test_no_translation_names_a_provider_whose_words_are_in_its_own_file(path: Path) -> None:
+def test_no_catalog_contains_provider_names(path: Path) -> None:
     for name in providers.names():
         for label in providers.find(name).label.values():
             assert not re.search(rf"\b{label}\b", path.read_text("utf-8")), label
 
 
 @pytest.mark.parametrize("code", error_codes())
-def test_every_code_says_something_of_its_own_in_every_language(visitor: Visitor, code: str) -> None:
+def test_every_error_code_has_a_text_in_every_language(visitor: Visitor, code: str) -> None:
     said = set()
     for one in settings_readers.languages():
         page = visitor.page(f"{LOGIN}?error={code}", headers={"Accept-Language": one})
@@ -95,7 +95,7 @@ def test_every_code_says_something_of_its_own_in_every_language(visitor: Visitor
     assert ("Something went wrong. Try again." in " ".join(said)) == (code == "Default")
 
 
-def test_the_contracts_codes_are_all_there() -> None:
+def test_all_documented_error_codes_have_a_text() -> None:
     assert set(error_codes()) - {"Default"} == {
         "CredentialsSignin",
         "OAuthSignin",
@@ -108,7 +108,7 @@ def test_the_contracts_codes_are_all_there() -> None:
         "Cancelled",
         "TooManyAttempts",
         "EmailNotVerified",
-        "EmailMissing",  # not the contract's: what a backend's 422 about the address means after a provider
+        "EmailMissing",  # for a 422 about the address after a social sign-in
         "BackendUnavailable",
         "ProviderUnavailable",
         "AttemptExpired",
@@ -118,12 +118,12 @@ def test_the_contracts_codes_are_all_there() -> None:
     }
 
 
-# Nothing stays in English.
+# --- Nothing stays in English
 
 
 @pytest.fixture(scope="module")
 def full_site() -> Iterator[Site]:
-    """With every link and button that there can be, and a page that fails."""
+    """A site with every link and button, and a page that fails."""
     given: dict[str, Any] = {**SEVEN_PROVIDERS, "reset_password_url": "/forgot", "sign_up_url": "/join"}
 
     def bug() -> str:
@@ -135,7 +135,7 @@ def full_site() -> Iterator[Site]:
 
 
 def every_page(site: Site, code: str) -> Iterator[tuple[str, Page]]:
-    """Each page and state, in this language; with what it is called."""
+    """Yield each page and state in this language, with its name."""
     spoken = {"Accept-Language": code}
     visitor = site.visitor(**spoken)
     for address in ("/", LOGIN, "/nowhere", "/health/live", *(f"{LOGIN}?error={one}" for one in error_codes())):
@@ -181,7 +181,7 @@ NAMES |= {"Apple", "Google", "GitHub", "LINE", "NAVER", "OpenID", "Connect", "In
 
 
 def english_in(page: Page) -> list[str]:
-    """The words in Latin letters that a person sees or hears, less names and the number of the request."""
+    """Return the words in Latin letters on a page, without names and the request id."""
     attributes = ("aria-label", "alt", "title", "placeholder", "data-words", "data-over")
     said = [one.get(name, "") for one in page.all("*") for name in attributes]
     text = " ".join([*page.texts("title"), *page.texts("body"), *said])
@@ -191,7 +191,7 @@ def english_in(page: Page) -> list[str]:
 
 
 @each_translation
-def test_no_page_says_a_word_in_english(full_site: Site, code: str) -> None:
+def test_a_translated_page_contains_no_english(full_site: Site, code: str) -> None:
     seen = 0
     for name, page in every_page(full_site, code):
         assert page.document.get("lang") == locale.tag(code), name
@@ -200,12 +200,12 @@ def test_no_page_says_a_word_in_english(full_site: Site, code: str) -> None:
     assert seen > 50
 
 
-def test_every_page_says_words_in_english_in_english(full_site: Site) -> None:
+def test_the_english_check_recognizes_every_english_page(full_site: Site) -> None:
     for name, page in every_page(full_site, "en"):
         assert english_in(page), name
 
 
-# Which language a person gets.
+# --- Language selection
 
 
 @pytest.mark.parametrize(
@@ -223,9 +223,7 @@ def test_every_page_says_words_in_english_in_english(full_site: Site) -> None:
         ("ja" * 5000, "ko"),
     ],
 )
-def test_a_browser_gets_the_first_language_that_it_asks_for_and_the_site_has(
-    visitor: Visitor, wish: str, given: str
-) -> None:
+def test_a_browser_gets_its_most_preferred_available_language(visitor: Visitor, wish: str, given: str) -> None:
     assert visitor.page("/", headers={"Accept-Language": wish}).document.get("lang") == given
 
 
@@ -241,11 +239,11 @@ def test_a_browser_gets_the_first_language_that_it_asks_for_and_the_site_has(
         ("pt-AO", "pt_BR"),
     ],
 )
-def test_another_region_is_taken_where_there_is_no_better(wish: str, given: str | None) -> None:
+def test_another_region_of_a_language_is_used_if_there_is_no_exact_match(wish: str, given: str | None) -> None:
     assert locale._best(wish, ("en", "pt_BR", "pt_PT", "zh_Hant")) == given
 
 
-def test_a_choice_stays_and_one_that_the_site_does_not_have_changes_nothing(visitor: Visitor) -> None:
+def test_a_chosen_language_is_remembered_and_an_unknown_one_ignored(visitor: Visitor) -> None:
     for choice, shown in (("ja", "ja"), ("xx", "ja"), ("ko-KR", "ko"), ("", "ko"), ("en", "en")):
         assert visitor.page(f"/?lang={choice}").document.get("lang") == shown
         assert visitor.page(LOGIN).document.get("lang") == shown
@@ -254,13 +252,13 @@ def test_a_choice_stays_and_one_that_the_site_does_not_have_changes_nothing(visi
 @pytest.mark.parametrize(
     "path", ["/auth/static/site.css", "/api/auth/session", "/auth/verify", "/health/live", "/none"]
 )
-def test_a_language_is_chosen_on_a_page_and_nowhere_else(visitor: Visitor, path: str) -> None:
-    """A style sheet may be kept by a cache, which would hand one visitor's cookie to the next."""
+def test_only_pages_accept_a_language_choice(visitor: Visitor, path: str) -> None:
+    """A shared cache may keep a style sheet and would give one visitor's cookie to the next."""
     visitor.get("/auth/login/email")
     assert cookie_names(visitor.get(f"{path}?lang=en")) == set()
 
 
-# A language is its folder.
+# --- Adding a language
 
 
 @pytest.fixture
@@ -272,7 +270,7 @@ def own_translations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write_translation(folder: Path, code: str) -> None:
-    """As a translator would, and `make messages`; each text is the English one in «guillemets»."""
+    """Write a catalog as a translator and `make messages` do; each text is the English one in «guillemets»."""
     texts = Catalog(locale=code)
     for sentence in sentences():
         assert isinstance(sentence, str)
@@ -292,7 +290,7 @@ def write_translation(folder: Path, code: str) -> None:
         ("pt_BR", "pt", "pt-BR", "ltr", "português (Brasil)", "1 minuto"),
     ],
 )
-def test_a_further_language_is_a_translation_and_nothing_else(
+def test_a_new_catalog_is_enough_to_add_a_language(
     own_translations: Path,
     make_site: SiteMaker,
     code: str,
@@ -317,7 +315,7 @@ def test_a_further_language_is_a_translation_and_nothing_else(
     assert english.page(link).heading == "«Sign in»"
 
 
-def test_where_what_finds_the_language_is_broken_the_page_of_last_resort_is_english(make_site: SiteMaker) -> None:
+def test_if_locale_selection_fails_the_error_page_is_english(make_site: SiteMaker) -> None:
     site = make_site()
     site.app.config["LANGUAGES"] = None
     page = site.visitor(**{"Accept-Language": "ja"}).page("/")

@@ -1,4 +1,4 @@
-"""The pages that nobody wants to see."""
+"""Error pages."""
 
 import pytest
 
@@ -6,7 +6,7 @@ import app
 from tests.support.site import Page, Site, SiteMaker, Visitor, settings
 
 
-def test_a_page_that_is_not_there_says_so_and_leads_on(visitor: Visitor) -> None:
+def test_a_missing_page_is_404_with_a_link_that_works(visitor: Visitor) -> None:
     response = visitor.get("/nowhere")
     page = Page(response)
     assert (page.status, page.heading) == (404, "Page not found")
@@ -14,14 +14,14 @@ def test_a_page_that_is_not_there_says_so_and_leads_on(visitor: Visitor) -> None
     assert visitor.page(page.all("main//a")[0].get("href")).status == 200
 
 
-def test_a_page_used_the_wrong_way_says_so(visitor: Visitor) -> None:
+def test_a_wrong_method_shows_an_error_page(visitor: Visitor) -> None:
     page = Page(visitor.delete("/account"))
     assert (page.status, page.heading) == (405, "This page cannot be opened that way")
 
 
 @pytest.fixture
 def broken(make_site: SiteMaker) -> Site:
-    """A site with a bug: its front page and its layout both fail."""
+    """A site with a bug: its home page and its base template both fail."""
     site = make_site()
 
     def bug() -> str:
@@ -31,7 +31,7 @@ def broken(make_site: SiteMaker) -> Site:
     return site
 
 
-def test_a_bug_is_a_plain_page_with_a_reference_and_nothing_of_the_inside(broken: Site) -> None:
+def test_a_server_error_page_shows_the_request_id_and_no_details(broken: Site) -> None:
     response = broken.visitor().get("/")
     page = Page(response)
     assert page.status == 500
@@ -41,18 +41,18 @@ def test_a_bug_is_a_plain_page_with_a_reference_and_nothing_of_the_inside(broken
     assert response.headers["Cache-Control"] == "no-store"
 
 
-def test_a_bug_in_the_layout_of_all_pages_is_the_same_plain_page(broken: Site) -> None:
+def test_a_server_error_in_the_base_template_shows_the_same_page(broken: Site) -> None:
     broken.app.jinja_env.globals["language_links"] = None
     for path in ("/", "/nowhere", "/auth/login/email"):
         assert Page(broken.visitor().get(path)).status == 500
 
 
-def test_a_bug_is_json_for_programs(broken: Site) -> None:
+def test_a_server_error_is_json_for_json_clients(broken: Site) -> None:
     response = broken.visitor().get("/", headers={"Accept": "application/json"})
     assert (response.status_code, response.json()["error"]) == (500, "Internal Server Error")
 
 
-def test_a_site_that_stops_takes_no_more_requests_as_balancers_see_it() -> None:
+def test_a_stopping_site_is_live_but_not_ready() -> None:
     client = app.create_app(settings(), lambda: True).test_client()
     assert client.get("/health/ready").status_code == 503
     assert client.get("/health/live").status_code == 200

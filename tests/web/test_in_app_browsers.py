@@ -1,4 +1,4 @@
-"""Which browsers are inside another app, by the `User-Agent` that each sends, and the way out of them."""
+"""In-app browsers, by their `User-Agent`, and the link that opens another browser."""
 
 import pytest
 
@@ -43,11 +43,11 @@ def hurdle(user_agent: str, url: str, language: str) -> InAppNotice | None:
         ("A" * 10_000, None),
     ],
 )
-def test_an_app_is_known_by_what_its_browser_says(user_agent: str, expected: InAppNotice | None) -> None:
+def test_an_in_app_browser_is_recognized_by_its_user_agent(user_agent: str, expected: InAppNotice | None) -> None:
     assert hurdle(user_agent, PAGE, "en") == expected
 
 
-def test_the_way_out_keeps_where_the_person_was_going() -> None:
+def test_the_link_out_of_the_app_keeps_the_return_address() -> None:
     line, kakao = hurdle("Line/14.9.0", QUERY, "en"), hurdle("KAKAOTALK 10", QUERY, "ko")
     assert line
     assert kakao
@@ -57,14 +57,14 @@ def test_the_way_out_keeps_where_the_person_was_going() -> None:
     ).replace("/", "%2F").replace("?", "%3F", 1).replace("=", "%3D", 1)
 
 
-def test_where_no_button_is_left_there_is_no_empty_list(shared_site: SiteMaker) -> None:
+def test_without_any_usable_provider_there_is_no_empty_list(shared_site: SiteMaker) -> None:
     site = shared_site(providers="google", google_client_id="id", google_client_secret="secret-of-this-test")
     page = site.visitor(**{"User-Agent": f"{IPHONE} Instagram 334.0.4.32.98"}).page("/auth/login/email")
     assert page.texts("div[@class='note']/p")[0] == "Google sign-in does not work inside Instagram."
     assert not page.all("ul[@class='providers']")
 
 
-def test_nothing_is_said_where_every_button_works(shared_site: SiteMaker) -> None:
+def test_without_unusable_providers_there_is_no_notice(shared_site: SiteMaker) -> None:
     site = shared_site(providers="kakao", kakao_client_id="id", kakao_client_secret="secret-of-this-test")
     page = site.visitor(**{"User-Agent": "Line/14.9.0"}).page("/auth/login/email")
     assert not page.all("div[@class='note']")

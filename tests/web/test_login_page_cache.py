@@ -1,4 +1,4 @@
-"""The sign-in page that is kept says the same as one that is rendered for its visitor."""
+"""The cached login page equals one that is rendered for its visitor."""
 
 import itertools
 import re
@@ -17,13 +17,13 @@ ASKED = list(itertools.product(settings_readers.languages(), [None, "kakao", "no
 
 @pytest.fixture
 def sites(make_site: SiteMaker, tmp_path: Path) -> tuple[Site, Site]:
-    """One that keeps its page, and one that renders each: a folder for pages of one's own, with none in it."""
+    """A site that caches the page, and one that renders it each time because it has a folder of custom templates."""
     given = {**SEVEN_PROVIDERS, "reset_password_url": "/forgot", "sign_up_url": "/join"}
     return make_site(**given), make_site(**given, templates_dir=tmp_path)
 
 
 def shown(site: Site, language: str, last: str | None, address: str | None, agent: str) -> tuple[str, set[str]]:
-    """The page without what is each visitor's or each site's own; and the tokens in it."""
+    """Return the page without what differs for each visitor or site, and the CSRF tokens in it."""
     visitor = site.visitor(**{"Accept-Language": language, "User-Agent": agent})
     if last:
         visitor.cookies.set("munjigi.last-provider", last, domain="localhost.local", path="/")
@@ -35,23 +35,23 @@ def shown(site: Site, language: str, last: str | None, address: str | None, agen
     return re.sub(r"localhost(%3A|%253A|:)[0-9]+", "SITE", text), tokens
 
 
-def test_it_is_the_same_for_every_language_button_address_and_browser(sites: tuple[Site, Site]) -> None:
+def test_the_cached_page_equals_the_rendered_page(sites: tuple[Site, Site]) -> None:
     keeping, rendering = sites
-    for _ in range(2):  # the first one is rendered, the second kept
+    for _ in range(2):  # the first answer is rendered, the second is cached
         for asked in ASKED:
             kept, rendered = shown(keeping, *asked), shown(rendering, *asked)
             assert kept[0] == rendered[0], asked
             assert len(kept[1]) == 1, "each visitor has one token"
 
 
-def test_no_two_visitors_share_a_token_and_each_can_sign_in_with_theirs(sites: tuple[Site, Site]) -> None:
+def test_each_visitor_of_the_cached_page_gets_a_csrf_token_of_their_own(sites: tuple[Site, Site]) -> None:
     tokens = [shown(sites[0], *asked)[1].pop() for asked in ASKED]
     assert len(set(tokens)) == len(tokens)
     visitor = sites[0].visitor()
     assert visitor.sign_in().status_code == 303
 
 
-def test_what_is_said_once_is_not_kept(make_site: SiteMaker) -> None:
+def test_one_time_messages_are_not_cached(make_site: SiteMaker) -> None:
     site = make_site()
     assert site.visitor().page(f"{LOGIN}?error=FormExpired").problem
     assert not site.visitor().page(LOGIN).problem

@@ -1,8 +1,8 @@
-"""No return address leads off the site, through any way in, and none that is good is lost.
+"""No return address leads off the site at any entry point, and no valid one is lost.
 
-`redirects.json` holds 346 addresses with their verdicts, against the site `http://localhost:5000`. Each is judged by
-the function that every way in asks; one of each category goes through each way in. Where a browser would really go is
-told by a WHATWG URL parser.
+`redirects.json` holds 346 addresses with their verdicts for the site `http://localhost:5000`. The function that all
+entry points use judges each of them; one of each category goes through each entry point. A WHATWG URL parser says
+where a browser would go.
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ from web import redirect_target
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[FlaskClient]:
-    """Someone signed in, at the origin that the verdicts are for; the backend is a real one, on a socket."""
+    """A signed-in client at the origin of the verdicts, with a backend on a socket."""
     from dev.backend import create_backend
 
     with served("127.0.0.1", lambda _: create_backend()) as port:
@@ -62,7 +62,7 @@ def sign_out_field(client: FlaskClient, value: str) -> Any:
 WAYS = (signed_in_at_the_page, form_field, query_of_the_form, sign_out_field)
 
 
-def test_each_address_is_judged_as_the_table_says(client: FlaskClient) -> None:
+def test_each_address_of_the_table_gets_its_verdict(client: FlaskClient) -> None:
     assert (len(RETURN_ADDRESSES), sum(entry["allowed"] for entry in RETURN_ADDRESSES)) == (346, 48)
     with client.application.app_context():
         passed = [(entry, redirect_target.passed(entry["value"])) for entry in RETURN_ADDRESSES]
@@ -71,12 +71,12 @@ def test_each_address_is_judged_as_the_table_says(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
-def test_no_address_leads_off_the_site_and_no_good_one_is_lost(client: FlaskClient, way: Any) -> None:
+def test_every_entry_point_follows_the_verdicts(client: FlaskClient, way: Any) -> None:
     wrong, sent_on = [], 0
     for entry in ONE_OF_EACH_CATEGORY:
         response = way(client, entry["value"])
         if response.status_code == 400 and any("\ud800" <= char <= "\udfff" for char in entry["value"]):
-            continue  # bytes that are no UTF-8, in a form
+            continue  # bytes in a form that are not valid UTF-8
         locations = response.headers.getlist("Location")
         sent_on += 1
         if response.status_code != 303 or len(locations) != 1 or is_misdirected(entry, locations[0]):
@@ -85,7 +85,7 @@ def test_no_address_leads_off_the_site_and_no_good_one_is_lost(client: FlaskClie
     assert sent_on > 25
 
 
-def test_an_address_written_into_the_page_is_escaped_and_safe(client: FlaskClient) -> None:
+def test_a_return_address_in_the_page_is_escaped(client: FlaskClient) -> None:
     anonymous, written = client.application.test_client(), 0
     for entry in ONE_OF_EACH_CATEGORY:
         response = anonymous.get("/auth/login/email?" + encode_form({"callbackUrl": entry["value"]}).decode())
@@ -123,7 +123,7 @@ def _as_requests(response: Any) -> Any:
         "returnTo=/account",
     ],
 )
-def test_a_query_that_is_none_of_ours_leads_home(client: FlaskClient, query: str) -> None:
+def test_an_invalid_query_leads_home(client: FlaskClient, query: str) -> None:
     response = client.get(f"/auth/login/email?{query}")
     assert response.status_code == 303
     assert resolve_as_browser(response.headers["Location"]).origin == ORIGIN
@@ -131,7 +131,7 @@ def test_a_query_that_is_none_of_ours_leads_home(client: FlaskClient, query: str
         assert response.headers["Location"] == f"{ORIGIN}/"
 
 
-def test_of_two_addresses_the_first_counts_and_the_form_comes_before_the_query(client: FlaskClient) -> None:
+def test_the_first_return_address_counts_and_the_form_precedes_the_query(client: FlaskClient) -> None:
     first = client.get("/auth/login/email?callbackUrl=/a&callbackUrl=//evil.example")
     assert first.headers["Location"] == f"{ORIGIN}/a"
     refused = client.get("/auth/login/email?callbackUrl=//evil.example&callbackUrl=/a")
@@ -140,7 +140,7 @@ def test_of_two_addresses_the_first_counts_and_the_form_comes_before_the_query(c
     assert both.headers["Location"] == f"{ORIGIN}/form"
 
 
-def test_cookies_and_referers_have_no_say(client: FlaskClient) -> None:
+def test_cookies_and_the_referer_are_ignored(client: FlaskClient) -> None:
     client.set_cookie("next-auth.callback-url", "http%3A%2F%2Fevil.example")
     response = client.get("/auth/login/email", headers={"Referer": f"{ORIGIN}/elsewhere"})
     assert response.headers["Location"] == f"{ORIGIN}/"
@@ -148,11 +148,11 @@ def test_cookies_and_referers_have_no_say(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize("page", ["/auth/login/email", "/auth/login/email?callbackUrl=%2Fa", "/auth/logout"])
-def test_pages_that_would_only_send_on_again_are_no_return_address(client: FlaskClient, page: str) -> None:
+def test_pages_that_redirect_are_no_return_address(client: FlaskClient, page: str) -> None:
     assert signed_in_at_the_page(client, page).headers["Location"] == f"{ORIGIN}/"
 
 
-def test_the_address_survives_three_wrong_passwords(site: Site) -> None:
+def test_the_return_address_survives_three_wrong_passwords(site: Site) -> None:
     visitor = site.visitor()
     address: str | None = f"{site.url}/account?tab=1#names"
     for _ in range(3):

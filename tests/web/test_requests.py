@@ -1,4 +1,4 @@
-"""What a request may look like, and what every answer bears."""
+"""CSRF, request bodies, paths, methods, hosts, response headers, and the language of a page."""
 
 import re
 
@@ -17,7 +17,7 @@ JSON = ("/api/auth/session", "/api/auth/csrf", "/health/live", "/health/ready")
 
 @pytest.mark.parametrize("path", ["/auth/login/email", "/auth/logout", "/account"])
 @pytest.mark.parametrize("sent", ["missing", "empty", "another browser's", "changed", "in the query"])
-def test_a_form_without_its_token_does_nothing_and_can_be_sent_again(
+def test_a_form_without_a_valid_csrf_token_does_nothing_and_can_be_sent_again(
     site: Site, visitor: Visitor, path: str, sent: str
 ) -> None:
     visitor.sign_in()
@@ -41,7 +41,7 @@ def test_a_form_without_its_token_does_nothing_and_can_be_sent_again(
         assert page.value("email") == MINJI
 
 
-def test_a_name_that_was_typed_survives_an_expired_form(visitor: Visitor) -> None:
+def test_an_expired_form_keeps_the_name_that_was_typed(visitor: Visitor) -> None:
     visitor.sign_in()
     page = Page(visitor.post("/account", data={"name": "새 이름", "nick_name": "새"}))
     assert (page.value("name"), page.value("nick_name")) == ("새 이름", "새")
@@ -55,21 +55,21 @@ def test_without_any_cookie_the_page_says_that_cookies_may_be_blocked(site: Site
     assert "munjigi.visitor" in cookie_names(response)
 
 
-def test_a_visitor_cookie_that_is_not_signed_by_us_is_none(site: Site, visitor: Visitor) -> None:
+def test_a_visitor_cookie_with_a_bad_signature_is_ignored(site: Site, visitor: Visitor) -> None:
     token = visitor.csrf()
     forged = {"Cookie": "munjigi.visitor=eyJjc3JmVG9rZW4iOiJ4In0.aaaa.bbbb"}
     fields = {"csrfToken": token, "email": MINJI, "password": "correct-horse"}
     assert requests.post(f"{site.url}/auth/login/email", data=fields, headers=forged, timeout=5).status_code == 400
 
 
-def test_the_token_from_before_sign_in_is_worth_nothing_afterwards(visitor: Visitor) -> None:
+def test_the_csrf_token_from_before_sign_in_is_refused_afterwards(visitor: Visitor) -> None:
     before = visitor.csrf()
     visitor.sign_in()
     assert visitor.post("/auth/logout", data={"csrfToken": before}).status_code == 400
     assert visitor.is_signed_in
 
 
-def test_a_form_opened_before_a_sign_in_is_told_that_it_is_old_and_not_that_cookies_are_blocked(
+def test_an_outdated_form_says_expired_not_that_cookies_are_blocked(
     visitor: Visitor,
 ) -> None:
     before = visitor.csrf()
@@ -83,7 +83,7 @@ def test_a_form_opened_before_a_sign_in_is_told_that_it_is_old_and_not_that_cook
 
 @pytest.mark.parametrize("field", ["email", "password", "callbackUrl", "csrfToken", "more"])
 @pytest.mark.parametrize("door", ["/auth/login/email", "/api/auth/callback/email", "/api/auth/session"])
-def test_half_a_letter_is_no_text_and_no_fault_of_ours(visitor: Visitor, door: str, field: str) -> None:
+def test_a_lone_surrogate_in_json_is_400(visitor: Visitor, door: str, field: str) -> None:
     sent: dict[str, object] = {"csrfToken": visitor.csrf(), "email": MINJI, "password": "correct-horse"}
     for half in ("\ud800@example.com", "\udfff"):
         assert visitor.post(door, json=sent | {field: half}).status_code == 400
@@ -91,7 +91,7 @@ def test_half_a_letter_is_no_text_and_no_fault_of_ours(visitor: Visitor, door: s
     assert not visitor.is_signed_in
 
 
-def test_a_token_may_come_in_a_json_body(visitor: Visitor) -> None:
+def test_a_csrf_token_may_come_in_a_json_body(visitor: Visitor) -> None:
     response = visitor.post("/auth/logout", json={"csrfToken": visitor.csrf()})
     assert response.status_code == 303
 
@@ -106,13 +106,13 @@ def test_a_token_may_come_in_a_json_body(visitor: Visitor) -> None:
         ("Sec-Fetch-Site", "same-site"),
     ],
 )
-def test_a_form_from_another_site_is_refused_even_with_a_good_token(visitor: Visitor, name: str, value: str) -> None:
+def test_a_cross_site_form_is_refused_even_with_a_valid_csrf_token(visitor: Visitor, name: str, value: str) -> None:
     fields = {"csrfToken": visitor.csrf(), "email": MINJI, "password": "correct-horse"}
     assert visitor.post("/auth/login/email", data=fields, headers={name: value}).status_code == 400
     assert not visitor.is_signed_in
 
 
-def test_a_form_of_our_own_page_passes(site: Site, visitor: Visitor) -> None:
+def test_a_same_origin_form_is_accepted_whatever_the_host_header(site: Site, visitor: Visitor) -> None:
     fields = {"csrfToken": visitor.csrf(), "email": MINJI, "password": "correct-horse"}
     cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in visitor.cookies)
     own = {"Origin": site.url, "Sec-Fetch-Site": "same-origin", "Host": "evil.example", "Cookie": cookies}
@@ -120,7 +120,7 @@ def test_a_form_of_our_own_page_passes(site: Site, visitor: Visitor) -> None:
     assert (response.status_code, response.headers["Location"]) == (303, f"{site.url}/")
 
 
-def test_signing_out_by_a_link_changes_nothing(visitor: Visitor) -> None:
+def test_a_get_of_the_logout_page_does_not_sign_out(visitor: Visitor) -> None:
     visitor.sign_in()
     for method in ("GET", "HEAD"):
         visitor.request(method, "/auth/logout")
@@ -131,7 +131,7 @@ def test_signing_out_by_a_link_changes_nothing(visitor: Visitor) -> None:
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/xml", "multipart/form-data; boundary=x", ""])
-def test_only_forms_and_json_are_read(visitor: Visitor, kind: str) -> None:
+def test_other_content_types_get_415(visitor: Visitor, kind: str) -> None:
     assert visitor.post("/auth/login/email", data=b"x=1", headers={"Content-Type": kind}).status_code == 415
 
 
@@ -148,44 +148,44 @@ def test_only_forms_and_json_are_read(visitor: Visitor, kind: str) -> None:
         (b"{", "application/json"),
     ],
 )
-def test_a_body_that_cannot_be_read_is_a_bad_request(visitor: Visitor, body: bytes, kind: str) -> None:
+def test_an_unreadable_body_is_400(visitor: Visitor, body: bytes, kind: str) -> None:
     assert visitor.post("/auth/login/email", data=body[:60_000], headers={"Content-Type": kind}).status_code == 400
 
 
 @pytest.mark.parametrize("path", ["/auth/login/email", "/api/auth/signin", "/api/auth/signout"])
 @pytest.mark.parametrize(("body", "kind"), [(b"{", "application/json"), (b"callbackUrl=/account", FORM)])
-def test_a_body_of_a_get_means_nothing(visitor: Visitor, path: str, body: bytes, kind: str) -> None:
+def test_the_body_of_a_get_request_is_ignored(visitor: Visitor, path: str, body: bytes, kind: str) -> None:
     response = visitor.get(path, data=body, headers={"Content-Type": kind})
     assert response.status_code in (200, 302)
     assert "callbackUrl" not in response.text + response.headers.get("Location", "")
 
 
 @pytest.mark.parametrize("body", [b"[]", b"null", b'"x"', b"{}", b'{"csrfToken": 1}', b'{"csrfToken": ["x"]}'])
-def test_json_without_a_token_is_an_expired_form(visitor: Visitor, body: bytes) -> None:
+def test_json_without_a_valid_csrf_token_is_400(visitor: Visitor, body: bytes) -> None:
     visitor.csrf()
     response = visitor.post("/auth/login/email", data=body, headers={"Content-Type": "application/json"})
     assert response.status_code == 400
 
 
-def test_a_body_of_a_megabyte_is_too_much(visitor: Visitor) -> None:
+def test_a_body_of_one_megabyte_is_413(visitor: Visitor) -> None:
     response = visitor.post("/auth/login/email", data={"password": "x" * 1024 * 1024})
     assert response.status_code == 413
     assert Page(response).heading == "What you sent is too large"
 
 
-def test_twenty_thousand_fields_are_read_in_no_time(visitor: Visitor) -> None:
+def test_twenty_thousand_fields_are_parsed_within_a_second(visitor: Visitor) -> None:
     response = visitor.post("/auth/login/email", data=b"a&" * 20_000, headers={"Content-Type": FORM})
     assert response.status_code == 400
     assert response.elapsed.total_seconds() < 1
 
 
-def test_fields_that_are_none_of_ours_go_nowhere(visitor: Visitor) -> None:
+def test_unknown_form_fields_are_ignored(visitor: Visitor) -> None:
     response = visitor.sign_in(**{"user[id]": "1", "role": "admin", "redirect": "//evil.example", "provider": "x"})
     assert response.status_code == 303
     assert visitor.session()["user"]["id"] == 1
 
 
-def test_of_two_values_the_first_counts(visitor: Visitor) -> None:
+def test_the_first_of_two_values_counts(visitor: Visitor) -> None:
     fields = [("csrfToken", visitor.csrf()), ("email", MINJI), ("email", "x@y.z"), ("password", "correct-horse")]
     assert visitor.post("/auth/login/email", data=fields).status_code == 303
 
@@ -195,7 +195,7 @@ def test_of_two_values_the_first_counts(visitor: Visitor) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/auth/login/email", "/auth/logout", "/account", "/api/auth/session"])
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "FOO"])
-def test_other_methods_are_refused_with_the_ones_that_are_allowed(visitor: Visitor, path: str, method: str) -> None:
+def test_other_methods_get_405_with_an_allow_header(visitor: Visitor, path: str, method: str) -> None:
     response = visitor.request(method, path)
     assert response.status_code == 405
     assert "GET" in response.headers["Allow"]
@@ -221,14 +221,14 @@ def test_other_methods_are_refused_with_the_ones_that_are_allowed(visitor: Visit
         "/" + "x" * 4000,
     ],
 )
-def test_other_paths_are_not_found(site: Site, path: str) -> None:
+def test_unknown_paths_are_404(site: Site, path: str) -> None:
     prepared = requests.Request("GET", site.url + path).prepare()
-    prepared.url = site.url + path  # as it stands, without the client's own tidying
+    prepared.url = site.url + path  # without the client's normalization
     with requests.Session() as session:
         assert session.send(prepared, allow_redirects=False, timeout=5).status_code == 404
 
 
-def test_a_path_with_two_slashes_is_not_redirected_to_what_host_says(site: Site) -> None:
+def test_a_path_with_two_slashes_does_not_redirect_to_the_host_header(site: Site) -> None:
     prepared = requests.Request("GET", site.url, headers={"Host": "evil.example"}).prepare()
     prepared.url = f"{site.url}//evil.example/account"
     with requests.Session() as session:
@@ -238,14 +238,14 @@ def test_a_path_with_two_slashes_is_not_redirected_to_what_host_says(site: Site)
 
 
 @pytest.mark.parametrize("name", ["Host", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Prefix", "Forwarded"])
-def test_no_header_moves_the_site(site: Site, visitor: Visitor, name: str) -> None:
+def test_no_header_changes_the_sites_url(site: Site, visitor: Visitor, name: str) -> None:
     for path in ("/account", "/auth/login/email"):
         response = visitor.get(path, headers={name: "evil.example"})
         assert "evil.example" not in response.text + str(response.headers)
     assert visitor.get("/account", headers={name: "https"}).headers["Location"].startswith(site.url)
 
 
-def test_programs_are_answered_in_json(visitor: Visitor) -> None:
+def test_json_clients_get_json_errors(visitor: Visitor) -> None:
     accept = {"Accept": "application/json"}
     assert visitor.get("/nowhere", headers=accept).json()["error"] == "Not Found"
     assert visitor.get("/api/auth/nowhere").json()["error"] == "Not Found"
@@ -257,11 +257,11 @@ def test_programs_are_answered_in_json(visitor: Visitor) -> None:
     assert failed.json()["url"] == f"{visitor.url}/auth/login/email?error=CredentialsSignin"
 
 
-# --- What every answer bears
+# --- Response headers
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_every_page_bears_its_headers(visitor: Visitor, path: str) -> None:
+def test_every_page_has_its_security_headers(visitor: Visitor, path: str) -> None:
     headers = visitor.get(path).headers
     assert headers["Cache-Control"] == "no-store"
     assert headers["Vary"] == "Cookie"
@@ -277,26 +277,26 @@ def test_every_page_bears_its_headers(visitor: Visitor, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", JSON)
-def test_every_json_answer_bears_its_headers(visitor: Visitor, path: str) -> None:
+def test_every_json_answer_has_its_security_headers(visitor: Visitor, path: str) -> None:
     headers = visitor.get(path).headers
     assert headers["Content-Type"] == "application/json"
     assert headers["Cache-Control"] == "no-store"
     assert headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
 
 
-def test_pages_may_send_forms_to_this_site_alone(visitor: Visitor) -> None:
+def test_the_policy_allows_forms_to_this_site_only(visitor: Visitor) -> None:
     policy = visitor.get("/auth/login/email").headers["Content-Security-Policy"].split("; ")
     assert {"form-action 'self'", "base-uri 'none'", "script-src 'self'", "style-src 'self'"} <= set(policy)
 
 
-def test_a_logo_from_elsewhere_is_allowed_to_load_and_nothing_else(make_site: SiteMaker) -> None:
+def test_the_policy_allows_a_logo_of_another_host_to_load(make_site: SiteMaker) -> None:
     visitor = make_site(logo_url="https://cdn.example.com/logo.svg").visitor()
     policy = visitor.get("/auth/login/email").headers["Content-Security-Policy"]
     assert "img-src 'self' data: https://cdn.example.com;" in policy
     assert policy.count("cdn.example.com") == 1
 
 
-def test_static_files_are_kept_for_a_year_under_their_versions_and_set_no_cookie(visitor: Visitor) -> None:
+def test_a_versioned_static_file_is_cached_for_a_year_without_cookies(visitor: Visitor) -> None:
     page = visitor.page("/auth/login/email")
     for link in page.all("link"):
         response = visitor.get(link.get("href"))
@@ -309,14 +309,14 @@ def test_static_files_are_kept_for_a_year_under_their_versions_and_set_no_cookie
 
 @pytest.mark.parametrize("file", ["site.css", "session.js"])
 @pytest.mark.parametrize("version", ["0123456789ab", ""])
-def test_no_cache_keeps_a_file_under_the_version_of_another_release(visitor: Visitor, file: str, version: str) -> None:
-    """Else whoever asks before a release has spread keeps its style from everybody behind that cache, for a year."""
+def test_a_static_file_with_another_version_is_cached_briefly(visitor: Visitor, file: str, version: str) -> None:
+    """Otherwise, during a release, a shared cache would keep a file of the wrong release for a year."""
     response = visitor.get(f"/auth/static/{file}?v={version}")
     assert response.status_code == 200
     assert response.headers["Cache-Control"] == "public, max-age=300"
 
 
-def test_over_https_cookies_are_prefixed_and_the_browser_is_told_to_stay(make_site: SiteMaker) -> None:
+def test_over_https_the_visitor_cookie_has_the_host_prefix_and_hsts_is_sent(make_site: SiteMaker) -> None:
     visitor = make_site(site_url="https://login.example.com").visitor()
     response = visitor.get("/auth/login/email")
     (line,) = set_cookies(response)
@@ -324,13 +324,13 @@ def test_over_https_cookies_are_prefixed_and_the_browser_is_told_to_stay(make_si
     assert response.headers["Strict-Transport-Security"] == "max-age=63072000; includeSubDomains"
 
 
-def test_over_http_the_visitor_cookie_is_plain(visitor: Visitor) -> None:
+def test_over_http_the_visitor_cookie_has_no_prefix(visitor: Visitor) -> None:
     (line,) = set_cookies(visitor.get("/auth/login/email"))
     assert re.fullmatch(r"munjigi\.visitor=[^;]+; HttpOnly; Path=/; SameSite=Lax", line)
 
 
 @pytest.mark.parametrize("stripped", [True, False])
-def test_a_site_under_a_path_works_whether_the_proxy_strips_it_or_not(make_site: SiteMaker, stripped: bool) -> None:
+def test_a_site_under_a_path_works_whether_or_not_the_proxy_strips_it(make_site: SiteMaker, stripped: bool) -> None:
     site = make_site(site_url="https://example.com/login-site")
     visitor = site.visitor()
     before = "" if stripped else "/login-site"
@@ -346,7 +346,7 @@ def test_a_site_under_a_path_works_whether_the_proxy_strips_it_or_not(make_site:
     assert "Path=/login-site" in set_cookies(response)[0]
 
 
-def test_health_needs_nothing_and_says_nothing(make_site: SiteMaker) -> None:
+def test_the_health_endpoints_need_no_backend_and_set_no_cookie(make_site: SiteMaker) -> None:
     visitor = make_site("http://127.0.0.1:1").visitor()
     for path in ("/health/live", "/health/ready"):
         response = visitor.get(path)
@@ -369,12 +369,12 @@ def test_health_needs_nothing_and_says_nothing(make_site: SiteMaker) -> None:
         ("x" * 10_000, "ko"),
     ],
 )
-def test_a_page_speaks_the_browsers_language_or_the_sites(visitor: Visitor, asked: str, language: str) -> None:
+def test_a_page_uses_the_browsers_language_or_the_default(visitor: Visitor, asked: str, language: str) -> None:
     page = visitor.page("/auth/login/email", headers={"Accept-Language": asked})
     assert page.document.get("lang") == language
 
 
-def test_a_chosen_language_is_remembered_through_sign_in_and_keeps_the_return_address(visitor: Visitor) -> None:
+def test_a_chosen_language_survives_sign_in_and_keeps_the_return_address(visitor: Visitor) -> None:
     page = visitor.page("/auth/login/email?callbackUrl=/account")
     korean = next(link.get("href") for link in page.all("a[@hreflang='ko']"))
     page = visitor.page(korean)
@@ -383,15 +383,15 @@ def test_a_chosen_language_is_remembered_through_sign_in_and_keeps_the_return_ad
     assert visitor.page("/").heading == "민지 님으로 로그인했어요"
 
 
-def test_a_language_that_is_not_offered_changes_nothing(visitor: Visitor) -> None:
+def test_an_unavailable_language_is_ignored(visitor: Visitor) -> None:
     assert visitor.page("/?lang=fr").document.get("lang") == "en"
 
 
-# --- What people typed is data
+# --- Escaping
 
 
 @pytest.mark.parametrize("hostile", ['"><svg/onload=alert(1)>', "{{7*7}}", "${7*7}", "<script>alert(1)</script>"])
-def test_what_was_typed_or_linked_is_never_markup(visitor: Visitor, hostile: str) -> None:
+def test_typed_and_linked_text_is_escaped(visitor: Visitor, hostile: str) -> None:
     typed = Page(visitor.sign_in(f"{hostile.replace(' ', '')}@example.com", "wrong"))
     linked = visitor.page(
         "/auth/login/email", params={"error": hostile, "callbackUrl": f"/{hostile}", "email": hostile}
@@ -402,11 +402,11 @@ def test_what_was_typed_or_linked_is_never_markup(visitor: Visitor, hostile: str
         assert "49" not in page.texts("div[@role='alert']/p")[:1]
 
 
-def test_a_password_in_a_link_is_neither_used_nor_shown(visitor: Visitor) -> None:
+def test_a_password_in_the_query_is_neither_used_nor_shown(visitor: Visitor) -> None:
     page = visitor.page("/auth/login/email?email=a%40b.c&password=hunter2-hunter2")
     assert "hunter2" not in page.text
     assert not visitor.is_signed_in
 
 
-def test_an_unknown_error_code_gets_the_general_sentence(visitor: Visitor) -> None:
+def test_an_unknown_error_code_shows_the_general_message(visitor: Visitor) -> None:
     assert "Something went wrong. Try again." in visitor.page("/auth/login/email?error=Nonsense").problem

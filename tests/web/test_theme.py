@@ -1,4 +1,4 @@
-"""Whatever colour a brand has, what is drawn in it can be read: WCAG 2.2, 1.4.3 and 1.4.11, worked out here anew."""
+"""Text in any brand color is readable: WCAG 2.2, 1.4.3 and 1.4.11, computed independently."""
 
 import re
 from pathlib import Path
@@ -28,7 +28,7 @@ def contrast(one: str, other: str) -> float:
 
 
 def properties(css: str) -> tuple[dict[str, str], dict[str, str]]:
-    """The colours that hold in light and in dark."""
+    """Return the colors of the light and the dark scheme."""
     light, _, dark = css.partition("prefers-color-scheme")
     both = [dict(re.findall(r"--([\w-]+): ?(#[0-9a-f]{6})", part)) for part in (light, dark.partition("}")[0])]
     return both[0], {**both[0], **both[1]}
@@ -45,7 +45,7 @@ def in_each_scheme(brand: str) -> list[dict[str, str]]:
 @example("#777777")
 @example("#fee500")
 @example("#e0218a")
-def test_any_brand_can_be_read_in_light_and_in_dark(brand: str) -> None:
+def test_any_brand_color_is_readable_in_light_and_in_dark(brand: str) -> None:
     for scheme in in_each_scheme(brand):
         assert scheme["brand"] == brand
         assert contrast(scheme["on-brand"], brand) >= 4.5
@@ -55,7 +55,7 @@ def test_any_brand_can_be_read_in_light_and_in_dark(brand: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
-def test_what_has_no_brand_can_be_read_too(scheme: int) -> None:
+def test_the_fixed_colors_are_readable(scheme: int) -> None:
     given = properties(SHEET)[scheme]
     for text in ("ink", "soft", "wrong"):
         for ground in ("paper", "ground"):
@@ -66,18 +66,18 @@ def test_what_has_no_brand_can_be_read_too(scheme: int) -> None:
     assert contrast(given["line"], given["paper"]) >= 3
 
 
-def test_the_colours_are_worked_out_for_the_grounds_that_the_sheet_has() -> None:
+def test_the_theme_uses_the_backgrounds_of_the_style_sheet() -> None:
     grounds = [(scheme["paper"], scheme["ground"]) for scheme in properties(SHEET)]
     assert grounds == [theme.LIGHT, theme.DARK]
 
 
-def test_a_brand_that_can_be_read_stays_as_it_is() -> None:
+def test_a_readable_brand_color_is_unchanged() -> None:
     light, dark = in_each_scheme("#17624a")
     assert light["accent"] == light["edge"] == "#17624a"
     assert dark["accent"] != "#17624a"
 
 
-def test_the_sheet_that_browsers_get_has_them(make_site: SiteMaker) -> None:
+def test_the_served_style_sheet_contains_the_brand_colors(make_site: SiteMaker) -> None:
     visitor = make_site(brand_color="#E0218A").visitor()
     page = visitor.page("/auth/login/email")
     sheet = visitor.get(page.all("link[@rel='stylesheet']")[0].get("href")).text

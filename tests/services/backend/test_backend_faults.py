@@ -1,4 +1,4 @@
-"""A backend that breaks in every way there is: nobody is signed in, nobody waits for long, nothing leaks."""
+"""A backend that fails in every way: nobody is signed in, no request takes long, nothing leaks."""
 
 import json
 import logging
@@ -41,9 +41,9 @@ from tests.support.tables import some, spread
 
 TIMEOUT, SHORT_TIMEOUT, GRACE = 2.0, 0.35, 0.5
 STEPS = ("/login", "/user")
-"""At the second one a token is out already."""
+"""At the second step a token has been issued."""
 GOOD = {"/login": json.dumps(token()).encode(), "/user": json.dumps(user()).encode()}
-"""Bodies that sign in. Most faults wrap one, so that whoever overlooks the fault lets the person in."""
+"""Bodies that sign in. Most faults contain one, so that a client that ignores the fault would sign the user in."""
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def healthy(backend: FaultyBackend) -> None:
 
 @pytest.fixture(autouse=True)
 def clean_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Whatever happens, the log has no traceback, no secret, no address, nothing that a backend said."""
+    """Check that the log has no traceback, no secret, no e-mail address and no text of the backend."""
     caplog.set_level(logging.INFO, "munjigi")
     yield
     for record in caplog.get_records("call"):
@@ -90,7 +90,7 @@ def refused_in_time(visitor: Visitor, status: int | tuple[int, ...], timeout: fl
 def fails_then_heals(
     visitor: Visitor, backend: FaultyBackend, step: str, status: int | tuple[int, ...], timeout: float, times: int = 1
 ) -> None:
-    """Sign-in fails at this step; a token that was out by then is revoked; once all is well it works."""
+    """The sign-in fails at this step, an issued token is revoked, and the next sign-in works."""
     page = refused_in_time(visitor, status, timeout)
     assert len(backend.asked(step)) == times
     assert bearers(backend, "/logout") == ([f"Bearer {TOKEN}"] if step == "/user" else [])
@@ -106,13 +106,13 @@ def shown(value: object) -> str:
     return getattr(value, "__name__", str(value)[:60])
 
 
-# --- Answers that break off, never end, or are no HTTP
+# --- Answers that break off, never end, or are not HTTP
 
 
 @pytest.mark.parametrize(("fault", "step"), spread([*BROKEN, *ENORMOUS], STEPS))
 def test_a_broken_answer_signs_nobody_in(backend: FaultyBackend, visitor: Visitor, fault: str, step: str) -> None:
     backend.answers[step] = (BROKEN | ENORMOUS)[fault](GOOD[step])
-    # A kept connection may have ended like this, and to read the user twice does no harm.
+    # A kept connection may have closed like this, and reading the user again is safe.
     twice = step == "/user" and fault in NO_ANSWER
     fails_then_heals(visitor, backend, step, (502, 504) if fault in ENDLESS else (502,), TIMEOUT, 2 if twice else 1)
 
@@ -125,7 +125,7 @@ def test_a_slow_answer_is_cut_off_at_the_deadline(
     fails_then_heals(hasty_site.visitor(), backend, step, 504, SHORT_TIMEOUT)
 
 
-def test_both_calls_share_one_deadline(hasty_site: Site, backend: FaultyBackend) -> None:
+def test_both_backend_calls_share_one_deadline(hasty_site: Site, backend: FaultyBackend) -> None:
     for step in STEPS:
         backend.answers[step] = late(0.7 * SHORT_TIMEOUT, HEALTHY[step])
     refused_in_time(hasty_site.visitor(), 504, SHORT_TIMEOUT)
@@ -133,20 +133,20 @@ def test_both_calls_share_one_deadline(hasty_site: Site, backend: FaultyBackend)
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from Linux's /proc")
 @pytest.mark.parametrize("fault", some(ENORMOUS, 5))
-def test_an_enormous_answer_is_not_taken_into_memory(backend: FaultyBackend, visitor: Visitor, fault: str) -> None:
+def test_an_enormous_answer_is_not_read_into_memory(backend: FaultyBackend, visitor: Visitor, fault: str) -> None:
     backend.answers["/login"] = ENORMOUS[fault](GOOD["/login"])
     fields = {"csrfToken": visitor.csrf(), "email": MINJI, "password": "x"}
-    Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = read_memory("VmRSS")
     visitor.post("/auth/login/email", data=fields)
     assert read_memory("VmHWM") - before < 20 * MIB
 
 
-# --- Whole answers that say nothing of use
+# --- Complete answers without a usable content
 
 
 @pytest.mark.parametrize(("fault", "step"), spread(UNREADABLE, STEPS))
-def test_a_body_that_is_no_sound_json_signs_nobody_in(
+def test_an_answer_that_is_no_valid_json_signs_nobody_in(
     backend: FaultyBackend, visitor: Visitor, fault: str, step: str
 ) -> None:
     backend.answers[step] = kept_open(answer(UNREADABLE[fault](GOOD[step])))
@@ -154,7 +154,7 @@ def test_a_body_that_is_no_sound_json_signs_nobody_in(
 
 
 NEITHER: tuple[object, ...] = (None, [], {}, "", 1.5, True, [TOKEN], [USER])
-"""No object with anything in it, no text, no number above zero."""
+"""Values that are neither an object with content, nor a string, nor a positive number."""
 NO_TOKEN: tuple[object, ...] = (
     *NEITHER,
     *({"data": value} for value in (*NEITHER, "~secret~", 5, {"plainTextToken": TOKEN}, [token()])),
@@ -167,7 +167,7 @@ NO_TOKEN: tuple[object, ...] = (
 
 
 @pytest.mark.parametrize("body", NO_TOKEN, ids=shown)
-def test_without_a_sound_token_the_user_is_not_asked_for(
+def test_without_a_valid_token_the_user_is_not_requested(
     backend: FaultyBackend, visitor: Visitor, body: object
 ) -> None:
     backend.answers["/login"] = kept_open(answer(body))
@@ -187,7 +187,7 @@ NO_USER: tuple[object, ...] = (
 
 
 @pytest.mark.parametrize("body", NO_USER, ids=shown)
-def test_without_a_sound_user_the_token_is_revoked(backend: FaultyBackend, visitor: Visitor, body: object) -> None:
+def test_without_a_valid_user_the_token_is_revoked(backend: FaultyBackend, visitor: Visitor, body: object) -> None:
     backend.answers["/user"] = kept_open(answer(body))
     refused(visitor, 502)
     assert bearers(backend, "/logout") == [f"Bearer {TOKEN}"]
@@ -210,7 +210,7 @@ def test_without_a_sound_user_the_token_is_revoked(backend: FaultyBackend, visit
     ],
     ids=shown,
 )
-def test_a_strange_user_signs_in_with_bounded_clean_fields(
+def test_an_unusual_user_signs_in_with_cleaned_and_truncated_fields(
     backend: FaultyBackend, visitor: Visitor, given: dict[str, object], kept: dict[str, object]
 ) -> None:
     backend.answers["/user"] = kept_open(answer(user({**USER, **given})))
@@ -224,7 +224,9 @@ def test_a_strange_user_signs_in_with_bounded_clean_fields(
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_followed_nowhere(backend: FaultyBackend, visitor: Visitor, status: int, step: str) -> None:
+def test_a_redirect_to_another_host_is_not_followed(
+    backend: FaultyBackend, visitor: Visitor, status: int, step: str
+) -> None:
     with faulty_backend() as elsewhere:
         backend.answers[step] = kept_open(answer(b"~secret~", status, Location=f"{elsewhere.url}{step}"))
         fails_then_heals(visitor, backend, step, 502, TIMEOUT)
@@ -234,7 +236,9 @@ def test_a_redirect_is_followed_nowhere(backend: FaultyBackend, visitor: Visitor
 @pytest.mark.parametrize(
     "place", ["/user", "", "http://[::1", "//", "file:///etc/passwd", "https://user:~secret~@/", None]
 )
-def test_not_even_to_a_place_of_its_own_or_to_none(backend: FaultyBackend, visitor: Visitor, place: str | None) -> None:
+def test_a_redirect_to_the_same_host_or_to_an_invalid_url_is_not_followed(
+    backend: FaultyBackend, visitor: Visitor, place: str | None
+) -> None:
     backend.answers["/login"] = kept_open(answer(status=302, Location=place))
     refused(visitor, 502)
     assert [call.path for call in backend.calls] == ["/login"]
@@ -243,7 +247,7 @@ def test_not_even_to_a_place_of_its_own_or_to_none(backend: FaultyBackend, visit
 # --- No connection
 
 
-def test_a_backend_that_is_not_there_is_unavailable_until_it_is(make_site: SiteMaker) -> None:
+def test_an_unreachable_backend_is_503_until_it_returns(make_site: SiteMaker) -> None:
     with faulty_backend() as backend:
         visitor = make_site(backend.url).visitor()
         backend.refuse()
@@ -252,7 +256,7 @@ def test_a_backend_that_is_not_there_is_unavailable_until_it_is(make_site: SiteM
         assert lets_in(visitor, page)
 
 
-def test_when_the_backend_goes_before_the_token_is_revoked_the_log_says_so(
+def test_if_the_backend_disappears_before_revocation_the_log_says_so(
     make_site: SiteMaker, caplog: pytest.LogCaptureFixture
 ) -> None:
     with faulty_backend() as backend:
@@ -280,7 +284,7 @@ def test_when_the_backend_goes_before_the_token_is_revoked_the_log_says_so(
     ],
     ids=shown,
 )
-def test_a_token_that_cannot_be_revoked_is_in_the_log_and_costs_no_time(
+def test_a_token_that_cannot_be_revoked_is_logged_without_delay(
     hasty_site: Site, backend: FaultyBackend, caplog: pytest.LogCaptureFixture, fault: Answer, reason: str
 ) -> None:
     backend.answers["/user"] = late(SHORT_TIMEOUT, b"") if fault is hang else kept_open(answer(status=500))
@@ -290,7 +294,7 @@ def test_a_token_that_cannot_be_revoked_is_in_the_log_and_costs_no_time(
     assert "revoked: False" in caplog.text
 
 
-def test_without_a_logout_path_the_log_says_that_the_token_is_still_good(
+def test_without_a_logout_path_the_log_says_that_the_token_was_not_revoked(
     make_site: SiteMaker, backend: FaultyBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
     backend.answers["/user"] = kept_open(answer(user(None)))
@@ -300,7 +304,7 @@ def test_without_a_logout_path_the_log_says_that_the_token_is_still_good(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux leaves a connection waiting when the queue is full")
-def test_a_connection_that_is_never_made_is_given_up_at_the_deadline(make_site: SiteMaker) -> None:
+def test_a_connection_that_is_not_accepted_times_out_at_the_deadline(make_site: SiteMaker) -> None:
     with ExitStack() as stack:
         wall = stack.enter_context(socket.socket())
         wall.bind(("127.0.0.1", 0))
@@ -316,19 +320,17 @@ def test_a_connection_that_is_never_made_is_given_up_at_the_deadline(make_site: 
 # --- Connections that are kept
 
 
-def test_a_connection_that_the_backend_has_closed_meanwhile_is_not_used(
-    backend: FaultyBackend, visitor: Visitor
-) -> None:
+def test_a_connection_that_the_backend_closed_is_not_reused(backend: FaultyBackend, visitor: Visitor) -> None:
     for _ in range(3):
         assert visitor.sign_in().status_code == 303
         backend.hang_up()
         time.sleep(0.01)
 
 
-def test_a_kept_connection_that_closes_without_a_word_costs_no_sign_in(
+def test_a_kept_connection_that_closes_mid_request_does_not_fail_the_sign_in(
     backend: FaultyBackend, visitor: Visitor
 ) -> None:
-    """The close is seen only when the call for the user has gone out: it may safely come twice."""
+    """The close shows only after the user request is sent, and that one may be repeated."""
     closed: list[bool] = []
 
     def close_first(connection: socket.socket) -> bool:
@@ -344,7 +346,7 @@ def test_a_kept_connection_that_closes_without_a_word_costs_no_sign_in(
     assert len(backend.asked("/user")) == 2
 
 
-def test_what_the_backend_says_unasked_is_nobodys_answer(backend: FaultyBackend, visitor: Visitor) -> None:
+def test_an_unsolicited_answer_is_not_used_for_the_next_request(backend: FaultyBackend, visitor: Visitor) -> None:
     stranger = answer(user({**USER, "id": 666}))
     said = threading.Event()
 
@@ -363,7 +365,7 @@ def test_what_the_backend_says_unasked_is_nobodys_answer(backend: FaultyBackend,
         assert said.wait(5)
 
 
-def test_cookies_of_the_backend_are_not_brought_back(backend: FaultyBackend, visitor: Visitor) -> None:
+def test_cookies_of_the_backend_are_not_sent_back(backend: FaultyBackend, visitor: Visitor) -> None:
     cookies = "\r\n".join(["laravel_session=~secret~", *(f"Set-Cookie: a{n}=~secret~; Path=/" for n in range(80))])
     for step in STEPS:
         backend.answers[step] = kept_open(answer(GOOD[step], Set_Cookie=cookies))
@@ -377,7 +379,7 @@ def test_cookies_of_the_backend_are_not_brought_back(backend: FaultyBackend, vis
 # --- TLS
 
 
-def test_over_tls_too_a_slow_answer_is_cut_off_at_the_deadline(
+def test_over_tls_a_slow_answer_is_cut_off_at_the_deadline(
     make_site: SiteMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file, context = server_certificate(tmp_path)
@@ -390,7 +392,7 @@ def test_over_tls_too_a_slow_answer_is_cut_off_at_the_deadline(
 
 
 @pytest.mark.parametrize("fault", ["signed by nobody known", "over", "for another address"])
-def test_a_certificate_that_proves_nothing_gets_no_password(
+def test_an_invalid_certificate_gets_no_password(
     make_site: SiteMaker,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -408,13 +410,13 @@ def test_a_certificate_that_proves_nothing_gets_no_password(
     assert "TLS" in str(caplog.records[-1].__dict__["fields"])
 
 
-def test_a_backend_without_tls_gets_no_password_where_it_should_have_it(make_site: SiteMaker) -> None:
+def test_a_plain_http_server_at_an_https_url_gets_no_password(make_site: SiteMaker) -> None:
     with faulty_backend() as backend:
         backend.greeting = after(answer(b"~secret~", 400), hang)
         refused_in_time(make_site(backend.url.replace("http:", "https:")).visitor(), 502)
 
 
-def test_a_tls_handshake_that_stops_is_given_up_at_the_deadline(make_site: SiteMaker) -> None:
+def test_a_tls_handshake_that_stalls_times_out_at_the_deadline(make_site: SiteMaker) -> None:
     with faulty_backend() as backend:
         backend.greeting = hang
         site = make_site(backend.url.replace("http:", "https:"), backend_timeout=SHORT_TIMEOUT)

@@ -1,4 +1,4 @@
-"""What is said to the backend, and what each of its answers comes to."""
+"""What the backend is sent, and what each of its answers leads to."""
 
 import re
 from collections.abc import Iterator
@@ -43,23 +43,23 @@ def healthy(backend: FaultyBackend) -> None:
 
 @pytest.fixture
 def member(visitor: Visitor, backend: FaultyBackend) -> Visitor:
-    """Someone who is signed in already."""
+    """A visitor who is signed in."""
     assert visitor.sign_in().status_code == 303
     backend.calls.clear()
     return visitor
 
 
-# --- What is sent
+# --- Requests
 
 
 def all_four(visitor: Visitor) -> None:
-    """Sign in, save a new name, sign out: each call that there is."""
+    """Sign in, save a new name, sign out: every call to the backend."""
     visitor.sign_in()
     visitor.submit("/account", {"name": "김새봄", "nick_name": ""})
     visitor.submit("/auth/logout", {})
 
 
-def test_each_call_sends_what_it_has_to_and_nothing_else(backend: FaultyBackend, visitor: Visitor) -> None:
+def test_each_call_sends_the_documented_method_path_and_body(backend: FaultyBackend, visitor: Visitor) -> None:
     all_four(visitor)
     assert [(call.method, call.path, call.json) for call in backend.calls] == [
         ("POST", "/login", {"email": MINJI, "password": PASSWORD}),
@@ -69,14 +69,14 @@ def test_each_call_sends_what_it_has_to_and_nothing_else(backend: FaultyBackend,
     ]
 
 
-def test_the_bearer_goes_with_each_call_but_the_first(backend: FaultyBackend, visitor: Visitor) -> None:
+def test_each_call_but_the_login_has_the_bearer_token(backend: FaultyBackend, visitor: Visitor) -> None:
     all_four(visitor)
     bearers = [call.headers["Authorization"] for call in backend.calls]
     assert bearers == [None, *[f"Bearer {TOKEN}"] * 3]
 
 
-def test_no_header_of_the_visitor_is_handed_on(backend: FaultyBackend, site: Site) -> None:
-    """An `Origin`, `Referer` or `Cookie` would make Sanctum want a CSRF token: 419."""
+def test_no_header_of_the_visitor_is_forwarded(backend: FaultyBackend, site: Site) -> None:
+    """With an `Origin`, `Referer` or `Cookie`, Laravel Sanctum would require a CSRF token (419)."""
     all_four(
         site.visitor(
             **{
@@ -102,15 +102,15 @@ def test_no_header_of_the_visitor_is_handed_on(backend: FaultyBackend, site: Sit
         assert "chosen" not in str(call.headers)
 
 
-def test_json_is_asked_for_before_anything_else(backend: FaultyBackend, visitor: Visitor) -> None:
-    """Or Laravel answers a wrong password with a redirect to HTML."""
+def test_each_call_accepts_json(backend: FaultyBackend, visitor: Visitor) -> None:
+    """Otherwise Laravel answers a wrong password with a redirect to HTML."""
     all_four(visitor)
     for call in backend.calls:
         assert call.headers["Accept"] == call.headers["Content-Type"] == "application/json"
         assert re.fullmatch(r"Munjigi/[0-9.]+", call.headers["User-Agent"])
 
 
-def test_the_request_id_of_the_page_is_sent_along(backend: FaultyBackend, visitor: Visitor) -> None:
+def test_each_call_has_the_request_id_of_the_page(backend: FaultyBackend, visitor: Visitor) -> None:
     response = visitor.sign_in()
     assert {call.headers["X-Request-Id"] for call in backend.calls} == {response.headers["X-Request-Id"]}
 
@@ -119,7 +119,7 @@ def test_the_request_id_of_the_page_is_sent_along(backend: FaultyBackend, visito
     ("asked", "sent"),
     [("ko-KR,ko;q=0.9,en;q=0.8", "ko"), ("en-GB", "en"), ("fr", "ko"), ("../../etc", "ko"), ("en\tX: y", "ko")],
 )
-def test_the_language_sent_is_that_of_the_page(backend: FaultyBackend, site: Site, asked: str, sent: str) -> None:
+def test_each_call_has_the_language_of_the_page(backend: FaultyBackend, site: Site, asked: str, sent: str) -> None:
     visitor = site.visitor(**{"Accept-Language": asked})
     visitor.sign_in()
     assert [call.headers["Accept-Language"] for call in backend.calls] == [sent, sent]
@@ -128,9 +128,7 @@ def test_the_language_sent_is_that_of_the_page(backend: FaultyBackend, site: Sit
     assert backend.calls[-1].headers["Accept-Language"] == "en"
 
 
-def test_without_a_proxy_the_visitors_own_word_for_their_address_is_not_taken(
-    backend: FaultyBackend, site: Site
-) -> None:
+def test_without_a_proxy_the_visitors_forwarded_headers_are_ignored(backend: FaultyBackend, site: Site) -> None:
     site.visitor(**{"X-Forwarded-For": "203.0.113.9", "X-Real-Ip": "203.0.113.9"}).sign_in()
     for call in backend.calls:
         assert call.headers.get_all("X-Forwarded-For") in (["127.0.0.1"], ["::1"])
@@ -154,7 +152,7 @@ def test_without_a_proxy_the_visitors_own_word_for_their_address_is_not_taken(
         ("2001:db8::1%any text; at all", "2001:db8::1"),
     ],
 )
-def test_behind_one_proxy_the_address_is_the_one_that_it_added(
+def test_behind_one_proxy_the_client_address_is_the_one_that_it_added(
     shared_site: SiteMaker, backend: FaultyBackend, came: str, sent: str | None
 ) -> None:
     shared_site(backend.url, proxy_hops=1).visitor(**{"X-Forwarded-For": came}).sign_in()
@@ -176,7 +174,7 @@ def test_behind_one_proxy_the_address_is_the_one_that_it_added(
         "🔑🚪",
         "e\N{COMBINING ACUTE ACCENT}",
         "\N{LATIN SMALL LETTER E WITH ACUTE}",
-        "\u1106\u116e\u11ab",  # 문 in three letters, as a Mac may send it
+        "\u1106\u116e\u11ab",  # 문 as three code points, as macOS may send it
         "a\x00b",
         "\r\n",
         "+&=%25",
@@ -186,21 +184,19 @@ def test_behind_one_proxy_the_address_is_the_one_that_it_added(
     ],
     ids=ascii,
 )
-def test_a_password_is_passed_exactly(backend: FaultyBackend, visitor: Visitor, password: str) -> None:
+def test_a_password_is_sent_unchanged(backend: FaultyBackend, visitor: Visitor, password: str) -> None:
     assert visitor.sign_in(password=password).status_code == 303
     assert backend.asked("/login")[0].json == {"email": MINJI, "password": password}
 
 
-def test_a_password_that_is_no_utf_8_is_refused_and_not_mended(backend: FaultyBackend, visitor: Visitor) -> None:
+def test_a_password_that_is_not_utf_8_is_refused(backend: FaultyBackend, visitor: Visitor) -> None:
     form = f"csrfToken={visitor.csrf()}&email={MINJI}&password=%ff%fe"
     kind = {"Content-Type": "application/x-www-form-urlencoded"}
     assert visitor.post("/auth/login/email", data=form, headers=kind).status_code == 400
     assert backend.calls == []
 
 
-def test_of_a_form_with_more_than_it_should_have_only_the_first_of_each_field_is_sent(
-    backend: FaultyBackend, visitor: Visitor
-) -> None:
+def test_only_the_first_value_of_each_known_form_field_is_sent(backend: FaultyBackend, visitor: Visitor) -> None:
     fields = [("csrfToken", visitor.csrf()), ("email", MINJI), ("email", "jun@example.com"), ("password", "first")]
     fields += [
         ("password", "second"),
@@ -213,14 +209,14 @@ def test_of_a_form_with_more_than_it_should_have_only_the_first_of_each_field_is
     assert backend.asked("/login")[0].json == {"email": MINJI, "password": "first"}
 
 
-# --- What is tried again
+# --- Retries
 
 
 SENT = "services.http.aiohttp_adapter.AiohttpAdapter.send"
 
 
 @pytest.mark.parametrize(("refusals", "status"), [(0, 303), (1, 303), (2, 503)])
-def test_the_user_is_asked_for_once_more_if_no_connection_can_be_made(
+def test_the_user_request_is_repeated_once_if_no_connection_can_be_made(
     backend: FaultyBackend, visitor: Visitor, refusals: int, status: int
 ) -> None:
     with responses.RequestsMock(target=SENT) as network:
@@ -236,14 +232,14 @@ def test_the_user_is_asked_for_once_more_if_no_connection_can_be_made(
         assert len(asked) == min(refusals + 1, 2)
 
 
-def test_a_sign_in_is_never_sent_again(backend: FaultyBackend, visitor: Visitor) -> None:
+def test_a_login_request_is_never_repeated(backend: FaultyBackend, visitor: Visitor) -> None:
     with responses.RequestsMock(target=SENT) as network:
         network.post(f"{backend.url}/login", body=NotSentError())
         refused(visitor, 503)
         assert len(network.calls) == 1
 
 
-# --- Answers to a sign-in
+# --- Answers to the login
 
 WRONG = "The email address or password is incorrect."
 UNVERIFIED = "Your email address is not verified yet."
@@ -263,7 +259,7 @@ HTML = b"<!doctype html><title>~secret~</title><h1>Welcome</h1>"
 
 
 def invalid(**fields: object) -> bytes:
-    """422, as Laravel's validator says it."""
+    """Return a 422 in the format of Laravel's validator."""
     return answer({"message": "~secret~", "errors": fields}, 422)
 
 
@@ -317,7 +313,7 @@ SAID_BY_USER = {
 
 
 @pytest.mark.parametrize("said", [*SAID_BY_ANY, *SAID_BY_LOGIN])
-def test_what_an_answer_to_a_sign_in_means(backend: FaultyBackend, visitor: Visitor, said: str) -> None:
+def test_each_answer_to_the_login_has_its_status_and_text(backend: FaultyBackend, visitor: Visitor, said: str) -> None:
     raw, status, words = (SAID_BY_ANY | SAID_BY_LOGIN)[said]
     backend.answers["/login"] = kept_open(raw)
     assert words in refused(visitor, status).problem
@@ -325,9 +321,7 @@ def test_what_an_answer_to_a_sign_in_means(backend: FaultyBackend, visitor: Visi
 
 
 @pytest.mark.parametrize("said", [*SAID_BY_ANY, *SAID_BY_USER])
-def test_what_an_answer_means_when_the_token_is_out_already(
-    backend: FaultyBackend, visitor: Visitor, said: str
-) -> None:
+def test_each_answer_to_the_user_request_revokes_the_token(backend: FaultyBackend, visitor: Visitor, said: str) -> None:
     raw, status, words = (SAID_BY_ANY | SAID_BY_USER)[said]
     backend.answers["/user"] = kept_open(raw)
     assert words in refused(visitor, status).problem
@@ -335,7 +329,7 @@ def test_what_an_answer_means_when_the_token_is_out_already(
     assert backend.calls[-1].headers["Authorization"] == f"Bearer {TOKEN}"
 
 
-def test_whether_an_account_exists_does_not_show(backend: FaultyBackend, visitor: Visitor) -> None:
+def test_an_answer_does_not_reveal_whether_an_account_exists(backend: FaultyBackend, visitor: Visitor) -> None:
     pages = set()
     for raw, status, words in SAID_BY_LOGIN.values():
         if words == WRONG:
@@ -367,7 +361,7 @@ def test_whether_an_account_exists_does_not_show(backend: FaultyBackend, visitor
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_the_wait_that_is_asked_for_is_shown_within_reason(
+def test_a_retry_after_is_shown_within_limits(
     backend: FaultyBackend, visitor: Visitor, given: str | None, seconds: int, words: str
 ) -> None:
     backend.answers["/login"] = kept_open(answer(status=429, Retry_After=given))
@@ -376,12 +370,12 @@ def test_the_wait_that_is_asked_for_is_shown_within_reason(
     assert page.response.headers["Retry-After"] == str(seconds)
 
 
-def test_maintenance_says_when_to_come_back(backend: FaultyBackend, visitor: Visitor) -> None:
+def test_a_backend_in_maintenance_passes_on_its_retry_after(backend: FaultyBackend, visitor: Visitor) -> None:
     backend.answers["/user"] = kept_open(answer(HTML, 503, Retry_After=120))
     assert refused(visitor, 503).response.headers["Retry-After"] == "120"
 
 
-def test_what_the_backend_says_of_both_fields_is_shown_at_them(backend: FaultyBackend, visitor: Visitor) -> None:
+def test_field_errors_of_the_backend_are_shown_at_the_fields(backend: FaultyBackend, visitor: Visitor) -> None:
     backend.answers["/login"] = kept_open(
         invalid(email=["<script>alert(1)</script>", "~secret~"], password="비밀번호 " + "x" * 300)
     )
@@ -393,14 +387,12 @@ def test_what_the_backend_says_of_both_fields_is_shown_at_them(backend: FaultyBa
 
 
 @pytest.mark.parametrize("said", [None, [], {}, 5, [[]], [None], ["\x00"], {"0": "~secret~"}])
-def test_messages_that_are_none_leave_a_sentence_of_ours(
-    backend: FaultyBackend, visitor: Visitor, said: object
-) -> None:
+def test_invalid_field_errors_are_replaced_by_our_text(backend: FaultyBackend, visitor: Visitor, said: object) -> None:
     backend.answers["/login"] = kept_open(invalid(email=said, password=said))
     assert "Check what you entered and try again." in refused(visitor, 422).problem
 
 
-def test_the_operator_is_told_which_field_the_backend_wants(
+def test_a_required_field_that_we_do_not_send_is_logged(
     backend: FaultyBackend, visitor: Visitor, caplog: pytest.LogCaptureFixture
 ) -> None:
     backend.answers["/login"] = kept_open(invalid(device_name=["~secret~"]))
@@ -409,7 +401,7 @@ def test_the_operator_is_told_which_field_the_backend_wants(
 
 
 @pytest.mark.parametrize("status", [200, 201])
-def test_both_kinds_of_success_sign_in(backend: FaultyBackend, visitor: Visitor, status: int) -> None:
+def test_status_200_and_201_sign_in(backend: FaultyBackend, visitor: Visitor, status: int) -> None:
     backend.answers["/login"] = kept_open(answer(token(), status))
     backend.answers["/user"] = kept_open(answer(user(), status))
     assert visitor.sign_in().status_code == 303
@@ -420,20 +412,20 @@ def test_both_kinds_of_success_sign_in(backend: FaultyBackend, visitor: Visitor,
     "text",
     ["17|" + "a" * 40, "17|munjigi_" + "a" * 48, "018f3c1e-0000-7000-8000-000000000000|x", "eyJhbGciOi.e30.c2ln", "x"],
 )
-def test_a_token_of_any_shape_is_taken_as_it_is(backend: FaultyBackend, visitor: Visitor, text: str) -> None:
+def test_a_token_of_any_format_is_used_unchanged(backend: FaultyBackend, visitor: Visitor, text: str) -> None:
     backend.answers["/login"] = kept_open(answer(token(text)))
     assert visitor.sign_in().status_code == 303
     assert backend.asked("/user")[0].headers["Authorization"] == f"Bearer {text}"
 
 
-def test_an_answer_counts_whatever_it_says_its_type_is(backend: FaultyBackend, visitor: Visitor) -> None:
+def test_the_content_type_of_an_answer_is_ignored(backend: FaultyBackend, visitor: Visitor) -> None:
     backend.answers["/login"] = kept_open(answer(token(), Content_Type="text/html; charset=euc-kr"))
     backend.answers["/user"] = kept_open(answer(user(), Content_Type=None))
     assert visitor.sign_in().status_code == 303
     assert visitor.session()["user"] == USER
 
 
-# --- Answers to a new name
+# --- Answers to a profile update
 
 NAMES = {"name": "새 이름", "nick_name": "새"}
 
@@ -442,7 +434,7 @@ def saved_as(visitor: Visitor) -> Any:
     return visitor.session()["user"]["name"]
 
 
-def test_the_names_are_shown_as_the_backend_has_them_now(backend: FaultyBackend, member: Visitor) -> None:
+def test_the_saved_names_are_those_of_the_backends_answer(backend: FaultyBackend, member: Visitor) -> None:
     backend.answers["/profile"] = kept_open(answer(user({**USER, "name": "Cut by the backend"})))
     assert member.submit("/account", NAMES).status_code == 303
     assert saved_as(member) == "Cut by the backend"
@@ -458,7 +450,9 @@ def test_the_names_are_shown_as_the_backend_has_them_now(backend: FaultyBackend,
         answer(b"OK", 202, Content_Type="text/plain"),
     ],
 )
-def test_if_the_backend_does_not_say_they_are_read_from_it(backend: FaultyBackend, member: Visitor, raw: bytes) -> None:
+def test_without_a_user_in_the_profile_answer_the_user_is_requested(
+    backend: FaultyBackend, member: Visitor, raw: bytes
+) -> None:
     backend.answers["/profile"] = kept_open(raw)
     backend.answers["/user"] = kept_open(answer(user({**USER, **NAMES})))
     assert member.submit("/account", NAMES).status_code == 303
@@ -476,7 +470,7 @@ SAID_BY_PROFILE = {
 
 
 @pytest.mark.parametrize("said", SAID_BY_PROFILE)
-def test_a_name_that_is_not_saved_is_not_lost_either(backend: FaultyBackend, member: Visitor, said: str) -> None:
+def test_a_name_that_was_not_saved_stays_in_the_form(backend: FaultyBackend, member: Visitor, said: str) -> None:
     raw, status, words = SAID_BY_PROFILE[said]
     backend.answers["/profile"] = kept_open(raw)
     page = Page(member.submit("/account", NAMES))
@@ -488,14 +482,14 @@ def test_a_name_that_is_not_saved_is_not_lost_either(backend: FaultyBackend, mem
     assert len(backend.asked("/profile")) == 1
 
 
-def test_saving_too_often_says_how_long_to_wait(backend: FaultyBackend, member: Visitor) -> None:
+def test_a_throttled_profile_update_says_how_long_to_wait(backend: FaultyBackend, member: Visitor) -> None:
     backend.answers["/profile"] = kept_open(answer(status=429, Retry_After=30))
     response = member.submit("/account", NAMES)
     assert "30 seconds" in Page(response).problem
     assert response.headers["Retry-After"] == "30"
 
 
-def test_saving_with_a_token_that_is_over_ends_the_session(backend: FaultyBackend, member: Visitor) -> None:
+def test_a_401_to_a_profile_update_ends_the_session(backend: FaultyBackend, member: Visitor) -> None:
     backend.answers["/profile"] = kept_open(answer({"message": "Unauthenticated."}, 401))
     response = member.submit("/account", NAMES)
     assert response.status_code == 401
@@ -504,11 +498,11 @@ def test_saving_with_a_token_that_is_over_ends_the_session(backend: FaultyBacken
     assert not member.is_signed_in
 
 
-# --- Answers to signing out
+# --- Answers to a logout
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 401])
-def test_a_token_that_is_gone_is_gone(backend: FaultyBackend, member: Visitor, status: int) -> None:
+def test_a_revoked_token_signs_out_without_a_warning(backend: FaultyBackend, member: Visitor, status: int) -> None:
     backend.answers["/logout"] = kept_open(answer({"message": "~secret~"} if status != 204 else b"", status))
     page = member.page(member.submit("/auth/logout", {}).headers["Location"])
     assert page.notes == ["You are signed out."]
@@ -516,7 +510,7 @@ def test_a_token_that_is_gone_is_gone(backend: FaultyBackend, member: Visitor, s
 
 
 @pytest.mark.parametrize("status", [302, 400, 403, 404, 405, 419, 422, 429, 500, 502, 503])
-def test_a_token_that_may_live_on_is_said_to_and_the_session_ends_all_the_same(
+def test_a_failed_revocation_shows_a_warning_and_still_ends_the_session(
     backend: FaultyBackend, member: Visitor, caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
     backend.answers["/logout"] = kept_open(answer({"message": "~secret~"}, status, Location="/user"))
@@ -527,7 +521,7 @@ def test_a_token_that_may_live_on_is_said_to_and_the_session_ends_all_the_same(
     assert [call.path for call in backend.calls] == ["/logout"]
 
 
-def test_without_a_logout_path_nobody_is_told(make_site: SiteMaker, backend: FaultyBackend) -> None:
+def test_without_a_logout_path_the_backend_is_not_called(make_site: SiteMaker, backend: FaultyBackend) -> None:
     visitor = make_site(backend.url, backend_logout_path=None).visitor()
     visitor.sign_in()
     page = visitor.page(visitor.submit("/auth/logout", {}).headers["Location"])

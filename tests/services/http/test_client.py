@@ -1,4 +1,4 @@
-"""The HTTP client: no call gets the answer of another, takes longer than it may, or sends what was not meant."""
+"""The HTTP client: answers are never mixed up, deadlines hold, and requests contain only what was meant."""
 
 import asyncio
 import gc
@@ -53,7 +53,7 @@ def client() -> HttpClient:
 
 
 def ask(client: HttpClient, backend: FaultyBackend, path: str = "/user", *, retry: bool = False) -> object:
-    """The id of the user in the answer."""
+    """Return the user id of the answer."""
     response = client.send("POST", backend.url + path, {}, within=1, json={}, retry=retry)
     return response.get_path("data", "user", "id")
 
@@ -111,7 +111,7 @@ ODD: dict[str, Answer] = {
 
 
 @pytest.mark.parametrize("said", PLAIN)
-def test_after_a_plain_answer_the_connection_serves_the_next_call(
+def test_after_a_complete_answer_the_connection_is_reused(
     backend: FaultyBackend, client: HttpClient, said: str
 ) -> None:
     backend.answers["/login"] = kept_open(PLAIN[said])
@@ -122,7 +122,7 @@ def test_after_a_plain_answer_the_connection_serves_the_next_call(
 
 
 @pytest.mark.parametrize("said", ODD)
-def test_after_an_odd_one_no_call_goes_over_it_and_nobody_gets_anothers_answer(
+def test_after_an_irregular_answer_the_connection_is_not_reused(
     backend: FaultyBackend, client: HttpClient, said: str
 ) -> None:
     backend.answers["/login"] = ODD[said]
@@ -141,7 +141,7 @@ def test_an_answer_without_a_length_ends_with_its_connection(backend: FaultyBack
         assert ask(client, backend) == USER["id"]
 
 
-def test_over_tls_too_connections_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tls_connections_are_reused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, context = certificate(tmp_path), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
@@ -153,7 +153,7 @@ def test_over_tls_too_connections_are_kept(tmp_path: Path, monkeypatch: pytest.M
         assert backend.connections == 1
 
 
-def test_connections_end_with_the_client_that_keeps_them(backend: FaultyBackend) -> None:
+def test_connections_are_closed_with_their_client(backend: FaultyBackend) -> None:
     over = threading.Event()
 
     def until_it_ends(connection: socket.socket) -> None:
@@ -168,12 +168,10 @@ def test_connections_end_with_the_client_that_keeps_them(backend: FaultyBackend)
     assert over.wait(5)
 
 
-# --- Sent once, or once more
+# --- Retries
 
 
-def test_a_sign_in_over_a_kept_connection_that_closes_without_a_word_is_not_sent_again(
-    backend: FaultyBackend, client: HttpClient
-) -> None:
+def test_a_login_over_a_kept_connection_that_closes_is_not_repeated(backend: FaultyBackend, client: HttpClient) -> None:
     ask(client, backend)
     backend.answers["/login"] = lambda _: False
     assert fails(client, backend, "/login").status == 502
@@ -181,20 +179,18 @@ def test_a_sign_in_over_a_kept_connection_that_closes_without_a_word_is_not_sent
     assert len(backend.asked("/login")) == 1
 
 
-def test_what_may_be_sent_again_is_sent_once_more(backend: FaultyBackend, client: HttpClient) -> None:
+def test_a_call_with_retry_is_repeated_once(backend: FaultyBackend, client: HttpClient) -> None:
     backend.answers["/user"] = b""
     error = fails(client, backend, retry=True)
     assert error.reason == "the answer broke off or is no HTTP (ConnectionError)"
     assert len(backend.asked("/user")) == 2
 
 
-# --- What is sent
+# --- Requests
 
 
 @pytest.mark.parametrize("value", ["a\r\nX: y", "a\nX: y", "a\rX: y", "a\0"], ids=ascii)
-def test_nothing_that_could_begin_another_header_is_sent(
-    backend: FaultyBackend, client: HttpClient, value: str
-) -> None:
+def test_a_header_value_with_a_line_break_is_refused(backend: FaultyBackend, client: HttpClient, value: str) -> None:
     for headers in ({"X-A": value}, {value: "x"}):
         with pytest.raises(UpstreamError) as raised:
             client.send("POST", f"{backend.url}/user", headers, within=1)
@@ -206,7 +202,7 @@ def test_nothing_that_could_begin_another_header_is_sent(
 
 @contextmanager
 def listening(family: socket.AddressFamily, address: str) -> Iterator[tuple[str, list[bytes]]]:
-    """The address of a server that answers once, and what it received."""
+    """Yield the address of a server that answers once, and what it received."""
     received: list[bytes] = []
     with socket.create_server((address, 0), family=family) as server:
 
@@ -221,7 +217,7 @@ def listening(family: socket.AddressFamily, address: str) -> Iterator[tuple[str,
 
 
 @pytest.mark.parametrize(("family", "address"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")], ids=str)
-def test_a_call_names_its_host_and_nobodys_password_or_cookie(
+def test_a_call_sends_no_credentials_of_the_machine(
     client: HttpClient, family: socket.AddressFamily, address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / ".netrc").write_text(f"machine {address} login me password secret\n")
@@ -239,14 +235,14 @@ def test_a_call_names_its_host_and_nobodys_password_or_cookie(
     assert body == b'{"email": "x"}'
 
 
-def test_cookies_are_not_kept(backend: FaultyBackend, client: HttpClient) -> None:
+def test_cookies_of_an_answer_are_not_kept(backend: FaultyBackend, client: HttpClient) -> None:
     backend.answers["/login"] = kept_open(answer(user(), Set_Cookie="a=b"))
     ask(client, backend, "/login")
     ask(client, backend)
     assert backend.calls[-1].headers["Cookie"] is None
 
 
-def test_through_a_proxy_goes_what_is_not_excepted(backend: FaultyBackend) -> None:
+def test_calls_use_the_proxy_except_for_no_proxy_hosts(backend: FaultyBackend) -> None:
     with listening(socket.AF_INET, "127.0.0.1") as (place, received):
         client = HttpClient("test", max_concurrency=1, proxy=f"http://user:secret@{place}", no_proxy=("127.0.0.1",))
         assert ask(client, backend) == USER["id"]
@@ -257,17 +253,17 @@ def test_through_a_proxy_goes_what_is_not_excepted(backend: FaultyBackend) -> No
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://127.0.0.1/", "//127.0.0.1/", "http://"])
-def test_an_address_that_is_none_is_an_error_like_others(client: HttpClient, url: str) -> None:
+def test_an_invalid_url_is_an_upstream_error(client: HttpClient, url: str) -> None:
     with pytest.raises(UpstreamError) as raised:
         client.send("GET", url, {}, within=1)
     assert raised.value.status == 502
 
 
-# --- One deadline
+# --- Deadlines
 
 
 @pytest.mark.filterwarnings("ignore:Sending a large body")
-def test_who_does_not_take_what_is_sent_costs_no_more_than_the_call_has(client: HttpClient) -> None:
+def test_a_server_that_does_not_read_costs_no_more_than_the_deadline(client: HttpClient) -> None:
     with faulty_backend() as backend:
         backend.greeting = lambda _: time.sleep(1)
         started = time.monotonic()
@@ -278,10 +274,10 @@ def test_who_does_not_take_what_is_sent_costs_no_more_than_the_call_has(client: 
 
 
 @pytest.mark.parametrize("make_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
-def test_the_look_up_of_a_name_counts_too_and_holds_up_no_other(
+def test_a_slow_dns_lookup_counts_against_the_deadline_and_delays_no_other_host(
     backend: FaultyBackend, client: HttpClient, make_loop: Callable[[], asyncio.AbstractEventLoop]
 ) -> None:
-    """A resolver may hang for half a minute. Calls for the same name share a look-up."""
+    """A resolver may hang for half a minute. Calls for the same name share one lookup."""
     asked, answered, real = list[str](), threading.Event(), socket.getaddrinfo
 
     def hanging(host: str, *args: Any, **kwargs: Any) -> Any:
@@ -317,34 +313,34 @@ def test_the_look_up_of_a_name_counts_too_and_holds_up_no_other(
     assert len(asked) == 9
 
 
-# --- What is read
+# --- Reading the answer
 
 
-def test_what_is_compressed_though_nobody_asked_is_decoded(backend: FaultyBackend, client: HttpClient) -> None:
+def test_a_compressed_answer_is_decoded_although_it_was_not_requested(
+    backend: FaultyBackend, client: HttpClient
+) -> None:
     backend.answers["/user"] = kept_open(answer(zlib.compress(BODY, wbits=31), Content_Encoding="gzip"))
     for _ in range(2):
         assert ask(client, backend) == USER["id"]
     assert backend.connections == 1
 
 
-def test_a_length_that_is_no_number_is_refused_before_anything_is_waited_for(
-    backend: FaultyBackend, client: HttpClient
-) -> None:
+def test_an_invalid_content_length_is_refused_at_once(backend: FaultyBackend, client: HttpClient) -> None:
     backend.answers["/user"] = after(head("Content-Length: -1"), hang)
     started = time.monotonic()
     assert fails(client, backend).status == 502
     assert time.monotonic() - started < 0.5
 
 
-def test_so_is_a_body_that_is_too_long_when_so_much_of_it_has_come(backend: FaultyBackend, client: HttpClient) -> None:
+def test_a_body_over_the_limit_is_refused_when_the_limit_is_reached(backend: FaultyBackend, client: HttpClient) -> None:
     backend.answers["/user"] = after(head("Content-Length: 9999999") + b" " * (MAX_BYTES + 2), hang)
     assert fails(client, backend).reason == f"answer 200 is over {MAX_BYTES} bytes"
 
 
-# --- Calls at a time
+# --- Concurrency limits
 
 
-def test_one_host_gets_so_many_calls_at_a_time_and_the_others_queue(backend: FaultyBackend) -> None:
+def test_calls_over_the_limit_of_a_host_are_queued(backend: FaultyBackend) -> None:
     client, at_once, most = HttpClient("test", max_concurrency=3), [0], [0]
     lock = threading.Lock()
 
@@ -364,7 +360,7 @@ def test_one_host_gets_so_many_calls_at_a_time_and_the_others_queue(backend: Fau
     assert most == [3]
 
 
-def test_who_finds_the_queue_full_is_told_at_once_and_who_waits_after_half_of_the_time(backend: FaultyBackend) -> None:
+def test_a_full_queue_fails_at_once_and_a_queued_call_after_half_its_time(backend: FaultyBackend) -> None:
     client = HttpClient("test", max_concurrency=1)
     backend.answers["/user"] = hang
     with ThreadPoolExecutor(20) as pool:
@@ -382,7 +378,7 @@ def test_who_finds_the_queue_full_is_told_at_once_and_who_waits_after_half_of_th
 
 
 @pytest.mark.parametrize("fault", ["hang", "closed", "no HTTP", "refused", "too long"])
-def test_every_slot_is_given_back_whatever_goes_wrong(backend: FaultyBackend, fault: str) -> None:
+def test_a_failed_call_always_frees_its_slot(backend: FaultyBackend, fault: str) -> None:
     client = HttpClient("test", max_concurrency=1)
     answers: dict[str, Answer] = {
         "hang": hang,
@@ -401,7 +397,7 @@ def test_every_slot_is_given_back_whatever_goes_wrong(backend: FaultyBackend, fa
     assert ask(client, backend) == USER["id"]
 
 
-def test_a_slow_host_takes_no_slot_of_another(backend: FaultyBackend) -> None:
+def test_a_slow_host_takes_no_slot_of_another_host(backend: FaultyBackend) -> None:
     client = HttpClient("test", max_concurrency=1)
     backend.answers["/user"] = hang
     with faulty_backend() as other, ThreadPoolExecutor(1) as pool:

@@ -1,4 +1,4 @@
-"""Over TLS too: who answers is checked, and the deadline holds."""
+"""Outgoing TLS: certificates are verified, and the deadline holds."""
 
 import ssl
 import threading
@@ -36,7 +36,7 @@ Serve = Callable[[Path, Callable[[socket], None]], str]
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """A TLS server of one answer; its address."""
+    """Return a function that starts a TLS server for one answer and returns its URL."""
     listening: list[socket] = []
 
     def start(path: Path, answer: Callable[[socket], None]) -> str:
@@ -51,7 +51,7 @@ def serve() -> Iterator[Serve]:
                     connection.recv(65536)
                     answer(connection)
             except OSError:
-                pass  # the client has hung up, as it should
+                pass  # the client has closed the connection, as it should
 
         threading.Thread(target=accept, daemon=True).start()
         return f"https://127.0.0.1:{server.getsockname()[1]}/user"
@@ -65,7 +65,7 @@ def call(url: str, within: float = 2.0) -> object:
     return HttpClient("test", max_concurrency=1).send("POST", url, {}, within=within).json()
 
 
-def test_a_certificate_that_the_system_trusts_is_trusted(
+def test_a_certificate_trusted_by_the_system_is_accepted(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = certificate(tmp_path)
@@ -73,7 +73,7 @@ def test_a_certificate_that_the_system_trusts_is_trusted(
     assert call(serve(path, at_once)) == {"ok": True}
 
 
-def test_a_dripping_answer_is_cut_at_the_deadline(
+def test_a_dripping_answer_is_cut_off_at_the_deadline(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = certificate(tmp_path)
@@ -85,7 +85,7 @@ def test_a_dripping_answer_is_cut_at_the_deadline(
     assert time.monotonic() - started < 1.0
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused_and_said_to_be_one(serve: Serve, tmp_path: Path) -> None:
+def test_an_untrusted_certificate_is_refused_with_a_reason(serve: Serve, tmp_path: Path) -> None:
     with pytest.raises(UpstreamError, match="certificate"):
         call(serve(certificate(tmp_path), at_once))
 
@@ -97,14 +97,16 @@ def test_an_expired_certificate_is_refused(serve: Serve, tmp_path: Path, monkeyp
         call(serve(path, at_once))
 
 
-def test_another_hosts_certificate_is_refused(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_certificate_of_another_host_is_refused(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = certificate(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
     with pytest.raises(UpstreamError, match="certificate"):
         call(serve(path, at_once).replace("127.0.0.1", "localhost"))
 
 
-def test_authorities_are_read_once_and_not_before_the_first_https_call(
+def test_the_trusted_authorities_are_read_once_at_the_first_https_call(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, read = certificate(tmp_path), list[object]()
@@ -119,12 +121,12 @@ def test_authorities_are_read_once_and_not_before_the_first_https_call(
     app.create_app(settings())
     assert read == []
     for client in (HttpClient("test", max_concurrency=1), HttpClient("test", max_concurrency=1)):
-        for _ in range(2):  # each time another server
+        for _ in range(2):  # two servers, two handshakes
             assert client.send("POST", serve(path, at_once), {}, within=2).json() == {"ok": True}
     assert len(read) == 1
 
 
-def test_a_backend_that_asks_for_a_certificate_gets_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backend_that_requests_a_client_certificate_gets_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = certificate(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -139,7 +141,7 @@ def test_a_backend_that_asks_for_a_certificate_gets_ours(tmp_path: Path, monkeyp
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no certificate"])
-def test_a_client_certificate_that_is_none_stops_the_start(tmp_path: Path, content: bytes | None) -> None:
+def test_an_invalid_client_certificate_is_a_settings_error(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / "client.pem").write_bytes(content)
     with pytest.raises(SettingsError, match="BACKEND_CLIENT_CERT must be a"):

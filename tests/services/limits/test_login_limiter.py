@@ -1,4 +1,4 @@
-"""How often anybody may try: counted before the backend is asked, by no trick avoided, and no owner locked out."""
+"""Login limits: counted before the backend is called, not avoidable, and without locking out the owner."""
 
 import json
 import statistics
@@ -23,12 +23,12 @@ PASSWORD = "right"
 DEVICE = "munjigi.device"
 ANOTHER_SECRET = "Zk9-another-secret-that-is-long-enough"
 LONGEST_LIMIT = 2 * 86400 + 1
-"""Seconds, of the limits in this module."""
+"""In seconds: the longest limit that this module uses."""
 
 
 @dataclass
 class Backend:
-    """Lets in who has the password, whoever they are, and knows who has asked."""
+    """A backend that accepts one password for every account and records which accounts it was asked for."""
 
     url: str = ""
     asked: list[str] = field(default_factory=list)
@@ -73,9 +73,9 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def limited(backend: Backend, clock: ManualClock, shared_site: SiteMaker) -> Callable[..., Site]:
-    """A site with limits: all that are not named are out of the way. A proxy of ours tells the address.
+    """Return a site with these limits and all others switched off, behind one proxy that sets the client address.
 
-    Sites are shared; what an earlier test has counted is over by the clock.
+    Sites are shared; the clock moves past what earlier tests have counted.
     """
     clock.advance(LONGEST_LIMIT)
     return lambda **given: shared_site(backend.url, clock=clock, **{"proxy_hops": 1, **given})
@@ -103,10 +103,10 @@ def door(request: pytest.FixtureRequest) -> Door:
     return request.param  # type: ignore[no-any-return]
 
 
-# --- Three limits, two doors
+# --- Three limits, two entry points
 
 
-def test_an_account_may_be_tried_five_times_from_one_address(
+def test_five_attempts_are_allowed_for_an_account_from_one_address(
     limited: Callable[..., Site], backend: Backend, door: Door
 ) -> None:
     site = limited(login_limit_per_account_and_ip="5/5minutes")
@@ -115,7 +115,7 @@ def test_an_account_may_be_tried_five_times_from_one_address(
     assert door(at(site), "jun@example.com").status_code == 401
 
 
-def test_an_address_may_try_so_often_whatever_the_account(
+def test_the_limit_of_an_ip_address_counts_all_accounts(
     limited: Callable[..., Site], backend: Backend, door: Door
 ) -> None:
     site = limited(login_limit_per_ip="6/minute")
@@ -125,7 +125,7 @@ def test_an_address_may_try_so_often_whatever_the_account(
     assert door(at(site, "203.0.113.2")).status_code == 401
 
 
-def test_an_account_may_be_tried_so_often_over_all_addresses(
+def test_the_limit_of_an_account_counts_all_ip_addresses(
     limited: Callable[..., Site], backend: Backend, door: Door
 ) -> None:
     site = limited(login_limit_per_account="6/hour")
@@ -134,7 +134,7 @@ def test_an_account_may_be_tried_so_often_over_all_addresses(
     assert len(backend.asked) == 6
 
 
-def test_both_doors_and_starts_at_providers_are_counted_together(limited: Callable[..., Site]) -> None:
+def test_the_form_the_api_and_social_starts_share_one_limit(limited: Callable[..., Site]) -> None:
     github = {"providers": "github", "github_client_id": "an-id", "github_client_secret": "a-secret"}
     visitor = at(limited(login_limit_per_ip="3/minute", **github))
     started = visitor.submit("/api/auth/signin/github", {"json": "true"})
@@ -147,8 +147,8 @@ def test_both_doors_and_starts_at_providers_are_counted_together(limited: Callab
     assert "Try again in" in told.problem
 
 
-def test_two_hundred_guesses_at_once_are_five(limited: Callable[..., Site], backend: Backend) -> None:
-    backend.delay = 0.2  # so that nobody's verdict is in before the others ask
+def test_two_hundred_concurrent_guesses_count_exactly(limited: Callable[..., Site], backend: Backend) -> None:
+    backend.delay = 0.2  # so that all guesses are sent before the first answer
     visitor = at(limited(login_limit_per_account_and_ip="5/5minutes"))
     token, cookies = visitor.csrf(), visitor.cookies.get_dict()
 
@@ -164,9 +164,7 @@ def test_two_hundred_guesses_at_once_are_five(limited: Callable[..., Site], back
     assert len(backend.asked) == 5
 
 
-def test_after_the_time_there_is_room_again_for_as_many_as_have_left(
-    limited: Callable[..., Site], clock: ManualClock
-) -> None:
+def test_the_limit_is_a_moving_window(limited: Callable[..., Site], clock: ManualClock) -> None:
     site = limited(login_limit_per_account_and_ip="2/5minutes")
     assert form(at(site)).status_code == 401
     clock.advance(200)
@@ -177,10 +175,10 @@ def test_after_the_time_there_is_room_again_for_as_many_as_have_left(
     assert [form(at(site)).status_code for _ in range(2)] == [401, 429], "the first one has left, the second has not"
 
 
-# --- What a success gives back
+# --- What a success resets
 
 
-def test_a_success_gives_back_what_its_own_account_had_used_here(
+def test_a_successful_sign_in_resets_the_count_of_the_account_at_this_address(
     limited: Callable[..., Site], backend: Backend, door: Door
 ) -> None:
     site = limited(login_limit_per_account_and_ip="5/5minutes")
@@ -190,7 +188,9 @@ def test_a_success_gives_back_what_its_own_account_had_used_here(
     assert len(backend.asked) == 15
 
 
-def test_a_success_of_ones_own_buys_no_guesses_at_others(limited: Callable[..., Site], backend: Backend) -> None:
+def test_signing_in_to_another_account_does_not_reset_the_victims_count(
+    limited: Callable[..., Site], backend: Backend
+) -> None:
     site = limited(login_limit_per_account_and_ip="5/5minutes", login_limit_per_ip="100/minute")
     for _ in range(5):
         form(at(site), "victim@example.com")
@@ -199,7 +199,7 @@ def test_a_success_of_ones_own_buys_no_guesses_at_others(limited: Callable[..., 
     assert backend.asked.count("victim@example.com") == 5
 
 
-def test_nor_does_an_account_of_ones_own_whose_address_is_nearly_theirs(
+def test_signing_in_to_a_similar_address_does_not_reset_the_victims_count(
     limited: Callable[..., Site], backend: Backend
 ) -> None:
     site = limited(login_limit_per_account_and_ip="5/5minutes", login_limit_per_ip="100/minute")
@@ -210,7 +210,7 @@ def test_nor_does_an_account_of_ones_own_whose_address_is_nearly_theirs(
     assert form(at(site), "victim@example.com").status_code == 429
 
 
-def test_a_success_buys_nothing_of_the_address_or_of_all_addresses(limited: Callable[..., Site]) -> None:
+def test_a_successful_sign_in_does_not_reset_the_other_limits(limited: Callable[..., Site]) -> None:
     by_address = limited(login_limit_per_ip="3/minute")
     assert [form(at(by_address), password=PASSWORD).status_code for _ in range(4)] == [303] * 3 + [429]
     in_all = limited(login_limit_per_account="3/minute")
@@ -218,7 +218,7 @@ def test_a_success_buys_nothing_of_the_address_or_of_all_addresses(limited: Call
     assert found == [303] * 3 + [429]
 
 
-# --- No way round
+# --- Ways around the limit
 
 SPELLINGS = [
     "MINJI@EXAMPLE.COM",
@@ -229,17 +229,17 @@ SPELLINGS = [
     "mi\u200bnji@example.com",
     "minji\ufeff@example.com",
     "mi\u00adnji@example.com",
-    "m\u00ednji@example.com",  # the same account to a database that does not tell accents apart
+    "m\u00ednji@example.com",  # the same account in a database with an accent-insensitive collation
     "mi\u0301nji@example.com",
     "minj\u2139@example.com",
-    "minji@examp\u0142e.com",  # nor an l from one with a stroke (MySQL 8, as it comes)
+    "minji@examp\u0142e.com",  # the same for an l with a stroke (the default of MySQL 8)
     "m\u0365nji@example.com",
     "\U0001f15cinji@example.com",
 ]
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS, ids=ascii)
-def test_every_spelling_of_an_address_is_one_account(
+def test_every_spelling_of_an_address_counts_as_one_account(
     limited: Callable[..., Site], backend: Backend, spelling: str
 ) -> None:
     site = limited(login_limit_per_account_and_ip="2/5minutes")
@@ -250,19 +250,21 @@ def test_every_spelling_of_an_address_is_one_account(
 
 
 @pytest.mark.parametrize("five", ["\u0665", "\u0beb", "\uff15", "\u2784", "\U0001010b"], ids=ascii)
-def test_a_digit_of_any_script_is_the_same_digit(limited: Callable[..., Site], five: str) -> None:
+def test_digits_of_every_script_count_as_the_same_digit(limited: Callable[..., Site], five: str) -> None:
     site = limited(login_limit_per_account_and_ip="1/5minutes")
     found = [form(at(site), f"user{digit}@example.com").status_code for digit in ("5", five, "6")]
     assert found == [401, 429, 401]
 
 
-def test_korean_names_that_differ_are_two_accounts(limited: Callable[..., Site]) -> None:
+def test_different_korean_names_count_as_different_accounts(limited: Callable[..., Site]) -> None:
     site = limited(login_limit_per_account_and_ip="1/5minutes")
     for name in ("민지", "민재", "kim", "lee"):
         assert form(at(site), f"{name}@example.com").status_code == 401
 
 
-def test_without_a_proxy_of_ours_nobody_chooses_their_address(limited: Callable[..., Site], backend: Backend) -> None:
+def test_without_a_proxy_forwarded_headers_do_not_change_the_client_address(
+    limited: Callable[..., Site], backend: Backend
+) -> None:
     site = limited(proxy_hops=0, login_limit_per_ip="5/minute")
     names = ["X-Forwarded-For", "X-Real-IP", "Forwarded", "CF-Connecting-IP", "True-Client-IP", "X-Client-IP"]
     for n in range(5):
@@ -274,7 +276,11 @@ def test_without_a_proxy_of_ours_nobody_chooses_their_address(limited: Callable[
 @pytest.mark.parametrize(
     ("first", "second", "same"),
     [
-        ("1.2.3.4, 203.0.113.1", "5.6.7.8, 203.0.113.1", True),  # what comes before our proxy's word is the visitor's
+        (
+            "1.2.3.4, 203.0.113.1",
+            "5.6.7.8, 203.0.113.1",
+            True,
+        ),  # what precedes the proxy's entry comes from the visitor
         ("203.0.113.1", "203.0.113.2", False),
         ("203.0.113.1:4711", "203.0.113.1:4712", True),
         ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
@@ -284,10 +290,10 @@ def test_without_a_proxy_of_ours_nobody_chooses_their_address(limited: Callable[
         ("::ffff:203.0.113.1", "::ffff:203.0.113.2", False),
         ("fe80::1%eth0", "fe80::2%eth1", True),
         ("nonsense", "more nonsense", True),
-        ("", "unknown", False),  # an empty word is no word: it is the proxy's own address
+        ("", "unknown", False),  # an empty header counts as missing: the address is the proxy's own
     ],
 )
-def test_an_address_is_what_our_proxy_says_and_one_customer_is_one(
+def test_the_client_address_is_the_proxys_and_an_ipv6_network_counts_as_one(
     limited: Callable[..., Site], first: str, second: str, same: bool
 ) -> None:
     site = limited(login_limit_per_ip="1/minute")
@@ -295,7 +301,7 @@ def test_an_address_is_what_our_proxy_says_and_one_customer_is_one(
     assert form(at(site, second)).status_code == (429 if same else 401)
 
 
-# --- What is said
+# --- Messages
 
 
 @pytest.mark.parametrize(("language", "words"), [("en", "Try again in 5 minutes."), ("ko", "5분 뒤에 다시")])
@@ -310,14 +316,14 @@ def test_the_page_says_how_long_to_wait(limited: Callable[..., Site], language: 
     assert not refused.value("password")
 
 
-def test_who_has_reached_two_limits_is_told_of_the_longer_wait(limited: Callable[..., Site], door: Door) -> None:
+def test_the_longer_wait_of_two_reached_limits_is_shown(limited: Callable[..., Site], door: Door) -> None:
     visitor = at(limited(login_limit_per_ip="3/minute", login_limit_per_account_and_ip="2/10minutes"))
     waits = [int(door(visitor).headers.get("Retry-After", 0)) for _ in range(5)]
     assert waits[:2] == [0, 0]
     assert all(590 <= wait <= 600 for wait in waits[2:])
 
 
-def test_a_program_is_told_how_long_to_wait_and_where_it_says_so(limited: Callable[..., Site]) -> None:
+def test_the_json_answer_has_retry_after_and_a_page_that_shows_it(limited: Callable[..., Site]) -> None:
     visitor = at(limited(login_limit_per_account_and_ip="1/2days"))
     program(visitor)
     refused = program(visitor)
@@ -327,33 +333,33 @@ def test_a_program_is_told_how_long_to_wait_and_where_it_says_so(limited: Callab
     assert "Try again in 48 hours." in visitor.page(refused.json()["url"]).problem
 
 
-# --- No owner is locked out
+# --- The owner is not locked out
 
 
-def test_a_strangers_guesses_do_not_lock_out_the_owner_at_another_address(limited: Callable[..., Site]) -> None:
+def test_guesses_from_another_address_do_not_lock_out_the_owner(limited: Callable[..., Site]) -> None:
     site = limited(login_limit_per_account_and_ip="5/5minutes")
     for _ in range(8):
         form(at(site, "198.51.100.66"))
     assert form(at(site, "203.0.113.1"), password=PASSWORD).status_code == 303
 
 
-def test_guesses_from_everywhere_do_not_lock_out_the_owners_own_browser(limited: Callable[..., Site]) -> None:
+def test_guesses_from_everywhere_do_not_lock_out_the_owners_browser(limited: Callable[..., Site]) -> None:
     site = limited(login_limit_per_account="20/hour")
     owner = at(site)
     form(owner, password=PASSWORD)
     for n in range(25):
         form(at(site, f"198.51.100.{n}"))
     assert form(at(site, "203.0.113.77"), password=PASSWORD).status_code == 429, "any other browser has to wait"
-    owner.headers["X-Forwarded-For"] = "192.0.2.5"  # they have gone out, with their telephone
+    owner.headers["X-Forwarded-For"] = "192.0.2.5"  # the owner's phone changes its network
     assert form(owner, password=PASSWORD).status_code == 303
 
 
-# --- The cookie of a browser that has signed in before
+# --- The device cookie
 
 
 @contextmanager
 def flooded(limited: Callable[..., Site], **given: Any) -> Iterator[Callable[[str], int]]:
-    """The owner's account is used up for strangers: what a browser with this cookie of ours is told."""
+    """Use up the account's limit; yield a function that signs in with a device cookie and returns the status."""
     site = limited(login_limit_per_account="3/hour", **given)
     for n in range(4):
         form(at(site, f"198.51.100.{n}"))
@@ -367,14 +373,14 @@ def flooded(limited: Callable[..., Site], **given: Any) -> Iterator[Callable[[st
 
 
 def signed_in_before(site: Site, *emails: str) -> str:
-    """The cookie of a browser in which these have signed in, one after the other."""
+    """Return the device cookie of a browser in which these accounts have signed in, one after the other."""
     visitor = at(site, "203.0.113.50")
     for email in emails:
         assert form(visitor, email, PASSWORD).status_code == 303
     return str(visitor.cookies[DEVICE])
 
 
-def test_no_made_up_cookie_is_counted_apart(limited: Callable[..., Site]) -> None:
+def test_a_forged_device_cookie_gets_no_limit_of_its_own(limited: Callable[..., Site]) -> None:
     good = signed_in_before(limited(), MINJI)
     body, _, signature = good.rpartition(".")
     forged = {
@@ -393,7 +399,7 @@ def test_no_made_up_cookie_is_counted_apart(limited: Callable[..., Site]) -> Non
         assert try_with(good) == 303, "and the right one is"
 
 
-def test_the_cookie_outlives_a_change_of_the_key(limited: Callable[..., Site]) -> None:
+def test_the_device_cookie_survives_a_key_rotation(limited: Callable[..., Site]) -> None:
     old = signed_in_before(limited(), MINJI)
     with flooded(limited, secret_key=ANOTHER_SECRET, secret_key_fallbacks=SECRET) as try_with:
         assert try_with(old) == 303
@@ -401,7 +407,7 @@ def test_the_cookie_outlives_a_change_of_the_key(limited: Callable[..., Site]) -
         assert try_with(old) == 429, "the old key is gone"
 
 
-def test_a_renewed_cookie_is_of_the_new_key_and_names_an_account_once(limited: Callable[..., Site]) -> None:
+def test_a_renewed_device_cookie_uses_the_new_key_and_lists_an_account_once(limited: Callable[..., Site]) -> None:
     old = signed_in_before(limited(), MINJI)
     visitor = at(limited(secret_key=ANOTHER_SECRET, secret_key_fallbacks=SECRET))
     visitor.cookies.set(DEVICE, old, domain="localhost.local", path="/")
@@ -411,7 +417,7 @@ def test_a_renewed_cookie_is_of_the_new_key_and_names_an_account_once(limited: C
         assert try_with(renewed) == 303
 
 
-def test_a_browser_is_known_to_five_accounts_at_most_the_last_ones(limited: Callable[..., Site]) -> None:
+def test_the_device_cookie_remembers_the_last_five_accounts(limited: Callable[..., Site]) -> None:
     others = [f"number{n}@example.com" for n in range(5)]
     with flooded(limited) as try_with:
         assert try_with(signed_in_before(limited(), MINJI, *others[:4])) == 303
@@ -419,7 +425,7 @@ def test_a_browser_is_known_to_five_accounts_at_most_the_last_ones(limited: Call
         assert try_with(signed_in_before(limited(), MINJI, *others[:4], MINJI, others[4])) == 303
 
 
-def test_the_cookie_grants_nothing(limited: Callable[..., Site], backend: Backend) -> None:
+def test_the_device_cookie_does_not_sign_in_and_gets_one_limit(limited: Callable[..., Site], backend: Backend) -> None:
     site = limited(login_limit_per_account_and_ip="3/5minutes", login_limit_per_account="5/hour")
     thief = at(site, "198.51.100.1")
     thief.cookies.set(DEVICE, signed_in_before(site, MINJI), domain="localhost.local", path="/")
@@ -427,13 +433,13 @@ def test_the_cookie_grants_nothing(limited: Callable[..., Site], backend: Backen
     before = len(backend.asked)
     statuses = []
     for n in range(6):
-        thief.headers["X-Forwarded-For"] = f"198.51.100.{n}"  # its count goes with it wherever it is
+        thief.headers["X-Forwarded-For"] = f"198.51.100.{n}"  # the device is counted wherever it is
         statuses.append(form(thief).status_code)
     assert statuses == [401] * 3 + [429] * 3
     assert len(backend.asked) - before == 3
 
 
-def test_the_cookie_tells_nobody_whose_it_is(limited: Callable[..., Site]) -> None:
+def test_the_device_cookie_does_not_reveal_the_account(limited: Callable[..., Site]) -> None:
     site = limited()
     visitor = at(site)
     assert DEVICE not in str(set_cookies(form(visitor))), "nobody has signed in"
@@ -446,7 +452,7 @@ def test_the_cookie_tells_nobody_whose_it_is(limited: Callable[..., Site]) -> No
 # --- Memory and time
 
 
-def test_the_process_remembers_so_many_at_most_those_used_last() -> None:
+def test_the_memory_storage_keeps_the_most_recently_used_keys() -> None:
     storage = BoundedMemoryStorage(Clock(), max_keys=1000)
 
     async def guess() -> None:
@@ -462,7 +468,7 @@ def test_the_process_remembers_so_many_at_most_those_used_last() -> None:
     wait_for(guess())
 
 
-@pytest.mark.corpus
+@pytest.mark.slow
 def test_an_unknown_address_takes_as_long_as_a_wrong_password(limited: Callable[..., Site]) -> None:
     site = limited()
     visitor = at(site)
@@ -511,23 +517,23 @@ GOOD_STATES = [
 
 
 @pytest.mark.parametrize("text", BAD_RATES)
-def test_a_limit_that_is_none_stops_the_start(text: str) -> None:
+def test_an_invalid_limit_is_a_settings_error(text: str) -> None:
     with pytest.raises(SettingsError, match="LOGIN_LIMIT_PER_ACCOUNT_AND_IP must be written like 30/minute"):
         settings(login_limit_per_account_and_ip=text)
 
 
 @pytest.mark.parametrize("text", BAD_STATES)
-def test_a_state_that_is_nowhere_stops_the_start(text: str) -> None:
+def test_an_invalid_redis_url_is_a_settings_error(text: str) -> None:
     with pytest.raises(SettingsError, match="REDIS_URL must be redis://"):
         settings(redis_url=text)
 
 
 @pytest.mark.parametrize("text", GOOD_STATES)
-def test_a_state_has_one_address_or_those_of_a_cluster(text: str) -> None:
+def test_a_redis_url_may_be_one_server_or_a_cluster(text: str) -> None:
     assert settings_readers.redis_url(text) == text
 
 
-def test_the_password_of_the_state_is_never_repeated() -> None:
+def test_the_redis_password_is_not_in_errors_or_the_repr() -> None:
     with pytest.raises(SettingsError) as caught:
         settings(redis_url="http://:hunter2@h:1")
     assert "hunter2" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Finishing a social sign-in is done once, and what is remembered of it is small."""
+"""A social sign-in is finished once, and little is remembered of it."""
 
 import gc
 import threading
@@ -20,7 +20,7 @@ def once(**given: object) -> Attempts:
     return Attempts(settings(**given), Clock())
 
 
-def test_a_second_click_waits_for_the_first_and_gets_the_same() -> None:
+def test_a_second_callback_waits_for_the_first_and_gets_its_result() -> None:
     ours, begun, goes_on = once(), threading.Event(), threading.Event()
 
     def finish() -> str:
@@ -37,9 +37,9 @@ def test_a_second_click_waits_for_the_first_and_gets_the_same() -> None:
     assert ours.finish_once(ATTEMPT, pytest.fail) == ("signed in", False)
 
 
-def test_a_failure_is_remembered_without_the_request_that_failed() -> None:
+def test_a_remembered_failure_keeps_no_reference_to_the_request() -> None:
     class Body:
-        """What a traceback would hold on to."""
+        """An object that a traceback would keep alive."""
 
     ours, bodies = once(), list[weakref.ref[Body]]()
 
@@ -60,7 +60,7 @@ def test_a_failure_is_remembered_without_the_request_that_failed() -> None:
     assert raised[0] is not raised[1]
 
 
-def test_who_waits_too_long_for_the_first_click_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_callback_that_waits_too_long_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attempts, "EXTRA_SECONDS", 0.0)
     ours, begun, goes_on = once(backend_timeout=0.1), threading.Event(), threading.Event()
 
@@ -79,16 +79,14 @@ def test_who_waits_too_long_for_the_first_click_is_told_so(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(("characters", "survives"), [(200, True), (226, False)])
-def test_a_korean_return_address_lasts_through_any_number_of_forms(
-    visitor: Visitor, characters: int, survives: bool
-) -> None:
+def test_a_korean_return_address_survives_repeated_forms(visitor: Visitor, characters: int, survives: bool) -> None:
     asked = "/" + "가" * characters
     for _ in range(3):
         asked = visitor.page("/auth/login/email", params={"callbackUrl": asked}).value("callbackUrl") or ""
         assert bool(asked) == survives
 
 
-def test_a_change_of_language_keeps_what_the_page_says_of_the_failure(visitor: Visitor) -> None:
+def test_the_language_links_keep_the_error_of_the_page(visitor: Visitor) -> None:
     page = visitor.page("/auth/login/email?error=ProviderUnavailable&reference=0123456789abcdef&wait=57")
     links = [link.get("href") or "" for link in page.all("footer//a")]
     assert links
@@ -96,7 +94,7 @@ def test_a_change_of_language_keeps_what_the_page_says_of_the_failure(visitor: V
     assert "57 seconds" in page.problem or "57초" in page.problem
 
 
-def test_no_other_site_chooses_the_language_by_a_form(visitor: Visitor) -> None:
+def test_a_cross_site_form_does_not_change_the_language(visitor: Visitor) -> None:
     before = visitor.page("/", headers={"Accept-Language": "ko"}).heading
     response = visitor.post("/auth/login/email?lang=en", data={"a": "b"}, headers={"Origin": "https://evil.example"})
     assert response.status_code == 400

@@ -1,7 +1,6 @@
-"""id_tokens of every kind: `id_tokens.verify` judges each of them, and some of each kind make the whole journey.
+"""`id_token.verify` judges every kind of id_token, and some of each kind go through a whole sign-in.
 
-There, a sound one signs in; any other ends at the sign-in page, before the issuer is asked about the person and
-before the backend hears of it.
+There, a valid one signs in; any other ends at the login page before the userinfo and the backend are requested.
 """
 
 import hashlib
@@ -60,7 +59,7 @@ from tests.support.site import ManualClock, Site, Visitor, a_context, running_si
 from tests.support.tables import some
 
 Row = Callable[[Issuer, Json], object]
-"""From the issuer and the claims that it should sign to what it gives for an id_token."""
+"""A function of the issuer and the claims to sign that returns the value of `id_token`."""
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +111,7 @@ NONCE = "n-0S6_WzA2Mj"
 
 
 def verified(issuer: Issuer, row: Row) -> Json:
-    """The claims of the row's id_token, as this issuer's discovered client reads it; raises `InvalidIdToken`."""
+    """Return the claims of the row's id_token as the client of this issuer reads it; raises `InvalidIdToken`."""
     issuer.nonce = NONCE
     found = {"id_token": row(issuer, issuer.good_claims())}
     found = {} if found["id_token"] is ... else json.loads(json.dumps(found))
@@ -132,7 +131,7 @@ def is_unfit(issuer: Issuer, row: Row) -> bool:
 
 
 def but(**changes: object) -> Row:
-    """The claims with these changes, rightly signed; `...` leaves one out."""
+    """Sign the claims with these changes; `...` removes a claim."""
     return lambda _, claims: signed({n: v for n, v in {**claims, **changes}.items() if v is not ...})
 
 
@@ -141,7 +140,7 @@ def from_now(**seconds: float) -> Row:
 
 
 def literal(name: str, text: str) -> Row:
-    """The claim's JSON, written as it stands here."""
+    """Set the claim to this literal JSON."""
     return lambda _, claims: signed(json.dumps({**claims, name: "@@"}).replace('"@@"', text).encode())
 
 
@@ -233,34 +232,34 @@ BAD_CLAIMS: dict[str, Row] = {
 
 
 def of(issuer: Issuer, claims: Json, subject: str) -> str:
-    """About another subject, in userinfo too."""
+    """Sign for another subject, and use it in the userinfo too."""
     issuer.person = {"sub": subject}
     return signed({**claims, "sub": subject})
 
 
 @pytest.mark.parametrize("row", GOOD_CLAIMS)
-def test_sound_claims_are_believed(issuer: Issuer, row: str) -> None:
+def test_valid_claims_are_accepted(issuer: Issuer, row: str) -> None:
     assert verified(issuer, GOOD_CLAIMS[row])["nonce"] == NONCE
 
 
 @pytest.mark.parametrize("row", BAD_CLAIMS)
-def test_other_claims_are_not(issuer: Issuer, row: str) -> None:
+def test_invalid_claims_are_refused(issuer: Issuer, row: str) -> None:
     assert is_unfit(issuer, BAD_CLAIMS[row])
 
 
 @pytest.mark.parametrize("row", GOOD_CLAIMS)
-def test_sound_claims_sign_in(issuer: Issuer, visitor: Visitor, row: str) -> None:
+def test_valid_claims_sign_in(issuer: Issuer, visitor: Visitor, row: str) -> None:
     issuer.id_token = lambda claims: GOOD_CLAIMS[row](issuer, claims)
     let_in(visitor, travel(visitor, issuer))
 
 
 @pytest.mark.parametrize("row", some(BAD_CLAIMS))
-def test_other_claims_sign_nobody_in(issuer: Issuer, backend: FaultyBackend, visitor: Visitor, row: str) -> None:
+def test_invalid_claims_sign_nobody_in(issuer: Issuer, backend: FaultyBackend, visitor: Visitor, row: str) -> None:
     issuer.id_token = lambda claims: BAD_CLAIMS[row](issuer, claims)
     refused(visitor, issuer, backend)
 
 
-def test_a_token_of_an_earlier_sign_in_is_of_no_use(
+def test_an_id_token_of_an_earlier_sign_in_is_refused(
     issuer: Issuer, backend: FaultyBackend, site: Site, visitor: Visitor
 ) -> None:
     let_in(visitor, travel(visitor, issuer))
@@ -270,7 +269,7 @@ def test_a_token_of_an_earlier_sign_in_is_of_no_use(
     refused(site.visitor(), issuer, backend)
 
 
-def test_nor_is_one_of_another_tab(issuer: Issuer, backend: FaultyBackend, visitor: Visitor) -> None:
+def test_an_id_token_of_another_tab_is_refused(issuer: Issuer, backend: FaultyBackend, visitor: Visitor) -> None:
     first, second = start(visitor, issuer), start(visitor, issuer)
     issuer.nonce = second["nonce"]
     turned_away(visitor, come_back(visitor, first), "OAuthCallback")
@@ -384,30 +383,30 @@ FORGERIES: dict[str, Row] = {
 
 
 @pytest.mark.parametrize("row", SIGNATURES)
-def test_a_right_signature_is_believed(issuer: Issuer, row: str) -> None:
+def test_a_valid_signature_is_accepted(issuer: Issuer, row: str) -> None:
     assert verified(issuer, SIGNATURES[row])["sub"] == SUBJECT
 
 
 @pytest.mark.parametrize("row", FORGERIES)
-def test_no_other_is(issuer: Issuer, row: str) -> None:
+def test_a_forged_signature_is_refused(issuer: Issuer, row: str) -> None:
     assert is_unfit(issuer, FORGERIES[row])
 
 
 @pytest.mark.parametrize("row", some(SIGNATURES))
-def test_a_right_signature_signs_in(issuer: Issuer, visitor: Visitor, row: str) -> None:
+def test_a_valid_signature_signs_in(issuer: Issuer, visitor: Visitor, row: str) -> None:
     issuer.id_token = lambda claims: SIGNATURES[row](issuer, claims)
     let_in(visitor, travel(visitor, issuer))
 
 
 @pytest.mark.parametrize("row", some(FORGERIES))
-def test_no_other_signs_anybody_in(issuer: Issuer, backend: FaultyBackend, visitor: Visitor, row: str) -> None:
+def test_a_forged_signature_signs_nobody_in(issuer: Issuer, backend: FaultyBackend, visitor: Visitor, row: str) -> None:
     issuer.id_token = lambda claims: FORGERIES[row](issuer, claims)
     refused(visitor, issuer, backend)
     assert len(issuer.asked(KEYS)) <= 2
 
 
 @pytest.mark.parametrize("header", ["jku", "x5u"])
-def test_keys_are_never_fetched_from_where_a_token_says(
+def test_keys_are_never_fetched_from_a_url_in_the_token(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, header: str
 ) -> None:
     with faulty_backend() as elsewhere:
@@ -418,19 +417,19 @@ def test_keys_are_never_fetched_from_where_a_token_says(
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from Linux's /proc")
 @pytest.mark.parametrize("row", ["a header of 300 KB", "claims of 600 KB", "a header of 1,200 levels"])
-def test_a_giant_token_is_refused_at_once(issuer: Issuer, visitor: Visitor, row: str) -> None:
+def test_an_enormous_id_token_is_refused_at_once(issuer: Issuer, visitor: Visitor, row: str) -> None:
     let_in(visitor, travel(visitor, issuer))
     token = FORGERIES[row](issuer, issuer.good_claims())
     issuer.id_token = lambda _: token
     asked = start(visitor, issuer)
-    Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = read_memory("VmRSS")
     response = come_back(visitor, asked)
     assert read_memory("VmHWM") - before < 20 * MIB
     assert response.elapsed.total_seconds() < 1
 
 
-# --- Other issuers: with their own names, algorithms and keys
+# --- Providers with issuers, algorithms and keys of their own
 
 GOOGLE: dict[str, Row] = {
     "as it should be": but(),
@@ -446,7 +445,9 @@ NOT_GOOGLE: dict[str, Row] = {
 
 
 @pytest.mark.parametrize("row", [*GOOGLE, *NOT_GOOGLE])
-def test_google(issuer: Issuer, backend: FaultyBackend, visitor: Visitor, row: str) -> None:
+def test_googles_issuer_and_audience_are_checked(
+    issuer: Issuer, backend: FaultyBackend, visitor: Visitor, row: str
+) -> None:
     issuer.id_token = lambda claims: (GOOGLE | NOT_GOOGLE)[row](issuer, claims)
     if row in GOOGLE:
         let_in(visitor, travel(visitor, issuer, "google"))
@@ -471,7 +472,9 @@ NOT_BY_SECRET: dict[str, Row] = {
 
 
 @pytest.mark.parametrize("row", [*BY_SECRET, *NOT_BY_SECRET])
-def test_line_signs_with_the_client_secret(issuer: Issuer, backend: FaultyBackend, visitor: Visitor, row: str) -> None:
+def test_line_id_tokens_are_signed_with_the_client_secret(
+    issuer: Issuer, backend: FaultyBackend, visitor: Visitor, row: str
+) -> None:
     issuer.id_token = lambda claims: (BY_SECRET | NOT_BY_SECRET)[row](issuer, claims)
     if row in BY_SECRET:
         let_in(visitor, travel(visitor, issuer, "line"))
@@ -484,7 +487,7 @@ def test_line_signs_with_the_client_secret(issuer: Issuer, backend: FaultyBacken
 
 
 def published(*keys: object, alg: str = "RS256", **header: object) -> Row:
-    """A token signed by `k1` (unless the header says otherwise), beside these keys."""
+    """Sign with `k1` (unless the header names another) while these keys are published."""
 
     def row(issuer: Issuer, claims: Json) -> str:
         issuer.published = {"keys": list(keys)}
@@ -502,7 +505,7 @@ def key_set(document: object) -> Row:
 
 
 def padded(issuer: Issuer, claims: Json) -> str:
-    """A short key whose modulus looks longer."""
+    """Sign with a short key whose modulus is padded to look longer."""
     token = weak(issuer, claims)
     number = rsa("short", 1024).public_key.public_numbers().n
     issuer.published = {"keys": [public(rsa("short", 1024), kid="k1", n=encoded(number.to_bytes(300, "big")))]}
@@ -556,25 +559,27 @@ BAD_KEYS: dict[str, Row] = {
 
 
 @pytest.mark.parametrize("row", GOOD_KEYS)
-def test_a_key_that_explains_the_signature_signs_in(issuer: Issuer, visitor: Visitor, row: str) -> None:
+def test_a_matching_key_of_the_jwks_signs_in(issuer: Issuer, visitor: Visitor, row: str) -> None:
     issuer.id_token = lambda claims: GOOD_KEYS[row](issuer, claims)
     let_in(visitor, travel(visitor, issuer))
     assert len(issuer.asked(KEYS)) == 1
 
 
 @pytest.mark.parametrize("row", GOOD_KEYS)
-def test_a_key_that_explains_the_signature_is_found(issuer: Issuer, row: str) -> None:
+def test_a_matching_key_of_the_jwks_is_found(issuer: Issuer, row: str) -> None:
     assert verified(issuer, GOOD_KEYS[row])["sub"] == SUBJECT
 
 
 @pytest.mark.parametrize("row", BAD_KEYS)
-def test_no_other_key_is_taken_for_it(issuer: Issuer, row: str) -> None:
+def test_an_unsuitable_key_of_the_jwks_is_not_used(issuer: Issuer, row: str) -> None:
     with pytest.raises(UnknownKey):
         verified(issuer, BAD_KEYS[row])
 
 
 @pytest.mark.parametrize("row", some(BAD_KEYS))
-def test_no_other_key_does(issuer: Issuer, backend: FaultyBackend, visitor: Visitor, row: str) -> None:
+def test_an_unsuitable_key_of_the_jwks_signs_nobody_in(
+    issuer: Issuer, backend: FaultyBackend, visitor: Visitor, row: str
+) -> None:
     issuer.id_token = lambda claims: BAD_KEYS[row](issuer, claims)
     refused(visitor, issuer, backend)
     assert len(issuer.asked(KEYS)) == 2
@@ -588,7 +593,7 @@ ROTATIONS: dict[str, tuple[Json, Row]] = {
 
 
 @pytest.mark.parametrize("row", ROTATIONS)
-def test_a_new_key_is_picked_up(issuer: Issuer, visitor: Visitor, row: str) -> None:
+def test_a_rotated_key_is_fetched(issuer: Issuer, visitor: Visitor, row: str) -> None:
     former = ROTATIONS[row][0]
     kid = former.get("kid")
     issuer.published = {"keys": [former]}
@@ -602,7 +607,7 @@ def test_a_new_key_is_picked_up(issuer: Issuer, visitor: Visitor, row: str) -> N
     assert len(issuer.asked(KEYS)) == 2
 
 
-def test_a_key_that_is_withdrawn_is_good_for_an_hour_at_most(
+def test_a_withdrawn_key_is_accepted_for_at_most_an_hour(
     issuer: Issuer, site: Site, visitor: Visitor, clock: ManualClock
 ) -> None:
     let_in(visitor, travel(visitor, issuer))
@@ -613,7 +618,7 @@ def test_a_key_that_is_withdrawn_is_good_for_an_hour_at_most(
     turned_away(other, travel(other, issuer), "OAuthCallback")
 
 
-def test_made_up_key_ids_cost_one_look_a_minute(issuer: Issuer, visitor: Visitor, clock: ManualClock) -> None:
+def test_unknown_key_ids_cause_one_fetch_a_minute(issuer: Issuer, visitor: Visitor, clock: ManualClock) -> None:
     let_in(visitor, travel(visitor, issuer))
     for minute in (1, 2):
         for number in range(20):
@@ -625,7 +630,7 @@ def test_made_up_key_ids_cost_one_look_a_minute(issuer: Issuer, visitor: Visitor
     let_in(visitor, travel(visitor, issuer))
 
 
-def test_a_thousand_of_them_too(clock: ManualClock) -> None:
+def test_a_thousand_unknown_key_ids_cause_one_fetch_a_minute(clock: ManualClock) -> None:
     fetched: list[str] = []
 
     def get_document(url: str, *_: object, **__: object) -> Json:
@@ -640,7 +645,7 @@ def test_a_thousand_of_them_too(clock: ManualClock) -> None:
     assert len(fetched) == 1 + 1000 * 0.3 // REFRESH_PAUSE_SECONDS
 
 
-# --- Who the person is
+# --- The user
 
 SOMEBODY_ELSE: dict[str, object] = {
     "another subject": {"sub": "248289761002"},
@@ -655,7 +660,7 @@ SOMEBODY_ELSE: dict[str, object] = {
 
 
 @pytest.mark.parametrize("row", SOMEBODY_ELSE)
-def test_userinfo_about_somebody_else_signs_nobody_in(
+def test_userinfo_with_another_subject_signs_nobody_in(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, row: str
 ) -> None:
     issuer.person = SOMEBODY_ELSE[row]
@@ -674,7 +679,9 @@ UNREAD: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("row", UNREAD)
-def test_nor_does_what_is_no_userinfo(issuer: Issuer, backend: FaultyBackend, visitor: Visitor, row: str) -> None:
+def test_an_unreadable_userinfo_answer_signs_nobody_in(
+    issuer: Issuer, backend: FaultyBackend, visitor: Visitor, row: str
+) -> None:
     issuer.answers[USERINFO] = UNREAD[row]
     turned_away(visitor, travel(visitor, issuer), "OAuthCallback")
     assert backend.calls == []
@@ -686,7 +693,9 @@ def test_nor_does_what_is_no_userinfo(issuer: Issuer, backend: FaultyBackend, vi
      {"email": ["x"]}, {"name": "a\ud800\x00"}],
     ids=str,
 )  # fmt: skip
-def test_a_strange_name_locks_nobody_out(issuer: Issuer, visitor: Visitor, strange: Json) -> None:
+def test_an_invalid_name_in_the_userinfo_does_not_prevent_sign_in(
+    issuer: Issuer, visitor: Visitor, strange: Json
+) -> None:
     issuer.person = {"sub": SUBJECT, **strange}
     let_in(visitor, travel(visitor, issuer))
 
@@ -716,7 +725,7 @@ ADDRESSES: dict[str, tuple[object, str | None]] = {
 
 
 @pytest.mark.parametrize("row", ADDRESSES)
-def test_an_address_is_handed_on_as_it_is_or_not_at_all(
+def test_a_verified_address_is_passed_on_unchanged_or_not_at_all(
     issuer: Issuer, backend: FaultyBackend, site: Site, row: str
 ) -> None:
     said, handed_on = ADDRESSES[row]
@@ -724,18 +733,18 @@ def test_an_address_is_handed_on_as_it_is_or_not_at_all(
 
 
 @pytest.mark.parametrize("said", [False, None, 1, 0, "false", "TRUE", "1", [], {}, ...], ids=str)
-def test_an_address_that_nobody_has_verified_is_not(
+def test_an_unverified_address_is_not_passed_on(
     issuer: Issuer, backend: FaultyBackend, site: Site, said: object
 ) -> None:
     assert apples_address(issuer, backend, site, email="h@example.com", email_verified=said) is None
 
 
-def test_one_verified_as_apple_writes_it_is(issuer: Issuer, backend: FaultyBackend, site: Site) -> None:
+def test_apples_email_verified_may_be_the_string_true(issuer: Issuer, backend: FaultyBackend, site: Site) -> None:
     assert apples_address(issuer, backend, site, email="h@example.com", email_verified="true") == "h@example.com"
 
 
 def apples_address(issuer: Issuer, backend: FaultyBackend, site: Site, **claims: object) -> object:
-    """The address that the backend gets from a sign-in with Apple, the only one that hands one on."""
+    """Return the address that the backend gets from a sign-in with Apple, the only provider that passes one on."""
     issuer.id_token = lambda good: signed({n: v for n, v in {**good, **claims}.items() if v is not ...})
     visitor = site.visitor()
     asked = start(visitor, issuer, "apple")
@@ -774,18 +783,18 @@ VOUCHED: dict[str, tuple[str, Answers, tuple[str | None, bool]]] = {
 
 
 @pytest.mark.parametrize("row", VOUCHED)
-def test_who_vouches_for_an_address(row: str) -> None:
+def test_each_provider_marks_addresses_as_verified_by_its_own_rule(row: str) -> None:
     name, answers, expected = VOUCHED[row]
     found = validate_identity(providers.find(name).identity(answers), name)
     assert (found.email, found.email_verified) == expected
 
 
 @pytest.mark.parametrize("subject", ["", "s" * 256, "a\x00", "a\n", None, True, 1.0, ["1"], {}], ids=repr)
-def test_a_subject_that_is_none_is_nobody(subject: object) -> None:
+def test_an_invalid_subject_is_refused(subject: object) -> None:
     with pytest.raises(ValueError, match="no subject"):
         validate_identity(Identity(subject=subject), "oidc")
 
 
 @pytest.mark.parametrize("subject", ["__proto__", "Ha\u0308ns", "H\u00e4ns", "A", "a", "s" * 255, " "])
-def test_any_other_is_taken_to_the_letter(subject: str) -> None:
+def test_any_other_subject_is_used_unchanged(subject: str) -> None:
     assert validate_identity(Identity(subject=subject), "oidc").subject == subject

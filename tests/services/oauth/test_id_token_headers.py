@@ -1,4 +1,4 @@
-"""What an issuer may write into the header of its id_tokens, signed in every way that is allowed."""
+"""The header of an id_token: every allowed algorithm, and unknown parameters."""
 
 import time
 
@@ -29,13 +29,13 @@ def token(key: Key, **header: object) -> str:
 
 @pytest.mark.filterwarnings("ignore:EdDSA is deprecated:joserfc.errors.SecurityWarning:joserfc.jws")
 @pytest.mark.parametrize("alg", provider.algorithms)
-def test_each_algorithm_that_is_allowed_is_verified(alg: str) -> None:
+def test_a_token_of_each_allowed_algorithm_is_verified(alg: str) -> None:
     key = key_for(alg)
     assert verify(token(key, alg=alg, kid="1"), lambda _: [key], EXPECTED)["sub"] == "1"
     with pytest.raises(InvalidIdToken, match="signature"):
         verify(token(key_for(alg), alg=alg, kid="1"), lambda _: [key], EXPECTED)
 
 
-def test_a_parameter_that_nobody_knows_is_ignored() -> None:
+def test_unknown_header_parameters_are_ignored() -> None:
     key = key_for("ES256")
     assert verify(token(key, alg="ES256", tenant="7", x5t="abc"), lambda _: [key], EXPECTED)["sub"] == "1"

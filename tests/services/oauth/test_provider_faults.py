@@ -1,5 +1,6 @@
-"""Issuers that break in every way there is: nobody is signed in, nobody waits for long, nothing leaks, and once all is
-well again people sign in without a restart.
+"""An issuer that fails in every way: nobody is signed in, no request takes long, nothing leaks.
+
+Once the issuer works again, sign-in works without a restart.
 """
 
 import json
@@ -127,7 +128,7 @@ def good(issuer: Issuer, step: str) -> bytes:
 
 
 def wrapped(issuer: Issuer, step: str, fault: Callable[[bytes], Answer]) -> Script:
-    """The fault, made of what would be right at the time of the call."""
+    """Apply the fault to the body that is right at the time of the call."""
 
     def script(connection: socket.socket) -> object:
         found = fault(good(issuer, step))
@@ -154,12 +155,12 @@ def heals(visitor: Visitor, issuer: Issuer, backend: FaultyBackend, clock: Manua
     issuer.heal()
     clock.advance(seconds + 0.1)
     response = travel(visitor, issuer)
-    if "Unavailable" in response.headers["Location"]:  # a busy machine may miss so short a deadline, once
+    if "Unavailable" in response.headers["Location"]:  # a busy machine may miss this short deadline once
         response = travel(visitor, issuer)
     let_in(visitor, response)
 
 
-# --- Answers that break off, never end, or are none
+# --- Answers that break off, never end, or are not HTTP
 
 
 @pytest.mark.parametrize(("fault", "step"), spread(BROKEN, STEPS, most=12) + spread(ENORMOUS, STEPS, most=4))
@@ -168,7 +169,7 @@ def test_a_broken_answer_signs_nobody_in(
 ) -> None:
     issuer.answers[step] = wrapped(issuer, step, (BROKEN | ENORMOUS)[fault])
     fails(visitor, issuer, step, EITHER if step in (TOKEN, USERINFO) else EITHER[:1])
-    again = 2 if step != TOKEN and fault in NO_ANSWER else 1  # a kept connection may end like this
+    again = 2 if step != TOKEN and fault in NO_ANSWER else 1  # a kept connection may have closed like this
     assert len(issuer.asked(step)) == again
     heals(visitor, issuer, backend, clock, FAILURE_PAUSE_SECONDS)
 
@@ -184,7 +185,7 @@ def test_a_slow_answer_is_cut_off_at_the_deadline(
 
 
 @pytest.mark.parametrize(("fault", "step"), spread(NO_JSON, STEPS, most=8))
-def test_a_body_that_is_no_sound_json_signs_nobody_in(
+def test_an_answer_that_is_no_valid_json_signs_nobody_in(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: ManualClock, fault: str, step: str
 ) -> None:
     issuer.answers[step] = wrapped(issuer, step, lambda body: kept_open(answer(NO_JSON[fault](body))))
@@ -193,7 +194,7 @@ def test_a_body_that_is_no_sound_json_signs_nobody_in(
 
 
 @pytest.mark.parametrize(("status", "step"), spread([301, 302, 303, 307, 308], STEPS))
-def test_a_redirect_is_followed_nowhere(
+def test_a_redirect_is_not_followed(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: ManualClock, status: int, step: str
 ) -> None:
     with faulty_backend() as elsewhere:
@@ -205,7 +206,7 @@ def test_a_redirect_is_followed_nowhere(
 
 
 @pytest.mark.parametrize("step", [KEYS, USERINFO])
-def test_a_kept_connection_that_closes_without_a_word_costs_no_sign_in(
+def test_a_kept_connection_that_closes_mid_request_does_not_fail_the_sign_in(
     issuer: Issuer, visitor: Visitor, step: str
 ) -> None:
     closed: list[bool] = []
@@ -227,7 +228,7 @@ def test_a_code_is_never_sent_twice(issuer: Issuer, visitor: Visitor) -> None:
     assert len(issuer.asked(TOKEN)) == 1
 
 
-# --- One deadline
+# --- Deadlines
 
 
 def test_provider_and_backend_share_one_deadline(issuer: Issuer, backend: FaultyBackend, hasty_site: Site) -> None:
@@ -240,7 +241,9 @@ def test_provider_and_backend_share_one_deadline(issuer: Issuer, backend: Faulty
     turned_away(visitor, response, "BackendUnavailable")
 
 
-def test_who_waits_for_somebody_elses_fetch_waits_within_their_own_deadline(issuer: Issuer, hasty_site: Site) -> None:
+def test_waiting_for_another_requests_metadata_fetch_counts_against_the_own_deadline(
+    issuer: Issuer, hasty_site: Site
+) -> None:
     visitor = hasty_site.visitor()
     let_in(visitor, travel(visitor, issuer))
     with fetching(hasty_site, issuer, DISCOVERY) as entry:
@@ -250,7 +253,7 @@ def test_who_waits_for_somebody_elses_fetch_waits_within_their_own_deadline(issu
 
 @contextmanager
 def fetching(site: Site, issuer: Issuer, step: str) -> Iterator[Any]:
-    """While another request fetches this document."""
+    """Run the body while another request fetches this document."""
     documents, under_way = site.app.extensions["munjigi"].oauth.metadata._cache, threading.Event()
     url, done = issuer.url + step, threading.Event()
 
@@ -276,10 +279,10 @@ def together(*works: Callable[[], object]) -> None:
         thread.join()
 
 
-# --- MetadataCache that are kept
+# --- Cached metadata
 
 
-def test_an_issuer_that_is_down_at_the_start_stops_nothing_else(
+def test_an_issuer_that_is_down_at_startup_affects_only_its_own_sign_in(
     issuer: Issuer, backend: FaultyBackend, make_site: SiteMaker, clock: ManualClock
 ) -> None:
     issuer.refuse()
@@ -295,7 +298,7 @@ def test_an_issuer_that_is_down_at_the_start_stops_nothing_else(
 
 
 @pytest.mark.parametrize("step", [DISCOVERY, KEYS])
-def test_a_document_that_cannot_be_had_is_not_asked_for_at_once_again(
+def test_a_failed_metadata_fetch_is_not_repeated_at_once(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: ManualClock, step: str
 ) -> None:
     issuer.answers[step] = answer(b"~secret~", 500)
@@ -310,7 +313,7 @@ STALE: dict[str, Answer] = {"500": answer(b"~secret~", 500), "HTML": answer(b"<h
 
 @pytest.mark.parametrize("step", [DISCOVERY, KEYS])
 @pytest.mark.parametrize("fault", STALE)
-def test_who_has_a_copy_goes_on_with_it(
+def test_a_cached_document_is_used_while_the_issuer_fails(
     issuer: Issuer, hasty_site: Site, clock: ManualClock, fault: str, step: str
 ) -> None:
     visitor = hasty_site.visitor()
@@ -319,14 +322,16 @@ def test_who_has_a_copy_goes_on_with_it(
     clock.advance(FRESH_SECONDS + 1)
     for _ in range(3):
         let_in(visitor, travel(visitor, issuer))
-    assert len(issuer.asked(step)) == (3 if fault == "reset" else 2)  # a kept connection may end like this: again
+    assert len(issuer.asked(step)) == (
+        3 if fault == "reset" else 2
+    )  # a kept connection may have closed like this: one retry
     issuer.heal()
     clock.advance(REFRESH_PAUSE_SECONDS + 1)
     let_in(visitor, travel(visitor, issuer))
     assert len(issuer.asked(step)) == 1
 
 
-def test_many_at_once_cost_one_fetch(issuer: Issuer, site: Site) -> None:
+def test_concurrent_sign_ins_fetch_the_metadata_once(issuer: Issuer, site: Site) -> None:
     issuer.answers[DISCOVERY] = wrapped(issuer, DISCOVERY, lambda body: late(0.1, answer(body)))
     visitors = [site.visitor() for _ in range(8)]
     together(*(partial(start, visitor, issuer) for visitor in visitors))
@@ -334,7 +339,7 @@ def test_many_at_once_cost_one_fetch(issuer: Issuer, site: Site) -> None:
 
 
 @pytest.mark.parametrize("step", [DISCOVERY, KEYS])
-def test_while_one_looks_for_a_new_one_the_others_go_on(
+def test_while_one_request_refreshes_a_document_others_use_the_cached_one(
     issuer: Issuer, site: Site, clock: ManualClock, step: str
 ) -> None:
     visitor = site.visitor()
@@ -362,14 +367,14 @@ MISSTATED: dict[str, Json] = {
 
 
 @pytest.mark.parametrize(("value", "endpoint"), spread(UNSAFE_BY_NAME, ENDPOINTS, most=13))
-def test_metadata_with_an_unsafe_address_start_nothing(
+def test_metadata_with_an_unsafe_url_start_no_sign_in(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: ManualClock, value: str, endpoint: str
 ) -> None:
     starts_nothing(issuer, backend, visitor, clock, {endpoint: UNSAFE_BY_NAME[value]})
 
 
 @pytest.mark.parametrize("fault", MISSTATED)
-def test_metadata_that_are_not_whole_start_nothing(
+def test_incomplete_metadata_start_no_sign_in(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: ManualClock, fault: str
 ) -> None:
     starts_nothing(issuer, backend, visitor, clock, MISSTATED[fault])
@@ -387,7 +392,7 @@ def starts_nothing(
 
 
 @pytest.mark.parametrize("change", ["/", "upper", "https"])
-def test_the_issuer_is_compared_to_the_letter(issuer: Issuer, visitor: Visitor, change: str) -> None:
+def test_the_issuer_in_the_metadata_must_match_exactly(issuer: Issuer, visitor: Visitor, change: str) -> None:
     others = {"/": f"{issuer.url}/", "upper": issuer.url.upper(), "https": issuer.url.replace("http", "https", 1)}
     issuer.metadata = {"issuer": others[change]}
     fails(visitor, issuer, DISCOVERY, EITHER[:1])
@@ -398,12 +403,12 @@ def test_the_issuer_is_compared_to_the_letter(issuer: Issuer, visitor: Visitor, 
     + [{"scopes_supported": 5}, {"id_token_signing_alg_values_supported": ["none"]}, {"x": "y" * 100_000}],
     ids=lambda said: str(said)[:60],
 )  # fmt: skip
-def test_the_rest_of_the_metadata_may_be_anything(issuer: Issuer, visitor: Visitor, said: Json) -> None:
+def test_other_metadata_may_have_any_value(issuer: Issuer, visitor: Visitor, said: Json) -> None:
     issuer.metadata = said
     let_in(visitor, travel(visitor, issuer))
 
 
-# --- What the token endpoint says
+# --- Answers of the token endpoint
 
 SPENT = {"error": "invalid_grant"}
 REFUSALS: dict[str, tuple[int, object, str]] = {
@@ -434,7 +439,7 @@ REFUSALS: dict[str, tuple[int, object, str]] = {
 
 
 @pytest.mark.parametrize("row", some(REFUSALS, 21))
-def test_a_refused_code_is_told_by_its_cause(
+def test_each_token_endpoint_error_has_its_code_and_log_level(
     issuer: Issuer,
     backend: FaultyBackend,
     visitor: Visitor,
@@ -452,9 +457,11 @@ def test_a_refused_code_is_told_by_its_cause(
 
 
 @pytest.mark.parametrize("status", [201, 202, 206, 304, 307, 400, 401, 403])
-def test_tokens_count_only_with_200(issuer: Issuer, backend: FaultyBackend, visitor: Visitor, status: int) -> None:
+def test_a_token_answer_counts_only_with_status_200(
+    issuer: Issuer, backend: FaultyBackend, visitor: Visitor, status: int
+) -> None:
     issuer.answers[TOKEN] = wrapped(issuer, TOKEN, lambda body: kept_open(answer(body, status)))
-    code = "ProviderUnavailable" if status == 304 else "OAuthCallback"  # to HTTP, a 304 with a body is none
+    code = "ProviderUnavailable" if status == 304 else "OAuthCallback"  # in HTTP, a 304 has no body
     turned_away(visitor, travel(visitor, issuer), code)
     assert backend.calls == []
 
@@ -467,13 +474,13 @@ def test_tokens_count_only_with_200(issuer: Issuer, backend: FaultyBackend, visi
      {"token_type": ...}, {"refresh_token": ["x"]}, {"scope": 5}, {"scope": "openid"}, {"error_description": "x"}],
     ids=lambda said: str(said)[:60],
 )  # fmt: skip
-def test_what_is_of_no_use_is_passed_over(issuer: Issuer, visitor: Visitor, said: Json) -> None:
+def test_unused_fields_of_the_token_answer_may_have_any_value(issuer: Issuer, visitor: Visitor, said: Json) -> None:
     issuer.tokens = said
     let_in(visitor, travel(visitor, issuer))
 
 
 @pytest.mark.parametrize("text", ["1e400", "-1e400", "1e9"])
-def test_so_is_a_time_without_end(issuer: Issuer, visitor: Visitor, text: str) -> None:
+def test_an_infinite_expiry_in_the_token_answer_is_ignored(issuer: Issuer, visitor: Visitor, text: str) -> None:
     issuer.tokens = {"expires_in": "@@", "expires_at": "@@"}
     issuer.answers[TOKEN] = wrapped(issuer, TOKEN, lambda body: answer(body.replace(b'"@@"', text.encode())))
     let_in(visitor, travel(visitor, issuer))
@@ -485,7 +492,7 @@ def test_so_is_a_time_without_end(issuer: Issuer, visitor: Visitor, text: str) -
      *({"token_type": value} for value in mixed("mac", "dpop", "", None, 5, ["Bearer"]))],
     ids=lambda said: str(said)[:60],
 )  # fmt: skip
-def test_without_a_bearer_token_nobody_is_asked_for(
+def test_without_a_bearer_token_the_userinfo_is_not_requested(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, said: Json
 ) -> None:
     issuer.tokens = said
@@ -494,7 +501,7 @@ def test_without_a_bearer_token_nobody_is_asked_for(
     assert backend.calls == []
 
 
-# --- What userinfo says
+# --- Answers of the userinfo endpoint
 
 
 @pytest.mark.parametrize(
@@ -502,7 +509,7 @@ def test_without_a_bearer_token_nobody_is_asked_for(
     [(400, "OAuthCallback"), (401, "OAuthCallback"), (403, "OAuthCallback"), (404, "OAuthCallback")]
     + [(status, "ProviderUnavailable") for status in (429, 500, 502, 503, 504)],
 )
-def test_a_refused_userinfo_signs_nobody_in(
+def test_a_refused_userinfo_request_signs_nobody_in(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: ManualClock, status: int, code: str
 ) -> None:
     issuer.answers[USERINFO] = wrapped(issuer, USERINFO, lambda body: answer(body, status))
@@ -510,30 +517,30 @@ def test_a_refused_userinfo_signs_nobody_in(
     heals(visitor, issuer, backend, clock, 0)
 
 
-def test_it_is_not_asked_where_the_id_token_says_enough(issuer: Issuer, visitor: Visitor) -> None:
+def test_the_userinfo_is_not_requested_if_the_id_token_is_complete(issuer: Issuer, visitor: Visitor) -> None:
     issuer.answers[USERINFO] = answer(b"", 500)
     issuer.claims = {"name": "하늘", "email": "h@example.com"}
     let_in(visitor, travel(visitor, issuer))
 
 
-def test_who_has_refused_the_address_signs_in_without_one(issuer: Issuer, visitor: Visitor) -> None:
+def test_a_person_who_withholds_the_address_signs_in_without_one(issuer: Issuer, visitor: Visitor) -> None:
     issuer.tokens, issuer.person = {"scope": "openid"}, {"sub": SUBJECT}
     let_in(visitor, travel(visitor, issuer))
 
 
-def test_an_issuer_without_userinfo_signs_in(issuer: Issuer, visitor: Visitor) -> None:
+def test_an_issuer_without_a_userinfo_endpoint_signs_in(issuer: Issuer, visitor: Visitor) -> None:
     issuer.metadata = {"userinfo_endpoint": None}
     let_in(visitor, travel(visitor, issuer))
 
 
 @pytest.mark.parametrize("status", [200, 401, 403, 404])
-def test_addresses_that_github_withholds_stop_nobody(issuer: Issuer, visitor: Visitor, status: int) -> None:
+def test_withheld_github_addresses_do_not_prevent_sign_in(issuer: Issuer, visitor: Visitor, status: int) -> None:
     issuer.answers[GITHUB["emails"]] = answer({"message": "~secret~"}, status)
     let_in(visitor, travel(visitor, issuer, "github"))
 
 
 @pytest.mark.parametrize(("status", "code"), [(403, "OAuthCallback"), (429, "ProviderUnavailable")])
-def test_a_person_whom_github_withholds_is_nobody(issuer: Issuer, visitor: Visitor, status: int, code: str) -> None:
+def test_a_refused_github_user_signs_nobody_in(issuer: Issuer, visitor: Visitor, status: int, code: str) -> None:
     issuer.answers[GITHUB["user"]] = answer({"message": "~secret~"}, status)
     turned_away(visitor, travel(visitor, issuer, "github"), code)
 
@@ -548,7 +555,7 @@ def test_a_person_whom_github_withholds_is_nobody(issuer: Issuer, visitor: Visit
      ("invalid_scope", "Configuration"), ("unauthorized_client", "Configuration"), ("invalid_request", "Configuration"),
      ("invalid_grant", "AttemptExpired"), ("login_required", "OAuthCallback"), ("~secret~\r\n", "OAuthCallback")],
 )  # fmt: skip
-def test_an_error_in_the_callback_is_told_by_its_cause(issuer: Issuer, visitor: Visitor, error: str, code: str) -> None:
+def test_each_error_in_the_callback_has_its_code(issuer: Issuer, visitor: Visitor, error: str, code: str) -> None:
     asked = start(visitor, issuer)
     issuer.calls = []
     response = come_back(visitor, asked, error=error, error_description="~secret~")
@@ -557,7 +564,7 @@ def test_an_error_in_the_callback_is_told_by_its_cause(issuer: Issuer, visitor: 
 
 
 @pytest.mark.parametrize(("minutes", "in_time"), [(14, True), (16, False)])
-def test_an_attempt_lasts_a_quarter_of_an_hour(
+def test_an_attempt_expires_after_fifteen_minutes(
     issuer: Issuer, visitor: Visitor, monkeypatch: pytest.MonkeyPatch, minutes: int, in_time: bool
 ) -> None:
     asked = start(visitor, issuer)
@@ -572,13 +579,13 @@ def test_an_attempt_lasts_a_quarter_of_an_hour(
 
 
 @pytest.mark.parametrize("user", [None, "~secret~", "[" * 5000, '{"name": {"firstName": 5}}', '{"name": "x"}'])
-def test_apple_tells_the_name_once_or_not_at_all(issuer: Issuer, visitor: Visitor, user: str | None) -> None:
+def test_apples_user_field_may_be_missing_or_invalid(issuer: Issuer, visitor: Visitor, user: str | None) -> None:
     form = {} if user is None else {"user": user}
     response = come_back_by_form(visitor, start(visitor, issuer, "apple"), **form)
     assert "next-auth.session-token" in response.headers["Set-Cookie"]
 
 
-def test_an_expired_client_secret_is_the_operators_matter(
+def test_an_expired_apple_client_secret_is_a_configuration_error(
     issuer: Issuer, visitor: Visitor, caplog: pytest.LogCaptureFixture
 ) -> None:
     issuer.answers[TOKEN_PATHS["apple"]] = answer({"error": "invalid_client"}, 400)
@@ -593,7 +600,7 @@ def test_an_expired_client_secret_is_the_operators_matter(
 
 
 @pytest.mark.parametrize("fault", ["", "signed by nobody known", "over", "for another address"])
-def test_an_issuer_whose_certificate_proves_nothing_hears_nothing(
+def test_an_issuer_with_an_invalid_certificate_gets_no_request(
     backend: FaultyBackend, make_site: SiteMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     address, days = ("127.0.0.2" if fault == "for another address" else "127.0.0.1"), (-1 if fault == "over" else 1)
@@ -607,7 +614,9 @@ def test_an_issuer_whose_certificate_proves_nothing_hears_nothing(
         assert issuer.calls == []
     else:
         let_in(visitor, travel(visitor, issuer))
-        issuer.metadata = {"jwks_uri": issuer.url.replace("https:", "http:")}  # https once, https for all
+        issuer.metadata = {
+            "jwks_uri": issuer.url.replace("https:", "http:")
+        }  # if the issuer uses https, all of its URLs have to
         forget_all = make_site(backend.url, **issuer.settings()).visitor()
         fails(forget_all, issuer, DISCOVERY, EITHER[:1])
     issuer.refuse()
@@ -617,7 +626,7 @@ def test_an_issuer_whose_certificate_proves_nothing_hears_nothing(
 # --- Secrets
 
 
-def test_secrets_go_to_the_token_endpoint_alone(issuer: Issuer, visitor: Visitor) -> None:
+def test_secrets_are_sent_to_the_token_endpoint_only(issuer: Issuer, visitor: Visitor) -> None:
     issuer.metadata = {"token_endpoint_auth_methods_supported": ["client_secret_post"]}
     let_in(visitor, travel(visitor, issuer))
     assert issuer.form() | {"code": CODE, "client_secret": CLIENT_SECRET} == issuer.form()
@@ -628,12 +637,14 @@ def test_secrets_go_to_the_token_endpoint_alone(issuer: Issuer, visitor: Visitor
 
 
 @pytest.mark.parametrize("said", [None, False, "true", 1])
-def test_only_who_says_so_names_itself_in_each_callback(issuer: Issuer, visitor: Visitor, said: object) -> None:
+def test_without_announced_support_the_iss_parameter_is_optional(
+    issuer: Issuer, visitor: Visitor, said: object
+) -> None:
     issuer.metadata = {"authorization_response_iss_parameter_supported": said}
     let_in(visitor, travel(visitor, issuer))
 
 
-def test_who_says_so_has_to(issuer: Issuer, visitor: Visitor) -> None:
+def test_with_announced_support_the_iss_parameter_is_required(issuer: Issuer, visitor: Visitor) -> None:
     issuer.metadata = {"authorization_response_iss_parameter_supported": True}
     turned_away(visitor, travel(visitor, issuer), "OAuthCallback")
     turned_away(visitor, come_back(visitor, start(visitor, issuer), iss="https://evil.example"), "OAuthCallback")

@@ -1,4 +1,4 @@
-"""What the log says, and what it never says."""
+"""What the log contains, and what it never contains."""
 
 import io
 import json
@@ -25,7 +25,7 @@ def backend() -> Iterator[Backend]:
 
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
-def test_no_line_holds_a_secret_whatever_goes_wrong(make_site: SiteMaker, backend: Backend, log_format: str) -> None:
+def test_no_log_line_contains_a_secret(make_site: SiteMaker, backend: Backend, log_format: str) -> None:
     site = make_site(backend.url)
     with captured_log(log_format, logging.DEBUG) as text:
         for status in (200, 401, 403, 500):
@@ -45,7 +45,7 @@ def test_no_line_holds_a_secret_whatever_goes_wrong(make_site: SiteMaker, backen
         assert canary not in lines
 
 
-def test_one_line_tells_of_a_failed_sign_in_and_names_the_request(site: Site) -> None:
+def test_a_failed_sign_in_is_one_log_line_with_the_request_id(site: Site) -> None:
     with captured_log("json") as text:
         response = site.visitor().sign_in("down@example.com")
     (line,) = (json.loads(line) for line in text.getvalue().splitlines())
@@ -56,7 +56,7 @@ def test_one_line_tells_of_a_failed_sign_in_and_names_the_request(site: Site) ->
     assert line["request"] == response.headers["X-Request-Id"]
 
 
-def test_a_wrong_password_is_no_error(site: Site) -> None:
+def test_a_wrong_password_is_logged_at_level_info(site: Site) -> None:
     with captured_log() as text:
         site.visitor().sign_in(password="wrong")
     assert " info " in text.getvalue()
@@ -64,7 +64,7 @@ def test_a_wrong_password_is_no_error(site: Site) -> None:
 
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
-def test_nothing_in_a_line_can_begin_another(log_format: str) -> None:
+def test_a_log_field_cannot_start_a_new_line(log_format: str) -> None:
     facts = {"reason": "a\r\n2026-01-01T00:00:00.000Z info signed_in\x1b[31m\u2028"}
     with captured_log(log_format) as text:
         logging.getLogger("munjigi.audit").info("refused", extra={"fields": facts})
@@ -72,7 +72,7 @@ def test_nothing_in_a_line_can_begin_another(log_format: str) -> None:
     assert "\x1b" not in text.getvalue()
 
 
-def test_nor_can_what_an_exception_says() -> None:
+def test_an_exception_message_cannot_start_a_new_record() -> None:
     with captured_log("text") as text:
         try:
             raise ValueError("a\n2026-01-01T00:00:00.000Z info    signed_in\u2028x")
@@ -85,7 +85,7 @@ def test_nor_can_what_an_exception_says() -> None:
 
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
-def test_a_library_that_was_turned_up_is_still_not_heard_below_warning(log_format: str) -> None:
+def test_libraries_are_logged_from_level_warning_whatever_their_own_level(log_format: str) -> None:
     text = io.StringIO()
     handler = log_config.create_handler(settings(log_format=log_format), text)
     library = logging.getLogger("authlib.integrations.base_client.sync_app")

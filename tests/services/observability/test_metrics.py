@@ -1,4 +1,4 @@
-"""`/metrics`: numbers for an operator's Prometheus, of all workers together, and of nobody in particular."""
+"""`/metrics` for Prometheus: totals of all workers, without personal data."""
 
 import time
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def site() -> Iterator[Site]:
 
 
 def numbers(visitor: Visitor) -> dict[tuple[str, ...], float]:
-    """Each counter's name and the values of its labels, in the order of their names -> its number."""
+    """Return the value of each sample by the metric's name and its label values, in the order of the label names."""
     answer = visitor.get("/metrics", headers=BEARER)
     assert answer.status_code == 200
     families = text_string_to_metric_families(answer.text)
@@ -35,19 +35,19 @@ def numbers(visitor: Visitor) -> dict[tuple[str, ...], float]:
     return {(sample.name, *sample.labels.values()): sample.value for sample in samples}
 
 
-def test_without_the_setting_there_are_none(make_site: SiteMaker) -> None:
+def test_without_the_setting_there_is_no_metrics_page(make_site: SiteMaker) -> None:
     assert make_site().visitor().get("/metrics", headers=BEARER).status_code == 404
 
 
 @pytest.mark.parametrize(
     "sent", ["", "Bearer", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", f"Basic {TOKEN}", "Bearer é"]
 )
-def test_whoever_does_not_know_the_token_learns_nothing(shared_site: SiteMaker, sent: str) -> None:
+def test_a_wrong_token_gets_401_and_an_empty_body(shared_site: SiteMaker, sent: str) -> None:
     answer = shared_site(metrics_token=TOKEN).visitor().get("/metrics", headers={"Authorization": sent.encode()})
     assert (answer.status_code, answer.content) == (401, b"")
 
 
-def test_what_happens_is_counted(site: Site) -> None:
+def test_sign_ins_sign_outs_and_csrf_failures_are_counted(site: Site) -> None:
     visitor = site.visitor()
     visitor.sign_in(password="wrong")
     visitor.sign_in()
@@ -60,7 +60,7 @@ def test_what_happens_is_counted(site: Site) -> None:
     assert counted["munjigi_csrf_failures_total", "FormExpired"] == 1
 
 
-def test_calls_of_the_backend_are_timed(site: Site) -> None:
+def test_backend_calls_are_timed(site: Site) -> None:
     visitor = site.visitor()
     visitor.sign_in()
     counted = numbers(visitor)
@@ -70,7 +70,7 @@ def test_calls_of_the_backend_are_timed(site: Site) -> None:
     assert count == 2
 
 
-def test_sessions_that_are_refused_are_told_apart_by_who_ended_them(make_site: SiteMaker) -> None:
+def test_refused_sessions_are_counted_by_who_ended_them(make_site: SiteMaker) -> None:
     with scripted() as backend:
         site = make_site(backend.url, metrics_token=TOKEN)
         gone, copied = site.visitor_since(301, User.from_json(USER)), site.visitor()
@@ -89,7 +89,7 @@ STATE = [("munjigi_redis_up", part) for part in ("counts", "ended_sessions")]
 
 
 @pytest.mark.external
-def test_whether_redis_answers_is_seen_and_seen_again_when_it_is_back(tmp_path: Path, make_site: SiteMaker) -> None:
+def test_the_redis_gauges_follow_its_availability(tmp_path: Path, make_site: SiteMaker) -> None:
     def until(up: float) -> None:
         for _ in range(80):
             visitor.sign_in()
@@ -109,13 +109,13 @@ def test_whether_redis_answers_is_seen_and_seen_again_when_it_is_back(tmp_path: 
         until(1)
 
 
-def test_where_nothing_is_shared_nothing_can_be_away(site: Site) -> None:
+def test_without_redis_there_are_no_redis_gauges(site: Site) -> None:
     visitor = site.visitor()
     visitor.sign_in()
     assert not set(STATE) & set(numbers(visitor))
 
 
-def test_no_visitor_can_add_a_row(site: Site) -> None:
+def test_a_visitor_cannot_add_a_label_value(site: Site) -> None:
     visitor = site.visitor()
 
     def make_trouble(word: str) -> None:
@@ -131,7 +131,7 @@ def test_no_visitor_can_add_a_row(site: Site) -> None:
     assert set(numbers(visitor)) == rows
 
 
-def test_an_issuer_that_moves_every_hour_does_not_fill_the_table(site: Site) -> None:
+def test_the_number_of_upstream_host_labels_is_bounded(site: Site) -> None:
     metrics, calls = site.app.extensions["munjigi"].metrics, HttpClient("x", max_concurrency=1)
     audit.upstream_request_finished.connect(metrics._called, calls)
     for number in range(200):
@@ -141,7 +141,7 @@ def test_an_issuer_that_moves_every_hour_does_not_fill_the_table(site: Site) -> 
     assert calls_of["other"] == 200 - MAX_HOSTS
 
 
-def test_nobody_is_in_it(site: Site) -> None:
+def test_the_metrics_contain_no_personal_data(site: Site) -> None:
     visitor = site.visitor()
     visitor.sign_in()
     visitor.sign_in(password="wrong")
@@ -151,7 +151,7 @@ def test_nobody_is_in_it(site: Site) -> None:
 
 
 @pytest.mark.server
-def test_all_workers_are_counted_together(tmp_path: Path) -> None:
+def test_the_counts_of_all_workers_are_added_up(tmp_path: Path) -> None:
     with production_server(tmp_path, METRICS_TOKEN=TOKEN, WORKERS="2") as (_, visitor):
         for _ in range(6):
             Visitor(visitor.url, {}).sign_in()

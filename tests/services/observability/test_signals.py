@@ -1,4 +1,4 @@
-"""Each event is one line of the log and one signal; whoever listens to it cannot stop anybody from signing in."""
+"""Each event is one log line and one signal; a failing receiver prevents no sign-in."""
 
 import logging
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ Heard = list[tuple[str, dict[str, Any]]]
 
 @contextmanager
 def heard(site: Site) -> Iterator[Heard]:
-    """What a receiver of every signal is told meanwhile."""
+    """Collect the signals of a site with their arguments."""
     told: Heard = []
     with ExitStack() as stack:
         for name in SIGNALS:
@@ -38,7 +38,7 @@ def backend() -> Iterator[Backend]:
         yield backend
 
 
-def test_signing_in_and_out(site: Site) -> None:
+def test_sign_in_and_sign_out_send_signals(site: Site) -> None:
     visitor = site.visitor()
     with heard(site) as told:
         visitor.sign_in()
@@ -50,7 +50,7 @@ def test_signing_in_and_out(site: Site) -> None:
     assert (signed_out["revoked"], signed_out["everywhere"]) == (True, False)
 
 
-def test_a_sign_in_that_fails(site: Site) -> None:
+def test_a_failed_sign_in_sends_a_signal(site: Site) -> None:
     with heard(site) as told:
         site.visitor().sign_in(password="wrong")
     ((name, facts),) = told
@@ -58,7 +58,7 @@ def test_a_sign_in_that_fails(site: Site) -> None:
     assert facts["account"] == account_hash(MINJI, SECRET)
 
 
-def test_a_form_that_is_refused(site: Site) -> None:
+def test_a_refused_form_sends_a_signal(site: Site) -> None:
     with heard(site) as told:
         site.visitor().post("/auth/login/email", data={"email": MINJI})
         site.visitor().submit("/auth/logout", {}, headers={"Origin": "https://evil.example"})
@@ -68,7 +68,7 @@ def test_a_form_that_is_refused(site: Site) -> None:
     ]
 
 
-def test_a_limit_that_is_reached(make_site: SiteMaker) -> None:
+def test_a_reached_limit_sends_a_signal(make_site: SiteMaker) -> None:
     site = make_site(login_limit_per_account_and_ip="1/hour")
     site.visitor().sign_in(password="wrong")
     with heard(site) as told:
@@ -79,7 +79,7 @@ def test_a_limit_that_is_reached(make_site: SiteMaker) -> None:
     assert told[1][1]["outcome"] == "TooManyAttempts"
 
 
-def test_a_session_that_the_backend_has_ended(make_site: SiteMaker, backend: Backend) -> None:
+def test_a_session_revoked_by_the_backend_sends_a_signal(make_site: SiteMaker, backend: Backend) -> None:
     site = make_site(backend.url)
     visitor = site.visitor_since(301, User.from_json(USER))
     backend.user_status = 401
@@ -90,7 +90,7 @@ def test_a_session_that_the_backend_has_ended(make_site: SiteMaker, backend: Bac
     assert set(facts) == {"address", "by", "reason", "sid"}
 
 
-def test_a_copy_of_a_cookie_after_signing_out(site: Site) -> None:
+def test_a_cookie_copy_used_after_sign_out_sends_a_signal(site: Site) -> None:
     visitor = site.visitor()
     visitor.sign_in()
     copy = visitor.cookies.copy()
@@ -102,7 +102,7 @@ def test_a_copy_of_a_cookie_after_signing_out(site: Site) -> None:
     assert (name, facts["reason"]) == ("session_expired", "it was signed out")
 
 
-def test_a_receiver_that_fails_stops_nobody(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failing_receiver_does_not_prevent_sign_in(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     def fails(sender: object, **facts: Any) -> None:
         raise RuntimeError("the receiver's own fault")
 
@@ -118,7 +118,7 @@ def test_a_receiver_that_fails_stops_nobody(site: Site, caplog: pytest.LogCaptur
     assert [record.getMessage() for record in failed] == ["a receiver of signed_in failed"]
 
 
-def test_a_receiver_of_one_site_hears_nothing_of_another(site: Site, make_site: SiteMaker) -> None:
+def test_a_receiver_of_one_site_gets_no_signals_of_another(site: Site, make_site: SiteMaker) -> None:
     with heard(make_site()) as told:
         site.visitor().sign_in()
     assert told == []

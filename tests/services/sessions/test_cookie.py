@@ -1,7 +1,7 @@
-"""The session cookie: what is one, what is none, and what the site writes back.
+"""The session cookie: which cookies are a session, which are not, and which the site sets.
 
-Cookies come from `forge`, which shares no code with the site. `SessionCookie.read` judges each of them, and some of
-each kind are sent to the running site.
+The cookies come from `support/forge.py`, which shares no code with the site. `SessionCookie.read` judges each of
+them, and some of each kind are sent to a running site.
 """
 
 import json
@@ -56,7 +56,7 @@ from tests.support.site import MINJI, SECRET, Page, Site, SiteMaker, Visitor, co
 from tests.support.tables import some
 
 SLOWEST = 0.25
-"""Seconds for an answer to any cookie."""
+"""Seconds for the answer to any cookie."""
 OLD_SECRET = "an-older-secret-0f-this-very-site-8Zq"
 OTHER_SECRET = "somebody-elses-secret-1aB2cD3eF4gH5"
 MAX_AGE, ABSOLUTE_AGE = MONTH, 90 * DAY
@@ -68,7 +68,7 @@ BEARER_OF_3_KB = seal(claims(accessToken="t" * 3072))
 NOW = int(time.time())
 
 
-# What is a session: a Cookie header, and the claims whose person is then signed in.
+# --- Valid sessions: a Cookie header, and the claims of the user who is signed in
 
 
 def good(**given: Any) -> tuple[str, dict[str, Any]]:
@@ -116,7 +116,7 @@ SESSIONS = {
 }
 
 
-# What is none: a Cookie header of each kind of attack.
+# --- Invalid ones: Cookie headers of each kind of attack
 
 
 def parts(token: str) -> list[str]:
@@ -338,7 +338,7 @@ def numbered(*numbers: int | str, value: str = "x") -> list[str]:
 
 
 def renamed(pieces: list[str], *numbers: int | str) -> str:
-    """These chunks under other numbers."""
+    """Return these chunks with other numbers."""
     values = [piece.partition("=")[2] for piece in pieces]
     return jar(*(f"{COOKIE}.{number}={value}" for number, value in zip(numbers, values, strict=True)))
 
@@ -413,7 +413,7 @@ LOOK_ALIKES = {
 }
 
 
-# The site that all of these are sent to.
+# --- The site that gets all of these
 
 
 @pytest.fixture(scope="module")
@@ -424,13 +424,13 @@ def backend() -> Iterator[Backend]:
 
 @pytest.fixture(scope="module")
 def gate(backend: Backend) -> Iterator[Site]:
-    """A site that believes its own tokens, and asks the backend about none of them."""
+    """A site that never checks sessions with the backend."""
     with running_site(backend_url=backend.url, session_revalidate=0) as running:
         yield running
 
 
 def ask(site: Site, path: str, cookies: str = "", **fields: str) -> requests.Response:
-    """One request with this Cookie header and no other; with fields, a form."""
+    """Send one request with this Cookie header only; with fields, a form."""
     headers = {"Cookie": cookies.encode("utf-8", "surrogateescape")} if cookies else {}
     visitor = site.visitor()
     if fields:
@@ -440,14 +440,14 @@ def ask(site: Site, path: str, cookies: str = "", **fields: str) -> requests.Res
 
 @pytest.fixture
 def door(backend: Backend) -> Iterator[Site]:
-    """Such a site, which nobody has left yet: a session that was signed out of is over, in every copy."""
+    """The same site for sign-outs, which revoke a session in every copy."""
     with running_site(backend_url=backend.url, session_revalidate=0) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def form(gate: Site) -> tuple[str, str]:
-    """The visitor cookie of someone who has opened a form of the site, and the token in it."""
+    """Return the visitor cookie of a browser that has opened a form, and the CSRF token in it."""
     visitor = gate.visitor()
     token = visitor.csrf()
     return cookie(str(visitor.cookies["munjigi.visitor"]), "munjigi.visitor"), token
@@ -457,7 +457,7 @@ READ = ("/account", "/api/auth/session", "/auth/login/email")
 
 
 def read(site: Site, path: str, cookies: str = "") -> requests.Response:
-    """A read, fast enough: what is slow three times over is slow because of the cookie, not of the machine."""
+    """Read a page fast enough: three slow answers in a row are due to the cookie, not to the machine."""
     for _ in range(3):
         response = ask(site, path, cookies)
         if response.elapsed.total_seconds() < SLOWEST:
@@ -471,7 +471,7 @@ def sign_out(site: Site, form: tuple[str, str], cookies: str = "") -> requests.R
 
 
 def seen(response: requests.Response) -> object:
-    """All that an answer tells, less what is random in any two, and the session's own cookies."""
+    """Return all of an answer except its random parts and its session cookies."""
     random_values = [
         response.headers.get("X-Request-Id"),
         *re.findall(r'name="csrfToken"[^>]*value="([^"]*)"', response.text),
@@ -487,7 +487,7 @@ _CHANGING = ("Date", "X-Request-Id", "Set-Cookie", "Content-Length")
 
 
 def cleared(response: requests.Response) -> set[str]:
-    """Names of the session cookies that this answer deletes; it must set none."""
+    """Return the names of the session cookies that this answer deletes; it must set none."""
     lines = [line.split("; ") for line in set_cookies(response) if COOKIE in line]
     for pair, *attributes in lines:
         assert pair.endswith("=")
@@ -496,26 +496,26 @@ def cleared(response: requests.Response) -> set[str]:
 
 
 def brought(cookies: str) -> set[str]:
-    """Names of the session cookies in a Cookie header, as a browser would list them."""
+    """Return the names of the session cookies in a Cookie header."""
     names = (piece.partition("=")[0] for piece in cookies.split("; "))
     return {name for name in names if re.fullmatch(rf"{re.escape(COOKIE)}(\.[0-9])?", name)}
 
 
 @pytest.fixture(scope="module")
 def nobody(gate: Site, form: tuple[str, str]) -> dict[str, object]:
-    """What a visitor without cookies is told."""
+    """Return the answers that a visitor without cookies gets."""
     answers = {path: seen(read(gate, path)) for path in READ}
     return {**answers, "/auth/logout": seen(sign_out(gate, form))}
 
 
 def opened(gate: Site, cookies: str) -> ReadResult:
-    """What the function that every read asks finds in this Cookie header, as the server hands it on."""
+    """Return what `SessionCookie.read` finds in this Cookie header, decoded as by the server."""
     header = cookies.encode("utf-8", "surrogateescape").decode("latin-1")
     return SessionCookie(gate.app.extensions["munjigi"].settings, Clock()).read(header)
 
 
 @pytest.mark.parametrize("row", SESSIONS)
-def test_a_sound_cookie_is_read_as_the_session_in_it(gate: Site, row: str) -> None:
+def test_a_valid_cookie_is_read_as_its_session(gate: Site, row: str) -> None:
     cookies, told = SESSIONS[row]
     found = opened(gate, cookies)
     assert found.session
@@ -527,14 +527,14 @@ def test_a_sound_cookie_is_read_as_the_session_in_it(gate: Site, row: str) -> No
 
 
 @pytest.mark.parametrize("row", ANONYMOUS)
-def test_any_other_cookie_is_read_as_none_of_a_session(gate: Site, row: str) -> None:
+def test_an_invalid_cookie_is_read_as_no_session(gate: Site, row: str) -> None:
     found = opened(gate, ANONYMOUS[row])
     assert found.session is None
     assert set(found.names) == brought(ANONYMOUS[row]) != set()
 
 
 @pytest.mark.parametrize("row", LOOK_ALIKES)
-def test_a_cookie_that_only_looks_like_ours_is_not_read(gate: Site, row: str) -> None:
+def test_a_cookie_with_a_similar_name_is_not_read(gate: Site, row: str) -> None:
     assert opened(gate, cookie(GOOD, LOOK_ALIKES[row])) == ReadResult(())
     both = opened(gate, jar(cookie(OTHER, LOOK_ALIKES[row]), cookie(GOOD), cookie("x", LOOK_ALIKES[row])))
     assert both.session
@@ -543,7 +543,7 @@ def test_a_cookie_that_only_looks_like_ours_is_not_read(gate: Site, row: str) ->
 
 
 @pytest.mark.parametrize("row", some(SESSIONS))
-def test_a_sound_cookie_is_the_session_of_the_person_in_it(
+def test_a_valid_cookie_signs_its_user_in(
     gate: Site, door: Site, backend: Backend, form: tuple[str, str], row: str
 ) -> None:
     cookies, told = SESSIONS[row]
@@ -568,7 +568,7 @@ KINDS = sorted({row.partition(":")[0] for row in ANONYMOUS})
 @pytest.mark.parametrize(
     "row", [one for kind in KINDS for one in some(row for row in ANONYMOUS if row.startswith(kind))]
 )
-def test_any_other_cookie_is_nobodys_and_is_deleted(
+def test_an_invalid_cookie_is_no_session_and_is_deleted(
     gate: Site, backend: Backend, form: tuple[str, str], nobody: dict[str, object], row: str
 ) -> None:
     cookies = ANONYMOUS[row]
@@ -584,7 +584,7 @@ def test_any_other_cookie_is_nobodys_and_is_deleted(
 
 
 @pytest.mark.parametrize("row", some(LOOK_ALIKES))
-def test_a_cookie_that_only_looks_like_ours_is_left_alone(gate: Site, nobody: dict[str, object], row: str) -> None:
+def test_a_cookie_with_a_similar_name_is_left_alone(gate: Site, nobody: dict[str, object], row: str) -> None:
     name = LOOK_ALIKES[row]
     for path in READ:
         response = read(gate, path, cookie(GOOD, name))
@@ -595,7 +595,7 @@ def test_a_cookie_that_only_looks_like_ours_is_left_alone(gate: Site, nobody: di
     assert not set_cookies(both)
 
 
-def test_no_cookie_is_good_for_another_purpose(gate: Site, form: tuple[str, str]) -> None:
+def test_the_session_and_visitor_cookies_cannot_be_swapped(gate: Site, form: tuple[str, str]) -> None:
     visitor_cookie, token = form
     response = ask(gate, "/api/auth/session", cookie(visitor_cookie.partition("=")[2]))
     assert response.json() == {}
@@ -604,8 +604,8 @@ def test_no_cookie_is_good_for_another_purpose(gate: Site, form: tuple[str, str]
     assert ask(gate, "/auth/logout", swapped, csrfToken=token).status_code == 400
 
 
-def test_a_visitor_cookie_says_nothing_of_who_is_signed_in(gate: Site) -> None:
-    """Not even one that the site has signed itself, with all that Flask-Login would look for."""
+def test_the_visitor_cookie_cannot_sign_a_user_in(gate: Site) -> None:
+    """Even with a valid signature, and with every key that Flask-Login uses."""
     flask_login = {"_user_id": "7", "_fresh": True, "_id": "x", "_remember": "set"}
     visitor = cookie(str(signer(gate).dumps(flask_login)), "munjigi.visitor")
     assert ask(gate, "/api/auth/session", visitor).json() == {}
@@ -613,14 +613,14 @@ def test_a_visitor_cookie_says_nothing_of_who_is_signed_in(gate: Site) -> None:
 
 
 @pytest.mark.parametrize("value", [f"Bearer {GOOD}", f"bearer {GOOD}", "Bearer %", "Bearer", "Basic eDp5"])
-def test_a_token_in_another_header_is_no_session(gate: Site, value: str) -> None:
+def test_a_session_token_in_the_authorization_header_is_ignored(gate: Site, value: str) -> None:
     visitor = gate.visitor(Authorization=value)
     response = visitor.get("/api/auth/session")
     assert (response.status_code, response.json()) == (200, {})
     assert visitor.get("/account").status_code == 303
 
 
-def test_a_thousand_damaged_tokens_are_the_same_person_or_nobody(gate: Site) -> None:
+def test_a_thousand_damaged_tokens_never_become_another_user(gate: Site) -> None:
     chance, nobodys = random.Random(20), 0
     for _ in range(1000):
         found = opened(gate, cookie(damaged(GOOD, chance)))
@@ -629,7 +629,7 @@ def test_a_thousand_damaged_tokens_are_the_same_person_or_nobody(gate: Site) -> 
     assert nobodys > 900
 
 
-def test_some_of_them_break_nothing_on_their_way_to_the_site(gate: Site) -> None:
+def test_damaged_tokens_cause_no_error_at_the_site(gate: Site) -> None:
     chance = random.Random(21)
     for _ in range(30):
         response = ask(gate, "/api/auth/session", cookie(damaged(GOOD, chance)))
@@ -638,7 +638,7 @@ def test_some_of_them_break_nothing_on_their_way_to_the_site(gate: Site) -> None
 
 
 def damaged(token: str, chance: random.Random) -> str:
-    """The token with up to three bytes changed, put in, taken out or repeated; any byte but those that end a header."""
+    """Change, insert, delete or repeat up to three bytes; the result may be any byte that does not end a header."""
     raw = bytearray(token.encode())
     for _ in range(chance.randint(1, 3)):
         at, byte = chance.randrange(len(raw)), chance.choice([*range(10), 11, 12, *range(14, 256)])
@@ -654,7 +654,7 @@ def damaged(token: str, chance: random.Random) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
-# What the site writes back.
+# --- Cookies that the site sets
 
 
 def signer(site: Site) -> Any:
@@ -662,7 +662,7 @@ def signer(site: Site) -> Any:
 
 
 def issued(response: requests.Response) -> str | None:
-    """The session token that an answer sets, of however many cookies; None if it sets none."""
+    """Return the session token that an answer sets, joined from its cookies, or None."""
     pairs = [line.partition(";")[0] for line in set_cookies(response) if COOKIE in line and "Max-Age=0" not in line]
     return tokens_of(pairs) or None
 
@@ -674,7 +674,7 @@ def new_claims(response: requests.Response) -> dict[str, Any]:
 
 
 def held(visitor: Visitor) -> set[str]:
-    """Names of the session cookies that a browser has."""
+    """Return the names of the session cookies that a browser has."""
     return {name for name in visitor.cookies.keys() if COOKIE in name}  # noqa: SIM118  # a jar is no dict
 
 
@@ -684,7 +684,7 @@ def sid_of(visitor: Visitor) -> str:
 
 @pytest.fixture
 def generous() -> Iterator[tuple[Backend, Site]]:
-    """A backend whose users and tokens a test can make as large as it wants, and a site before it."""
+    """A backend whose users and tokens a test can enlarge, and a site in front of it."""
     with scripted() as backend, running_site(backend_url=backend.url, session_revalidate=0) as site:
         yield backend, site
 
@@ -693,7 +693,7 @@ def generous() -> Iterator[tuple[Backend, Site]]:
     ("age", "new"),
     [(0, False), (DAY, False), (3 * DAY - 60, False), (3 * DAY + 1, True), (29 * DAY, True), (MONTH - 60, True)],
 )
-def test_a_token_is_issued_anew_when_a_tenth_of_its_life_has_passed(gate: Site, age: int, new: bool) -> None:
+def test_a_token_is_refreshed_after_a_tenth_of_its_lifetime(gate: Site, age: int, new: bool) -> None:
     old = aged(age)
     response = ask(gate, "/api/auth/session", cookie(seal(old)))
     assert response.json()["user"] == USER
@@ -713,7 +713,7 @@ def test_a_token_is_issued_anew_when_a_tenth_of_its_life_has_passed(gate: Site, 
     assert f"; Expires={time.strftime('%a, %d %b %Y %H:%M:%S GMT', ends)};" in set_cookies(response)[0]
 
 
-def test_the_tenth_is_of_the_life_that_is_configured(make_site: SiteMaker) -> None:
+def test_the_refresh_follows_the_configured_lifetime(make_site: SiteMaker) -> None:
     site = make_site(session_max_age=3600, session_revalidate=0)
     for age, new in ((300, False), (370, True)):
         old = aged(age)
@@ -721,13 +721,13 @@ def test_the_tenth_is_of_the_life_that_is_configured(make_site: SiteMaker) -> No
         assert bool(issued(response)) is new
 
 
-def test_reading_writes_nothing(visitor: Visitor) -> None:
+def test_reading_a_fresh_session_sets_no_cookie(visitor: Visitor) -> None:
     visitor.sign_in()
     for path in ("/", "/account", "/api/auth/session", "/auth/logout", "/auth/login/email"):
         assert COOKIE not in cookie_names(visitor.get(path))
 
 
-def test_in_use_every_four_days_a_session_still_ends_at_its_absolute_age(gate: Site) -> None:
+def test_a_session_in_regular_use_ends_at_its_absolute_age(gate: Site) -> None:
     told, auth_time, days = claims(), int(time.time()), 0
     while True:
         response = ask(gate, "/api/auth/session", cookie(seal(told)))
@@ -743,7 +743,7 @@ def test_in_use_every_four_days_a_session_still_ends_at_its_absolute_age(gate: S
     assert days == 92
 
 
-def test_a_token_never_lasts_past_the_absolute_age_whatever_its_exp(gate: Site) -> None:
+def test_a_token_never_outlives_the_absolute_age(gate: Site) -> None:
     signed_in = NOW - 89 * DAY
     response = ask(gate, "/api/auth/session", cookie(seal(aged(DAY, auth_time=signed_in))))
     end = time.gmtime(signed_in + ABSOLUTE_AGE)
@@ -755,7 +755,7 @@ def test_a_token_never_lasts_past_the_absolute_age_whatever_its_exp(gate: Site) 
 
 
 @pytest.mark.parametrize("fallbacks", [OLD_SECRET, f"{OTHER_SECRET},{OLD_SECRET}"])
-def test_a_token_under_an_old_key_comes_back_under_the_new_one(make_site: SiteMaker, fallbacks: str) -> None:
+def test_a_token_with_a_fallback_key_is_reissued_with_the_current_key(make_site: SiteMaker, fallbacks: str) -> None:
     site = make_site(secret_key_fallbacks=fallbacks, session_revalidate=0)
     old = claims(sid="kept")
     response = ask(site, "/api/auth/session", cookie(seal(old, key_of(OLD_SECRET))))
@@ -767,14 +767,14 @@ def test_a_token_under_an_old_key_comes_back_under_the_new_one(make_site: SiteMa
     assert not set_cookies(ask(site, "/api/auth/session", cookie(issued(response) or "")))
 
 
-def test_a_token_under_a_key_that_is_gone_is_nobodys(gate: Site) -> None:
+def test_a_token_with_a_removed_key_is_no_session(gate: Site) -> None:
     response = ask(gate, "/api/auth/session", cookie(seal(claims(), key_of(OLD_SECRET))))
     assert response.json() == {}
     assert cleared(response) == {COOKIE}
 
 
 class OverTls(Visitor):
-    """A browser before a proxy that ends TLS: it sends `Secure` cookies, though the test's own socket is plain."""
+    """A browser behind a TLS proxy: it sends `Secure` cookies although the test's socket is plain."""
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
         kwargs["headers"] = {"Cookie": jar(*(cookie(str(held.value), held.name) for held in self.cookies))}
@@ -791,7 +791,7 @@ class OverTls(Visitor):
     ],
     ids=["http", "http below a path", "https", "https below a path"],
 )
-def test_cookies_bear_the_names_and_attributes_of_the_address(
+def test_cookie_names_and_attributes_follow_the_site_url(
     make_site: SiteMaker, site_url: str | None, name: str, visitor_name: str
 ) -> None:
     site = make_site(**({"site_url": site_url} if site_url else {}))
@@ -821,7 +821,7 @@ def test_cookies_bear_the_names_and_attributes_of_the_address(
     assert visitor.get(f"{path}/api/auth/session").json() == {}
 
 
-def test_on_https_a_cookie_without_the_prefix_is_not_ours(make_site: SiteMaker) -> None:
+def test_on_https_a_cookie_without_the_secure_prefix_is_ignored(make_site: SiteMaker) -> None:
     site = make_site(site_url="https://login.example.com", session_revalidate=0)
     response = ask(site, "/api/auth/session", cookie(GOOD))
     assert (response.json(), set_cookies(response)) == ({}, [])
@@ -829,7 +829,7 @@ def test_on_https_a_cookie_without_the_prefix_is_not_ours(make_site: SiteMaker) 
     assert ask(site, "/api/auth/session", both).json()["user"] == USER
 
 
-# Large sessions. The backend's users have long names of four bytes a character, and its tokens are long.
+# --- Large sessions: names with four bytes per character, and long tokens
 
 
 LARGE = {"id": 7, "name": "😀" * 200, "nick_name": "𠮷" * 200, "email": "😀" * 254}
@@ -837,7 +837,7 @@ BESIDE_THE_CIPHERTEXT = len(seal(b""))
 
 
 def make_room(backend: Backend, site: Site, length: int) -> None:
-    """Let the backend give such a user and bearer that a sign-in makes a token of so many characters."""
+    """Set the backend's user and token so that the session token of a sign-in has this length."""
     payload = (length - BESIDE_THE_CIPHERTEXT) * 3 // 4
     backend.user = LARGE if payload > 4000 else {"id": 7}
     backend.token = "t"
@@ -846,9 +846,9 @@ def make_room(backend: Backend, site: Site, length: int) -> None:
     backend.token = "t" * (payload - len(part_of(probe, CIPHERTEXT)) + 1)
 
 
-# Base64 has no text whose length is one more than a multiple of four; so 3934 and 7866 cannot be.
+# No Base64 text has a length of 4n + 1, so 3934 and 7866 are impossible.
 @pytest.mark.parametrize(("length", "count"), [(3933, 1), (3935, 2), (7865, 2), (7867, 3), (11799, 3)])
-def test_a_token_is_cut_where_next_auth_cuts_it(generous: tuple[Backend, Site], length: int, count: int) -> None:
+def test_a_token_is_split_at_next_auths_chunk_size(generous: tuple[Backend, Site], length: int, count: int) -> None:
     backend, site = generous
     make_room(backend, site, length)
     visitor = site.visitor()
@@ -859,7 +859,7 @@ def test_a_token_is_cut_where_next_auth_cuts_it(generous: tuple[Backend, Site], 
     assert visitor.session()["user"]["id"] == 7
 
 
-def test_a_session_of_three_cookies_is_one_like_any_other(generous: tuple[Backend, Site]) -> None:
+def test_a_session_of_three_cookies_works(generous: tuple[Backend, Site]) -> None:
     backend, site = generous
     make_room(backend, site, 3 * CHUNK_SIZE)
     visitor = site.visitor()
@@ -894,7 +894,7 @@ def test_a_session_too_large_for_three_cookies_refuses_the_sign_in(
     assert backend.token not in caplog.text
 
 
-def test_a_signed_in_person_who_outgrows_the_cookies_stays_signed_in(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_user_who_outgrows_the_cookies_stays_signed_in(caplog: pytest.LogCaptureFixture) -> None:
     with scripted() as backend, running_site(backend_url=backend.url) as site:
         backend.user = LARGE
         token = seal(claims(accessToken="t" * 4096, padding="x" * 1000))
@@ -905,7 +905,7 @@ def test_a_signed_in_person_who_outgrows_the_cookies_stays_signed_in(caplog: pyt
     assert "the old session is kept" in caplog.text
 
 
-def test_no_cookie_of_a_larger_or_smaller_session_is_left_behind(generous: tuple[Backend, Site]) -> None:
+def test_chunks_of_a_larger_or_smaller_session_are_deleted(generous: tuple[Backend, Site]) -> None:
     backend, site = generous
     numbered = {f"{COOKIE}.{n}" for n in range(3)}
     visitor = site.visitor()
@@ -926,18 +926,18 @@ def test_no_cookie_of_a_larger_or_smaller_session_is_left_behind(generous: tuple
     ],
     ids=["chunks", "a whole one, and stale chunks"],
 )
-def test_a_new_token_takes_the_place_of_every_cookie_of_the_old_one(gate: Site, cookies: str) -> None:
+def test_a_refreshed_token_replaces_every_old_chunk(gate: Site, cookies: str) -> None:
     response = ask(gate, "/api/auth/session", cookies)
     deleted = {line.partition("=")[0] for line in set_cookies(response) if "Max-Age=0" in line}
     assert deleted == {f"{COOKIE}.{n}" for n in range(3)}
     assert new_claims(response)["user"] == USER
 
 
-# Nothing of before the sign-in is worth anything after it.
+# --- Session fixation
 
 
 def plant(visitor: Visitor, *cookies: str) -> None:
-    """Put cookies into someone's browser, as a page of a neighbouring host can."""
+    """Put cookies into a browser, as a page of a sibling host can."""
     for piece in cookies:
         name, _, value = piece.partition("=")
         visitor.cookies.set(name, value, domain="localhost.local", path="/")
@@ -989,7 +989,7 @@ def credentials(**fields: str) -> dict[str, str]:
     return {"email": MINJI, "password": "correct-horse", **fields}
 
 
-def test_the_form_token_of_a_session_is_refused_once_it_is_over(visitor: Visitor) -> None:
+def test_the_csrf_token_of_a_session_is_refused_after_sign_out(visitor: Visitor) -> None:
     visitor.sign_in()
     known = visitor.csrf()
     visitor.submit("/auth/logout", {})
@@ -997,7 +997,7 @@ def test_the_form_token_of_a_session_is_refused_once_it_is_over(visitor: Visitor
     assert not visitor.is_signed_in
 
 
-def test_the_chosen_language_outlives_signing_in_and_out(visitor: Visitor) -> None:
+def test_the_chosen_language_survives_sign_in_and_sign_out(visitor: Visitor) -> None:
     assert visitor.page("/").document.get("lang") == "en"
     visitor.get("/?lang=ko")
     visitor.sign_in()
@@ -1006,7 +1006,7 @@ def test_the_chosen_language_outlives_signing_in_and_out(visitor: Visitor) -> No
     assert visitor.page("/").document.get("lang") == "ko"
 
 
-def test_the_visitor_cookie_holds_a_form_token_messages_and_a_language(site: Site, visitor: Visitor) -> None:
+def test_the_visitor_cookie_holds_only_a_csrf_token_messages_and_a_language(site: Site, visitor: Visitor) -> None:
     def contents() -> set[str]:
         return set(signer(site).loads(str(visitor.cookies["munjigi.visitor"])))
 
@@ -1020,8 +1020,8 @@ def test_the_visitor_cookie_holds_a_form_token_messages_and_a_language(site: Sit
     assert contents() == {"csrfToken", "locale", "_flashes"}
 
 
-def test_a_visitor_cookie_that_flask_has_packed_is_read(site: Site) -> None:
-    """Ours are not packed; those of an earlier release may be."""
+def test_a_compressed_visitor_cookie_is_read(site: Site) -> None:
+    """Ours are uncompressed; those of an earlier release may be compressed."""
     packed = str(signer(site).dumps({"locale": "ja", "_flashes": [("message", "a" * 200)]}))
     assert packed.startswith(".")
     page = Page(ask(site, "/", cookie(packed, "munjigi.visitor")))
@@ -1029,11 +1029,11 @@ def test_a_visitor_cookie_that_flask_has_packed_is_read(site: Site) -> None:
     assert page.notes == ["a" * 200]
 
 
-# Beside other programs.
+# --- Beside other programs
 
 
-def test_a_token_of_the_articles_own_making_is_a_session() -> None:
-    """It lacks `sid`, `auth_time` and `checked_at`; the backend is asked who it is, once."""
+def test_a_token_of_the_articles_next_auth_setup_is_a_session() -> None:
+    """It has no `sid`, `auth_time` or `checked_at`; the backend is asked for the user once."""
     with scripted() as backend, running_site(backend_url=backend.url) as site:
         backend.user = USER
         token = seal(claims(accessToken="1|article"))
@@ -1044,7 +1044,7 @@ def test_a_token_of_the_articles_own_making_is_a_session() -> None:
         assert backend.calls == [("POST", "/user", "Bearer 1|article")]
 
 
-def test_every_copy_of_an_articles_token_is_the_same_session(gate: Site) -> None:
+def test_copies_of_the_articles_token_share_one_session_id(gate: Site) -> None:
     def anew(**given: Any) -> dict[str, Any]:
         return new_claims(ask(gate, "/api/auth/session", cookie(seal(aged(4 * DAY, **given)))))
 
@@ -1058,7 +1058,7 @@ def test_every_copy_of_an_articles_token_is_the_same_session(gate: Site) -> None
 REMEMBERED = "remember_token=7|0123456789abcdef"
 
 
-def test_a_remember_token_of_another_flask_app_signs_nobody_in_or_out(gate: Site, form: tuple[str, str]) -> None:
+def test_a_remember_token_of_another_flask_app_is_ignored(gate: Site, form: tuple[str, str]) -> None:
     account = read(gate, "/account", jar(REMEMBERED, cookie(GOOD)))
     assert account.status_code == 200
     assert read(gate, "/account", REMEMBERED).status_code == 303
@@ -1066,7 +1066,7 @@ def test_a_remember_token_of_another_flask_app_signs_nobody_in_or_out(gate: Site
         assert "remember_token" not in cookie_names(answer)
 
 
-def test_a_remember_token_of_another_flask_app_outlives_signing_in_and_out(visitor: Visitor) -> None:
+def test_a_remember_token_of_another_flask_app_is_kept(visitor: Visitor) -> None:
     plant(visitor, REMEMBERED)
     visitor.sign_in()
     assert visitor.page("/").heading.startswith("Signed in as")

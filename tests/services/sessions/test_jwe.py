@@ -1,4 +1,4 @@
-"""The encrypted token itself: byte for byte NextAuth v4's, and one spelling of it only."""
+"""The encrypted session token: byte for byte that of NextAuth v4, with one accepted spelling."""
 
 import os
 import string
@@ -13,7 +13,7 @@ from tests.support import forge
 from tests.support.forge import CIPHERTEXT, IV, TAG
 from tests.support.site import SECRET
 
-# Made with next-auth 4.24.15: the package and this site have to agree on every byte.
+# Made with next-auth 4.24.15: the package and the site have to agree on every byte.
 VECTOR_SECRET = "test-secret-0123456789"
 VECTOR_KEY = "bbdd088d641e4409d2475451f52a84eac1b4ff3f82ca487b60ecd0894d65cdb6"
 VECTOR_IV = bytes(range(12))
@@ -48,26 +48,26 @@ def refuses(token: str) -> bool:
     return False
 
 
-def test_the_vector_is_made_byte_for_byte() -> None:
+def test_encryption_reproduces_the_test_vector() -> None:
     assert jwe.encrypt(VECTOR_CLAIMS, KEY, VECTOR_IV) == VECTOR_TOKEN
 
 
-def test_the_vector_is_read() -> None:
+def test_decryption_reads_the_test_vector() -> None:
     assert jwe.decrypt(VECTOR_TOKEN, (KEY,)) == (VECTOR_CLAIMS, 0)
 
 
-def test_the_key_of_sessions_is_next_auths() -> None:
+def test_the_session_key_is_derived_as_by_next_auth() -> None:
     nothing = AESGCM(bytes.fromhex(VECTOR_KEY)).encrypt(VECTOR_IV, b"", None)
     assert KEY.encrypt(VECTOR_IV, b"", None) == nothing
 
 
 @pytest.mark.parametrize(("salt", "key"), OTHER_SALTS.items())
-def test_a_token_for_another_purpose_is_no_session(salt: str, key: str) -> None:
+def test_a_token_with_another_salt_is_refused(salt: str, key: str) -> None:
     assert forge.key_of(VECTOR_SECRET, salt).hex() == key
     assert refuses(forge.seal(VECTOR_CLAIMS, bytes.fromhex(key)))
 
 
-def test_what_the_tests_forge_is_what_the_site_makes() -> None:
+def test_the_forging_helpers_produce_the_test_vector() -> None:
     assert forge.seal(VECTOR_CLAIMS, forge.key_of(VECTOR_SECRET), iv=VECTOR_IV) == VECTOR_TOKEN
     assert forge.unseal(VECTOR_TOKEN, VECTOR_SECRET) == VECTOR_CLAIMS
 
@@ -82,16 +82,16 @@ def test_what_the_tests_forge_is_what_the_site_makes() -> None:
     ],
     ids=["none", "odd characters", "every type", "long"],
 )
-def test_what_goes_in_comes_out(claims: dict[str, object]) -> None:
+def test_encrypted_claims_decrypt_to_the_same_claims(claims: dict[str, object]) -> None:
     assert jwe.decrypt(jwe.encrypt(claims, KEY), (KEY,)) == (claims, 0)
 
 
-def test_no_two_tokens_are_alike() -> None:
+def test_every_token_has_its_own_iv() -> None:
     tokens = [jwe.encrypt(VECTOR_CLAIMS, KEY) for _ in range(100)]
     assert len({token.split(".")[IV] for token in tokens}) == 100
 
 
-def test_the_key_that_opens_a_token_is_told() -> None:
+def test_decrypt_returns_the_index_of_the_key() -> None:
     assert jwe.decrypt(VECTOR_TOKEN, (OTHER_KEY, KEY)) == (VECTOR_CLAIMS, 1)
     with pytest.raises(ValueError, match="no key"):
         jwe.decrypt(VECTOR_TOKEN, (OTHER_KEY,))
@@ -99,14 +99,14 @@ def test_the_key_that_opens_a_token_is_told() -> None:
         jwe.decrypt(VECTOR_TOKEN, ())
 
 
-def test_any_other_character_anywhere_is_refused() -> None:
+def test_a_changed_character_is_refused() -> None:
     others = string.ascii_letters + string.digits + "-_.=+/ \n\0é가"
     for at, right in enumerate(VECTOR_TOKEN):
         before, after = VECTOR_TOKEN[:at], VECTOR_TOKEN[at + 1 :]
         assert all(refuses(before + wrong + after) for wrong in others if wrong != right), at
 
 
-def test_any_turned_bit_is_refused() -> None:
+def test_a_flipped_bit_is_refused() -> None:
     for part in (IV, CIPHERTEXT, TAG):
         for bit in range(len(forge.part_of(VECTOR_TOKEN, part)) * 8):
             assert refuses(forge.flipped(VECTOR_TOKEN, part, bit)), (part, bit)
@@ -122,19 +122,19 @@ def shorter_and_longer() -> Iterator[str]:
             yield VECTOR_TOKEN[:at] + more + VECTOR_TOKEN[at:]
 
 
-def test_any_character_too_few_or_too_many_is_refused() -> None:
+def test_a_missing_or_extra_character_is_refused() -> None:
     assert all(refuses(token) for token in shorter_and_longer())
 
 
-def test_any_two_characters_that_change_places_are_refused() -> None:
+def test_two_swapped_characters_are_refused() -> None:
     for at, (left, right) in enumerate(pairwise(VECTOR_TOKEN)):
         if left != right:
             assert refuses(VECTOR_TOKEN[:at] + right + left + VECTOR_TOKEN[at + 2 :]), at
 
 
 @pytest.mark.parametrize("length", [2890, 2891, 2892])
-def test_each_part_has_one_spelling_in_base64(length: int) -> None:
-    """A part whose last character has bits to spare decodes alike under several spellings: one is right."""
+def test_each_part_has_only_one_accepted_base64_spelling(length: int) -> None:
+    """If the last character of a part has spare bits, several spellings decode to the same bytes; one is accepted."""
     token = jwe.encrypt({"padding": "x" * length}, KEY)
     alphabet = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
     for part in (CIPHERTEXT, TAG):
@@ -161,28 +161,28 @@ def test_each_part_has_one_spelling_in_base64(length: int) -> None:
         "",
     ],
 )
-def test_no_other_header_is_read_although_all_else_is_right(header: str) -> None:
+def test_any_other_header_is_refused(header: str) -> None:
     assert refuses(forge.seal(VECTOR_CLAIMS, forge.key_of(VECTOR_SECRET), header))
 
 
 @pytest.mark.parametrize("size", [8, 11, 13, 16, 32, 128])
-def test_an_iv_of_another_length_is_refused_although_it_would_open(size: int) -> None:
+def test_an_iv_of_another_length_is_refused(size: int) -> None:
     assert refuses(forge.seal(VECTOR_CLAIMS, forge.key_of(VECTOR_SECRET), iv=os.urandom(size)))
 
 
 @pytest.mark.parametrize("size", [0, 1, 4, 8, 12, 15])
-def test_a_cut_tag_is_refused(size: int) -> None:
+def test_a_truncated_tag_is_refused(size: int) -> None:
     assert refuses(forge.with_part(VECTOR_TOKEN, TAG, forge.part_of(VECTOR_TOKEN, TAG)[:size]))
 
 
-def test_bytes_may_not_wander_between_ciphertext_and_tag() -> None:
+def test_bytes_moved_between_ciphertext_and_tag_are_refused() -> None:
     sealed = forge.part_of(VECTOR_TOKEN, CIPHERTEXT) + forge.part_of(VECTOR_TOKEN, TAG)
     for tag in (4, 12, 15, 17, 20, 32):
         moved = forge.with_part(VECTOR_TOKEN, CIPHERTEXT, sealed[:-tag])
         assert refuses(forge.with_part(moved, TAG, sealed[-tag:])), tag
 
 
-def test_a_key_in_the_place_of_the_encrypted_key_is_refused() -> None:
+def test_an_encrypted_key_is_refused() -> None:
     assert refuses(forge.seal(VECTOR_CLAIMS, forge.key_of(VECTOR_SECRET), encrypted_key=b"k" * 40))
 
 
@@ -199,5 +199,5 @@ def test_a_payload_that_is_no_json_object_is_refused(payload: bytes) -> None:
     [b'{"a":' * 5000 + b"1" + b"}" * 5000, b"[" * 100_000, b'{"a":' + b"9" * 5000 + b"}"],
     ids=["5000 levels", "100 000 brackets", "5000 digits"],
 )
-def test_json_that_would_exhaust_the_reader_is_refused(payload: bytes) -> None:
+def test_json_that_is_too_deep_or_too_large_is_refused(payload: bytes) -> None:
     assert refuses(forge.seal(payload, forge.key_of(VECTOR_SECRET)))

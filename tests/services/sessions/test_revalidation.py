@@ -1,4 +1,4 @@
-"""A signed-in person is read from the backend again every `SESSION_REVALIDATE` seconds; what that costs, and ends."""
+"""Every `SESSION_REVALIDATE` seconds, the user of a session is read from the backend again."""
 
 import time
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def site(shared_site: SiteMaker, backend: Backend, clock: ManualClock) -> Site:
-    """Shared, and a day later than for the test before: no pause lasts so long."""
+    """A shared site, one day later than in the test before, so that no back-off remains."""
     clock.advance(86400)
     return shared_site(backend.url, clock=clock)
 
@@ -57,7 +57,7 @@ def signed_in_a_while_ago(site: Site) -> Visitor:
     return site.visitor_since(301, User.from_json(USER))
 
 
-def test_before_it_is_time_a_read_asks_nobody(site: Site, backend: Backend) -> None:
+def test_before_the_interval_ends_the_backend_is_not_called(site: Site, backend: Backend) -> None:
     visitor = site.visitor()
     visitor.sign_in()
     for _ in range(5):
@@ -67,14 +67,14 @@ def test_before_it_is_time_a_read_asks_nobody(site: Site, backend: Backend) -> N
     assert backend.asked("/user") == 1  # at sign-in
 
 
-def test_when_it_is_time_one_read_asks_and_nothing_is_written(site: Site, backend: Backend) -> None:
+def test_when_the_interval_ends_one_read_calls_the_backend(site: Site, backend: Backend) -> None:
     visitor = signed_in_a_while_ago(site)
     assert cookie_names(visitor.get("/api/auth/session")) == set()
     visitor.get("/api/auth/session")
     assert backend.asked("/user") == 1
 
 
-def test_a_name_that_changed_at_the_backend_is_in_the_session_from_then_on(site: Site, backend: Backend) -> None:
+def test_a_name_changed_at_the_backend_is_saved_in_the_session(site: Site, backend: Backend) -> None:
     visitor = signed_in_a_while_ago(site)
     backend.user["name"] = "홍길순"
     response = visitor.get("/api/auth/session")
@@ -84,7 +84,7 @@ def test_a_name_that_changed_at_the_backend_is_in_the_session_from_then_on(site:
     assert backend.asked("/user") == 1
 
 
-def test_a_closed_account_is_signed_out_and_told_so_with_the_way_back(site: Site, backend: Backend) -> None:
+def test_a_closed_account_is_signed_out_with_a_message_and_the_return_address(site: Site, backend: Backend) -> None:
     visitor = signed_in_a_while_ago(site)
     backend.user_status = 401
     response = visitor.get("/account")
@@ -96,14 +96,14 @@ def test_a_closed_account_is_signed_out_and_told_so_with_the_way_back(site: Site
     assert visitor.session() == {}
 
 
-def test_a_program_is_told_in_json_that_the_session_is_over(site: Site, backend: Backend) -> None:
+def test_a_json_client_gets_401_session_expired(site: Site, backend: Backend) -> None:
     visitor = signed_in_a_while_ago(site)
     backend.user_status = 401
     response = visitor.get("/account", headers={"Accept": "application/json"})
     assert (response.status_code, response.json()["error"]) == (401, "SessionExpired")
 
 
-def test_a_copy_of_an_ended_session_is_refused_as_well(site: Site, backend: Backend) -> None:
+def test_a_copy_of_a_revoked_session_is_refused(site: Site, backend: Backend) -> None:
     visitor = signed_in_a_while_ago(site)
     copy = site.visitor()
     copy.cookies.update(visitor.cookies)
@@ -112,14 +112,14 @@ def test_a_copy_of_an_ended_session_is_refused_as_well(site: Site, backend: Back
     assert copy.session() == {}
 
 
-def test_another_person_behind_the_same_token_is_not_signed_in(site: Site, backend: Backend) -> None:
+def test_a_token_that_belongs_to_another_user_ends_the_session(site: Site, backend: Backend) -> None:
     visitor = signed_in_a_while_ago(site)
     backend.user["id"] = 8
     assert visitor.session() == {}
 
 
 @pytest.mark.parametrize("status", [500, 503, 403, 404, 429])
-def test_a_failing_backend_signs_nobody_out_and_is_left_alone_for_a_while(
+def test_a_failing_backend_signs_nobody_out_and_is_not_called_again_soon(
     site: Site, backend: Backend, status: int
 ) -> None:
     visitor = signed_in_a_while_ago(site)
@@ -129,7 +129,7 @@ def test_a_failing_backend_signs_nobody_out_and_is_left_alone_for_a_while(
     assert backend.asked("/user") == 1
 
 
-def test_while_the_backend_is_down_no_other_session_waits_for_it_either(site: Site, backend: Backend) -> None:
+def test_while_the_backend_fails_other_sessions_do_not_call_it(site: Site, backend: Backend) -> None:
     first, second = signed_in_a_while_ago(site), signed_in_a_while_ago(site)
     backend.user_status = 500
     assert first.session()
@@ -138,7 +138,7 @@ def test_while_the_backend_is_down_no_other_session_waits_for_it_either(site: Si
     assert backend.asked("/user") == asked
 
 
-def test_one_persons_refusal_does_not_put_off_the_others(site: Site, backend: Backend) -> None:
+def test_a_403_for_one_user_does_not_delay_the_check_of_others(site: Site, backend: Backend) -> None:
     first, second = signed_in_a_while_ago(site), signed_in_a_while_ago(site)
     backend.user_status = 403
     assert first.session()
@@ -146,8 +146,8 @@ def test_one_persons_refusal_does_not_put_off_the_others(site: Site, backend: Ba
     assert second.session() == {}
 
 
-def test_who_is_asked_about_too_often_puts_off_nobody_else(site: Site, backend: Backend) -> None:
-    """Or a second account, whose owner makes the backend weary of it, would keep a revoked session alive."""
+def test_a_429_for_one_user_does_not_delay_the_check_of_others(site: Site, backend: Backend) -> None:
+    """Otherwise a second, throttled account could keep a revoked session alive."""
     throttled, revoked = signed_in_a_while_ago(site), signed_in_a_while_ago(site)
     backend.user_status = 429
     assert throttled.session()
@@ -155,7 +155,7 @@ def test_who_is_asked_about_too_often_puts_off_nobody_else(site: Site, backend: 
     assert revoked.session() == {}
 
 
-def test_whatever_befalls_others_nobody_goes_unasked_for_twice_as_long(site: Site, backend: Backend) -> None:
+def test_a_failure_for_others_delays_a_check_by_at_most_one_interval(site: Site, backend: Backend) -> None:
     other, overdue = signed_in_a_while_ago(site), site.visitor_since(601, User.from_json(USER))
     backend.user_status = 500
     assert other.session()
@@ -165,7 +165,7 @@ def test_whatever_befalls_others_nobody_goes_unasked_for_twice_as_long(site: Sit
 
 @pytest.mark.parametrize(("told", "waits"), [(None, 30), (5, 30), (90, 90), (86400, 300)])
 @pytest.mark.parametrize("kind", [errors.TooManyAttempts, errors.BackendUnavailable])
-def test_the_backend_says_when_to_ask_again_within_bounds(
+def test_retry_after_of_the_backend_is_used_within_limits(
     kind: type[errors.SiteError], told: int | None, waits: int
 ) -> None:
     now, asked = [NOW], list[float]()
@@ -183,7 +183,7 @@ def test_the_backend_says_when_to_ask_again_within_bounds(
     assert asked == [NOW, NOW + waits]
 
 
-def test_of_many_requests_at_once_one_asks_and_the_others_do_not_wait(site: Site, backend: Backend) -> None:
+def test_of_concurrent_requests_one_calls_the_backend_and_no_other_waits(site: Site, backend: Backend) -> None:
     visitor = signed_in_a_while_ago(site)
     backend.user_delay = 0.8
 
@@ -201,8 +201,8 @@ def test_of_many_requests_at_once_one_asks_and_the_others_do_not_wait(site: Site
     assert waits[-2] < 0.6
 
 
-@pytest.mark.corpus
-def test_asking_takes_two_seconds_at_most(site: Site, backend: Backend) -> None:
+@pytest.mark.slow
+def test_a_check_takes_two_seconds_at_most(site: Site, backend: Backend) -> None:
     visitor = signed_in_a_while_ago(site)
     backend.user_delay = 4
     started = time.monotonic()
@@ -213,14 +213,14 @@ def test_asking_takes_two_seconds_at_most(site: Site, backend: Backend) -> None:
     assert time.monotonic() - started < 0.5
 
 
-def test_zero_means_never(shared_site: SiteMaker, backend: Backend) -> None:
+def test_an_interval_of_zero_disables_the_check(shared_site: SiteMaker, backend: Backend) -> None:
     visitor = signed_in_a_while_ago(shared_site(backend.url, session_revalidate=0))
     backend.user_status = 401
     assert visitor.session()
     assert backend.asked("/user") == 0
 
 
-def test_beyond_the_bound_of_memory_the_session_of_longest_ago_is_asked_about_once_more(
+def test_when_memory_is_full_the_oldest_session_is_checked_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(revalidation, "MAX_SESSIONS", 2)
@@ -241,7 +241,7 @@ def test_beyond_the_bound_of_memory_the_session_of_longest_ago_is_asked_about_on
     assert asked == ["first", "second", "third", "first"]
 
 
-def test_a_profile_answer_without_a_user_is_followed_by_reading_the_user(site: Site, backend: Backend) -> None:
+def test_after_a_profile_answer_without_a_user_the_user_is_requested(site: Site, backend: Backend) -> None:
     visitor = site.visitor()
     visitor.sign_in()
     backend.user["name"] = "저장한 이름"
@@ -249,7 +249,7 @@ def test_a_profile_answer_without_a_user_is_followed_by_reading_the_user(site: S
     assert visitor.session()["user"]["name"] == "저장한 이름"
 
 
-def test_a_401_while_saving_ends_the_session_and_keeps_the_way_back(site: Site, backend: Backend) -> None:
+def test_a_401_while_saving_ends_the_session(site: Site, backend: Backend) -> None:
     visitor = site.visitor()
     visitor.sign_in()
     backend.user_status = 401
@@ -259,7 +259,7 @@ def test_a_401_while_saving_ends_the_session_and_keeps_the_way_back(site: Site, 
     assert visitor.session() == {}
 
 
-def test_signing_out_works_when_the_backend_does_not(site: Site, backend: Backend) -> None:
+def test_signing_out_works_while_the_backend_fails(site: Site, backend: Backend) -> None:
     visitor = site.visitor()
     visitor.sign_in()
     backend.logout_status = 500

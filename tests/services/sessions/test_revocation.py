@@ -1,4 +1,4 @@
-"""A session that was signed out of is over in every copy of it, and "on all devices" in every one of the person's."""
+"""After sign-out, every copy of the session is invalid; "on all devices" ends all sessions of the user."""
 
 import random
 import time
@@ -29,14 +29,14 @@ def signed_in(site: Site, email: str = MINJI) -> Visitor:
 
 
 def copy_of(visitor: Visitor, site: Site) -> Visitor:
-    """Somebody else, with all of this visitor's cookies."""
+    """Return another browser with all cookies of this visitor."""
     other = site.visitor()
     other.cookies.update(visitor.cookies.copy())
     return other
 
 
 @pytest.mark.parametrize("door", ["/auth/logout", "/api/auth/signout"])
-def test_a_copied_cookie_is_dead_after_signing_out(site: Site, door: str) -> None:
+def test_a_copied_cookie_is_invalid_after_sign_out(site: Site, door: str) -> None:
     visitor = signed_in(site)
     thief = copy_of(visitor, site)
     assert thief.is_signed_in
@@ -46,13 +46,13 @@ def test_a_copied_cookie_is_dead_after_signing_out(site: Site, door: str) -> Non
     assert not thief.is_signed_in
 
 
-def test_signing_out_here_leaves_the_other_device_signed_in(site: Site) -> None:
+def test_signing_out_leaves_other_devices_signed_in(site: Site) -> None:
     here, there = signed_in(site), signed_in(site)
     here.submit("/auth/logout", {})
     assert there.is_signed_in
 
 
-def test_signing_out_on_all_devices_ends_them_all_and_nobody_elses(site: Site) -> None:
+def test_signing_out_on_all_devices_ends_all_sessions_of_that_user_only(site: Site) -> None:
     here, there, jun = signed_in(site), signed_in(site), signed_in(site, JUN)
     assert "on all devices" in here.page("/account").texts("button")[-1]
     here.submit("/auth/logout", EVERYWHERE)
@@ -62,15 +62,15 @@ def test_signing_out_on_all_devices_ends_them_all_and_nobody_elses(site: Site) -
     assert jun.is_signed_in
 
 
-def test_whoever_signed_out_everywhere_may_come_back_at_once(site: Site) -> None:
+def test_after_signing_out_everywhere_the_user_can_sign_in_at_once(site: Site) -> None:
     visitor = signed_in(site)
     visitor.submit("/auth/logout", EVERYWHERE)
     visitor.sign_in()
     assert visitor.is_signed_in
 
 
-def test_signing_out_everywhere_twice_in_a_second_ends_what_began_in_between(site: Site) -> None:
-    """What begins after the first has begun a second later, so that it lives: the second must reach as far."""
+def test_signing_out_everywhere_twice_in_a_second_ends_sessions_started_in_between(site: Site) -> None:
+    """A session started after the first sign-out counts as a second later; the second sign-out must include it."""
     for _ in range(2):
         here, there = signed_in(site), signed_in(site)
         here.submit("/auth/logout", EVERYWHERE)
@@ -78,13 +78,13 @@ def test_signing_out_everywhere_twice_in_a_second_ends_what_began_in_between(sit
     assert signed_in(site).is_signed_in
 
 
-def test_nobody_can_sign_others_out_everywhere_without_a_session(site: Site) -> None:
+def test_signing_out_everywhere_needs_a_session(site: Site) -> None:
     victim = signed_in(site)
     site.visitor().submit("/auth/logout", EVERYWHERE)
     assert victim.is_signed_in
 
 
-def test_the_session_that_a_new_one_replaces_is_over(site: Site) -> None:
+def test_a_replaced_session_is_revoked(site: Site) -> None:
     visitor = signed_in(site)
     old = copy_of(visitor, site)
     visitor.sign_in(JUN)
@@ -92,7 +92,7 @@ def test_the_session_that_a_new_one_replaces_is_over(site: Site) -> None:
     assert not old.is_signed_in
 
 
-# The list itself.
+# --- The list of revoked sessions
 
 
 def session(sid: str, user: int = 1, began: int = 0) -> Session:
@@ -112,7 +112,7 @@ def ended_sessions(**given: object) -> RevokedSessions:
     return RevokedSessions(known, None, Clock())
 
 
-def test_of_a_hundred_thousand_sessions_just_the_ended_ones_are_on_the_list() -> None:
+def test_of_a_hundred_thousand_sessions_exactly_the_revoked_ones_are_listed() -> None:
     ended, chance = ended_sessions(), random.Random(6)
     sids = [f"{chance.getrandbits(96):x}" for _ in range(100_000)]
     for sid in sids[::2]:
@@ -121,7 +121,7 @@ def test_of_a_hundred_thousand_sessions_just_the_ended_ones_are_on_the_list() ->
     assert not any(ended.contains(session(sid)) for sid in sids[1::2])
 
 
-def test_an_entry_is_kept_as_long_as_a_token_may_live_and_then_goes() -> None:
+def test_an_entry_is_kept_for_the_lifetime_of_a_token() -> None:
     ended = ended_sessions(session_max_age=60)
 
     def a_life_of_a_token_passes() -> None:

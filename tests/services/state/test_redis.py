@@ -1,4 +1,4 @@
-"""Two sites on one Redis, which is real, and all that can happen to it. Redis is a help and never a need."""
+"""Two sites with one real Redis and everything that can happen to it; sign-in works without Redis too."""
 
 import statistics
 import subprocess
@@ -29,7 +29,7 @@ from tests.support.site import ManualClock, Site, SiteMaker, Visitor, settings
 pytestmark = pytest.mark.external
 
 BUSY = 0.5
-"""Seconds that a request may take by itself on a busy machine."""
+"""Seconds that a request may take on a busy machine."""
 LIMITS = {"login_limit_per_account_and_ip": "5/minute"}
 
 
@@ -52,7 +52,7 @@ def signed_in(site: Site) -> Visitor:
 
 
 def copy(visitor: Visitor, site: Site) -> Visitor:
-    """Somebody who has taken this visitor's session cookie, at this site."""
+    """Return a browser at this site with the session cookie of the visitor."""
     thief = site.visitor()
     for cookie in visitor.cookies:
         if "session-token" in cookie.name:
@@ -77,12 +77,12 @@ def wrong_guesses(site: Site, number: int, email: str = "minji@example.com") -> 
     return [visitor.sign_in(email, "wrong").status_code for _ in range(number)]
 
 
-# --- All is well
+# --- Redis is available
 
 
 @pytest.fixture(params=["redis", "rediss", "redis+cluster"])
 def redis_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """Outlives all who use it: CPython's `ssl` leaves a socket open whose peer dies as it is wrapped."""
+    """Outlives all clients: CPython's `ssl` leaves a socket open if its peer closes during the handshake."""
     if request.param == "redis+cluster":
         with redis_cluster(tmp_path) as cluster:
             yield cluster.url
@@ -99,9 +99,7 @@ def followers_have_ended() -> None:
             thread.join(2)
 
 
-def test_a_copied_cookie_is_dead_at_the_other_site_a_second_after_the_sign_out(
-    redis_url: str, make_site: SiteMaker
-) -> None:
+def test_a_copied_cookie_is_invalid_at_the_other_site_within_a_second(redis_url: str, make_site: SiteMaker) -> None:
     here, there = make_site(redis_url=redis_url), make_site(redis_url=redis_url)
     visitor = signed_in(here)
     thief_here, thief = copy(visitor, here), copy(visitor, there)
@@ -111,7 +109,7 @@ def test_a_copied_cookie_is_dead_at_the_other_site_a_second_after_the_sign_out(
     assert seconds_until(lambda: not thief.is_signed_in) < 1 + BUSY
 
 
-def test_the_delay_is_a_few_milliseconds(make_site: SiteMaker, server: RedisServer) -> None:
+def test_a_revocation_reaches_the_other_site_in_milliseconds(make_site: SiteMaker, server: RedisServer) -> None:
     here, there = make_site(redis_url=server.url), make_site(redis_url=server.url)
     delays = []
     for _ in range(50):
@@ -124,7 +122,7 @@ def test_the_delay_is_a_few_milliseconds(make_site: SiteMaker, server: RedisServ
     assert max(delays) < 1
 
 
-def test_signing_out_everywhere_ends_the_others_at_both_sites_and_leaves_the_next_one(
+def test_signing_out_everywhere_ends_the_sessions_at_both_sites(
     make_site: SiteMaker, server: RedisServer, backend: Backend
 ) -> None:
     here, there = make_site(backend.url, redis_url=server.url), make_site(backend.url, redis_url=server.url)
@@ -137,7 +135,7 @@ def test_signing_out_everywhere_ends_the_others_at_both_sites_and_leaves_the_nex
     assert signed_in(here).is_signed_in
 
 
-def test_a_site_that_starts_later_knows_what_was_ended_before(make_site: SiteMaker, server: RedisServer) -> None:
+def test_a_site_that_starts_later_knows_earlier_revocations(make_site: SiteMaker, server: RedisServer) -> None:
     visitor = signed_in(make_site(redis_url=server.url))
     kept = copy(visitor, make_site(redis_url=server.url))
     sign_out(visitor)
@@ -146,7 +144,7 @@ def test_a_site_that_starts_later_knows_what_was_ended_before(make_site: SiteMak
 
 
 def two_hundred_guesses(sites: list[Site], email: str) -> list[int]:
-    """Fifty at once, over all sites: what each is answered with."""
+    """Send two hundred guesses, fifty at a time, to all sites; return the statuses."""
     visitors = [site.visitor() for site in sites * (200 // len(sites))]
     tokens = [visitor.csrf() for visitor in visitors]
     start = threading.Barrier(50)
@@ -160,10 +158,10 @@ def two_hundred_guesses(sites: list[Site], email: str) -> list[int]:
         return list(crowd.map(guess, visitors, tokens))
 
 
-def test_two_hundred_guesses_over_both_sites_are_exactly_the_limit(
+def test_two_hundred_guesses_at_two_sites_count_exactly(
     make_site: SiteMaker, server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where this machine was too busy to hear Redis in time, each site counted alone, as it should: again."""
+    """Repeated if a busy machine missed the timeout of Redis, as each site then counts alone, by design."""
     for attempt in range(5):
         caplog.clear()
         sites = [make_site(redis_url=server.url, **LIMITS) for _ in range(2)]
@@ -173,16 +171,14 @@ def test_two_hundred_guesses_over_both_sites_are_exactly_the_limit(
     assert sorted(answers) == [401] * 5 + [429] * 195
 
 
-def test_the_right_password_gives_the_accounts_count_back_at_both_sites(
-    make_site: SiteMaker, server: RedisServer
-) -> None:
+def test_a_successful_sign_in_resets_the_count_at_both_sites(make_site: SiteMaker, server: RedisServer) -> None:
     here, there = (make_site(redis_url=server.url, **LIMITS) for _ in range(2))
     assert wrong_guesses(here, 4) == [401] * 4
     assert signed_in(there).is_signed_in
     assert wrong_guesses(here, 6) == [401] * 5 + [429]
 
 
-# --- What can happen to it
+# --- Failures of Redis
 
 
 @dataclass
@@ -235,7 +231,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
-def test_people_sign_in_and_out_whatever_happens_to_redis(
+def test_people_sign_in_and_out_during_each_redis_failure(
     make_site: SiteMaker, server: RedisServer, backend: Backend, caplog: pytest.LogCaptureFixture, fault: Fault
 ) -> None:
     with relay(server.port) as between:
@@ -271,7 +267,7 @@ def test_people_sign_in_and_out_whatever_happens_to_redis(
         sign_out(fresh)
         seconds_until(lambda: not thief.is_signed_in)
         assert caplog.text.count("Redis is unavailable") == 1
-        assert caplog.text.count("revocation feed disconnected") <= 2  # one a site
+        assert caplog.text.count("revocation feed disconnected") <= 2  # one for each site
         assert "Traceback" not in caplog.text
 
 
@@ -280,7 +276,7 @@ def _lines_after(caplog: pytest.LogCaptureFixture, visitor: Visitor) -> str:
     return caplog.text
 
 
-def test_a_site_that_starts_without_redis_takes_people_and_finds_it_later(
+def test_a_site_that_starts_without_redis_connects_later(
     make_site: SiteMaker, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = RedisServer(tmp_path)
@@ -289,7 +285,7 @@ def test_a_site_that_starts_without_redis_takes_people_and_finds_it_later(
     visitor = signed_in(here)
     thief = copy(visitor, there)
     sign_out(visitor)
-    assert thief.is_signed_in  # nobody can know
+    assert thief.is_signed_in  # the other site cannot know yet
     server.start()
     try:
         seconds_until(lambda: not thief.is_signed_in)
@@ -298,7 +294,7 @@ def test_a_site_that_starts_without_redis_takes_people_and_finds_it_later(
         server.kill()
 
 
-def test_an_emptied_redis_brings_no_ended_session_back(make_site: SiteMaker, server: RedisServer) -> None:
+def test_revoked_sessions_stay_revoked_after_a_redis_flush(make_site: SiteMaker, server: RedisServer) -> None:
     here, there = make_site(redis_url=server.url), make_site(redis_url=server.url)
     visitor, next_one = signed_in(here), signed_in(here)
     known, next_known = copy(visitor, there), copy(next_one, there)
@@ -322,7 +318,7 @@ FOREIGN: list[dict[str, str | bytes]] = [
 ]
 
 
-def test_what_others_have_put_on_the_list_stops_nobody_from_following_it(
+def test_foreign_stream_entries_do_not_stop_the_feed(
     make_site: SiteMaker, server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     here, there = make_site(redis_url=server.url), make_site(redis_url=server.url)
@@ -332,12 +328,12 @@ def test_what_others_have_put_on_the_list_stops_nobody_from_following_it(
     thief = copy(visitor, there)
     sign_out(visitor)
     seconds_until(lambda: not thief.is_signed_in, 1 + BUSY)
-    assert not copy(thief, make_site(redis_url=server.url)).is_signed_in  # nor from reading it from its begin
+    assert not copy(thief, make_site(redis_url=server.url)).is_signed_in  # nor by reading the stream from its start
     assert caplog.text.count("unknown entry") == 3 * len(FOREIGN)
     assert "feed disconnected" not in caplog.text
 
 
-def test_an_answer_in_a_shape_that_nobody_foresaw_does_not_end_the_following(
+def test_an_unexpected_redis_answer_does_not_stop_the_feed(
     make_site: SiteMaker, server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     with relay(server.port) as between:
@@ -353,7 +349,7 @@ def test_an_answer_in_a_shape_that_nobody_foresaw_does_not_end_the_following(
 
 
 @pytest.mark.parametrize("with_the_list", [True, False])
-def test_a_node_of_a_cluster_dies_and_people_sign_in_and_out(
+def test_people_sign_in_and_out_while_a_cluster_node_is_down(
     make_site: SiteMaker, tmp_path: Path, backend: Backend, with_the_list: bool
 ) -> None:
     with redis_cluster(tmp_path) as cluster:
@@ -376,7 +372,7 @@ def test_a_node_of_a_cluster_dies_and_people_sign_in_and_out(
         seconds_until(lambda: not thief.is_signed_in, 20 if with_the_list else 2)
 
 
-def test_a_site_is_not_ready_while_it_reads_what_was_ended_before(server: RedisServer) -> None:
+def test_a_site_is_not_ready_before_earlier_revocations_are_read(server: RedisServer) -> None:
     with relay(server.port) as between:
         between.delay = 0.2
         site = app.create_app(settings(redis_url=between.url))
@@ -389,7 +385,7 @@ def test_a_site_is_not_ready_while_it_reads_what_was_ended_before(server: RedisS
         ended.stop_feed()
 
 
-def test_a_process_ends_though_a_call_to_redis_hangs(server: RedisServer) -> None:
+def test_a_process_exits_although_a_redis_call_hangs(server: RedisServer) -> None:
     program = f"""
 from services.clock import Clock
 from services.event_loop import wait_for
@@ -409,7 +405,7 @@ print(wait_for(redis.run(lambda storage: redis.command(lambda: client_of(storage
     assert time.monotonic() - began < 5
 
 
-def test_a_crowd_of_sign_ins_is_no_fault_of_redis(
+def test_many_concurrent_sign_ins_do_not_mark_redis_as_unavailable(
     make_site: SiteMaker, server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     site = make_site(redis_url=server.url)
@@ -425,7 +421,7 @@ def test_a_crowd_of_sign_ins_is_no_fault_of_redis(
     assert "unavailable" not in caplog.text
 
 
-# --- What is kept, and for how long
+# --- What is stored, and for how long
 
 
 def ended_sessions(max_age: int, url: str | None = None, clock: Clock | None = None) -> RevokedSessions:
@@ -438,7 +434,7 @@ def a_session(sid: str) -> Session:
     return Session(user=user, access_token="17|t", provider=None, sid=sid, auth_time=1, checked_at=1, expires_at=2**40)
 
 
-def test_an_ended_session_is_known_for_as_long_as_its_token_could_live_and_forgotten_then() -> None:
+def test_a_revocation_is_kept_for_the_lifetime_of_the_token() -> None:
     clock = ManualClock()
     ended = ended_sessions(1000, clock=clock)
     ended.revoke(a_session("first"))
@@ -454,7 +450,7 @@ def test_an_ended_session_is_known_for_as_long_as_its_token_could_live_and_forgo
 
 
 @pytest.mark.parametrize("hours", [-3, 3])
-def test_a_redis_whose_clock_is_wrong_ends_sessions_all_the_same(server: RedisServer, hours: int) -> None:
+def test_a_wrong_redis_clock_does_not_affect_revocation(server: RedisServer, hours: int) -> None:
     ended = ended_sessions(60, server.url)
     ended.ensure_synced()
     key = sha256(b"sid:far").digest()[:8]
@@ -463,7 +459,7 @@ def test_a_redis_whose_clock_is_wrong_ends_sessions_all_the_same(server: RedisSe
     ended.stop_feed()
 
 
-def test_nothing_that_lies_in_redis_tells_who_anybody_is(make_site: SiteMaker, server: RedisServer) -> None:
+def test_the_data_in_redis_identify_nobody(make_site: SiteMaker, server: RedisServer) -> None:
     visitor = signed_in(make_site(redis_url=server.url))
     user = visitor.session()["user"]
     sign_out(visitor, everywhere="1")
