@@ -255,7 +255,6 @@ LANGUAGES = {
     "ini",
     "text",
     "python",
-    "php",
     "http",
     "json",
     "nginx",
@@ -288,13 +287,23 @@ def test_every_python_block_compiles(doc: Doc, block: Block) -> None:
     compile(block.text, doc.name, "exec")
 
 
-@pytest.mark.parametrize(("doc", "block"), of("php"), ids=place)
+PHP = sorted(ROOT.glob("examples/laravel-backend/**/*.php"))
+
+
+@pytest.mark.parametrize("path", PHP, ids=lambda path: path.name)
 @pytest.mark.external
-def test_every_php_block_is_valid_php(doc: Doc, block: Block) -> None:
-    done = subprocess.run(
-        [program("php"), "-l"], input=block.text, capture_output=True, text=True, timeout=20, check=False
-    )
+def test_every_php_file_is_valid_php(path: Path) -> None:
+    done = subprocess.run([program("php"), "-l", path], capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_laravel_page_names_each_file_of_the_example() -> None:
+    root = ROOT / "examples" / "laravel-backend"
+    named = [row[0].strip("`") for row in DOCS["docs/laravel.md"].rows if "/" in row[0]]
+    assert all((root / name).exists() for name in named)
+    assert PHP
+    missing = [path for path in PHP if not path.relative_to(root).as_posix().startswith(tuple(named))]
+    assert missing == []
 
 
 @pytest.mark.parametrize(("doc", "block"), of("json"), ids=place)
