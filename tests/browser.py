@@ -23,8 +23,8 @@ import dev
 import settings_readers
 from dev.backend import PASSWORD
 from dev.stand_ins import create_stand_ins
-from tests.commands import free_ports
-from tests.site import AT_ONCE, MINJI, SECRET, served
+from tests.commands import free_port_pair
+from tests.site import MINJI, NO_LIMITS_ENVIRON, SECRET, serve_in_thread
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _ARGUMENTS = [
@@ -36,7 +36,7 @@ _ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-_HIDDEN_FROM_BACK = "--disable-back-forward-cache"
+_DISABLE_BACK_FORWARD_CACHE = "--disable-back-forward-cache"
 """Playwright's habit. People's browsers keep the page before alive, so ours does as well."""
 
 LOCALES = settings_readers.languages()
@@ -44,7 +44,7 @@ SCHEMES = ("light", "dark")
 NARROW: ViewportSize = {"width": 320, "height": 640}
 LOGIN = "/auth/login/email"
 
-WRONG = "wrong-horse-6f1d"
+WRONG_PASSWORD = "wrong-horse-6f1d"
 """A password that stands nowhere else, so that it can be looked for."""
 
 
@@ -61,7 +61,7 @@ def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         try:
             browser = playwright.chromium.launch(
-                executable_path=program, args=_ARGUMENTS, ignore_default_args=[_HIDDEN_FROM_BACK]
+                executable_path=program, args=_ARGUMENTS, ignore_default_args=[_DISABLE_BACK_FORWARD_CACHE]
             )
         except PlaywrightError as error:
             raise NoBrowserError(f"{program} does not start: {error.message.splitlines()[0]}") from None
@@ -72,25 +72,25 @@ def chromium() -> Iterator[Browser]:
 @contextmanager
 def development_site(environ: Mapping[str, str] | None = None) -> Iterator[str]:
     """The address of a site as `flask run` builds it in this environment, its stand-ins beside it."""
-    given = {"SECRET_KEY": SECRET, **AT_ONCE, **(environ or {})}
-    port = free_ports()
+    given = {"SECRET_KEY": SECRET, **NO_LIMITS_ENVIRON, **(environ or {})}
+    port = free_port_pair()
     with (
-        served("127.0.0.1", lambda _: create_stand_ins(dev.completed(given, port), port), port + 1),
-        served("localhost", lambda _: dev.create_site(given, port), port),
+        serve_in_thread("127.0.0.1", lambda _: create_stand_ins(dev.completed(given, port), port), port + 1),
+        serve_in_thread("localhost", lambda _: dev.create_site(given, port), port),
     ):
         yield f"http://localhost:{port}"
 
 
-def beside(site_url: str) -> tuple[str, str]:
+def stand_in_hosts(site_url: str) -> tuple[str, str]:
     """Both names of the host where the stand-ins of a development site are."""
     port = (urlsplit(site_url).port or 0) + 1
     return f"127.0.0.1:{port}", f"localhost:{port}"
 
 
-Opener = Callable[..., Page]
+PageOpener = Callable[..., Page]
 
 
-class Watch:
+class PageMonitor:
     """What a page should never give cause for: complaints of the browser, and requests to anyone else.
 
     `onward`: hosts to which people go on from the site; nothing else is asked of them either.
@@ -131,16 +131,16 @@ class Watch:
 
 
 @contextmanager
-def opener(browser: Browser, site_url: str, onward: Collection[str] = (), **usual: Any) -> Iterator[Opener]:
+def page_opener(browser: Browser, site_url: str, onward: Collection[str] = (), **usual: Any) -> Iterator[PageOpener]:
     """Opens browsers of one's own: no cookies, one empty page, watched until the end. `usual`: of each context."""
-    opened: list[tuple[BrowserContext, Watch]] = []
+    opened: list[tuple[BrowserContext, PageMonitor]] = []
 
     def open_one(locale: str = "en", site_url: str = site_url, **given: Any) -> Page:
         context = browser.new_context(base_url=site_url, **{**usual, **given})
         context.set_default_timeout(20_000)
         page = context.new_page()
-        speak(page, locale)
-        opened.append((context, Watch(page, site_url, onward)))
+        start_over_in(page, locale)
+        opened.append((context, PageMonitor(page, site_url, onward)))
         return page
 
     yield open_one
@@ -157,40 +157,40 @@ def _close(context: BrowserContext) -> None:
     context.close()
 
 
-def show_in(page: Page, scheme: str) -> None:
+def set_color_scheme(page: Page, scheme: str) -> None:
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
 
 
-def fill_in(page: Page, email: str = MINJI, password: str = PASSWORD) -> None:
+def fill_credentials(page: Page, email: str = MINJI, password: str = PASSWORD) -> None:
     page.locator("#email").fill(email)
     page.locator("#password").fill(password)
 
 
-def speak(page: Page, locale: str) -> None:
+def start_over_in(page: Page, locale: str) -> None:
     """From here on as someone else: a browser in this language, that has not been here before."""
     page.context.clear_cookies()
     page.context.set_extra_http_headers({"Accept-Language": locale})
 
 
-def press(button: Locator) -> None:
+def click_and_wait(button: Locator) -> None:
     """And wait for the page that comes of it."""
     with button.page.expect_navigation():
         button.click()
 
 
-def send(page: Page) -> None:
+def submit_main_form(page: Page) -> None:
     """Press the button of the page's main form."""
-    press(page.locator("main button.main").first)
+    click_and_wait(page.locator("main button.main").first)
 
 
-def try_to_sign_in(page: Page, email: str = MINJI, password: str = PASSWORD) -> None:
+def submit_sign_in(page: Page, email: str = MINJI, password: str = PASSWORD) -> None:
     page.goto(LOGIN)
-    fill_in(page, email, password)
-    send(page)
+    fill_credentials(page, email, password)
+    submit_main_form(page)
 
 
-def to_account(page: Page) -> None:
-    try_to_sign_in(page)
+def open_account(page: Page) -> None:
+    submit_sign_in(page)
     page.goto("/account")
 
 
@@ -198,63 +198,63 @@ def sign_out_button(page: Page) -> Locator:
     return page.locator("form[action$='/auth/logout'] button").first
 
 
-def _to_home_signed_out(page: Page) -> None:
-    try_to_sign_in(page)
-    press(sign_out_button(page))
+def _open_home_signed_out(page: Page) -> None:
+    submit_sign_in(page)
+    click_and_wait(sign_out_button(page))
 
 
-def _to_logout(page: Page) -> None:
-    try_to_sign_in(page)
+def _open_logout(page: Page) -> None:
+    submit_sign_in(page)
     page.goto("/auth/logout")
 
 
-def _to_account_wrong(page: Page) -> None:
-    to_account(page)
+def _open_account_with_error(page: Page) -> None:
+    open_account(page)
     page.locator("#name").fill("n" * 31)
-    send(page)
+    submit_main_form(page)
 
 
-def _to_account_saved(page: Page) -> None:
-    to_account(page)
-    send(page)
+def _open_account_saved(page: Page) -> None:
+    open_account(page)
+    submit_main_form(page)
 
 
-def _to_cookies_blocked(page: Page) -> None:
+def _open_login_without_cookies(page: Page) -> None:
     page.goto(LOGIN)
-    fill_in(page)
+    fill_credentials(page)
     page.context.clear_cookies()
-    send(page)
+    submit_main_form(page)
 
 
-def _to_wrong_method(page: Page) -> None:
+def _open_wrong_method(page: Page) -> None:
     page.goto(LOGIN)
     page.locator("main form").first.evaluate("form => { form.action = '/' }")
-    send(page)
+    submit_main_form(page)
 
 
-WAYS: dict[str, Callable[[Page], object]] = {
+PAGE_STATES: dict[str, Callable[[Page], object]] = {
     "home": lambda page: page.goto("/"),
-    "home-signed-in": try_to_sign_in,
-    "home-signed-out": _to_home_signed_out,
+    "home-signed-in": submit_sign_in,
+    "home-signed-out": _open_home_signed_out,
     "login": lambda page: page.goto(LOGIN),
-    "login-fields": lambda page: try_to_sign_in(page, "minji", ""),
-    "login-wrong": lambda page: try_to_sign_in(page, password=WRONG),
-    "login-unverified": lambda page: try_to_sign_in(page, "unverified@example.com"),
-    "login-throttled": lambda page: try_to_sign_in(page, "throttled@example.com"),
-    "login-down": lambda page: try_to_sign_in(page, "down@example.com"),
+    "login-fields": lambda page: submit_sign_in(page, "minji", ""),
+    "login-wrong": lambda page: submit_sign_in(page, password=WRONG_PASSWORD),
+    "login-unverified": lambda page: submit_sign_in(page, "unverified@example.com"),
+    "login-throttled": lambda page: submit_sign_in(page, "throttled@example.com"),
+    "login-down": lambda page: submit_sign_in(page, "down@example.com"),
     "login-expired": lambda page: page.goto(f"{LOGIN}?error=SessionExpired&callbackUrl=/account"),
     "login-cancelled": lambda page: page.goto(f"{LOGIN}?error=Cancelled"),
-    "login-cookies": _to_cookies_blocked,
-    "logout": _to_logout,
-    "account": to_account,
-    "account-wrong": _to_account_wrong,
-    "account-saved": _to_account_saved,
+    "login-cookies": _open_login_without_cookies,
+    "logout": _open_logout,
+    "account": open_account,
+    "account-wrong": _open_account_with_error,
+    "account-saved": _open_account_saved,
     "not-found": lambda page: page.goto("/nothing-here"),
-    "wrong-method": _to_wrong_method,
+    "wrong-method": _open_wrong_method,
 }
 """Each page and main state of the site, and how a person comes to see it."""
 
-STATUSES = {
+STATE_STATUSES = {
     "login-fields": 422,
     "login-wrong": 401,
     "login-unverified": 403,
@@ -268,7 +268,7 @@ STATUSES = {
 """With which status they come, if not with 200."""
 
 
-def status(page: Page) -> int:
+def response_status(page: Page) -> int:
     """Of the answer that the page came with."""
     return int(page.evaluate("performance.getEntriesByType('navigation')[0].responseStatus"))
 
@@ -279,7 +279,7 @@ _RULES = {
     "rules": {"target-size": {"enabled": True}},  # of WCAG 2.2, off unless asked for
 }
 _CONTRAST = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
-_RUN = """async rules => {
+_RUN_AXE = """async rules => {
     const {passes, violations, incomplete} = await axe.run(rules)
     const unclear = incomplete.filter(rule => rule.id === "color-contrast")
     const faults = [...violations, ...unclear].flatMap(rule => rule.nodes.map(
@@ -289,21 +289,21 @@ _RUN = """async rules => {
 """The answer in full is so long that sending it takes longer than finding it."""
 
 
-def barriers(page: Page, *, contrast_alone: bool = False) -> list[str]:
+def accessibility_violations(page: Page, *, contrast_alone: bool = False) -> list[str]:
     """What axe finds, in light and in dark, a line a fault. A contrast that it cannot judge is one too."""
     page.evaluate(_AXE.axe_script)
-    show_in(page, "dark")
-    in_dark = [f"in dark: {fault}" for fault in page.evaluate(_RUN, _CONTRAST)]
-    show_in(page, "light")
-    return in_dark + list(page.evaluate(_RUN, _CONTRAST if contrast_alone else _RULES))
+    set_color_scheme(page, "dark")
+    in_dark = [f"in dark: {fault}" for fault in page.evaluate(_RUN_AXE, _CONTRAST)]
+    set_color_scheme(page, "light")
+    return in_dark + list(page.evaluate(_RUN_AXE, _CONTRAST if contrast_alone else _RULES))
 
 
-def style(element: Locator, name: str) -> str:
+def computed_style(element: Locator, name: str) -> str:
     """The value that a CSS property has in the end."""
     return str(element.evaluate("(element, name) => getComputedStyle(element).getPropertyValue(name)", name))
 
 
-def contrast(first: str, second: str) -> float:
+def contrast_ratio(first: str, second: str) -> float:
     """Between two computed colours `rgb(…)`, 1 to 21, as WCAG 2.2 defines it."""
     darker, lighter = sorted((_luminance(first), _luminance(second)))
     return (lighter + 0.05) / (darker + 0.05)
@@ -316,7 +316,7 @@ def _luminance(color: str) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-_TOO_WIDE = """() => {
+_OVERFLOWING = """() => {
     const page = document.documentElement
     const cut = one => one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).display !== "inline"
     const texts = [...document.querySelectorAll("body *:not(input, svg, svg *, .unseen)")].filter(cut)
@@ -327,12 +327,12 @@ _TOO_WIDE = """() => {
 }"""
 
 
-def too_wide(page: Page) -> list[str]:
+def overflowing_elements(page: Page) -> list[str]:
     """What does not fit: the page into its window, or a text into its box."""
-    return list(page.evaluate(_TOO_WIDE))
+    return list(page.evaluate(_OVERFLOWING))
 
 
-_BROKEN = """() => [...document.querySelectorAll("button, button *, .button")].flatMap(one => {
+_WRAPPED_BUTTONS = """() => [...document.querySelectorAll("button, button *, .button")].flatMap(one => {
     const words = [...one.childNodes].filter(node => node.nodeType === Node.TEXT_NODE && node.data.trim())
     const tops = words.flatMap(node => {
         const range = new Range()
@@ -343,11 +343,11 @@ _BROKEN = """() => [...document.querySelectorAll("button, button *, .button")].f
 })"""
 
 
-def too_wide_on_a_phone(page: Page) -> list[str]:
+def overflowing_elements_on_phone(page: Page) -> list[str]:
     """The same in 320 pixels, which 1280 are at 400 % (WCAG 2.2, 1.4.10), with each button in one line; and then in
     letters twice as large too.
     """
     page.set_viewport_size(NARROW)
-    found = too_wide(page) + list(page.evaluate(_BROKEN))
+    found = overflowing_elements(page) + list(page.evaluate(_WRAPPED_BUTTONS))
     page.evaluate("document.documentElement.style.fontSize = '200%'")
-    return found + [f"in large letters, {one}" for one in too_wide(page)]
+    return found + [f"in large letters, {one}" for one in overflowing_elements(page)]

@@ -17,7 +17,7 @@ import requests
 
 ROOT = Path(__file__).parent.parent
 FLASK = str(Path(sys.executable).parent / "flask")
-DEVELOPMENT = {"FLASK_SKIP_DOTENV": "1", "FLASK_APP": "dev", "FLASK_RUN_HOST": "localhost"}
+DEVELOPMENT_ENVIRON = {"FLASK_SKIP_DOTENV": "1", "FLASK_APP": "dev", "FLASK_RUN_HOST": "localhost"}
 """As `.flaskenv` has it, whatever `.env` a developer keeps."""
 
 
@@ -50,16 +50,16 @@ markers: set[str] = set()
 """Of the test that runs now; empty outside of tests. Set by conftest.py."""
 
 
-def must_be_marked(marker: str) -> None:
+def require_marker(marker: str) -> None:
     """Fail a test that starts such a program without the marker: `make test` needs Python alone."""
     if "PYTEST_CURRENT_TEST" in os.environ and marker not in markers:
         pytest.fail(f"a test that starts this needs @pytest.mark.{marker}")
 
 
 @contextmanager
-def running(*command: str, log: Path, environ: dict[str, str], cwd: Path = ROOT) -> Iterator[Command]:
+def run_command(*command: str, log: Path, environ: dict[str, str], cwd: Path = ROOT) -> Iterator[Command]:
     """The command in a clean environment with these variables; stopped at the end, with all it started."""
-    must_be_marked("server")
+    require_marker("server")
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -73,7 +73,7 @@ def running(*command: str, log: Path, environ: dict[str, str], cwd: Path = ROOT)
                 process.wait()
 
 
-def free_ports() -> int:
+def free_port_pair() -> int:
     """A port that is free, as is the one after it; below those that the system gives to others meanwhile."""
     while True:
         port = random.randrange(20000, 32000, 2)
@@ -86,15 +86,15 @@ def free_ports() -> int:
             return port
 
 
-def program(name: str) -> str:
+def require_program(name: str) -> str:
     """Where it is. Without it the test is left out, or fails where CI runs it."""
-    must_be_marked("external")
+    require_marker("external")
     found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
     if found is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"there is no {name} here")
     return found
 
 
-def listens(port: int) -> bool:
+def is_listening(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -59,7 +59,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def logs_as_before() -> Iterator[None]:
+def restore_logging() -> Iterator[None]:
     """`dev.create_site` sends log lines to standard error; afterwards they go where they went."""
     loggers = [logging.root, logging.getLogger("munjigi"), logging.getLogger("werkzeug")]
     before = [(one, one.handlers[:], one.propagate, one.level) for one in loggers]

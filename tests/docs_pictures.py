@@ -9,7 +9,7 @@ import click
 from PIL import Image
 from playwright.sync_api import Browser
 
-from tests.browser import LOGIN, NoBrowserError, chromium, development_site, show_in, speak
+from tests.browser import LOGIN, NoBrowserError, chromium, development_site, set_color_scheme, start_over_in
 
 WIDTH = 560
 """Enough for the card to stand on its ground."""
@@ -26,7 +26,7 @@ def main(folder: Path) -> None:
     with chromium() as browser, development_site(SITE) as url:
         for name, (locale, scheme) in PICTURES.items():
             picture = folder / f"{name}.webp"
-            picture.write_bytes(_packed(_sign_in_page(browser, url, locale, scheme)))
+            picture.write_bytes(_to_webp(_sign_in_page(browser, url, locale, scheme)))
             click.echo(f"{picture}  {picture.stat().st_size / 1000:.0f} kB")
 
 
@@ -34,14 +34,14 @@ def _sign_in_page(browser: Browser, url: str, locale: str, scheme: str) -> bytes
     window = {"width": WIDTH, "height": 600}
     with browser.new_context(base_url=url, viewport=window, device_scale_factor=2) as context:  # type: ignore[arg-type]
         page = context.new_page()
-        speak(page, locale)
-        show_in(page, scheme)
+        start_over_in(page, locale)
+        set_color_scheme(page, scheme)
         page.goto(LOGIN)
         page.evaluate("document.activeElement.blur()")  # a caret blinks, and no two pictures are alike
         return page.screenshot(full_page=True)
 
 
-def _packed(picture: bytes) -> bytes:
+def _to_webp(picture: bytes) -> bytes:
     """The same to the last dot as lossless WebP: a third of the PNG, and no palette that shadows would show."""
     packed = io.BytesIO()
     Image.open(io.BytesIO(picture)).convert("RGB").save(packed, "WEBP", lossless=True, quality=100)

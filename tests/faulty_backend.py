@@ -22,26 +22,26 @@ import requests
 
 from tests.site import MINJI, Page, Visitor, cookie_names
 
-SECRET_MARK = "~secret~"
+SECRET_MARKER = "~secret~"
 """In each token and password, and in whatever a backend says that nobody is to see. No random token has a `~`."""
-TOKEN = f"17|{SECRET_MARK}-token"
-PASSWORD = f"{SECRET_MARK} password"
+TOKEN = f"17|{SECRET_MARKER}-token"
+PASSWORD = f"{SECRET_MARKER} password"
 USER = {"id": 7, "name": "홍길동", "nick_name": None, "email": "hong@example.com"}
 
 Script = Callable[[socket.socket], object]
 """What happens on the connection, which stays open for the next call if this gives True."""
-Answer = bytes | Script
+ScriptedResponse = bytes | Script
 
 
-def token(value: object = TOKEN) -> dict[str, object]:
+def login_body(value: object = TOKEN) -> dict[str, object]:
     return {"data": {"token": {"accessToken": {"name": "web"}, "plainTextToken": value}}}
 
 
-def user(value: object = USER) -> dict[str, object]:
+def user_body(value: object = USER) -> dict[str, object]:
     return {"data": {"user": value}}
 
 
-def answer(body: object = b"", status: int = 200, **headers: object) -> bytes:
+def http_response(body: object = b"", status: int = 200, **headers: object) -> bytes:
     """A whole response: `body` as JSON unless it is bytes, headers by name (`Retry_After=57`; None: left out)."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     given = {"Content_Type": "application/json", "Content_Length": len(raw), **headers}
@@ -49,22 +49,22 @@ def answer(body: object = b"", status: int = 200, **headers: object) -> bytes:
     return "\r\n".join([f"HTTP/1.1 {status} Whatever", *lines, "", ""]).encode() + raw
 
 
-UNLIMITED: dict[str, Any] = dict.fromkeys(
+NO_LIMITS: dict[str, Any] = dict.fromkeys(
     ("login_limit_per_ip", "login_limit_per_account_and_ip", "login_limit_per_account"), "9999/second"
 )
 """Settings for a site where somebody fails to sign in all day long."""
 HEALTHY = {
-    "/login": answer(token()),
-    "/user": answer(user()),
-    "/profile": answer(user()),
-    "/logout": answer(status=204, Content_Length=None),
+    "/login": http_response(login_body()),
+    "/user": http_response(user_body()),
+    "/profile": http_response(user_body()),
+    "/logout": http_response(status=204, Content_Length=None),
 }
 
 
 # --- Scripts
 
 
-def kept_open(data: bytes) -> Script:
+def keep_alive(data: bytes) -> Script:
     def script(connection: socket.socket) -> bool:
         connection.sendall(data)
         return True
@@ -78,7 +78,7 @@ def hang(connection: socket.socket) -> None:
         pass
 
 
-def reset(connection: socket.socket) -> None:
+def reset_connection(connection: socket.socket) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
 
@@ -97,7 +97,7 @@ def flood(piece: bytes, times: int = 10**9, pause: float = 0.0) -> Script:
     return script
 
 
-def drip(data: bytes) -> Script:
+def send_slowly(data: bytes) -> Script:
     """So slowly that it takes seconds in all, so quickly that no single read waits for long."""
 
     def script(connection: socket.socket) -> None:
@@ -108,7 +108,7 @@ def drip(data: bytes) -> Script:
     return script
 
 
-def after(data: bytes, then: Script) -> Script:
+def send_then(data: bytes, then: Script) -> Script:
     def script(connection: socket.socket) -> object:
         connection.sendall(data)
         return then(connection)
@@ -116,7 +116,7 @@ def after(data: bytes, then: Script) -> Script:
     return script
 
 
-def late(seconds: float, data: bytes) -> Script:
+def send_after_delay(seconds: float, data: bytes) -> Script:
     def script(connection: socket.socket) -> bool:
         time.sleep(seconds)
         connection.sendall(data)
@@ -143,7 +143,7 @@ class Call:
 class FaultyBackend:
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.calls: list[Call] = []
-        self.answers: dict[str, Answer] = {}
+        self.answers: dict[str, ScriptedResponse] = {}
         self.connections = 0
         self.greeting: Script | None = None
         """Happens to whoever connects, before anything is read."""
@@ -154,7 +154,7 @@ class FaultyBackend:
 
     def heal(self) -> None:
         """All is well again, and what was asked before is forgotten."""
-        self.answers = {path: kept_open(data) for path, data in HEALTHY.items()}
+        self.answers = {path: keep_alive(data) for path, data in HEALTHY.items()}
         self.calls = []
         self.connections = 0
         self.greeting = None
@@ -187,10 +187,10 @@ class FaultyBackend:
         if self.greeting:
             self.greeting(connection)
             return
-        while call := _read_call(connection):
+        while call := _read_request(connection):
             self.calls.append(call)
             found = self.answers[call.path]
-            script = after(found, lambda _: False) if isinstance(found, bytes) else found
+            script = send_then(found, lambda _: False) if isinstance(found, bytes) else found
             if script(connection) is not True:
                 return
 
@@ -227,7 +227,7 @@ class _Server(socketserver.ThreadingTCPServer):
                 connection.shutdown(socket.SHUT_RDWR)
 
 
-def _read_call(connection: socket.socket) -> Call | None:
+def _read_request(connection: socket.socket) -> Call | None:
     """The next request, or None when there is none."""
     with connection.makefile("rb") as stream:
         line = stream.readline().decode()
@@ -248,23 +248,23 @@ def faulty_backend(tls: ssl.SSLContext | None = None) -> Iterator[FaultyBackend]
         backend.hang_up()
 
 
-def refused(visitor: Visitor, *statuses: int) -> Page:
+def assert_sign_in_rejected(visitor: Visitor, *statuses: int) -> Page:
     """Try to sign in: the page that says why not, held to what is true of each such page."""
-    page = Page(_try(visitor, visitor.csrf()))
+    page = Page(_submit_credentials(visitor, visitor.csrf()))
     assert page.status in statuses, page.problem
     assert page.heading == "Sign in"
     assert page.problem
     assert (page.value("email"), page.value("password")) == (MINJI, "")
-    assert SECRET_MARK not in f"{page.response.headers}{page.text}"
+    assert SECRET_MARKER not in f"{page.response.headers}{page.text}"
     assert "next-auth.session-token" not in cookie_names(page.response)
     return page
 
 
-def lets_in(visitor: Visitor, page: Page) -> bool:
+def can_retry_sign_in(visitor: Visitor, page: Page) -> bool:
     """Whether the same form, sent once more from this page, signs in."""
-    return "next-auth.session-token" in cookie_names(_try(visitor, page.value("csrfToken") or ""))
+    return "next-auth.session-token" in cookie_names(_submit_credentials(visitor, page.value("csrfToken") or ""))
 
 
-def _try(visitor: Visitor, csrf_token: str) -> requests.Response:
+def _submit_credentials(visitor: Visitor, csrf_token: str) -> requests.Response:
     fields = {"csrfToken": csrf_token, "email": MINJI, "password": PASSWORD}
     return visitor.post("/auth/login/email", data=fields)

@@ -26,7 +26,7 @@ HEADER = '{"alg":"dir","enc":"A256GCM"}'
 DAY = 24 * 3600
 MONTH = 30 * DAY
 USER = {"id": 7, "name": "홍길동", "nick_name": "길동", "email": "hong@example.com"}
-LEFT_OUT: Any = object()
+OMITTED: Any = object()
 """As the value of a claim: the claim is not there."""
 IV, CIPHERTEXT, TAG = 2, 3, 4
 """Which of a token's five parts."""
@@ -38,21 +38,21 @@ def base64url(raw: bytes) -> str:
     return urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
-def bytes_of(text: str) -> bytes:
+def decode_base64url(text: str) -> bytes:
     return urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
-def key_of(secret: str = SECRET, salt: str = "") -> bytes:
+def derive_session_key(secret: str = SECRET, salt: str = "") -> bytes:
     """NextAuth v4's key; sessions have no salt, its state, nonce and PKCE cookies their own names."""
     purpose = "NextAuth.js Generated Encryption Key" + (f" ({salt})" if salt else "")
-    return derived(secret, salt, purpose, 32)
+    return hkdf(secret, salt, purpose, 32)
 
 
-def derived(secret: str, salt: str, purpose: str, length: int) -> bytes:
+def hkdf(secret: str, salt: str, purpose: str, length: int) -> bytes:
     return HKDF(hashes.SHA256(), length, salt.encode(), purpose.encode()).derive(secret.encode())
 
 
-def claims(**given: Any) -> dict[str, Any]:
+def make_claims(**given: Any) -> dict[str, Any]:
     """What the original article puts into a token, each with a bearer of its own; `LEFT_OUT` leaves a claim out."""
     now = int(time.time())
     user = given.get("user", USER)
@@ -68,28 +68,28 @@ def claims(**given: Any) -> dict[str, Any]:
         "jti": str(uuid.uuid4()),
         **given,
     }
-    return {name: value for name, value in every.items() if value is not LEFT_OUT}
+    return {name: value for name, value in every.items() if value is not OMITTED}
 
 
-def aged(by: int, **given: Any) -> dict[str, Any]:
+def make_claims_aged(by: int, **given: Any) -> dict[str, Any]:
     """Claims of a token that was issued so many seconds ago."""
     issued = int(time.time()) - by
-    return claims(**{"iat": issued, "exp": issued + MONTH, **given})
+    return make_claims(**{"iat": issued, "exp": issued + MONTH, **given})
 
 
-def compact(value: object) -> bytes:
+def to_json(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def spelled(**literals: str) -> bytes:
+def claims_json(**literals: str) -> bytes:
     """Claims as JSON, some of whose values are written in just this way."""
-    text = compact(claims(**{name: f"@{name}@" for name in literals})).decode()
+    text = to_json(make_claims(**{name: f"@{name}@" for name in literals})).decode()
     for name, literal in literals.items():
         text = text.replace(f'"@{name}@"', literal)
     return text.encode()
 
 
-def seal(
+def encrypt(
     payload: Mapping[str, Any] | bytes,
     key: bytes | None = None,
     header: str = HEADER,
@@ -99,91 +99,91 @@ def seal(
     """A compact JWE in AES-GCM, sound in itself whatever its header says."""
     iv = os.urandom(12) if iv is None else iv
     head = base64url(header.encode())
-    raw = payload if isinstance(payload, bytes) else compact(payload)
-    sealed = AESGCM(key or key_of()).encrypt(iv, raw, head.encode())
+    raw = payload if isinstance(payload, bytes) else to_json(payload)
+    sealed = AESGCM(key or derive_session_key()).encrypt(iv, raw, head.encode())
     return ".".join((head, *map(base64url, (encrypted_key, iv, sealed[:-16], sealed[-16:]))))
 
 
-def seal_cbc(payload: Mapping[str, Any], key: bytes, enc: str, kind: hashes.HashAlgorithm) -> str:
+def encrypt_cbc(payload: Mapping[str, Any], key: bytes, enc: str, kind: hashes.HashAlgorithm) -> str:
     """A compact JWE in AES-CBC with HMAC (RFC 7518, 5.2): the key's first half signs, the second encrypts."""
     half, iv = len(key) // 2, os.urandom(16)
-    head = base64url(compact({"alg": "dir", "enc": enc}))
+    head = base64url(to_json({"alg": "dir", "enc": enc}))
     padder = padding.PKCS7(128).padder()
     encryptor = Cipher(algorithms.AES(key[half:]), modes.CBC(iv)).encryptor()
-    ciphertext = encryptor.update(padder.update(compact(payload)) + padder.finalize()) + encryptor.finalize()
+    ciphertext = encryptor.update(padder.update(to_json(payload)) + padder.finalize()) + encryptor.finalize()
     mac = hmac.HMAC(key[:half], kind)
     mac.update(head.encode() + iv + ciphertext + (len(head) * 8).to_bytes(8, "big"))
     return ".".join((head, "", *map(base64url, (iv, ciphertext, mac.finalize()[:half]))))
 
 
-def seal_wrapped(payload: Mapping[str, Any]) -> str:
+def encrypt_with_wrapped_key(payload: Mapping[str, Any]) -> str:
     """A compact JWE under a key of its own, which the session's key wraps (A256KW)."""
     key = os.urandom(32)
-    wrapped = keywrap.aes_key_wrap(key_of(), key)
-    return seal(payload, key, '{"alg":"A256KW","enc":"A256GCM"}', encrypted_key=wrapped)
+    wrapped = keywrap.aes_key_wrap(derive_session_key(), key)
+    return encrypt(payload, key, '{"alg":"A256KW","enc":"A256GCM"}', encrypted_key=wrapped)
 
 
-def seal_zipped(payload: Mapping[str, Any] | bytes) -> str:
+def encrypt_compressed(payload: Mapping[str, Any] | bytes) -> str:
     """A compact JWE whose payload is compressed (RFC 7516, 4.1.3)."""
-    raw = payload if isinstance(payload, bytes) else compact(payload)
+    raw = payload if isinstance(payload, bytes) else to_json(payload)
     squeezer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    return seal(squeezer.compress(raw) + squeezer.flush(), header='{"alg":"dir","enc":"A256GCM","zip":"DEF"}')
+    return encrypt(squeezer.compress(raw) + squeezer.flush(), header='{"alg":"dir","enc":"A256GCM","zip":"DEF"}')
 
 
-def signed(payload: Mapping[str, Any], alg: str) -> str:
+def sign_jws(payload: Mapping[str, Any], alg: str) -> str:
     """A signed token (JWS) instead of an encrypted one."""
-    text = f"{base64url(compact({'alg': alg, 'typ': 'JWT'}))}.{base64url(compact(payload))}"
+    text = f"{base64url(to_json({'alg': alg, 'typ': 'JWT'}))}.{base64url(to_json(payload))}"
     if alg == "none":
         return f"{text}."
-    mac = hmac.HMAC(key_of(), hashes.SHA256())
+    mac = hmac.HMAC(derive_session_key(), hashes.SHA256())
     mac.update(text.encode())
     return f"{text}.{base64url(mac.finalize())}"
 
 
-def unseal(token: str, secret: str = SECRET) -> dict[str, Any]:
+def decrypt(token: str, secret: str = SECRET) -> dict[str, Any]:
     """A token's claims; raises `InvalidTag` under another secret."""
     head, _, *parts = token.split(".")
-    iv, ciphertext, tag = map(bytes_of, parts)
-    found = json.loads(AESGCM(key_of(secret)).decrypt(iv, ciphertext + tag, head.encode()))
+    iv, ciphertext, tag = map(decode_base64url, parts)
+    found = json.loads(AESGCM(derive_session_key(secret)).decrypt(iv, ciphertext + tag, head.encode()))
     assert isinstance(found, dict)
     return found
 
 
-def with_part(token: str, index: int, part: str | bytes) -> str:
+def replace_part(token: str, index: int, part: str | bytes) -> str:
     """The token with one of its five parts replaced."""
     parts = token.split(".")
     parts[index] = part if isinstance(part, str) else base64url(part)
     return ".".join(parts)
 
 
-def part_of(token: str, index: int) -> bytes:
-    return bytes_of(token.split(".")[index])
+def get_part(token: str, index: int) -> bytes:
+    return decode_base64url(token.split(".")[index])
 
 
-def flipped(token: str, index: int, bit: int) -> str:
+def flip_bit(token: str, index: int, bit: int) -> str:
     """The token with one bit of a part turned over; a negative one counts from the end."""
-    raw = bytearray(part_of(token, index))
+    raw = bytearray(get_part(token, index))
     bit %= len(raw) * 8
     raw[bit // 8] ^= 0x80 >> bit % 8
-    return with_part(token, index, bytes(raw))
+    return replace_part(token, index, bytes(raw))
 
 
-def of_length(length: int, **given: Any) -> str:
+def token_of_length(length: int, **given: Any) -> str:
     """A sound token of so many characters (or one fewer, where base64 has no such length)."""
-    bare = claims(padding="", **given)
-    room = (length - len(seal(b""))) * 3 // 4
-    return seal({**bare, "padding": "x" * (room - len(compact(bare)))})
+    bare = make_claims(padding="", **given)
+    room = (length - len(encrypt(b""))) * 3 // 4
+    return encrypt({**bare, "padding": "x" * (room - len(to_json(bare)))})
 
 
-def cookie(token: str, name: str = COOKIE) -> str:
+def cookie_pair(token: str, name: str = COOKIE) -> str:
     return f"{name}={token}"
 
 
-def chunks(token: str, size: int = CHUNK_SIZE, name: str = COOKIE) -> list[str]:
+def chunk_cookies(token: str, size: int = CHUNK_SIZE, name: str = COOKIE) -> list[str]:
     """The cookies `name.0`, `name.1`, … that carry a token."""
     return [f"{name}.{n}={token[at : at + size]}" for n, at in enumerate(range(0, len(token), size))]
 
 
-def jar(*cookies: str) -> str:
+def cookie_header(*cookies: str) -> str:
     """A Cookie header."""
     return "; ".join(cookies)

@@ -16,7 +16,7 @@ _PARSER = MarkdownIt("commonmark").enable("table")
 
 
 @dataclass(frozen=True)
-class Block:
+class CodeBlock:
     """A block of code, and the first of its lines in the page."""
 
     language: str
@@ -30,7 +30,7 @@ class Block:
         return [(command.replace("\\\n", " "), output) for command, output in found]
 
 
-class Doc:
+class MarkdownPage:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.text = path.read_text("utf-8")
@@ -48,9 +48,9 @@ class Doc:
         return [child for token in self.tokens for child in token.children or ()]
 
     @property
-    def blocks(self) -> list[Block]:
+    def blocks(self) -> list[CodeBlock]:
         return [
-            Block(token.info, token.content, (token.map or [0])[0] + 1)
+            CodeBlock(token.info, token.content, (token.map or [0])[0] + 1)
             for token in self.tokens
             if token.type in ("fence", "code_block")
         ]

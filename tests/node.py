@@ -10,19 +10,21 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Route
 
-from tests.commands import must_be_marked
+from tests.commands import require_marker
 from tests.site import SECRET
 
 HERE = Path(__file__).parent
 _PACKAGES = HERE / "node_modules"
 _PAGE = '<!doctype html><html lang="en"><title>Front</title><p id="root"></p><script src="{}.js"></script></html>'
-BARE = {name: value for name, value in os.environ.items() if not name.startswith(("NEXTAUTH", "AUTH_", "VERCEL"))}
+CLEAN_ENVIRON = {
+    name: value for name, value in os.environ.items() if not name.startswith(("NEXTAUTH", "AUTH_", "VERCEL"))
+}
 """The environment, less what next-auth would take its settings from."""
 
 
-def node(package: str = "next-auth") -> str:
+def find_node(package: str = "next-auth") -> str:
     """The program, which finds this package; without either the test is left out, or fails where CI runs it."""
-    must_be_marked("external")
+    require_marker("external")
     found = shutil.which("node")
     stop = pytest.fail if os.environ.get("CI") else pytest.skip
     if found is None:
@@ -32,9 +34,9 @@ def node(package: str = "next-auth") -> str:
     return found
 
 
-def bundled(folder: Path, **defined: str) -> str:
+def build_bundle(folder: Path, **defined: str) -> str:
     """next_auth_react.jsx and all that it needs, as one script. `defined`: what it finds in `process.env`."""
-    node()
+    find_node()
     options = ["--bundle", "--jsx=automatic", "--log-level=error", f"--outfile={folder / 'front.js'}"]
     environ = {"NODE_ENV": "production", **defined}
     options += [f'--define:process.env.{name}="{value}"' for name, value in environ.items()]
@@ -48,7 +50,7 @@ def bundled(folder: Path, **defined: str) -> str:
     return (folder / "front.js").read_text("utf-8")
 
 
-def put_front_end(context: BrowserContext, address: str, bundle: str) -> None:
+def route_front_end(context: BrowserContext, address: str, bundle: str) -> None:
     """Let a page with this script lie at this address, on the site's own origin, as behind one proxy."""
 
     def answer(route: Route) -> None:
@@ -62,8 +64,8 @@ def put_front_end(context: BrowserContext, address: str, bundle: str) -> None:
 @contextmanager
 def next_auth_site(backend_url: str) -> Iterator[str]:
     """The address of a site with the unmodified next-auth, before this backend."""
-    environ = {**BARE, "BACKEND_URL": backend_url, "NEXTAUTH_SECRET": SECRET, "NODE_ENV": "production"}
-    command = [node(), str(HERE / "next_auth_site.mjs")]
+    environ = {**CLEAN_ENVIRON, "BACKEND_URL": backend_url, "NEXTAUTH_SECRET": SECRET, "NODE_ENV": "production"}
+    command = [find_node(), str(HERE / "next_auth_site.mjs")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8", env=environ) as process:
         try:
             assert process.stdout

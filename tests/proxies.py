@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.commands import free_ports, program
+from tests.commands import free_port_pair, require_program
 from tests.test_upstream_tls import certificate
 
 _TEMPORARY = "client_body", "proxy", "fastcgi", "uwsgi", "scgi"
@@ -24,7 +24,7 @@ def nginx(folder: Path, url: str, text: str, **request: str) -> Iterator[None]:
         f"daemon off; pid {folder}/pid; error_log {folder}/error; events {{}}\n"
         f"http {{ access_log off; {paths}\n{text} }}"
     )
-    command = [program("nginx"), "-e", f"{folder}/error", "-p", str(folder), "-c", "nginx.conf"]
+    command = [require_program("nginx"), "-e", f"{folder}/error", "-p", str(folder), "-c", "nginx.conf"]
     with _running(command, folder, url, **request):
         yield
 
@@ -33,7 +33,7 @@ def nginx(folder: Path, url: str, text: str, **request: str) -> Iterator[None]:
 def caddy(folder: Path, url: str, text: str, **request: str) -> Iterator[None]:
     """Caddy with these sites; it answers at `url` when this begins."""
     (folder / "Caddyfile").write_text(f"{{\n\tadmin off\n\tauto_https off\n}}\n{text}")
-    command = [program("caddy"), "run", "--adapter", "caddyfile", "--config", "Caddyfile"]
+    command = [require_program("caddy"), "run", "--adapter", "caddyfile", "--config", "Caddyfile"]
     with _running(command, folder, url, **request):
         yield
 
@@ -58,11 +58,11 @@ def _running(command: list[str], folder: Path, url: str, **request: str) -> Iter
         yield
 
 
-class Deployed:
+class DeployedConfig:
     """A configuration that we hand out, TLS and all, but for its host, its ports and where its certificate lies."""
 
     def __init__(self, kind: str, text: str, folder: Path) -> None:
-        self.port = free_ports()
+        self.port = free_port_pair()
         self.url = f"https://127.0.0.1:{self.port}"
         self.certificate = certificate(folder)
         self._folder, self._text = folder, text
@@ -89,6 +89,6 @@ class Deployed:
 
     def _for_caddy(self) -> dict[str, str]:
         here = f"\n{self.url} {{\n\ttls {self.certificate} {self.certificate}\n\tbind 127.0.0.1\n"
-        old = subprocess.run([program("caddy"), "version"], capture_output=True, text=True, check=True).stdout
+        old = subprocess.run([require_program("caddy"), "version"], capture_output=True, text=True, check=True).stdout
         names = {"request_buffers 64KB": "buffer_requests"} if old.startswith(("2.5", "2.6")) else {}
         return {**names, "\nlogin.example.com {\n": here, "\nexample.com {\n": here}

@@ -13,7 +13,7 @@ from typing import Any
 
 import redis
 
-from tests.commands import free_ports, program
+from tests.commands import free_port_pair, require_program
 
 _SECONDS_TO_START = 10.0
 _COMMAND = re.compile(rb"(?:^|(?<=\n))\*[0-9]+\r\n")
@@ -23,7 +23,7 @@ class RedisServer:
     """It keeps nothing on disk. `tls`: a file with certificate and key; `options`: as the server's own command line."""
 
     def __init__(self, folder: Path, *options: str, tls: Path | None = None) -> None:
-        self.port = free_ports()
+        self.port = free_port_pair()
         self._folder = folder
         scheme, self._query = ("rediss", f"?ssl_ca_certs={tls}") if tls else ("redis", "")
         self.url = f"{scheme}://127.0.0.1:{self.port}/0{self._query}"
@@ -44,7 +44,7 @@ class RedisServer:
             "--repl-diskless-load",
             "swapdb",
         ]
-        self._command = [program("redis-server"), *listening, *quiet, *options]
+        self._command = [require_program("redis-server"), *listening, *quiet, *options]
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -137,17 +137,17 @@ def redis_cluster(folder: Path) -> Iterator[RedisCluster]:
     with ExitStack() as stack:
         nodes = [stack.enter_context(_node(folder)) for _ in range(3)]
         addresses = [f"127.0.0.1:{node.port}" for node in nodes]
-        create = [program("redis-cli"), "--cluster", "create", *addresses, "--cluster-yes"]
+        create = [require_program("redis-cli"), "--cluster", "create", *addresses, "--cluster-yes"]
         subprocess.run(create, check=True, stdout=subprocess.DEVNULL, timeout=30)
         for node in nodes:
-            while b"cluster_state:ok" not in _info(node):
+            while b"cluster_state:ok" not in _cluster_info(node):
                 time.sleep(0.05)
         yield RedisCluster(nodes)
 
 
 @contextmanager
 def _node(folder: Path) -> Iterator[RedisServer]:
-    port = free_ports()
+    port = free_port_pair()
     own = folder / f"node-{port}"
     own.mkdir()
     options = ["--cluster-enabled", "yes", "--cluster-port", str(port), "--cluster-node-timeout", "1000"]
@@ -155,7 +155,7 @@ def _node(folder: Path) -> Iterator[RedisServer]:
         yield server
 
 
-def _info(node: RedisServer) -> bytes:
+def _cluster_info(node: RedisServer) -> bytes:
     answer = node.ask("CLUSTER", "INFO")
     return answer if isinstance(answer, bytes) else repr(answer).encode()
 
@@ -211,7 +211,7 @@ class Relay:
 
 
 @contextmanager
-def relay(port: int) -> Iterator[Relay]:
+def running_relay(port: int) -> Iterator[Relay]:
     made = Relay(port)
     try:
         yield made

@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.site import served
+from tests.site import serve_in_thread
 
 USER = {"id": 7, "name": "홍길동", "nick_name": None, "email": "hong@example.com"}
 TOKEN = "17|abcdefghijklmnopqrstuvwxyz"
 
 
 @dataclass
-class Backend:
+class ScriptedBackend:
     url: str = ""
     token: str = TOKEN
     user: Any = field(default_factory=lambda: dict(USER))
@@ -28,7 +28,7 @@ class Backend:
 
     def heal(self) -> None:
         """As it was at first: all is well, and what was asked before is forgotten."""
-        fresh = Backend()
+        fresh = ScriptedBackend()
         self.token, self.user, self.user_status = fresh.token, fresh.user, fresh.user_status
         self.user_delay, self.logout_status, self.calls = fresh.user_delay, fresh.logout_status, fresh.calls
 
@@ -56,8 +56,8 @@ class Backend:
 
 
 @contextmanager
-def scripted() -> Iterator[Backend]:
-    backend = Backend()
-    with served("127.0.0.1", lambda _: backend) as port:
+def scripted_backend() -> Iterator[ScriptedBackend]:
+    backend = ScriptedBackend()
+    with serve_in_thread("127.0.0.1", lambda _: backend) as port:
         backend.url = f"http://127.0.0.1:{port}"
         yield backend

@@ -20,14 +20,14 @@ from urllib.parse import parse_qs, urlsplit
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
-from tests.faulty_backend import SECRET_MARK
-from tests.site import served
+from tests.faulty_backend import SECRET_MARKER
+from tests.site import serve_in_thread
 
 SAMPLES = Path(__file__).parent / "provider_samples"
 Json = dict[str, Any]
 
 
-def sample_of(name: str, case: str = "") -> Json:
+def load_sample(name: str, case: str = "") -> Json:
     """What this provider says, as a rule or in one of its other cases."""
     sample: Json = json.loads((SAMPLES / f"{name}.json").read_text("utf-8"))
     return {**sample, **sample["cases"][case], "case": case} if case else sample
@@ -68,7 +68,7 @@ class Call:
 
 
 @dataclass
-class Providers:
+class ScriptedProviders:
     """All providers, each below its id; a code is good once, and for whoever has its verifier."""
 
     url: str = ""
@@ -94,22 +94,22 @@ class Providers:
         """Settings by which the site finds these providers here."""
         found = {"PROVIDERS": ",".join(names)}
         for name in names:
-            given = {"BASE_URL": f"{self.url}/{name}", **sample_of(name)["settings"]}
+            given = {"BASE_URL": f"{self.url}/{name}", **load_sample(name)["settings"]}
             for setting, value in given.items():
                 whole = value.replace("<url>", f"{self.url}/{name}").replace("<EC key>", apple_key())
                 found[f"{name.upper()}_{setting}"] = whole
         return found
 
     def issuer(self, name: str) -> str:
-        return str(sample_of(name)["issuer"]).replace("<url>", f"{self.url}/{name}")
+        return str(load_sample(name)["issuer"]).replace("<url>", f"{self.url}/{name}")
 
     def approve(self, address: str, sample: Json | None = None, person: str = "하늘") -> dict[str, str]:
         """The person says yes at this authorize address: what the callback brings."""
         parts = urlsplit(address)
         name = parts.path.split("/")[1]
         asked = {key: values[0] for key, values in parse_qs(parts.query, strict_parsing=True).items()}
-        code = f"code-{next(self._numbers)}{SECRET_MARK}"
-        self._grants[code] = Grant(name, sample or sample_of(name), asked, person)
+        code = f"code-{next(self._numbers)}{SECRET_MARKER}"
+        self._grants[code] = Grant(name, sample or load_sample(name), asked, person)
         user = self._grants[code].sample.get("form")
         return {"code": code, "state": asked["state"], **({"user": user} if user else {})}
 
@@ -117,7 +117,7 @@ class Providers:
         return [call for call in self.calls if call.path == path]
 
     def exchanges(self, name: str) -> list[Call]:
-        return self.asked(f"/{name}{sample_of(name)['token']['path']}")
+        return self.asked(f"/{name}{load_sample(name)['token']['path']}")
 
     # --- The server
 
@@ -133,7 +133,7 @@ class Providers:
         return [json.dumps(body).encode()]
 
     def _answer(self, name: str, path: str, call: Call) -> tuple[int, object]:
-        sample = sample_of(name)
+        sample = load_sample(name)
         if path == sample["token"]["path"]:
             time.sleep(self.delay)
             return self.refusal or self._tokens(call)
@@ -142,7 +142,7 @@ class Providers:
         if path == "/.well-known/openid-configuration":
             return 200, {**self._metadata(f"{self.url}/{name}", sample), **self.metadata}
         grant = self._by_token.get(call.headers.get("AUTHORIZATION", "").removeprefix("Bearer "))
-        found = grant and next((grant.sample.get(at) for at in ("user", "more") if _at(sample, at) == path), None)
+        found = grant and next((grant.sample.get(at) for at in ("user", "more") if _path_of(sample, at) == path), None)
         return (200, found["answer"]) if found else (404 if grant else 401, {"message": "No."})
 
     def _metadata(self, url: str, sample: Json) -> Json:
@@ -160,9 +160,9 @@ class Providers:
         if grant is None or call.form.get("redirect_uri") != [grant.asked["redirect_uri"]]:
             return 400, {"error": "invalid_grant"}
         verifier = call.form.get("code_verifier", [""])[0]
-        if self.checks_verifier and challenge_of(verifier) != grant.asked["code_challenge"]:
+        if self.checks_verifier and pkce_challenge(verifier) != grant.asked["code_challenge"]:
             return 400, {"error": "invalid_grant"}
-        token = f"{grant.provider}-{next(self._numbers)}{SECRET_MARK}"
+        token = f"{grant.provider}-{next(self._numbers)}{SECRET_MARKER}"
         self._by_token[token] = grant
         answer = {**grant.sample["token"]["answer"], "access_token": token}
         if "claims" in grant.sample:
@@ -188,7 +188,7 @@ class Providers:
         return jwt.encode({"alg": "RS256", "kid": rsa_key().kid}, claims, rsa_key())
 
 
-def _at(sample: Mapping[str, Any], name: str) -> str | None:
+def _path_of(sample: Mapping[str, Any], name: str) -> str | None:
     return sample[name]["path"] if name in sample else None
 
 
@@ -196,14 +196,14 @@ def base64url(octets: bytes) -> str:
     return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
 
 
-def challenge_of(verifier: str) -> str:
+def pkce_challenge(verifier: str) -> str:
     """RFC 7636, 4.2."""
     return base64url(hashlib.sha256(verifier.encode()).digest())
 
 
 @contextmanager
-def scripted_providers() -> Iterator[Providers]:
-    providers = Providers()
-    with served("127.0.0.1", lambda _: providers) as port:
+def scripted_providers() -> Iterator[ScriptedProviders]:
+    providers = ScriptedProviders()
+    with serve_in_thread("127.0.0.1", lambda _: providers) as port:
         providers.url = f"http://127.0.0.1:{port}"
         yield providers

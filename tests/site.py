@@ -24,7 +24,7 @@ from services.sessions.model import Session
 
 SECRET = "Q7x1vN0tA-secret-that-is-long-enough"
 MINJI = "minji@example.com"
-AT_ONCE = dict.fromkeys(
+NO_LIMITS_ENVIRON = dict.fromkeys(
     ("LOGIN_LIMIT_PER_IP", "LOGIN_LIMIT_PER_ACCOUNT_AND_IP", "LOGIN_LIMIT_PER_ACCOUNT"), "9999/second"
 )
 """For tests all visitors have one address, and many are one person."""
@@ -50,15 +50,17 @@ class ManualClock(Clock):
         self._moved = 0.0
 
 
-class _Quiet(WSGIRequestHandler):
+class _SilentRequestHandler(WSGIRequestHandler):
     def log_request(self, *args: Any) -> None:
         pass
 
 
 @contextmanager
-def served(host: str, make: Callable[[int], Any], port: int = 0) -> Iterator[int]:
+def serve_in_thread(host: str, make: Callable[[int], Any], port: int = 0) -> Iterator[int]:
     """Serve what `make(port)` gives in threads of this process, on any port unless one is given; the port."""
-    server: BaseWSGIServer = make_server(host, port, lambda *_: [], threaded=True, request_handler=_Quiet)
+    server: BaseWSGIServer = make_server(
+        host, port, lambda *_: [], threaded=True, request_handler=_SilentRequestHandler
+    )
     server.app = make(server.port)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
@@ -70,7 +72,7 @@ def served(host: str, make: Callable[[int], Any], port: int = 0) -> Iterator[int
         thread.join()
 
 
-def settings(**given: object) -> config.Settings:
+def make_settings(**given: object) -> config.Settings:
     """Settings as the environment would give them; `None` leaves one unset."""
     environ = {
         "SITE_URL": "http://localhost:5000",
@@ -78,7 +80,7 @@ def settings(**given: object) -> config.Settings:
         "BACKEND_URL": "http://127.0.0.1:1",
         "BACKEND_LOGOUT_PATH": "/logout",
         "BACKEND_PROFILE_PATH": "/profile",
-        **AT_ONCE,
+        **NO_LIMITS_ENVIRON,
         **{name.upper(): str(value) for name, value in given.items() if value is not None},
     }
     return config.load({name: text for name, text in environ.items() if given.get(name.lower(), "") is not None})
@@ -109,7 +111,7 @@ class Site:
             expires_at=then + 2592000,
         )
         visitor = self.visitor()
-        token = SessionCookie(settings(), self.clock).seal(session)
+        token = SessionCookie(make_settings(), self.clock).seal(session)
         visitor.cookies.set("next-auth.session-token", token, domain="localhost.local", path="/")
         return visitor
 
@@ -127,14 +129,14 @@ def running_site(
 
     def make(port: int) -> Flask:
         url = f"http://localhost:{port}{path}"
-        own = settings(**{"site_url": url, "backend_url": where, **given})
+        own = make_settings(**{"site_url": url, "backend_url": where, **given})
         built.append(app.create_app(own, clock=clock))
         return built[0]
 
     backend = create_backend(delay)
-    with served("127.0.0.1", lambda _: backend) as backend_port:
+    with serve_in_thread("127.0.0.1", lambda _: backend) as backend_port:
         where = backend_url or f"http://127.0.0.1:{backend_port}"
-        with served("localhost", make) as port:
+        with serve_in_thread("localhost", make) as port:
             # As the production server does; in a thread, for this one may run the loop of a browser's driver.
             start = threading.Thread(target=built[0].extensions["munjigi"].revoked_sessions.ensure_synced)
             start.start()

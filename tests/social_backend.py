@@ -13,16 +13,16 @@ from urllib.parse import parse_qs, urlsplit
 
 import requests
 
-from tests.faulty_backend import SECRET_MARK
-from tests.scripted_provider import Json, Providers, scripted_providers
-from tests.site import Site, Visitor, cookie_names, running_site, served
+from tests.faulty_backend import SECRET_MARKER
+from tests.scripted_provider import Json, ScriptedProviders, scripted_providers
+from tests.site import Site, Visitor, cookie_names, running_site, serve_in_thread
 
 SESSION = "next-auth.session-token"
 
 
 @dataclass
 class SocialBackend:
-    providers: Providers
+    providers: ScriptedProviders
     url: str = ""
     user_delay: float = 0.0
     calls: list[tuple[str, str, Any]] = field(default_factory=list)
@@ -55,7 +55,7 @@ class SocialBackend:
 
     def _answer(self, path: str, bearer: str, body: Any) -> tuple[int, Json]:
         if path.startswith("/login"):
-            new = f"{next(self.numbers)}|{SECRET_MARK}"
+            new = f"{next(self.numbers)}|{SECRET_MARKER}"
             self.bearers[new] = self.providers.names.get(body.get("social_token"), body.get("email", ""))
             return 201, {"data": {"token": {"plainTextToken": new}}}
         name = self.bearers.get(bearer)
@@ -74,9 +74,9 @@ class SocialBackend:
 
 
 @contextmanager
-def social_backend(providers: Providers) -> Iterator[SocialBackend]:
+def social_backend(providers: ScriptedProviders) -> Iterator[SocialBackend]:
     backend = SocialBackend(providers)
-    with served("127.0.0.1", lambda _: backend) as port:
+    with serve_in_thread("127.0.0.1", lambda _: backend) as port:
         backend.url = f"http://127.0.0.1:{port}"
         yield backend
 
@@ -115,7 +115,7 @@ class Browser(Visitor):
         return self.get(path, params=answer)
 
     def post_from_elsewhere(self, path: str, answer: Any, **headers: str) -> requests.Response:
-        held_back = [cookie for cookie in self.cookies if not _goes_everywhere(cookie)]
+        held_back = [cookie for cookie in self.cookies if not _is_sent_cross_site(cookie)]
         for cookie in held_back:
             self.cookies.clear(cookie.domain, cookie.path, cookie.name)
         form = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -141,15 +141,15 @@ class Browser(Visitor):
         return str(user["name"]) if user else None
 
 
-def _goes_everywhere(cookie: Cookie) -> bool:
+def _is_sent_cross_site(cookie: Cookie) -> bool:
     return cookie.get_nonstandard_attr("SameSite") == "None" and cookie.secure
 
 
-def browser(site: Site) -> Browser:
+def new_browser(site: Site) -> Browser:
     return Browser(site.url)
 
 
-def told(response: requests.Response) -> str:
+def error_code(response: requests.Response) -> str:
     """The code of the error page that this answer leads to; empty where it leads elsewhere."""
     assert response.status_code == 303, (response.status_code, response.text[:300])
     address = urlsplit(response.headers["Location"])
@@ -158,15 +158,15 @@ def told(response: requests.Response) -> str:
 
 
 @dataclass
-class World:
+class SocialSetup:
     site: Site
-    providers: Providers
+    providers: ScriptedProviders
     backend: SocialBackend
 
 
 @contextmanager
-def world(*names: str, **given: Any) -> Iterator[World]:
+def social_setup(*names: str, **given: Any) -> Iterator[SocialSetup]:
     with scripted_providers() as scripted, social_backend(scripted) as backend:
         environ = {**scripted.environ(*names), **given}
         with running_site(backend.url, **environ) as site:
-            yield World(site, scripted, backend)
+            yield SocialSetup(site, scripted, backend)

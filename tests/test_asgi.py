@@ -22,14 +22,14 @@ from server.worker import preload
 from services.observability import log_config
 from tests.asgi import Browser, asgi_of, ask
 from tests.issuer import Issuer
-from tests.site import MINJI, served, settings
+from tests.site import MINJI, make_settings, serve_in_thread
 
 METRICS_TOKEN = "Zk3-only-for-these-tests-9qLw7Tn2Yx"
 
 
 @pytest.fixture
 def backend_url() -> Iterator[str]:
-    with served("127.0.0.1", lambda _: create_backend(0.0)) as port:
+    with serve_in_thread("127.0.0.1", lambda _: create_backend(0.0)) as port:
         yield f"http://127.0.0.1:{port}"
 
 
@@ -64,7 +64,7 @@ def run(site: Flask, steps: Callable[[Asgi], Awaitable[None]]) -> None:
 def test_no_page_and_no_call_blocks_the_loop(
     backend_url: str, issuer: Issuer, blockbuster: BlockBuster, caplog: pytest.LogCaptureFixture
 ) -> None:
-    site = app.create_app(settings(backend_url=backend_url, metrics_token=METRICS_TOKEN, **issuer.settings()))
+    site = app.create_app(make_settings(backend_url=backend_url, metrics_token=METRICS_TOKEN, **issuer.settings()))
 
     async def steps(asgi: Asgi) -> None:
         person = Browser(asgi)
@@ -92,7 +92,7 @@ def test_no_page_and_no_call_blocks_the_loop(
 
 
 def test_a_call_that_blocks_the_loop_would_be_found(blockbuster: BlockBuster) -> None:
-    site = app.create_app(settings())
+    site = app.create_app(make_settings())
     site.add_url_rule("/blocks", "blocks", lambda: str(time.sleep(0.01)))  # type: ignore[func-returns-value]
 
     async def steps(asgi: Asgi) -> None:
@@ -106,7 +106,7 @@ def test_a_log_that_nobody_reads_blocks_nobody(tmp_path: Path) -> None:
     stream = os.fdopen(writing, "w", buffering=1)
     before = logging.root.handlers[:], logging.root.level
     try:
-        logging.root.handlers = [log_config.handler(settings(), stream)]
+        logging.root.handlers = [log_config.handler(make_settings(), stream)]
         lines = log_config.write_from_a_thread()
         done = threading.Event()
 
@@ -133,7 +133,7 @@ def test_a_log_that_nobody_reads_blocks_nobody(tmp_path: Path) -> None:
 
 
 def test_a_body_may_come_in_parts(backend_url: str) -> None:
-    site = app.create_app(settings(backend_url=backend_url))
+    site = app.create_app(make_settings(backend_url=backend_url))
 
     async def steps(asgi: Asgi) -> None:
         person = Browser(asgi)
@@ -157,7 +157,7 @@ def test_a_body_that_is_too_long_is_refused_before_all_of_it_has_come() -> None:
         response = await ask(asgi, "POST", "/auth/login/email", headers, iter(parts[:1000]))
         assert (response.status, response.header("Connection")) == (413, "close")
 
-    run(app.create_app(settings()), steps)
+    run(app.create_app(make_settings()), steps)
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,7 +180,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyP
         await asgi(scope, receive, send)
         assert messages[0]["status"] == 408
 
-    run(app.create_app(settings()), steps)
+    run(app.create_app(make_settings()), steps)
 
 
 @pytest.mark.parametrize(("size", "status"), [(16_000, 200), (23_000, 200), (26_000, 431), (200_000, 431)])
@@ -190,11 +190,11 @@ def test_headers_of_16_kb_pass_and_of_more_than_24_kb_are_refused(size: int, sta
             response = await ask(asgi, "GET", path, [(f"X-{number}", "x" * 900) for number in range(size // 908)])
             assert response.status == status
 
-    run(app.create_app(settings()), steps)
+    run(app.create_app(make_settings()), steps)
 
 
 def test_headers_arrive_as_latin_1_and_not_under_another_name() -> None:
-    site = app.create_app(settings(proxy_hops=1))
+    site = app.create_app(make_settings(proxy_hops=1))
     site.add_url_rule("/echo", "echo", lambda: dict(flask.request.headers.items()))
 
     async def steps(asgi: Asgi) -> None:
@@ -210,4 +210,4 @@ def test_an_odd_path_is_not_found(path: str) -> None:
     async def steps(asgi: Asgi) -> None:
         assert (await ask(asgi, "GET", path)).status == 404
 
-    run(app.create_app(settings()), steps)
+    run(app.create_app(make_settings()), steps)

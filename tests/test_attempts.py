@@ -11,13 +11,13 @@ import errors
 from services.clock import Clock
 from services.oauth import attempts
 from services.oauth.attempts import Attempt, Attempts
-from tests.site import Visitor, settings
+from tests.site import Visitor, make_settings
 
 ATTEMPT = Attempt("github", None, None)
 
 
 def once(**given: object) -> Attempts:
-    return Attempts(settings(**given), Clock())
+    return Attempts(make_settings(**given), Clock())
 
 
 def test_a_second_click_waits_for_the_first_and_gets_the_same() -> None:

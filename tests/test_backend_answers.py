@@ -10,16 +10,16 @@ import responses
 from dev.backend import PASSWORD
 from services.http.aiohttp_adapter import NotSentError
 from tests.faulty_backend import (
+    NO_LIMITS,
     TOKEN,
-    UNLIMITED,
     USER,
     FaultyBackend,
-    answer,
+    assert_sign_in_rejected,
     faulty_backend,
-    kept_open,
-    refused,
-    token,
-    user,
+    http_response,
+    keep_alive,
+    login_body,
+    user_body,
 )
 from tests.site import MINJI, Page, Site, SiteMaker, Visitor, cookie_names, running_site
 
@@ -32,7 +32,7 @@ def backend() -> Iterator[FaultyBackend]:
 
 @pytest.fixture(scope="module")
 def site(backend: FaultyBackend) -> Iterator[Site]:
-    with running_site(backend.url, **UNLIMITED) as running:
+    with running_site(backend.url, **NO_LIMITS) as running:
         yield running
 
 
@@ -224,11 +224,11 @@ def test_the_user_is_asked_for_once_more_if_no_connection_can_be_made(
     backend: FaultyBackend, visitor: Visitor, refusals: int, status: int
 ) -> None:
     with responses.RequestsMock(target=SENT) as network:
-        network.post(f"{backend.url}/login", json=token())
+        network.post(f"{backend.url}/login", json=login_body())
         for _ in range(refusals):
             network.post(f"{backend.url}/user", body=NotSentError())
         if status == 303:
-            network.post(f"{backend.url}/user", json=user())
+            network.post(f"{backend.url}/user", json=user_body())
         else:
             network.post(f"{backend.url}/logout", status=204)
         assert visitor.sign_in().status_code == status
@@ -239,7 +239,7 @@ def test_the_user_is_asked_for_once_more_if_no_connection_can_be_made(
 def test_a_sign_in_is_never_sent_again(backend: FaultyBackend, visitor: Visitor) -> None:
     with responses.RequestsMock(target=SENT) as network:
         network.post(f"{backend.url}/login", body=NotSentError())
-        refused(visitor, 503)
+        assert_sign_in_rejected(visitor, 503)
         assert len(network.calls) == 1
 
 
@@ -264,63 +264,67 @@ HTML = b"<!doctype html><title>~secret~</title><h1>Welcome</h1>"
 
 def invalid(**fields: object) -> bytes:
     """422, as Laravel's validator says it."""
-    return answer({"message": "~secret~", "errors": fields}, 422)
+    return http_response({"message": "~secret~", "errors": fields}, 422)
 
 
 SAID_BY_ANY = {
-    "405": (answer({"message": "The GET method is not supported for route ~secret~."}, 405), 502, OPERATOR),
-    "419": (answer({"message": "CSRF token mismatch."}, 419), 502, OPERATOR),
-    "429": (answer({"message": "Too Many Attempts."}, 429, Retry_After=57, X_RateLimit_Limit=5), 429, "57 seconds"),
-    "429 of Fortify": (answer({"message": "~secret~", "errors": {"email": ["~secret~"]}}, 429), 429, "1 minute"),
-    "500": (answer({"message": "Server Error"}, 500), 502, DOWN),
-    "500 with a trace": (answer(TRACE, 500), 502, DOWN),
-    "503": (answer({"message": "Service Unavailable"}, 503, Retry_After=60, Refresh=15), 503, DOWN),
-    "503 as a page": (answer(HTML, 503, Content_Type="text/html"), 503, DOWN),
+    "405": (http_response({"message": "The GET method is not supported for route ~secret~."}, 405), 502, OPERATOR),
+    "419": (http_response({"message": "CSRF token mismatch."}, 419), 502, OPERATOR),
+    "429": (
+        http_response({"message": "Too Many Attempts."}, 429, Retry_After=57, X_RateLimit_Limit=5),
+        429,
+        "57 seconds",
+    ),
+    "429 of Fortify": (http_response({"message": "~secret~", "errors": {"email": ["~secret~"]}}, 429), 429, "1 minute"),
+    "500": (http_response({"message": "Server Error"}, 500), 502, DOWN),
+    "500 with a trace": (http_response(TRACE, 500), 502, DOWN),
+    "503": (http_response({"message": "Service Unavailable"}, 503, Retry_After=60, Refresh=15), 503, DOWN),
+    "503 as a page": (http_response(HTML, 503, Content_Type="text/html"), 503, DOWN),
     **{
-        f"{status} as a page": (answer(HTML, status, Content_Type="text/html", Location="/~secret~"), 502, DOWN)
+        f"{status} as a page": (http_response(HTML, status, Content_Type="text/html", Location="/~secret~"), 502, DOWN)
         for status in (101, 200, 203, 206, 300, 301, 302, 303, 304, 307, 308, 408, 413, 501, 502, 504, 520, 599, 999)
     },
-    "204": (answer(status=204, Content_Length=None), 502, DOWN),
-    "451": (answer({"message": "~secret~"}, 451), 502, OPERATOR),
+    "204": (http_response(status=204, Content_Length=None), 502, DOWN),
+    "451": (http_response({"message": "~secret~"}, 451), 502, OPERATOR),
 }
 SAID_BY_LOGIN = {
-    "wrong, of Laravel": (answer({"message": NO_MATCH, "errors": {"email": [NO_MATCH]}}, 422), 401, WRONG),
-    "wrong, of tutorials": (answer({"message": "Unauthorized"}, 401), 401, WRONG),
+    "wrong, of Laravel": (http_response({"message": NO_MATCH, "errors": {"email": [NO_MATCH]}}, 422), 401, WRONG),
+    "wrong, of tutorials": (http_response({"message": "Unauthorized"}, 401), 401, WRONG),
     "throttled, of Breeze": (invalid(email=["Too many login attempts."]), 401, WRONG),
     "422 for the password": (invalid(password=["~secret~"]), 401, WRONG),
     "422 for nothing": (invalid(), 401, WRONG),
-    "422 with errors that are none": (answer({"errors": ["~secret~"]}, 422), 401, WRONG),
-    "422 as a page": (answer(HTML, 422), 401, WRONG),
-    "400": (answer({"message": "~secret~"}, 400), 401, WRONG),
-    "404": (answer({"message": "The route api/v2/login could not be found."}, 404), 401, WRONG),
-    "410": (answer({"message": "~secret~"}, 410), 401, WRONG),
-    "423": (answer({"message": "~secret~"}, 423), 401, WRONG),
-    "403": (answer({"message": "~secret~"}, 403), 403, UNVERIFIED),
-    "409": (answer({"message": "~secret~"}, 409), 403, LINKED),
-    "two factors": (answer({"two_factor": True}), 403, TWO_FACTOR),
-    "no success": (answer({"message": "~secret~", "success": False}), 401, WRONG),
-    "200 with a message": (answer({"message": "~secret~"}), 502, DOWN),
-    "200 with an error": (answer({"error": "~secret~"}), 502, DOWN),
-    "200 without data": (answer({"success": True, "data": None}), 502, DOWN),
+    "422 with errors that are none": (http_response({"errors": ["~secret~"]}, 422), 401, WRONG),
+    "422 as a page": (http_response(HTML, 422), 401, WRONG),
+    "400": (http_response({"message": "~secret~"}, 400), 401, WRONG),
+    "404": (http_response({"message": "The route api/v2/login could not be found."}, 404), 401, WRONG),
+    "410": (http_response({"message": "~secret~"}, 410), 401, WRONG),
+    "423": (http_response({"message": "~secret~"}, 423), 401, WRONG),
+    "403": (http_response({"message": "~secret~"}, 403), 403, UNVERIFIED),
+    "409": (http_response({"message": "~secret~"}, 409), 403, LINKED),
+    "two factors": (http_response({"two_factor": True}), 403, TWO_FACTOR),
+    "no success": (http_response({"message": "~secret~", "success": False}), 401, WRONG),
+    "200 with a message": (http_response({"message": "~secret~"}), 502, DOWN),
+    "200 with an error": (http_response({"error": "~secret~"}), 502, DOWN),
+    "200 without data": (http_response({"success": True, "data": None}), 502, DOWN),
     "422 for a field of its own": (invalid(email=["~secret~"], device_name=["~secret~"]), 502, OPERATOR),
 }
 SAID_BY_USER = {
-    "401": (answer({"message": "Unauthenticated."}, 401), 502, DOWN),
-    "403": (answer({"message": "Your email address is not verified."}, 403), 403, UNVERIFIED),
+    "401": (http_response({"message": "Unauthenticated."}, 401), 502, DOWN),
+    "403": (http_response({"message": "Your email address is not verified."}, 403), 403, UNVERIFIED),
     **{
-        str(status): (answer({"message": "~secret~"}, status), 502, OPERATOR)
+        str(status): (http_response({"message": "~secret~"}, status), 502, OPERATOR)
         for status in (400, 404, 409, 410, 422, 423)
     },
-    "no user": (answer(user(None)), 502, DOWN),
-    "no success": (answer({"message": "~secret~", "success": False}), 502, DOWN),
+    "no user": (http_response(user_body(None)), 502, DOWN),
+    "no success": (http_response({"message": "~secret~", "success": False}), 502, DOWN),
 }
 
 
 @pytest.mark.parametrize("said", [*SAID_BY_ANY, *SAID_BY_LOGIN])
 def test_what_an_answer_to_a_sign_in_means(backend: FaultyBackend, visitor: Visitor, said: str) -> None:
     raw, status, words = (SAID_BY_ANY | SAID_BY_LOGIN)[said]
-    backend.answers["/login"] = kept_open(raw)
-    assert words in refused(visitor, status).problem
+    backend.answers["/login"] = keep_alive(raw)
+    assert words in assert_sign_in_rejected(visitor, status).problem
     assert [call.path for call in backend.calls] == ["/login"]
 
 
@@ -329,8 +333,8 @@ def test_what_an_answer_means_when_the_token_is_out_already(
     backend: FaultyBackend, visitor: Visitor, said: str
 ) -> None:
     raw, status, words = (SAID_BY_ANY | SAID_BY_USER)[said]
-    backend.answers["/user"] = kept_open(raw)
-    assert words in refused(visitor, status).problem
+    backend.answers["/user"] = keep_alive(raw)
+    assert words in assert_sign_in_rejected(visitor, status).problem
     assert [call.path for call in backend.calls] == ["/login", "/user", "/logout"]
     assert backend.calls[-1].headers["Authorization"] == f"Bearer {TOKEN}"
 
@@ -339,8 +343,8 @@ def test_whether_an_account_exists_does_not_show(backend: FaultyBackend, visitor
     pages = set()
     for raw, status, words in SAID_BY_LOGIN.values():
         if words == WRONG:
-            backend.answers["/login"] = kept_open(raw)
-            page = refused(visitor, status)
+            backend.answers["/login"] = keep_alive(raw)
+            page = assert_sign_in_rejected(visitor, status)
             pages.add(page.text.replace(page.value("csrfToken") or "", ""))
     assert len(pages) == 1
 
@@ -370,22 +374,22 @@ def test_whether_an_account_exists_does_not_show(backend: FaultyBackend, visitor
 def test_the_wait_that_is_asked_for_is_shown_within_reason(
     backend: FaultyBackend, visitor: Visitor, given: str | None, seconds: int, words: str
 ) -> None:
-    backend.answers["/login"] = kept_open(answer(status=429, Retry_After=given))
-    page = refused(visitor, 429)
+    backend.answers["/login"] = keep_alive(http_response(status=429, Retry_After=given))
+    page = assert_sign_in_rejected(visitor, 429)
     assert f"Try again in {words}." in page.problem
     assert page.response.headers["Retry-After"] == str(seconds)
 
 
 def test_maintenance_says_when_to_come_back(backend: FaultyBackend, visitor: Visitor) -> None:
-    backend.answers["/user"] = kept_open(answer(HTML, 503, Retry_After=120))
-    assert refused(visitor, 503).response.headers["Retry-After"] == "120"
+    backend.answers["/user"] = keep_alive(http_response(HTML, 503, Retry_After=120))
+    assert assert_sign_in_rejected(visitor, 503).response.headers["Retry-After"] == "120"
 
 
 def test_what_the_backend_says_of_both_fields_is_shown_at_them(backend: FaultyBackend, visitor: Visitor) -> None:
-    backend.answers["/login"] = kept_open(
+    backend.answers["/login"] = keep_alive(
         invalid(email=["<script>alert(1)</script>", "~secret~"], password="비밀번호 " + "x" * 300)
     )
-    page = refused(visitor, 422)
+    page = assert_sign_in_rejected(visitor, 422)
     said = page.texts("p[@class='why']")
     assert said == ["Error: <script>alert(1)</script>", f"Error: 비밀번호 {'x' * 195}"]
     assert all("/auth/static/" in script.get("src") for script in page.all("script"))
@@ -396,22 +400,22 @@ def test_what_the_backend_says_of_both_fields_is_shown_at_them(backend: FaultyBa
 def test_messages_that_are_none_leave_a_sentence_of_ours(
     backend: FaultyBackend, visitor: Visitor, said: object
 ) -> None:
-    backend.answers["/login"] = kept_open(invalid(email=said, password=said))
-    assert "Check what you entered and try again." in refused(visitor, 422).problem
+    backend.answers["/login"] = keep_alive(invalid(email=said, password=said))
+    assert "Check what you entered and try again." in assert_sign_in_rejected(visitor, 422).problem
 
 
 def test_the_operator_is_told_which_field_the_backend_wants(
     backend: FaultyBackend, visitor: Visitor, caplog: pytest.LogCaptureFixture
 ) -> None:
-    backend.answers["/login"] = kept_open(invalid(device_name=["~secret~"]))
-    refused(visitor, 502)
+    backend.answers["/login"] = keep_alive(invalid(device_name=["~secret~"]))
+    assert_sign_in_rejected(visitor, 502)
     assert "device_name" in caplog.records[-1].__dict__["facts"]["reason"]
 
 
 @pytest.mark.parametrize("status", [200, 201])
 def test_both_kinds_of_success_sign_in(backend: FaultyBackend, visitor: Visitor, status: int) -> None:
-    backend.answers["/login"] = kept_open(answer(token(), status))
-    backend.answers["/user"] = kept_open(answer(user(), status))
+    backend.answers["/login"] = keep_alive(http_response(login_body(), status))
+    backend.answers["/user"] = keep_alive(http_response(user_body(), status))
     assert visitor.sign_in().status_code == 303
     assert visitor.session()["user"] == USER
 
@@ -421,14 +425,14 @@ def test_both_kinds_of_success_sign_in(backend: FaultyBackend, visitor: Visitor,
     ["17|" + "a" * 40, "17|munjigi_" + "a" * 48, "018f3c1e-0000-7000-8000-000000000000|x", "eyJhbGciOi.e30.c2ln", "x"],
 )
 def test_a_token_of_any_shape_is_taken_as_it_is(backend: FaultyBackend, visitor: Visitor, text: str) -> None:
-    backend.answers["/login"] = kept_open(answer(token(text)))
+    backend.answers["/login"] = keep_alive(http_response(login_body(text)))
     assert visitor.sign_in().status_code == 303
     assert backend.asked("/user")[0].headers["Authorization"] == f"Bearer {text}"
 
 
 def test_an_answer_counts_whatever_it_says_its_type_is(backend: FaultyBackend, visitor: Visitor) -> None:
-    backend.answers["/login"] = kept_open(answer(token(), Content_Type="text/html; charset=euc-kr"))
-    backend.answers["/user"] = kept_open(answer(user(), Content_Type=None))
+    backend.answers["/login"] = keep_alive(http_response(login_body(), Content_Type="text/html; charset=euc-kr"))
+    backend.answers["/user"] = keep_alive(http_response(user_body(), Content_Type=None))
     assert visitor.sign_in().status_code == 303
     assert visitor.session()["user"] == USER
 
@@ -443,7 +447,7 @@ def saved_as(visitor: Visitor) -> Any:
 
 
 def test_the_names_are_shown_as_the_backend_has_them_now(backend: FaultyBackend, member: Visitor) -> None:
-    backend.answers["/profile"] = kept_open(answer(user({**USER, "name": "Cut by the backend"})))
+    backend.answers["/profile"] = keep_alive(http_response(user_body({**USER, "name": "Cut by the backend"})))
     assert member.submit("/account", NAMES).status_code == 303
     assert saved_as(member) == "Cut by the backend"
     assert [call.path for call in backend.calls] == ["/profile"]
@@ -452,33 +456,33 @@ def test_the_names_are_shown_as_the_backend_has_them_now(backend: FaultyBackend,
 @pytest.mark.parametrize(
     "raw",
     [
-        answer({"message": "Saved."}),
-        answer(user(None)),
-        answer(status=204, Content_Length=None),
-        answer(b"OK", 202, Content_Type="text/plain"),
+        http_response({"message": "Saved."}),
+        http_response(user_body(None)),
+        http_response(status=204, Content_Length=None),
+        http_response(b"OK", 202, Content_Type="text/plain"),
     ],
 )
 def test_if_the_backend_does_not_say_they_are_read_from_it(backend: FaultyBackend, member: Visitor, raw: bytes) -> None:
-    backend.answers["/profile"] = kept_open(raw)
-    backend.answers["/user"] = kept_open(answer(user({**USER, **NAMES})))
+    backend.answers["/profile"] = keep_alive(raw)
+    backend.answers["/user"] = keep_alive(http_response(user_body({**USER, **NAMES})))
     assert member.submit("/account", NAMES).status_code == 303
     assert saved_as(member) == "새 이름"
 
 
 SAID_BY_PROFILE = {
     **{name: case for name, case in SAID_BY_ANY.items() if not re.match("20[0346]", name)},
-    "400": (answer({"message": "~secret~"}, 400), 502, OPERATOR),
-    "404": (answer({"message": "The route could not be found."}, 404), 502, OPERATOR),
+    "400": (http_response({"message": "~secret~"}, 400), 502, OPERATOR),
+    "404": (http_response({"message": "The route could not be found."}, 404), 502, OPERATOR),
     "422 for a name": (invalid(name=["Too <b>long</b>.", "~secret~"]), 422, "Too <b>long</b>."),
     "422 for something else": (invalid(locale=["~secret~"]), 422, "Check what you entered and try again."),
-    "a user without an id": (answer(user({"name": "~secret~"})), 502, DOWN),
+    "a user without an id": (http_response(user_body({"name": "~secret~"})), 502, DOWN),
 }
 
 
 @pytest.mark.parametrize("said", SAID_BY_PROFILE)
 def test_a_name_that_is_not_saved_is_not_lost_either(backend: FaultyBackend, member: Visitor, said: str) -> None:
     raw, status, words = SAID_BY_PROFILE[said]
-    backend.answers["/profile"] = kept_open(raw)
+    backend.answers["/profile"] = keep_alive(raw)
     page = Page(member.submit("/account", NAMES))
     assert (page.status, page.heading) == (status, "Your account")
     assert words in page.problem
@@ -489,14 +493,14 @@ def test_a_name_that_is_not_saved_is_not_lost_either(backend: FaultyBackend, mem
 
 
 def test_saving_too_often_says_how_long_to_wait(backend: FaultyBackend, member: Visitor) -> None:
-    backend.answers["/profile"] = kept_open(answer(status=429, Retry_After=30))
+    backend.answers["/profile"] = keep_alive(http_response(status=429, Retry_After=30))
     response = member.submit("/account", NAMES)
     assert "30 seconds" in Page(response).problem
     assert response.headers["Retry-After"] == "30"
 
 
 def test_saving_with_a_token_that_is_over_ends_the_session(backend: FaultyBackend, member: Visitor) -> None:
-    backend.answers["/profile"] = kept_open(answer({"message": "Unauthenticated."}, 401))
+    backend.answers["/profile"] = keep_alive(http_response({"message": "Unauthenticated."}, 401))
     response = member.submit("/account", NAMES)
     assert response.status_code == 401
     assert "You were signed out" in Page(response).problem
@@ -509,7 +513,7 @@ def test_saving_with_a_token_that_is_over_ends_the_session(backend: FaultyBacken
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 401])
 def test_a_token_that_is_gone_is_gone(backend: FaultyBackend, member: Visitor, status: int) -> None:
-    backend.answers["/logout"] = kept_open(answer({"message": "~secret~"} if status != 204 else b"", status))
+    backend.answers["/logout"] = keep_alive(http_response({"message": "~secret~"} if status != 204 else b"", status))
     page = member.page(member.submit("/auth/logout", {}).headers["Location"])
     assert page.notes == ["You are signed out."]
     assert not member.is_signed_in
@@ -519,7 +523,7 @@ def test_a_token_that_is_gone_is_gone(backend: FaultyBackend, member: Visitor, s
 def test_a_token_that_may_live_on_is_said_to_and_the_session_ends_all_the_same(
     backend: FaultyBackend, member: Visitor, caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
-    backend.answers["/logout"] = kept_open(answer({"message": "~secret~"}, status, Location="/user"))
+    backend.answers["/logout"] = keep_alive(http_response({"message": "~secret~"}, status, Location="/user"))
     page = member.page(member.submit("/auth/logout", {}).headers["Location"])
     assert "could not be told" in page.notes[0]
     assert not member.is_signed_in

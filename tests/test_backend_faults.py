@@ -23,34 +23,34 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.faulty_backend import (
     HEALTHY,
-    SECRET_MARK,
+    NO_LIMITS,
+    SECRET_MARKER,
     TOKEN,
-    UNLIMITED,
     USER,
-    Answer,
     FaultyBackend,
-    after,
-    answer,
-    drip,
+    ScriptedResponse,
+    assert_sign_in_rejected,
+    can_retry_sign_in,
     faulty_backend,
     flood,
     half_close,
     hang,
-    kept_open,
-    late,
-    lets_in,
-    refused,
-    reset,
-    token,
-    user,
+    http_response,
+    keep_alive,
+    login_body,
+    reset_connection,
+    send_after_delay,
+    send_slowly,
+    send_then,
+    user_body,
 )
 from tests.site import MINJI, Page, Site, SiteMaker, Visitor, cookie_names, running_site
-from tests.tables import some, spread
+from tests.tables import sample_pairs, sample_rows
 
 TIMEOUT, SHORT_TIMEOUT, GRACE = 2.0, 0.35, 0.5
 STEPS = ("/login", "/user")
 """At the second one a token is out already."""
-GOOD = {"/login": json.dumps(token()).encode(), "/user": json.dumps(user()).encode()}
+GOOD = {"/login": json.dumps(login_body()).encode(), "/user": json.dumps(user_body()).encode()}
 """Bodies that sign in. Most faults wrap one, so that whoever overlooks the fault lets the person in."""
 
 
@@ -62,13 +62,13 @@ def backend() -> Iterator[FaultyBackend]:
 
 @pytest.fixture(scope="module")
 def site(backend: FaultyBackend) -> Iterator[Site]:
-    with running_site(backend.url, backend_timeout=TIMEOUT, **UNLIMITED) as running:
+    with running_site(backend.url, backend_timeout=TIMEOUT, **NO_LIMITS) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def hasty_site(backend: FaultyBackend) -> Iterator[Site]:
-    with running_site(backend.url, backend_timeout=SHORT_TIMEOUT, **UNLIMITED) as running:
+    with running_site(backend.url, backend_timeout=SHORT_TIMEOUT, **NO_LIMITS) as running:
         yield running
 
 
@@ -85,12 +85,12 @@ def clean_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     for record in caplog.get_records("call"):
         line = f"{record.getMessage()} {getattr(record, 'facts', '')}"
         assert record.exc_info is None, line
-        assert SECRET_MARK not in line
+        assert SECRET_MARKER not in line
         assert MINJI not in line
 
 
 def refused_in_time(visitor: Visitor, status: int | tuple[int, ...], timeout: float = TIMEOUT) -> Page:
-    page = refused(visitor, *(status if isinstance(status, tuple) else (status,)))
+    page = assert_sign_in_rejected(visitor, *(status if isinstance(status, tuple) else (status,)))
     assert page.response.elapsed.total_seconds() < timeout + GRACE
     return page
 
@@ -103,7 +103,7 @@ def fails_then_heals(
     assert len(backend.asked(step)) == times
     assert bearers(backend, "/logout") == ([f"Bearer {TOKEN}"] if step == "/user" else [])
     backend.heal()
-    assert lets_in(visitor, page)
+    assert can_retry_sign_in(visitor, page)
 
 
 def bearers(backend: FaultyBackend, path: str) -> list[str | None]:
@@ -141,17 +141,17 @@ def bomb() -> bytes:
     return b"".join(packer.compress(b" " * MIB) for _ in range(64)) + packer.flush()
 
 
-BROKEN: dict[str, Callable[[bytes], Answer]] = {
+BROKEN: dict[str, Callable[[bytes], ScriptedResponse]] = {
     "closed": lambda _: b"",
     "closed within the head": lambda _: HEAD[:-8],
     "half closed": lambda _: half_close,
-    "reset": lambda _: reset,
-    "reset within the head": lambda _: after(HEAD, reset),
-    "reset within the body": lambda good: after(answer(good)[:-5], reset),
-    "a length that is too long": lambda good: answer(good, Content_Length=len(good) + 1),
-    "a length that is too short": lambda good: kept_open(answer(good, Content_Length=len(good) - 1)),
-    "a length below zero": lambda good: answer(good, Content_Length=-1),
-    "two lengths": lambda good: answer(good, Content_Length=f"{len(good)}\r\nContent-Length: 5"),
+    "reset": lambda _: reset_connection,
+    "reset within the head": lambda _: send_then(HEAD, reset_connection),
+    "reset within the body": lambda good: send_then(http_response(good)[:-5], reset_connection),
+    "a length that is too long": lambda good: http_response(good, Content_Length=len(good) + 1),
+    "a length that is too short": lambda good: keep_alive(http_response(good, Content_Length=len(good) - 1)),
+    "a length below zero": lambda good: http_response(good, Content_Length=-1),
+    "two lengths": lambda good: http_response(good, Content_Length=f"{len(good)}\r\nContent-Length: 5"),
     "chunks without a last one": in_chunks,
     "a chunk that is too short": lambda good: CHUNKED + b"%x\r\n%b" % (len(good) + 9, good),
     "a chunk of x bytes": lambda good: in_chunks(good) + b"x\r\n",
@@ -161,32 +161,36 @@ BROKEN: dict[str, Callable[[bytes], Answer]] = {
     "another protocol": lambda _: b"SSH-2.0-~secret~\r\n",
     "a TLS alert": lambda _: b"\x15\x03\x03\x00\x02\x02\x46",
     "garbage": lambda _: bytes(range(256)) * 10,
-    "a status that is no number": lambda good: answer(good).replace(b" 200 ", b" ~secret~ "),
-    "gzip that is none": lambda good: kept_open(answer(good, Content_Encoding="gzip")),
-    "gzip that breaks off": lambda good: kept_open(answer(zipped(good)[:-20], Content_Encoding="gzip")),
-    "100 layers of gzip": lambda good: kept_open(answer(zipped(good), Content_Encoding=", ".join(["gzip"] * 100))),
+    "a status that is no number": lambda good: http_response(good).replace(b" 200 ", b" ~secret~ "),
+    "gzip that is none": lambda good: keep_alive(http_response(good, Content_Encoding="gzip")),
+    "gzip that breaks off": lambda good: keep_alive(http_response(zipped(good)[:-20], Content_Encoding="gzip")),
+    "100 layers of gzip": lambda good: keep_alive(
+        http_response(zipped(good), Content_Encoding=", ".join(["gzip"] * 100))
+    ),
 }
-ENORMOUS: dict[str, Callable[[bytes], Answer]] = {
-    "100 MB": lambda good: after(HEAD + b"Content-Length: 104857600\r\n\r\n" + good, flood(b" " * MIB)),
-    "100 MB with a 401": lambda _: after(b"HTTP/1.1 401 No\r\n\r\n", flood(b" " * MIB, 100)),
-    "a body without end": lambda good: after(HEAD + b"\r\n" + good, flood(b" " * MIB)),
-    "chunks without end": lambda good: after(in_chunks(good), flood(chunk(b" " * MIB))),
-    "a chunk of -1 bytes and 100 MB": lambda good: after(in_chunks(good) + b"-1\r\n", flood(b" " * MIB, 100)),
-    "a chunk size without end": lambda good: after(in_chunks(good), flood(b"0" * MIB)),
-    "a trailer without end": lambda good: after(in_chunks(good) + b"0\r\nX: ", flood(b"x" * MIB)),
-    "a header without end": lambda _: after(HEAD + b"X: ", flood(b"x" * MIB)),
-    "a status line without end": lambda _: after(b"HTTP/1.1 200 ", flood(b"x" * MIB)),
-    "10,000 headers": lambda good: answer(good, X="\r\n".join(["1", *(f"X-{n}: ~secret~" for n in range(10_000))])),
-    "200 cookies": lambda good: answer(good, X="1" + "\r\nSet-Cookie: a=~secret~" * 200),
-    "a gzip bomb": lambda _: kept_open(answer(bomb(), Content_Encoding="gzip")),
+ENORMOUS: dict[str, Callable[[bytes], ScriptedResponse]] = {
+    "100 MB": lambda good: send_then(HEAD + b"Content-Length: 104857600\r\n\r\n" + good, flood(b" " * MIB)),
+    "100 MB with a 401": lambda _: send_then(b"HTTP/1.1 401 No\r\n\r\n", flood(b" " * MIB, 100)),
+    "a body without end": lambda good: send_then(HEAD + b"\r\n" + good, flood(b" " * MIB)),
+    "chunks without end": lambda good: send_then(in_chunks(good), flood(chunk(b" " * MIB))),
+    "a chunk of -1 bytes and 100 MB": lambda good: send_then(in_chunks(good) + b"-1\r\n", flood(b" " * MIB, 100)),
+    "a chunk size without end": lambda good: send_then(in_chunks(good), flood(b"0" * MIB)),
+    "a trailer without end": lambda good: send_then(in_chunks(good) + b"0\r\nX: ", flood(b"x" * MIB)),
+    "a header without end": lambda _: send_then(HEAD + b"X: ", flood(b"x" * MIB)),
+    "a status line without end": lambda _: send_then(b"HTTP/1.1 200 ", flood(b"x" * MIB)),
+    "10,000 headers": lambda good: http_response(
+        good, X="\r\n".join(["1", *(f"X-{n}: ~secret~" for n in range(10_000))])
+    ),
+    "200 cookies": lambda good: http_response(good, X="1" + "\r\nSet-Cookie: a=~secret~" * 200),
+    "a gzip bomb": lambda _: keep_alive(http_response(bomb(), Content_Encoding="gzip")),
     "a gzip bomb in one chunk": lambda _: HEAD + b"Content-Encoding: gzip\r\n" + CHUNKED[len(HEAD) :] + chunk(bomb()),
-    "a gzip bomb in a gzip bomb": lambda _: kept_open(answer(zipped(bomb()), Content_Encoding="gzip, gzip")),
+    "a gzip bomb in a gzip bomb": lambda _: keep_alive(http_response(zipped(bomb()), Content_Encoding="gzip, gzip")),
 }
-SLOW: dict[str, Callable[[bytes], Answer]] = {
+SLOW: dict[str, Callable[[bytes], ScriptedResponse]] = {
     "no answer": lambda _: hang,
-    "a dripping head": lambda good: drip(answer(good)),
-    "a dripping body": lambda good: after(answer(good)[: -len(good)], drip(good)),
-    "dripping trailers": lambda good: after(in_chunks(good) + b"0\r\n", flood(b"X: y\r\n", pause=0.01)),
+    "a dripping head": lambda good: send_slowly(http_response(good)),
+    "a dripping body": lambda good: send_then(http_response(good)[: -len(good)], send_slowly(good)),
+    "dripping trailers": lambda good: send_then(in_chunks(good) + b"0\r\n", flood(b"X: y\r\n", pause=0.01)),
     "100 Continue again and again": lambda _: flood(b"HTTP/1.1 100 Continue\r\n\r\n", pause=0.001),
 }
 
@@ -195,7 +199,7 @@ ENDLESS = ("a chunk size without end", "a trailer without end")  # read on until
 NO_ANSWER = ("closed", "half closed", "closed within the head", "reset", "reset within the head")
 
 
-@pytest.mark.parametrize(("fault", "step"), spread([*BROKEN, *ENORMOUS], STEPS))
+@pytest.mark.parametrize(("fault", "step"), sample_pairs([*BROKEN, *ENORMOUS], STEPS))
 def test_a_broken_answer_signs_nobody_in(backend: FaultyBackend, visitor: Visitor, fault: str, step: str) -> None:
     backend.answers[step] = (BROKEN | ENORMOUS)[fault](GOOD[step])
     # A kept connection may have ended like this, and to read the user twice does no harm.
@@ -203,7 +207,7 @@ def test_a_broken_answer_signs_nobody_in(backend: FaultyBackend, visitor: Visito
     fails_then_heals(visitor, backend, step, (502, 504) if fault in ENDLESS else (502,), TIMEOUT, 2 if twice else 1)
 
 
-@pytest.mark.parametrize(("fault", "step"), spread(SLOW, STEPS))
+@pytest.mark.parametrize(("fault", "step"), sample_pairs(SLOW, STEPS))
 def test_a_slow_answer_is_cut_off_at_the_deadline(
     hasty_site: Site, backend: FaultyBackend, fault: str, step: str
 ) -> None:
@@ -213,12 +217,12 @@ def test_a_slow_answer_is_cut_off_at_the_deadline(
 
 def test_both_calls_share_one_deadline(hasty_site: Site, backend: FaultyBackend) -> None:
     for step in STEPS:
-        backend.answers[step] = late(0.7 * SHORT_TIMEOUT, HEALTHY[step])
+        backend.answers[step] = send_after_delay(0.7 * SHORT_TIMEOUT, HEALTHY[step])
     refused_in_time(hasty_site.visitor(), 504, SHORT_TIMEOUT)
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from Linux's /proc")
-@pytest.mark.parametrize("fault", some(ENORMOUS, 5))
+@pytest.mark.parametrize("fault", sample_rows(ENORMOUS, 5))
 def test_an_enormous_answer_is_not_taken_into_memory(backend: FaultyBackend, visitor: Visitor, fault: str) -> None:
     backend.answers["/login"] = ENORMOUS[fault](GOOD["/login"])
     fields = {"csrfToken": visitor.csrf(), "email": MINJI, "password": "x"}
@@ -266,11 +270,11 @@ UNREADABLE: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.mark.parametrize(("fault", "step"), spread(UNREADABLE, STEPS))
+@pytest.mark.parametrize(("fault", "step"), sample_pairs(UNREADABLE, STEPS))
 def test_a_body_that_is_no_sound_json_signs_nobody_in(
     backend: FaultyBackend, visitor: Visitor, fault: str, step: str
 ) -> None:
-    backend.answers[step] = kept_open(answer(UNREADABLE[fault](GOOD[step])))
+    backend.answers[step] = keep_alive(http_response(UNREADABLE[fault](GOOD[step])))
     fails_then_heals(visitor, backend, step, 502, TIMEOUT)
 
 
@@ -278,10 +282,10 @@ NEITHER: tuple[object, ...] = (None, [], {}, "", 1.5, True, [TOKEN], [USER])
 """No object with anything in it, no text, no number above zero."""
 NO_TOKEN: tuple[object, ...] = (
     *NEITHER,
-    *({"data": value} for value in (*NEITHER, "~secret~", 5, {"plainTextToken": TOKEN}, [token()])),
+    *({"data": value} for value in (*NEITHER, "~secret~", 5, {"plainTextToken": TOKEN}, [login_body()])),
     *({"data": {"token": value}} for value in (*NEITHER, "~secret~", 5, TOKEN, {"accessToken": TOKEN})),
-    *(token(value) for value in (*NEITHER, 5, " ", f" {TOKEN}", {"token": TOKEN})),
-    *(token(TOKEN + tail) for tail in (" ", "\t", "\n", "\r\nX: y", "\x00", "\x7f", "é", "토큰", "x" * 4096)),
+    *(login_body(value) for value in (*NEITHER, 5, " ", f" {TOKEN}", {"token": TOKEN})),
+    *(login_body(TOKEN + tail) for tail in (" ", "\t", "\n", "\r\nX: y", "\x00", "\x7f", "é", "토큰", "x" * 4096)),
     {"plainTextToken": TOKEN},
     {"token": {"plainTextToken": TOKEN}},
 )
@@ -291,17 +295,17 @@ NO_TOKEN: tuple[object, ...] = (
 def test_without_a_sound_token_the_user_is_not_asked_for(
     backend: FaultyBackend, visitor: Visitor, body: object
 ) -> None:
-    backend.answers["/login"] = kept_open(answer(body))
-    refused(visitor, 502)
+    backend.answers["/login"] = keep_alive(http_response(body))
+    assert_sign_in_rejected(visitor, 502)
     assert [call.path for call in backend.calls] == ["/login"]
 
 
 NO_USER: tuple[object, ...] = (
     *NEITHER,
-    *({"data": value} for value in (*NEITHER, "~secret~", 5, USER, [user()])),
-    *(user(value) for value in (*NEITHER, "~secret~", 5, {"name": "~secret~"}, {"ID": 7})),
-    *(user({**USER, "id": value}) for value in (*NEITHER, 0, -1, False, 1.0, 2**63, 10**400, {"id": 7})),
-    *(user({**USER, "id": value}) for value in (" ", " 7", "7\r\nX: y", "7\x00", "\ud800", "7" * 256)),
+    *({"data": value} for value in (*NEITHER, "~secret~", 5, USER, [user_body()])),
+    *(user_body(value) for value in (*NEITHER, "~secret~", 5, {"name": "~secret~"}, {"ID": 7})),
+    *(user_body({**USER, "id": value}) for value in (*NEITHER, 0, -1, False, 1.0, 2**63, 10**400, {"id": 7})),
+    *(user_body({**USER, "id": value}) for value in (" ", " 7", "7\r\nX: y", "7\x00", "\ud800", "7" * 256)),
     {"user": USER},
     USER,
 )
@@ -309,8 +313,8 @@ NO_USER: tuple[object, ...] = (
 
 @pytest.mark.parametrize("body", NO_USER, ids=shown)
 def test_without_a_sound_user_the_token_is_revoked(backend: FaultyBackend, visitor: Visitor, body: object) -> None:
-    backend.answers["/user"] = kept_open(answer(body))
-    refused(visitor, 502)
+    backend.answers["/user"] = keep_alive(http_response(body))
+    assert_sign_in_rejected(visitor, 502)
     assert bearers(backend, "/logout") == [f"Bearer {TOKEN}"]
 
 
@@ -334,7 +338,7 @@ def test_without_a_sound_user_the_token_is_revoked(backend: FaultyBackend, visit
 def test_a_strange_user_signs_in_with_bounded_clean_fields(
     backend: FaultyBackend, visitor: Visitor, given: dict[str, object], kept: dict[str, object]
 ) -> None:
-    backend.answers["/user"] = kept_open(answer(user({**USER, **given})))
+    backend.answers["/user"] = keep_alive(http_response(user_body({**USER, **given})))
     assert visitor.sign_in().status_code == 303
     assert visitor.session()["user"] == {**USER, **kept}
     assert visitor.page("/account").status == 200
@@ -347,7 +351,7 @@ def test_a_strange_user_signs_in_with_bounded_clean_fields(
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_followed_nowhere(backend: FaultyBackend, visitor: Visitor, status: int, step: str) -> None:
     with faulty_backend() as elsewhere:
-        backend.answers[step] = kept_open(answer(b"~secret~", status, Location=f"{elsewhere.url}{step}"))
+        backend.answers[step] = keep_alive(http_response(b"~secret~", status, Location=f"{elsewhere.url}{step}"))
         fails_then_heals(visitor, backend, step, 502, TIMEOUT)
         assert elsewhere.connections == 0
 
@@ -356,8 +360,8 @@ def test_a_redirect_is_followed_nowhere(backend: FaultyBackend, visitor: Visitor
     "place", ["/user", "", "http://[::1", "//", "file:///etc/passwd", "https://user:~secret~@/", None]
 )
 def test_not_even_to_a_place_of_its_own_or_to_none(backend: FaultyBackend, visitor: Visitor, place: str | None) -> None:
-    backend.answers["/login"] = kept_open(answer(status=302, Location=place))
-    refused(visitor, 502)
+    backend.answers["/login"] = keep_alive(http_response(status=302, Location=place))
+    assert_sign_in_rejected(visitor, 502)
     assert [call.path for call in backend.calls] == ["/login"]
 
 
@@ -370,7 +374,7 @@ def test_a_backend_that_is_not_there_is_unavailable_until_it_is(make_site: SiteM
         backend.refuse()
         page = refused_in_time(visitor, 503)
         backend.listen()
-        assert lets_in(visitor, page)
+        assert can_retry_sign_in(visitor, page)
 
 
 def test_when_the_backend_goes_before_the_token_is_revoked_the_log_says_so(
@@ -381,30 +385,32 @@ def test_when_the_backend_goes_before_the_token_is_revoked_the_log_says_so(
 
         def last_words(connection: socket.socket) -> None:
             backend.refuse()
-            connection.sendall(answer(token(), Connection="close"))
+            connection.sendall(http_response(login_body(), Connection="close"))
 
         backend.answers["/login"] = last_words
         page = refused_in_time(visitor, 503)
         assert "token not revoked: /logout: no connection can be made" in caplog.messages
         backend.heal()
         backend.listen()
-        assert lets_in(visitor, page)
+        assert can_retry_sign_in(visitor, page)
 
 
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        (answer({"message": "~secret~"}, 500), "the logout path answered 500"),
-        (answer(status=302, Location="/~secret~"), "the logout path answered 302"),
-        (reset, "/logout: the answer broke off or is no HTTP (ConnectionError)"),
+        (http_response({"message": "~secret~"}, 500), "the logout path answered 500"),
+        (http_response(status=302, Location="/~secret~"), "the logout path answered 302"),
+        (reset_connection, "/logout: the answer broke off or is no HTTP (ConnectionError)"),
         (hang, "/logout: no full answer in time"),
     ],
     ids=shown,
 )
 def test_a_token_that_cannot_be_revoked_is_in_the_log_and_costs_no_time(
-    hasty_site: Site, backend: FaultyBackend, caplog: pytest.LogCaptureFixture, fault: Answer, reason: str
+    hasty_site: Site, backend: FaultyBackend, caplog: pytest.LogCaptureFixture, fault: ScriptedResponse, reason: str
 ) -> None:
-    backend.answers["/user"] = late(SHORT_TIMEOUT, b"") if fault is hang else kept_open(answer(status=500))
+    backend.answers["/user"] = (
+        send_after_delay(SHORT_TIMEOUT, b"") if fault is hang else keep_alive(http_response(status=500))
+    )
     backend.answers["/logout"] = fault
     refused_in_time(hasty_site.visitor(), 504 if fault is hang else 502, SHORT_TIMEOUT)
     assert f"token not revoked: {reason}" in caplog.messages
@@ -414,8 +420,8 @@ def test_a_token_that_cannot_be_revoked_is_in_the_log_and_costs_no_time(
 def test_without_a_logout_path_the_log_says_that_the_token_is_still_good(
     make_site: SiteMaker, backend: FaultyBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
-    backend.answers["/user"] = kept_open(answer(user(None)))
-    refused(make_site(backend.url, backend_logout_path=None).visitor(), 502)
+    backend.answers["/user"] = keep_alive(http_response(user_body(None)))
+    assert_sign_in_rejected(make_site(backend.url, backend_logout_path=None).visitor(), 502)
     assert not backend.asked("/logout")
     assert "revoked: False" in caplog.text
 
@@ -459,14 +465,14 @@ def test_a_kept_connection_that_closes_without_a_word_costs_no_sign_in(
         connection.sendall(HEALTHY["/user"])
         return True
 
-    backend.answers["/login"] = kept_open(HEALTHY["/login"])
+    backend.answers["/login"] = keep_alive(HEALTHY["/login"])
     backend.answers["/user"] = close_first
     assert visitor.sign_in().status_code == 303
     assert len(backend.asked("/user")) == 2
 
 
 def test_what_the_backend_says_unasked_is_nobodys_answer(backend: FaultyBackend, visitor: Visitor) -> None:
-    stranger = answer(user({**USER, "id": 666}))
+    stranger = http_response(user_body({**USER, "id": 666}))
     said = threading.Event()
 
     def and_later(connection: socket.socket) -> bool:
@@ -475,8 +481,8 @@ def test_what_the_backend_says_unasked_is_nobodys_answer(backend: FaultyBackend,
         said.set()
         return True
 
-    backend.answers["/login"] = kept_open(HEALTHY["/login"] + stranger)
-    backend.answers["/user"] = after(HEALTHY["/user"], and_later)
+    backend.answers["/login"] = keep_alive(HEALTHY["/login"] + stranger)
+    backend.answers["/user"] = send_then(HEALTHY["/user"], and_later)
     for _ in range(3):
         said.clear()
         assert visitor.sign_in().status_code == 303
@@ -487,7 +493,7 @@ def test_what_the_backend_says_unasked_is_nobodys_answer(backend: FaultyBackend,
 def test_cookies_of_the_backend_are_not_brought_back(backend: FaultyBackend, visitor: Visitor) -> None:
     cookies = "\r\n".join(["laravel_session=~secret~", *(f"Set-Cookie: a{n}=~secret~; Path=/" for n in range(80))])
     for step in STEPS:
-        backend.answers[step] = kept_open(answer(GOOD[step], Set_Cookie=cookies))
+        backend.answers[step] = keep_alive(http_response(GOOD[step], Set_Cookie=cookies))
     for _ in range(2):
         response = visitor.sign_in()
         assert response.status_code == 303
@@ -525,7 +531,7 @@ def test_over_tls_too_a_slow_answer_is_cut_off_at_the_deadline(
     monkeypatch.setenv("SSL_CERT_FILE", str(file))
     with faulty_backend(context) as backend:
         assert make_site(backend.url).visitor().sign_in().status_code == 303
-        backend.answers["/login"] = drip(answer(token()))
+        backend.answers["/login"] = send_slowly(http_response(login_body()))
         site = make_site(backend.url, backend_timeout=SHORT_TIMEOUT)
         refused_in_time(site.visitor(), 504, SHORT_TIMEOUT)
 
@@ -551,7 +557,7 @@ def test_a_certificate_that_proves_nothing_gets_no_password(
 
 def test_a_backend_without_tls_gets_no_password_where_it_should_have_it(make_site: SiteMaker) -> None:
     with faulty_backend() as backend:
-        backend.greeting = after(answer(b"~secret~", 400), hang)
+        backend.greeting = send_then(http_response(b"~secret~", 400), hang)
         refused_in_time(make_site(backend.url.replace("http:", "https:")).visitor(), 502)
 
 

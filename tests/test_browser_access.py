@@ -7,7 +7,18 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser import LOCALES, LOGIN, NARROW, WAYS, Opener, barriers, contrast, opener, style, too_wide
+from tests.browser import (
+    LOCALES,
+    LOGIN,
+    NARROW,
+    PAGE_STATES,
+    PageOpener,
+    accessibility_violations,
+    computed_style,
+    contrast_ratio,
+    overflowing_elements,
+    page_opener,
+)
 from tests.site import MINJI, Site, running_site
 
 pytestmark = pytest.mark.xdist_group("browser")
@@ -22,8 +33,8 @@ def pages() -> Iterator[Site]:
 
 
 @pytest.fixture
-def open_page(browser: Browser, pages: Site) -> Iterator[Opener]:
-    with opener(browser, pages.url) as open_one:
+def open_page(browser: Browser, pages: Site) -> Iterator[PageOpener]:
+    with page_opener(browser, pages.url) as open_one:
         yield open_one
 
 
@@ -125,16 +136,16 @@ READ_OUT = {
 
 
 @pytest.mark.parametrize("way", READ_OUT)
-def test_a_page_is_read_out_in_this_order(open_page: Opener, way: str) -> None:
+def test_a_page_is_read_out_in_this_order(open_page: PageOpener, way: str) -> None:
     page = open_page()
-    WAYS[way](page)
+    PAGE_STATES[way](page)
     page.wait_for_load_state("networkidle")
     # The time left may have gone down by a second.
     read_out = page.locator("main").aria_snapshot().replace("56 seconds", "57 seconds")
     assert read_out == READ_OUT[way].rstrip("\n")
 
 
-def test_every_page_begins_with_the_sites_name_and_ends_with_the_languages(open_page: Opener) -> None:
+def test_every_page_begins_with_the_sites_name_and_ends_with_the_languages(open_page: PageOpener) -> None:
     page = open_page()
     page.goto("/nothing-here")
     landmarks = page.locator("body").aria_snapshot(depth=1)
@@ -160,27 +171,27 @@ _EDGES = """() => [...document.querySelectorAll("button:not(.reveal), .button, .
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("way", ["login", "login-fields", "login-expired", "login-wrong"])
-def test_in_a_systems_own_colours_everything_still_has_an_edge(open_page: Opener, way: str, scheme: str) -> None:
+def test_in_a_systems_own_colours_everything_still_has_an_edge(open_page: PageOpener, way: str, scheme: str) -> None:
     page = open_page(forced_colors="active", color_scheme=scheme)
-    WAYS[way](page)
+    PAGE_STATES[way](page)
     page.locator(":focus").blur()  # where the focus is, the edge has the colour of that
-    ground = style(page.locator("body"), "background-color")
+    ground = computed_style(page.locator("body"), "background-color")
     edges = page.evaluate(_EDGES)
     assert len(edges) >= 4
     for what, width, line, edge in edges:
         assert (width >= 1, line) == (True, "solid"), what
-        assert contrast(edge, ground) >= 3, what
+        assert contrast_ratio(edge, ground) >= 3, what
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_in_a_systems_own_colours_every_mark_can_be_seen(open_page: Opener, scheme: str) -> None:
+def test_in_a_systems_own_colours_every_mark_can_be_seen(open_page: PageOpener, scheme: str) -> None:
     page = open_page(forced_colors="active", color_scheme=scheme)
     page.goto(LOGIN)
-    ground = style(page.locator("body"), "background-color")
+    ground = computed_style(page.locator("body"), "background-color")
     for drawn in page.locator(".mark path, .way svg [fill]:not(g)").all():
-        assert contrast(style(drawn, "fill"), ground) >= 3, drawn.evaluate("one => one.outerHTML")
+        assert contrast_ratio(computed_style(drawn, "fill"), ground) >= 3, drawn.evaluate("one => one.outerHTML")
     for drawn in page.locator(".way svg [stroke], .reveal svg path").all():
-        assert contrast(style(drawn, "stroke"), ground) >= 3, drawn.evaluate("one => one.outerHTML")
+        assert contrast_ratio(computed_style(drawn, "stroke"), ground) >= 3, drawn.evaluate("one => one.outerHTML")
 
 
 _MOVING = """() => [...document.querySelectorAll("*")].flatMap(one => {
@@ -189,7 +200,7 @@ _MOVING = """() => [...document.querySelectorAll("*")].flatMap(one => {
 })"""
 
 
-def test_nothing_moves_for_people_who_want_it_so(open_page: Opener) -> None:
+def test_nothing_moves_for_people_who_want_it_so(open_page: PageOpener) -> None:
     calm, usual = open_page(reduced_motion="reduce"), open_page(reduced_motion="no-preference")
     for page in (calm, usual):
         page.goto(LOGIN)
@@ -197,16 +208,16 @@ def test_nothing_moves_for_people_who_want_it_so(open_page: Opener) -> None:
     assert "button" in usual.evaluate(_MOVING)
 
 
-def test_with_wider_spaces_between_letters_and_lines_nothing_is_cut_off(open_page: Opener) -> None:
+def test_with_wider_spaces_between_letters_and_lines_nothing_is_cut_off(open_page: PageOpener) -> None:
     """WCAG 2.2, 1.4.12: people set these themselves."""
     for way in ("login-fields", "login-throttled", "account"):
         page = open_page(viewport=NARROW, bypass_csp=True)
-        WAYS[way](page)
+        PAGE_STATES[way](page)
         page.add_style_tag(
             content="* { line-height: 1.5 !important; letter-spacing: 0.12em !important; word-spacing: 0.16em"
             " !important } p { margin-bottom: 2em !important }"
         )
-        assert too_wide(page) == []
+        assert overflowing_elements(page) == []
 
 
 _SMALL = """() => [...document.querySelectorAll("a, button, input:not([type=hidden])")].flatMap(one => {
@@ -216,17 +227,17 @@ _SMALL = """() => [...document.querySelectorAll("a, button, input:not([type=hidd
 
 
 @pytest.mark.parametrize("way", ["login", "login-fields", "account", "logout", "not-found", "home-signed-in"])
-def test_whatever_is_pressed_is_large_enough_for_a_finger(open_page: Opener, way: str) -> None:
+def test_whatever_is_pressed_is_large_enough_for_a_finger(open_page: PageOpener, way: str) -> None:
     """24 by 24 pixels (WCAG 2.2, 2.5.8), without making use of its exceptions."""
     page = open_page(viewport=NARROW)
-    WAYS[way](page)
+    PAGE_STATES[way](page)
     assert page.evaluate(_SMALL) == []
 
 
-def test_a_field_that_the_keyboard_reaches_is_not_hidden_under_anything(open_page: Opener) -> None:
+def test_a_field_that_the_keyboard_reaches_is_not_hidden_under_anything(open_page: PageOpener) -> None:
     """WCAG 2.2, 2.4.11: the page scrolls to it, and nothing on the page stays in place over it."""
     page = open_page(viewport={"width": 320, "height": 256})
-    WAYS["login-fields"](page)
+    PAGE_STATES["login-fields"](page)
     for _ in range(12):
         page.keyboard.press("Tab")
         here = page.locator(":focus")
@@ -238,9 +249,9 @@ def test_a_field_that_the_keyboard_reaches_is_not_hidden_under_anything(open_pag
             )
 
 
-def test_with_the_keyboard_alone_a_person_mends_what_was_wrong_and_gets_in(open_page: Opener) -> None:
+def test_with_the_keyboard_alone_a_person_mends_what_was_wrong_and_gets_in(open_page: PageOpener) -> None:
     page = open_page()
-    WAYS["login-fields"](page)
+    PAGE_STATES["login-fields"](page)
     expect(page.get_by_role("alert")).to_be_focused()
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
@@ -253,15 +264,15 @@ def test_with_the_keyboard_alone_a_person_mends_what_was_wrong_and_gets_in(open_
     expect(page.locator("h1")).to_have_text("Signed in as 민지")
 
 
-def test_what_goes_before_the_person_is_named_for_their_browser(open_page: Opener) -> None:
+def test_what_goes_before_the_person_is_named_for_their_browser(open_page: PageOpener) -> None:
     page = open_page()
-    WAYS["account"](page)
+    PAGE_STATES["account"](page)
     for name, filled_with in (("name", "name"), ("nick_name", "nickname")):
         expect(page.locator(f"#{name}")).to_have_attribute("autocomplete", filled_with)
 
 
 @pytest.mark.parametrize("locale", LOCALES)
-def test_a_shown_password_and_a_hint_are_no_barrier(open_page: Opener, locale: str) -> None:
+def test_a_shown_password_and_a_hint_are_no_barrier(open_page: PageOpener, locale: str) -> None:
     page = open_page(locale)
     page.goto(LOGIN)
     page.locator("#password").fill("correct-horse")
@@ -270,4 +281,4 @@ def test_a_shown_password_and_a_hint_are_no_barrier(open_page: Opener, locale: s
         "one => one.dispatchEvent(new KeyboardEvent('keydown', {modifierCapsLock: true}))"
     )
     expect(page.locator(".caps")).not_to_be_empty()
-    assert barriers(page) == []
+    assert accessibility_violations(page) == []

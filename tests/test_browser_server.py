@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser import LOGIN, fill_in, send, sign_out_button
+from tests.browser import LOGIN, fill_credentials, sign_out_button, submit_main_form
 from tests.site import Visitor
 from tests.test_production import serving
 
@@ -30,8 +30,8 @@ def test_whoever_has_a_cookie_in_another_script_signs_in_and_out(
         page.evaluate("cookie => { document.cookie = cookie }", cookie)
         page.goto(LOGIN)
         assert page.evaluate("document.cookie")
-        fill_in(page)
-        send(page)
+        fill_credentials(page)
+        submit_main_form(page)
         expect(page.locator("h1")).to_contain_text("Signed in as")
         page.reload()
         expect(page.locator("h1")).to_contain_text("Signed in as")

@@ -11,7 +11,7 @@ import config
 from doctor import advice
 from server.worker import KILL_SECONDS
 from services.http.client import QUEUE_FACTOR
-from tests.commands import ROOT, program
+from tests.commands import ROOT, require_program
 from tests.site import SECRET
 from tests.test_architecture import ROOMS
 
@@ -24,7 +24,7 @@ def test_systemd_takes_the_unit_and_finds_little_that_it_could_still_be_denied(t
     text = (DEPLOY / "munjigi.service").read_text("utf-8")
     assert "/opt/munjigi/.venv/bin/python" in text
     unit.write_text(text.replace("/opt/munjigi/.venv/bin/python", "/bin/true"))  # it looks whether the program is there
-    analyze = program("systemd-analyze")
+    analyze = require_program("systemd-analyze")
     for command in (["verify"], ["security", "--offline=true", "--threshold=15"]):
         done = subprocess.run([analyze, *command, unit], capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stdout + done.stderr

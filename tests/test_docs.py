@@ -22,35 +22,35 @@ import dev
 import providers
 from dev.stand_ins import create_stand_ins
 from tests import docs_pictures
-from tests.commands import DEVELOPMENT, FLASK, ROOT, free_ports, program
-from tests.markdown import Block, Doc
-from tests.site import SECRET, Site, served
+from tests.commands import DEVELOPMENT_ENVIRON, FLASK, ROOT, free_port_pair, require_program
+from tests.markdown import CodeBlock, MarkdownPage
+from tests.site import SECRET, Site, serve_in_thread
 from tests.test_architecture import FILES, ROOMS, imports, room_of
 
 PATHS = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*/README.md")})
-DOCS = {doc.name: doc for doc in map(Doc, PATHS)}
+DOCS = {doc.name: doc for doc in map(MarkdownPage, PATHS)}
 BLOCKS = [(doc, block) for doc in DOCS.values() for block in doc.blocks]
 SETTINGS = {field.name.upper(): field for field in fields(config.Settings) if field.metadata}
 OF_PROVIDERS = {f"{name.upper()}_{part}" for name in providers.names() for part in providers.find(name).all_settings}
 TRANSLATED = {"README.ko.md": "README.md", "docs/getting-started.ko.md": "docs/getting-started.md"}
 
 
-def of(language: str) -> list[tuple[Doc, Block]]:
+def of(language: str) -> list[tuple[MarkdownPage, CodeBlock]]:
     return [(doc, block) for doc, block in BLOCKS if block.language == language]
 
 
 def place(value: object) -> str | None:
     """The test's name for a page, or a block of it."""
-    if isinstance(value, Block):
+    if isinstance(value, CodeBlock):
         return f"line {value.line}"
-    return value.name if isinstance(value, Doc) else None
+    return value.name if isinstance(value, MarkdownPage) else None
 
 
 # Links.
 
 
 @pytest.mark.parametrize("doc", DOCS.values(), ids=place)
-def test_every_link_leads_somewhere(doc: Doc) -> None:
+def test_every_link_leads_somewhere(doc: MarkdownPage) -> None:
     for link in doc.links:
         parts = urlsplit(link)
         if parts.scheme:
@@ -60,7 +60,7 @@ def test_every_link_leads_somewhere(doc: Doc) -> None:
         assert target.is_relative_to(ROOT), link
         assert target.exists(), link
         if parts.fragment:
-            assert unquote(parts.fragment) in Doc(target).anchors, link
+            assert unquote(parts.fragment) in MarkdownPage(target).anchors, link
 
 
 def test_every_page_is_on_the_map() -> None:
@@ -96,7 +96,7 @@ def test_the_pictures_can_be_made_again(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.docs_pictures", str(tmp_path)]
     made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     if "no Chromium here" in made.stderr:
-        program("chromium")
+        require_program("chromium")
     assert made.returncode == 0, made.stderr
     assert {path.stem for path in tmp_path.iterdir()} == set(docs_pictures.PICTURES)
     for path in tmp_path.iterdir():
@@ -171,7 +171,7 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("doc", DOCS.values(), ids=place)
-def test_every_setting_that_is_named_exists(doc: Doc) -> None:
+def test_every_setting_that_is_named_exists(doc: MarkdownPage) -> None:
     words = {word for text in (*doc.code, *(b.text for b in doc.blocks)) for word in re.findall(r"[A-Z<>_]+", text)}
     named = {word for word in words if re.fullmatch(r"[A-Z]+(_[A-Z]+)+", word)}
     assert named <= {*SETTINGS, *OF_PROVIDERS, *FOREIGN}
@@ -181,7 +181,7 @@ OURS = [(doc, block) for doc, block in of("ini") if "NEXTAUTH_URL" not in block.
 
 
 @pytest.mark.parametrize(("doc", "block"), OURS, ids=place)
-def test_what_a_page_puts_into_env_can_be_loaded(doc: Doc, block: Block) -> None:
+def test_what_a_page_puts_into_env_can_be_loaded(doc: MarkdownPage, block: CodeBlock) -> None:
     """With the three that are required, where the block leaves them out; what stands in <> is the reader's."""
     given = {name: value or "" for name, value in dotenv_values(stream=io.StringIO(block.text)).items()}
     filled = {name: SECRET if value.startswith("<") or value == "..." else value for name, value in given.items()}
@@ -210,7 +210,7 @@ def test_three_settings_are_enough_as_the_readme_says() -> None:
 # Commands.
 
 
-def commands(doc: Doc) -> Iterator[str]:
+def commands(doc: MarkdownPage) -> Iterator[str]:
     for block in doc.blocks:
         if block.language == "console":
             yield from (command for command, _ in block.commands)
@@ -221,7 +221,7 @@ TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"),
 
 
 @pytest.mark.parametrize("doc", DOCS.values(), ids=place)
-def test_every_command_that_is_named_exists(doc: Doc) -> None:
+def test_every_command_that_is_named_exists(doc: MarkdownPage) -> None:
     of_flask = {"run", "routes", "shell", "doctor", "add-user"}
     for command in commands(doc):
         for target in re.findall(r"(?:^|[;&|] *)make ([a-z-]+)", command):
@@ -260,12 +260,12 @@ LANGUAGES = {
 
 
 @pytest.mark.parametrize(("doc", "block"), BLOCKS, ids=place)
-def test_every_block_says_what_it_is_written_in(doc: Doc, block: Block) -> None:
+def test_every_block_says_what_it_is_written_in(doc: MarkdownPage, block: CodeBlock) -> None:
     assert block.language in LANGUAGES
 
 
 @pytest.mark.parametrize(("doc", "block"), of("console"), ids=place)
-def test_a_shell_can_read_each_command(doc: Doc, block: Block) -> None:
+def test_a_shell_can_read_each_command(doc: MarkdownPage, block: CodeBlock) -> None:
     assert block.text.startswith("$ ")
     assert block.commands
     for command, _ in block.commands:
@@ -274,26 +274,26 @@ def test_a_shell_can_read_each_command(doc: Doc, block: Block) -> None:
 
 
 @pytest.mark.parametrize(("doc", "block"), of("python"), ids=place)
-def test_python_compiles(doc: Doc, block: Block) -> None:
+def test_python_compiles(doc: MarkdownPage, block: CodeBlock) -> None:
     compile(block.text, doc.name, "exec")
 
 
 @pytest.mark.parametrize(("doc", "block"), of("php"), ids=place)
 @pytest.mark.external
-def test_php_can_be_read(doc: Doc, block: Block) -> None:
+def test_php_can_be_read(doc: MarkdownPage, block: CodeBlock) -> None:
     done = subprocess.run(
-        [program("php"), "-l"], input=block.text, capture_output=True, text=True, timeout=20, check=False
+        [require_program("php"), "-l"], input=block.text, capture_output=True, text=True, timeout=20, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(("doc", "block"), of("json"), ids=place)
-def test_json_can_be_read(doc: Doc, block: Block) -> None:
+def test_json_can_be_read(doc: MarkdownPage, block: CodeBlock) -> None:
     json.loads(block.text)
 
 
 @pytest.mark.parametrize(("doc", "block"), of("http"), ids=place)
-def test_a_request_has_a_line_headers_and_json(doc: Doc, block: Block) -> None:
+def test_a_request_has_a_line_headers_and_json(doc: MarkdownPage, block: CodeBlock) -> None:
     head, _, body = block.text.partition("\n\n")
     first, *headers = head.splitlines()
     assert re.fullmatch(r"(GET|POST|PATCH) /\S*", first)
@@ -304,16 +304,16 @@ def test_a_request_has_a_line_headers_and_json(doc: Doc, block: Block) -> None:
 @pytest.fixture(scope="module")
 def stand_in_backend() -> Iterator[str]:
     """The backend for development, as `make run` starts it."""
-    port = free_ports()
+    port = free_port_pair()
     settings = dev.completed({"SECRET_KEY": SECRET}, port)
-    with served("127.0.0.1", lambda _: create_stand_ins(settings, port), port + 1):
+    with serve_in_thread("127.0.0.1", lambda _: create_stand_ins(settings, port), port + 1):
         yield f"http://127.0.0.1:{port + 1}"
 
 
 @pytest.mark.external
 def test_the_protocol_is_what_curl_shows(stand_in_backend: str) -> None:
     """Each command of the page is run in one shell, and prints what stands below it; `…` is anything."""
-    program("curl")
+    require_program("curl")
     shown = [pair for block in DOCS["docs/your-backend.md"].blocks for pair in block.commands]
     script = "".join(f"{command}\necho '<end>'\n" for command, _ in shown)
     told = _run(script.replace("http://127.0.0.1:8081", stand_in_backend))
@@ -324,7 +324,7 @@ def test_the_protocol_is_what_curl_shows(stand_in_backend: str) -> None:
 
 @pytest.mark.external
 def test_the_first_call_of_getting_started_is_answered(stand_in_backend: str) -> None:
-    program("curl")
+    require_program("curl")
     for name in ("docs/getting-started.md", "docs/getting-started.ko.md"):
         (call,) = [pair for block in DOCS[name].blocks for pair in block.commands if ":8081/login" in pair[0]]
         (told,) = _run(call[0].replace("http://127.0.0.1:8081", stand_in_backend) + "\necho '<end>'\n")
@@ -333,7 +333,7 @@ def test_the_first_call_of_getting_started_is_answered(stand_in_backend: str) ->
 
 @pytest.mark.external
 def test_the_gateways_call_is_answered(site: Site) -> None:
-    program("curl")
+    require_program("curl")
     (call,) = [pair for block in DOCS["docs/forward-auth.md"].blocks for pair in block.commands]
     host = urlsplit(site.url).netloc
     (told,) = _run(call[0].replace("localhost:8080", host) + "\necho '<end>'\n")
@@ -352,7 +352,7 @@ def test_the_doctor_finds_the_settings_of_getting_started_good(stand_in_backend:
     """As the page has them, with a key, and with the stand-in in place of a backend."""
     *_, block = (block for block in DOCS["docs/getting-started.md"].blocks if block.language == "ini")
     given = {name: value or "" for name, value in dotenv_values(stream=io.StringIO(block.text)).items()}
-    environ = {**os.environ, **DEVELOPMENT, **given, "SECRET_KEY": SECRET, "BACKEND_URL": stand_in_backend}
+    environ = {**os.environ, **DEVELOPMENT_ENVIRON, **given, "SECRET_KEY": SECRET, "BACKEND_URL": stand_in_backend}
     done = subprocess.run(
         [FLASK, "doctor"], env=environ, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
@@ -377,7 +377,7 @@ def _fits(expected: str, found: str) -> bool:
 # Drawings.
 
 
-def drawn(block: Block) -> set[tuple[str, str]]:
+def drawn(block: CodeBlock) -> set[tuple[str, str]]:
     return set(re.findall(r"(\w+) --> (\w+)", block.text))
 
 
@@ -434,13 +434,13 @@ def test_a_korean_page_has_the_parts_and_the_code_of_the_english_one(korean: str
     assert _places(ours) >= _places(english) - {TRANSLATED[korean], korean}
 
 
-def _typed(block: Block) -> list[str]:
+def _typed(block: CodeBlock) -> list[str]:
     """What a reader types, without what stands for something of theirs."""
     lines = [command for command, _ in block.commands] or block.text.splitlines()
     return [re.sub(r"<[^<>]+>", "<>", line) for line in lines]
 
 
-def _places(doc: Doc) -> set[str]:
+def _places(doc: MarkdownPage) -> set[str]:
     """Where its links lead, but for the language of the place: a page, or a picture of it."""
     relative = (urlsplit(link).path for link in doc.links if not urlsplit(link).scheme)
     names = {os.path.relpath((doc.path.parent / path).resolve(), ROOT) for path in relative}

@@ -10,7 +10,7 @@ from services.backend.user import User
 from services.clock import Clock
 from services.sessions.model import Session
 from services.sessions.revocation import RevokedSessions
-from tests.site import MINJI, Site, Visitor, running_site, settings
+from tests.site import MINJI, Site, Visitor, make_settings, running_site
 
 JUN = "jun@example.com"
 EVERYWHERE = {"everywhere": "1"}
@@ -108,7 +108,7 @@ def session(sid: str, user: int = 1, began: int = 0) -> Session:
 
 
 def ended_sessions(**given: object) -> RevokedSessions:
-    known = settings(**given)
+    known = make_settings(**given)
     return RevokedSessions(known, None, Clock())
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 import app
-from tests.site import Page, Site, SiteMaker, Visitor, settings
+from tests.site import Page, Site, SiteMaker, Visitor, make_settings
 
 
 def test_a_page_that_is_not_there_says_so_and_leads_on(visitor: Visitor) -> None:
@@ -53,6 +53,6 @@ def test_a_bug_is_json_for_programs(broken: Site) -> None:
 
 
 def test_a_site_that_stops_takes_no_more_requests_as_balancers_see_it() -> None:
-    client = app.create_app(settings(), lambda: True).test_client()
+    client = app.create_app(make_settings(), lambda: True).test_client()
     assert client.get("/health/ready").status_code == 503
     assert client.get("/health/live").status_code == 200

@@ -12,10 +12,10 @@ import requests
 import settings_readers
 from dev.backend import PASSWORD
 from services.backend.user import User
-from tests.commands import FLASK, ROOT, free_ports, running
+from tests.commands import FLASK, ROOT, free_port_pair, run_command
 from tests.forge import COOKIE
-from tests.scripted import USER, Backend, scripted
-from tests.site import MINJI, SECRET, Site, Visitor, running_site, served
+from tests.scripted import USER, ScriptedBackend, scripted_backend
+from tests.site import MINJI, SECRET, Site, Visitor, running_site, serve_in_thread
 
 EXAMPLES = ROOT / "examples"
 NEXT_APP = EXAMPLES / "nextjs-front-end"
@@ -25,23 +25,23 @@ WAYS = ("/asked", "/opened")
 
 
 @pytest.fixture
-def backend() -> Iterator[Backend]:
-    with scripted() as started:
+def backend() -> Iterator[ScriptedBackend]:
+    with scripted_backend() as started:
         yield started
 
 
 @pytest.fixture
-def site(backend: Backend) -> Iterator[Site]:
+def site(backend: ScriptedBackend) -> Iterator[Site]:
     with running_site(backend_url=backend.url) as started:
         yield started
 
 
 @pytest.fixture
 def service(site: Site, tmp_path: Path) -> Iterator[str]:
-    port = free_ports()
+    port = free_port_pair()
     command = (FLASK, "--app", "members", "run", "--host", "localhost", "--port", str(port))
     environ = {"MUNJIGI_URL": site.url, "SECRET_KEY": SECRET, "FLASK_SKIP_DOTENV": "1"}
-    with running(*command, log=tmp_path / "output", environ=environ, cwd=FLASK_APP) as started:
+    with run_command(*command, log=tmp_path / "output", environ=environ, cwd=FLASK_APP) as started:
         started.wait_for(f"http://localhost:{port}/asked")
         yield f"http://localhost:{port}"
 
@@ -63,7 +63,7 @@ def test_the_flask_app_knows_who_is_signed_in_and_who_is_not(site: Site, service
 
 
 @pytest.mark.server
-def test_the_flask_app_puts_a_large_session_together(site: Site, backend: Backend, service: str) -> None:
+def test_the_flask_app_puts_a_large_session_together(site: Site, backend: ScriptedBackend, service: str) -> None:
     backend.token, backend.user = "t" * 4000, {**USER, "name": "😀" * 200, "nick_name": "홍" * 200}
     visitor = site.visitor()
     visitor.sign_in()
@@ -79,7 +79,9 @@ def test_the_flask_app_lets_nobody_in_with_a_made_up_cookie(site: Site, service:
 
 
 @pytest.mark.server
-def test_only_who_asks_learns_that_the_backend_has_ended_a_session(site: Site, backend: Backend, service: str) -> None:
+def test_only_who_asks_learns_that_the_backend_has_ended_a_session(
+    site: Site, backend: ScriptedBackend, service: str
+) -> None:
     visitor = site.visitor_since(3600, User.from_json(USER))
     assert seen(visitor, service) == [USER, USER]
     visitor = site.visitor_since(3600, User.from_json(USER))
@@ -175,8 +177,8 @@ def own_backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The example, as its README starts it, with one account."""
     folder = tmp_path_factory.mktemp("flask-backend")
     command = (FLASK, "--app", "backend")
-    port = free_ports()
-    with served("127.0.0.1", lambda _: provider_api) as api:
+    port = free_port_pair()
+    with serve_in_thread("127.0.0.1", lambda _: provider_api) as api:
         names = ("KAKAO_API", "GOOGLE_API", "GOOGLE_USER_API", "GITHUB_API")
         environ = dict.fromkeys(names, f"http://127.0.0.1:{api}") | {
             "DATABASE": str(folder / "users.sqlite"),
@@ -187,10 +189,10 @@ def own_backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         }
         for password in ("forgotten", PASSWORD):
             adding = (*command, "add-user", MINJI, password, "김민지")
-            with running(*adding, log=folder / "added", environ=environ, cwd=BACKEND) as added:
+            with run_command(*adding, log=folder / "added", environ=environ, cwd=BACKEND) as added:
                 assert added.process.wait(20) == 0, added.output
         serving = (*command, "run", "--port", str(port))
-        with running(*serving, log=folder / "output", environ=environ, cwd=BACKEND) as started:
+        with run_command(*serving, log=folder / "output", environ=environ, cwd=BACKEND) as started:
             started.wait_for(f"http://127.0.0.1:{port}/")
             yield f"http://127.0.0.1:{port}"
 

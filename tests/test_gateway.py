@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 import requests
 
-from tests.scripted import Backend, scripted
+from tests.scripted import ScriptedBackend, scripted_backend
 from tests.site import MINJI, ManualClock, Site, Visitor, cookie_names, running_site
 
 VERIFY = "/auth/verify"
@@ -44,12 +44,12 @@ def test_somebody_is_204_with_who_it_is(visitor: Visitor) -> None:
 
 
 @pytest.fixture
-def backend() -> Iterator[Backend]:
-    with scripted() as running:
+def backend() -> Iterator[ScriptedBackend]:
+    with scripted_backend() as running:
         yield running
 
 
-def test_a_name_can_say_nothing_in_a_header(backend: Backend) -> None:
+def test_a_name_can_say_nothing_in_a_header(backend: ScriptedBackend) -> None:
     backend.user = {"id": "a\u00e9", "name": "x\u2028y: z, %0d%0aX-Auth-User-Id: 1", "nick_name": None, "email": None}
     with running_site(backend_url=backend.url) as site:
         visitor = site.visitor()
@@ -67,7 +67,7 @@ def test_it_sets_no_cookie_whatever_it_finds(site: Site) -> None:
         assert (response.status_code, cookie_names(response)) == (401, set())
 
 
-def test_a_session_that_the_backend_has_ended_does_not_pass(backend: Backend) -> None:
+def test_a_session_that_the_backend_has_ended_does_not_pass(backend: ScriptedBackend) -> None:
     clock = ManualClock()
     with running_site(backend_url=backend.url, clock=clock) as site:
         visitor = site.visitor()

@@ -21,23 +21,23 @@ from services.event_loop import run
 from services.http.client import MAX_BYTES, HttpClient, UpstreamError
 from tests.faulty_backend import (
     USER,
-    Answer,
     FaultyBackend,
-    after,
-    answer,
+    ScriptedResponse,
     faulty_backend,
     half_close,
     hang,
-    kept_open,
-    late,
-    user,
+    http_response,
+    keep_alive,
+    send_after_delay,
+    send_then,
+    user_body,
 )
 from tests.test_upstream_tls import certificate
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1", "::1"])
-HEALTHY_USER = answer(user())
-STRANGER = answer(user({**USER, "id": 666}))
-BODY = json.dumps(user()).encode()
+HEALTHY_USER = http_response(user_body())
+STRANGER = http_response(user_body({**USER, "id": 666}))
+BODY = json.dumps(user_body()).encode()
 MOMENT = 0.05
 
 
@@ -74,39 +74,41 @@ def head(*lines: str, status: str = "200 OK", version: str = "1.1") -> bytes:
 LENGTH = f"Content-Length: {len(BODY)}"
 CHUNKS = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
 PLAIN = {
-    "a length": answer(user()),
+    "a length": http_response(user_body()),
     "chunks": head("Transfer-Encoding: chunked") + CHUNKS,
     "chunks with an extension and a trailer": head("Transfer-Encoding: Chunked")
     + b"%x;a=b\r\n%b\r\n0\r\nX: y\r\n\r\n" % (len(BODY), BODY),
-    "204": answer(status=204, Content_Length=None),
-    "204 of no bytes": answer(status=204),
-    "an empty 401": answer(status=401),
-    "100 before": head(status="100 Continue") + answer(user()),
-    "hints before": head(status="103 Early Hints") + answer(user()),
-    "hints with a length": head("Content-Length: 5", status="103 x") + answer(user()),
-    "a line break behind it": answer(user()) + b"\n",
+    "204": http_response(status=204, Content_Length=None),
+    "204 of no bytes": http_response(status=204),
+    "an empty 401": http_response(status=401),
+    "100 before": head(status="100 Continue") + http_response(user_body()),
+    "hints before": head(status="103 Early Hints") + http_response(user_body()),
+    "hints with a length": head("Content-Length: 5", status="103 x") + http_response(user_body()),
+    "a line break behind it": http_response(user_body()) + b"\n",
     "HTTP/1.0 that asks to be kept": head("Connection: keep-alive", LENGTH, version="1.0") + BODY,
 }
-ODD: dict[str, Answer] = {
-    "it is to be closed": kept_open(answer(user(), Connection="close")),
-    "HTTP/1.0": kept_open(head(LENGTH, version="1.0") + BODY),
-    "another answer at once": kept_open(answer(user()) + STRANGER),
-    "another answer later": after(answer(user()), late(MOMENT / 2, STRANGER)),
-    "a body for a 204": kept_open(answer(BODY, 204)),
-    "a body for a 204 later": after(answer(status=204, Content_Length=5), late(2 * MOMENT, STRANGER)),
-    "chunks for a 304": kept_open(head("Transfer-Encoding: chunked", status="304 x") + CHUNKS),
-    "another protocol": after(head("Connection: Upgrade", status="101 x"), late(2 * MOMENT, STRANGER)),
-    "a length and chunks": kept_open(head(LENGTH, "Transfer-Encoding: chunked") + CHUNKS),
-    "a length and an unknown coding": kept_open(head("Transfer-Encoding: identity", LENGTH) + BODY),
-    "the same length twice": kept_open(head(LENGTH, LENGTH) + BODY),
-    "a length with a sign": kept_open(head(f"Content-Length: +{len(BODY)}") + BODY),
-    "a length with an underscore": kept_open(head("Content-Length: 1_0") + BODY[:10]),
-    "a line that is no header": kept_open(head(LENGTH, "no header") + BODY),
-    "too many bytes, the last of them later": after(
-        head(f"Content-Length: {MAX_BYTES + 2}") + b" " * (MAX_BYTES + 1), late(2 * MOMENT, STRANGER)
+ODD: dict[str, ScriptedResponse] = {
+    "it is to be closed": keep_alive(http_response(user_body(), Connection="close")),
+    "HTTP/1.0": keep_alive(head(LENGTH, version="1.0") + BODY),
+    "another answer at once": keep_alive(http_response(user_body()) + STRANGER),
+    "another answer later": send_then(http_response(user_body()), send_after_delay(MOMENT / 2, STRANGER)),
+    "a body for a 204": keep_alive(http_response(BODY, 204)),
+    "a body for a 204 later": send_then(
+        http_response(status=204, Content_Length=5), send_after_delay(2 * MOMENT, STRANGER)
     ),
-    "half closed": after(answer(user()), half_close),
-    "closed": answer(user()),
+    "chunks for a 304": keep_alive(head("Transfer-Encoding: chunked", status="304 x") + CHUNKS),
+    "another protocol": send_then(head("Connection: Upgrade", status="101 x"), send_after_delay(2 * MOMENT, STRANGER)),
+    "a length and chunks": keep_alive(head(LENGTH, "Transfer-Encoding: chunked") + CHUNKS),
+    "a length and an unknown coding": keep_alive(head("Transfer-Encoding: identity", LENGTH) + BODY),
+    "the same length twice": keep_alive(head(LENGTH, LENGTH) + BODY),
+    "a length with a sign": keep_alive(head(f"Content-Length: +{len(BODY)}") + BODY),
+    "a length with an underscore": keep_alive(head("Content-Length: 1_0") + BODY[:10]),
+    "a line that is no header": keep_alive(head(LENGTH, "no header") + BODY),
+    "too many bytes, the last of them later": send_then(
+        head(f"Content-Length: {MAX_BYTES + 2}") + b" " * (MAX_BYTES + 1), send_after_delay(2 * MOMENT, STRANGER)
+    ),
+    "half closed": send_then(http_response(user_body()), half_close),
+    "closed": http_response(user_body()),
 }
 
 
@@ -114,7 +116,7 @@ ODD: dict[str, Answer] = {
 def test_after_a_plain_answer_the_connection_serves_the_next_call(
     backend: FaultyBackend, client: HttpClient, said: str
 ) -> None:
-    backend.answers["/login"] = kept_open(PLAIN[said])
+    backend.answers["/login"] = keep_alive(PLAIN[said])
     for _ in range(3):
         client.send("POST", f"{backend.url}/login", {}, within=1, json={})
         assert ask(client, backend) == USER["id"]
@@ -130,7 +132,7 @@ def test_after_an_odd_one_no_call_goes_over_it_and_nobody_gets_anothers_answer(
         with suppress(UpstreamError):
             ask(client, backend, "/login")
         time.sleep(MOMENT)
-        backend.answers["/user"] = kept_open(answer(user(), Connection="close"))
+        backend.answers["/user"] = keep_alive(http_response(user_body(), Connection="close"))
         assert ask(client, backend) == USER["id"]
         assert backend.connections == 2 * number
 
@@ -160,7 +162,7 @@ def test_connections_end_with_the_client_that_keeps_them(backend: FaultyBackend)
         connection.recv(1)
         over.set()
 
-    backend.answers["/user"] = after(answer(user()), until_it_ends)
+    backend.answers["/user"] = send_then(http_response(user_body()), until_it_ends)
     client = HttpClient("test", max_concurrency=1)
     ask(client, backend)
     del client
@@ -240,7 +242,7 @@ def test_a_call_names_its_host_and_nobodys_password_or_cookie(
 
 
 def test_cookies_are_not_kept(backend: FaultyBackend, client: HttpClient) -> None:
-    backend.answers["/login"] = kept_open(answer(user(), Set_Cookie="a=b"))
+    backend.answers["/login"] = keep_alive(http_response(user_body(), Set_Cookie="a=b"))
     ask(client, backend, "/login")
     ask(client, backend)
     assert backend.calls[-1].headers["Cookie"] is None
@@ -321,7 +323,7 @@ def test_the_look_up_of_a_name_counts_too_and_holds_up_no_other(
 
 
 def test_what_is_compressed_though_nobody_asked_is_decoded(backend: FaultyBackend, client: HttpClient) -> None:
-    backend.answers["/user"] = kept_open(answer(zlib.compress(BODY, wbits=31), Content_Encoding="gzip"))
+    backend.answers["/user"] = keep_alive(http_response(zlib.compress(BODY, wbits=31), Content_Encoding="gzip"))
     for _ in range(2):
         assert ask(client, backend) == USER["id"]
     assert backend.connections == 1
@@ -330,14 +332,14 @@ def test_what_is_compressed_though_nobody_asked_is_decoded(backend: FaultyBacken
 def test_a_length_that_is_no_number_is_refused_before_anything_is_waited_for(
     backend: FaultyBackend, client: HttpClient
 ) -> None:
-    backend.answers["/user"] = after(head("Content-Length: -1"), hang)
+    backend.answers["/user"] = send_then(head("Content-Length: -1"), hang)
     started = time.monotonic()
     assert fails(client, backend).status == 502
     assert time.monotonic() - started < 0.5
 
 
 def test_so_is_a_body_that_is_too_long_when_so_much_of_it_has_come(backend: FaultyBackend, client: HttpClient) -> None:
-    backend.answers["/user"] = after(head("Content-Length: 9999999") + b" " * (MAX_BYTES + 2), hang)
+    backend.answers["/user"] = send_then(head("Content-Length: 9999999") + b" " * (MAX_BYTES + 2), hang)
     assert fails(client, backend).reason == f"answer 200 is over {MAX_BYTES} bytes"
 
 
@@ -384,11 +386,11 @@ def test_who_finds_the_queue_full_is_told_at_once_and_who_waits_after_half_of_th
 @pytest.mark.parametrize("fault", ["hang", "closed", "no HTTP", "refused", "too long"])
 def test_every_slot_is_given_back_whatever_goes_wrong(backend: FaultyBackend, fault: str) -> None:
     client = HttpClient("test", max_concurrency=1)
-    answers: dict[str, Answer] = {
+    answers: dict[str, ScriptedResponse] = {
         "hang": hang,
         "closed": b"",
         "no HTTP": b"x",
-        "too long": kept_open(answer(b" " * (MAX_BYTES + 2))),
+        "too long": keep_alive(http_response(b" " * (MAX_BYTES + 2))),
     }
     for _ in range(3):
         if fault == "refused":

@@ -12,8 +12,8 @@ import pytest
 import requests
 
 from services.oauth.metadata_cache import SHORT_PAUSE_SECONDS
-from tests.faulty_backend import PASSWORD, UNLIMITED, FaultyBackend, faulty_backend, hang
-from tests.issuer import DISCOVERY, TOKEN, Issuer, come_back, let_in, start, travel
+from tests.faulty_backend import NO_LIMITS, PASSWORD, FaultyBackend, faulty_backend, hang
+from tests.issuer import DISCOVERY, TOKEN, Issuer, assert_signed_in, send_callback, sign_in_via_provider, start_sign_in
 from tests.site import MINJI, Visitor
 from tests.test_production import serving
 
@@ -57,7 +57,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Here]:
     dead, other = Issuer(), Issuer()
     with faulty_backend() as backend:
         given: dict[str, Any] = {
-            **{name: str(value) for name, value in {**UNLIMITED, **dead.settings()}.items()},
+            **{name: str(value) for name, value in {**NO_LIMITS, **dead.settings()}.items()},
             "providers": "oidc,google",
             "google_base_url": f"{other.url}/google",
             "backend_url": backend.url,
@@ -145,7 +145,7 @@ def pages_and_sessions_go_on(here: Here, signed_in: Visitor) -> None:
 
 def signed_in_through(here: Here, issuer: Issuer, provider: str) -> None:
     visitor = here.visitor()
-    let_in(visitor, travel(visitor, issuer, provider))
+    assert_signed_in(visitor, sign_in_via_provider(visitor, issuer, provider))
 
 
 # --- At the production server
@@ -183,7 +183,7 @@ def test_a_crowd_at_a_provider_whose_metadata_do_not_come_slows_nobody_else(here
 @pytest.mark.server
 def test_a_crowd_at_a_provider_that_gives_no_token_slows_nobody_else(here: Here) -> None:
     signed_in, crowd = signed_in_at(here), here.crowd(60)
-    asks = [partial(come_back, visitor, start(visitor, here.dead)) for visitor in crowd]
+    asks = [partial(send_callback, visitor, start_sign_in(visitor, here.dead)) for visitor in crowd]
     here.dead.answers[TOKEN] = hang
     with all_at_once(asks) as found:
         pages_and_sessions_go_on(here, signed_in)
@@ -198,11 +198,11 @@ def test_a_crowd_at_a_provider_that_gives_no_token_slows_nobody_else(here: Here)
 @pytest.mark.server
 def test_one_callback_repeated_while_its_provider_hangs_slows_nobody_else(here: Here) -> None:
     signed_in, visitor = signed_in_at(here), here.visitor()
-    asked = start(visitor, here.dead)
+    asked = start_sign_in(visitor, here.dead)
     cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in visitor.cookies)
     copies = [Visitor(here.url, {"Connection": "close", "Cookie": cookies}) for _ in range(60)]
     here.dead.answers[TOKEN] = hang
-    with all_at_once([partial(come_back, copy, asked) for copy in copies]) as found:
+    with all_at_once([partial(send_callback, copy, asked) for copy in copies]) as found:
         pages_and_sessions_go_on(here, signed_in)
         is_quick(lambda: signed_in_at(here))
     assert {one.code for one in found} == {"ProviderUnavailable"}

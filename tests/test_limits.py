@@ -17,7 +17,18 @@ from config import SettingsError
 from services.clock import Clock
 from services.event_loop import wait_for
 from services.limits.memory_storage import BoundedMemoryStorage
-from tests.site import MINJI, SECRET, ManualClock, Page, Site, SiteMaker, Visitor, served, set_cookies, settings
+from tests.site import (
+    MINJI,
+    SECRET,
+    ManualClock,
+    Page,
+    Site,
+    SiteMaker,
+    Visitor,
+    make_settings,
+    serve_in_thread,
+    set_cookies,
+)
 
 PASSWORD = "right"
 DEVICE = "munjigi.device"
@@ -54,7 +65,7 @@ class Backend:
 @pytest.fixture(scope="module")
 def server() -> Iterator[Backend]:
     backend = Backend()
-    with served("127.0.0.1", lambda _: backend) as port:
+    with serve_in_thread("127.0.0.1", lambda _: backend) as port:
         backend.url = f"http://127.0.0.1:{port}"
         yield backend
 
@@ -513,13 +524,13 @@ GOOD_STATES = [
 @pytest.mark.parametrize("text", BAD_RATES)
 def test_a_limit_that_is_none_stops_the_start(text: str) -> None:
     with pytest.raises(SettingsError, match="LOGIN_LIMIT_PER_ACCOUNT_AND_IP must be written like 30/minute"):
-        settings(login_limit_per_account_and_ip=text)
+        make_settings(login_limit_per_account_and_ip=text)
 
 
 @pytest.mark.parametrize("text", BAD_STATES)
 def test_a_state_that_is_nowhere_stops_the_start(text: str) -> None:
     with pytest.raises(SettingsError, match="REDIS_URL must be redis://"):
-        settings(redis_url=text)
+        make_settings(redis_url=text)
 
 
 @pytest.mark.parametrize("text", GOOD_STATES)
@@ -529,6 +540,6 @@ def test_a_state_has_one_address_or_those_of_a_cluster(text: str) -> None:
 
 def test_the_password_of_the_state_is_never_repeated() -> None:
     with pytest.raises(SettingsError) as caught:
-        settings(redis_url="http://:hunter2@h:1")
+        make_settings(redis_url="http://:hunter2@h:1")
     assert "hunter2" not in str(caught.value)
-    assert "hunter2" not in repr(settings(redis_url="redis://:hunter2@h:1"))
+    assert "hunter2" not in repr(make_settings(redis_url="redis://:hunter2@h:1"))

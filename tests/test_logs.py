@@ -10,16 +10,16 @@ import pytest
 
 from services.observability import log_config
 from services.observability.audit import account_hash
-from tests.scripted import Backend, scripted
-from tests.site import SECRET, Site, SiteMaker, settings
+from tests.scripted import ScriptedBackend, scripted_backend
+from tests.site import SECRET, Site, SiteMaker, make_settings
 
 PASSWORD = "canary-password-1f0c"
 ADDRESS = "canary-7e21@example.com"
 
 
 @pytest.fixture
-def backend() -> Iterator[Backend]:
-    with scripted() as backend:
+def backend() -> Iterator[ScriptedBackend]:
+    with scripted_backend() as backend:
         backend.token = "17|canary-token-90ab"
         yield backend
 
@@ -29,7 +29,7 @@ def written(log_format: str = "text", level: int = logging.INFO) -> Iterator[io.
     """What the site's handler writes meanwhile; at DEBUG, every line of every library too."""
     text = io.StringIO()
     handler = logging.StreamHandler(text)
-    handler.setFormatter(log_config.formatter(settings(log_format=log_format)))
+    handler.setFormatter(log_config.formatter(make_settings(log_format=log_format)))
     # The visitor of the test has a urllib3 of the same name: its lines tell what it sends to localhost.
     handler.addFilter(lambda record: "localhost" not in record.getMessage())
     before = logging.root.level
@@ -43,7 +43,9 @@ def written(log_format: str = "text", level: int = logging.INFO) -> Iterator[io.
 
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
-def test_no_line_holds_a_secret_whatever_goes_wrong(make_site: SiteMaker, backend: Backend, log_format: str) -> None:
+def test_no_line_holds_a_secret_whatever_goes_wrong(
+    make_site: SiteMaker, backend: ScriptedBackend, log_format: str
+) -> None:
     site = make_site(backend.url)
     with written(log_format, logging.DEBUG) as text:
         for status in (200, 401, 403, 500):
@@ -105,7 +107,7 @@ def test_nor_can_what_an_exception_says() -> None:
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_a_library_that_was_turned_up_is_still_not_heard_below_warning(log_format: str) -> None:
     text = io.StringIO()
-    handler = log_config.handler(settings(log_format=log_format), text)
+    handler = log_config.handler(make_settings(log_format=log_format), text)
     library = logging.getLogger("authlib.integrations.base_client.sync_app")
     library.addHandler(handler)
     library.setLevel(logging.DEBUG)

@@ -12,7 +12,7 @@ from services.http.client import HttpClient
 from services.observability import audit
 from services.observability.metrics import MAX_HOSTS
 from tests.redis_server import redis_server
-from tests.scripted import USER, scripted
+from tests.scripted import USER, scripted_backend
 from tests.site import MINJI, Site, SiteMaker, Visitor, running_site
 from tests.test_production import serving
 
@@ -71,7 +71,7 @@ def test_calls_of_the_backend_are_timed(site: Site) -> None:
 
 
 def test_sessions_that_are_refused_are_told_apart_by_who_ended_them(make_site: SiteMaker) -> None:
-    with scripted() as backend:
+    with scripted_backend() as backend:
         site = make_site(backend.url, metrics_token=TOKEN)
         gone, copied = site.visitor_since(301, User.from_json(USER)), site.visitor()
         copied.sign_in()

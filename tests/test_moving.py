@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.commands import program
-from tests.forge import COOKIE, LEFT_OUT, claims, cookie, seal
-from tests.scripted import USER, Backend, scripted
+from tests.commands import require_program
+from tests.forge import COOKIE, OMITTED, cookie_pair, encrypt, make_claims
+from tests.scripted import USER, ScriptedBackend, scripted_backend
 from tests.site import Site, cookie_names, running_site
 from tests.test_settings import NAMES, OF_PROVIDERS, ROOT
 
@@ -42,26 +42,26 @@ def test_nginx_takes_the_guides_block(name: str, tmp_path: Path) -> None:
         f"pid {tmp_path}/pid;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}{block}}}\n"
     )
     given = ("-t", "-q", "-e", "stderr", "-p", str(tmp_path), "-c", "nginx.conf")
-    tried = subprocess.run([program("nginx"), *given], capture_output=True, text=True, timeout=30, check=False)
+    tried = subprocess.run([require_program("nginx"), *given], capture_output=True, text=True, timeout=30, check=False)
     assert (tried.returncode, tried.stderr) == (0, "")
 
 
 @pytest.fixture
-def backend() -> Iterator[Backend]:
-    with scripted() as running:
+def backend() -> Iterator[ScriptedBackend]:
+    with scripted_backend() as running:
         running.user = {**USER, "nick_name": None}
         yield running
 
 
 @pytest.fixture
-def site(backend: Backend) -> Iterator[Site]:
+def site(backend: ScriptedBackend) -> Iterator[Site]:
     with running_site(backend_url=backend.url) as running:
         yield running
 
 
 def read(site: Site, **given: Any) -> tuple[dict[str, Any], set[str]]:
     """The session that these claims are here, and the cookies that the answer sets or deletes."""
-    response = site.visitor().get("/api/auth/session", headers={"Cookie": cookie(seal(claims(**given)))})
+    response = site.visitor().get("/api/auth/session", headers={"Cookie": cookie_pair(encrypt(make_claims(**given)))})
     assert response.status_code == 200
     return response.json(), cookie_names(response)
 
@@ -77,9 +77,9 @@ UNFINISHED = {
 
 @pytest.mark.parametrize("token", UNFINISHED.values(), ids=UNFINISHED)
 def test_who_never_got_a_token_of_the_backends_is_nobody_and_loses_the_cookie(
-    backend: Backend, site: Site, token: dict[str, Any]
+    backend: ScriptedBackend, site: Site, token: dict[str, Any]
 ) -> None:
-    assert read(site, **token, accessToken=LEFT_OUT) == ({}, {COOKIE})
+    assert read(site, **token, accessToken=OMITTED) == ({}, {COOKIE})
     assert backend.calls == []
 
 
@@ -103,7 +103,7 @@ def test_who_has_one_is_signed_in_and_pages_see_four_fields(site: Site, token: d
     "written", [{"id": 1}, {"id": 1, "email": "ceo@hotel.kr", "role": "admin"}], ids=["an id", "and more"]
 )
 def test_who_wrote_themselves_into_another_account_is_nobody_here(
-    backend: Backend, site: Site, written: dict[str, Any]
+    backend: ScriptedBackend, site: Site, written: dict[str, Any]
 ) -> None:
     """The article's `update` took whatever a page sent. The honest token of the same sign-in was asked about before."""
     assert read(site, accessToken="1|mine", user=USER)[0]["user"]["id"] == USER["id"]
@@ -117,17 +117,17 @@ def test_who_wrote_themselves_another_address_has_the_backends(site: Site) -> No
 
 
 @pytest.mark.parametrize("written", [{"id": 1}, {"email": "ceo@hotel.kr"}], ids=["an id", "an address"])
-def test_nor_is_who_did_so_with_a_token_of_ours(backend: Backend, site: Site, written: dict[str, Any]) -> None:
+def test_nor_is_who_did_so_with_a_token_of_ours(backend: ScriptedBackend, site: Site, written: dict[str, Any]) -> None:
     """Where NextAuth still answers beside us, with the same secret. What it makes of our token keeps our claims."""
     now = int(time.time())
-    made = claims(user=USER, accessToken="1|mine", sid="of-ours", auth_time=now, checked_at=now)
+    made = make_claims(user=USER, accessToken="1|mine", sid="of-ours", auth_time=now, checked_at=now)
     assert read(site, **made)[0]["user"] == USER
     assert read(site, **{**made, "user": {**USER, **written}}) == ({}, {COOKIE})
     assert backend.asked("/user") == 0
 
 
 @pytest.mark.parametrize("filler", ["a", "가"])
-def test_a_token_of_ours_is_read_however_its_address_was_cut(backend: Backend, filler: str) -> None:
+def test_a_token_of_ours_is_read_however_its_address_was_cut(backend: ScriptedBackend, filler: str) -> None:
     backend.user["email"] = filler * 253 + "  cut between these"
     with running_site(backend_url=backend.url) as site:
         visitor = site.visitor()

@@ -18,10 +18,10 @@ from services.backend.user import User
 from services.clock import Clock
 from services.sessions.cookie import SessionCookie
 from services.sessions.model import Session
-from tests.forge import CHUNK_SIZE, COOKIE, MONTH, chunks, cookie, jar
-from tests.node import BARE, HERE, node
-from tests.scripted import USER, Backend, scripted
-from tests.site import SECRET, Site, running_site, set_cookies, settings
+from tests.forge import CHUNK_SIZE, COOKIE, MONTH, chunk_cookies, cookie_header, cookie_pair
+from tests.node import CLEAN_ENVIRON, HERE, find_node
+from tests.scripted import USER, ScriptedBackend, scripted_backend
+from tests.site import SECRET, Site, make_settings, running_site, set_cookies
 
 pytestmark = pytest.mark.external
 
@@ -56,20 +56,20 @@ class NextAuth:
 
 @pytest.fixture(scope="module")
 def next_auth() -> Iterator[NextAuth]:
-    command = [node(), str(HERE / "next_auth.mjs")]
+    command = [find_node(), str(HERE / "next_auth.mjs")]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, encoding="utf-8", env=BARE) as process:
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, encoding="utf-8", env=CLEAN_ENVIRON) as process:
         yield NextAuth(process)
 
 
 @pytest.fixture
-def backend() -> Iterator[Backend]:
-    with scripted() as running:
+def backend() -> Iterator[ScriptedBackend]:
+    with scripted_backend() as running:
         yield running
 
 
 @pytest.fixture
-def site(backend: Backend) -> Iterator[Site]:
+def site(backend: ScriptedBackend) -> Iterator[Site]:
     """A site that takes tokens at their word."""
     with running_site(backend_url=backend.url, session_revalidate=0) as running:
         yield running
@@ -104,7 +104,7 @@ def article(user: dict[str, Any], bearer: str = "1|article") -> dict[str, Any]:
     }
 
 
-def test_next_auth_reads_whom_we_have_signed_in(next_auth: NextAuth, backend: Backend, site: Site) -> None:
+def test_next_auth_reads_whom_we_have_signed_in(next_auth: NextAuth, backend: ScriptedBackend, site: Site) -> None:
     cookies = signed_in(site)
     assert set(cookies) == {COOKIE}
     claims = next_auth.get_token(cookies)
@@ -118,7 +118,7 @@ def test_next_auth_reads_whom_we_have_signed_in(next_auth: NextAuth, backend: Ba
 
 @pytest.mark.parametrize(("bearer", "count"), [(1000, 2), (4000, 3)])
 def test_next_auth_puts_our_chunks_together(
-    next_auth: NextAuth, backend: Backend, site: Site, bearer: int, count: int
+    next_auth: NextAuth, backend: ScriptedBackend, site: Site, bearer: int, count: int
 ) -> None:
     backend.user, backend.token = LARGE, "t" * bearer
     cookies = signed_in(site)
@@ -127,7 +127,7 @@ def test_next_auth_puts_our_chunks_together(
         assert article(LARGE, backend.token).items() <= next_auth.get_token(order).items()
 
 
-def test_next_auth_finds_our_cookie_under_its_name_on_https(next_auth: NextAuth, backend: Backend) -> None:
+def test_next_auth_finds_our_cookie_under_its_name_on_https(next_auth: NextAuth, backend: ScriptedBackend) -> None:
     with running_site(backend_url=backend.url, site_url="https://login.example.com") as site:
         visitor = site.visitor()
         opened = visitor.get("/api/auth/csrf")
@@ -153,7 +153,7 @@ def test_next_auth_reads_nothing_after_signing_out_or_under_another_secret(next_
 
 def test_next_auth_reads_a_token_that_we_have_issued_anew(next_auth: NextAuth, site: Site) -> None:
     old = next_auth.encode(article(USER), maxAge=MONTH - 4 * 24 * 3600)
-    response = site.visitor().get("/api/auth/session", headers={"Cookie": cookie(old)})
+    response = site.visitor().get("/api/auth/session", headers={"Cookie": cookie_pair(old)})
     claims = next_auth.get_token(session_cookies(response))
     assert article(USER).items() <= claims.items()
     assert claims["auth_time"] == next_auth.decode(old)["iat"]
@@ -172,21 +172,23 @@ def test_next_auth_reads_a_token_that_we_have_issued_anew(next_auth: NextAuth, s
 )
 def test_a_token_of_next_auths_is_a_session_here(next_auth: NextAuth, site: Site, user: dict[str, Any]) -> None:
     token = next_auth.encode(article(user))
-    assert session(site, jar(*chunks(token)) if len(token) > 3933 else cookie(token))["user"] == user
+    assert (
+        session(site, cookie_header(*chunk_cookies(token)) if len(token) > 3933 else cookie_pair(token))["user"] == user
+    )
 
 
 def test_a_further_claim_in_a_token_of_next_auths_does_no_harm(next_auth: NextAuth, site: Site) -> None:
     further = {"picture": None, "roles": ["admin"], "nbf": 0, "user": {**USER, "created_at": "2023-01-01T00:00:00Z"}}
-    assert session(site, cookie(next_auth.encode({**article(USER), **further})))["user"] == USER
+    assert session(site, cookie_pair(next_auth.encode({**article(USER), **further})))["user"] == USER
 
 
-def test_the_backend_is_asked_about_a_token_of_next_auths(next_auth: NextAuth, backend: Backend) -> None:
+def test_the_backend_is_asked_about_a_token_of_next_auths(next_auth: NextAuth, backend: ScriptedBackend) -> None:
     token = next_auth.encode(article({**USER, "name": "before"}, "1|bearer"))
     with running_site(backend_url=backend.url) as site:
-        assert session(site, cookie(token))["user"] == USER
+        assert session(site, cookie_pair(token))["user"] == USER
         assert backend.calls == [("POST", "/user", "Bearer 1|bearer")]
         backend.user_status = 401
-        assert session(site, cookie(next_auth.encode(article(USER, "2|revoked")))) == {}
+        assert session(site, cookie_pair(next_auth.encode(article(USER, "2|revoked")))) == {}
 
 
 @pytest.mark.parametrize(
@@ -204,7 +206,7 @@ def test_the_backend_is_asked_about_a_token_of_next_auths(next_auth: NextAuth, b
 def test_what_next_auth_makes_for_another_purpose_is_no_session(
     next_auth: NextAuth, site: Site, token: dict[str, Any], params: dict[str, Any]
 ) -> None:
-    assert session(site, cookie(next_auth.encode(token, **params))) == {}
+    assert session(site, cookie_pair(next_auth.encode(token, **params))) == {}
 
 
 # --- whoever they are
@@ -267,7 +269,7 @@ def people() -> list[Session]:
 
 def written(session: Session, **given: Any) -> dict[str, str]:
     """Our cookies of this session."""
-    cookies, response = SessionCookie(settings(**given), Clock()), Response()
+    cookies, response = SessionCookie(make_settings(**given), Clock()), Response()
     cookies.write(response, cookies.seal(session), session.expires_at, ())
     pairs = [line.partition(";")[0].partition("=") for line in response.headers.getlist("Set-Cookie")]
     return {name: value for name, _, value in pairs}
@@ -293,21 +295,23 @@ def test_whomever_next_auth_signs_in_is_signed_in_here(next_auth: NextAuth, site
     visitor = site.visitor()
     for number, one in enumerate(people):
         token = next_auth.encode(claims_of(one), maxAge=MONTH)
-        sent = jar(*chunks(token)) if len(token) > CHUNK_SIZE else cookie(token)
+        sent = cookie_header(*chunk_cookies(token)) if len(token) > CHUNK_SIZE else cookie_pair(token)
         response = visitor.get("/api/auth/session", headers={"Cookie": sent})
         assert response.json().get("user") == one.user.to_json(), f"seed {SEED}, person {number}"
         assert session_cookies(response) == {}, f"seed {SEED}, person {number}: issued anew without need"
 
 
-def test_when_the_secret_changes_nobody_is_signed_out_on_either_side(next_auth: NextAuth, backend: Backend) -> None:
+def test_when_the_secret_changes_nobody_is_signed_out_on_either_side(
+    next_auth: NextAuth, backend: ScriptedBackend
+) -> None:
     new = "a-newer-secret-of-the-two-9fK2xPq7"
     old_token = next_auth.encode(article(USER))
     with running_site(
         backend_url=backend.url, session_revalidate=0, secret_key=new, secret_key_fallbacks=SECRET
     ) as site:
-        response = site.visitor().get("/api/auth/session", headers={"Cookie": cookie(old_token)})
+        response = site.visitor().get("/api/auth/session", headers={"Cookie": cookie_pair(old_token)})
         assert response.json()["user"] == USER
         cookies = session_cookies(response)
         assert article(USER).items() <= next_auth.get_token(cookies, secret=new).items()
         assert next_auth.get_token(cookies) is None
-        assert session(site, cookie(cookies[COOKIE]))["user"] == USER
+        assert session(site, cookie_pair(cookies[COOKIE]))["user"] == USER

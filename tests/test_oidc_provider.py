@@ -16,11 +16,11 @@ import requests
 import dev
 from dev.stand_ins import create_stand_ins
 from services.oauth import metadata_cache
-from tests.commands import free_ports
-from tests.node import node
-from tests.site import SECRET, Page, Visitor, served
+from tests.commands import free_port_pair
+from tests.node import find_node
+from tests.site import SECRET, Page, Visitor, serve_in_thread
 
-pytestmark = [pytest.mark.external, pytest.mark.usefixtures("logs_as_before")]
+pytestmark = [pytest.mark.external, pytest.mark.usefixtures("restore_logging")]
 
 HERE = Path(__file__).parent
 CLIENT_ID = "munjigi+test:1"
@@ -47,7 +47,7 @@ class Issuers:
 def issuers() -> Iterator[Issuers]:
     script, pipe = HERE / "oidc_provider.mjs", subprocess.PIPE
     with subprocess.Popen(
-        [node("oidc-provider"), script], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, encoding="utf-8"
+        [find_node("oidc-provider"), script], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, encoding="utf-8"
     ) as process:
         yield Issuers(process)
 
@@ -106,14 +106,14 @@ def registered(
     issuers: Issuers, method: str = "client_secret_basic", alg: str = "RS256", **more: Any
 ) -> Iterator[Registered]:
     """A development site whose one provider is real: its stand-in backend asks the issuer about each token."""
-    port, issuer = free_ports(), issuers.call("listen")
+    port, issuer = free_port_pair(), issuers.call("listen")
     secret = {} if method == "none" else {"OIDC_CLIENT_SECRET": CLIENT_SECRET}
     environ = {"SECRET_KEY": SECRET, "PROVIDERS": "oidc", "OIDC_CLIENT_ID": CLIENT_ID, "OIDC_ISSUER": issuer, **secret}
     client = {"client_id": CLIENT_ID, "redirect_uris": [f"http://localhost:{port}/api/auth/callback/oidc"]}
     client |= {} if method == "none" else {"client_secret": CLIENT_SECRET}
     with (
-        served("127.0.0.1", lambda _: create_stand_ins(dev.completed(environ, port), port), port + 1),
-        served("localhost", lambda _: dev.create_site(environ, port), port),
+        serve_in_thread("127.0.0.1", lambda _: create_stand_ins(dev.completed(environ, port), port), port + 1),
+        serve_in_thread("localhost", lambda _: dev.create_site(environ, port), port),
     ):
         running = Registered(f"http://localhost:{port}", issuer, issuers, {})
         running.change(client=client, method=method, alg=alg, **more)

@@ -16,9 +16,9 @@ import requests
 
 import serve
 from dev.backend import create_backend
-from tests.commands import ROOT, Command, free_ports, listens, running
+from tests.commands import ROOT, Command, free_port_pair, is_listening, run_command
 from tests.redis_server import redis_server
-from tests.site import SECRET, Visitor, served, settings
+from tests.site import SECRET, Visitor, make_settings, serve_in_thread
 
 pytestmark = pytest.mark.server
 
@@ -31,8 +31,8 @@ def serving(
     folder: Path, backend_delay: float = 0.0, script: Path = ROOT / "serve.py", **given: str
 ) -> Iterator[tuple[Command, Visitor]]:
     """The server, started in a folder with an `.env` of these settings, by itself or by a script of the operator's."""
-    port = free_ports()
-    with served("127.0.0.1", lambda _: create_backend(backend_delay)) as backend_port:
+    port = free_port_pair()
+    with serve_in_thread("127.0.0.1", lambda _: create_backend(backend_delay)) as backend_port:
         lines = {
             "SITE_URL": f"http://localhost:{port}",
             "SECRET_KEY": SECRET,
@@ -42,7 +42,7 @@ def serving(
         }
         (folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
         environ, start = {"PYTHONPATH": str(ROOT)}, (sys.executable, str(script))
-        with running(*start, log=folder / "output", cwd=folder, environ=environ) as command:
+        with run_command(*start, log=folder / "output", cwd=folder, environ=environ) as command:
             command.wait_for(f"http://localhost:{port}/health/ready")
             yield command, Visitor(f"http://localhost:{port}", {})
 
@@ -72,7 +72,7 @@ def test_an_operators_own_receiver_is_told_as_the_docs_have_it(tmp_path: Path) -
 
 
 def test_five_wrong_settings_are_named_at_once_and_nothing_listens(tmp_path: Path) -> None:
-    port = free_ports()
+    port = free_port_pair()
     wrong = {
         "SITE_URL": "login.example.com",
         "SECRET_KEY": "changeme",
@@ -81,13 +81,13 @@ def test_five_wrong_settings_are_named_at_once_and_nothing_listens(tmp_path: Pat
         "BACKEND_CONCURRENCY": "0",
         "PORT": str(port),
     }
-    with running(*SERVE, log=tmp_path / "output", cwd=tmp_path, environ=wrong) as command:
+    with run_command(*SERVE, log=tmp_path / "output", cwd=tmp_path, environ=wrong) as command:
         assert command.process.wait(20) == 1
         assert "5 settings need attention" in command.output
         assert all(name in command.output for name in wrong if name != "PORT")
         assert "changeme" not in command.output
         assert "Traceback" not in command.output
-        assert not listens(port)
+        assert not is_listening(port)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -106,7 +106,7 @@ def test_a_stop_lets_the_sign_in_under_way_finish(tmp_path: Path, number: int) -
         assert command.stop(number) == 0
         thread.join()
         assert answers == [303]
-        assert not listens(int(visitor.url.rpartition(":")[2]))
+        assert not is_listening(int(visitor.url.rpartition(":")[2]))
 
 
 def test_before_it_stops_the_server_says_so_to_the_balancer_and_goes_on_serving(tmp_path: Path) -> None:
@@ -206,6 +206,6 @@ def test_several_workers_without_redis_are_warned_of(tmp_path: Path) -> None:
 
 def test_there_is_one_worker_without_redis_and_one_a_core_with_it_unless_a_number_is_set() -> None:
     redis = "redis://127.0.0.1:6379/0"
-    assert serve.workers(settings()) == 1
-    assert serve.workers(settings(redis_url=redis)) == os.cpu_count()
-    assert serve.workers(settings(redis_url=redis, workers=3)) == 3
+    assert serve.workers(make_settings()) == 1
+    assert serve.workers(make_settings(redis_url=redis)) == os.cpu_count()
+    assert serve.workers(make_settings(redis_url=redis, workers=3)) == 3

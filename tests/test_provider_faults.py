@@ -20,17 +20,17 @@ from itsdangerous import TimestampSigner
 from services.oauth.metadata_cache import FRESH_SECONDS, PAUSE_SECONDS, SHORT_PAUSE_SECONDS
 from tests.faulty_backend import (
     HEALTHY,
-    UNLIMITED,
-    Answer,
+    NO_LIMITS,
     FaultyBackend,
     Script,
-    after,
-    answer,
+    ScriptedResponse,
     faulty_backend,
     hang,
-    kept_open,
-    late,
-    reset,
+    http_response,
+    keep_alive,
+    reset_connection,
+    send_after_delay,
+    send_then,
 )
 from tests.issuer import (
     ACCESS_TOKEN,
@@ -38,32 +38,32 @@ from tests.issuer import (
     CODE,
     DISCOVERY,
     GITHUB,
-    KEYS,
+    JWKS,
     SUBJECT,
     TOKEN,
     TOKEN_PATHS,
     USERINFO,
     Issuer,
     Json,
-    all_is_well,
-    come_back,
-    come_back_by_form,
-    depart,
-    forget,
-    hold_to_silence,
-    let_in,
-    mixed,
-    start,
-    stopped,
-    travel,
-    turned_away,
+    as_objects,
+    assert_error_page,
+    assert_no_secrets_logged,
+    assert_rejected,
+    assert_signed_in,
+    clear_metadata_cache,
+    post_callback,
+    post_sign_in,
+    reset_servers,
+    send_callback,
+    sign_in_via_provider,
+    start_sign_in,
 )
 from tests.site import ManualClock, Site, SiteMaker, Visitor, running_site
-from tests.tables import some, spread
+from tests.tables import sample_pairs, sample_rows
 from tests.test_backend_faults import BROKEN, ENORMOUS, NO_ANSWER, SLOW, UNREADABLE, certificate
 
 TIMEOUT, SHORT_TIMEOUT, GRACE = 3.0, 0.5, 0.7
-STEPS = (DISCOVERY, KEYS, TOKEN, USERINFO)
+STEPS = (DISCOVERY, JWKS, TOKEN, USERINFO)
 SOCIAL = "/login/social/callback/oidc"
 NO_JSON: dict[str, Callable[[bytes], bytes]] = {**UNREADABLE, "a key twice": lambda good: good[:-1] + b", " + good[1:]}
 EITHER = ("ProviderUnavailable", "OAuthCallback")
@@ -91,14 +91,14 @@ def issuer(clock: ManualClock) -> Iterator[Issuer]:
 
 @pytest.fixture(scope="module")
 def site(backend: FaultyBackend, issuer: Issuer, clock: ManualClock) -> Iterator[Site]:
-    with running_site(backend.url, clock=clock, backend_timeout=TIMEOUT, **issuer.settings(), **UNLIMITED) as running:
+    with running_site(backend.url, clock=clock, backend_timeout=TIMEOUT, **issuer.settings(), **NO_LIMITS) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def hasty_site(backend: FaultyBackend, issuer: Issuer, clock: ManualClock) -> Iterator[Site]:
     with running_site(
-        backend.url, clock=clock, backend_timeout=SHORT_TIMEOUT, **issuer.settings(), **UNLIMITED
+        backend.url, clock=clock, backend_timeout=SHORT_TIMEOUT, **issuer.settings(), **NO_LIMITS
     ) as running:
         yield running
 
@@ -113,55 +113,57 @@ def well(
     caplog: pytest.LogCaptureFixture,
 ) -> Iterator[None]:
     clock.reset()
-    all_is_well(issuer, backend, site)
-    forget(hasty_site)
+    reset_servers(issuer, backend, site)
+    clear_metadata_cache(hasty_site)
     caplog.set_level(logging.INFO, "munjigi")
     yield
-    hold_to_silence(caplog)
+    assert_no_secrets_logged(caplog)
 
 
 def good(issuer: Issuer, step: str) -> bytes:
-    bodies = {DISCOVERY: issuer.document, KEYS: lambda: issuer.published, TOKEN: issuer.token_answer}
+    bodies = {DISCOVERY: issuer.document, JWKS: lambda: issuer.published, TOKEN: issuer.token_answer}
     return json.dumps(bodies.get(step, lambda: issuer.person)()).encode()
 
 
-def wrapped(issuer: Issuer, step: str, fault: Callable[[bytes], Answer]) -> Script:
+def wrapped(issuer: Issuer, step: str, fault: Callable[[bytes], ScriptedResponse]) -> Script:
     """The fault, made of what would be right at the time of the call."""
 
     def script(connection: socket.socket) -> object:
         found = fault(good(issuer, step))
-        return (after(found, lambda _: False) if isinstance(found, bytes) else found)(connection)
+        return (send_then(found, lambda _: False) if isinstance(found, bytes) else found)(connection)
 
     return script
 
 
 def fails(visitor: Visitor, issuer: Issuer, step: str, codes: tuple[str, ...], timeout: float = TIMEOUT) -> None:
     if step == DISCOVERY:
-        response = depart(visitor, issuer)
+        response = post_sign_in(visitor, issuer)
         url = response.json()["url"]
     else:
-        response = travel(visitor, issuer)
+        response = sign_in_via_provider(visitor, issuer)
         url = response.headers["Location"]
         assert response.status_code == 303
     assert response.elapsed.total_seconds() < timeout + GRACE
     code = next((code for code in codes if f"error={code}" in url), codes[0])
-    stopped(visitor, url, code)
+    assert_error_page(visitor, url, code)
 
 
 def heals(visitor: Visitor, issuer: Issuer, backend: FaultyBackend, clock: ManualClock, seconds: float) -> None:
     assert backend.calls == []
     issuer.heal()
     clock.advance(seconds + 0.1)
-    response = travel(visitor, issuer)
+    response = sign_in_via_provider(visitor, issuer)
     if "Unavailable" in response.headers["Location"]:  # a busy machine may miss so short a deadline, once
-        response = travel(visitor, issuer)
-    let_in(visitor, response)
+        response = sign_in_via_provider(visitor, issuer)
+    assert_signed_in(visitor, response)
 
 
 # --- Answers that break off, never end, or are none
 
 
-@pytest.mark.parametrize(("fault", "step"), spread(BROKEN, STEPS, most=12) + spread(ENORMOUS, STEPS, most=4))
+@pytest.mark.parametrize(
+    ("fault", "step"), sample_pairs(BROKEN, STEPS, most=12) + sample_pairs(ENORMOUS, STEPS, most=4)
+)
 def test_a_broken_answer_signs_nobody_in(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: ManualClock, fault: str, step: str
 ) -> None:
@@ -172,7 +174,7 @@ def test_a_broken_answer_signs_nobody_in(
     heals(visitor, issuer, backend, clock, SHORT_PAUSE_SECONDS)
 
 
-@pytest.mark.parametrize(("fault", "step"), spread(SLOW, STEPS, most=2))
+@pytest.mark.parametrize(("fault", "step"), sample_pairs(SLOW, STEPS, most=2))
 def test_a_slow_answer_is_cut_off_at_the_deadline(
     issuer: Issuer, backend: FaultyBackend, hasty_site: Site, clock: ManualClock, fault: str, step: str
 ) -> None:
@@ -182,28 +184,30 @@ def test_a_slow_answer_is_cut_off_at_the_deadline(
     heals(visitor, issuer, backend, clock, SHORT_PAUSE_SECONDS)
 
 
-@pytest.mark.parametrize(("fault", "step"), spread(NO_JSON, STEPS, most=8))
+@pytest.mark.parametrize(("fault", "step"), sample_pairs(NO_JSON, STEPS, most=8))
 def test_a_body_that_is_no_sound_json_signs_nobody_in(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: ManualClock, fault: str, step: str
 ) -> None:
-    issuer.answers[step] = wrapped(issuer, step, lambda body: kept_open(answer(NO_JSON[fault](body))))
+    issuer.answers[step] = wrapped(issuer, step, lambda body: keep_alive(http_response(NO_JSON[fault](body))))
     fails(visitor, issuer, step, EITHER[1:] if step in (TOKEN, USERINFO) else EITHER[:1])
     heals(visitor, issuer, backend, clock, SHORT_PAUSE_SECONDS)
 
 
-@pytest.mark.parametrize(("status", "step"), spread([301, 302, 303, 307, 308], STEPS))
+@pytest.mark.parametrize(("status", "step"), sample_pairs([301, 302, 303, 307, 308], STEPS))
 def test_a_redirect_is_followed_nowhere(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: ManualClock, status: int, step: str
 ) -> None:
     with faulty_backend() as elsewhere:
         place = f"{elsewhere.url}{step}"
-        issuer.answers[step] = wrapped(issuer, step, lambda body: kept_open(answer(body, status, Location=place)))
+        issuer.answers[step] = wrapped(
+            issuer, step, lambda body: keep_alive(http_response(body, status, Location=place))
+        )
         fails(visitor, issuer, step, EITHER[1:] if step in (TOKEN, USERINFO) else EITHER[:1])
         heals(visitor, issuer, backend, clock, SHORT_PAUSE_SECONDS)
         assert elsewhere.connections == 0
 
 
-@pytest.mark.parametrize("step", [KEYS, USERINFO])
+@pytest.mark.parametrize("step", [JWKS, USERINFO])
 def test_a_kept_connection_that_closes_without_a_word_costs_no_sign_in(
     issuer: Issuer, visitor: Visitor, step: str
 ) -> None:
@@ -211,18 +215,18 @@ def test_a_kept_connection_that_closes_without_a_word_costs_no_sign_in(
 
     def close_first(connection: socket.socket) -> bool:
         if closed:
-            connection.sendall(answer(good(issuer, step)))
+            connection.sendall(http_response(good(issuer, step)))
             return True
         closed.append(True)
         return False
 
     issuer.answers[step] = close_first
-    let_in(visitor, travel(visitor, issuer))
+    assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
 
 
 def test_a_code_is_never_sent_twice(issuer: Issuer, visitor: Visitor) -> None:
     issuer.answers[TOKEN] = b""
-    turned_away(visitor, travel(visitor, issuer), "ProviderUnavailable")
+    assert_rejected(visitor, sign_in_via_provider(visitor, issuer), "ProviderUnavailable")
     assert len(issuer.asked(TOKEN)) == 1
 
 
@@ -231,17 +235,19 @@ def test_a_code_is_never_sent_twice(issuer: Issuer, visitor: Visitor) -> None:
 
 def test_provider_and_backend_share_one_deadline(issuer: Issuer, backend: FaultyBackend, hasty_site: Site) -> None:
     visitor = hasty_site.visitor()
-    for step in (KEYS, TOKEN, USERINFO):
-        issuer.answers[step] = wrapped(issuer, step, lambda body: late(0.25 * SHORT_TIMEOUT, answer(body)))
-    backend.answers[SOCIAL] = late(0.4 * SHORT_TIMEOUT, HEALTHY["/login"])
-    response = travel(visitor, issuer)
+    for step in (JWKS, TOKEN, USERINFO):
+        issuer.answers[step] = wrapped(
+            issuer, step, lambda body: send_after_delay(0.25 * SHORT_TIMEOUT, http_response(body))
+        )
+    backend.answers[SOCIAL] = send_after_delay(0.4 * SHORT_TIMEOUT, HEALTHY["/login"])
+    response = sign_in_via_provider(visitor, issuer)
     assert response.elapsed.total_seconds() < SHORT_TIMEOUT + GRACE
-    turned_away(visitor, response, "BackendUnavailable")
+    assert_rejected(visitor, response, "BackendUnavailable")
 
 
 def test_who_waits_for_somebody_elses_fetch_waits_within_their_own_deadline(issuer: Issuer, hasty_site: Site) -> None:
     visitor = hasty_site.visitor()
-    let_in(visitor, travel(visitor, issuer))
+    assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
     with fetching(hasty_site, issuer, DISCOVERY) as entry:
         entry.document = None
         fails(hasty_site.visitor(), issuer, DISCOVERY, EITHER[:1], SHORT_TIMEOUT)
@@ -293,54 +299,59 @@ def test_an_issuer_that_is_down_at_the_start_stops_nothing_else(
     heals(visitor, issuer, backend, clock, SHORT_PAUSE_SECONDS)
 
 
-@pytest.mark.parametrize("step", [DISCOVERY, KEYS])
+@pytest.mark.parametrize("step", [DISCOVERY, JWKS])
 def test_a_document_that_cannot_be_had_is_not_asked_for_at_once_again(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: ManualClock, step: str
 ) -> None:
-    issuer.answers[step] = answer(b"~secret~", 500)
+    issuer.answers[step] = http_response(b"~secret~", 500)
     for _ in range(3):
         fails(visitor, issuer, step, EITHER[:1])
     assert len(issuer.asked(step)) == 1
     heals(visitor, issuer, backend, clock, SHORT_PAUSE_SECONDS)
 
 
-STALE: dict[str, Answer] = {"500": answer(b"~secret~", 500), "HTML": answer(b"<h1>"), "reset": reset, "hang": hang}
+STALE: dict[str, ScriptedResponse] = {
+    "500": http_response(b"~secret~", 500),
+    "HTML": http_response(b"<h1>"),
+    "reset": reset_connection,
+    "hang": hang,
+}
 
 
-@pytest.mark.parametrize("step", [DISCOVERY, KEYS])
+@pytest.mark.parametrize("step", [DISCOVERY, JWKS])
 @pytest.mark.parametrize("fault", STALE)
 def test_who_has_a_copy_goes_on_with_it(
     issuer: Issuer, hasty_site: Site, clock: ManualClock, fault: str, step: str
 ) -> None:
     visitor = hasty_site.visitor()
-    let_in(visitor, travel(visitor, issuer))
+    assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
     issuer.answers[step] = STALE[fault]
     clock.advance(FRESH_SECONDS + 1)
     for _ in range(3):
-        let_in(visitor, travel(visitor, issuer))
+        assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
     assert len(issuer.asked(step)) == (3 if fault == "reset" else 2)  # a kept connection may end like this: again
     issuer.heal()
     clock.advance(PAUSE_SECONDS + 1)
-    let_in(visitor, travel(visitor, issuer))
+    assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
     assert len(issuer.asked(step)) == 1
 
 
 def test_many_at_once_cost_one_fetch(issuer: Issuer, site: Site) -> None:
-    issuer.answers[DISCOVERY] = wrapped(issuer, DISCOVERY, lambda body: late(0.1, answer(body)))
+    issuer.answers[DISCOVERY] = wrapped(issuer, DISCOVERY, lambda body: send_after_delay(0.1, http_response(body)))
     visitors = [site.visitor() for _ in range(8)]
-    together(*(partial(start, visitor, issuer) for visitor in visitors))
+    together(*(partial(start_sign_in, visitor, issuer) for visitor in visitors))
     assert len(issuer.asked(DISCOVERY)) == 1
 
 
-@pytest.mark.parametrize("step", [DISCOVERY, KEYS])
+@pytest.mark.parametrize("step", [DISCOVERY, JWKS])
 def test_while_one_looks_for_a_new_one_the_others_go_on(
     issuer: Issuer, site: Site, clock: ManualClock, step: str
 ) -> None:
     visitor = site.visitor()
-    let_in(visitor, travel(visitor, issuer))
+    assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
     clock.advance(FRESH_SECONDS + 1)
     with fetching(site, issuer, step):
-        let_in(visitor, travel(visitor, issuer))
+        assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
     assert len(issuer.asked(step)) == 1
 
 
@@ -356,11 +367,11 @@ UNSAFE: tuple[object, ...] = (
 UNSAFE_BY_NAME = {repr(value): value for value in UNSAFE}
 MISSTATED: dict[str, Json] = {
     **{f"no {name}": {name: None} for name in ENDPOINTS if name != "userinfo_endpoint"},
-    **{f"the issuer {value!r}": {"issuer": value} for value in mixed(None, "", "https://evil.example", [], 5)},
+    **{f"the issuer {value!r}": {"issuer": value} for value in as_objects(None, "", "https://evil.example", [], 5)},
 }
 
 
-@pytest.mark.parametrize(("value", "endpoint"), spread(UNSAFE_BY_NAME, ENDPOINTS, most=13))
+@pytest.mark.parametrize(("value", "endpoint"), sample_pairs(UNSAFE_BY_NAME, ENDPOINTS, most=13))
 def test_metadata_with_an_unsafe_address_start_nothing(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: ManualClock, value: str, endpoint: str
 ) -> None:
@@ -393,13 +404,14 @@ def test_the_issuer_is_compared_to_the_letter(issuer: Issuer, visitor: Visitor, 
 
 
 @pytest.mark.parametrize(
-    "said", [{"token_endpoint_auth_methods_supported": said} for said in mixed(None, 5, {}, "client_secret_post", [[]])]
+    "said",
+    [{"token_endpoint_auth_methods_supported": said} for said in as_objects(None, 5, {}, "client_secret_post", [[]])]
     + [{"scopes_supported": 5}, {"id_token_signing_alg_values_supported": ["none"]}, {"x": "y" * 100_000}],
     ids=lambda said: str(said)[:60],
 )  # fmt: skip
 def test_the_rest_of_the_metadata_may_be_anything(issuer: Issuer, visitor: Visitor, said: Json) -> None:
     issuer.metadata = said
-    let_in(visitor, travel(visitor, issuer))
+    assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
 
 
 # --- What the token endpoint says
@@ -410,7 +422,7 @@ REFUSALS: dict[str, tuple[int, object, str]] = {
     "invalid_grant with 200": (200, {"error": "invalid_grant"}, "AttemptExpired"),
     "invalid_grant in capitals": (400, {"error": "INVALID_GRANT"}, "AttemptExpired"),
     **{f"invalid_grant, described as {said!r}": (400, {**SPENT, "error_description": said}, "AttemptExpired")
-       for said in mixed("~secret~", "코드가 만료되었습니다", 'a "quoted" word', "a\r\nb", 5, ["x"], {"a": 1})},
+       for said in as_objects("~secret~", "코드가 만료되었습니다", 'a "quoted" word', "a\r\nb", 5, ["x"], {"a": 1})},
     "invalid_client": (401, {"error": "invalid_client"}, "Configuration"),
     **{error: (400, {"error": error}, "Configuration")
        for error in ("unauthorized_client", "redirect_uri_mismatch", "invalid_scope", "invalid_request")},
@@ -426,13 +438,13 @@ REFUSALS: dict[str, tuple[int, object, str]] = {
     "400 and nothing": (400, {}, "OAuthCallback"),
     "204": (204, b"", "OAuthCallback"),
     **{f"the error {error!r}": (400, {"error": error}, "OAuthCallback")
-       for error in mixed(None, 5, [], {"code": "invalid_grant"}, "~secret~ \r\n", "", "x" * 9999, "unheard_of")},
+       for error in as_objects(None, 5, [], {"code": "invalid_grant"}, "~secret~ \r\n", "", "x" * 9999, "unheard_of")},
     "an error beside tokens": (200, {"error": "", "access_token": ACCESS_TOKEN, "id_token": "x"}, "OAuthCallback"),
     "a form": (200, f"access_token={ACCESS_TOKEN}&token_type=bearer".encode(), "OAuthCallback"),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("row", some(REFUSALS, 21))
+@pytest.mark.parametrize("row", sample_rows(REFUSALS, 21))
 def test_a_refused_code_is_told_by_its_cause(
     issuer: Issuer,
     backend: FaultyBackend,
@@ -442,8 +454,8 @@ def test_a_refused_code_is_told_by_its_cause(
     row: str,
 ) -> None:
     status, body, code = REFUSALS[row]
-    issuer.answers[TOKEN] = answer(body, status)
-    turned_away(visitor, travel(visitor, issuer), code)
+    issuer.answers[TOKEN] = http_response(body, status)
+    assert_rejected(visitor, sign_in_via_provider(visitor, issuer), code)
     line = caplog.records[-1]
     assert line.levelno == (logging.ERROR if code in (*EITHER, "Configuration") else logging.INFO)
     assert issuer.asked(USERINFO) == []
@@ -452,43 +464,44 @@ def test_a_refused_code_is_told_by_its_cause(
 
 @pytest.mark.parametrize("status", [201, 202, 206, 304, 307, 400, 401, 403])
 def test_tokens_count_only_with_200(issuer: Issuer, backend: FaultyBackend, visitor: Visitor, status: int) -> None:
-    issuer.answers[TOKEN] = wrapped(issuer, TOKEN, lambda body: kept_open(answer(body, status)))
+    issuer.answers[TOKEN] = wrapped(issuer, TOKEN, lambda body: keep_alive(http_response(body, status)))
     code = "ProviderUnavailable" if status == 304 else "OAuthCallback"  # to HTTP, a 304 with a body is none
-    turned_away(visitor, travel(visitor, issuer), code)
+    assert_rejected(visitor, sign_in_via_provider(visitor, issuer), code)
     assert backend.calls == []
 
 
 @pytest.mark.parametrize(
     "said",
-    [*({"expires_in": value} for value in mixed("3600", "x", -1, 0, None, True, [], {}, 10**400)),
-     *({"expires_at": value} for value in mixed("x", [], {}, None, 1.5)), {"token_type": "bearer"},
+    [*({"expires_in": value} for value in as_objects("3600", "x", -1, 0, None, True, [], {}, 10**400)),
+     *({"expires_at": value} for value in as_objects("x", [], {}, None, 1.5)), {"token_type": "bearer"},
      {"token_type": "BEARER"},
      {"token_type": ...}, {"refresh_token": ["x"]}, {"scope": 5}, {"scope": "openid"}, {"error_description": "x"}],
     ids=lambda said: str(said)[:60],
 )  # fmt: skip
 def test_what_is_of_no_use_is_passed_over(issuer: Issuer, visitor: Visitor, said: Json) -> None:
     issuer.tokens = said
-    let_in(visitor, travel(visitor, issuer))
+    assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
 
 
 @pytest.mark.parametrize("text", ["1e400", "-1e400", "1e9"])
 def test_so_is_a_time_without_end(issuer: Issuer, visitor: Visitor, text: str) -> None:
     issuer.tokens = {"expires_in": "@@", "expires_at": "@@"}
-    issuer.answers[TOKEN] = wrapped(issuer, TOKEN, lambda body: answer(body.replace(b'"@@"', text.encode())))
-    let_in(visitor, travel(visitor, issuer))
+    issuer.answers[TOKEN] = wrapped(issuer, TOKEN, lambda body: http_response(body.replace(b'"@@"', text.encode())))
+    assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
 
 
 @pytest.mark.parametrize(
     "said",
-    [*({"access_token": value} for value in mixed(..., None, "", 5, [], {}, True, "a b", "a\r\nX: y", "é", "x" * 5000)),
-     *({"token_type": value} for value in mixed("mac", "dpop", "", None, 5, ["Bearer"]))],
+    [*({"access_token": value}
+       for value in as_objects(..., None, "", 5, [], {}, True, "a b", "a\r\nX: y", "é", "x" * 5000)),
+     *({"token_type": value} for value in as_objects("mac", "dpop", "", None, 5, ["Bearer"]))],
     ids=lambda said: str(said)[:60],
 )  # fmt: skip
 def test_without_a_bearer_token_nobody_is_asked_for(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, said: Json
 ) -> None:
     issuer.tokens = said
-    turned_away(visitor, travel(visitor, issuer), "OAuthCallback")
+    assert_rejected(visitor, sign_in_via_provider(visitor, issuer), "OAuthCallback")
     assert issuer.asked(USERINFO) == []
     assert backend.calls == []
 
@@ -504,37 +517,37 @@ def test_without_a_bearer_token_nobody_is_asked_for(
 def test_a_refused_userinfo_signs_nobody_in(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: ManualClock, status: int, code: str
 ) -> None:
-    issuer.answers[USERINFO] = wrapped(issuer, USERINFO, lambda body: answer(body, status))
-    turned_away(visitor, travel(visitor, issuer), code)
+    issuer.answers[USERINFO] = wrapped(issuer, USERINFO, lambda body: http_response(body, status))
+    assert_rejected(visitor, sign_in_via_provider(visitor, issuer), code)
     heals(visitor, issuer, backend, clock, 0)
 
 
 def test_it_is_not_asked_where_the_id_token_says_enough(issuer: Issuer, visitor: Visitor) -> None:
-    issuer.answers[USERINFO] = answer(b"", 500)
+    issuer.answers[USERINFO] = http_response(b"", 500)
     issuer.claims = {"name": "하늘", "email": "h@example.com"}
-    let_in(visitor, travel(visitor, issuer))
+    assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
 
 
 def test_who_has_refused_the_address_signs_in_without_one(issuer: Issuer, visitor: Visitor) -> None:
     issuer.tokens, issuer.person = {"scope": "openid"}, {"sub": SUBJECT}
-    let_in(visitor, travel(visitor, issuer))
+    assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
 
 
 def test_an_issuer_without_userinfo_signs_in(issuer: Issuer, visitor: Visitor) -> None:
     issuer.metadata = {"userinfo_endpoint": None}
-    let_in(visitor, travel(visitor, issuer))
+    assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
 
 
 @pytest.mark.parametrize("status", [200, 401, 403, 404])
 def test_addresses_that_github_withholds_stop_nobody(issuer: Issuer, visitor: Visitor, status: int) -> None:
-    issuer.answers[GITHUB["emails"]] = answer({"message": "~secret~"}, status)
-    let_in(visitor, travel(visitor, issuer, "github"))
+    issuer.answers[GITHUB["emails"]] = http_response({"message": "~secret~"}, status)
+    assert_signed_in(visitor, sign_in_via_provider(visitor, issuer, "github"))
 
 
 @pytest.mark.parametrize(("status", "code"), [(403, "OAuthCallback"), (429, "ProviderUnavailable")])
 def test_a_person_whom_github_withholds_is_nobody(issuer: Issuer, visitor: Visitor, status: int, code: str) -> None:
-    issuer.answers[GITHUB["user"]] = answer({"message": "~secret~"}, status)
-    turned_away(visitor, travel(visitor, issuer, "github"), code)
+    issuer.answers[GITHUB["user"]] = http_response({"message": "~secret~"}, status)
+    assert_rejected(visitor, sign_in_via_provider(visitor, issuer, "github"), code)
 
 
 # --- The callback
@@ -548,10 +561,10 @@ def test_a_person_whom_github_withholds_is_nobody(issuer: Issuer, visitor: Visit
      ("invalid_grant", "AttemptExpired"), ("login_required", "OAuthCallback"), ("~secret~\r\n", "OAuthCallback")],
 )  # fmt: skip
 def test_an_error_in_the_callback_is_told_by_its_cause(issuer: Issuer, visitor: Visitor, error: str, code: str) -> None:
-    asked = start(visitor, issuer)
+    asked = start_sign_in(visitor, issuer)
     issuer.calls = []
-    response = come_back(visitor, asked, error=error, error_description="~secret~")
-    turned_away(visitor, response, code)
+    response = send_callback(visitor, asked, error=error, error_description="~secret~")
+    assert_rejected(visitor, response, code)
     assert issuer.calls == []
 
 
@@ -559,30 +572,30 @@ def test_an_error_in_the_callback_is_told_by_its_cause(issuer: Issuer, visitor: 
 def test_an_attempt_lasts_a_quarter_of_an_hour(
     issuer: Issuer, visitor: Visitor, monkeypatch: pytest.MonkeyPatch, minutes: int, in_time: bool
 ) -> None:
-    asked = start(visitor, issuer)
+    asked = start_sign_in(visitor, issuer)
     monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda _: int(time.time()) + minutes * 60)
-    response = come_back(visitor, asked)
+    response = send_callback(visitor, asked)
     if in_time:
-        let_in(visitor, response)
+        assert_signed_in(visitor, response)
     else:
-        turned_away(visitor, response, "AttemptExpired")
+        assert_rejected(visitor, response, "AttemptExpired")
         assert issuer.asked(TOKEN) == []
-        let_in(visitor, travel(visitor, issuer))
+        assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
 
 
 @pytest.mark.parametrize("user", [None, "~secret~", "[" * 5000, '{"name": {"firstName": 5}}', '{"name": "x"}'])
 def test_apple_tells_the_name_once_or_not_at_all(issuer: Issuer, visitor: Visitor, user: str | None) -> None:
     form = {} if user is None else {"user": user}
-    response = come_back_by_form(visitor, start(visitor, issuer, "apple"), **form)
+    response = post_callback(visitor, start_sign_in(visitor, issuer, "apple"), **form)
     assert "next-auth.session-token" in response.headers["Set-Cookie"]
 
 
 def test_an_expired_client_secret_is_the_operators_matter(
     issuer: Issuer, visitor: Visitor, caplog: pytest.LogCaptureFixture
 ) -> None:
-    issuer.answers[TOKEN_PATHS["apple"]] = answer({"error": "invalid_client"}, 400)
-    response = come_back_by_form(visitor, start(visitor, issuer, "apple"))
-    turned_away(visitor, response, "Configuration")
+    issuer.answers[TOKEN_PATHS["apple"]] = http_response({"error": "invalid_client"}, 400)
+    response = post_callback(visitor, start_sign_in(visitor, issuer, "apple"))
+    assert_rejected(visitor, response, "Configuration")
     line = caplog.records[-1]
     assert line.levelno == logging.ERROR
     assert "invalid_client: check the settings of apple" in str(line.__dict__["facts"])
@@ -605,7 +618,7 @@ def test_an_issuer_whose_certificate_proves_nothing_hears_nothing(
         fails(visitor, issuer, DISCOVERY, EITHER[:1])
         assert issuer.calls == []
     else:
-        let_in(visitor, travel(visitor, issuer))
+        assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
         issuer.metadata = {"jwks_uri": issuer.url.replace("https:", "http:")}  # https once, https for all
         forget_all = make_site(backend.url, **issuer.settings()).visitor()
         fails(forget_all, issuer, DISCOVERY, EITHER[:1])
@@ -618,7 +631,7 @@ def test_an_issuer_whose_certificate_proves_nothing_hears_nothing(
 
 def test_secrets_go_to_the_token_endpoint_alone(issuer: Issuer, visitor: Visitor) -> None:
     issuer.metadata = {"token_endpoint_auth_methods_supported": ["client_secret_post"]}
-    let_in(visitor, travel(visitor, issuer))
+    assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
     assert issuer.form() | {"code": CODE, "client_secret": CLIENT_SECRET} == issuer.form()
     for call in issuer.calls:
         said = f"{call.path}{call.headers}{call.body!r}"
@@ -629,12 +642,14 @@ def test_secrets_go_to_the_token_endpoint_alone(issuer: Issuer, visitor: Visitor
 @pytest.mark.parametrize("said", [None, False, "true", 1])
 def test_only_who_says_so_names_itself_in_each_callback(issuer: Issuer, visitor: Visitor, said: object) -> None:
     issuer.metadata = {"authorization_response_iss_parameter_supported": said}
-    let_in(visitor, travel(visitor, issuer))
+    assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
 
 
 def test_who_says_so_has_to(issuer: Issuer, visitor: Visitor) -> None:
     issuer.metadata = {"authorization_response_iss_parameter_supported": True}
-    turned_away(visitor, travel(visitor, issuer), "OAuthCallback")
-    turned_away(visitor, come_back(visitor, start(visitor, issuer), iss="https://evil.example"), "OAuthCallback")
+    assert_rejected(visitor, sign_in_via_provider(visitor, issuer), "OAuthCallback")
+    assert_rejected(
+        visitor, send_callback(visitor, start_sign_in(visitor, issuer), iss="https://evil.example"), "OAuthCallback"
+    )
     assert issuer.asked(TOKEN) == []
-    let_in(visitor, come_back(visitor, start(visitor, issuer), iss=issuer.url))
+    assert_signed_in(visitor, send_callback(visitor, start_sign_in(visitor, issuer), iss=issuer.url))

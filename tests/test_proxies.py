@@ -14,9 +14,9 @@ import pytest
 import requests
 
 from tests.commands import ROOT, Command
-from tests.markdown import Doc
-from tests.proxies import Deployed
-from tests.scripted import TOKEN, USER, Backend, scripted
+from tests.markdown import MarkdownPage
+from tests.proxies import DeployedConfig
+from tests.scripted import TOKEN, USER, ScriptedBackend, scripted_backend
 from tests.site import Visitor, cookie_names
 from tests.test_production import serving
 
@@ -59,9 +59,9 @@ def somebodys_app() -> Iterator[int]:
 class Front:
     """A proxy with the production server and somebody's app behind it."""
 
-    proxy: Deployed
+    proxy: DeployedConfig
     server: Command
-    backend: Backend
+    backend: ScriptedBackend
 
     def visitor(self, **headers: str) -> Visitor:
         visitor = Visitor(self.proxy.url, headers)
@@ -86,9 +86,9 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @contextmanager
 def fronted(kind: str, text: str, folder: Path) -> Iterator[Front]:
-    proxy = Deployed(kind, text, folder)
+    proxy = DeployedConfig(kind, text, folder)
     with (
-        scripted() as backend,
+        scripted_backend() as backend,
         serving(folder, SITE_URL=proxy.url, BACKEND_URL=backend.url, PROXY_HOPS="1") as (server, direct),
         somebodys_app() as app_port,
         proxy.running(urlsplit(direct.url).port or 0, app_port),
@@ -165,7 +165,7 @@ def test_the_largest_session_and_the_longest_name_pass(front: Front) -> None:
 
 
 def of_the_docs(kind: str) -> str:
-    (block,) = [one for one in Doc(ROOT / "docs" / "operations.md").blocks if one.language == kind]
+    (block,) = [one for one in MarkdownPage(ROOT / "docs" / "operations.md").blocks if one.language == kind]
     return "\n" + block.text
 
 
@@ -189,7 +189,7 @@ def test_the_site_alone_is_reached_through_what_the_docs_say(kind: str, tmp_path
 )
 def test_the_site_never_sees_a_name_that_servers_take_for_another(kind: str, text: str, tmp_path: Path) -> None:
     """Many servers give `X_Forwarded_For` to an app as `X-Forwarded-For`."""
-    proxy = Deployed(kind, text, tmp_path)
+    proxy = DeployedConfig(kind, text, tmp_path)
     with somebodys_app() as port, proxy.running(port, port):
         made_up = {"X_Forwarded_For": "203.0.113.9", "X-Forwarded_For": "203.0.113.9", "x_other": "1"}
         answer = requests.get(

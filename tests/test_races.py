@@ -16,23 +16,23 @@ import pytest
 import requests
 
 from services.backend.user import User
-from tests.faulty_backend import UNLIMITED
-from tests.forge import DAY, MONTH, USER, claims, cookie, seal, unseal
-from tests.scripted import Backend, scripted
-from tests.site import SECRET, Site, SiteMaker, Visitor, cookie_names, running_site, served, set_cookies
-from tests.social_backend import SESSION, browser, told, world
+from tests.faulty_backend import NO_LIMITS
+from tests.forge import DAY, MONTH, USER, cookie_pair, decrypt, encrypt, make_claims
+from tests.scripted import ScriptedBackend, scripted_backend
+from tests.site import SECRET, Site, SiteMaker, Visitor, cookie_names, running_site, serve_in_thread, set_cookies
+from tests.social_backend import SESSION, error_code, new_browser, social_setup
 from tests.test_production import serving
 
 Found = TypeVar("Found")
 OLD_SECRET = "an-older-secret-0f-this-very-site-8Zq"
-LIMITS = {name.upper(): limit for name, limit in UNLIMITED.items()}
+LIMITS = {name.upper(): limit for name, limit in NO_LIMITS.items()}
 SLOW = 0.5
 """Seconds that a backend takes, so that something else can happen meanwhile."""
 
 
 @pytest.fixture
-def backend() -> Iterator[Backend]:
-    with scripted() as backend:
+def backend() -> Iterator[ScriptedBackend]:
+    with scripted_backend() as backend:
         yield backend
 
 
@@ -74,7 +74,7 @@ def session_in(response: requests.Response) -> str | None:
 
 def holder(site_url: str, token: str) -> dict[str, Any]:
     """Whose session a browser has that holds this token."""
-    found: dict[str, Any] = Visitor(site_url, {"Cookie": cookie(token)}).session().get("user", {})
+    found: dict[str, Any] = Visitor(site_url, {"Cookie": cookie_pair(token)}).session().get("user", {})
     return found
 
 
@@ -82,7 +82,7 @@ def holder(site_url: str, token: str) -> dict[str, Any]:
 
 
 def test_a_read_that_answers_after_signing_out_does_not_bring_the_session_back(
-    make_site: SiteMaker, backend: Backend
+    make_site: SiteMaker, backend: ScriptedBackend
 ) -> None:
     site = make_site(backend.url)
     visitor = site.visitor_since(301, User.from_json({**USER, "name": "Before"}))
@@ -93,7 +93,7 @@ def test_a_read_that_answers_after_signing_out_does_not_bring_the_session_back(
     assert holder(site.url, token) == {}
 
 
-def test_nor_does_a_change_of_name(make_site: SiteMaker, backend: Backend) -> None:
+def test_nor_does_a_change_of_name(make_site: SiteMaker, backend: ScriptedBackend) -> None:
     site = make_site(backend.url)
     visitor = site.visitor()
     visitor.sign_in()
@@ -106,7 +106,9 @@ def test_nor_does_a_change_of_name(make_site: SiteMaker, backend: Backend) -> No
     assert holder(site.url, token) == {}
 
 
-def test_a_form_of_another_tab_is_refused_politely_after_signing_out(make_site: SiteMaker, backend: Backend) -> None:
+def test_a_form_of_another_tab_is_refused_politely_after_signing_out(
+    make_site: SiteMaker, backend: ScriptedBackend
+) -> None:
     visitor = make_site(backend.url).visitor()
     visitor.sign_in()
     fields = {"csrfToken": visitor.csrf(), "name": "x", "nick_name": ""}
@@ -117,7 +119,7 @@ def test_a_form_of_another_tab_is_refused_politely_after_signing_out(make_site: 
     assert not backend.asked("/profile")
 
 
-def test_a_change_and_a_read_at_once_lose_nothing(make_site: SiteMaker, backend: Backend) -> None:
+def test_a_change_and_a_read_at_once_lose_nothing(make_site: SiteMaker, backend: ScriptedBackend) -> None:
     site = make_site(backend.url)
     visitor = site.visitor_since(301, User.from_json(USER))
     fields = {"csrfToken": visitor.csrf(), "name": "After", "nick_name": ""}
@@ -128,8 +130,8 @@ def test_a_change_and_a_read_at_once_lose_nothing(make_site: SiteMaker, backend:
 
 
 def test_signing_out_while_the_second_of_two_callbacks_is_under_way_is_final() -> None:
-    with world("kakao", session_revalidate=0, backend_logout_path=None) as here:
-        visitor = browser(here.site)
+    with social_setup("kakao", session_revalidate=0, backend_logout_path=None) as here:
+        visitor = new_browser(here.site)
         answer = here.providers.approve(visitor.start("kakao"))
         copied = {"Cookie": cookies_of(visitor)}
         visitor.come_back("kakao", answer)
@@ -139,13 +141,13 @@ def test_signing_out_while_the_second_of_two_callbacks_is_under_way_is_final() -
             lambda: visitor.submit("/auth/logout", {}),
         )
         assert SESSION not in cookie_names(late)
-        assert told(late) == "AttemptExpired"
+        assert error_code(late) == "AttemptExpired"
 
 
 @pytest.mark.parametrize("kept", [0, 1])
 def test_whichever_of_two_answers_is_kept_signing_out_ends_the_sign_in(kept: int) -> None:
-    with world("kakao", session_revalidate=0, backend_logout_path=None) as here:
-        visitor = browser(here.site)
+    with social_setup("kakao", session_revalidate=0, backend_logout_path=None) as here:
+        visitor = new_browser(here.site)
         answer = here.providers.approve(visitor.start("kakao"))
         before = {"Cookie": cookies_of(visitor)}
 
@@ -158,7 +160,7 @@ def test_whichever_of_two_answers_is_kept_signing_out_ends_the_sign_in(kept: int
             signed_in.cookies.set(name, value, domain="localhost.local", path="/")
         assert signed_in.is_signed_in
         signed_in.submit("/auth/logout", {})
-        assert told(come_back()) == "AttemptExpired"
+        assert error_code(come_back()) == "AttemptExpired"
         for token in map(session_in, answers):
             assert holder(here.site.url, token or "") == {}
 
@@ -166,7 +168,7 @@ def test_whichever_of_two_answers_is_kept_signing_out_ends_the_sign_in(kept: int
 # --- Signing in twice at once
 
 
-def test_a_double_click_is_one_person_and_no_error(make_site: SiteMaker, backend: Backend) -> None:
+def test_a_double_click_is_one_person_and_no_error(make_site: SiteMaker, backend: ScriptedBackend) -> None:
     site = make_site(backend.url)
     visitor = site.visitor()
     visitor.csrf()
@@ -195,7 +197,7 @@ def test_two_people_in_two_tabs_leave_one_whole_person(make_site: SiteMaker, ord
     assert last
     email = emails[1 if order == 1 else 0]
     assert holder(site.url, last)["email"] == email
-    assert (unseal(last)["email"], unseal(last)["user"]["email"]) == (email, email)
+    assert (decrypt(last)["email"], decrypt(last)["user"]["email"]) == (email, email)
 
 
 # --- Crowds
@@ -223,7 +225,7 @@ class Echo:
 @pytest.fixture
 def echo() -> Iterator[Echo]:
     backend = Echo()
-    with served("127.0.0.1", lambda _: backend) as port:
+    with serve_in_thread("127.0.0.1", lambda _: backend) as port:
         backend.url = f"http://127.0.0.1:{port}"
         yield backend
 
@@ -238,7 +240,7 @@ def test_of_two_hundred_people_at_once_nobody_is_another(tmp_path: Path, echo: E
         visitor.sign_in(f"{name}@example.com", "x")
         found = [visitor.session().get("user", {}).get("name", "nobody") for _ in range(2)]
         page = visitor.page("/").heading
-        token = unseal(visitor.cookies.get(SESSION) or "")
+        token = decrypt(visitor.cookies.get(SESSION) or "")
         seen = [
             *found,
             page.rpartition(" ")[2],
@@ -270,7 +272,7 @@ def test_nothing_that_must_be_new_ever_comes_twice_from_two_processes(tmp_path: 
             one = Visitor(visitor.url, {"Connection": "close"})
             one.sign_in(f"u{number}@example.com", "x")
             token = one.cookies.get(SESSION) or ""
-            known = unseal(token)
+            known = decrypt(token)
             return [
                 token.split(".")[2],
                 known["sid"],
@@ -287,7 +289,9 @@ def test_nothing_that_must_be_new_ever_comes_twice_from_two_processes(tmp_path: 
 # --- A new key while people come and go
 
 
-def test_a_change_of_key_signs_nobody_out_whichever_server_answers(make_site: SiteMaker, backend: Backend) -> None:
+def test_a_change_of_key_signs_nobody_out_whichever_server_answers(
+    make_site: SiteMaker, backend: ScriptedBackend
+) -> None:
     old = make_site(backend.url, secret_key=OLD_SECRET, secret_key_fallbacks=SECRET)  # knows the new key already
     new = make_site(backend.url, secret_key=SECRET, secret_key_fallbacks=OLD_SECRET)
     turns = itertools.cycle([old.url, new.url])
@@ -342,8 +346,8 @@ CLOCKS = {
 def test_a_session_outlives_a_clock_that_jumps_and_not_its_own_end(lone_site: Site, row: str) -> None:
     shifts, lives = CLOCKS[row]
     now = int(time.time())
-    token = seal(claims(**{name: now + shift for name, shift in shifts.items()}))
-    response = Visitor(lone_site.url, {"Cookie": cookie(token)}).get("/api/auth/session")
+    token = encrypt(make_claims(**{name: now + shift for name, shift in shifts.items()}))
+    response = Visitor(lone_site.url, {"Cookie": cookie_pair(token)}).get("/api/auth/session")
     assert response.status_code == 200
     assert bool(response.json()) is lives
     if lives:
@@ -353,13 +357,13 @@ def test_a_session_outlives_a_clock_that_jumps_and_not_its_own_end(lone_site: Si
 
 @pytest.mark.parametrize("end", [YEAR_2038 - 1, YEAR_2038, 2**32, 2**53])
 def test_times_after_2038_are_times(lone_site: Site, end: int) -> None:
-    response = Visitor(lone_site.url, {"Cookie": cookie(seal(claims(exp=end)))}).get("/api/auth/session")
+    response = Visitor(lone_site.url, {"Cookie": cookie_pair(encrypt(make_claims(exp=end)))}).get("/api/auth/session")
     assert response.json()["user"]["id"] == USER["id"]
     assert re.fullmatch(r"20\d\d-.*Z", response.json()["expires"])
 
 
 def test_a_session_of_the_year_9999_ends_with_it(lone_site: Site) -> None:
     last = 253402300799
-    token = seal(claims(iat=last - 60, exp=last + MONTH))
-    response = Visitor(lone_site.url, {"Cookie": cookie(token)}).get("/api/auth/session")
+    token = encrypt(make_claims(iat=last - 60, exp=last + MONTH))
+    response = Visitor(lone_site.url, {"Cookie": cookie_pair(token)}).get("/api/auth/session")
     assert response.json()["expires"] == "9999-12-31T23:59:59.000Z"

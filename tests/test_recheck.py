@@ -14,8 +14,8 @@ from services.backend.user import User
 from services.clock import Clock
 from services.sessions import revalidation
 from services.sessions.model import Session
-from tests.scripted import USER, Backend, scripted
-from tests.site import ManualClock, Page, Site, SiteMaker, Visitor, cookie_names, settings
+from tests.scripted import USER, ScriptedBackend, scripted_backend
+from tests.site import ManualClock, Page, Site, SiteMaker, Visitor, cookie_names, make_settings
 
 NOW = 1_700_000_000
 HONG = Session(
@@ -30,13 +30,13 @@ HONG = Session(
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Backend]:
-    with scripted() as backend:
+def server() -> Iterator[ScriptedBackend]:
+    with scripted_backend() as backend:
         yield backend
 
 
 @pytest.fixture
-def backend(server: Backend) -> Backend:
+def backend(server: ScriptedBackend) -> ScriptedBackend:
     server.heal()
     return server
 
@@ -47,7 +47,7 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def site(shared_site: SiteMaker, backend: Backend, clock: ManualClock) -> Site:
+def site(shared_site: SiteMaker, backend: ScriptedBackend, clock: ManualClock) -> Site:
     """Shared, and a day later than for the test before: no pause lasts so long."""
     clock.advance(86400)
     return shared_site(backend.url, clock=clock)
@@ -57,7 +57,7 @@ def signed_in_a_while_ago(site: Site) -> Visitor:
     return site.visitor_since(301, User.from_json(USER))
 
 
-def test_before_it_is_time_a_read_asks_nobody(site: Site, backend: Backend) -> None:
+def test_before_it_is_time_a_read_asks_nobody(site: Site, backend: ScriptedBackend) -> None:
     visitor = site.visitor()
     visitor.sign_in()
     for _ in range(5):
@@ -67,14 +67,16 @@ def test_before_it_is_time_a_read_asks_nobody(site: Site, backend: Backend) -> N
     assert backend.asked("/user") == 1  # at sign-in
 
 
-def test_when_it_is_time_one_read_asks_and_nothing_is_written(site: Site, backend: Backend) -> None:
+def test_when_it_is_time_one_read_asks_and_nothing_is_written(site: Site, backend: ScriptedBackend) -> None:
     visitor = signed_in_a_while_ago(site)
     assert cookie_names(visitor.get("/api/auth/session")) == set()
     visitor.get("/api/auth/session")
     assert backend.asked("/user") == 1
 
 
-def test_a_name_that_changed_at_the_backend_is_in_the_session_from_then_on(site: Site, backend: Backend) -> None:
+def test_a_name_that_changed_at_the_backend_is_in_the_session_from_then_on(
+    site: Site, backend: ScriptedBackend
+) -> None:
     visitor = signed_in_a_while_ago(site)
     backend.user["name"] = "홍길순"
     response = visitor.get("/api/auth/session")
@@ -84,7 +86,7 @@ def test_a_name_that_changed_at_the_backend_is_in_the_session_from_then_on(site:
     assert backend.asked("/user") == 1
 
 
-def test_a_closed_account_is_signed_out_and_told_so_with_the_way_back(site: Site, backend: Backend) -> None:
+def test_a_closed_account_is_signed_out_and_told_so_with_the_way_back(site: Site, backend: ScriptedBackend) -> None:
     visitor = signed_in_a_while_ago(site)
     backend.user_status = 401
     response = visitor.get("/account")
@@ -96,14 +98,14 @@ def test_a_closed_account_is_signed_out_and_told_so_with_the_way_back(site: Site
     assert visitor.session() == {}
 
 
-def test_a_program_is_told_in_json_that_the_session_is_over(site: Site, backend: Backend) -> None:
+def test_a_program_is_told_in_json_that_the_session_is_over(site: Site, backend: ScriptedBackend) -> None:
     visitor = signed_in_a_while_ago(site)
     backend.user_status = 401
     response = visitor.get("/account", headers={"Accept": "application/json"})
     assert (response.status_code, response.json()["error"]) == (401, "SessionExpired")
 
 
-def test_a_copy_of_an_ended_session_is_refused_as_well(site: Site, backend: Backend) -> None:
+def test_a_copy_of_an_ended_session_is_refused_as_well(site: Site, backend: ScriptedBackend) -> None:
     visitor = signed_in_a_while_ago(site)
     copy = site.visitor()
     copy.cookies.update(visitor.cookies)
@@ -112,7 +114,7 @@ def test_a_copy_of_an_ended_session_is_refused_as_well(site: Site, backend: Back
     assert copy.session() == {}
 
 
-def test_another_person_behind_the_same_token_is_not_signed_in(site: Site, backend: Backend) -> None:
+def test_another_person_behind_the_same_token_is_not_signed_in(site: Site, backend: ScriptedBackend) -> None:
     visitor = signed_in_a_while_ago(site)
     backend.user["id"] = 8
     assert visitor.session() == {}
@@ -120,7 +122,7 @@ def test_another_person_behind_the_same_token_is_not_signed_in(site: Site, backe
 
 @pytest.mark.parametrize("status", [500, 503, 403, 404, 429])
 def test_a_failing_backend_signs_nobody_out_and_is_left_alone_for_a_while(
-    site: Site, backend: Backend, status: int
+    site: Site, backend: ScriptedBackend, status: int
 ) -> None:
     visitor = signed_in_a_while_ago(site)
     backend.user_status = status
@@ -129,7 +131,7 @@ def test_a_failing_backend_signs_nobody_out_and_is_left_alone_for_a_while(
     assert backend.asked("/user") == 1
 
 
-def test_while_the_backend_is_down_no_other_session_waits_for_it_either(site: Site, backend: Backend) -> None:
+def test_while_the_backend_is_down_no_other_session_waits_for_it_either(site: Site, backend: ScriptedBackend) -> None:
     first, second = signed_in_a_while_ago(site), signed_in_a_while_ago(site)
     backend.user_status = 500
     assert first.session()
@@ -138,7 +140,7 @@ def test_while_the_backend_is_down_no_other_session_waits_for_it_either(site: Si
     assert backend.asked("/user") == asked
 
 
-def test_one_persons_refusal_does_not_put_off_the_others(site: Site, backend: Backend) -> None:
+def test_one_persons_refusal_does_not_put_off_the_others(site: Site, backend: ScriptedBackend) -> None:
     first, second = signed_in_a_while_ago(site), signed_in_a_while_ago(site)
     backend.user_status = 403
     assert first.session()
@@ -146,7 +148,7 @@ def test_one_persons_refusal_does_not_put_off_the_others(site: Site, backend: Ba
     assert second.session() == {}
 
 
-def test_who_is_asked_about_too_often_puts_off_nobody_else(site: Site, backend: Backend) -> None:
+def test_who_is_asked_about_too_often_puts_off_nobody_else(site: Site, backend: ScriptedBackend) -> None:
     """Or a second account, whose owner makes the backend weary of it, would keep a revoked session alive."""
     throttled, revoked = signed_in_a_while_ago(site), signed_in_a_while_ago(site)
     backend.user_status = 429
@@ -155,7 +157,7 @@ def test_who_is_asked_about_too_often_puts_off_nobody_else(site: Site, backend: 
     assert revoked.session() == {}
 
 
-def test_whatever_befalls_others_nobody_goes_unasked_for_twice_as_long(site: Site, backend: Backend) -> None:
+def test_whatever_befalls_others_nobody_goes_unasked_for_twice_as_long(site: Site, backend: ScriptedBackend) -> None:
     other, overdue = signed_in_a_while_ago(site), site.visitor_since(601, User.from_json(USER))
     backend.user_status = 500
     assert other.session()
@@ -176,7 +178,7 @@ def test_the_backend_says_when_to_ask_again_within_bounds(
         asked.append(now[0])
         raise kind("as told", retry_after=told)
 
-    checks = revalidation.Revalidator(settings(), cast(Any, SimpleNamespace(user=user)), clock)
+    checks = revalidation.Revalidator(make_settings(), cast(Any, SimpleNamespace(user=user)), clock)
     with site.app.test_request_context():
         while len(asked) < 2:
             assert checks.user(HONG) == HONG.user
@@ -184,7 +186,7 @@ def test_the_backend_says_when_to_ask_again_within_bounds(
     assert asked == [NOW, NOW + waits]
 
 
-def test_of_many_requests_at_once_one_asks_and_the_others_do_not_wait(site: Site, backend: Backend) -> None:
+def test_of_many_requests_at_once_one_asks_and_the_others_do_not_wait(site: Site, backend: ScriptedBackend) -> None:
     visitor = signed_in_a_while_ago(site)
     backend.user_delay = 0.8
 
@@ -203,7 +205,7 @@ def test_of_many_requests_at_once_one_asks_and_the_others_do_not_wait(site: Site
 
 
 @pytest.mark.corpus
-def test_asking_takes_two_seconds_at_most(site: Site, backend: Backend) -> None:
+def test_asking_takes_two_seconds_at_most(site: Site, backend: ScriptedBackend) -> None:
     visitor = signed_in_a_while_ago(site)
     backend.user_delay = 4
     started = time.monotonic()
@@ -214,7 +216,7 @@ def test_asking_takes_two_seconds_at_most(site: Site, backend: Backend) -> None:
     assert time.monotonic() - started < 0.5
 
 
-def test_zero_means_never(shared_site: SiteMaker, backend: Backend) -> None:
+def test_zero_means_never(shared_site: SiteMaker, backend: ScriptedBackend) -> None:
     visitor = signed_in_a_while_ago(shared_site(backend.url, session_revalidate=0))
     backend.user_status = 401
     assert visitor.session()
@@ -236,14 +238,14 @@ def test_beyond_the_bound_of_memory_the_session_of_longest_ago_is_asked_about_on
     first, second, third = (
         replace(HONG, sid=name, access_token=name, checked_at=checked_at) for name in ("first", "second", "third")
     )
-    checks = revalidation.Revalidator(settings(), cast(Any, SimpleNamespace(user=user)), clock)
+    checks = revalidation.Revalidator(make_settings(), cast(Any, SimpleNamespace(user=user)), clock)
     with site.app.test_request_context():
         for session in (first, second, third, third, first):
             checks.user(session)
     assert asked == ["first", "second", "third", "first"]
 
 
-def test_a_profile_answer_without_a_user_is_followed_by_reading_the_user(site: Site, backend: Backend) -> None:
+def test_a_profile_answer_without_a_user_is_followed_by_reading_the_user(site: Site, backend: ScriptedBackend) -> None:
     visitor = site.visitor()
     visitor.sign_in()
     backend.user["name"] = "저장한 이름"
@@ -251,7 +253,7 @@ def test_a_profile_answer_without_a_user_is_followed_by_reading_the_user(site: S
     assert visitor.session()["user"]["name"] == "저장한 이름"
 
 
-def test_a_401_while_saving_ends_the_session_and_keeps_the_way_back(site: Site, backend: Backend) -> None:
+def test_a_401_while_saving_ends_the_session_and_keeps_the_way_back(site: Site, backend: ScriptedBackend) -> None:
     visitor = site.visitor()
     visitor.sign_in()
     backend.user_status = 401
@@ -261,7 +263,7 @@ def test_a_401_while_saving_ends_the_session_and_keeps_the_way_back(site: Site, 
     assert visitor.session() == {}
 
 
-def test_signing_out_works_when_the_backend_does_not(site: Site, backend: Backend) -> None:
+def test_signing_out_works_when_the_backend_does_not(site: Site, backend: ScriptedBackend) -> None:
     visitor = site.visitor()
     visitor.sign_in()
     backend.logout_status = 500

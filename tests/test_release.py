@@ -10,7 +10,7 @@ import pytest
 
 from scripts.release_check import problems
 from services import __version__
-from tests.commands import ROOT, program
+from tests.commands import ROOT, require_program
 
 pytestmark = pytest.mark.external
 
@@ -45,7 +45,7 @@ class Repository:
     def git(self, *command: str) -> None:
         who = {f"GIT_{role}_{part}": "x" for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")}
         environ = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "GIT_CONFIG_NOSYSTEM": "1", **who}
-        subprocess.run([program("git"), *command], cwd=self.folder, env=environ, check=True)
+        subprocess.run([require_program("git"), *command], cwd=self.folder, env=environ, check=True)
 
 
 @pytest.fixture

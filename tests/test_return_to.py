@@ -18,7 +18,7 @@ import pytest
 from flask.testing import FlaskClient
 
 import app
-from tests.site import Page, Site, served, settings
+from tests.site import Page, Site, make_settings, serve_in_thread
 from web import redirect_target
 
 ORIGIN = "http://localhost:5000"
@@ -33,8 +33,8 @@ def client() -> Iterator[FlaskClient]:
     """Someone signed in, at the origin that the verdicts are for; the backend is a real one, on a socket."""
     from dev.backend import create_backend
 
-    with served("127.0.0.1", lambda _: create_backend()) as port:
-        site = app.create_app(settings(site_url=ORIGIN, backend_url=f"http://127.0.0.1:{port}"))
+    with serve_in_thread("127.0.0.1", lambda _: create_backend()) as port:
+        site = app.create_app(make_settings(site_url=ORIGIN, backend_url=f"http://127.0.0.1:{port}"))
         client = site.test_client()
         sign_in(client, {})
         yield client

@@ -12,7 +12,7 @@ from limits import RateLimitItem
 import config
 import providers
 from config import Settings, SettingsError
-from tests.site import SECRET, settings
+from tests.site import SECRET, make_settings
 
 ROOT = Path(__file__).parent.parent
 GOOD = {"SITE_URL": "https://login.example.com", "SECRET_KEY": SECRET, "BACKEND_URL": "https://api.example.com/v2"}
@@ -75,7 +75,7 @@ def test_a_weak_secret_is_refused_and_never_repeated(weak: str) -> None:
     ],
 )
 def test_where_state_is_shared_may_be_one_redis_or_a_cluster(url: str) -> None:
-    assert settings(redis_url=url).redis_url == url
+    assert make_settings(redis_url=url).redis_url == url
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
 
 
 def test_secrets_are_not_in_the_repr() -> None:
-    assert SECRET not in repr(settings(secret_key_fallbacks=SECRET))
+    assert SECRET not in repr(make_settings(secret_key_fallbacks=SECRET))
 
 
 @pytest.mark.parametrize(

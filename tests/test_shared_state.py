@@ -20,9 +20,9 @@ from services.sessions.model import Session
 from services.sessions.revocation import STREAM, RevokedSessions
 from services.state.redis import Redis
 from tests.commands import ROOT
-from tests.redis_server import RedisServer, Relay, redis_cluster, redis_server, relay
-from tests.scripted import USER, Backend, scripted
-from tests.site import ManualClock, Site, SiteMaker, Visitor, settings
+from tests.redis_server import RedisServer, Relay, redis_cluster, redis_server, running_relay
+from tests.scripted import USER, ScriptedBackend, scripted_backend
+from tests.site import ManualClock, Site, SiteMaker, Visitor, make_settings
 from tests.test_upstream_tls import certificate
 
 pytestmark = pytest.mark.external
@@ -39,8 +39,8 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def backend() -> Iterator[Backend]:
-    with scripted() as backend:
+def backend() -> Iterator[ScriptedBackend]:
+    with scripted_backend() as backend:
         yield backend
 
 
@@ -124,7 +124,7 @@ def test_the_delay_is_a_few_milliseconds(make_site: SiteMaker, server: RedisServ
 
 
 def test_signing_out_everywhere_ends_the_others_at_both_sites_and_leaves_the_next_one(
-    make_site: SiteMaker, server: RedisServer, backend: Backend
+    make_site: SiteMaker, server: RedisServer, backend: ScriptedBackend
 ) -> None:
     here, there = make_site(backend.url, redis_url=server.url), make_site(backend.url, redis_url=server.url)
     phone, desk, tablet = signed_in(here), signed_in(there), signed_in(there)
@@ -235,9 +235,9 @@ FAULTS = [
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 def test_people_sign_in_and_out_whatever_happens_to_redis(
-    make_site: SiteMaker, server: RedisServer, backend: Backend, caplog: pytest.LogCaptureFixture, fault: Fault
+    make_site: SiteMaker, server: RedisServer, backend: ScriptedBackend, caplog: pytest.LogCaptureFixture, fault: Fault
 ) -> None:
-    with relay(server.port) as between:
+    with running_relay(server.port) as between:
         limit = {"login_limit_per_ip": "12/minute"}
         here, there = (make_site(backend.url, redis_url=between.url, **limit) for _ in range(2))
         redis = Shared(server, between)
@@ -339,7 +339,7 @@ def test_what_others_have_put_on_the_list_stops_nobody_from_following_it(
 def test_an_answer_in_a_shape_that_nobody_foresaw_does_not_end_the_following(
     make_site: SiteMaker, server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with relay(server.port) as between:
+    with running_relay(server.port) as between:
         here, there = (make_site(redis_url=between.url) for _ in range(2))
         between.answer = b"*1\r\n*1\r\n:7\r\n"
         seconds_until(lambda: caplog.text.count("not followed") == 2)
@@ -353,7 +353,7 @@ def test_an_answer_in_a_shape_that_nobody_foresaw_does_not_end_the_following(
 
 @pytest.mark.parametrize("with_the_list", [True, False])
 def test_a_node_of_a_cluster_dies_and_people_sign_in_and_out(
-    make_site: SiteMaker, tmp_path: Path, backend: Backend, with_the_list: bool
+    make_site: SiteMaker, tmp_path: Path, backend: ScriptedBackend, with_the_list: bool
 ) -> None:
     with redis_cluster(tmp_path) as cluster:
         here, there = (make_site(backend.url, redis_url=cluster.url) for _ in range(2))
@@ -376,9 +376,9 @@ def test_a_node_of_a_cluster_dies_and_people_sign_in_and_out(
 
 
 def test_a_site_is_not_ready_while_it_reads_what_was_ended_before(server: RedisServer) -> None:
-    with relay(server.port) as between:
+    with running_relay(server.port) as between:
         between.delay = 0.2
-        site = app.create_app(settings(redis_url=between.url))
+        site = app.create_app(make_settings(redis_url=between.url))
         ended = site.extensions["munjigi"].revoked_sessions
         ready = site.test_client()
         threading.Thread(target=ended.ensure_synced).start()
@@ -429,7 +429,7 @@ def test_a_crowd_of_sign_ins_is_no_fault_of_redis(
 
 def ended_sessions(max_age: int, url: str | None = None, clock: Clock | None = None) -> RevokedSessions:
     clock = clock or Clock()
-    return RevokedSessions(replace(settings(), session_max_age=max_age), Redis(url, clock) if url else None, clock)
+    return RevokedSessions(replace(make_settings(), session_max_age=max_age), Redis(url, clock) if url else None, clock)
 
 
 def a_session(sid: str) -> Session:

@@ -10,7 +10,7 @@ import pytest
 from services.backend.user import User
 from services.observability import audit
 from services.observability.audit import account_hash
-from tests.scripted import USER, Backend, scripted
+from tests.scripted import USER, ScriptedBackend, scripted_backend
 from tests.site import MINJI, SECRET, Site, SiteMaker
 
 NAMES = ["signed_in", "signed_out", "sign_in_failed", "csrf_failed", "rate_limited", "session_expired"]
@@ -33,8 +33,8 @@ def heard(site: Site) -> Iterator[Heard]:
 
 
 @pytest.fixture
-def backend() -> Iterator[Backend]:
-    with scripted() as backend:
+def backend() -> Iterator[ScriptedBackend]:
+    with scripted_backend() as backend:
         yield backend
 
 
@@ -79,7 +79,7 @@ def test_a_limit_that_is_reached(make_site: SiteMaker) -> None:
     assert told[1][1]["outcome"] == "TooManyAttempts"
 
 
-def test_a_session_that_the_backend_has_ended(make_site: SiteMaker, backend: Backend) -> None:
+def test_a_session_that_the_backend_has_ended(make_site: SiteMaker, backend: ScriptedBackend) -> None:
     site = make_site(backend.url)
     visitor = site.visitor_since(301, User.from_json(USER))
     backend.user_status = 401

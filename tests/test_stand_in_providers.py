@@ -23,7 +23,7 @@ from dev.providers import PROVIDERS
 from dev.providers.base import Client, Provider
 from dev.signing import at_hash
 from dev.stand_ins import create_stand_ins, needed, serve_in_background
-from tests.commands import free_ports
+from tests.commands import free_port_pair
 
 ALL = sorted(PROVIDERS)
 SCOPES = {
@@ -138,7 +138,7 @@ class StandIn:
 
 @pytest.fixture(scope="module")
 def stand_ins() -> Iterator[dict[str, StandIn]]:
-    port = free_ports()
+    port = free_port_pair()
     settings = {
         "SITE_URL": f"http://localhost:{port}",
         "BACKEND_URL": stand_in_settings.origin(port),
@@ -691,7 +691,7 @@ def test_stand_ins_beside_a_real_backend_are_providers_alone() -> None:
 
 @pytest.mark.corpus
 def test_the_log_has_a_line_a_call_and_nothing_that_was_sent(capfd: pytest.CaptureFixture[str]) -> None:
-    port = free_ports()
+    port = free_port_pair()
     given = {
         "SITE_URL": f"http://localhost:{port}",
         "BACKEND_URL": stand_in_settings.origin(port),

@@ -19,7 +19,7 @@ import app
 from config import SettingsError
 from services.http.client import HttpClient, UpstreamError
 from tests.faulty_backend import faulty_backend
-from tests.site import settings
+from tests.site import make_settings
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n"
 BODY = b'{"ok": true}'
@@ -144,7 +144,7 @@ def test_authorities_are_read_once_and_not_before_the_first_https_call(
 
     monkeypatch.setattr(ssl, "create_default_context", counted)
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
-    app.create_app(settings())
+    app.create_app(make_settings())
     assert read == []
     for client in (HttpClient("test", max_concurrency=1), HttpClient("test", max_concurrency=1)):
         for _ in range(2):  # each time another server
@@ -171,4 +171,4 @@ def test_a_client_certificate_that_is_none_stops_the_start(tmp_path: Path, conte
     if content is not None:
         (tmp_path / "client.pem").write_bytes(content)
     with pytest.raises(SettingsError, match="BACKEND_CLIENT_CERT must be a"):
-        settings(backend_client_cert=tmp_path / "client.pem")
+        make_settings(backend_client_cert=tmp_path / "client.pem")
