@@ -32,7 +32,7 @@ def post_form(path: str, **fields: str) -> Action:
 
     def send(visitor: Visitor) -> requests.Response:
         given = {name: value.replace("<site>", visitor.url) for name, value in fields.items()}
-        return visitor.post(API + path, data={"csrfToken": visitor.csrf(), "json": "true", **given})
+        return visitor.post(API + path, data={"csrfToken": visitor.csrf_token(), "json": "true", **given})
 
     return send
 
@@ -41,7 +41,7 @@ def post_json(path: str, body: Any, *, token: bool = True) -> Action:
     """As `update()` sends it, and other programs."""
 
     def send(visitor: Visitor) -> requests.Response:
-        return visitor.post(API + path, json={**({"csrfToken": visitor.csrf()} if token else {}), **body})
+        return visitor.post(API + path, json={**({"csrfToken": visitor.csrf_token()} if token else {}), **body})
 
     return send
 
@@ -58,7 +58,7 @@ def post_without_cookies(path: str, **fields: str) -> Action:
     """A token without the cookie that it belongs to."""
 
     def send(visitor: Visitor) -> requests.Response:
-        token = visitor.csrf()
+        token = visitor.csrf_token()
         visitor.cookies.clear()
         return visitor.post(API + path, data={"csrfToken": token, "json": "true", **fields})
 

@@ -91,7 +91,7 @@ PageOpener = Callable[..., Page]
 
 
 class PageMonitor:
-    """What a page should never give cause for: complaints of the browser, and requests to anyone else.
+    """What a page should never give cause for: problems of the browser, and requests to anyone else.
 
     `onward`: hosts to which people go on from the site; nothing else is asked of them either.
     """
@@ -121,7 +121,7 @@ class PageMonitor:
             self._refused.add(request.url)
 
     @property
-    def complaints(self) -> list[str]:
+    def problems(self) -> list[str]:
         """All but this one: that a page's own status is 401, 422 or the like, which is honest and not a fault."""
         return [
             f"{text} {url}".rstrip()
@@ -146,7 +146,7 @@ def page_opener(browser: Browser, site_url: str, onward: Collection[str] = (), *
     yield open_one
     for context, _ in opened:
         _close(context)
-    assert [watch.complaints for _, watch in opened] == [[] for _ in opened]
+    assert [watch.problems for _, watch in opened] == [[] for _ in opened]
 
 
 def _close(context: BrowserContext) -> None:

@@ -37,7 +37,7 @@ def site(shared_site: SiteMaker) -> Site:
 
 @pytest.fixture
 def visitor(site: Site) -> Visitor:
-    return site.visitor()
+    return site.new_visitor()
 
 
 @pytest.fixture

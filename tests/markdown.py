@@ -48,7 +48,7 @@ class MarkdownPage:
         return [child for token in self.tokens for child in token.children or ()]
 
     @property
-    def blocks(self) -> list[CodeBlock]:
+    def code_blocks(self) -> list[CodeBlock]:
         return [
             CodeBlock(token.info, token.content, (token.map or [0])[0] + 1)
             for token in self.tokens
@@ -65,7 +65,7 @@ class MarkdownPage:
         return named + re.findall(r'(?:href|src|srcset)="([^"]+)"', html)
 
     @property
-    def code(self) -> list[str]:
+    def inline_code(self) -> list[str]:
         """The words of code within sentences."""
         return [token.content for token in self._inline if token.type == "code_inline"]
 
@@ -87,7 +87,7 @@ class MarkdownPage:
         return set(found)
 
     @property
-    def rows(self) -> Iterator[list[str]]:
+    def table_rows(self) -> Iterator[list[str]]:
         """Of all tables, head rows too: the cells as they are written."""
         for token in self.tokens:
             if token.type == "tr_open" and token.map:

@@ -78,29 +78,29 @@ class RedisServer:
         self._process.send_signal(signal.SIGCONT)
 
     def flush(self) -> None:
-        self.ask("FLUSHALL")
+        self.execute("FLUSHALL")
 
-    def fill(self) -> None:
+    def refuse_writes(self) -> None:
         """Whoever wants to write hears OOM."""
-        self.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
-        self.ask("CONFIG", "SET", "maxmemory", "1")
+        self.execute("CONFIG", "SET", "maxmemory-policy", "noeviction")
+        self.execute("CONFIG", "SET", "maxmemory", "1")
 
-    def empty(self) -> None:
-        self.ask("CONFIG", "SET", "maxmemory", "0")
+    def accept_writes(self) -> None:
+        self.execute("CONFIG", "SET", "maxmemory", "0")
 
-    def require(self, password: str) -> None:
+    def require_password(self, password: str) -> None:
         """Who is connected and has not said it, is thrown out."""
-        self.ask("CONFIG", "SET", "requirepass", password)
+        self.execute("CONFIG", "SET", "requirepass", password)
         self._client_url = self.url.replace("://", f"://:{password}@")
-        self.ask("CLIENT", "KILL", "TYPE", "normal")
+        self.execute("CLIENT", "KILL", "TYPE", "normal")
 
-    def ask(self, *command: Any) -> Any:
+    def execute(self, *command: Any) -> Any:
         with redis.Redis.from_url(self._client_url, protocol=2, socket_timeout=_SECONDS_TO_START) as client:
             return client.execute_command(*command)
 
     def _answers(self) -> bool:
         try:
-            return bool(self.ask("PING"))
+            return bool(self.execute("PING"))
         except redis.ResponseError:  # a password, or still loading
             return True
         except redis.RedisError:
@@ -122,10 +122,10 @@ class RedisCluster:
         self.nodes = nodes
         self.url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes)
 
-    def of(self, key: str) -> RedisServer:
+    def node_for(self, key: str) -> RedisServer:
         """The node that holds this key."""
-        slot = self.nodes[0].ask("CLUSTER", "KEYSLOT", key)
-        for first, last, (_, port, *_), *_ in self.nodes[0].ask("CLUSTER", "SLOTS"):
+        slot = self.nodes[0].execute("CLUSTER", "KEYSLOT", key)
+        for first, last, (_, port, *_), *_ in self.nodes[0].execute("CLUSTER", "SLOTS"):
             if first <= slot <= last:
                 return next(node for node in self.nodes if node.port == port)
         raise AssertionError(f"no node holds {key}")
@@ -156,7 +156,7 @@ def _node(folder: Path) -> Iterator[RedisServer]:
 
 
 def _cluster_info(node: RedisServer) -> bytes:
-    answer = node.ask("CLUSTER", "INFO")
+    answer = node.execute("CLUSTER", "INFO")
     return answer if isinstance(answer, bytes) else repr(answer).encode()
 
 
@@ -168,7 +168,7 @@ class Relay:
 
     def __init__(self, port: int) -> None:
         self.delay = 0.0
-        self.answer: bytes | None = None
+        self.fixed_reply: bytes | None = None
         self._to = port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._sockets: list[socket.socket] = [self._listener]
@@ -199,10 +199,10 @@ class Relay:
         with suppress(OSError):
             while data := source.recv(65536):
                 time.sleep(self.delay)
-                if self.answer is None:
+                if self.fixed_reply is None:
                     target.sendall(data)
-                elif of_site and self.answer:
-                    source.sendall(self.answer * len(_COMMAND.findall(data)))
+                elif of_site and self.fixed_reply:
+                    source.sendall(self.fixed_reply * len(_COMMAND.findall(data)))
                 elif of_site:
                     break
         for one in (source, target):

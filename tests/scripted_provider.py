@@ -49,7 +49,7 @@ class Grant:
 
     provider: str
     sample: Json
-    asked: dict[str, str]
+    params: dict[str, str]
     person: str
 
 
@@ -73,16 +73,16 @@ class ScriptedProviders:
 
     url: str = ""
     calls: list[Call] = field(default_factory=list)
-    names: dict[str, str] = field(default_factory=dict)
+    names_by_token: dict[str, str] = field(default_factory=dict)
     """Of the person whose token this is."""
-    tokens: list[str] = field(default_factory=list)
+    issued_tokens: list[str] = field(default_factory=list)
     """All that were ever given out."""
     metadata: Json = field(default_factory=dict)
     """Besides what the discovery document has as a rule."""
-    checks_verifier: bool = True
-    delay: float = 0.0
+    verifies_pkce: bool = True
+    token_delay: float = 0.0
     """Seconds that the token endpoint takes."""
-    refusal: tuple[int, Json] | None = None
+    token_error: tuple[int, Json] | None = None
     """Of the token endpoint."""
 
     def __post_init__(self) -> None:
@@ -113,11 +113,11 @@ class ScriptedProviders:
         user = self._grants[code].sample.get("form")
         return {"code": code, "state": asked["state"], **({"user": user} if user else {})}
 
-    def asked(self, path: str) -> list[Call]:
+    def requests_to(self, path: str) -> list[Call]:
         return [call for call in self.calls if call.path == path]
 
-    def exchanges(self, name: str) -> list[Call]:
-        return self.asked(f"/{name}{load_sample(name)['token']['path']}")
+    def token_requests(self, name: str) -> list[Call]:
+        return self.requests_to(f"/{name}{load_sample(name)['token']['path']}")
 
     # --- The server
 
@@ -135,8 +135,8 @@ class ScriptedProviders:
     def _answer(self, name: str, path: str, call: Call) -> tuple[int, object]:
         sample = load_sample(name)
         if path == sample["token"]["path"]:
-            time.sleep(self.delay)
-            return self.refusal or self._tokens(call)
+            time.sleep(self.token_delay)
+            return self.token_error or self._tokens(call)
         if path == sample.get("keys_path"):
             return 200, {"keys": [rsa_key().as_dict(private=False)]}
         if path == "/.well-known/openid-configuration":
@@ -157,10 +157,10 @@ class ScriptedProviders:
 
     def _tokens(self, call: Call) -> tuple[int, object]:
         grant = self._grants.pop(call.form.get("code", [""])[0], None)
-        if grant is None or call.form.get("redirect_uri") != [grant.asked["redirect_uri"]]:
+        if grant is None or call.form.get("redirect_uri") != [grant.params["redirect_uri"]]:
             return 400, {"error": "invalid_grant"}
         verifier = call.form.get("code_verifier", [""])[0]
-        if self.checks_verifier and pkce_challenge(verifier) != grant.asked["code_challenge"]:
+        if self.verifies_pkce and pkce_challenge(verifier) != grant.params["code_challenge"]:
             return 400, {"error": "invalid_grant"}
         token = f"{grant.provider}-{next(self._numbers)}{SECRET_MARKER}"
         self._by_token[token] = grant
@@ -168,8 +168,8 @@ class ScriptedProviders:
         if "claims" in grant.sample:
             answer["id_token"] = self._id_token(grant, token)
         for given in (token, answer["id_token"] if "claims" in grant.sample else token):
-            self.names[given] = grant.person
-        self.tokens += filter(None, map(answer.get, ("access_token", "refresh_token", "id_token")))
+            self.names_by_token[given] = grant.person
+        self.issued_tokens += filter(None, map(answer.get, ("access_token", "refresh_token", "id_token")))
         return 200, answer
 
     def _id_token(self, grant: Grant, access_token: str) -> str:
@@ -179,7 +179,7 @@ class ScriptedProviders:
             "aud": sample["settings"]["CLIENT_ID"],
             "iat": now,
             "exp": now + 3600,
-            "nonce": grant.asked.get("nonce"),
+            "nonce": grant.params.get("nonce"),
             "at_hash": base64url(hashlib.sha256(access_token.encode()).digest()[:16]),
             **sample["claims"],
         }

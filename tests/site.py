@@ -95,10 +95,10 @@ class Site:
         self.backend = backend
         self.clock = clock
 
-    def visitor(self, **headers: str) -> "Visitor":
+    def new_visitor(self, **headers: str) -> "Visitor":
         return Visitor(self.url, headers)
 
-    def visitor_since(self, seconds: int, user: User, access_token: str = "17|token") -> "Visitor":
+    def visitor_signed_in_ago(self, seconds: int, user: User, access_token: str = "17|token") -> "Visitor":
         """Someone who signed in so long ago, and about whom the backend was last asked then."""
         then = int(self.clock.time()) - seconds
         session = Session(
@@ -110,7 +110,7 @@ class Site:
             checked_at=then,
             expires_at=then + 2592000,
         )
-        visitor = self.visitor()
+        visitor = self.new_visitor()
         token = SessionCookie(make_settings(), self.clock).seal(session)
         visitor.cookies.set("next-auth.session-token", token, domain="localhost.local", path="/")
         return visitor
@@ -175,32 +175,32 @@ class Page:
         parser = html5lib.HTMLParser(namespaceHTMLElements=False)
         self.document = parser.parse(response.content, transport_encoding="utf-8")
         assert not parser.errors, parser.errors
-        self._hold_to_the_rules()
+        self._check_html()
 
-    def _hold_to_the_rules(self) -> None:
-        ids = [element.get("id") for element in self.all("*") if element.get("id")]
+    def _check_html(self) -> None:
+        ids = [element.get("id") for element in self.find_all("*") if element.get("id")]
         assert len(ids) == len(set(ids)), "an id is used twice"
-        assert len(self.all("h1")) == 1, "a page has one h1"
+        assert len(self.find_all("h1")) == 1, "a page has one h1"
         assert self.document.get("lang", "").replace("-", "_") in settings_readers.languages()
         assert self.document.find("head/title").text.strip()
-        for element in self.all("*"):
+        for element in self.find_all("*"):
             assert not any(name == "style" or name.startswith("on") for name in element.attrib), "inline code"
             assert element.tag not in ("script", "style") or element.get("src"), "inline code"
             assert not element.get("tabindex") or int(element.get("tabindex")) <= 0
-        for field in self.all("input"):
+        for field in self.find_all("input"):
             if field.get("type") != "hidden":
-                assert self.all(f"label[@for='{field.get('id')}']"), f"no label for {field.get('id')}"
-        for described in self.all("*[@aria-describedby]"):
+                assert self.find_all(f"label[@for='{field.get('id')}']"), f"no label for {field.get('id')}"
+        for described in self.find_all("*[@aria-describedby]"):
             assert described.get("aria-describedby") in ids
-        for form in self.all("form"):
+        for form in self.find_all("form"):
             assert form.get("method") == "post"
             assert form.find(".//input[@name='csrfToken']") is not None, "a form without a CSRF token"
 
-    def all(self, path: str) -> list[Any]:
+    def find_all(self, path: str) -> list[Any]:
         return list(self.document.findall(f".//{path}"))
 
     def texts(self, path: str) -> list[str]:
-        return [" ".join("".join(element.itertext()).split()) for element in self.all(path)]
+        return [" ".join("".join(element.itertext()).split()) for element in self.find_all(path)]
 
     @property
     def heading(self) -> str:
@@ -211,16 +211,16 @@ class Page:
         return self.texts("title")[0]
 
     @property
-    def problem(self) -> str:
+    def message(self) -> str:
         """What the page says first of all, as a failure or calmly; empty where there is nothing to say."""
         return " ".join(self.texts("div[@role='alert']") + self.texts("p[@role='status'][@autofocus]"))
 
     @property
-    def notes(self) -> list[str]:
+    def status_messages(self) -> list[str]:
         return self.texts("p[@role='status']")
 
-    def value(self, name: str) -> str | None:
-        found = self.all(f"input[@name='{name}']")
+    def input_value(self, name: str) -> str | None:
+        found = self.find_all(f"input[@name='{name}']")
         return found[0].get("value") if found else None
 
 
@@ -238,27 +238,27 @@ class Visitor(requests.Session):
         kwargs.setdefault("timeout", 30)
         return super().request(method, urljoin(self.url, url), *args, **kwargs)
 
-    def page(self, path: str, **kwargs: Any) -> Page:
+    def get_page(self, path: str, **kwargs: Any) -> Page:
         return Page(self.get(path, **kwargs))
 
     def submit(self, path: str, fields: dict[str, str], **kwargs: Any) -> requests.Response:
         """Fill in a form of the site and post it, its CSRF token with it."""
-        return self.post(path, data={"csrfToken": self.csrf(), **fields}, **kwargs)
+        return self.post(path, data={"csrfToken": self.csrf_token(), **fields}, **kwargs)
 
-    def csrf(self) -> str:
+    def csrf_token(self) -> str:
         return str(self.get("/api/auth/csrf").json()["csrfToken"])
 
     def sign_in(self, email: str = MINJI, password: str = PASSWORD, **fields: str) -> requests.Response:
         return self.submit("/auth/login/email", {"email": email, "password": password, **fields})
 
-    def session(self) -> dict[str, Any]:
+    def get_session(self) -> dict[str, Any]:
         body = self.get("/api/auth/session").json()
         assert isinstance(body, dict)
         return body
 
     @property
     def is_signed_in(self) -> bool:
-        return bool(self.session())
+        return bool(self.get_session())
 
 
 def set_cookies(response: requests.Response) -> list[str]:

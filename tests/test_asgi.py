@@ -37,8 +37,8 @@ def backend_url() -> Iterator[str]:
 def issuer() -> Iterator[Issuer]:
     running = Issuer()
     yield running
-    running.refuse()
-    running.hang_up()
+    running.stop_listening()
+    running.close_connections()
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def run(site: Flask, steps: Callable[[Asgi], Awaitable[None]]) -> None:
 def test_no_page_and_no_call_blocks_the_loop(
     backend_url: str, issuer: Issuer, blockbuster: BlockBuster, caplog: pytest.LogCaptureFixture
 ) -> None:
-    site = app.create_app(make_settings(backend_url=backend_url, metrics_token=METRICS_TOKEN, **issuer.settings()))
+    site = app.create_app(make_settings(backend_url=backend_url, metrics_token=METRICS_TOKEN, **issuer.site_settings()))
 
     async def steps(asgi: Asgi) -> None:
         person = Browser(asgi)

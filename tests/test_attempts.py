@@ -84,20 +84,20 @@ def test_a_korean_return_address_lasts_through_any_number_of_forms(
 ) -> None:
     asked = "/" + "가" * characters
     for _ in range(3):
-        asked = visitor.page("/auth/login/email", params={"callbackUrl": asked}).value("callbackUrl") or ""
+        asked = visitor.get_page("/auth/login/email", params={"callbackUrl": asked}).input_value("callbackUrl") or ""
         assert bool(asked) == survives
 
 
 def test_a_change_of_language_keeps_what_the_page_says_of_the_failure(visitor: Visitor) -> None:
-    page = visitor.page("/auth/login/email?error=ProviderUnavailable&reference=0123456789abcdef&wait=57")
-    links = [link.get("href") or "" for link in page.all("footer//a")]
+    page = visitor.get_page("/auth/login/email?error=ProviderUnavailable&reference=0123456789abcdef&wait=57")
+    links = [link.get("href") or "" for link in page.find_all("footer//a")]
     assert links
     assert all("reference=0123456789abcdef" in link and "wait=57" in link for link in links)
-    assert "57 seconds" in page.problem or "57초" in page.problem
+    assert "57 seconds" in page.message or "57초" in page.message
 
 
 def test_no_other_site_chooses_the_language_by_a_form(visitor: Visitor) -> None:
-    before = visitor.page("/", headers={"Accept-Language": "ko"}).heading
+    before = visitor.get_page("/", headers={"Accept-Language": "ko"}).heading
     response = visitor.post("/auth/login/email?lang=en", data={"a": "b"}, headers={"Origin": "https://evil.example"})
     assert response.status_code == 400
-    assert visitor.page("/", headers={"Accept-Language": "ko"}).heading == before
+    assert visitor.get_page("/", headers={"Accept-Language": "ko"}).heading == before

@@ -38,7 +38,7 @@ def site(backend: FaultyBackend) -> Iterator[Site]:
 
 @pytest.fixture(autouse=True)
 def healthy(backend: FaultyBackend) -> None:
-    backend.heal()
+    backend.reset()
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_the_bearer_goes_with_each_call_but_the_first(backend: FaultyBackend, vi
 def test_no_header_of_the_visitor_is_handed_on(backend: FaultyBackend, site: Site) -> None:
     """An `Origin`, `Referer` or `Cookie` would make Sanctum want a CSRF token: 419."""
     all_four(
-        site.visitor(
+        site.new_visitor(
             **{
                 "Origin": site.url,
                 "Referer": f"{site.url}/auth/login/email",
@@ -120,7 +120,7 @@ def test_the_request_id_of_the_page_is_sent_along(backend: FaultyBackend, visito
     [("ko-KR,ko;q=0.9,en;q=0.8", "ko"), ("en-GB", "en"), ("fr", "ko"), ("../../etc", "ko"), ("en\tX: y", "ko")],
 )
 def test_the_language_sent_is_that_of_the_page(backend: FaultyBackend, site: Site, asked: str, sent: str) -> None:
-    visitor = site.visitor(**{"Accept-Language": asked})
+    visitor = site.new_visitor(**{"Accept-Language": asked})
     visitor.sign_in()
     assert [call.headers["Accept-Language"] for call in backend.calls] == [sent, sent]
     visitor.get("/?lang=en")
@@ -131,7 +131,7 @@ def test_the_language_sent_is_that_of_the_page(backend: FaultyBackend, site: Sit
 def test_without_a_proxy_the_visitors_own_word_for_their_address_is_not_taken(
     backend: FaultyBackend, site: Site
 ) -> None:
-    site.visitor(**{"X-Forwarded-For": "203.0.113.9", "X-Real-Ip": "203.0.113.9"}).sign_in()
+    site.new_visitor(**{"X-Forwarded-For": "203.0.113.9", "X-Real-Ip": "203.0.113.9"}).sign_in()
     for call in backend.calls:
         assert call.headers.get_all("X-Forwarded-For") in (["127.0.0.1"], ["::1"])
 
@@ -157,7 +157,7 @@ def test_without_a_proxy_the_visitors_own_word_for_their_address_is_not_taken(
 def test_behind_one_proxy_the_address_is_the_one_that_it_added(
     shared_site: SiteMaker, backend: FaultyBackend, came: str, sent: str | None
 ) -> None:
-    shared_site(backend.url, proxy_hops=1).visitor(**{"X-Forwarded-For": came}).sign_in()
+    shared_site(backend.url, proxy_hops=1).new_visitor(**{"X-Forwarded-For": came}).sign_in()
     assert [call.headers.get_all("X-Forwarded-For") for call in backend.calls] == [sent and [sent]] * 2
 
 
@@ -188,11 +188,11 @@ def test_behind_one_proxy_the_address_is_the_one_that_it_added(
 )
 def test_a_password_is_passed_exactly(backend: FaultyBackend, visitor: Visitor, password: str) -> None:
     assert visitor.sign_in(password=password).status_code == 303
-    assert backend.asked("/login")[0].json == {"email": MINJI, "password": password}
+    assert backend.requests_to("/login")[0].json == {"email": MINJI, "password": password}
 
 
 def test_a_password_that_is_no_utf_8_is_refused_and_not_mended(backend: FaultyBackend, visitor: Visitor) -> None:
-    form = f"csrfToken={visitor.csrf()}&email={MINJI}&password=%ff%fe"
+    form = f"csrfToken={visitor.csrf_token()}&email={MINJI}&password=%ff%fe"
     kind = {"Content-Type": "application/x-www-form-urlencoded"}
     assert visitor.post("/auth/login/email", data=form, headers=kind).status_code == 400
     assert backend.calls == []
@@ -201,7 +201,12 @@ def test_a_password_that_is_no_utf_8_is_refused_and_not_mended(backend: FaultyBa
 def test_of_a_form_with_more_than_it_should_have_only_the_first_of_each_field_is_sent(
     backend: FaultyBackend, visitor: Visitor
 ) -> None:
-    fields = [("csrfToken", visitor.csrf()), ("email", MINJI), ("email", "jun@example.com"), ("password", "first")]
+    fields = [
+        ("csrfToken", visitor.csrf_token()),
+        ("email", MINJI),
+        ("email", "jun@example.com"),
+        ("password", "first"),
+    ]
     fields += [
         ("password", "second"),
         ("email[]", "x"),
@@ -210,7 +215,7 @@ def test_of_a_form_with_more_than_it_should_have_only_the_first_of_each_field_is
         ("provider", "google"),
     ]
     assert visitor.post("/auth/login/email?email=query&password=query", data=fields).status_code == 303
-    assert backend.asked("/login")[0].json == {"email": MINJI, "password": "first"}
+    assert backend.requests_to("/login")[0].json == {"email": MINJI, "password": "first"}
 
 
 # --- What is tried again
@@ -323,8 +328,8 @@ SAID_BY_USER = {
 @pytest.mark.parametrize("said", [*SAID_BY_ANY, *SAID_BY_LOGIN])
 def test_what_an_answer_to_a_sign_in_means(backend: FaultyBackend, visitor: Visitor, said: str) -> None:
     raw, status, words = (SAID_BY_ANY | SAID_BY_LOGIN)[said]
-    backend.answers["/login"] = keep_alive(raw)
-    assert words in assert_sign_in_rejected(visitor, status).problem
+    backend.responses["/login"] = keep_alive(raw)
+    assert words in assert_sign_in_rejected(visitor, status).message
     assert [call.path for call in backend.calls] == ["/login"]
 
 
@@ -333,8 +338,8 @@ def test_what_an_answer_means_when_the_token_is_out_already(
     backend: FaultyBackend, visitor: Visitor, said: str
 ) -> None:
     raw, status, words = (SAID_BY_ANY | SAID_BY_USER)[said]
-    backend.answers["/user"] = keep_alive(raw)
-    assert words in assert_sign_in_rejected(visitor, status).problem
+    backend.responses["/user"] = keep_alive(raw)
+    assert words in assert_sign_in_rejected(visitor, status).message
     assert [call.path for call in backend.calls] == ["/login", "/user", "/logout"]
     assert backend.calls[-1].headers["Authorization"] == f"Bearer {TOKEN}"
 
@@ -343,9 +348,9 @@ def test_whether_an_account_exists_does_not_show(backend: FaultyBackend, visitor
     pages = set()
     for raw, status, words in SAID_BY_LOGIN.values():
         if words == WRONG:
-            backend.answers["/login"] = keep_alive(raw)
+            backend.responses["/login"] = keep_alive(raw)
             page = assert_sign_in_rejected(visitor, status)
-            pages.add(page.text.replace(page.value("csrfToken") or "", ""))
+            pages.add(page.text.replace(page.input_value("csrfToken") or "", ""))
     assert len(pages) == 1
 
 
@@ -374,25 +379,25 @@ def test_whether_an_account_exists_does_not_show(backend: FaultyBackend, visitor
 def test_the_wait_that_is_asked_for_is_shown_within_reason(
     backend: FaultyBackend, visitor: Visitor, given: str | None, seconds: int, words: str
 ) -> None:
-    backend.answers["/login"] = keep_alive(http_response(status=429, Retry_After=given))
+    backend.responses["/login"] = keep_alive(http_response(status=429, Retry_After=given))
     page = assert_sign_in_rejected(visitor, 429)
-    assert f"Try again in {words}." in page.problem
+    assert f"Try again in {words}." in page.message
     assert page.response.headers["Retry-After"] == str(seconds)
 
 
 def test_maintenance_says_when_to_come_back(backend: FaultyBackend, visitor: Visitor) -> None:
-    backend.answers["/user"] = keep_alive(http_response(HTML, 503, Retry_After=120))
+    backend.responses["/user"] = keep_alive(http_response(HTML, 503, Retry_After=120))
     assert assert_sign_in_rejected(visitor, 503).response.headers["Retry-After"] == "120"
 
 
 def test_what_the_backend_says_of_both_fields_is_shown_at_them(backend: FaultyBackend, visitor: Visitor) -> None:
-    backend.answers["/login"] = keep_alive(
+    backend.responses["/login"] = keep_alive(
         invalid(email=["<script>alert(1)</script>", "~secret~"], password="비밀번호 " + "x" * 300)
     )
     page = assert_sign_in_rejected(visitor, 422)
     said = page.texts("p[@class='why']")
     assert said == ["Error: <script>alert(1)</script>", f"Error: 비밀번호 {'x' * 195}"]
-    assert all("/auth/static/" in script.get("src") for script in page.all("script"))
+    assert all("/auth/static/" in script.get("src") for script in page.find_all("script"))
     assert "~secret~" not in page.text
 
 
@@ -400,24 +405,24 @@ def test_what_the_backend_says_of_both_fields_is_shown_at_them(backend: FaultyBa
 def test_messages_that_are_none_leave_a_sentence_of_ours(
     backend: FaultyBackend, visitor: Visitor, said: object
 ) -> None:
-    backend.answers["/login"] = keep_alive(invalid(email=said, password=said))
-    assert "Check what you entered and try again." in assert_sign_in_rejected(visitor, 422).problem
+    backend.responses["/login"] = keep_alive(invalid(email=said, password=said))
+    assert "Check what you entered and try again." in assert_sign_in_rejected(visitor, 422).message
 
 
 def test_the_operator_is_told_which_field_the_backend_wants(
     backend: FaultyBackend, visitor: Visitor, caplog: pytest.LogCaptureFixture
 ) -> None:
-    backend.answers["/login"] = keep_alive(invalid(device_name=["~secret~"]))
+    backend.responses["/login"] = keep_alive(invalid(device_name=["~secret~"]))
     assert_sign_in_rejected(visitor, 502)
     assert "device_name" in caplog.records[-1].__dict__["facts"]["reason"]
 
 
 @pytest.mark.parametrize("status", [200, 201])
 def test_both_kinds_of_success_sign_in(backend: FaultyBackend, visitor: Visitor, status: int) -> None:
-    backend.answers["/login"] = keep_alive(http_response(login_body(), status))
-    backend.answers["/user"] = keep_alive(http_response(user_body(), status))
+    backend.responses["/login"] = keep_alive(http_response(login_body(), status))
+    backend.responses["/user"] = keep_alive(http_response(user_body(), status))
     assert visitor.sign_in().status_code == 303
-    assert visitor.session()["user"] == USER
+    assert visitor.get_session()["user"] == USER
 
 
 @pytest.mark.parametrize(
@@ -425,16 +430,16 @@ def test_both_kinds_of_success_sign_in(backend: FaultyBackend, visitor: Visitor,
     ["17|" + "a" * 40, "17|munjigi_" + "a" * 48, "018f3c1e-0000-7000-8000-000000000000|x", "eyJhbGciOi.e30.c2ln", "x"],
 )
 def test_a_token_of_any_shape_is_taken_as_it_is(backend: FaultyBackend, visitor: Visitor, text: str) -> None:
-    backend.answers["/login"] = keep_alive(http_response(login_body(text)))
+    backend.responses["/login"] = keep_alive(http_response(login_body(text)))
     assert visitor.sign_in().status_code == 303
-    assert backend.asked("/user")[0].headers["Authorization"] == f"Bearer {text}"
+    assert backend.requests_to("/user")[0].headers["Authorization"] == f"Bearer {text}"
 
 
 def test_an_answer_counts_whatever_it_says_its_type_is(backend: FaultyBackend, visitor: Visitor) -> None:
-    backend.answers["/login"] = keep_alive(http_response(login_body(), Content_Type="text/html; charset=euc-kr"))
-    backend.answers["/user"] = keep_alive(http_response(user_body(), Content_Type=None))
+    backend.responses["/login"] = keep_alive(http_response(login_body(), Content_Type="text/html; charset=euc-kr"))
+    backend.responses["/user"] = keep_alive(http_response(user_body(), Content_Type=None))
     assert visitor.sign_in().status_code == 303
-    assert visitor.session()["user"] == USER
+    assert visitor.get_session()["user"] == USER
 
 
 # --- Answers to a new name
@@ -443,11 +448,11 @@ NAMES = {"name": "새 이름", "nick_name": "새"}
 
 
 def saved_as(visitor: Visitor) -> Any:
-    return visitor.session()["user"]["name"]
+    return visitor.get_session()["user"]["name"]
 
 
 def test_the_names_are_shown_as_the_backend_has_them_now(backend: FaultyBackend, member: Visitor) -> None:
-    backend.answers["/profile"] = keep_alive(http_response(user_body({**USER, "name": "Cut by the backend"})))
+    backend.responses["/profile"] = keep_alive(http_response(user_body({**USER, "name": "Cut by the backend"})))
     assert member.submit("/account", NAMES).status_code == 303
     assert saved_as(member) == "Cut by the backend"
     assert [call.path for call in backend.calls] == ["/profile"]
@@ -463,8 +468,8 @@ def test_the_names_are_shown_as_the_backend_has_them_now(backend: FaultyBackend,
     ],
 )
 def test_if_the_backend_does_not_say_they_are_read_from_it(backend: FaultyBackend, member: Visitor, raw: bytes) -> None:
-    backend.answers["/profile"] = keep_alive(raw)
-    backend.answers["/user"] = keep_alive(http_response(user_body({**USER, **NAMES})))
+    backend.responses["/profile"] = keep_alive(raw)
+    backend.responses["/user"] = keep_alive(http_response(user_body({**USER, **NAMES})))
     assert member.submit("/account", NAMES).status_code == 303
     assert saved_as(member) == "새 이름"
 
@@ -482,28 +487,28 @@ SAID_BY_PROFILE = {
 @pytest.mark.parametrize("said", SAID_BY_PROFILE)
 def test_a_name_that_is_not_saved_is_not_lost_either(backend: FaultyBackend, member: Visitor, said: str) -> None:
     raw, status, words = SAID_BY_PROFILE[said]
-    backend.answers["/profile"] = keep_alive(raw)
+    backend.responses["/profile"] = keep_alive(raw)
     page = Page(member.submit("/account", NAMES))
     assert (page.status, page.heading) == (status, "Your account")
-    assert words in page.problem
+    assert words in page.message
     assert "~secret~" not in page.text
-    assert (page.value("name"), page.value("nick_name")) == ("새 이름", "새")
+    assert (page.input_value("name"), page.input_value("nick_name")) == ("새 이름", "새")
     assert saved_as(member) == USER["name"]
-    assert len(backend.asked("/profile")) == 1
+    assert len(backend.requests_to("/profile")) == 1
 
 
 def test_saving_too_often_says_how_long_to_wait(backend: FaultyBackend, member: Visitor) -> None:
-    backend.answers["/profile"] = keep_alive(http_response(status=429, Retry_After=30))
+    backend.responses["/profile"] = keep_alive(http_response(status=429, Retry_After=30))
     response = member.submit("/account", NAMES)
-    assert "30 seconds" in Page(response).problem
+    assert "30 seconds" in Page(response).message
     assert response.headers["Retry-After"] == "30"
 
 
 def test_saving_with_a_token_that_is_over_ends_the_session(backend: FaultyBackend, member: Visitor) -> None:
-    backend.answers["/profile"] = keep_alive(http_response({"message": "Unauthenticated."}, 401))
+    backend.responses["/profile"] = keep_alive(http_response({"message": "Unauthenticated."}, 401))
     response = member.submit("/account", NAMES)
     assert response.status_code == 401
-    assert "You were signed out" in Page(response).problem
+    assert "You were signed out" in Page(response).message
     assert "next-auth.session-token" in cookie_names(response)
     assert not member.is_signed_in
 
@@ -513,9 +518,9 @@ def test_saving_with_a_token_that_is_over_ends_the_session(backend: FaultyBacken
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 401])
 def test_a_token_that_is_gone_is_gone(backend: FaultyBackend, member: Visitor, status: int) -> None:
-    backend.answers["/logout"] = keep_alive(http_response({"message": "~secret~"} if status != 204 else b"", status))
-    page = member.page(member.submit("/auth/logout", {}).headers["Location"])
-    assert page.notes == ["You are signed out."]
+    backend.responses["/logout"] = keep_alive(http_response({"message": "~secret~"} if status != 204 else b"", status))
+    page = member.get_page(member.submit("/auth/logout", {}).headers["Location"])
+    assert page.status_messages == ["You are signed out."]
     assert not member.is_signed_in
 
 
@@ -523,17 +528,17 @@ def test_a_token_that_is_gone_is_gone(backend: FaultyBackend, member: Visitor, s
 def test_a_token_that_may_live_on_is_said_to_and_the_session_ends_all_the_same(
     backend: FaultyBackend, member: Visitor, caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
-    backend.answers["/logout"] = keep_alive(http_response({"message": "~secret~"}, status, Location="/user"))
-    page = member.page(member.submit("/auth/logout", {}).headers["Location"])
-    assert "could not be told" in page.notes[0]
+    backend.responses["/logout"] = keep_alive(http_response({"message": "~secret~"}, status, Location="/user"))
+    page = member.get_page(member.submit("/auth/logout", {}).headers["Location"])
+    assert "could not be told" in page.status_messages[0]
     assert not member.is_signed_in
     assert f"token not revoked: the logout path answered {status}" in caplog.messages
     assert [call.path for call in backend.calls] == ["/logout"]
 
 
 def test_without_a_logout_path_nobody_is_told(make_site: SiteMaker, backend: FaultyBackend) -> None:
-    visitor = make_site(backend.url, backend_logout_path=None).visitor()
+    visitor = make_site(backend.url, backend_logout_path=None).new_visitor()
     visitor.sign_in()
-    page = visitor.page(visitor.submit("/auth/logout", {}).headers["Location"])
-    assert page.notes == ["You are signed out."]
-    assert not backend.asked("/logout")
+    page = visitor.get_page(visitor.submit("/auth/logout", {}).headers["Location"])
+    assert page.status_messages == ["You are signed out."]
+    assert not backend.requests_to("/logout")

@@ -74,7 +74,7 @@ def hasty_site(backend: FaultyBackend) -> Iterator[Site]:
 
 @pytest.fixture(autouse=True)
 def healthy(backend: FaultyBackend) -> None:
-    backend.heal()
+    backend.reset()
 
 
 @pytest.fixture(autouse=True)
@@ -100,14 +100,14 @@ def fails_then_heals(
 ) -> None:
     """Sign-in fails at this step; a token that was out by then is revoked; once all is well it works."""
     page = refused_in_time(visitor, status, timeout)
-    assert len(backend.asked(step)) == times
+    assert len(backend.requests_to(step)) == times
     assert bearers(backend, "/logout") == ([f"Bearer {TOKEN}"] if step == "/user" else [])
-    backend.heal()
+    backend.reset()
     assert can_retry_sign_in(visitor, page)
 
 
 def bearers(backend: FaultyBackend, path: str) -> list[str | None]:
-    return [call.headers["Authorization"] for call in backend.asked(path)]
+    return [call.headers["Authorization"] for call in backend.requests_to(path)]
 
 
 def shown(value: object) -> str:
@@ -201,7 +201,7 @@ NO_ANSWER = ("closed", "half closed", "closed within the head", "reset", "reset 
 
 @pytest.mark.parametrize(("fault", "step"), sample_pairs([*BROKEN, *ENORMOUS], STEPS))
 def test_a_broken_answer_signs_nobody_in(backend: FaultyBackend, visitor: Visitor, fault: str, step: str) -> None:
-    backend.answers[step] = (BROKEN | ENORMOUS)[fault](GOOD[step])
+    backend.responses[step] = (BROKEN | ENORMOUS)[fault](GOOD[step])
     # A kept connection may have ended like this, and to read the user twice does no harm.
     twice = step == "/user" and fault in NO_ANSWER
     fails_then_heals(visitor, backend, step, (502, 504) if fault in ENDLESS else (502,), TIMEOUT, 2 if twice else 1)
@@ -211,21 +211,21 @@ def test_a_broken_answer_signs_nobody_in(backend: FaultyBackend, visitor: Visito
 def test_a_slow_answer_is_cut_off_at_the_deadline(
     hasty_site: Site, backend: FaultyBackend, fault: str, step: str
 ) -> None:
-    backend.answers[step] = SLOW[fault](GOOD[step])
-    fails_then_heals(hasty_site.visitor(), backend, step, 504, SHORT_TIMEOUT)
+    backend.responses[step] = SLOW[fault](GOOD[step])
+    fails_then_heals(hasty_site.new_visitor(), backend, step, 504, SHORT_TIMEOUT)
 
 
 def test_both_calls_share_one_deadline(hasty_site: Site, backend: FaultyBackend) -> None:
     for step in STEPS:
-        backend.answers[step] = send_after_delay(0.7 * SHORT_TIMEOUT, HEALTHY[step])
-    refused_in_time(hasty_site.visitor(), 504, SHORT_TIMEOUT)
+        backend.responses[step] = send_after_delay(0.7 * SHORT_TIMEOUT, HEALTHY[step])
+    refused_in_time(hasty_site.new_visitor(), 504, SHORT_TIMEOUT)
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from Linux's /proc")
 @pytest.mark.parametrize("fault", sample_rows(ENORMOUS, 5))
 def test_an_enormous_answer_is_not_taken_into_memory(backend: FaultyBackend, visitor: Visitor, fault: str) -> None:
-    backend.answers["/login"] = ENORMOUS[fault](GOOD["/login"])
-    fields = {"csrfToken": visitor.csrf(), "email": MINJI, "password": "x"}
+    backend.responses["/login"] = ENORMOUS[fault](GOOD["/login"])
+    fields = {"csrfToken": visitor.csrf_token(), "email": MINJI, "password": "x"}
     Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
     before = memory("VmRSS")
     visitor.post("/auth/login/email", data=fields)
@@ -274,7 +274,7 @@ UNREADABLE: dict[str, Callable[[bytes], bytes]] = {
 def test_a_body_that_is_no_sound_json_signs_nobody_in(
     backend: FaultyBackend, visitor: Visitor, fault: str, step: str
 ) -> None:
-    backend.answers[step] = keep_alive(http_response(UNREADABLE[fault](GOOD[step])))
+    backend.responses[step] = keep_alive(http_response(UNREADABLE[fault](GOOD[step])))
     fails_then_heals(visitor, backend, step, 502, TIMEOUT)
 
 
@@ -295,7 +295,7 @@ NO_TOKEN: tuple[object, ...] = (
 def test_without_a_sound_token_the_user_is_not_asked_for(
     backend: FaultyBackend, visitor: Visitor, body: object
 ) -> None:
-    backend.answers["/login"] = keep_alive(http_response(body))
+    backend.responses["/login"] = keep_alive(http_response(body))
     assert_sign_in_rejected(visitor, 502)
     assert [call.path for call in backend.calls] == ["/login"]
 
@@ -313,7 +313,7 @@ NO_USER: tuple[object, ...] = (
 
 @pytest.mark.parametrize("body", NO_USER, ids=shown)
 def test_without_a_sound_user_the_token_is_revoked(backend: FaultyBackend, visitor: Visitor, body: object) -> None:
-    backend.answers["/user"] = keep_alive(http_response(body))
+    backend.responses["/user"] = keep_alive(http_response(body))
     assert_sign_in_rejected(visitor, 502)
     assert bearers(backend, "/logout") == [f"Bearer {TOKEN}"]
 
@@ -338,10 +338,10 @@ def test_without_a_sound_user_the_token_is_revoked(backend: FaultyBackend, visit
 def test_a_strange_user_signs_in_with_bounded_clean_fields(
     backend: FaultyBackend, visitor: Visitor, given: dict[str, object], kept: dict[str, object]
 ) -> None:
-    backend.answers["/user"] = keep_alive(http_response(user_body({**USER, **given})))
+    backend.responses["/user"] = keep_alive(http_response(user_body({**USER, **given})))
     assert visitor.sign_in().status_code == 303
-    assert visitor.session()["user"] == {**USER, **kept}
-    assert visitor.page("/account").status == 200
+    assert visitor.get_session()["user"] == {**USER, **kept}
+    assert visitor.get_page("/account").status == 200
 
 
 # --- Redirects
@@ -351,16 +351,16 @@ def test_a_strange_user_signs_in_with_bounded_clean_fields(
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_followed_nowhere(backend: FaultyBackend, visitor: Visitor, status: int, step: str) -> None:
     with faulty_backend() as elsewhere:
-        backend.answers[step] = keep_alive(http_response(b"~secret~", status, Location=f"{elsewhere.url}{step}"))
+        backend.responses[step] = keep_alive(http_response(b"~secret~", status, Location=f"{elsewhere.url}{step}"))
         fails_then_heals(visitor, backend, step, 502, TIMEOUT)
-        assert elsewhere.connections == 0
+        assert elsewhere.connection_count == 0
 
 
 @pytest.mark.parametrize(
     "place", ["/user", "", "http://[::1", "//", "file:///etc/passwd", "https://user:~secret~@/", None]
 )
 def test_not_even_to_a_place_of_its_own_or_to_none(backend: FaultyBackend, visitor: Visitor, place: str | None) -> None:
-    backend.answers["/login"] = keep_alive(http_response(status=302, Location=place))
+    backend.responses["/login"] = keep_alive(http_response(status=302, Location=place))
     assert_sign_in_rejected(visitor, 502)
     assert [call.path for call in backend.calls] == ["/login"]
 
@@ -370,8 +370,8 @@ def test_not_even_to_a_place_of_its_own_or_to_none(backend: FaultyBackend, visit
 
 def test_a_backend_that_is_not_there_is_unavailable_until_it_is(make_site: SiteMaker) -> None:
     with faulty_backend() as backend:
-        visitor = make_site(backend.url).visitor()
-        backend.refuse()
+        visitor = make_site(backend.url).new_visitor()
+        backend.stop_listening()
         page = refused_in_time(visitor, 503)
         backend.listen()
         assert can_retry_sign_in(visitor, page)
@@ -381,16 +381,16 @@ def test_when_the_backend_goes_before_the_token_is_revoked_the_log_says_so(
     make_site: SiteMaker, caplog: pytest.LogCaptureFixture
 ) -> None:
     with faulty_backend() as backend:
-        visitor = make_site(backend.url).visitor()
+        visitor = make_site(backend.url).new_visitor()
 
         def last_words(connection: socket.socket) -> None:
-            backend.refuse()
+            backend.stop_listening()
             connection.sendall(http_response(login_body(), Connection="close"))
 
-        backend.answers["/login"] = last_words
+        backend.responses["/login"] = last_words
         page = refused_in_time(visitor, 503)
         assert "token not revoked: /logout: no connection can be made" in caplog.messages
-        backend.heal()
+        backend.reset()
         backend.listen()
         assert can_retry_sign_in(visitor, page)
 
@@ -408,11 +408,11 @@ def test_when_the_backend_goes_before_the_token_is_revoked_the_log_says_so(
 def test_a_token_that_cannot_be_revoked_is_in_the_log_and_costs_no_time(
     hasty_site: Site, backend: FaultyBackend, caplog: pytest.LogCaptureFixture, fault: ScriptedResponse, reason: str
 ) -> None:
-    backend.answers["/user"] = (
+    backend.responses["/user"] = (
         send_after_delay(SHORT_TIMEOUT, b"") if fault is hang else keep_alive(http_response(status=500))
     )
-    backend.answers["/logout"] = fault
-    refused_in_time(hasty_site.visitor(), 504 if fault is hang else 502, SHORT_TIMEOUT)
+    backend.responses["/logout"] = fault
+    refused_in_time(hasty_site.new_visitor(), 504 if fault is hang else 502, SHORT_TIMEOUT)
     assert f"token not revoked: {reason}" in caplog.messages
     assert "revoked: False" in caplog.text
 
@@ -420,9 +420,9 @@ def test_a_token_that_cannot_be_revoked_is_in_the_log_and_costs_no_time(
 def test_without_a_logout_path_the_log_says_that_the_token_is_still_good(
     make_site: SiteMaker, backend: FaultyBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
-    backend.answers["/user"] = keep_alive(http_response(user_body(None)))
-    assert_sign_in_rejected(make_site(backend.url, backend_logout_path=None).visitor(), 502)
-    assert not backend.asked("/logout")
+    backend.responses["/user"] = keep_alive(http_response(user_body(None)))
+    assert_sign_in_rejected(make_site(backend.url, backend_logout_path=None).new_visitor(), 502)
+    assert not backend.requests_to("/logout")
     assert "revoked: False" in caplog.text
 
 
@@ -437,7 +437,7 @@ def test_a_connection_that_is_never_made_is_given_up_at_the_deadline(make_site: 
             waiting.setblocking(False)
             waiting.connect_ex(wall.getsockname())
         site = make_site(f"http://127.0.0.1:{wall.getsockname()[1]}", backend_timeout=SHORT_TIMEOUT)
-        refused_in_time(site.visitor(), 504, SHORT_TIMEOUT)
+        refused_in_time(site.new_visitor(), 504, SHORT_TIMEOUT)
 
 
 # --- Connections that are kept
@@ -448,7 +448,7 @@ def test_a_connection_that_the_backend_has_closed_meanwhile_is_not_used(
 ) -> None:
     for _ in range(3):
         assert visitor.sign_in().status_code == 303
-        backend.hang_up()
+        backend.close_connections()
         time.sleep(0.01)
 
 
@@ -465,10 +465,10 @@ def test_a_kept_connection_that_closes_without_a_word_costs_no_sign_in(
         connection.sendall(HEALTHY["/user"])
         return True
 
-    backend.answers["/login"] = keep_alive(HEALTHY["/login"])
-    backend.answers["/user"] = close_first
+    backend.responses["/login"] = keep_alive(HEALTHY["/login"])
+    backend.responses["/user"] = close_first
     assert visitor.sign_in().status_code == 303
-    assert len(backend.asked("/user")) == 2
+    assert len(backend.requests_to("/user")) == 2
 
 
 def test_what_the_backend_says_unasked_is_nobodys_answer(backend: FaultyBackend, visitor: Visitor) -> None:
@@ -481,19 +481,19 @@ def test_what_the_backend_says_unasked_is_nobodys_answer(backend: FaultyBackend,
         said.set()
         return True
 
-    backend.answers["/login"] = keep_alive(HEALTHY["/login"] + stranger)
-    backend.answers["/user"] = send_then(HEALTHY["/user"], and_later)
+    backend.responses["/login"] = keep_alive(HEALTHY["/login"] + stranger)
+    backend.responses["/user"] = send_then(HEALTHY["/user"], and_later)
     for _ in range(3):
         said.clear()
         assert visitor.sign_in().status_code == 303
-        assert visitor.session()["user"] == USER
+        assert visitor.get_session()["user"] == USER
         assert said.wait(5)
 
 
 def test_cookies_of_the_backend_are_not_brought_back(backend: FaultyBackend, visitor: Visitor) -> None:
     cookies = "\r\n".join(["laravel_session=~secret~", *(f"Set-Cookie: a{n}=~secret~; Path=/" for n in range(80))])
     for step in STEPS:
-        backend.answers[step] = keep_alive(http_response(GOOD[step], Set_Cookie=cookies))
+        backend.responses[step] = keep_alive(http_response(GOOD[step], Set_Cookie=cookies))
     for _ in range(2):
         response = visitor.sign_in()
         assert response.status_code == 303
@@ -530,10 +530,10 @@ def test_over_tls_too_a_slow_answer_is_cut_off_at_the_deadline(
     file, context = certificate(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(file))
     with faulty_backend(context) as backend:
-        assert make_site(backend.url).visitor().sign_in().status_code == 303
-        backend.answers["/login"] = send_slowly(http_response(login_body()))
+        assert make_site(backend.url).new_visitor().sign_in().status_code == 303
+        backend.responses["/login"] = send_slowly(http_response(login_body()))
         site = make_site(backend.url, backend_timeout=SHORT_TIMEOUT)
-        refused_in_time(site.visitor(), 504, SHORT_TIMEOUT)
+        refused_in_time(site.new_visitor(), 504, SHORT_TIMEOUT)
 
 
 @pytest.mark.parametrize("fault", ["signed by nobody known", "over", "for another address"])
@@ -550,19 +550,19 @@ def test_a_certificate_that_proves_nothing_gets_no_password(
     if fault != "signed by nobody known":
         monkeypatch.setenv("SSL_CERT_FILE", str(file))
     with faulty_backend(context) as backend:
-        refused_in_time(make_site(backend.url).visitor(), 502)
+        refused_in_time(make_site(backend.url).new_visitor(), 502)
         assert backend.calls == []
     assert "TLS" in str(caplog.records[-1].__dict__["facts"])
 
 
 def test_a_backend_without_tls_gets_no_password_where_it_should_have_it(make_site: SiteMaker) -> None:
     with faulty_backend() as backend:
-        backend.greeting = send_then(http_response(b"~secret~", 400), hang)
-        refused_in_time(make_site(backend.url.replace("http:", "https:")).visitor(), 502)
+        backend.on_connect = send_then(http_response(b"~secret~", 400), hang)
+        refused_in_time(make_site(backend.url.replace("http:", "https:")).new_visitor(), 502)
 
 
 def test_a_tls_handshake_that_stops_is_given_up_at_the_deadline(make_site: SiteMaker) -> None:
     with faulty_backend() as backend:
-        backend.greeting = hang
+        backend.on_connect = hang
         site = make_site(backend.url.replace("http:", "https:"), backend_timeout=SHORT_TIMEOUT)
-        refused_in_time(site.visitor(), 504, SHORT_TIMEOUT)
+        refused_in_time(site.new_visitor(), 504, SHORT_TIMEOUT)

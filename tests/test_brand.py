@@ -78,8 +78,8 @@ def test_a_brand_that_can_be_read_stays_as_it_is() -> None:
 
 
 def test_the_sheet_that_browsers_get_has_them(make_site: SiteMaker) -> None:
-    visitor = make_site(brand_color="#E0218A").visitor()
-    page = visitor.page("/auth/login/email")
-    sheet = visitor.get(page.all("link[@rel='stylesheet']")[0].get("href")).text
+    visitor = make_site(brand_color="#E0218A").new_visitor()
+    page = visitor.get_page("/auth/login/email")
+    sheet = visitor.get(page.find_all("link[@rel='stylesheet']")[0].get("href")).text
     assert sheet.startswith(theme.rules("#e0218a"))
     assert sheet.endswith(SHEET)

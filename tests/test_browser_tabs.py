@@ -47,7 +47,7 @@ def tab(person: BrowserContext, site_url: str) -> Iterator[Tabs]:
         return page
 
     yield opened
-    assert [watch.complaints for watch in watches] == [[] for _ in watches]
+    assert [watch.problems for watch in watches] == [[] for _ in watches]
 
 
 def heading(page: Page, text: str) -> None:

@@ -56,23 +56,23 @@ def here(everywhere: SocialSetup) -> SocialSetup:
 def under_way(here: SocialSetup, name: str, visitor: Browser | None = None, **fields: str) -> tuple[Browser, Answer]:
     """Somebody who has said yes at the provider, and what they bring back."""
     visitor = visitor or new_browser(here.site)
-    return visitor, here.providers.approve(visitor.start(name, **fields))
+    return visitor, here.providers.approve(visitor.start_sign_in(name, **fields))
 
 
 def signed_in(here: SocialSetup) -> Browser:
     victim = new_browser(here.site)
     victim.sign_in(VICTIM, "x")
-    assert victim.who == VICTIM
+    assert victim.user_name == VICTIM
     here.backend.calls.clear()
     return victim
 
 
 def nothing_was_exchanged(here: SocialSetup) -> bool:
-    return not here.backend.handed_over and not any(here.providers.exchanges(name) for name in ALL)
+    return not here.backend.social_logins and not any(here.providers.token_requests(name) for name in ALL)
 
 
 def as_before(visitor: Browser, session: str | None) -> bool:
-    return visitor.cookies.get(SESSION) == session and visitor.who == (VICTIM if session else None)
+    return visitor.cookies.get(SESSION) == session and visitor.user_name == (VICTIM if session else None)
 
 
 def other(text: str) -> str:
@@ -129,7 +129,7 @@ def test_a_callback_that_answers_no_sign_in_of_this_browser_changes_nothing(
 ) -> None:
     visitor, answer = under_way(here, name, signed_in(here) if victim else None)
     before = visitor.cookies.get(SESSION)
-    response = decided(visitor, visitor.come_back(name, STRANGE_STATES[row](answer)))
+    response = decided(visitor, visitor.send_callback(name, STRANGE_STATES[row](answer)))
     assert error_code(response) == ("" if victim else "AttemptExpired")
     assert response.headers["Location"].startswith(f"{here.site.url}/" if victim else f"{here.site.url}/auth/login")
     assert nothing_was_exchanged(here)
@@ -154,8 +154,8 @@ def test_an_answer_that_no_provider_gives_ends_the_attempt_and_signs_nobody_in(
 ) -> None:
     visitor, answer = under_way(here, name, signed_in(here) if victim else None)
     before, (code, strange) = visitor.cookies.get(SESSION), STRANGE_ANSWERS[row]
-    assert error_code(visitor.come_back(name, strange(answer))) == code
-    assert visitor.attempts == []
+    assert error_code(visitor.send_callback(name, strange(answer))) == code
+    assert visitor.attempt_cookies == []
     assert nothing_was_exchanged(here)
     assert as_before(visitor, before)
 
@@ -164,12 +164,12 @@ def test_an_answer_that_no_provider_gives_ends_the_attempt_and_signs_nobody_in(
 def test_a_callback_without_any_cookie_is_refused(here: SocialSetup, name: str) -> None:
     _, answer = under_way(here, name)
     stranger = new_browser(here.site)
-    assert error_code(decided(stranger, stranger.come_back(name, answer))) == "AttemptExpired"
+    assert error_code(decided(stranger, stranger.send_callback(name, answer))) == "AttemptExpired"
     assert nothing_was_exchanged(here)
-    assert stranger.who is None
-    page = stranger.page("/auth/login/email?error=AttemptExpired")
-    assert "Start again" in page.problem
-    assert error_code(stranger.come_back(name, here.providers.approve(stranger.start(name)))) == ""
+    assert stranger.user_name is None
+    page = stranger.get_page("/auth/login/email?error=AttemptExpired")
+    assert "Start again" in page.message
+    assert error_code(stranger.send_callback(name, here.providers.approve(stranger.start_sign_in(name)))) == ""
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -178,41 +178,41 @@ def test_a_link_of_an_attackers_does_not_sign_the_victim_in_as_them(here: Social
     victim = signed_in(here)
     before = victim.cookies.get(SESSION)
     for _ in range(2):  # once more, with a sign-in of the victim's own under way
-        response = decided(victim, victim.come_back(name, answer))
+        response = decided(victim, victim.send_callback(name, answer))
         assert response.headers["Location"] == f"{here.site.url}/"
         assert as_before(victim, before)
-        victim.start(name)
+        victim.start_sign_in(name)
     assert nothing_was_exchanged(here)
-    assert len(victim.attempts) == 2
+    assert len(victim.attempt_cookies) == 2
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_a_code_of_somebody_elses_does_not_go_with_the_victims_verifier(here: SocialSetup, name: str) -> None:
     _, stolen = under_way(here, name)
     victim, own = under_way(here, name)
-    assert error_code(victim.come_back(name, {**own, "code": stolen["code"]})) == "AttemptExpired"
-    assert victim.who is None
-    assert here.backend.handed_over == []
+    assert error_code(victim.send_callback(name, {**own, "code": stolen["code"]})) == "AttemptExpired"
+    assert victim.user_name is None
+    assert here.backend.social_logins == []
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if providers.find(name).openid])
 def test_the_nonce_refuses_it_where_a_provider_forgets_the_verifier(here: SocialSetup, name: str) -> None:
-    here.providers.checks_verifier = False
+    here.providers.verifies_pkce = False
     try:
         _, stolen = under_way(here, name)
         victim, own = under_way(here, name)
-        assert error_code(victim.come_back(name, {**own, "code": stolen["code"]})) == "OAuthCallback"
+        assert error_code(victim.send_callback(name, {**own, "code": stolen["code"]})) == "OAuthCallback"
     finally:
-        here.providers.checks_verifier = True
-    assert victim.who is None
-    assert here.backend.handed_over == []
+        here.providers.verifies_pkce = True
+    assert victim.user_name is None
+    assert here.backend.social_logins == []
 
 
 @pytest.mark.parametrize("name", SOME)
 def test_the_cookie_of_one_attempt_under_the_name_of_another_is_refused(here: SocialSetup, name: str) -> None:
     visitor, first = under_way(here, name)
     _, second = under_way(here, name, visitor)
-    cookies = {key: str(visitor.cookies.get(key)) for key in visitor.attempts}
+    cookies = {key: str(visitor.cookies.get(key)) for key in visitor.attempt_cookies}
     one, two = (f"munjigi.attempt.{answer['state'][:8]}" for answer in (first, second))
     response = with_cookies(here, name, {two: cookies[one]}, second)
     assert error_code(response) in ("AttemptExpired", "")
@@ -258,20 +258,20 @@ FORGERIES: dict[str, Callable[[dict[str, Any]], str]] = {
 @pytest.mark.parametrize("name", ["kakao", "apple"])
 def test_an_attempt_that_this_site_has_not_signed_just_now_is_none(here: SocialSetup, name: str, row: str) -> None:
     visitor, answer = under_way(here, name)
-    (cookie,) = visitor.attempts
+    (cookie,) = visitor.attempt_cookies
     known = sealer().loads(visitor.cookies.get(cookie) or "")
     response = with_cookies(here, name, {cookie: FORGERIES[row](known)}, answer)
     assert error_code(response) in ("AttemptExpired", "")
     assert SESSION not in cookie_names(response)
     assert nothing_was_exchanged(here)
     assert error_code(with_cookies(here, name, {cookie: str(sealer(age=14 * 60).dumps(known))}, answer)) == ""
-    assert here.providers.exchanges(name)
+    assert here.providers.token_requests(name)
 
 
 @pytest.mark.parametrize("kind", ["session", "visitor"])
 def test_another_cookie_of_ours_is_no_attempt(here: SocialSetup, kind: str) -> None:
     visitor, answer = under_way(here, "kakao", signed_in(here))
-    (cookie,) = visitor.attempts
+    (cookie,) = visitor.attempt_cookies
     value = visitor.cookies.get(SESSION if kind == "session" else "munjigi.visitor")
     assert error_code(with_cookies(here, "kakao", {cookie: value or ""}, answer)) == "AttemptExpired"
     assert nothing_was_exchanged(here)
@@ -283,20 +283,20 @@ def test_another_cookie_of_ours_is_no_attempt(here: SocialSetup, kind: str) -> N
 @pytest.mark.parametrize("name", ALL)
 def test_a_reload_ends_where_the_sign_in_did_without_a_second_exchange(here: SocialSetup, name: str) -> None:
     visitor, answer = under_way(here, name, callbackUrl="/account?tab=2")
-    first = visitor.come_back(name, answer)
+    first = visitor.send_callback(name, answer)
     assert first.headers["Location"] == f"{here.site.url}/account?tab=2"
     session = visitor.cookies.get(SESSION)
-    again = decided(visitor, visitor.come_back(name, answer))
+    again = decided(visitor, visitor.send_callback(name, answer))
     assert again.headers["Location"] == f"{here.site.url}/account?tab=2"
-    assert len(here.providers.exchanges(name)) == len(here.backend.handed_over) == 1
+    assert len(here.providers.token_requests(name)) == len(here.backend.social_logins) == 1
     assert visitor.cookies.get(SESSION) == session
 
 
 @pytest.mark.parametrize("name", SOME)
 def test_another_callback_than_the_last_one_leads_home(here: SocialSetup, name: str) -> None:
     visitor, answer = under_way(here, name, callbackUrl="/account?tab=2")
-    visitor.come_back(name, answer)
-    again = decided(visitor, visitor.come_back(name, {**answer, "state": "x" * 43}))
+    visitor.send_callback(name, answer)
+    again = decided(visitor, visitor.send_callback(name, {**answer, "state": "x" * 43}))
     assert again.headers["Location"] == f"{here.site.url}/"
 
 
@@ -304,46 +304,46 @@ def test_another_callback_than_the_last_one_leads_home(here: SocialSetup, name: 
 def test_two_callbacks_at_the_same_moment_are_one_sign_in(here: SocialSetup, name: str) -> None:
     visitor, answer = under_way(here, name, callbackUrl="/account")
     cookies = {cookie.name: cookie.value or "" for cookie in visitor.cookies}
-    here.providers.delay = 0.2
+    here.providers.token_delay = 0.2
     try:
         with ThreadPoolExecutor(4) as pool:
             responses = list(pool.map(lambda _: with_cookies(here, name, cookies, answer), range(4)))
     finally:
-        here.providers.delay = 0.0
+        here.providers.token_delay = 0.0
     assert {response.headers["Location"] for response in responses} == {f"{here.site.url}/account"}
     sessions = [decrypt(response.cookies[SESSION]) for response in responses]
     assert len({(claims["sub"], claims["accessToken"]) for claims in sessions}) == 1
-    assert len(here.providers.exchanges(name)) == len(here.backend.handed_over) == 1
+    assert len(here.providers.token_requests(name)) == len(here.backend.social_logins) == 1
 
 
 def test_two_callbacks_at_the_same_moment_fail_alike(here: SocialSetup) -> None:
     visitor, answer = under_way(here, "kakao")
     cookies = {cookie.name: cookie.value or "" for cookie in visitor.cookies}
-    here.providers.delay, here.providers.refusal = 0.2, (400, {"error": "invalid_grant"})
+    here.providers.token_delay, here.providers.token_error = 0.2, (400, {"error": "invalid_grant"})
     try:
         with ThreadPoolExecutor(4) as pool:
             responses = list(pool.map(lambda _: with_cookies(here, "kakao", cookies, answer), range(4)))
     finally:
-        here.providers.delay, here.providers.refusal = 0.0, None
+        here.providers.token_delay, here.providers.token_error = 0.0, None
     assert {error_code(response) for response in responses} == {"AttemptExpired"}
-    assert len(here.providers.exchanges("kakao")) == 1
+    assert len(here.providers.token_requests("kakao")) == 1
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_the_callback_again_after_signing_out_is_refused(here: SocialSetup, name: str) -> None:
     visitor, answer = under_way(here, name)
-    visitor.come_back(name, answer)
+    visitor.send_callback(name, answer)
     visitor.submit("/auth/logout", {})
-    assert error_code(decided(visitor, visitor.come_back(name, answer))) == "AttemptExpired"
-    assert visitor.who is None
-    assert len(here.providers.exchanges(name)) == 1
+    assert error_code(decided(visitor, visitor.send_callback(name, answer))) == "AttemptExpired"
+    assert visitor.user_name is None
+    assert len(here.providers.token_requests(name)) == 1
 
 
 @pytest.mark.parametrize("name", SOME)
 def test_nor_does_a_copy_of_the_attempts_cookie_help_after_signing_out(here: SocialSetup, name: str) -> None:
     visitor, answer = under_way(here, name)
-    copied = {cookie: visitor.cookies.get(cookie) or "" for cookie in visitor.attempts}
-    visitor.come_back(name, answer)
+    copied = {cookie: visitor.cookies.get(cookie) or "" for cookie in visitor.attempt_cookies}
+    visitor.send_callback(name, answer)
     visitor.submit("/auth/logout", {})
     response = with_cookies(here, name, copied, answer)
     assert error_code(response) == "AttemptExpired"
@@ -357,7 +357,7 @@ def test_a_callback_by_query_is_none_of_a_provider_that_posts(here: SocialSetup)
     visitor, answer = under_way(here, "apple")
     assert error_code(visitor.get("/api/auth/callback/apple", params=answer)) == "AttemptExpired"
     assert nothing_was_exchanged(here)
-    assert error_code(visitor.come_back("apple", answer)) == ""
+    assert error_code(visitor.send_callback("apple", answer)) == ""
 
 
 @pytest.mark.parametrize("name", BY_QUERY)
@@ -376,7 +376,7 @@ def test_a_method_that_only_looks_uses_nothing_up(here: SocialSetup, name: str, 
     response = visitor.request(method, f"/api/auth/callback/{name}", params=answer)
     assert response.status_code in (405, 415)
     assert nothing_was_exchanged(here)
-    assert error_code(visitor.come_back(name, answer)) == ""
+    assert error_code(visitor.send_callback(name, answer)) == ""
 
 
 @pytest.mark.parametrize(
@@ -394,7 +394,7 @@ def test_the_door_for_passwords_takes_no_callback(here: SocialSetup) -> None:
     visitor, answer = under_way(here, "github")
     response = visitor.post("/api/auth/callback/email", params=answer, data=answer)
     assert "error=FormExpired" in response.headers["Location"]
-    assert visitor.who is None
+    assert visitor.user_name is None
     assert nothing_was_exchanged(here)
 
 
@@ -437,7 +437,7 @@ def multipart(answer: Answer, more: int) -> bytes:
 def test_a_body_that_is_no_form_is_refused(here: SocialSetup, row: str) -> None:
     visitor, answer = under_way(here, "apple")
     kind, body = BODIES[row]
-    response = visitor.post_from_elsewhere("/api/auth/callback/apple", body(answer), **{"Content-Type": kind})
+    response = visitor.post_cross_site("/api/auth/callback/apple", body(answer), **{"Content-Type": kind})
     assert response.status_code in (303, 400, 413, 415)
     assert SESSION not in cookie_names(response)
     assert nothing_was_exchanged(here)
@@ -446,15 +446,15 @@ def test_a_body_that_is_no_form_is_refused(here: SocialSetup, row: str) -> None:
 def test_a_form_in_an_invented_charset_is_read_as_utf_8(here: SocialSetup) -> None:
     visitor, answer = under_way(here, "apple")
     kind = {"Content-Type": f"{FORM}; charset=utf-7"}
-    response = visitor.post_from_elsewhere("/api/auth/callback/apple", urlencode(answer), **kind)
+    response = visitor.post_cross_site("/api/auth/callback/apple", urlencode(answer), **kind)
     assert error_code(response) == ""
-    assert visitor.who == "하늘"
+    assert visitor.user_name == "하늘"
 
 
 @pytest.mark.parametrize("size", [1_000_000, 70_000])
 def test_a_form_that_is_too_long_is_refused(here: SocialSetup, size: int) -> None:
     visitor, answer = under_way(here, "apple")
-    response = visitor.come_back("apple", {**answer, "user": "x" * size})
+    response = visitor.send_callback("apple", {**answer, "user": "x" * size})
     assert response.status_code == 413
     assert nothing_was_exchanged(here)
 
@@ -463,9 +463,9 @@ def test_a_form_that_is_too_long_is_refused(here: SocialSetup, size: int) -> Non
 @pytest.mark.parametrize("part", ["state", "code", "x"])
 def test_a_long_query_is_refused_or_passed_over(here: SocialSetup, size: int, part: str) -> None:
     visitor, answer = under_way(here, "kakao")
-    response = visitor.come_back("kakao", {**answer, part: "x" * size})
+    response = visitor.send_callback("kakao", {**answer, part: "x" * size})
     assert response.status_code in (303, 400, 414, 431)
-    assert (visitor.who is not None) == (part == "x" and response.status_code == 303)
+    assert (visitor.user_name is not None) == (part == "x" and response.status_code == 303)
 
 
 # --- One provider's answer at another's door
@@ -481,16 +481,16 @@ def test_a_state_is_good_at_the_provider_alone_where_it_began(here: SocialSetup,
         response = with_cookies(here, other_one, cookies, answer)
         assert error_code(response) in ("AttemptExpired", "")
         assert SESSION not in cookie_names(response)
-        assert error_code(decided(visitor, visitor.come_back(other_one, answer))) == "AttemptExpired"
-        assert visitor.who is None
+        assert error_code(decided(visitor, visitor.send_callback(other_one, answer))) == "AttemptExpired"
+        assert visitor.user_name is None
     assert nothing_was_exchanged(here)
 
 
 @pytest.mark.parametrize("name", NAMED)
 def test_an_issuer_that_names_itself_rightly_is_welcome(here: SocialSetup, name: str) -> None:
     visitor, answer = under_way(here, name)
-    assert error_code(visitor.come_back(name, {**answer, "iss": here.providers.issuer(name)})) == ""
-    assert visitor.who == "하늘"
+    assert error_code(visitor.send_callback(name, {**answer, "iss": here.providers.issuer(name)})) == ""
+    assert visitor.user_name == "하늘"
 
 
 @pytest.mark.parametrize("name", NAMED)
@@ -499,11 +499,11 @@ def test_an_issuer_that_names_itself_otherwise_is_refused_before_the_exchange(he
     wrong = [right + "/", right.upper(), right + "\0", right.replace("://", "://x."), right[:-1]]
     for issuer in [*wrong, *(here.providers.issuer(one) for one in NAMED if one != name)]:
         visitor, answer = under_way(here, name)
-        assert error_code(visitor.come_back(name, {**answer, "iss": issuer})) == "OAuthCallback"
-        assert visitor.attempts == []
+        assert error_code(visitor.send_callback(name, {**answer, "iss": issuer})) == "OAuthCallback"
+        assert visitor.attempt_cookies == []
     visitor, answer = under_way(here, name)
     twice = [*answer.items(), ("iss", right), ("iss", right)]
-    assert error_code(visitor.come_back(name, twice)) == "OAuthCallback"
+    assert error_code(visitor.send_callback(name, twice)) == "OAuthCallback"
     assert nothing_was_exchanged(here)
 
 
@@ -511,7 +511,7 @@ def test_an_issuer_that_names_itself_otherwise_is_refused_before_the_exchange(he
 def test_where_no_issuer_is_known_none_is_right(here: SocialSetup, name: str) -> None:
     for issuer in ("", "None", "https://evil.example", here.providers.issuer("google")):
         visitor, answer = under_way(here, name)
-        assert error_code(visitor.come_back(name, {**answer, "iss": issuer})) == "OAuthCallback"
+        assert error_code(visitor.send_callback(name, {**answer, "iss": issuer})) == "OAuthCallback"
     assert nothing_was_exchanged(here)
 
 
@@ -519,19 +519,19 @@ def test_an_issuer_that_said_it_would_name_itself_has_to() -> None:
     with social_setup("oidc") as here:
         here.providers.metadata = {"authorization_response_iss_parameter_supported": True}
         visitor, answer = under_way(here, "oidc")
-        assert error_code(visitor.come_back("oidc", answer)) == "OAuthCallback"
+        assert error_code(visitor.send_callback("oidc", answer)) == "OAuthCallback"
         assert (
-            error_code(visitor.come_back("oidc", {"error": "access_denied", "state": answer["state"]}))
+            error_code(visitor.send_callback("oidc", {"error": "access_denied", "state": answer["state"]}))
             == "AttemptExpired"
         )
         visitor, answer = under_way(here, "oidc")
         assert (
-            error_code(visitor.come_back("oidc", {"error": "access_denied", "state": answer["state"]}))
+            error_code(visitor.send_callback("oidc", {"error": "access_denied", "state": answer["state"]}))
             == "OAuthCallback"
         )
         assert nothing_was_exchanged(here)
         visitor, answer = under_way(here, "oidc")
-        assert error_code(visitor.come_back("oidc", {**answer, "iss": here.providers.issuer("oidc")})) == ""
+        assert error_code(visitor.send_callback("oidc", {**answer, "iss": here.providers.issuer("oidc")})) == ""
 
 
 # --- Somebody is signed in already
@@ -542,22 +542,22 @@ def test_signing_in_as_somebody_else_is_a_fresh_session_of_theirs_alone(here: So
     visitor = signed_in(here)
     before = decrypt(visitor.cookies.get(SESSION) or "")
     _, answer = under_way(here, name, visitor)
-    assert error_code(visitor.come_back(name, answer)) == ""
+    assert error_code(visitor.send_callback(name, answer)) == ""
     after = decrypt(visitor.cookies.get(SESSION) or "")
-    assert visitor.who == "하늘" == here.backend.bearers[after["accessToken"]]
+    assert visitor.user_name == "하늘" == here.backend.names_by_token[after["accessToken"]]
     assert after["sid"] != before["sid"]
     assert after["sub"] == after["accessToken"].split("|")[0]
     if not providers.find(name).form_post:  # a POST from elsewhere does not bring the session that it replaces
-        assert before["accessToken"] not in here.backend.bearers
+        assert before["accessToken"] not in here.backend.names_by_token
 
 
 def test_a_posted_callback_replaces_a_session_that_it_does_not_see(here: SocialSetup) -> None:
     visitor, answer = under_way(here, "apple")
     for number in range(2):
         visitor.cookies.set(f"{SESSION}.{number}", "x", domain="localhost.local", path="/")
-    assert error_code(visitor.come_back("apple", answer)) == ""
-    assert visitor.named(SESSION) == [SESSION]
-    assert visitor.who == "하늘"
+    assert error_code(visitor.send_callback("apple", answer)) == ""
+    assert visitor.cookies_starting_with(SESSION) == [SESSION]
+    assert visitor.user_name == "하늘"
 
 
 # --- Errors
@@ -588,13 +588,13 @@ ERRORS = {
 def test_an_error_is_told_in_our_own_words_and_troubles_nobody(here: SocialSetup, name: str, error: str) -> None:
     visitor, answer = under_way(here, name, signed_in(here), callbackUrl="/account?tab=2")
     before = visitor.cookies.get(SESSION)
-    response = visitor.come_back(name, {"error": error, "state": answer["state"]})
+    response = visitor.send_callback(name, {"error": error, "state": answer["state"]})
     assert error_code(response) == ERRORS[error]
     assert parse_qs(urlsplit(response.headers["Location"]).query)["callbackUrl"] == [f"{here.site.url}/account?tab=2"]
     page = Page(visitor.get(response.headers["Location"]))
     assert (page.status, page.heading) == (200, "Sign in")
-    assert page.problem
-    assert visitor.attempts == []
+    assert page.message
+    assert visitor.attempt_cookies == []
     assert as_before(visitor, before)
     assert nothing_was_exchanged(here)
 
@@ -619,7 +619,7 @@ def test_no_word_of_a_provider_reaches_a_page_a_header_or_a_line_of_the_log(
 ) -> None:
     visitor, answer = under_way(here, name)
     with written("text", logging.INFO) as log:
-        response = visitor.come_back(name, {"error": "access_denied", "state": answer["state"], field: word})
+        response = visitor.send_callback(name, {"error": "access_denied", "state": answer["state"], field: word})
     page = Page(visitor.get(response.headers["Location"]))
     assert "canary" not in f"{page.text}{page.response.headers}{response.headers}{response.text}"
     assert "canary" not in log.getvalue()
@@ -632,10 +632,10 @@ def test_no_word_of_a_provider_reaches_a_page_a_header_or_a_line_of_the_log(
 def test_an_error_that_answers_no_sign_in_is_nobodys(here: SocialSetup, name: str) -> None:
     for visitor, expected in ((signed_in(here), ""), (new_browser(here.site), "AttemptExpired")):
         before = visitor.cookies.get(SESSION)
-        visitor.start(name)
+        visitor.start_sign_in(name)
         for answer in ({"error": "access_denied"}, {"error": "access_denied", "state": "x" * 43}):
-            assert error_code(decided(visitor, visitor.come_back(name, answer))) == expected
-        assert len(visitor.attempts) == 1
+            assert error_code(decided(visitor, visitor.send_callback(name, answer))) == expected
+        assert len(visitor.attempt_cookies) == 1
         assert as_before(visitor, before)
 
 
@@ -667,17 +667,17 @@ def test_a_refusal_of_the_token_endpoint_is_told_in_our_own_words(
 ) -> None:
     visitor, answer = under_way(here, "kakao", signed_in(here))
     before = visitor.cookies.get(SESSION)
-    here.providers.refusal = (status, body)
+    here.providers.token_error = (status, body)
     try:
         with written("text", logging.INFO) as log:
-            response = visitor.come_back("kakao", answer)
+            response = visitor.send_callback("kakao", answer)
     finally:
-        here.providers.refusal = None
+        here.providers.token_error = None
     assert error_code(response) == code
     assert "canary" not in f"{log.getvalue()}{visitor.get(response.headers['Location']).text}"
     assert SECRET_MARKER not in log.getvalue()
     assert as_before(visitor, before)
-    assert here.backend.handed_over == []
+    assert here.backend.social_logins == []
 
 
 @pytest.mark.parametrize("kind", ["mac", "DPoP", "N_A", ""])
@@ -685,10 +685,10 @@ def test_a_token_that_is_no_bearer_is_not_used_as_one(here: SocialSetup, kind: s
     visitor, sample = new_browser(here.site), load_sample("kakao")
     sample["token"]["answer"]["token_type"] = kind
     assert (
-        error_code(visitor.come_back("kakao", here.providers.approve(visitor.start("kakao"), sample)))
+        error_code(visitor.send_callback("kakao", here.providers.approve(visitor.start_sign_in("kakao"), sample)))
         == "OAuthCallback"
     )
-    assert here.backend.handed_over == []
+    assert here.backend.social_logins == []
 
 
 # --- The callback that is posted
@@ -696,7 +696,7 @@ def test_a_token_that_is_no_bearer_is_not_used_as_one(here: SocialSetup, kind: s
 
 def test_the_posted_callback_needs_the_one_cookie_that_browsers_send_with_it(here: SocialSetup) -> None:
     visitor, answer = under_way(here, "apple", callbackUrl="/account")
-    (attempt,) = visitor.attempts
+    (attempt,) = visitor.attempt_cookies
     response = with_cookies(here, "apple", {attempt: visitor.cookies.get(attempt) or ""}, answer)
     assert response.headers["Location"] == f"{here.site.url}/account"
     assert {SESSION, "munjigi.visitor", attempt} <= cookie_names(response)
@@ -705,7 +705,7 @@ def test_the_posted_callback_needs_the_one_cookie_that_browsers_send_with_it(her
 def test_the_posted_callback_without_cookies_sends_on_to_a_get_that_decides(here: SocialSetup) -> None:
     _, answer = under_way(here, "apple", callbackUrl="/account")
     for brought in (answer, {**answer, "state": "x" * 5000}, {}):
-        response = new_browser(here.site).come_back("apple", brought)
+        response = new_browser(here.site).send_callback("apple", brought)
         assert response.status_code == 303
         assert response.headers["Location"].startswith(f"{here.site.url}/api/auth/callback/apple")
         assert not set_cookies(response)
@@ -716,7 +716,7 @@ def test_the_posted_callback_without_cookies_sends_on_to_a_get_that_decides(here
 def test_the_host_header_has_no_say_in_where_a_posted_callback_is_sent_on_to(here: SocialSetup) -> None:
     _, answer = under_way(here, "apple")
     evil = {"Host": "evil.example", "X-Forwarded-Host": "evil.example"}
-    response = new_browser(here.site).post_from_elsewhere("/api/auth/callback/apple", answer, **evil)
+    response = new_browser(here.site).post_cross_site("/api/auth/callback/apple", answer, **evil)
     assert response.headers["Location"].startswith(f"{here.site.url}/api/auth/callback/apple?state=")
 
 
@@ -725,21 +725,21 @@ def test_where_a_posted_callback_comes_from_has_no_say_but_its_state(here: Socia
     victim, own = under_way(here, "apple", signed_in(here))
     before = victim.cookies.get(SESSION)
     evil = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
-    assert error_code(decided(victim, victim.post_from_elsewhere("/api/auth/callback/apple", theirs, **evil))) == ""
+    assert error_code(decided(victim, victim.post_cross_site("/api/auth/callback/apple", theirs, **evil))) == ""
     assert as_before(victim, before)
     assert nothing_was_exchanged(here)
     for origin in ("null", "https://appleid.apple.com"):
-        response = victim.post_from_elsewhere("/api/auth/callback/apple", own, Origin=origin)
+        response = victim.post_cross_site("/api/auth/callback/apple", own, Origin=origin)
         assert error_code(decided(victim, response)) == ""
-        assert victim.who == "하늘"
+        assert victim.user_name == "하늘"
 
 
 def test_the_language_survives_a_callback_that_brings_no_visitor_cookie(here: SocialSetup) -> None:
     visitor = new_browser(here.site)
-    visitor.page("/auth/login/email?lang=ko")
+    visitor.get_page("/auth/login/email?lang=ko")
     _, answer = under_way(here, "apple", visitor)
-    visitor.come_back("apple", answer)
-    assert visitor.page("/account").document.get("lang") == "ko"
+    visitor.send_callback("apple", answer)
+    assert visitor.get_page("/account").document.get("lang") == "ko"
 
 
 # --- Many at once
@@ -751,16 +751,16 @@ def test_of_thirty_starts_the_last_five_can_be_finished_in_any_order(here: Socia
     began = []
     for number in range(30):
         name = names[number % len(names)]
-        began.append((name, here.providers.approve(visitor.start(name, callbackUrl=f"/{number}"))))
-        assert len(visitor.attempts) == min(number + 1, 5)
+        began.append((name, here.providers.approve(visitor.start_sign_in(name, callbackUrl=f"/{number}"))))
+        assert len(visitor.attempt_cookies) == min(number + 1, 5)
         assert sum(len(cookie.name) + len(cookie.value or "") + 3 for cookie in visitor.cookies) < 8192
     for number in (29, 25, 27):
         name, answer = began[number]
-        assert visitor.come_back(name, answer).headers["Location"] == f"{here.site.url}/{number}"
-    assert len(visitor.attempts) == 2
+        assert visitor.send_callback(name, answer).headers["Location"] == f"{here.site.url}/{number}"
+    assert len(visitor.attempt_cookies) == 2
     name, answer = began[24]
     visitor.submit("/auth/logout", {})
-    assert error_code(decided(visitor, visitor.come_back(name, answer))) == "AttemptExpired"
+    assert error_code(decided(visitor, visitor.send_callback(name, answer))) == "AttemptExpired"
 
 
 def test_long_return_addresses_leave_room_for_the_newest_attempts(here: SocialSetup) -> None:
@@ -768,8 +768,8 @@ def test_long_return_addresses_leave_room_for_the_newest_attempts(here: SocialSe
     for _ in range(8):
         _, answer = under_way(here, "kakao", visitor, callbackUrl=f"/{secrets.token_urlsafe(1300)}")
         assert sum(len(cookie.name) + len(cookie.value or "") + 3 for cookie in visitor.cookies) < 8192
-    assert 1 <= len(visitor.attempts) < 5
-    assert len(visitor.come_back("kakao", answer).headers["Location"]) > 1700
+    assert 1 <= len(visitor.attempt_cookies) < 5
+    assert len(visitor.send_callback("kakao", answer).headers["Location"]) > 1700
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["in order", "in reverse"])
@@ -781,13 +781,13 @@ def test_two_tabs_both_finish_and_the_last_one_stays(
 ) -> None:
     visitor, began = new_browser(here.site), []
     for number, name in enumerate(names):
-        address = visitor.start(name, callbackUrl=f"/{number}")
+        address = visitor.start_sign_in(name, callbackUrl=f"/{number}")
         began.append(here.providers.approve(address, person=f"person {number}"))
     for number in order:
-        response = visitor.come_back(names[number], began[number])
+        response = visitor.send_callback(names[number], began[number])
         assert response.headers["Location"] == f"{here.site.url}/{number}"
-        assert visitor.who == f"person {number}"
-    assert visitor.attempts == []
+        assert visitor.user_name == f"person {number}"
+    assert visitor.attempt_cookies == []
 
 
 def test_starts_that_nobody_finishes_leave_nothing_behind_in_the_site(here: SocialSetup) -> None:
@@ -796,10 +796,10 @@ def test_starts_that_nobody_finishes_leave_nothing_behind_in_the_site(here: Soci
         return sum(isinstance(one, Attempt) for one in gc.get_objects())
 
     visitor = new_browser(here.site)
-    visitor.start("github")
+    visitor.start_sign_in("github")
     before = kept()
     for _ in range(50):
-        visitor.start("github")
+        visitor.start_sign_in("github")
     assert kept() <= before
 
 
@@ -813,11 +813,11 @@ def test_who_started_before_a_restart_finishes_after_it(here: SocialSetup, name:
     keys = {"SECRET_KEY": f"{SECRET}-new", "SECRET_KEY_FALLBACKS": SECRET} if rotated else {}
     with running_site(here.backend.url, **given) as old:
         visitor = Browser(old.url)
-        answer = here.providers.approve(visitor.start(name))
+        answer = here.providers.approve(visitor.start_sign_in(name))
     with running_site(here.backend.url, **{**given, **keys}) as new:
         visitor.url = new.url
-        assert error_code(visitor.come_back(name, answer)) == ""
-        assert visitor.who == "하늘"
+        assert error_code(visitor.send_callback(name, answer)) == ""
+        assert visitor.user_name == "하늘"
 
 
 # --- What the start is given
@@ -839,7 +839,7 @@ def test_nothing_that_a_start_is_sent_gets_into_the_providers_address(here: Soci
         "code_verifier": "canary",
     }
     visitor = new_browser(here.site)
-    fields = {"csrfToken": visitor.csrf(), "json": "true", **hostile}
+    fields = {"csrfToken": visitor.csrf_token(), "json": "true", **hostile}
     url = visitor.post(f"/api/auth/signin/{name}", data=fields, params=hostile).json()["url"]
     asked = parse_qs(urlsplit(url).query)
     assert "canary" not in url
@@ -854,7 +854,7 @@ def test_nothing_that_a_start_is_sent_gets_into_the_providers_address(here: Soci
 @pytest.mark.parametrize("name", ALL)
 def test_the_host_header_has_no_say_in_where_a_provider_sends_people(here: SocialSetup, name: str) -> None:
     visitor = new_browser(here.site)
-    token = visitor.csrf()
+    token = visitor.csrf_token()
     kept = f"munjigi.visitor={visitor.cookies.get('munjigi.visitor')}"
     response = visitor.post(
         f"/api/auth/signin/{name}",
@@ -874,7 +874,7 @@ def test_the_host_header_has_no_say_in_where_a_provider_sends_people(here: Socia
 @pytest.mark.parametrize("name", ALL)
 def test_no_link_and_no_other_site_can_start_a_sign_in(here: SocialSetup, name: str) -> None:
     visitor, path = new_browser(here.site), f"/api/auth/signin/{name}"
-    token = visitor.csrf()
+    token = visitor.csrf_token()
     responses = [
         visitor.get(path, params={"csrfToken": token}),
         visitor.post(path, data={"json": "true"}),

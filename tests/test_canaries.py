@@ -142,9 +142,9 @@ class World:
         for call in self.issuer.calls:
             self._note("provider", call, "/token" if "token" in call.path else "/" + call.path.rpartition("/")[2])
         reset_servers(self.issuer, self.backend, self.site)
-        self.issuer.tokens = {"refresh_token": REFRESH_TOKEN}
-        self.issuer.claims = {"email": EMAIL, "email_verified": True}
-        self.issuer.id_token = self._id_token
+        self.issuer.token_fields = {"refresh_token": REFRESH_TOKEN}
+        self.issuer.extra_claims = {"email": EMAIL, "email_verified": True}
+        self.issuer.make_id_token = self._id_token
 
     def _id_token(self, claims: dict[str, Any]) -> str:
         made = sign_jwt(claims)
@@ -168,7 +168,7 @@ def form(visitor: Visitor, **fields: str) -> requests.Response:
 
 
 def program(visitor: Visitor, **fields: str) -> requests.Response:
-    sent = {"csrfToken": visitor.csrf(), "email": TYPED, "password": PASSWORD, "json": "true", **fields}
+    sent = {"csrfToken": visitor.csrf_token(), "email": TYPED, "password": PASSWORD, "json": "true", **fields}
     return visitor.post("/api/auth/callback/email", json=sent)
 
 
@@ -188,8 +188,10 @@ def a_whole_visit(world: World) -> None:
         for path in ("/", "/account", "/api/auth/session", "/auth/logout", "/auth/login/email", "/nowhere"):
             visitor.get(path)
         visitor.submit("/account", {"name": "새봄", "nick_name": ""})
-        visitor.post("/api/auth/session", json={"csrfToken": visitor.csrf(), "data": {"nick_name": "봄"}})
-        visitor.post("/api/auth/session", json={"csrfToken": visitor.csrf(), "data": {"accessToken": BACKEND_TOKEN}})
+        visitor.post("/api/auth/session", json={"csrfToken": visitor.csrf_token(), "data": {"nick_name": "봄"}})
+        visitor.post(
+            "/api/auth/session", json={"csrfToken": visitor.csrf_token(), "data": {"accessToken": BACKEND_TOKEN}}
+        )
         copy = visitor.cookies.copy()
         door(visitor)  # again, while signed in
         visitor.submit("/auth/logout", {"everywhere": "1"})
@@ -204,7 +206,7 @@ def what_is_no_good_form(world: World) -> None:
         visitor = world.visitor()
         visitor.get(path, params=secrets)
         visitor.post(path, data=secrets)
-        token = visitor.csrf()
+        token = visitor.csrf_token()
         for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Accept": "*/*"}):
             visitor.post(path, data={**secrets, "csrfToken": token + "x"}, headers=headers)
             visitor.post(path, data={**secrets, "csrfToken": token}, headers=headers)
@@ -236,7 +238,7 @@ def a_backend_that_fails(world: World) -> None:
                 continue  # it takes its time
             for door in DOORS:
                 world.heal()
-                world.backend.answers[step] = fault
+                world.backend.responses[step] = fault
                 visitor = world.visitor()
                 door(visitor)
                 visitor.submit("/account", {"name": "새봄", "nick_name": ""})
@@ -246,8 +248,8 @@ def a_backend_that_fails(world: World) -> None:
 def a_session_that_ends(world: World) -> None:
     for status in (401, 500):
         world.heal()
-        world.backend.answers["/user"] = http_response({"message": BACKEND_TOKEN}, status)
-        known = world.site.visitor_since(301, User.from_json(USER), BACKEND_TOKEN)
+        world.backend.responses["/user"] = http_response({"message": BACKEND_TOKEN}, status)
+        known = world.site.visitor_signed_in_ago(301, User.from_json(USER), BACKEND_TOKEN)
         visitor = world.visitor()
         visitor.cookies.update(known.cookies)
         world.seen.make("session cookie", str(known.cookies["next-auth.session-token"]))
@@ -307,11 +309,11 @@ def providers_that_fail(world: World) -> None:
                 world.heal()
                 visitor = world.visitor()
                 if step == DISCOVERY:
-                    world.issuer.answers[step] = fault
+                    world.issuer.responses[step] = fault
                     visitor.submit(f"/api/auth/signin/{name}", {"json": "true"})
                     continue
                 asked = start_sign_in(visitor, world.issuer, name)
-                world.issuer.answers[step] = fault
+                world.issuer.responses[step] = fault
                 finish(visitor, world, asked, name)
 
 
@@ -319,7 +321,7 @@ def id_tokens_that_are_none(world: World) -> None:
     for name in ("oidc", "google", "apple"):
         for claims in ({"nonce": CODE}, {"aud": CLIENT_SECRET}, {"iss": ACCESS_TOKEN}, {"exp": 1}, {"sub": ""}):
             world.heal()
-            world.issuer.claims |= claims
+            world.issuer.extra_claims |= claims
             visitor = world.visitor()
             finish(visitor, world, start_sign_in(visitor, world.issuer, name), name)
 
@@ -329,14 +331,14 @@ def a_backend_that_refuses_whom_a_provider_has_proven(world: World) -> None:
         for status in (401, 403, 422, 500):
             world.heal()
             echo = {"message": f"{ACCESS_TOKEN} {EMAIL}", "social_token": ACCESS_TOKEN}
-            world.backend.answers[f"/login/social/callback/{name}"] = http_response(echo, status)
+            world.backend.responses[f"/login/social/callback/{name}"] = http_response(echo, status)
             visitor = world.visitor()
             finish(visitor, world, start_sign_in(visitor, world.issuer, name), name)
 
 
 def limits_that_are_reached(world: World) -> None:
     world.heal()
-    world.backend.answers["/login"] = http_response(status=401)
+    world.backend.responses["/login"] = http_response(status=401)
     with running_site(world.backend.url, login_limit_per_account_and_ip="1/hour") as site:
         for door in DOORS:
             visitor = Recorder(site, world.seen)
@@ -393,9 +395,9 @@ def _receive(seen: Seen, name: str, sender: object, **facts: Any) -> None:
 @pytest.fixture(scope="module")
 def seen() -> Iterator[Seen]:
     seen, issuer = Seen(), Issuer()
-    given = {"backend_timeout": 0.5, "session_revalidate": 300, **issuer.settings(), **NO_LIMITS}
+    given = {"backend_timeout": 0.5, "session_revalidate": 300, **issuer.site_settings(), **NO_LIMITS}
     with faulty_backend() as backend, running_site(backend.url, **given) as site, overheard(seen):
-        backend.answers["/login"] = keep_alive(http_response(login_body(BACKEND_TOKEN)))
+        backend.responses["/login"] = keep_alive(http_response(login_body(BACKEND_TOKEN)))
         world = World(site, backend, issuer, seen)
         for part in REPERTOIRE:
             world.heal()
@@ -403,8 +405,8 @@ def seen() -> Iterator[Seen]:
             part(world)
         world.heal()
     yield seen
-    issuer.refuse()
-    issuer.hang_up()
+    issuer.stop_listening()
+    issuer.close_connections()
 
 
 # --- Where each may be seen

@@ -32,11 +32,11 @@ def test_the_site_and_its_stand_in_start_and_end_together(log: Path) -> None:
         for account in ACCOUNTS:
             assert account.email in command.output
         visitor = visitor_at(port)
-        page = visitor.page("/auth/login/email")
+        page = visitor.get_page("/auth/login/email")
         assert all(account.email in page.text for account in ACCOUNTS)
         assert visitor.sign_in().status_code == 303
         assert visitor.submit("/account", {"name": "새봄", "nick_name": ""}).status_code == 303
-        assert visitor.session()["user"]["name"] == "새봄"
+        assert visitor.get_session()["user"]["name"] == "새봄"
         assert "backend  PATCH  /profile   -> 200" in command.output
         assert "signed_in" in command.output
         assert "correct-horse" not in command.output.partition("Serving Flask app")[2]
@@ -80,7 +80,7 @@ def test_the_stand_in_outlives_a_reload(log: Path) -> None:
         time.sleep(0.5)
         command.wait_for(f"http://localhost:{port}/health/live")
         assert visitor.submit("/account", {"name": "아직 나", "nick_name": ""}).status_code == 303
-        assert visitor.session()["user"]["name"] == "아직 나"
+        assert visitor.get_session()["user"]["name"] == "아직 나"
         assert command.output.count("Sign in with one of these") == 1
 
 
@@ -98,7 +98,7 @@ def test_a_backend_of_ones_own_is_used_instead(log: Path) -> None:
         command.wait_for(f"http://localhost:{port}/health/live")
         assert not is_listening(port + 1)
         visitor = visitor_at(port)
-        assert "minji@" not in visitor.page("/auth/login/email").text
+        assert "minji@" not in visitor.get_page("/auth/login/email").text
         assert visitor.sign_in().status_code == 503
 
 

@@ -29,7 +29,7 @@ from tests.test_architecture import FILES, ROOMS, imports, room_of
 
 PATHS = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*/README.md")})
 DOCS = {doc.name: doc for doc in map(MarkdownPage, PATHS)}
-BLOCKS = [(doc, block) for doc in DOCS.values() for block in doc.blocks]
+BLOCKS = [(doc, block) for doc in DOCS.values() for block in doc.code_blocks]
 SETTINGS = {field.name.upper(): field for field in fields(config.Settings) if field.metadata}
 OF_PROVIDERS = {f"{name.upper()}_{part}" for name in providers.names() for part in providers.find(name).all_settings}
 TRANSLATED = {"README.ko.md": "README.md", "docs/getting-started.ko.md": "docs/getting-started.md"}
@@ -76,7 +76,7 @@ def test_every_file_that_is_named_is_there() -> None:
     others = ("app/", "routes/", "bootstrap/", "config/", "pages/", "lib/", "instance/", "deploy/site/", "components/")
     modules = {path.name for path in [*FILES, *ROOT.glob("tests/*.py"), *ROOT.glob("examples/*/*.py")]}
     for doc in DOCS.values():
-        for word in doc.code:
+        for word in doc.inline_code:
             if re.fullmatch(r"(?:\.?[\w-]+/)+[\w.-]*\.\w+", word) and not word.startswith(others):
                 assert any((base / word).exists() for base in (ROOT, doc.path.parent)), f"{doc.name}: {word}"
             if re.fullmatch(r"\w+\.py", word):
@@ -110,7 +110,11 @@ def test_the_pictures_can_be_made_again(tmp_path: Path) -> None:
 
 def documented() -> dict[str, str]:
     """Each setting of the table, and its row."""
-    rows = {row[0].strip("`"): f"| {' | '.join(row)} |" for row in DOCS["docs/settings.md"].rows if row[0] != "setting"}
+    rows = {
+        row[0].strip("`"): f"| {' | '.join(row)} |"
+        for row in DOCS["docs/settings.md"].table_rows
+        if row[0] != "setting"
+    }
     return {name: row for name, row in rows.items() if not name.startswith(("-", "<"))}
 
 
@@ -172,7 +176,11 @@ FOREIGN = {
 
 @pytest.mark.parametrize("doc", DOCS.values(), ids=place)
 def test_every_setting_that_is_named_exists(doc: MarkdownPage) -> None:
-    words = {word for text in (*doc.code, *(b.text for b in doc.blocks)) for word in re.findall(r"[A-Z<>_]+", text)}
+    words = {
+        word
+        for text in (*doc.inline_code, *(b.text for b in doc.code_blocks))
+        for word in re.findall(r"[A-Z<>_]+", text)
+    }
     named = {word for word in words if re.fullmatch(r"[A-Z]+(_[A-Z]+)+", word)}
     assert named <= {*SETTINGS, *OF_PROVIDERS, *FOREIGN}
 
@@ -201,7 +209,7 @@ def _a_key() -> str:
 
 
 def test_three_settings_are_enough_as_the_readme_says() -> None:
-    block = next(block for block in DOCS["README.md"].blocks if block.language == "ini")
+    block = next(block for block in DOCS["README.md"].code_blocks if block.language == "ini")
     given = {name: value or "" for name, value in dotenv_values(stream=io.StringIO(block.text)).items()}
     assert len(given) == 3
     assert config.load({**given, "SECRET_KEY": SECRET}).backend_url == given["BACKEND_URL"]
@@ -211,10 +219,10 @@ def test_three_settings_are_enough_as_the_readme_says() -> None:
 
 
 def commands(doc: MarkdownPage) -> Iterator[str]:
-    for block in doc.blocks:
+    for block in doc.code_blocks:
         if block.language == "console":
             yield from (command for command, _ in block.commands)
-    yield from doc.code
+    yield from doc.inline_code
 
 
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
@@ -314,7 +322,7 @@ def stand_in_backend() -> Iterator[str]:
 def test_the_protocol_is_what_curl_shows(stand_in_backend: str) -> None:
     """Each command of the page is run in one shell, and prints what stands below it; `…` is anything."""
     require_program("curl")
-    shown = [pair for block in DOCS["docs/your-backend.md"].blocks for pair in block.commands]
+    shown = [pair for block in DOCS["docs/your-backend.md"].code_blocks for pair in block.commands]
     script = "".join(f"{command}\necho '<end>'\n" for command, _ in shown)
     told = _run(script.replace("http://127.0.0.1:8081", stand_in_backend))
     assert len(told) == len(shown) > 10
@@ -326,7 +334,7 @@ def test_the_protocol_is_what_curl_shows(stand_in_backend: str) -> None:
 def test_the_first_call_of_getting_started_is_answered(stand_in_backend: str) -> None:
     require_program("curl")
     for name in ("docs/getting-started.md", "docs/getting-started.ko.md"):
-        (call,) = [pair for block in DOCS[name].blocks for pair in block.commands if ":8081/login" in pair[0]]
+        (call,) = [pair for block in DOCS[name].code_blocks for pair in block.commands if ":8081/login" in pair[0]]
         (told,) = _run(call[0].replace("http://127.0.0.1:8081", stand_in_backend) + "\necho '<end>'\n")
         assert _fits(call[1], told), told
 
@@ -334,14 +342,14 @@ def test_the_first_call_of_getting_started_is_answered(stand_in_backend: str) ->
 @pytest.mark.external
 def test_the_gateways_call_is_answered(site: Site) -> None:
     require_program("curl")
-    (call,) = [pair for block in DOCS["docs/forward-auth.md"].blocks for pair in block.commands]
+    (call,) = [pair for block in DOCS["docs/forward-auth.md"].code_blocks for pair in block.commands]
     host = urlsplit(site.url).netloc
     (told,) = _run(call[0].replace("localhost:8080", host) + "\necho '<end>'\n")
     assert told.replace(host, "localhost:8080").replace(quote(host), quote("localhost:8080")) == call[1]
 
 
 def test_getting_started_shows_what_make_run_prints(capsys: pytest.CaptureFixture[str]) -> None:
-    (shown,) = (block for block in DOCS["docs/getting-started.md"].blocks if block.language == "text")
+    (shown,) = (block for block in DOCS["docs/getting-started.md"].code_blocks if block.language == "text")
     dev._greet("http://localhost:8080", 8080, ["backend"])
     printed = capsys.readouterr().out.strip()
     assert printed.startswith(shown.text.partition("…")[0].strip())
@@ -350,7 +358,7 @@ def test_getting_started_shows_what_make_run_prints(capsys: pytest.CaptureFixtur
 @pytest.mark.server
 def test_the_doctor_finds_the_settings_of_getting_started_good(stand_in_backend: str) -> None:
     """As the page has them, with a key, and with the stand-in in place of a backend."""
-    *_, block = (block for block in DOCS["docs/getting-started.md"].blocks if block.language == "ini")
+    *_, block = (block for block in DOCS["docs/getting-started.md"].code_blocks if block.language == "ini")
     given = {name: value or "" for name, value in dotenv_values(stream=io.StringIO(block.text)).items()}
     environ = {**os.environ, **DEVELOPMENT_ENVIRON, **given, "SECRET_KEY": SECRET, "BACKEND_URL": stand_in_backend}
     done = subprocess.run(
@@ -358,7 +366,7 @@ def test_the_doctor_finds_the_settings_of_getting_started_good(stand_in_backend:
     )
     (shown,) = [
         output
-        for one in DOCS["docs/getting-started.md"].blocks
+        for one in DOCS["docs/getting-started.md"].code_blocks
         for command, output in one.commands
         if command.endswith("flask doctor")
     ]
@@ -388,7 +396,7 @@ def reached(arrows: set[tuple[str, str]]) -> set[tuple[str, str]]:
 
 
 def test_the_drawing_of_the_rooms_is_that_of_the_imports() -> None:
-    rooms, _ = (block for block in DOCS["docs/architecture.md"].blocks if block.language == "mermaid")
+    rooms, _ = (block for block in DOCS["docs/architecture.md"].code_blocks if block.language == "mermaid")
     real = {
         (room_of(path), known)
         for path in FILES
@@ -399,7 +407,7 @@ def test_the_drawing_of_the_rooms_is_that_of_the_imports() -> None:
 
 def test_each_arrow_between_services_is_an_import() -> None:
     """From a module, or a package's module, to another, or to a package's."""
-    _, services = (block for block in DOCS["docs/architecture.md"].blocks if block.language == "mermaid")
+    _, services = (block for block in DOCS["docs/architecture.md"].code_blocks if block.language == "mermaid")
     for who, whom in drawn(services):
         files = [*ROOT.glob(f"services/{who}.py"), *ROOT.glob(f"services/{who}/*.py")]
         known = {module for path in files for module in imports(path)}
@@ -407,7 +415,7 @@ def test_each_arrow_between_services_is_an_import() -> None:
 
 
 def test_every_room_is_described() -> None:
-    told = {row[0].strip("`").removesuffix(".py").rstrip("/") for row in DOCS["docs/architecture.md"].rows}
+    told = {row[0].strip("`").removesuffix(".py").rstrip("/") for row in DOCS["docs/architecture.md"].table_rows}
     assert set(ROOMS) <= told
 
 
@@ -429,8 +437,8 @@ def test_every_name_on_the_way_of_a_sign_in_is_in_its_file() -> None:
 def test_a_korean_page_has_the_parts_and_the_code_of_the_english_one(korean: str) -> None:
     ours, english = DOCS[korean], DOCS[TRANSLATED[korean]]
     assert [level for level, _ in ours.headings] == [level for level, _ in english.headings]
-    assert [block.language for block in ours.blocks] == [block.language for block in english.blocks]
-    assert [_typed(block) for block in ours.blocks] == [_typed(block) for block in english.blocks]
+    assert [block.language for block in ours.code_blocks] == [block.language for block in english.code_blocks]
+    assert [_typed(block) for block in ours.code_blocks] == [_typed(block) for block in english.code_blocks]
     assert _places(ours) >= _places(english) - {TRANSLATED[korean], korean}
 
 

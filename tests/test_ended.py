@@ -23,14 +23,14 @@ def site() -> Iterator[Site]:
 
 
 def signed_in(site: Site, email: str = MINJI) -> Visitor:
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     assert visitor.sign_in(email).status_code == 303
     return visitor
 
 
 def copy_of(visitor: Visitor, site: Site) -> Visitor:
     """Somebody else, with all of this visitor's cookies."""
-    other = site.visitor()
+    other = site.new_visitor()
     other.cookies.update(visitor.cookies.copy())
     return other
 
@@ -54,9 +54,9 @@ def test_signing_out_here_leaves_the_other_device_signed_in(site: Site) -> None:
 
 def test_signing_out_on_all_devices_ends_them_all_and_nobody_elses(site: Site) -> None:
     here, there, jun = signed_in(site), signed_in(site), signed_in(site, JUN)
-    assert "on all devices" in here.page("/account").texts("button")[-1]
+    assert "on all devices" in here.get_page("/account").texts("button")[-1]
     here.submit("/auth/logout", EVERYWHERE)
-    assert here.page("/").notes == ["You are signed out on all devices."]
+    assert here.get_page("/").status_messages == ["You are signed out on all devices."]
     assert not here.is_signed_in
     assert not there.is_signed_in
     assert jun.is_signed_in
@@ -80,7 +80,7 @@ def test_signing_out_everywhere_twice_in_a_second_ends_what_began_in_between(sit
 
 def test_nobody_can_sign_others_out_everywhere_without_a_session(site: Site) -> None:
     victim = signed_in(site)
-    site.visitor().submit("/auth/logout", EVERYWHERE)
+    site.new_visitor().submit("/auth/logout", EVERYWHERE)
     assert victim.is_signed_in
 
 
@@ -88,7 +88,7 @@ def test_the_session_that_a_new_one_replaces_is_over(site: Site) -> None:
     visitor = signed_in(site)
     old = copy_of(visitor, site)
     visitor.sign_in(JUN)
-    assert visitor.session()["user"]["email"] == JUN
+    assert visitor.get_session()["user"]["email"] == JUN
     assert not old.is_signed_in
 
 

@@ -11,7 +11,7 @@ def test_a_page_that_is_not_there_says_so_and_leads_on(visitor: Visitor) -> None
     page = Page(response)
     assert (page.status, page.heading) == (404, "Page not found")
     assert response.headers["X-Request-Id"] in page.text
-    assert visitor.page(page.all("main//a")[0].get("href")).status == 200
+    assert visitor.get_page(page.find_all("main//a")[0].get("href")).status == 200
 
 
 def test_a_page_used_the_wrong_way_says_so(visitor: Visitor) -> None:
@@ -32,7 +32,7 @@ def broken(make_site: SiteMaker) -> Site:
 
 
 def test_a_bug_is_a_plain_page_with_a_reference_and_nothing_of_the_inside(broken: Site) -> None:
-    response = broken.visitor().get("/")
+    response = broken.new_visitor().get("/")
     page = Page(response)
     assert page.status == 500
     assert response.headers["X-Request-Id"] in page.text
@@ -44,11 +44,11 @@ def test_a_bug_is_a_plain_page_with_a_reference_and_nothing_of_the_inside(broken
 def test_a_bug_in_the_layout_of_all_pages_is_the_same_plain_page(broken: Site) -> None:
     broken.app.jinja_env.globals["language_links"] = None
     for path in ("/", "/nowhere", "/auth/login/email"):
-        assert Page(broken.visitor().get(path)).status == 500
+        assert Page(broken.new_visitor().get(path)).status == 500
 
 
 def test_a_bug_is_json_for_programs(broken: Site) -> None:
-    response = broken.visitor().get("/", headers={"Accept": "application/json"})
+    response = broken.new_visitor().get("/", headers={"Accept": "application/json"})
     assert (response.status_code, response.json()["error"]) == (500, "Internal Server Error")
 
 

@@ -54,7 +54,7 @@ def seen(visitor: Visitor, service: str) -> list[Any]:
 
 @pytest.mark.server
 def test_the_flask_app_knows_who_is_signed_in_and_who_is_not(site: Site, service: str) -> None:
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     assert seen(visitor, service) == [401, 401]
     visitor.sign_in()
     assert seen(visitor, service) == [USER, USER]
@@ -65,7 +65,7 @@ def test_the_flask_app_knows_who_is_signed_in_and_who_is_not(site: Site, service
 @pytest.mark.server
 def test_the_flask_app_puts_a_large_session_together(site: Site, backend: ScriptedBackend, service: str) -> None:
     backend.token, backend.user = "t" * 4000, {**USER, "name": "😀" * 200, "nick_name": "홍" * 200}
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     visitor.sign_in()
     assert {f"{COOKIE}.{number}" for number in range(3)} <= set(visitor.cookies.keys())
     assert seen(visitor, service) == [backend.user, backend.user]
@@ -74,7 +74,7 @@ def test_the_flask_app_puts_a_large_session_together(site: Site, backend: Script
 @pytest.mark.parametrize("cookie", ["", "x", "a.b.c.d.e", "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..AAAA.AAAA.AAAA"])
 @pytest.mark.server
 def test_the_flask_app_lets_nobody_in_with_a_made_up_cookie(site: Site, service: str, cookie: str) -> None:
-    stranger = site.visitor(Cookie=f"{COOKIE}={cookie}")
+    stranger = site.new_visitor(Cookie=f"{COOKIE}={cookie}")
     assert seen(stranger, service) == [401, 401]
 
 
@@ -82,9 +82,9 @@ def test_the_flask_app_lets_nobody_in_with_a_made_up_cookie(site: Site, service:
 def test_only_who_asks_learns_that_the_backend_has_ended_a_session(
     site: Site, backend: ScriptedBackend, service: str
 ) -> None:
-    visitor = site.visitor_since(3600, User.from_json(USER))
+    visitor = site.visitor_signed_in_ago(3600, User.from_json(USER))
     assert seen(visitor, service) == [USER, USER]
-    visitor = site.visitor_since(3600, User.from_json(USER))
+    visitor = site.visitor_signed_in_ago(3600, User.from_json(USER))
     backend.user_status = 401
     assert seen(visitor, service) == [401, USER]
 
@@ -116,8 +116,8 @@ def test_what_the_sign_in_page_needs_is_under_what_the_next_app_passes_on(site: 
     config = (NEXT_APP / "next.config.mjs").read_text("utf-8")
     passed_on = tuple(re.findall(r'source: "(/[a-z/]+/):path\*"', config))
     assert passed_on == ("/auth/", "/api/auth/")
-    page = site.visitor().page("/auth/login/email")
-    named = {element.get(name) for name in ("href", "src", "action") for element in page.all(f"*[@{name}]")}
+    page = site.new_visitor().get_page("/auth/login/email")
+    named = {element.get(name) for name in ("href", "src", "action") for element in page.find_all(f"*[@{name}]")}
     own = {address for address in named if address.startswith("/")} - {"/"}
     assert own
     assert all(address.startswith(passed_on) for address in own)
@@ -200,12 +200,12 @@ def own_backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.mark.server
 def test_people_sign_in_with_the_example_backend_change_their_name_and_sign_out(own_backend: str) -> None:
     with running_site(backend_url=own_backend) as site:
-        visitor = site.visitor()
+        visitor = site.new_visitor()
         assert visitor.sign_in(password="wrong").status_code == 401
         assert visitor.sign_in("nobody@example.com").status_code == 401
         assert visitor.sign_in("Minji@Example.com").status_code == 303
         assert visitor.submit("/account", {"name": "새봄", "nick_name": ""}).status_code == 303
-        assert visitor.session()["user"] == {"id": 1, "name": "새봄", "nick_name": None, "email": MINJI}
+        assert visitor.get_session()["user"] == {"id": 1, "name": "새봄", "nick_name": None, "email": MINJI}
         visitor.submit("/auth/logout", {})
         assert not visitor.is_signed_in
 

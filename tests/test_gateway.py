@@ -52,7 +52,7 @@ def backend() -> Iterator[ScriptedBackend]:
 def test_a_name_can_say_nothing_in_a_header(backend: ScriptedBackend) -> None:
     backend.user = {"id": "a\u00e9", "name": "x\u2028y: z, %0d%0aX-Auth-User-Id: 1", "nick_name": None, "email": None}
     with running_site(backend_url=backend.url) as site:
-        visitor = site.visitor()
+        visitor = site.new_visitor()
         visitor.sign_in()
         response = visitor.get(VERIFY)
     assert response.headers["X-Auth-User-Id"] == "a%C3%A9"
@@ -63,14 +63,14 @@ def test_a_name_can_say_nothing_in_a_header(backend: ScriptedBackend) -> None:
 
 def test_it_sets_no_cookie_whatever_it_finds(site: Site) -> None:
     for junk in ("next-auth.session-token=x", "next-auth.session-token.0=x; munjigi.visitor=y"):
-        response = site.visitor(Cookie=junk).get(VERIFY)
+        response = site.new_visitor(Cookie=junk).get(VERIFY)
         assert (response.status_code, cookie_names(response)) == (401, set())
 
 
 def test_a_session_that_the_backend_has_ended_does_not_pass(backend: ScriptedBackend) -> None:
     clock = ManualClock()
     with running_site(backend_url=backend.url, clock=clock) as site:
-        visitor = site.visitor()
+        visitor = site.new_visitor()
         visitor.sign_in()
         backend.user_status = 401
         assert visitor.get(VERIFY).status_code == 204, "it is not time yet"

@@ -116,30 +116,30 @@ ODD: dict[str, ScriptedResponse] = {
 def test_after_a_plain_answer_the_connection_serves_the_next_call(
     backend: FaultyBackend, client: HttpClient, said: str
 ) -> None:
-    backend.answers["/login"] = keep_alive(PLAIN[said])
+    backend.responses["/login"] = keep_alive(PLAIN[said])
     for _ in range(3):
         client.send("POST", f"{backend.url}/login", {}, within=1, json={})
         assert ask(client, backend) == USER["id"]
-    assert backend.connections == 1
+    assert backend.connection_count == 1
 
 
 @pytest.mark.parametrize("said", ODD)
 def test_after_an_odd_one_no_call_goes_over_it_and_nobody_gets_anothers_answer(
     backend: FaultyBackend, client: HttpClient, said: str
 ) -> None:
-    backend.answers["/login"] = ODD[said]
+    backend.responses["/login"] = ODD[said]
     for number in range(1, 3):
         with suppress(UpstreamError):
             ask(client, backend, "/login")
         time.sleep(MOMENT)
-        backend.answers["/user"] = keep_alive(http_response(user_body(), Connection="close"))
+        backend.responses["/user"] = keep_alive(http_response(user_body(), Connection="close"))
         assert ask(client, backend) == USER["id"]
-        assert backend.connections == 2 * number
+        assert backend.connection_count == 2 * number
 
 
 def test_an_answer_without_a_length_ends_with_its_connection(backend: FaultyBackend, client: HttpClient) -> None:
     for version in ("1.0", "1.1"):
-        backend.answers["/user"] = head(version=version) + BODY
+        backend.responses["/user"] = head(version=version) + BODY
         assert ask(client, backend) == USER["id"]
 
 
@@ -152,7 +152,7 @@ def test_over_tls_too_connections_are_kept(tmp_path: Path, monkeypatch: pytest.M
         for _ in range(3):
             assert ask(client, backend) == USER["id"]
             time.sleep(MOMENT)
-        assert backend.connections == 1
+        assert backend.connection_count == 1
 
 
 def test_connections_end_with_the_client_that_keeps_them(backend: FaultyBackend) -> None:
@@ -162,7 +162,7 @@ def test_connections_end_with_the_client_that_keeps_them(backend: FaultyBackend)
         connection.recv(1)
         over.set()
 
-    backend.answers["/user"] = send_then(http_response(user_body()), until_it_ends)
+    backend.responses["/user"] = send_then(http_response(user_body()), until_it_ends)
     client = HttpClient("test", max_concurrency=1)
     ask(client, backend)
     del client
@@ -177,17 +177,17 @@ def test_a_sign_in_over_a_kept_connection_that_closes_without_a_word_is_not_sent
     backend: FaultyBackend, client: HttpClient
 ) -> None:
     ask(client, backend)
-    backend.answers["/login"] = lambda _: False
+    backend.responses["/login"] = lambda _: False
     assert fails(client, backend, "/login").status == 502
-    assert backend.connections == 1
-    assert len(backend.asked("/login")) == 1
+    assert backend.connection_count == 1
+    assert len(backend.requests_to("/login")) == 1
 
 
 def test_what_may_be_sent_again_is_sent_once_more(backend: FaultyBackend, client: HttpClient) -> None:
-    backend.answers["/user"] = b""
+    backend.responses["/user"] = b""
     error = fails(client, backend, retry=True)
     assert error.reason == "the answer broke off or is no HTTP (ConnectionError)"
-    assert len(backend.asked("/user")) == 2
+    assert len(backend.requests_to("/user")) == 2
 
 
 # --- What is sent
@@ -242,7 +242,7 @@ def test_a_call_names_its_host_and_nobodys_password_or_cookie(
 
 
 def test_cookies_are_not_kept(backend: FaultyBackend, client: HttpClient) -> None:
-    backend.answers["/login"] = keep_alive(http_response(user_body(), Set_Cookie="a=b"))
+    backend.responses["/login"] = keep_alive(http_response(user_body(), Set_Cookie="a=b"))
     ask(client, backend, "/login")
     ask(client, backend)
     assert backend.calls[-1].headers["Cookie"] is None
@@ -271,7 +271,7 @@ def test_an_address_that_is_none_is_an_error_like_others(client: HttpClient, url
 @pytest.mark.filterwarnings("ignore:Sending a large body")
 def test_who_does_not_take_what_is_sent_costs_no_more_than_the_call_has(client: HttpClient) -> None:
     with faulty_backend() as backend:
-        backend.greeting = lambda _: time.sleep(1)
+        backend.on_connect = lambda _: time.sleep(1)
         started = time.monotonic()
         with pytest.raises(UpstreamError) as raised:
             client.send("POST", f"{backend.url}/user", {}, within=0.3, json="x" * 2**24)
@@ -323,23 +323,23 @@ def test_the_look_up_of_a_name_counts_too_and_holds_up_no_other(
 
 
 def test_what_is_compressed_though_nobody_asked_is_decoded(backend: FaultyBackend, client: HttpClient) -> None:
-    backend.answers["/user"] = keep_alive(http_response(zlib.compress(BODY, wbits=31), Content_Encoding="gzip"))
+    backend.responses["/user"] = keep_alive(http_response(zlib.compress(BODY, wbits=31), Content_Encoding="gzip"))
     for _ in range(2):
         assert ask(client, backend) == USER["id"]
-    assert backend.connections == 1
+    assert backend.connection_count == 1
 
 
 def test_a_length_that_is_no_number_is_refused_before_anything_is_waited_for(
     backend: FaultyBackend, client: HttpClient
 ) -> None:
-    backend.answers["/user"] = send_then(head("Content-Length: -1"), hang)
+    backend.responses["/user"] = send_then(head("Content-Length: -1"), hang)
     started = time.monotonic()
     assert fails(client, backend).status == 502
     assert time.monotonic() - started < 0.5
 
 
 def test_so_is_a_body_that_is_too_long_when_so_much_of_it_has_come(backend: FaultyBackend, client: HttpClient) -> None:
-    backend.answers["/user"] = send_then(head("Content-Length: 9999999") + b" " * (MAX_BYTES + 2), hang)
+    backend.responses["/user"] = send_then(head("Content-Length: 9999999") + b" " * (MAX_BYTES + 2), hang)
     assert fails(client, backend).reason == f"answer 200 is over {MAX_BYTES} bytes"
 
 
@@ -360,7 +360,7 @@ def test_one_host_gets_so_many_calls_at_a_time_and_the_others_queue(backend: Fau
         connection.sendall(HEALTHY_USER)
         return True
 
-    backend.answers["/user"] = counted
+    backend.responses["/user"] = counted
     with ThreadPoolExecutor(12) as pool:
         assert list(pool.map(lambda _: ask(client, backend), range(12))) == [USER["id"]] * 12
     assert most == [3]
@@ -368,7 +368,7 @@ def test_one_host_gets_so_many_calls_at_a_time_and_the_others_queue(backend: Fau
 
 def test_who_finds_the_queue_full_is_told_at_once_and_who_waits_after_half_of_the_time(backend: FaultyBackend) -> None:
     client = HttpClient("test", max_concurrency=1)
-    backend.answers["/user"] = hang
+    backend.responses["/user"] = hang
     with ThreadPoolExecutor(20) as pool:
         started = time.monotonic()
 
@@ -397,15 +397,15 @@ def test_every_slot_is_given_back_whatever_goes_wrong(backend: FaultyBackend, fa
             with pytest.raises(UpstreamError):
                 client.send("POST", "http://127.0.0.1:1/", {}, within=0.2)
         else:
-            backend.answers["/user"] = answers[fault]
+            backend.responses["/user"] = answers[fault]
             fails(client, backend)
-    backend.answers["/user"] = HEALTHY_USER
+    backend.responses["/user"] = HEALTHY_USER
     assert ask(client, backend) == USER["id"]
 
 
 def test_a_slow_host_takes_no_slot_of_another(backend: FaultyBackend) -> None:
     client = HttpClient("test", max_concurrency=1)
-    backend.answers["/user"] = hang
+    backend.responses["/user"] = hang
     with faulty_backend() as other, ThreadPoolExecutor(1) as pool:
         slow = pool.submit(fails, client, backend)
         time.sleep(MOMENT)

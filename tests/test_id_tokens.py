@@ -77,13 +77,13 @@ def issuer(clock: ManualClock) -> Iterator[Issuer]:
     running = Issuer()
     running.clock = clock
     yield running
-    running.refuse()
-    running.hang_up()
+    running.stop_listening()
+    running.close_connections()
 
 
 @pytest.fixture(scope="module")
 def site(backend: FaultyBackend, issuer: Issuer, clock: ManualClock) -> Iterator[Site]:
-    with running_site(backend.url, clock=clock, **issuer.settings(), **NO_LIMITS) as running:
+    with running_site(backend.url, clock=clock, **issuer.site_settings(), **NO_LIMITS) as running:
         yield running
 
 
@@ -101,7 +101,7 @@ def well(
 def refused(visitor: Visitor, issuer: Issuer, backend: FaultyBackend, provider: str = "oidc") -> None:
     response = sign_in_via_provider(visitor, issuer, provider)
     assert_rejected(visitor, response, "OAuthCallback")
-    assert issuer.asked(USERINFO) == []
+    assert issuer.requests_to(USERINFO) == []
     assert backend.calls == []
     assert response.elapsed.total_seconds() < 4
 
@@ -112,9 +112,9 @@ NONCE = "n-0S6_WzA2Mj"
 def verified(issuer: Issuer, row: Row) -> Json:
     """The claims of the row's id_token, as this issuer's discovered client reads it; raises `InvalidIdToken`."""
     issuer.nonce = NONCE
-    found = {"id_token": row(issuer, issuer.good_claims())}
+    found = {"id_token": row(issuer, issuer.valid_claims())}
     found = {} if found["id_token"] is ... else json.loads(json.dumps(found))
-    published = json.loads(json.dumps(issuer.published))
+    published = json.loads(json.dumps(issuer.jwks))
     algorithms = providers.find("oidc").algorithms
     expected = Expected((issuer.url,), CLIENT_ID, NONCE, ACCESS_TOKEN, algorithms, issuer.clock.time())
     return verify(found.get("id_token"), partial(public_keys, published), expected)
@@ -241,7 +241,7 @@ BAD_CLAIMS: dict[str, Row] = {
 
 def of(issuer: Issuer, claims: Json, subject: str) -> str:
     """About another subject, in userinfo too."""
-    issuer.person = {"sub": subject}
+    issuer.userinfo = {"sub": subject}
     return sign_jwt({**claims, "sub": subject})
 
 
@@ -257,13 +257,13 @@ def test_other_claims_are_not(issuer: Issuer, row: str) -> None:
 
 @pytest.mark.parametrize("row", GOOD_CLAIMS)
 def test_sound_claims_sign_in(issuer: Issuer, visitor: Visitor, row: str) -> None:
-    issuer.id_token = lambda claims: GOOD_CLAIMS[row](issuer, claims)
+    issuer.make_id_token = lambda claims: GOOD_CLAIMS[row](issuer, claims)
     assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
 
 
 @pytest.mark.parametrize("row", sample_rows(BAD_CLAIMS))
 def test_other_claims_sign_nobody_in(issuer: Issuer, backend: FaultyBackend, visitor: Visitor, row: str) -> None:
-    issuer.id_token = lambda claims: BAD_CLAIMS[row](issuer, claims)
+    issuer.make_id_token = lambda claims: BAD_CLAIMS[row](issuer, claims)
     refused(visitor, issuer, backend)
 
 
@@ -271,10 +271,10 @@ def test_a_token_of_an_earlier_sign_in_is_of_no_use(
     issuer: Issuer, backend: FaultyBackend, site: Site, visitor: Visitor
 ) -> None:
     assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
-    earlier = sign_jwt(issuer.good_claims())
-    issuer.id_token = lambda _: earlier
+    earlier = sign_jwt(issuer.valid_claims())
+    issuer.make_id_token = lambda _: earlier
     issuer.calls, backend.calls = [], []
-    refused(site.visitor(), issuer, backend)
+    refused(site.new_visitor(), issuer, backend)
 
 
 def test_nor_is_one_of_another_tab(issuer: Issuer, backend: FaultyBackend, visitor: Visitor) -> None:
@@ -290,7 +290,7 @@ def test_nor_is_one_of_another_tab(issuer: Issuer, backend: FaultyBackend, visit
 
 def with_key(key: Any, alg: str) -> Row:
     def row(issuer: Issuer, claims: Json) -> str:
-        issuer.published = {"keys": [public_jwk(key)]}
+        issuer.jwks = {"keys": [public_jwk(key)]}
         hashed = "sha512" if alg == "EdDSA" else f"sha{alg[2:]}"
         return sign_jwt({**claims, "at_hash": half_hash(ACCESS_TOKEN, hashed)}, key, alg=alg)
 
@@ -403,15 +403,15 @@ def test_no_other_is(issuer: Issuer, row: str) -> None:
 
 @pytest.mark.parametrize("row", sample_rows(SIGNATURES))
 def test_a_right_signature_signs_in(issuer: Issuer, visitor: Visitor, row: str) -> None:
-    issuer.id_token = lambda claims: SIGNATURES[row](issuer, claims)
+    issuer.make_id_token = lambda claims: SIGNATURES[row](issuer, claims)
     assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
 
 
 @pytest.mark.parametrize("row", sample_rows(FORGERIES))
 def test_no_other_signs_anybody_in(issuer: Issuer, backend: FaultyBackend, visitor: Visitor, row: str) -> None:
-    issuer.id_token = lambda claims: FORGERIES[row](issuer, claims)
+    issuer.make_id_token = lambda claims: FORGERIES[row](issuer, claims)
     refused(visitor, issuer, backend)
-    assert len(issuer.asked(JWKS)) <= 2
+    assert len(issuer.requests_to(JWKS)) <= 2
 
 
 @pytest.mark.parametrize("header", ["jku", "x5u"])
@@ -419,17 +419,17 @@ def test_keys_are_never_fetched_from_where_a_token_says(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, header: str
 ) -> None:
     with faulty_backend() as elsewhere:
-        issuer.id_token = lambda claims: sign_jwt(claims, rsa_key("other"), **{header: f"{elsewhere.url}/jwks"})
+        issuer.make_id_token = lambda claims: sign_jwt(claims, rsa_key("other"), **{header: f"{elsewhere.url}/jwks"})
         refused(visitor, issuer, backend)
-        assert elsewhere.connections == 0
+        assert elsewhere.connection_count == 0
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from Linux's /proc")
 @pytest.mark.parametrize("row", ["a header of 300 KB", "claims of 600 KB", "a header of 1,200 levels"])
 def test_a_giant_token_is_refused_at_once(issuer: Issuer, visitor: Visitor, row: str) -> None:
     assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
-    token = FORGERIES[row](issuer, issuer.good_claims())
-    issuer.id_token = lambda _: token
+    token = FORGERIES[row](issuer, issuer.valid_claims())
+    issuer.make_id_token = lambda _: token
     asked = start_sign_in(visitor, issuer)
     Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
     before = memory("VmRSS")
@@ -455,12 +455,12 @@ NOT_GOOGLE: dict[str, Row] = {
 
 @pytest.mark.parametrize("row", [*GOOGLE, *NOT_GOOGLE])
 def test_google(issuer: Issuer, backend: FaultyBackend, visitor: Visitor, row: str) -> None:
-    issuer.id_token = lambda claims: (GOOGLE | NOT_GOOGLE)[row](issuer, claims)
+    issuer.make_id_token = lambda claims: (GOOGLE | NOT_GOOGLE)[row](issuer, claims)
     if row in GOOGLE:
         assert_signed_in(visitor, sign_in_via_provider(visitor, issuer, "google"))
     else:
         refused(visitor, issuer, backend, "google")
-    assert len(issuer.asked(KEY_PATHS["google"])) <= 2
+    assert len(issuer.requests_to(KEY_PATHS["google"])) <= 2
 
 
 BY_SECRET: dict[str, Row] = {
@@ -480,7 +480,7 @@ NOT_BY_SECRET: dict[str, Row] = {
 
 @pytest.mark.parametrize("row", [*BY_SECRET, *NOT_BY_SECRET])
 def test_line_signs_with_the_client_secret(issuer: Issuer, backend: FaultyBackend, visitor: Visitor, row: str) -> None:
-    issuer.id_token = lambda claims: (BY_SECRET | NOT_BY_SECRET)[row](issuer, claims)
+    issuer.make_id_token = lambda claims: (BY_SECRET | NOT_BY_SECRET)[row](issuer, claims)
     if row in BY_SECRET:
         assert_signed_in(visitor, sign_in_via_provider(visitor, issuer, "line"))
     else:
@@ -495,7 +495,7 @@ def published(*keys: object, alg: str = "RS256", **header: object) -> Row:
     """A token signed by `k1` (unless the header says otherwise), beside these keys."""
 
     def row(issuer: Issuer, claims: Json) -> str:
-        issuer.published = {"keys": list(keys)}
+        issuer.jwks = {"keys": list(keys)}
         return sign_jwt(claims, rsa_key("k1"), alg=alg, **header)
 
     return row
@@ -503,7 +503,7 @@ def published(*keys: object, alg: str = "RS256", **header: object) -> Row:
 
 def key_set(document: object) -> Row:
     def row(issuer: Issuer, claims: Json) -> str:
-        issuer.published = document
+        issuer.jwks = document
         return sign_jwt(claims)
 
     return row
@@ -513,16 +513,14 @@ def padded(issuer: Issuer, claims: Json) -> str:
     """A short key whose modulus looks longer."""
     token = weak(issuer, claims)
     number = rsa_key("short", 1024).public_key.public_numbers().n
-    issuer.published = {
-        "keys": [public_jwk(rsa_key("short", 1024), kid="k1", n=base64url(number.to_bytes(300, "big")))]
-    }
+    issuer.jwks = {"keys": [public_jwk(rsa_key("short", 1024), kid="k1", n=base64url(number.to_bytes(300, "big")))]}
     return token
 
 
 def weak(issuer: Issuer, claims: Json) -> str:
     with warnings.catch_warnings(action="ignore", category=SecurityWarning):
         key = rsa_key("short", 1024)
-    issuer.published = {"keys": [public_jwk(key, kid="k1")]}
+    issuer.jwks = {"keys": [public_jwk(key, kid="k1")]}
     return sign_jwt(claims, key)
 
 
@@ -567,9 +565,9 @@ BAD_KEYS: dict[str, Row] = {
 
 @pytest.mark.parametrize("row", GOOD_KEYS)
 def test_a_key_that_explains_the_signature_signs_in(issuer: Issuer, visitor: Visitor, row: str) -> None:
-    issuer.id_token = lambda claims: GOOD_KEYS[row](issuer, claims)
+    issuer.make_id_token = lambda claims: GOOD_KEYS[row](issuer, claims)
     assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
-    assert len(issuer.asked(JWKS)) == 1
+    assert len(issuer.requests_to(JWKS)) == 1
 
 
 @pytest.mark.parametrize("row", GOOD_KEYS)
@@ -585,9 +583,9 @@ def test_no_other_key_is_taken_for_it(issuer: Issuer, row: str) -> None:
 
 @pytest.mark.parametrize("row", sample_rows(BAD_KEYS))
 def test_no_other_key_does(issuer: Issuer, backend: FaultyBackend, visitor: Visitor, row: str) -> None:
-    issuer.id_token = lambda claims: BAD_KEYS[row](issuer, claims)
+    issuer.make_id_token = lambda claims: BAD_KEYS[row](issuer, claims)
     refused(visitor, issuer, backend)
-    assert len(issuer.asked(JWKS)) == 2
+    assert len(issuer.requests_to(JWKS)) == 2
 
 
 ROTATIONS: dict[str, tuple[Json, Row]] = {
@@ -601,25 +599,25 @@ ROTATIONS: dict[str, tuple[Json, Row]] = {
 def test_a_new_key_is_picked_up(issuer: Issuer, visitor: Visitor, row: str) -> None:
     former = ROTATIONS[row][0]
     kid = former.get("kid")
-    issuer.published = {"keys": [former]}
-    issuer.id_token = lambda claims: sign_jwt(claims, kid=kid)
+    issuer.jwks = {"keys": [former]}
+    issuer.make_id_token = lambda claims: sign_jwt(claims, kid=kid)
     assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
     new = {"another id": "k2", "the same id": "k1", "no id": None}[row]
-    issuer.published = {"keys": [public_jwk(rsa_key("other"), kid=new)]}
-    issuer.id_token = lambda claims: sign_jwt(claims, rsa_key("other"), kid=new)
+    issuer.jwks = {"keys": [public_jwk(rsa_key("other"), kid=new)]}
+    issuer.make_id_token = lambda claims: sign_jwt(claims, rsa_key("other"), kid=new)
     assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
     assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
-    assert len(issuer.asked(JWKS)) == 2
+    assert len(issuer.requests_to(JWKS)) == 2
 
 
 def test_a_key_that_is_withdrawn_is_good_for_an_hour_at_most(
     issuer: Issuer, site: Site, visitor: Visitor, clock: ManualClock
 ) -> None:
     assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
-    issuer.published = {"keys": [OTHER]}
+    issuer.jwks = {"keys": [OTHER]}
     assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
     clock.advance(FRESH_SECONDS + 1)
-    other = site.visitor()
+    other = site.new_visitor()
     assert_rejected(other, sign_in_via_provider(other, issuer), "OAuthCallback")
 
 
@@ -627,11 +625,11 @@ def test_made_up_key_ids_cost_one_look_a_minute(issuer: Issuer, visitor: Visitor
     assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
     for minute in (1, 2):
         for number in range(20):
-            issuer.id_token = partial(sign_jwt, key=rsa_key("other"), kid=f"{minute}-{number}")
+            issuer.make_id_token = partial(sign_jwt, key=rsa_key("other"), kid=f"{minute}-{number}")
             assert "OAuthCallback" in sign_in_via_provider(visitor, issuer).headers["Location"]
-        assert len(issuer.asked(JWKS)) == 1 + minute
+        assert len(issuer.requests_to(JWKS)) == 1 + minute
         clock.advance(PAUSE_SECONDS + 1)
-    issuer.id_token = sign_jwt
+    issuer.make_id_token = sign_jwt
     assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
 
 
@@ -668,9 +666,9 @@ SOMEBODY_ELSE: dict[str, object] = {
 def test_userinfo_about_somebody_else_signs_nobody_in(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, row: str
 ) -> None:
-    issuer.person = SOMEBODY_ELSE[row]
+    issuer.userinfo = SOMEBODY_ELSE[row]
     assert_rejected(visitor, sign_in_via_provider(visitor, issuer), "OAuthCallback")
-    assert len(issuer.asked(USERINFO)) == 1
+    assert len(issuer.requests_to(USERINFO)) == 1
     assert backend.calls == []
 
 
@@ -685,7 +683,7 @@ UNREAD: dict[str, bytes] = {
 
 @pytest.mark.parametrize("row", UNREAD)
 def test_nor_does_what_is_no_userinfo(issuer: Issuer, backend: FaultyBackend, visitor: Visitor, row: str) -> None:
-    issuer.answers[USERINFO] = UNREAD[row]
+    issuer.responses[USERINFO] = UNREAD[row]
     assert_rejected(visitor, sign_in_via_provider(visitor, issuer), "OAuthCallback")
     assert backend.calls == []
 
@@ -697,7 +695,7 @@ def test_nor_does_what_is_no_userinfo(issuer: Issuer, backend: FaultyBackend, vi
     ids=str,
 )  # fmt: skip
 def test_a_strange_name_locks_nobody_out(issuer: Issuer, visitor: Visitor, strange: Json) -> None:
-    issuer.person = {"sub": SUBJECT, **strange}
+    issuer.userinfo = {"sub": SUBJECT, **strange}
     assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
 
 
@@ -746,12 +744,12 @@ def test_one_verified_as_apple_writes_it_is(issuer: Issuer, backend: FaultyBacke
 
 def apples_address(issuer: Issuer, backend: FaultyBackend, site: Site, **claims: object) -> object:
     """The address that the backend gets from a sign-in with Apple, the only one that hands one on."""
-    issuer.id_token = lambda good: sign_jwt({n: v for n, v in {**good, **claims}.items() if v is not ...})
-    visitor = site.visitor()
+    issuer.make_id_token = lambda good: sign_jwt({n: v for n, v in {**good, **claims}.items() if v is not ...})
+    visitor = site.new_visitor()
     asked = start_sign_in(visitor, issuer, "apple")
     response = post_callback(visitor, asked, user='{"email": "evil@example.org"}')
     assert response.status_code == 303
-    (call,) = backend.asked("/login/social/callback/apple")
+    (call,) = backend.requests_to("/login/social/callback/apple")
     assert isinstance(call.json, dict)
     assert set(call.json) <= {"social_token", "email"}
     return call.json.get("email")

@@ -93,7 +93,7 @@ def limited(backend: Backend, clock: ManualClock, shared_site: SiteMaker) -> Cal
 
 
 def at(site: Site, address: str = "203.0.113.1", **headers: str) -> Visitor:
-    return site.visitor(**{"X-Forwarded-For": address, **headers})
+    return site.new_visitor(**{"X-Forwarded-For": address, **headers})
 
 
 def form(visitor: Visitor, email: str = MINJI, password: str = "wrong") -> requests.Response:
@@ -101,7 +101,7 @@ def form(visitor: Visitor, email: str = MINJI, password: str = "wrong") -> reque
 
 
 def program(visitor: Visitor, email: str = MINJI, password: str = "wrong") -> requests.Response:
-    sent = {"csrfToken": visitor.csrf(), "email": email, "password": password, "json": "true"}
+    sent = {"csrfToken": visitor.csrf_token(), "email": email, "password": password, "json": "true"}
     return visitor.post("/api/auth/callback/email", json=sent)
 
 
@@ -155,13 +155,13 @@ def test_both_doors_and_starts_at_providers_are_counted_together(limited: Callab
     assert "error=TooManyAttempts" in again.json()["url"]
     assert not any("attempt" in line for line in set_cookies(again))
     told = Page(visitor.get(again.json()["url"]))
-    assert "Try again in" in told.problem
+    assert "Try again in" in told.message
 
 
 def test_two_hundred_guesses_at_once_are_five(limited: Callable[..., Site], backend: Backend) -> None:
     backend.delay = 0.2  # so that nobody's verdict is in before the others ask
     visitor = at(limited(login_limit_per_account_and_ip="5/5minutes"))
-    token, cookies = visitor.csrf(), visitor.cookies.get_dict()
+    token, cookies = visitor.csrf_token(), visitor.cookies.get_dict()
 
     def guess(number: int) -> int:
         fields = {"csrfToken": token, "email": MINJI, "password": f"guess {number}"}
@@ -277,8 +277,8 @@ def test_without_a_proxy_of_ours_nobody_chooses_their_address(limited: Callable[
     site = limited(proxy_hops=0, login_limit_per_ip="5/minute")
     names = ["X-Forwarded-For", "X-Real-IP", "Forwarded", "CF-Connecting-IP", "True-Client-IP", "X-Client-IP"]
     for n in range(5):
-        assert form(site.visitor(**dict.fromkeys(names, f"203.0.113.{n}"))).status_code == 401
-    assert form(site.visitor(**dict.fromkeys(names, "203.0.113.99"))).status_code == 429
+        assert form(site.new_visitor(**dict.fromkeys(names, f"203.0.113.{n}"))).status_code == 401
+    assert form(site.new_visitor(**dict.fromkeys(names, "203.0.113.99"))).status_code == 429
     assert len(backend.asked) == 5
 
 
@@ -316,9 +316,9 @@ def test_the_page_says_how_long_to_wait(limited: Callable[..., Site], language: 
     refused = Page(form(visitor))
     assert refused.status == 429
     assert 295 <= int(refused.response.headers["Retry-After"]) <= 300
-    assert words in refused.problem
-    assert refused.value("email") == MINJI
-    assert not refused.value("password")
+    assert words in refused.message
+    assert refused.input_value("email") == MINJI
+    assert not refused.input_value("password")
 
 
 def test_who_has_reached_two_limits_is_told_of_the_longer_wait(limited: Callable[..., Site], door: Door) -> None:
@@ -335,7 +335,7 @@ def test_a_program_is_told_how_long_to_wait_and_where_it_says_so(limited: Callab
     assert refused.status_code == 429
     assert 172790 <= int(refused.headers["Retry-After"]) <= 172800
     assert "error=TooManyAttempts" in refused.json()["url"]
-    assert "Try again in 48 hours." in visitor.page(refused.json()["url"]).problem
+    assert "Try again in 48 hours." in visitor.get_page(refused.json()["url"]).message
 
 
 # --- No owner is locked out
@@ -477,7 +477,7 @@ def test_the_process_remembers_so_many_at_most_those_used_last() -> None:
 def test_an_unknown_address_takes_as_long_as_a_wrong_password(limited: Callable[..., Site]) -> None:
     site = limited()
     visitor = at(site)
-    token = visitor.csrf()
+    token = visitor.csrf_token()
 
     def seconds(email: str) -> float:
         began = time.perf_counter()

@@ -50,10 +50,10 @@ def test_no_line_holds_a_secret_whatever_goes_wrong(
     with written(log_format, logging.DEBUG) as text:
         for status in (200, 401, 403, 500):
             backend.user_status = status
-            visitor = site.visitor()
+            visitor = site.new_visitor()
             visitor.get("/auth/login/email", params={"email": ADDRESS, "password": PASSWORD})
             visitor.sign_in(ADDRESS, PASSWORD)
-            visitor.session()
+            visitor.get_session()
             visitor.submit("/account", {"name": "x", "nick_name": ""})
             visitor.post("/auth/login/email", data={"email": ADDRESS, "password": PASSWORD})
             visitor.submit("/auth/logout", {})
@@ -67,7 +67,7 @@ def test_no_line_holds_a_secret_whatever_goes_wrong(
 
 def test_one_line_tells_of_a_failed_sign_in_and_names_the_request(site: Site) -> None:
     with written("json") as text:
-        response = site.visitor().sign_in("down@example.com")
+        response = site.new_visitor().sign_in("down@example.com")
     (line,) = (json.loads(line) for line in text.getvalue().splitlines())
     assert line["level"] == "error"
     assert line["event"] == "sign_in_failed"
@@ -78,7 +78,7 @@ def test_one_line_tells_of_a_failed_sign_in_and_names_the_request(site: Site) ->
 
 def test_a_wrong_password_is_no_error(site: Site) -> None:
     with written() as text:
-        site.visitor().sign_in(password="wrong")
+        site.new_visitor().sign_in(password="wrong")
     assert " info " in text.getvalue()
     assert len(text.getvalue().splitlines()) == 1
 

@@ -36,19 +36,19 @@ def numbers(visitor: Visitor) -> dict[tuple[str, ...], float]:
 
 
 def test_without_the_setting_there_are_none(make_site: SiteMaker) -> None:
-    assert make_site().visitor().get("/metrics", headers=BEARER).status_code == 404
+    assert make_site().new_visitor().get("/metrics", headers=BEARER).status_code == 404
 
 
 @pytest.mark.parametrize(
     "sent", ["", "Bearer", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", f"Basic {TOKEN}", "Bearer é"]
 )
 def test_whoever_does_not_know_the_token_learns_nothing(shared_site: SiteMaker, sent: str) -> None:
-    answer = shared_site(metrics_token=TOKEN).visitor().get("/metrics", headers={"Authorization": sent.encode()})
+    answer = shared_site(metrics_token=TOKEN).new_visitor().get("/metrics", headers={"Authorization": sent.encode()})
     assert (answer.status_code, answer.content) == (401, b"")
 
 
 def test_what_happens_is_counted(site: Site) -> None:
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     visitor.sign_in(password="wrong")
     visitor.sign_in()
     visitor.submit("/auth/logout", {"everywhere": "1"})
@@ -61,7 +61,7 @@ def test_what_happens_is_counted(site: Site) -> None:
 
 
 def test_calls_of_the_backend_are_timed(site: Site) -> None:
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     visitor.sign_in()
     counted = numbers(visitor)
     (count,) = [
@@ -73,14 +73,14 @@ def test_calls_of_the_backend_are_timed(site: Site) -> None:
 def test_sessions_that_are_refused_are_told_apart_by_who_ended_them(make_site: SiteMaker) -> None:
     with scripted_backend() as backend:
         site = make_site(backend.url, metrics_token=TOKEN)
-        gone, copied = site.visitor_since(301, User.from_json(USER)), site.visitor()
+        gone, copied = site.visitor_signed_in_ago(301, User.from_json(USER)), site.new_visitor()
         copied.sign_in()
         cookies = copied.cookies.copy()
         copied.submit("/auth/logout", {})
         copied.cookies.update(cookies)
         backend.user_status = 401
-        assert (gone.session(), copied.session()) == ({}, {})
-        counted = numbers(site.visitor())
+        assert (gone.get_session(), copied.get_session()) == ({}, {})
+        counted = numbers(site.new_visitor())
     assert counted["munjigi_revoked_sessions_refused_total", "backend"] == 1
     assert counted["munjigi_revoked_sessions_refused_total", "person"] == 1
 
@@ -100,7 +100,7 @@ def test_whether_redis_answers_is_seen_and_seen_again_when_it_is_back(tmp_path: 
         pytest.fail(f"not {up}: {counted}")
 
     with redis_server(tmp_path) as redis:
-        visitor = make_site(redis_url=redis.url, metrics_token=TOKEN).visitor()
+        visitor = make_site(redis_url=redis.url, metrics_token=TOKEN).new_visitor()
         assert [numbers(visitor)[name] for name in STATE] == [1, 1]
         until(1)
         redis.kill()
@@ -110,13 +110,13 @@ def test_whether_redis_answers_is_seen_and_seen_again_when_it_is_back(tmp_path: 
 
 
 def test_where_nothing_is_shared_nothing_can_be_away(site: Site) -> None:
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     visitor.sign_in()
     assert not set(STATE) & set(numbers(visitor))
 
 
 def test_no_visitor_can_add_a_row(site: Site) -> None:
-    visitor = site.visitor()
+    visitor = site.new_visitor()
 
     def make_trouble(word: str) -> None:
         visitor.sign_in(f"{word}@example.com", "wrong")
@@ -136,13 +136,15 @@ def test_an_issuer_that_moves_every_hour_does_not_fill_the_table(site: Site) -> 
     audit.upstream_request_finished.connect(metrics._called, calls)
     for number in range(200):
         audit.upstream_request_finished.send(calls, host=f"{number}.example.com", status_class="2xx", seconds=0.1)
-    calls_of = {name[1]: value for name, value in numbers(site.visitor()).items() if name[0].endswith("seconds_count")}
+    calls_of = {
+        name[1]: value for name, value in numbers(site.new_visitor()).items() if name[0].endswith("seconds_count")
+    }
     assert len(calls_of) == MAX_HOSTS + 1
     assert calls_of["other"] == 200 - MAX_HOSTS
 
 
 def test_nobody_is_in_it(site: Site) -> None:
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     visitor.sign_in()
     visitor.sign_in(password="wrong")
     text = visitor.get("/metrics", headers=BEARER).text

@@ -61,7 +61,9 @@ def site(backend: ScriptedBackend) -> Iterator[Site]:
 
 def read(site: Site, **given: Any) -> tuple[dict[str, Any], set[str]]:
     """The session that these claims are here, and the cookies that the answer sets or deletes."""
-    response = site.visitor().get("/api/auth/session", headers={"Cookie": cookie_pair(encrypt(make_claims(**given)))})
+    response = site.new_visitor().get(
+        "/api/auth/session", headers={"Cookie": cookie_pair(encrypt(make_claims(**given)))}
+    )
     assert response.status_code == 200
     return response.json(), cookie_names(response)
 
@@ -108,7 +110,7 @@ def test_who_wrote_themselves_into_another_account_is_nobody_here(
     """The article's `update` took whatever a page sent. The honest token of the same sign-in was asked about before."""
     assert read(site, accessToken="1|mine", user=USER)[0]["user"]["id"] == USER["id"]
     assert read(site, accessToken="1|mine", user={**USER, **written}) == ({}, {COOKIE})
-    assert backend.asked("/user") == 2
+    assert backend.request_count("/user") == 2
 
 
 def test_who_wrote_themselves_another_address_has_the_backends(site: Site) -> None:
@@ -123,13 +125,13 @@ def test_nor_is_who_did_so_with_a_token_of_ours(backend: ScriptedBackend, site: 
     made = make_claims(user=USER, accessToken="1|mine", sid="of-ours", auth_time=now, checked_at=now)
     assert read(site, **made)[0]["user"] == USER
     assert read(site, **{**made, "user": {**USER, **written}}) == ({}, {COOKIE})
-    assert backend.asked("/user") == 0
+    assert backend.request_count("/user") == 0
 
 
 @pytest.mark.parametrize("filler", ["a", "가"])
 def test_a_token_of_ours_is_read_however_its_address_was_cut(backend: ScriptedBackend, filler: str) -> None:
     backend.user["email"] = filler * 253 + "  cut between these"
     with running_site(backend_url=backend.url) as site:
-        visitor = site.visitor()
+        visitor = site.new_visitor()
         visitor.sign_in()
-        assert visitor.session()["user"]["email"] == filler * 253
+        assert visitor.get_session()["user"]["email"] == filler * 253

@@ -82,13 +82,13 @@ def session_cookies(response: requests.Response) -> dict[str, str]:
 
 
 def signed_in(site: Site) -> dict[str, str]:
-    response = site.visitor().sign_in()
+    response = site.new_visitor().sign_in()
     assert response.status_code == 303
     return session_cookies(response)
 
 
 def session(site: Site, cookies: str) -> dict[str, Any]:
-    body = site.visitor().get("/api/auth/session", headers={"Cookie": cookies}).json()
+    body = site.new_visitor().get("/api/auth/session", headers={"Cookie": cookies}).json()
     assert isinstance(body, dict)
     return body
 
@@ -129,7 +129,7 @@ def test_next_auth_puts_our_chunks_together(
 
 def test_next_auth_finds_our_cookie_under_its_name_on_https(next_auth: NextAuth, backend: ScriptedBackend) -> None:
     with running_site(backend_url=backend.url, site_url="https://login.example.com") as site:
-        visitor = site.visitor()
+        visitor = site.new_visitor()
         opened = visitor.get("/api/auth/csrf")
         response = visitor.post(
             "/auth/login/email",
@@ -143,7 +143,7 @@ def test_next_auth_finds_our_cookie_under_its_name_on_https(next_auth: NextAuth,
 
 
 def test_next_auth_reads_nothing_after_signing_out_or_under_another_secret(next_auth: NextAuth, site: Site) -> None:
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     visitor.sign_in()
     held = {str(one.name): str(one.value) for one in visitor.cookies}
     assert next_auth.get_token(held, secret="another-secret-altogether-6Yt5Rf") is None
@@ -153,7 +153,7 @@ def test_next_auth_reads_nothing_after_signing_out_or_under_another_secret(next_
 
 def test_next_auth_reads_a_token_that_we_have_issued_anew(next_auth: NextAuth, site: Site) -> None:
     old = next_auth.encode(article(USER), maxAge=MONTH - 4 * 24 * 3600)
-    response = site.visitor().get("/api/auth/session", headers={"Cookie": cookie_pair(old)})
+    response = site.new_visitor().get("/api/auth/session", headers={"Cookie": cookie_pair(old)})
     claims = next_auth.get_token(session_cookies(response))
     assert article(USER).items() <= claims.items()
     assert claims["auth_time"] == next_auth.decode(old)["iat"]
@@ -292,7 +292,7 @@ def test_next_auth_reads_whomever_we_sign_in(next_auth: NextAuth, people: list[S
 
 
 def test_whomever_next_auth_signs_in_is_signed_in_here(next_auth: NextAuth, site: Site, people: list[Session]) -> None:
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     for number, one in enumerate(people):
         token = next_auth.encode(claims_of(one), maxAge=MONTH)
         sent = cookie_header(*chunk_cookies(token)) if len(token) > CHUNK_SIZE else cookie_pair(token)
@@ -309,7 +309,7 @@ def test_when_the_secret_changes_nobody_is_signed_out_on_either_side(
     with running_site(
         backend_url=backend.url, session_revalidate=0, secret_key=new, secret_key_fallbacks=SECRET
     ) as site:
-        response = site.visitor().get("/api/auth/session", headers={"Cookie": cookie_pair(old_token)})
+        response = site.new_visitor().get("/api/auth/session", headers={"Cookie": cookie_pair(old_token)})
         assert response.json()["user"] == USER
         cookies = session_cookies(response)
         assert article(USER).items() <= next_auth.get_token(cookies, secret=new).items()

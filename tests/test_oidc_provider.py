@@ -73,8 +73,8 @@ class Registered:
         """Press the button; the page at the issuer where one signs in."""
         page = Page(visitor.submit("/api/auth/signin/oidc", {"callbackUrl": back_to}))
         assert page.status == 200
-        address = str(page.all("meta[@http-equiv='refresh']")[0].get("content")).partition("url=")[2]
-        assert address == page.all("a[@class='button main']")[0].get("href")
+        address = str(page.find_all("meta[@http-equiv='refresh']")[0].get("content")).partition("url=")[2]
+        assert address == page.find_all("a[@class='button main']")[0].get("href")
         return self._follow(visitor, requests.Request("GET", address))
 
     def sign_in(self, visitor: Visitor, login: str = "minji") -> requests.Response:
@@ -122,7 +122,7 @@ def registered(
 
 def expect_signed_in(answer: requests.Response, visitor: Visitor, login: str = "minji") -> None:
     assert (answer.status_code, answer.headers["Location"]) == (303, f"{visitor.url}/account")
-    user = visitor.session()["user"]
+    user = visitor.get_session()["user"]
     assert (user["name"], user["nick_name"], user["email"]) == (f"{login} 홍", login, f"{login}@example.org")
 
 
@@ -157,7 +157,7 @@ def test_the_same_person_is_the_same_and_another_is_another(issuers: Issuers) ->
         for login in ("minji", "minji", "jun"):
             visitor = at.visitor()
             expect_signed_in(at.sign_in(visitor, login), visitor, login)
-            ids.append(visitor.session()["user"]["id"])
+            ids.append(visitor.get_session()["user"]["id"])
     assert ids[0] == ids[1] != ids[2]
 
 
@@ -176,7 +176,7 @@ def test_who_cancels_is_told_so_and_may_try_again(issuers: Issuers) -> None:
         visitor = at.visitor()
         answer = at.cancel(visitor)
         expect_error(answer, "Cancelled")
-        assert Page(visitor.get(answer.headers["Location"])).notes == [
+        assert Page(visitor.get(answer.headers["Location"])).status_messages == [
             "Sign-in was cancelled. Try again, or sign in another way."
         ]
         assert not visitor.is_signed_in

@@ -51,7 +51,7 @@ def test_a_person_signs_in_at_the_production_server_and_one_line_tells_of_it(tmp
     with serving(tmp_path, LOG_FORMAT="json") as (command, visitor):
         assert visitor.sign_in(password="wrong").status_code == 401
         assert visitor.sign_in().status_code == 303
-        assert visitor.page("/").heading == "Signed in as 민지"
+        assert visitor.get_page("/").heading == "Signed in as 민지"
         visitor.submit("/auth/logout", {})
         assert command.stop() == 0
         for event in ('"event": "sign_in_failed"', '"event": "signed_in"', '"event": "signed_out"'):
@@ -93,7 +93,7 @@ def test_five_wrong_settings_are_named_at_once_and_nothing_listens(tmp_path: Pat
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_lets_the_sign_in_under_way_finish(tmp_path: Path, number: int) -> None:
     with serving(tmp_path, backend_delay=0.7) as (command, visitor):
-        token = visitor.csrf()
+        token = visitor.csrf_token()
         answers: list[int] = []
 
         def sign_in() -> None:
@@ -181,7 +181,7 @@ def test_two_workers_with_redis_share_limits_and_each_sees_what_ended_at_the_oth
         visitor.submit("/auth/logout", {})
         time.sleep(1)
         assert set(_sessions(visitor.url, token)) == {False}
-        fields = {"csrfToken": visitor.csrf(), "email": "minji@example.com", "password": "wrong"}
+        fields = {"csrfToken": visitor.csrf_token(), "email": "minji@example.com", "password": "wrong"}
         stranger = {"Cookie": f"munjigi.visitor={visitor.cookies['munjigi.visitor']}"}
         form = f"{visitor.url}/auth/login/email"
         with ThreadPoolExecutor(40) as crowd:

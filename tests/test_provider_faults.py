@@ -85,20 +85,22 @@ def issuer(clock: ManualClock) -> Iterator[Issuer]:
     running = Issuer()
     running.clock = clock
     yield running
-    running.refuse()
-    running.hang_up()
+    running.stop_listening()
+    running.close_connections()
 
 
 @pytest.fixture(scope="module")
 def site(backend: FaultyBackend, issuer: Issuer, clock: ManualClock) -> Iterator[Site]:
-    with running_site(backend.url, clock=clock, backend_timeout=TIMEOUT, **issuer.settings(), **NO_LIMITS) as running:
+    with running_site(
+        backend.url, clock=clock, backend_timeout=TIMEOUT, **issuer.site_settings(), **NO_LIMITS
+    ) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def hasty_site(backend: FaultyBackend, issuer: Issuer, clock: ManualClock) -> Iterator[Site]:
     with running_site(
-        backend.url, clock=clock, backend_timeout=SHORT_TIMEOUT, **issuer.settings(), **NO_LIMITS
+        backend.url, clock=clock, backend_timeout=SHORT_TIMEOUT, **issuer.site_settings(), **NO_LIMITS
     ) as running:
         yield running
 
@@ -121,8 +123,8 @@ def well(
 
 
 def good(issuer: Issuer, step: str) -> bytes:
-    bodies = {DISCOVERY: issuer.document, JWKS: lambda: issuer.published, TOKEN: issuer.token_answer}
-    return json.dumps(bodies.get(step, lambda: issuer.person)()).encode()
+    bodies = {DISCOVERY: issuer.discovery_document, JWKS: lambda: issuer.jwks, TOKEN: issuer.token_response}
+    return json.dumps(bodies.get(step, lambda: issuer.userinfo)()).encode()
 
 
 def wrapped(issuer: Issuer, step: str, fault: Callable[[bytes], ScriptedResponse]) -> Script:
@@ -150,7 +152,7 @@ def fails(visitor: Visitor, issuer: Issuer, step: str, codes: tuple[str, ...], t
 
 def heals(visitor: Visitor, issuer: Issuer, backend: FaultyBackend, clock: ManualClock, seconds: float) -> None:
     assert backend.calls == []
-    issuer.heal()
+    issuer.reset()
     clock.advance(seconds + 0.1)
     response = sign_in_via_provider(visitor, issuer)
     if "Unavailable" in response.headers["Location"]:  # a busy machine may miss so short a deadline, once
@@ -162,33 +164,33 @@ def heals(visitor: Visitor, issuer: Issuer, backend: FaultyBackend, clock: Manua
 
 
 @pytest.mark.parametrize(
-    ("fault", "step"), sample_pairs(BROKEN, STEPS, most=12) + sample_pairs(ENORMOUS, STEPS, most=4)
+    ("fault", "step"), sample_pairs(BROKEN, STEPS, max_rows=12) + sample_pairs(ENORMOUS, STEPS, max_rows=4)
 )
 def test_a_broken_answer_signs_nobody_in(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: ManualClock, fault: str, step: str
 ) -> None:
-    issuer.answers[step] = wrapped(issuer, step, (BROKEN | ENORMOUS)[fault])
+    issuer.responses[step] = wrapped(issuer, step, (BROKEN | ENORMOUS)[fault])
     fails(visitor, issuer, step, EITHER if step in (TOKEN, USERINFO) else EITHER[:1])
     again = 2 if step != TOKEN and fault in NO_ANSWER else 1  # a kept connection may end like this
-    assert len(issuer.asked(step)) == again
+    assert len(issuer.requests_to(step)) == again
     heals(visitor, issuer, backend, clock, SHORT_PAUSE_SECONDS)
 
 
-@pytest.mark.parametrize(("fault", "step"), sample_pairs(SLOW, STEPS, most=2))
+@pytest.mark.parametrize(("fault", "step"), sample_pairs(SLOW, STEPS, max_rows=2))
 def test_a_slow_answer_is_cut_off_at_the_deadline(
     issuer: Issuer, backend: FaultyBackend, hasty_site: Site, clock: ManualClock, fault: str, step: str
 ) -> None:
-    issuer.answers[step] = wrapped(issuer, step, SLOW[fault])
-    visitor = hasty_site.visitor()
+    issuer.responses[step] = wrapped(issuer, step, SLOW[fault])
+    visitor = hasty_site.new_visitor()
     fails(visitor, issuer, step, EITHER[:1], SHORT_TIMEOUT)
     heals(visitor, issuer, backend, clock, SHORT_PAUSE_SECONDS)
 
 
-@pytest.mark.parametrize(("fault", "step"), sample_pairs(NO_JSON, STEPS, most=8))
+@pytest.mark.parametrize(("fault", "step"), sample_pairs(NO_JSON, STEPS, max_rows=8))
 def test_a_body_that_is_no_sound_json_signs_nobody_in(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: ManualClock, fault: str, step: str
 ) -> None:
-    issuer.answers[step] = wrapped(issuer, step, lambda body: keep_alive(http_response(NO_JSON[fault](body))))
+    issuer.responses[step] = wrapped(issuer, step, lambda body: keep_alive(http_response(NO_JSON[fault](body))))
     fails(visitor, issuer, step, EITHER[1:] if step in (TOKEN, USERINFO) else EITHER[:1])
     heals(visitor, issuer, backend, clock, SHORT_PAUSE_SECONDS)
 
@@ -199,12 +201,12 @@ def test_a_redirect_is_followed_nowhere(
 ) -> None:
     with faulty_backend() as elsewhere:
         place = f"{elsewhere.url}{step}"
-        issuer.answers[step] = wrapped(
+        issuer.responses[step] = wrapped(
             issuer, step, lambda body: keep_alive(http_response(body, status, Location=place))
         )
         fails(visitor, issuer, step, EITHER[1:] if step in (TOKEN, USERINFO) else EITHER[:1])
         heals(visitor, issuer, backend, clock, SHORT_PAUSE_SECONDS)
-        assert elsewhere.connections == 0
+        assert elsewhere.connection_count == 0
 
 
 @pytest.mark.parametrize("step", [JWKS, USERINFO])
@@ -220,37 +222,37 @@ def test_a_kept_connection_that_closes_without_a_word_costs_no_sign_in(
         closed.append(True)
         return False
 
-    issuer.answers[step] = close_first
+    issuer.responses[step] = close_first
     assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
 
 
 def test_a_code_is_never_sent_twice(issuer: Issuer, visitor: Visitor) -> None:
-    issuer.answers[TOKEN] = b""
+    issuer.responses[TOKEN] = b""
     assert_rejected(visitor, sign_in_via_provider(visitor, issuer), "ProviderUnavailable")
-    assert len(issuer.asked(TOKEN)) == 1
+    assert len(issuer.requests_to(TOKEN)) == 1
 
 
 # --- One deadline
 
 
 def test_provider_and_backend_share_one_deadline(issuer: Issuer, backend: FaultyBackend, hasty_site: Site) -> None:
-    visitor = hasty_site.visitor()
+    visitor = hasty_site.new_visitor()
     for step in (JWKS, TOKEN, USERINFO):
-        issuer.answers[step] = wrapped(
+        issuer.responses[step] = wrapped(
             issuer, step, lambda body: send_after_delay(0.25 * SHORT_TIMEOUT, http_response(body))
         )
-    backend.answers[SOCIAL] = send_after_delay(0.4 * SHORT_TIMEOUT, HEALTHY["/login"])
+    backend.responses[SOCIAL] = send_after_delay(0.4 * SHORT_TIMEOUT, HEALTHY["/login"])
     response = sign_in_via_provider(visitor, issuer)
     assert response.elapsed.total_seconds() < SHORT_TIMEOUT + GRACE
     assert_rejected(visitor, response, "BackendUnavailable")
 
 
 def test_who_waits_for_somebody_elses_fetch_waits_within_their_own_deadline(issuer: Issuer, hasty_site: Site) -> None:
-    visitor = hasty_site.visitor()
+    visitor = hasty_site.new_visitor()
     assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
     with fetching(hasty_site, issuer, DISCOVERY) as entry:
         entry.document = None
-        fails(hasty_site.visitor(), issuer, DISCOVERY, EITHER[:1], SHORT_TIMEOUT)
+        fails(hasty_site.new_visitor(), issuer, DISCOVERY, EITHER[:1], SHORT_TIMEOUT)
 
 
 @contextmanager
@@ -287,15 +289,15 @@ def together(*works: Callable[[], object]) -> None:
 def test_an_issuer_that_is_down_at_the_start_stops_nothing_else(
     issuer: Issuer, backend: FaultyBackend, make_site: SiteMaker, clock: ManualClock
 ) -> None:
-    issuer.refuse()
-    visitor = make_site(backend.url, clock=clock, **issuer.settings()).visitor()
-    assert visitor.page("/auth/login/email").status == 200
+    issuer.stop_listening()
+    visitor = make_site(backend.url, clock=clock, **issuer.site_settings()).new_visitor()
+    assert visitor.get_page("/auth/login/email").status == 200
     fails(visitor, issuer, DISCOVERY, EITHER[:1])
     assert visitor.sign_in().status_code == 303
     issuer.listen()
     visitor.cookies.clear()
-    backend.heal()
-    backend.answers[SOCIAL] = backend.answers["/login"]
+    backend.reset()
+    backend.responses[SOCIAL] = backend.responses["/login"]
     heals(visitor, issuer, backend, clock, SHORT_PAUSE_SECONDS)
 
 
@@ -303,10 +305,10 @@ def test_an_issuer_that_is_down_at_the_start_stops_nothing_else(
 def test_a_document_that_cannot_be_had_is_not_asked_for_at_once_again(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: ManualClock, step: str
 ) -> None:
-    issuer.answers[step] = http_response(b"~secret~", 500)
+    issuer.responses[step] = http_response(b"~secret~", 500)
     for _ in range(3):
         fails(visitor, issuer, step, EITHER[:1])
-    assert len(issuer.asked(step)) == 1
+    assert len(issuer.requests_to(step)) == 1
     heals(visitor, issuer, backend, clock, SHORT_PAUSE_SECONDS)
 
 
@@ -323,36 +325,36 @@ STALE: dict[str, ScriptedResponse] = {
 def test_who_has_a_copy_goes_on_with_it(
     issuer: Issuer, hasty_site: Site, clock: ManualClock, fault: str, step: str
 ) -> None:
-    visitor = hasty_site.visitor()
+    visitor = hasty_site.new_visitor()
     assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
-    issuer.answers[step] = STALE[fault]
+    issuer.responses[step] = STALE[fault]
     clock.advance(FRESH_SECONDS + 1)
     for _ in range(3):
         assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
-    assert len(issuer.asked(step)) == (3 if fault == "reset" else 2)  # a kept connection may end like this: again
-    issuer.heal()
+    assert len(issuer.requests_to(step)) == (3 if fault == "reset" else 2)  # a kept connection may end like this: again
+    issuer.reset()
     clock.advance(PAUSE_SECONDS + 1)
     assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
-    assert len(issuer.asked(step)) == 1
+    assert len(issuer.requests_to(step)) == 1
 
 
 def test_many_at_once_cost_one_fetch(issuer: Issuer, site: Site) -> None:
-    issuer.answers[DISCOVERY] = wrapped(issuer, DISCOVERY, lambda body: send_after_delay(0.1, http_response(body)))
-    visitors = [site.visitor() for _ in range(8)]
+    issuer.responses[DISCOVERY] = wrapped(issuer, DISCOVERY, lambda body: send_after_delay(0.1, http_response(body)))
+    visitors = [site.new_visitor() for _ in range(8)]
     together(*(partial(start_sign_in, visitor, issuer) for visitor in visitors))
-    assert len(issuer.asked(DISCOVERY)) == 1
+    assert len(issuer.requests_to(DISCOVERY)) == 1
 
 
 @pytest.mark.parametrize("step", [DISCOVERY, JWKS])
 def test_while_one_looks_for_a_new_one_the_others_go_on(
     issuer: Issuer, site: Site, clock: ManualClock, step: str
 ) -> None:
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
     clock.advance(FRESH_SECONDS + 1)
     with fetching(site, issuer, step):
         assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
-    assert len(issuer.asked(step)) == 1
+    assert len(issuer.requests_to(step)) == 1
 
 
 ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri", "userinfo_endpoint")
@@ -371,7 +373,7 @@ MISSTATED: dict[str, Json] = {
 }
 
 
-@pytest.mark.parametrize(("value", "endpoint"), sample_pairs(UNSAFE_BY_NAME, ENDPOINTS, most=13))
+@pytest.mark.parametrize(("value", "endpoint"), sample_pairs(UNSAFE_BY_NAME, ENDPOINTS, max_rows=13))
 def test_metadata_with_an_unsafe_address_start_nothing(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: ManualClock, value: str, endpoint: str
 ) -> None:
@@ -454,17 +456,17 @@ def test_a_refused_code_is_told_by_its_cause(
     row: str,
 ) -> None:
     status, body, code = REFUSALS[row]
-    issuer.answers[TOKEN] = http_response(body, status)
+    issuer.responses[TOKEN] = http_response(body, status)
     assert_rejected(visitor, sign_in_via_provider(visitor, issuer), code)
     line = caplog.records[-1]
     assert line.levelno == (logging.ERROR if code in (*EITHER, "Configuration") else logging.INFO)
-    assert issuer.asked(USERINFO) == []
+    assert issuer.requests_to(USERINFO) == []
     heals(visitor, issuer, backend, clock, 0)
 
 
 @pytest.mark.parametrize("status", [201, 202, 206, 304, 307, 400, 401, 403])
 def test_tokens_count_only_with_200(issuer: Issuer, backend: FaultyBackend, visitor: Visitor, status: int) -> None:
-    issuer.answers[TOKEN] = wrapped(issuer, TOKEN, lambda body: keep_alive(http_response(body, status)))
+    issuer.responses[TOKEN] = wrapped(issuer, TOKEN, lambda body: keep_alive(http_response(body, status)))
     code = "ProviderUnavailable" if status == 304 else "OAuthCallback"  # to HTTP, a 304 with a body is none
     assert_rejected(visitor, sign_in_via_provider(visitor, issuer), code)
     assert backend.calls == []
@@ -479,14 +481,14 @@ def test_tokens_count_only_with_200(issuer: Issuer, backend: FaultyBackend, visi
     ids=lambda said: str(said)[:60],
 )  # fmt: skip
 def test_what_is_of_no_use_is_passed_over(issuer: Issuer, visitor: Visitor, said: Json) -> None:
-    issuer.tokens = said
+    issuer.token_fields = said
     assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
 
 
 @pytest.mark.parametrize("text", ["1e400", "-1e400", "1e9"])
 def test_so_is_a_time_without_end(issuer: Issuer, visitor: Visitor, text: str) -> None:
-    issuer.tokens = {"expires_in": "@@", "expires_at": "@@"}
-    issuer.answers[TOKEN] = wrapped(issuer, TOKEN, lambda body: http_response(body.replace(b'"@@"', text.encode())))
+    issuer.token_fields = {"expires_in": "@@", "expires_at": "@@"}
+    issuer.responses[TOKEN] = wrapped(issuer, TOKEN, lambda body: http_response(body.replace(b'"@@"', text.encode())))
     assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
 
 
@@ -500,9 +502,9 @@ def test_so_is_a_time_without_end(issuer: Issuer, visitor: Visitor, text: str) -
 def test_without_a_bearer_token_nobody_is_asked_for(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, said: Json
 ) -> None:
-    issuer.tokens = said
+    issuer.token_fields = said
     assert_rejected(visitor, sign_in_via_provider(visitor, issuer), "OAuthCallback")
-    assert issuer.asked(USERINFO) == []
+    assert issuer.requests_to(USERINFO) == []
     assert backend.calls == []
 
 
@@ -517,19 +519,19 @@ def test_without_a_bearer_token_nobody_is_asked_for(
 def test_a_refused_userinfo_signs_nobody_in(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: ManualClock, status: int, code: str
 ) -> None:
-    issuer.answers[USERINFO] = wrapped(issuer, USERINFO, lambda body: http_response(body, status))
+    issuer.responses[USERINFO] = wrapped(issuer, USERINFO, lambda body: http_response(body, status))
     assert_rejected(visitor, sign_in_via_provider(visitor, issuer), code)
     heals(visitor, issuer, backend, clock, 0)
 
 
 def test_it_is_not_asked_where_the_id_token_says_enough(issuer: Issuer, visitor: Visitor) -> None:
-    issuer.answers[USERINFO] = http_response(b"", 500)
-    issuer.claims = {"name": "하늘", "email": "h@example.com"}
+    issuer.responses[USERINFO] = http_response(b"", 500)
+    issuer.extra_claims = {"name": "하늘", "email": "h@example.com"}
     assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
 
 
 def test_who_has_refused_the_address_signs_in_without_one(issuer: Issuer, visitor: Visitor) -> None:
-    issuer.tokens, issuer.person = {"scope": "openid"}, {"sub": SUBJECT}
+    issuer.token_fields, issuer.userinfo = {"scope": "openid"}, {"sub": SUBJECT}
     assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
 
 
@@ -540,13 +542,13 @@ def test_an_issuer_without_userinfo_signs_in(issuer: Issuer, visitor: Visitor) -
 
 @pytest.mark.parametrize("status", [200, 401, 403, 404])
 def test_addresses_that_github_withholds_stop_nobody(issuer: Issuer, visitor: Visitor, status: int) -> None:
-    issuer.answers[GITHUB["emails"]] = http_response({"message": "~secret~"}, status)
+    issuer.responses[GITHUB["emails"]] = http_response({"message": "~secret~"}, status)
     assert_signed_in(visitor, sign_in_via_provider(visitor, issuer, "github"))
 
 
 @pytest.mark.parametrize(("status", "code"), [(403, "OAuthCallback"), (429, "ProviderUnavailable")])
 def test_a_person_whom_github_withholds_is_nobody(issuer: Issuer, visitor: Visitor, status: int, code: str) -> None:
-    issuer.answers[GITHUB["user"]] = http_response({"message": "~secret~"}, status)
+    issuer.responses[GITHUB["user"]] = http_response({"message": "~secret~"}, status)
     assert_rejected(visitor, sign_in_via_provider(visitor, issuer, "github"), code)
 
 
@@ -579,7 +581,7 @@ def test_an_attempt_lasts_a_quarter_of_an_hour(
         assert_signed_in(visitor, response)
     else:
         assert_rejected(visitor, response, "AttemptExpired")
-        assert issuer.asked(TOKEN) == []
+        assert issuer.requests_to(TOKEN) == []
         assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
 
 
@@ -593,7 +595,7 @@ def test_apple_tells_the_name_once_or_not_at_all(issuer: Issuer, visitor: Visito
 def test_an_expired_client_secret_is_the_operators_matter(
     issuer: Issuer, visitor: Visitor, caplog: pytest.LogCaptureFixture
 ) -> None:
-    issuer.answers[TOKEN_PATHS["apple"]] = http_response({"error": "invalid_client"}, 400)
+    issuer.responses[TOKEN_PATHS["apple"]] = http_response({"error": "invalid_client"}, 400)
     response = post_callback(visitor, start_sign_in(visitor, issuer, "apple"))
     assert_rejected(visitor, response, "Configuration")
     line = caplog.records[-1]
@@ -613,17 +615,17 @@ def test_an_issuer_whose_certificate_proves_nothing_hears_nothing(
     if fault != "signed by nobody known":
         monkeypatch.setenv("SSL_CERT_FILE", str(file))
     issuer = Issuer(context)
-    visitor = make_site(backend.url, **issuer.settings()).visitor()
+    visitor = make_site(backend.url, **issuer.site_settings()).new_visitor()
     if fault:
         fails(visitor, issuer, DISCOVERY, EITHER[:1])
         assert issuer.calls == []
     else:
         assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
         issuer.metadata = {"jwks_uri": issuer.url.replace("https:", "http:")}  # https once, https for all
-        forget_all = make_site(backend.url, **issuer.settings()).visitor()
+        forget_all = make_site(backend.url, **issuer.site_settings()).new_visitor()
         fails(forget_all, issuer, DISCOVERY, EITHER[:1])
-    issuer.refuse()
-    issuer.hang_up()
+    issuer.stop_listening()
+    issuer.close_connections()
 
 
 # --- Secrets
@@ -632,7 +634,7 @@ def test_an_issuer_whose_certificate_proves_nothing_hears_nothing(
 def test_secrets_go_to_the_token_endpoint_alone(issuer: Issuer, visitor: Visitor) -> None:
     issuer.metadata = {"token_endpoint_auth_methods_supported": ["client_secret_post"]}
     assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
-    assert issuer.form() | {"code": CODE, "client_secret": CLIENT_SECRET} == issuer.form()
+    assert issuer.last_token_request() | {"code": CODE, "client_secret": CLIENT_SECRET} == issuer.last_token_request()
     for call in issuer.calls:
         said = f"{call.path}{call.headers}{call.body!r}"
         assert call.path == TOKEN or not any(secret in said for secret in (CLIENT_SECRET, CODE, "code_verifier"))
@@ -651,5 +653,5 @@ def test_who_says_so_has_to(issuer: Issuer, visitor: Visitor) -> None:
     assert_rejected(
         visitor, send_callback(visitor, start_sign_in(visitor, issuer), iss="https://evil.example"), "OAuthCallback"
     )
-    assert issuer.asked(TOKEN) == []
+    assert issuer.requests_to(TOKEN) == []
     assert_signed_in(visitor, send_callback(visitor, start_sign_in(visitor, issuer), iss=issuer.url))

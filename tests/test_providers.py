@@ -59,7 +59,7 @@ def test_each_provider_has_a_sample_with_the_cases_that_all_have(name: str) -> N
 @pytest.mark.parametrize("name", ALL)
 def test_the_way_out_asks_for_what_is_needed_and_no_more(here: SocialSetup, name: str) -> None:
     sample = load_sample(name)
-    address = urlsplit(new_browser(here.site).start(name, callbackUrl="/account"))
+    address = urlsplit(new_browser(here.site).start_sign_in(name, callbackUrl="/account"))
     assert f"{address.scheme}://{address.netloc}{address.path}" == (
         f"{here.providers.url}/{name}{sample['authorize']['path']}"
     )
@@ -81,10 +81,10 @@ def test_the_way_out_asks_for_what_is_needed_and_no_more(here: SocialSetup, name
 @pytest.mark.parametrize("name", ALL)
 def test_the_token_endpoint_learns_what_the_standard_has_and_nothing_else(here: SocialSetup, name: str) -> None:
     sample, visitor = load_sample(name), new_browser(here.site)
-    address = visitor.start(name)
+    address = visitor.start_sign_in(name)
     answer = here.providers.approve(address)
-    assert error_code(visitor.come_back(name, answer)) == ""
-    (call,) = here.providers.exchanges(name)
+    assert error_code(visitor.send_callback(name, answer)) == ""
+    (call,) = here.providers.token_requests(name)
     asked = {key: values[0] for key, values in parse_qs(urlsplit(address).query).items()}
     sent = dict(call.fields)
     assert pkce_challenge(sent.pop("code_verifier")) == asked["code_challenge"]
@@ -122,19 +122,22 @@ def test_nothing_of_the_providers_is_in_a_cookie_a_page_or_the_log(here: SocialS
     visitor = new_browser(here.site)
     with written("text", logging.DEBUG) as log:
         onward = Page(visitor.submit(f"/api/auth/signin/{name}", {"callbackUrl": "/account"}))
-        address = onward.all("meta[@http-equiv='refresh']")[0].get("content").partition("url=")[2]
-        attempt = visitor.cookies.get(visitor.attempts[0]) or ""
+        address = onward.find_all("meta[@http-equiv='refresh']")[0].get("content").partition("url=")[2]
+        attempt = visitor.cookies.get(visitor.attempt_cookies[0]) or ""
         answer = here.providers.approve(address)
-        back = visitor.come_back(name, answer)
+        back = visitor.send_callback(name, answer)
         assert back.headers["Location"] == f"{here.site.url}/account"
         pages = [onward.text, back.text, str(back.headers), *(visitor.get(path).text for path in ("/", "/account"))]
         session = decrypt(visitor.cookies.get(SESSION) or "")
-    secrets = [*here.providers.tokens, *(load_sample(name)["settings"].get("CLIENT_SECRET", apple_key()).splitlines())]
+    secrets = [
+        *here.providers.issued_tokens,
+        *(load_sample(name)["settings"].get("CLIENT_SECRET", apple_key()).splitlines()),
+    ]
     bearer = session.pop("accessToken")
     for place in (*pages, log.getvalue(), str(session), str(visitor.cookies), attempt):
         for secret in (*secrets, SECRET, bearer, SECRET_MARKER):
             assert secret not in place
-    assert bearer in here.backend.bearers
+    assert bearer in here.backend.names_by_token
     assert "signed_in" in log.getvalue()
     for private in (answer["code"], answer["state"], "haneul.kim@example.com"):
         assert private not in log.getvalue()
@@ -143,27 +146,32 @@ def test_nothing_of_the_providers_is_in_a_cookie_a_page_or_the_log(here: SocialS
 @pytest.mark.parametrize("name", ALL)
 def test_the_session_says_through_whom_and_since_when(here: SocialSetup, name: str) -> None:
     visitor = new_browser(here.site)
-    assert error_code(visitor.come_back(name, here.providers.approve(visitor.start(name), person="김새봄"))) == ""
+    assert (
+        error_code(visitor.send_callback(name, here.providers.approve(visitor.start_sign_in(name), person="김새봄")))
+        == ""
+    )
     claims = decrypt(visitor.cookies.get(SESSION) or "")
     assert claims["provider"] == name
     assert 0 <= claims["iat"] - claims["auth_time"] <= 2
     assert claims["checked_at"] == claims["auth_time"]
-    assert here.backend.bearers[claims["accessToken"]] == visitor.who == "김새봄"
-    assert sorted(visitor.named("munjigi.")) == ["munjigi.last-provider", "munjigi.visitor"]
+    assert here.backend.names_by_token[claims["accessToken"]] == visitor.user_name == "김새봄"
+    assert sorted(visitor.cookies_starting_with("munjigi.")) == ["munjigi.last-provider", "munjigi.visitor"]
     assert visitor.cookies.get("munjigi.last-provider") == name
 
 
 @pytest.mark.parametrize(("name", "case"), GOOD, ids=names_of)
 def test_the_backend_gets_the_proof_and_nothing_else_of_the_person(here: SocialSetup, name: str, case: str) -> None:
     sample, visitor = load_sample(name, case), new_browser(here.site)
-    answer = here.providers.approve(visitor.start(name), sample)
-    assert error_code(visitor.come_back(name, answer)) == ""
+    answer = here.providers.approve(visitor.start_sign_in(name), sample)
+    assert error_code(visitor.send_callback(name, answer)) == ""
     assert visitor.is_signed_in
-    assert here.backend.handed_over == [(name, with_tokens(sample["body"], here.providers, sample))]
+    assert here.backend.social_logins == [(name, with_tokens(sample["body"], here.providers, sample))]
 
 
 def with_tokens(body: dict[str, str], scripted: ScriptedProviders, sample: dict[str, Any]) -> dict[str, str]:
-    given = [token for token in scripted.tokens if scripted.names.get(token)][-2 if "claims" in sample else -1 :]
+    given = [token for token in scripted.issued_tokens if scripted.names_by_token.get(token)][
+        -2 if "claims" in sample else -1 :
+    ]
     return {key: {"<access_token>": given[0], "<id_token>": given[-1]}.get(text, text) for key, text in body.items()}
 
 
@@ -171,17 +179,17 @@ def with_tokens(body: dict[str, str], scripted: ScriptedProviders, sample: dict[
 def test_what_a_provider_says_becomes_this_person(here: SocialSetup, name: str, case: str) -> None:
     sample = load_sample(name, case)
     found = asdict(identity(here, name, sample))
-    assert found.pop("social_token") in here.providers.tokens
+    assert found.pop("social_token") in here.providers.issued_tokens
     assert found == {**load_sample(name)["identity"], "provider": name, **sample["identity"]}
 
 
 @pytest.mark.parametrize(("name", "case"), BAD, ids=names_of)
 def test_whoever_is_not_named_is_not_signed_in(here: SocialSetup, name: str, case: str) -> None:
     sample, visitor = load_sample(name, case), new_browser(here.site)
-    answer = here.providers.approve(visitor.start(name), sample)
-    assert error_code(visitor.come_back(name, answer)) == sample["error"]
+    answer = here.providers.approve(visitor.start_sign_in(name), sample)
+    assert error_code(visitor.send_callback(name, answer)) == sample["error"]
     assert not visitor.is_signed_in
-    assert here.backend.handed_over == []
+    assert here.backend.social_logins == []
 
 
 def identity(world: SocialSetup, name: str, sample: dict[str, Any]) -> Identity:
@@ -200,8 +208,11 @@ def test_an_id_token_of_another_sign_in_is_refused(here: SocialSetup, name: str)
     visitor = new_browser(here.site)
     sample = load_sample(name)
     sample["claims"]["nonce"] = "of-another-sign-in"
-    assert error_code(visitor.come_back(name, here.providers.approve(visitor.start(name), sample))) == "OAuthCallback"
-    assert here.backend.handed_over == []
+    assert (
+        error_code(visitor.send_callback(name, here.providers.approve(visitor.start_sign_in(name), sample)))
+        == "OAuthCallback"
+    )
+    assert here.backend.social_logins == []
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -223,8 +234,11 @@ def test_in_the_header_both_credentials_are_written_as_in_a_form(client_id: str,
         here.providers.metadata = {"token_endpoint_auth_methods_supported": ["client_secret_basic"]}
         sample, visitor = load_sample("oidc"), new_browser(here.site)
         sample["settings"]["CLIENT_ID"] = client_id
-        assert error_code(visitor.come_back("oidc", here.providers.approve(visitor.start("oidc"), sample))) == ""
-        (call,) = here.providers.exchanges("oidc")
+        assert (
+            error_code(visitor.send_callback("oidc", here.providers.approve(visitor.start_sign_in("oidc"), sample)))
+            == ""
+        )
+        (call,) = here.providers.token_requests("oidc")
     header = base64.b64decode(call.headers["AUTHORIZATION"].removeprefix("Basic ")).decode()
     assert header == f"{quote_plus(client_id)}:{quote_plus(secret)}"  # RFC 6749, 2.3.1
     assert "client_secret" not in call.fields
@@ -234,8 +248,8 @@ def test_in_the_header_both_credentials_are_written_as_in_a_form(client_id: str,
 def test_a_client_without_a_secret_sends_none(name: str) -> None:
     with social_setup(name, **{f"{name.upper()}_CLIENT_SECRET": None}) as here:
         visitor = new_browser(here.site)
-        assert error_code(visitor.come_back(name, here.providers.approve(visitor.start(name)))) == ""
-        (call,) = here.providers.exchanges(name)
+        assert error_code(visitor.send_callback(name, here.providers.approve(visitor.start_sign_in(name)))) == ""
+        (call,) = here.providers.token_requests(name)
     assert call.fields["client_id"] == load_sample(name)["settings"]["CLIENT_ID"]
     assert "client_secret" not in call.fields
     assert "AUTHORIZATION" not in call.headers
@@ -244,8 +258,8 @@ def test_a_client_without_a_secret_sends_none(name: str) -> None:
 def test_the_backend_has_a_word_of_its_own_for_a_provider() -> None:
     with social_setup("kakao", KAKAO_BACKEND_NAME="kakao-talk") as here:
         visitor = new_browser(here.site)
-        assert error_code(visitor.come_back("kakao", here.providers.approve(visitor.start("kakao")))) == ""
-        assert [name for name, _ in here.backend.handed_over] == ["kakao-talk"]
+        assert error_code(visitor.send_callback("kakao", here.providers.approve(visitor.start_sign_in("kakao")))) == ""
+        assert [name for name, _ in here.backend.social_logins] == ["kakao-talk"]
 
 
 SITE = {"SITE_URL": "https://login.example.com", "SECRET_KEY": SECRET, "BACKEND_URL": "https://api.example.com"}
@@ -268,9 +282,11 @@ def problems(*names: str, **changes: str | None) -> list[str]:
 def test_the_buttons_are_in_the_order_of_the_setting() -> None:
     names = ["line", "apple", "kakao", "oidc"]
     with social_setup(*names) as here:
-        page = here.site.visitor().page("/auth/login/email")
-    forms = [form.get("action").rpartition("/")[2] for form in page.all("form") if "signin" in form.get("action", "")]
-    buttons = [button.get("formaction", "").rpartition("/")[2] for button in page.all("button[@formaction]")]
+        page = here.site.new_visitor().get_page("/auth/login/email")
+    forms = [
+        form.get("action").rpartition("/")[2] for form in page.find_all("form") if "signin" in form.get("action", "")
+    ]
+    buttons = [button.get("formaction", "").rpartition("/")[2] for button in page.find_all("button[@formaction]")]
     assert (forms or buttons) == names
 
 

@@ -114,8 +114,8 @@ def test_nobody_comes_in_and_everybody_comes_back_to_what_they_asked_for(front: 
     visitor = front.visitor()
     sent = visitor.get("/rooms/한강?from=1&to=2&q=a%26b#x")
     assert (sent.status_code, urlsplit(sent.headers["Location"]).path) == (303, "/auth/login/email")
-    page = visitor.page(sent.headers["Location"])
-    back = visitor.sign_in(callbackUrl=str(page.value("callbackUrl")))
+    page = visitor.get_page(sent.headers["Location"])
+    back = visitor.sign_in(callbackUrl=str(page.input_value("callbackUrl")))
     assert back.headers["Location"] == f"{front.proxy.url}/rooms/%ED%95%9C%EA%B0%95?from=1&to=2&q=a%26b"
     assert cookie_names(back) >= {"__Secure-next-auth.session-token", "__Host-munjigi.visitor"}
     shown = visitor.get(back.headers["Location"]).json()
@@ -165,7 +165,7 @@ def test_the_largest_session_and_the_longest_name_pass(front: Front) -> None:
 
 
 def of_the_docs(kind: str) -> str:
-    (block,) = [one for one in MarkdownPage(ROOT / "docs" / "operations.md").blocks if one.language == kind]
+    (block,) = [one for one in MarkdownPage(ROOT / "docs" / "operations.md").code_blocks if one.language == kind]
     return "\n" + block.text
 
 
@@ -176,7 +176,7 @@ def test_the_site_alone_is_reached_through_what_the_docs_say(kind: str, tmp_path
         front.backend.token = "x" * 4096
         front.backend.user |= {"name": "홍" * 200, "nick_name": "길" * 200}
         visitor = front.member()
-        assert visitor.session()["user"]["name"] == "홍" * 200
+        assert visitor.get_session()["user"]["name"] == "홍" * 200
         refused = visitor.post("/auth/login/email", data={"email": "x" * 70_000})
         assert refused.status_code in (413, 502)  # Caddy 2.6 takes it for a fault of the site
 

@@ -74,7 +74,7 @@ def session_in(response: requests.Response) -> str | None:
 
 def holder(site_url: str, token: str) -> dict[str, Any]:
     """Whose session a browser has that holds this token."""
-    found: dict[str, Any] = Visitor(site_url, {"Cookie": cookie_pair(token)}).session().get("user", {})
+    found: dict[str, Any] = Visitor(site_url, {"Cookie": cookie_pair(token)}).get_session().get("user", {})
     return found
 
 
@@ -85,7 +85,7 @@ def test_a_read_that_answers_after_signing_out_does_not_bring_the_session_back(
     make_site: SiteMaker, backend: ScriptedBackend
 ) -> None:
     site = make_site(backend.url)
-    visitor = site.visitor_since(301, User.from_json({**USER, "name": "Before"}))
+    visitor = site.visitor_signed_in_ago(301, User.from_json({**USER, "name": "Before"}))
     backend.user_delay = SLOW  # the read asks for the person, finds a new name, and so writes a new token
     late = meanwhile(lambda: tab(visitor).get("/api/auth/session"), lambda: visitor.submit("/auth/logout", {}))
     token = session_in(late)
@@ -95,11 +95,11 @@ def test_a_read_that_answers_after_signing_out_does_not_bring_the_session_back(
 
 def test_nor_does_a_change_of_name(make_site: SiteMaker, backend: ScriptedBackend) -> None:
     site = make_site(backend.url)
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     visitor.sign_in()
     backend.user_delay = SLOW
     backend.user["name"] = "After"
-    fields = {"csrfToken": visitor.csrf(), "name": "After", "nick_name": ""}
+    fields = {"csrfToken": visitor.csrf_token(), "name": "After", "nick_name": ""}
     late = meanwhile(lambda: tab(visitor).post("/account", data=fields), lambda: visitor.submit("/auth/logout", {}))
     token = session_in(late)
     assert token, "the test needs a late cookie"
@@ -109,20 +109,20 @@ def test_nor_does_a_change_of_name(make_site: SiteMaker, backend: ScriptedBacken
 def test_a_form_of_another_tab_is_refused_politely_after_signing_out(
     make_site: SiteMaker, backend: ScriptedBackend
 ) -> None:
-    visitor = make_site(backend.url).visitor()
+    visitor = make_site(backend.url).new_visitor()
     visitor.sign_in()
-    fields = {"csrfToken": visitor.csrf(), "name": "x", "nick_name": ""}
+    fields = {"csrfToken": visitor.csrf_token(), "name": "x", "nick_name": ""}
     visitor.submit("/auth/logout", {})
     response = visitor.post("/account", data=fields)
     assert response.status_code == 303
-    assert visitor.page(response.headers["Location"]).heading == "Sign in"
-    assert not backend.asked("/profile")
+    assert visitor.get_page(response.headers["Location"]).heading == "Sign in"
+    assert not backend.request_count("/profile")
 
 
 def test_a_change_and_a_read_at_once_lose_nothing(make_site: SiteMaker, backend: ScriptedBackend) -> None:
     site = make_site(backend.url)
-    visitor = site.visitor_since(301, User.from_json(USER))
-    fields = {"csrfToken": visitor.csrf(), "name": "After", "nick_name": ""}
+    visitor = site.visitor_signed_in_ago(301, User.from_json(USER))
+    fields = {"csrfToken": visitor.csrf_token(), "name": "After", "nick_name": ""}
     backend.user["name"] = "After"
     answers = together([lambda: tab(visitor).post("/account", data=fields), lambda: tab(visitor).get("/account")])
     for token in filter(None, map(session_in, answers)):
@@ -132,9 +132,9 @@ def test_a_change_and_a_read_at_once_lose_nothing(make_site: SiteMaker, backend:
 def test_signing_out_while_the_second_of_two_callbacks_is_under_way_is_final() -> None:
     with social_setup("kakao", session_revalidate=0, backend_logout_path=None) as here:
         visitor = new_browser(here.site)
-        answer = here.providers.approve(visitor.start("kakao"))
+        answer = here.providers.approve(visitor.start_sign_in("kakao"))
         copied = {"Cookie": cookies_of(visitor)}
-        visitor.come_back("kakao", answer)
+        visitor.send_callback("kakao", answer)
         here.backend.user_delay = SLOW
         late = meanwhile(
             lambda: Visitor(here.site.url, copied).get("/api/auth/callback/kakao", params=answer),
@@ -148,7 +148,7 @@ def test_signing_out_while_the_second_of_two_callbacks_is_under_way_is_final() -
 def test_whichever_of_two_answers_is_kept_signing_out_ends_the_sign_in(kept: int) -> None:
     with social_setup("kakao", session_revalidate=0, backend_logout_path=None) as here:
         visitor = new_browser(here.site)
-        answer = here.providers.approve(visitor.start("kakao"))
+        answer = here.providers.approve(visitor.start_sign_in("kakao"))
         before = {"Cookie": cookies_of(visitor)}
 
         def come_back() -> requests.Response:
@@ -170,9 +170,9 @@ def test_whichever_of_two_answers_is_kept_signing_out_ends_the_sign_in(kept: int
 
 def test_a_double_click_is_one_person_and_no_error(make_site: SiteMaker, backend: ScriptedBackend) -> None:
     site = make_site(backend.url)
-    visitor = site.visitor()
-    visitor.csrf()
-    fields = {"csrfToken": visitor.csrf(), "email": "hong@example.com", "password": "x"}
+    visitor = site.new_visitor()
+    visitor.csrf_token()
+    fields = {"csrfToken": visitor.csrf_token(), "email": "hong@example.com", "password": "x"}
     answers = together([lambda: tab(visitor).post("/auth/login/email", data=fields)] * 2)
     assert [answer.status_code for answer in answers] == [303, 303]
     for token in map(session_in, answers):
@@ -183,8 +183,8 @@ def test_a_double_click_is_one_person_and_no_error(make_site: SiteMaker, backend
 @pytest.mark.parametrize("order", [1, -1])
 def test_two_people_in_two_tabs_leave_one_whole_person(make_site: SiteMaker, order: int) -> None:
     site = make_site()
-    visitor = site.visitor()
-    csrf = visitor.csrf()
+    visitor = site.new_visitor()
+    csrf = visitor.csrf_token()
 
     def sign_in(email: str) -> Callable[[], requests.Response]:
         fields = {"csrfToken": csrf, "email": email, "password": "correct-horse"}
@@ -238,8 +238,8 @@ def test_of_two_hundred_people_at_once_nobody_is_another(tmp_path: Path, echo: E
         name = f"u{next(numbers)}"
         visitor = Visitor(url, {"Connection": "close"})
         visitor.sign_in(f"{name}@example.com", "x")
-        found = [visitor.session().get("user", {}).get("name", "nobody") for _ in range(2)]
-        page = visitor.page("/").heading
+        found = [visitor.get_session().get("user", {}).get("name", "nobody") for _ in range(2)]
+        page = visitor.get_page("/").heading
         token = decrypt(visitor.cookies.get(SESSION) or "")
         seen = [
             *found,
@@ -302,12 +302,12 @@ def test_a_change_of_key_signs_nobody_out_whichever_server_answers(
             return next(turns)
 
     def live(_: int) -> list[int]:
-        visitor = old.visitor()
+        visitor = old.new_visitor()
         statuses = [visitor.sign_in().status_code]
         for _ in range(6):
             visitor.url = either()  # cookies know no ports
-            statuses.append(200 if visitor.session().get("user", {}).get("id") == USER["id"] else 401)
-            fields = {"csrfToken": visitor.csrf(), "name": "x", "nick_name": ""}
+            statuses.append(200 if visitor.get_session().get("user", {}).get("id") == USER["id"] else 401)
+            fields = {"csrfToken": visitor.csrf_token(), "name": "x", "nick_name": ""}
             visitor.url = either()
             statuses.append(visitor.post("/account", data=fields).status_code)
         return statuses

@@ -37,7 +37,7 @@ def server() -> Iterator[ScriptedBackend]:
 
 @pytest.fixture
 def backend(server: ScriptedBackend) -> ScriptedBackend:
-    server.heal()
+    server.reset()
     return server
 
 
@@ -54,24 +54,24 @@ def site(shared_site: SiteMaker, backend: ScriptedBackend, clock: ManualClock) -
 
 
 def signed_in_a_while_ago(site: Site) -> Visitor:
-    return site.visitor_since(301, User.from_json(USER))
+    return site.visitor_signed_in_ago(301, User.from_json(USER))
 
 
 def test_before_it_is_time_a_read_asks_nobody(site: Site, backend: ScriptedBackend) -> None:
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     visitor.sign_in()
     for _ in range(5):
         response = visitor.get("/api/auth/session")
         assert response.json()["user"]["id"] == 7
         assert cookie_names(response) == set()
-    assert backend.asked("/user") == 1  # at sign-in
+    assert backend.request_count("/user") == 1  # at sign-in
 
 
 def test_when_it_is_time_one_read_asks_and_nothing_is_written(site: Site, backend: ScriptedBackend) -> None:
     visitor = signed_in_a_while_ago(site)
     assert cookie_names(visitor.get("/api/auth/session")) == set()
     visitor.get("/api/auth/session")
-    assert backend.asked("/user") == 1
+    assert backend.request_count("/user") == 1
 
 
 def test_a_name_that_changed_at_the_backend_is_in_the_session_from_then_on(
@@ -82,8 +82,8 @@ def test_a_name_that_changed_at_the_backend_is_in_the_session_from_then_on(
     response = visitor.get("/api/auth/session")
     assert response.json()["user"]["name"] == "홍길순"
     assert cookie_names(response) == {"next-auth.session-token"}
-    assert visitor.session()["user"]["name"] == "홍길순"
-    assert backend.asked("/user") == 1
+    assert visitor.get_session()["user"]["name"] == "홍길순"
+    assert backend.request_count("/user") == 1
 
 
 def test_a_closed_account_is_signed_out_and_told_so_with_the_way_back(site: Site, backend: ScriptedBackend) -> None:
@@ -92,10 +92,10 @@ def test_a_closed_account_is_signed_out_and_told_so_with_the_way_back(site: Site
     response = visitor.get("/account")
     assert response.status_code == 303
     assert "next-auth.session-token" in cookie_names(response)
-    page = visitor.page(response.headers["Location"])
-    assert "You were signed out" in page.problem
-    assert page.value("callbackUrl") == f"{site.url}/account"
-    assert visitor.session() == {}
+    page = visitor.get_page(response.headers["Location"])
+    assert "You were signed out" in page.message
+    assert page.input_value("callbackUrl") == f"{site.url}/account"
+    assert visitor.get_session() == {}
 
 
 def test_a_program_is_told_in_json_that_the_session_is_over(site: Site, backend: ScriptedBackend) -> None:
@@ -107,17 +107,17 @@ def test_a_program_is_told_in_json_that_the_session_is_over(site: Site, backend:
 
 def test_a_copy_of_an_ended_session_is_refused_as_well(site: Site, backend: ScriptedBackend) -> None:
     visitor = signed_in_a_while_ago(site)
-    copy = site.visitor()
+    copy = site.new_visitor()
     copy.cookies.update(visitor.cookies)
     backend.user_status = 401
-    assert visitor.session() == {}
-    assert copy.session() == {}
+    assert visitor.get_session() == {}
+    assert copy.get_session() == {}
 
 
 def test_another_person_behind_the_same_token_is_not_signed_in(site: Site, backend: ScriptedBackend) -> None:
     visitor = signed_in_a_while_ago(site)
     backend.user["id"] = 8
-    assert visitor.session() == {}
+    assert visitor.get_session() == {}
 
 
 @pytest.mark.parametrize("status", [500, 503, 403, 404, 429])
@@ -127,42 +127,42 @@ def test_a_failing_backend_signs_nobody_out_and_is_left_alone_for_a_while(
     visitor = signed_in_a_while_ago(site)
     backend.user_status = status
     for _ in range(3):
-        assert visitor.session()["user"]["id"] == 7
-    assert backend.asked("/user") == 1
+        assert visitor.get_session()["user"]["id"] == 7
+    assert backend.request_count("/user") == 1
 
 
 def test_while_the_backend_is_down_no_other_session_waits_for_it_either(site: Site, backend: ScriptedBackend) -> None:
     first, second = signed_in_a_while_ago(site), signed_in_a_while_ago(site)
     backend.user_status = 500
-    assert first.session()
-    asked = backend.asked("/user")
-    assert second.session()
-    assert backend.asked("/user") == asked
+    assert first.get_session()
+    asked = backend.request_count("/user")
+    assert second.get_session()
+    assert backend.request_count("/user") == asked
 
 
 def test_one_persons_refusal_does_not_put_off_the_others(site: Site, backend: ScriptedBackend) -> None:
     first, second = signed_in_a_while_ago(site), signed_in_a_while_ago(site)
     backend.user_status = 403
-    assert first.session()
+    assert first.get_session()
     backend.user_status = 401
-    assert second.session() == {}
+    assert second.get_session() == {}
 
 
 def test_who_is_asked_about_too_often_puts_off_nobody_else(site: Site, backend: ScriptedBackend) -> None:
     """Or a second account, whose owner makes the backend weary of it, would keep a revoked session alive."""
     throttled, revoked = signed_in_a_while_ago(site), signed_in_a_while_ago(site)
     backend.user_status = 429
-    assert throttled.session()
+    assert throttled.get_session()
     backend.user_status = 401
-    assert revoked.session() == {}
+    assert revoked.get_session() == {}
 
 
 def test_whatever_befalls_others_nobody_goes_unasked_for_twice_as_long(site: Site, backend: ScriptedBackend) -> None:
-    other, overdue = signed_in_a_while_ago(site), site.visitor_since(601, User.from_json(USER))
+    other, overdue = signed_in_a_while_ago(site), site.visitor_signed_in_ago(601, User.from_json(USER))
     backend.user_status = 500
-    assert other.session()
+    assert other.get_session()
     backend.user_status = 401
-    assert overdue.session() == {}
+    assert overdue.get_session() == {}
 
 
 @pytest.mark.parametrize(("told", "waits"), [(None, 30), (5, 30), (90, 90), (86400, 300)])
@@ -191,15 +191,15 @@ def test_of_many_requests_at_once_one_asks_and_the_others_do_not_wait(site: Site
     backend.user_delay = 0.8
 
     def read(_: int) -> float:
-        copy = site.visitor()
+        copy = site.new_visitor()
         copy.cookies.update(visitor.cookies)
         started = time.monotonic()
-        assert copy.session()["user"]["id"] == 7
+        assert copy.get_session()["user"]["id"] == 7
         return time.monotonic() - started
 
     with ThreadPoolExecutor(20) as threads:
         waits = sorted(threads.map(read, range(20)))
-    assert backend.asked("/user") == 1
+    assert backend.request_count("/user") == 1
     assert waits[-1] >= 0.8
     assert waits[-2] < 0.6
 
@@ -209,18 +209,18 @@ def test_asking_takes_two_seconds_at_most(site: Site, backend: ScriptedBackend) 
     visitor = signed_in_a_while_ago(site)
     backend.user_delay = 4
     started = time.monotonic()
-    assert visitor.session()["user"]["id"] == 7
+    assert visitor.get_session()["user"]["id"] == 7
     assert 1.9 < time.monotonic() - started < 2.6
     started = time.monotonic()
-    assert visitor.session()
+    assert visitor.get_session()
     assert time.monotonic() - started < 0.5
 
 
 def test_zero_means_never(shared_site: SiteMaker, backend: ScriptedBackend) -> None:
     visitor = signed_in_a_while_ago(shared_site(backend.url, session_revalidate=0))
     backend.user_status = 401
-    assert visitor.session()
-    assert backend.asked("/user") == 0
+    assert visitor.get_session()
+    assert backend.request_count("/user") == 0
 
 
 def test_beyond_the_bound_of_memory_the_session_of_longest_ago_is_asked_about_once_more(
@@ -246,28 +246,28 @@ def test_beyond_the_bound_of_memory_the_session_of_longest_ago_is_asked_about_on
 
 
 def test_a_profile_answer_without_a_user_is_followed_by_reading_the_user(site: Site, backend: ScriptedBackend) -> None:
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     visitor.sign_in()
     backend.user["name"] = "저장한 이름"
     assert visitor.submit("/account", {"name": "저장한 이름", "nick_name": ""}).status_code == 303
-    assert visitor.session()["user"]["name"] == "저장한 이름"
+    assert visitor.get_session()["user"]["name"] == "저장한 이름"
 
 
 def test_a_401_while_saving_ends_the_session_and_keeps_the_way_back(site: Site, backend: ScriptedBackend) -> None:
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     visitor.sign_in()
     backend.user_status = 401
     page = Page(visitor.submit("/account", {"name": "x", "nick_name": ""}))
     assert page.status == 401
-    assert "You were signed out" in page.problem
-    assert visitor.session() == {}
+    assert "You were signed out" in page.message
+    assert visitor.get_session() == {}
 
 
 def test_signing_out_works_when_the_backend_does_not(site: Site, backend: ScriptedBackend) -> None:
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     visitor.sign_in()
     backend.logout_status = 500
     response = visitor.submit("/auth/logout", {})
     assert response.status_code == 303
-    assert "could not be told" in visitor.page("/").notes[0]
-    assert visitor.session() == {}
+    assert "could not be told" in visitor.get_page("/").status_messages[0]
+    assert visitor.get_session() == {}

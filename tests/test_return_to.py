@@ -120,7 +120,7 @@ def test_an_address_written_into_the_page_is_escaped_and_safe(client: FlaskClien
     for entry in SOME:
         response = anonymous.get("/auth/login/email?" + encoded({"callbackUrl": entry["value"]}).decode())
         assert response.status_code == 200
-        kept = Page(_as_requests(response)).value("callbackUrl")
+        kept = Page(_as_requests(response)).input_value("callbackUrl")
         assert kept is None or browser_goes_to(kept).origin == ORIGIN
         if entry["strict"]:
             assert (kept is not None) == entry["allowed"], entry
@@ -183,8 +183,8 @@ def test_pages_that_would_only_send_on_again_are_no_return_address(client: Flask
 
 
 def test_the_address_survives_three_wrong_passwords(site: Site) -> None:
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     address: str | None = f"{site.url}/account?tab=1#names"
     for _ in range(3):
-        address = Page(visitor.sign_in(password="wrong", callbackUrl=address or "")).value("callbackUrl")
+        address = Page(visitor.sign_in(password="wrong", callbackUrl=address or "")).input_value("callbackUrl")
     assert visitor.sign_in(callbackUrl=address or "").headers["Location"] == f"{site.url}/account?tab=1#names"

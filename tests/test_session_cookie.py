@@ -438,7 +438,7 @@ def gate(backend: ScriptedBackend) -> Iterator[Site]:
 def ask(site: Site, path: str, cookies: str = "", **fields: str) -> requests.Response:
     """One request with this Cookie header and no other; with fields, a form."""
     headers = {"Cookie": cookies.encode("utf-8", "surrogateescape")} if cookies else {}
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     if fields:
         return visitor.post(path, data=fields, headers=headers)
     return visitor.get(path, headers=headers)
@@ -454,8 +454,8 @@ def door(backend: ScriptedBackend) -> Iterator[Site]:
 @pytest.fixture(scope="module")
 def form(gate: Site) -> tuple[str, str]:
     """The visitor cookie of someone who has opened a form of the site, and the token in it."""
-    visitor = gate.visitor()
-    token = visitor.csrf()
+    visitor = gate.new_visitor()
+    token = visitor.csrf_token()
     return cookie_pair(str(visitor.cookies["munjigi.visitor"]), "munjigi.visitor"), token
 
 
@@ -559,7 +559,7 @@ def test_a_sound_cookie_is_the_session_of_the_person_in_it(
     account, session, login = (read(gate, path, cookies) for path in READ)
     page = Page(account)
     assert page.status == 200
-    shown = [page.value("name") or None, page.value("nick_name") or None, *page.texts("dl//dd")]
+    shown = [page.input_value("name") or None, page.input_value("nick_name") or None, *page.texts("dl//dd")]
     assert shown == [user["name"], user["nick_name"], *filter(None, (user["email"], str(user["id"])))]
     assert session.json()["user"] == user
     assert (login.status_code, login.headers["Location"]) == (303, f"{gate.url}/")
@@ -624,7 +624,7 @@ def test_a_visitor_cookie_says_nothing_of_who_is_signed_in(gate: Site) -> None:
 
 @pytest.mark.parametrize("value", [f"Bearer {GOOD}", f"bearer {GOOD}", "Bearer %", "Bearer", "Basic eDp5"])
 def test_a_token_in_another_header_is_no_session(gate: Site, value: str) -> None:
-    visitor = gate.visitor(Authorization=value)
+    visitor = gate.new_visitor(Authorization=value)
     response = visitor.get("/api/auth/session")
     assert (response.status_code, response.json()) == (200, {})
     assert visitor.get("/account").status_code == 303
@@ -853,7 +853,7 @@ def make_room(backend: ScriptedBackend, site: Site, length: int) -> None:
     payload = (length - BESIDE_THE_CIPHERTEXT) * 3 // 4
     backend.user = LARGE if payload > 4000 else {"id": 7}
     backend.token = "t"
-    probe = issued(site.visitor().sign_in())
+    probe = issued(site.new_visitor().sign_in())
     assert probe
     backend.token = "t" * (payload - len(get_part(probe, CIPHERTEXT)) + 1)
 
@@ -865,24 +865,24 @@ def test_a_token_is_cut_where_next_auth_cuts_it(
 ) -> None:
     backend, site = generous
     make_room(backend, site, length)
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     response = visitor.sign_in()
     assert response.status_code == 303
     assert len(issued(response) or "") == length
     assert held(visitor) == ({COOKIE} if count == 1 else {f"{COOKIE}.{n}" for n in range(count)})
-    assert visitor.session()["user"]["id"] == 7
+    assert visitor.get_session()["user"]["id"] == 7
 
 
 def test_a_session_of_three_cookies_is_one_like_any_other(generous: tuple[ScriptedBackend, Site]) -> None:
     backend, site = generous
     make_room(backend, site, 3 * CHUNK_SIZE)
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     response = visitor.sign_in()
     assert all(len(line) <= 4096 for line in set_cookies(response))
     read = visitor.get("/api/auth/session")
     assert read.json()["user"] == backend.user
     assert len(read.request.headers["Cookie"]) < 12_500
-    assert visitor.page("/account").value("name") == backend.user["name"]
+    assert visitor.get_page("/account").input_value("name") == backend.user["name"]
     out = visitor.submit("/auth/logout", {})
     assert backend.calls[-1] == ("POST", "/logout", f"Bearer {backend.token}")
     assert cleared(out) == {f"{COOKIE}.{n}" for n in range(3)}
@@ -894,13 +894,13 @@ def test_a_session_too_large_for_three_cookies_refuses_the_sign_in(
     generous: tuple[ScriptedBackend, Site], caplog: pytest.LogCaptureFixture
 ) -> None:
     backend, site = generous
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     visitor.sign_in()
     before = sid_of(visitor)
     make_room(backend, site, 3 * CHUNK_SIZE + 1)
     response = visitor.sign_in()
     assert response.status_code == 502
-    assert "is not set up correctly" in Page(response).problem
+    assert "is not set up correctly" in Page(response).message
     assert COOKIE not in "".join(cookie_names(response))
     assert sid_of(visitor) == before, "whoever was signed in is no more"
     assert backend.calls[-1] == ("POST", "/logout", f"Bearer {backend.token}")
@@ -913,7 +913,7 @@ def test_a_signed_in_person_who_outgrows_the_cookies_stays_signed_in(caplog: pyt
         backend.user = LARGE
         token = encrypt(make_claims(accessToken="t" * 4096, padding="x" * 1000))
         response = ask(site, "/api/auth/session", cookie_header(*chunk_cookies(token)))
-        assert backend.asked("/user") == 1
+        assert backend.request_count("/user") == 1
     assert response.json()["user"] == USER
     assert not set_cookies(response)
     assert "the old session is kept" in caplog.text
@@ -922,13 +922,13 @@ def test_a_signed_in_person_who_outgrows_the_cookies_stays_signed_in(caplog: pyt
 def test_no_cookie_of_a_larger_or_smaller_session_is_left_behind(generous: tuple[ScriptedBackend, Site]) -> None:
     backend, site = generous
     numbered = {f"{COOKIE}.{n}" for n in range(3)}
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     for large in (True, False, True):
         make_room(backend, site, 9000 if large else 1000)
         response = visitor.sign_in()
         deleted = {line.partition("=")[0] for line in set_cookies(response) if "Max-Age=0" in line}
         assert held(visitor) == (numbered if large else {COOKIE})
-        assert visitor.session()["user"]["id"] == 7
+        assert visitor.get_session()["user"]["id"] == 7
     assert deleted == {COOKIE}
 
 
@@ -967,14 +967,14 @@ def plant(visitor: Visitor, *cookies: str) -> None:
     ids=["a session", "a session in chunks", "junk"],
 )
 def test_a_planted_session_does_not_survive_the_sign_in(gate: Site, planted: list[str]) -> None:
-    victim = gate.visitor()
+    victim = gate.new_visitor()
     plant(victim, *planted)
     victim.sign_in()
     assert held(victim) == {COOKIE}
     told = decrypt(str(victim.cookies[COOKIE]))
     assert told["sid"] != "planted"
     assert told["auth_time"] >= NOW
-    assert victim.session()["user"]["email"] == USER["email"]
+    assert victim.get_session()["user"]["email"] == USER["email"]
 
 
 def test_every_sign_in_is_a_new_session(visitor: Visitor) -> None:
@@ -986,11 +986,11 @@ def test_every_sign_in_is_a_new_session(visitor: Visitor) -> None:
 
 
 def test_a_planted_visitor_cookie_does_not_survive_the_sign_in(site: Site) -> None:
-    attacker, victim = site.visitor(), site.visitor()
-    known = attacker.csrf()
+    attacker, victim = site.new_visitor(), site.new_visitor()
+    known = attacker.csrf_token()
     planted = str(attacker.cookies["munjigi.visitor"])
     plant(victim, cookie_pair(planted, "munjigi.visitor"))
-    assert victim.csrf() != ""
+    assert victim.csrf_token() != ""
     assert victim.post("/auth/login/email", data=credentials(csrfToken=known)).status_code == 303
     assert victim.cookies["munjigi.visitor"] != planted
     assert victim.post("/auth/logout", data={"csrfToken": known}).status_code == 400
@@ -1005,19 +1005,19 @@ def credentials(**fields: str) -> dict[str, str]:
 
 def test_the_form_token_of_a_session_is_refused_once_it_is_over(visitor: Visitor) -> None:
     visitor.sign_in()
-    known = visitor.csrf()
+    known = visitor.csrf_token()
     visitor.submit("/auth/logout", {})
     assert visitor.post("/auth/login/email", data=credentials(csrfToken=known)).status_code == 400
     assert not visitor.is_signed_in
 
 
 def test_the_chosen_language_outlives_signing_in_and_out(visitor: Visitor) -> None:
-    assert visitor.page("/").document.get("lang") == "en"
+    assert visitor.get_page("/").document.get("lang") == "en"
     visitor.get("/?lang=ko")
     visitor.sign_in()
-    assert visitor.page("/").document.get("lang") == "ko"
+    assert visitor.get_page("/").document.get("lang") == "ko"
     visitor.submit("/auth/logout", {})
-    assert visitor.page("/").document.get("lang") == "ko"
+    assert visitor.get_page("/").document.get("lang") == "ko"
 
 
 def test_the_visitor_cookie_holds_a_form_token_messages_and_a_language(site: Site, visitor: Visitor) -> None:
@@ -1040,7 +1040,7 @@ def test_a_visitor_cookie_that_flask_has_packed_is_read(site: Site) -> None:
     assert packed.startswith(".")
     page = Page(ask(site, "/", cookie_pair(packed, "munjigi.visitor")))
     assert page.document.get("lang") == "ja"
-    assert page.notes == ["a" * 200]
+    assert page.status_messages == ["a" * 200]
 
 
 # Beside other programs.
@@ -1083,7 +1083,7 @@ def test_a_remember_token_of_another_flask_app_signs_nobody_in_or_out(gate: Site
 def test_a_remember_token_of_another_flask_app_outlives_signing_in_and_out(visitor: Visitor) -> None:
     plant(visitor, REMEMBERED)
     visitor.sign_in()
-    assert visitor.page("/").heading.startswith("Signed in as")
+    assert visitor.get_page("/").heading.startswith("Signed in as")
     visitor.submit("/auth/logout", {})
-    assert visitor.page("/").heading == "Not signed in"
+    assert visitor.get_page("/").heading == "Not signed in"
     assert visitor.cookies["remember_token"] == REMEMBERED.partition("=")[2]

@@ -45,14 +45,14 @@ def backend() -> Iterator[ScriptedBackend]:
 
 
 def signed_in(site: Site) -> Visitor:
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     assert visitor.sign_in().status_code == 303
     return visitor
 
 
 def copy(visitor: Visitor, site: Site) -> Visitor:
     """Somebody who has taken this visitor's session cookie, at this site."""
-    thief = site.visitor()
+    thief = site.new_visitor()
     for cookie in visitor.cookies:
         if "session-token" in cookie.name:
             thief.cookies.set_cookie(cookie)
@@ -72,7 +72,7 @@ def sign_out(visitor: Visitor, **fields: str) -> None:
 
 
 def wrong_guesses(site: Site, number: int, email: str = "minji@example.com") -> list[int]:
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     return [visitor.sign_in(email, "wrong").status_code for _ in range(number)]
 
 
@@ -115,7 +115,7 @@ def test_the_delay_is_a_few_milliseconds(make_site: SiteMaker, server: RedisServ
     delays = []
     for _ in range(50):
         visitor = signed_in(here)
-        thief, token = copy(visitor, there), visitor.csrf()
+        thief, token = copy(visitor, there), visitor.csrf_token()
         assert thief.is_signed_in
         visitor.post("/auth/logout", data={"csrfToken": token})
         delays.append(seconds_until(lambda thief=thief: not thief.is_signed_in))  # type: ignore[misc]
@@ -146,8 +146,8 @@ def test_a_site_that_starts_later_knows_what_was_ended_before(make_site: SiteMak
 
 def two_hundred_guesses(sites: list[Site], email: str) -> list[int]:
     """Fifty at once, over all sites: what each is answered with."""
-    visitors = [site.visitor() for site in sites * (200 // len(sites))]
-    tokens = [visitor.csrf() for visitor in visitors]
+    visitors = [site.new_visitor() for site in sites * (200 // len(sites))]
+    tokens = [visitor.csrf_token() for visitor in visitors]
     start = threading.Barrier(50)
 
     def guess(visitor: Visitor, token: str) -> int:
@@ -211,18 +211,22 @@ def hears(answer: bytes) -> tuple[Callable[[Shared], object], Callable[[Shared],
 FAULTS = [
     Fault("killed", lambda redis: redis.server.kill(), lambda redis: redis.server.start()),
     Fault("paused", lambda redis: redis.server.pause(), lambda redis: redis.server.resume()),
-    Fault("full", lambda redis: redis.server.fill(), lambda redis: redis.server.empty()),
+    Fault("full", lambda redis: redis.server.refuse_writes(), lambda redis: redis.server.accept_writes()),
     Fault("slow", lambda redis: setattr(redis.relay, "delay", 5), lambda redis: setattr(redis.relay, "delay", 0)),
-    Fault("a password", lambda redis: redis.server.require("pa55"), lambda redis: redis.server.require("")),
+    Fault(
+        "a password",
+        lambda redis: redis.server.require_password("pa55"),
+        lambda redis: redis.server.require_password(""),
+    ),
     Fault(
         "a replica",
-        lambda redis: redis.server.ask("REPLICAOF", "127.0.0.1", "1"),
-        lambda redis: redis.server.ask("REPLICAOF", "NO", "ONE"),
+        lambda redis: redis.server.execute("REPLICAOF", "127.0.0.1", "1"),
+        lambda redis: redis.server.execute("REPLICAOF", "NO", "ONE"),
     ),
     Fault(
         "another kind of key",
-        lambda redis: (redis.server.ask("DEL", STREAM), redis.server.ask("SET", STREAM, "?")),
-        lambda redis: redis.server.ask("DEL", STREAM),
+        lambda redis: (redis.server.execute("DEL", STREAM), redis.server.execute("SET", STREAM, "?")),
+        lambda redis: redis.server.execute("DEL", STREAM),
         stops_limits=False,
     ),
     Fault("loading", *hears(b"-LOADING Redis is loading the dataset in memory\r\n")),
@@ -247,7 +251,7 @@ def test_people_sign_in_and_out_whatever_happens_to_redis(
         seconds_until(lambda: not known[1].is_signed_in)
 
         fault.hurt(redis)
-        visitor, answers = here.visitor(), []
+        visitor, answers = here.new_visitor(), []
         visitor.hooks["response"] = [lambda response, **_: answers.append(response.elapsed.total_seconds())]
         for _ in range(3):
             assert visitor.sign_in().status_code == 303
@@ -259,7 +263,7 @@ def test_people_sign_in_and_out_whatever_happens_to_redis(
         assert max(answers) < 0.2 + BUSY
         assert not any(thief.is_signed_in for thief in known)
         if fault.stops_limits:
-            assert [here.visitor().sign_in().status_code for _ in range(10)] == [303] * 9 + [429]
+            assert [here.new_visitor().sign_in().status_code for _ in range(10)] == [303] * 9 + [429]
 
         fault.heal(redis)
         seconds_until(lambda: not meanwhile.is_signed_in)
@@ -284,7 +288,7 @@ def test_a_site_that_starts_without_redis_takes_people_and_finds_it_later(
 ) -> None:
     server = RedisServer(tmp_path)
     here, there = (make_site(redis_url=server.url) for _ in range(2))
-    assert here.visitor().get("/health/ready").status_code == 200
+    assert here.new_visitor().get("/health/ready").status_code == 200
     visitor = signed_in(here)
     thief = copy(visitor, there)
     sign_out(visitor)
@@ -326,7 +330,7 @@ def test_what_others_have_put_on_the_list_stops_nobody_from_following_it(
 ) -> None:
     here, there = make_site(redis_url=server.url), make_site(redis_url=server.url)
     for entry in FOREIGN:
-        server.ask("XADD", STREAM, "*", *(part for pair in entry.items() for part in pair))
+        server.execute("XADD", STREAM, "*", *(part for pair in entry.items() for part in pair))
     visitor = signed_in(here)
     thief = copy(visitor, there)
     sign_out(visitor)
@@ -341,9 +345,9 @@ def test_an_answer_in_a_shape_that_nobody_foresaw_does_not_end_the_following(
 ) -> None:
     with running_relay(server.port) as between:
         here, there = (make_site(redis_url=between.url) for _ in range(2))
-        between.answer = b"*1\r\n*1\r\n:7\r\n"
+        between.fixed_reply = b"*1\r\n*1\r\n:7\r\n"
         seconds_until(lambda: caplog.text.count("not followed") == 2)
-        between.answer = None
+        between.fixed_reply = None
         seconds_until(lambda: caplog.text.count("followed again") == 2)
         visitor = signed_in(here)
         thief = copy(visitor, there)
@@ -357,12 +361,12 @@ def test_a_node_of_a_cluster_dies_and_people_sign_in_and_out(
 ) -> None:
     with redis_cluster(tmp_path) as cluster:
         here, there = (make_site(backend.url, redis_url=cluster.url) for _ in range(2))
-        holder = cluster.of(STREAM)
+        holder = cluster.node_for(STREAM)
         victim = holder if with_the_list else next(node for node in cluster.nodes if node is not holder)
         sign_out(signed_in(here))
         victim.kill()
         answers: list[float] = []
-        visitor = here.visitor()
+        visitor = here.new_visitor()
         visitor.hooks["response"] = [lambda response, **_: answers.append(response.elapsed.total_seconds())]
         for _ in range(5):
             assert visitor.sign_in().status_code == 303
@@ -412,8 +416,8 @@ def test_a_crowd_of_sign_ins_is_no_fault_of_redis(
     make_site: SiteMaker, server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     site = make_site(redis_url=server.url)
-    visitors = [site.visitor() for _ in range(100)]
-    tokens = [visitor.csrf() for visitor in visitors]
+    visitors = [site.new_visitor() for _ in range(100)]
+    tokens = [visitor.csrf_token() for visitor in visitors]
     fields = {"email": "minji@example.com", "password": "correct-horse"}
 
     def sign_in(visitor: Visitor, token: str) -> int:
@@ -457,19 +461,19 @@ def test_a_redis_whose_clock_is_wrong_ends_sessions_all_the_same(server: RedisSe
     ended = ended_sessions(60, server.url)
     ended.ensure_synced()
     key = sha256(b"sid:far").digest()[:8]
-    server.ask("XADD", STREAM, f"{int((time.time() + hours * 3600) * 1000)}-0", "s", key)
+    server.execute("XADD", STREAM, f"{int((time.time() + hours * 3600) * 1000)}-0", "s", key)
     seconds_until(lambda: ended.has(a_session("far")), 1 + BUSY)
     ended.stop()
 
 
 def test_nothing_that_lies_in_redis_tells_who_anybody_is(make_site: SiteMaker, server: RedisServer) -> None:
     visitor = signed_in(make_site(redis_url=server.url))
-    user = visitor.session()["user"]
+    user = visitor.get_session()["user"]
     sign_out(visitor, everywhere="1")
     wrong_guesses(make_site(redis_url=server.url), 1)
-    found = repr(server.ask("XRANGE", STREAM, "-", "+"))
-    for key in server.ask("KEYS", "*"):
-        found += repr((key, server.ask("DUMP", key)))
+    found = repr(server.execute("XRANGE", STREAM, "-", "+"))
+    for key in server.execute("KEYS", "*"):
+        found += repr((key, server.execute("DUMP", key)))
     assert found.count("LIMITS") >= 3
     for secret in ("minji", "correct-horse", "wrong", "next-auth", "eyJ", str(user["name"])):
         assert secret not in found

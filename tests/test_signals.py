@@ -39,7 +39,7 @@ def backend() -> Iterator[ScriptedBackend]:
 
 
 def test_signing_in_and_out(site: Site) -> None:
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     with heard(site) as told:
         visitor.sign_in()
         visitor.submit("/auth/logout", {})
@@ -52,7 +52,7 @@ def test_signing_in_and_out(site: Site) -> None:
 
 def test_a_sign_in_that_fails(site: Site) -> None:
     with heard(site) as told:
-        site.visitor().sign_in(password="wrong")
+        site.new_visitor().sign_in(password="wrong")
     ((name, facts),) = told
     assert (name, facts["outcome"], facts["provider"]) == ("sign_in_failed", "CredentialsSignin", "email")
     assert facts["account"] == account_hash(MINJI, SECRET)
@@ -60,8 +60,8 @@ def test_a_sign_in_that_fails(site: Site) -> None:
 
 def test_a_form_that_is_refused(site: Site) -> None:
     with heard(site) as told:
-        site.visitor().post("/auth/login/email", data={"email": MINJI})
-        site.visitor().submit("/auth/logout", {}, headers={"Origin": "https://evil.example"})
+        site.new_visitor().post("/auth/login/email", data={"email": MINJI})
+        site.new_visitor().submit("/auth/logout", {}, headers={"Origin": "https://evil.example"})
     assert [(name, facts["outcome"]) for name, facts in told] == [
         ("csrf_failed", "CookiesBlocked"),
         ("csrf_failed", "FormExpired"),
@@ -70,9 +70,9 @@ def test_a_form_that_is_refused(site: Site) -> None:
 
 def test_a_limit_that_is_reached(make_site: SiteMaker) -> None:
     site = make_site(login_limit_per_account_and_ip="1/hour")
-    site.visitor().sign_in(password="wrong")
+    site.new_visitor().sign_in(password="wrong")
     with heard(site) as told:
-        site.visitor().sign_in()
+        site.new_visitor().sign_in()
     assert [name for name, _ in told] == ["rate_limited", "sign_in_failed"]
     assert told[0][1]["limit"] == "account"
     assert 3590 <= told[0][1]["wait"] <= 3600
@@ -81,7 +81,7 @@ def test_a_limit_that_is_reached(make_site: SiteMaker) -> None:
 
 def test_a_session_that_the_backend_has_ended(make_site: SiteMaker, backend: ScriptedBackend) -> None:
     site = make_site(backend.url)
-    visitor = site.visitor_since(301, User.from_json(USER))
+    visitor = site.visitor_signed_in_ago(301, User.from_json(USER))
     backend.user_status = 401
     with heard(site) as told:
         assert not visitor.is_signed_in
@@ -91,7 +91,7 @@ def test_a_session_that_the_backend_has_ended(make_site: SiteMaker, backend: Scr
 
 
 def test_a_copy_of_a_cookie_after_signing_out(site: Site) -> None:
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     visitor.sign_in()
     copy = visitor.cookies.copy()
     visitor.submit("/auth/logout", {})
@@ -110,7 +110,7 @@ def test_a_receiver_that_fails_stops_nobody(site: Site, caplog: pytest.LogCaptur
         stack.enter_context(audit.signed_in.connected_to(fails, site.app))
         told = stack.enter_context(heard(site))
         stack.enter_context(audit.signed_in.connected_to(fails, site.app))
-        visitor = site.visitor()
+        visitor = site.new_visitor()
         assert visitor.sign_in().status_code == 303
     assert visitor.is_signed_in
     assert [name for name, _ in told] == ["signed_in"], "the others are told"
@@ -120,5 +120,5 @@ def test_a_receiver_that_fails_stops_nobody(site: Site, caplog: pytest.LogCaptur
 
 def test_a_receiver_of_one_site_hears_nothing_of_another(site: Site, make_site: SiteMaker) -> None:
     with heard(make_site()) as told:
-        site.visitor().sign_in()
+        site.new_visitor().sign_in()
     assert told == []
