@@ -89,24 +89,24 @@ def clean_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
         assert MINJI not in line
 
 
-def refused_in_time(visitor: Visitor, status: int | tuple[int, ...], timeout: float = TIMEOUT) -> Page:
+def assert_rejected_in_time(visitor: Visitor, status: int | tuple[int, ...], timeout: float = TIMEOUT) -> Page:
     page = assert_sign_in_rejected(visitor, *(status if isinstance(status, tuple) else (status,)))
     assert page.response.elapsed.total_seconds() < timeout + GRACE
     return page
 
 
-def fails_then_heals(
+def assert_fails_then_recovers(
     visitor: Visitor, backend: FaultyBackend, step: str, status: int | tuple[int, ...], timeout: float, times: int = 1
 ) -> None:
     """Sign-in fails at this step; a token that was out by then is revoked; once all is well it works."""
-    page = refused_in_time(visitor, status, timeout)
+    page = assert_rejected_in_time(visitor, status, timeout)
     assert len(backend.requests_to(step)) == times
-    assert bearers(backend, "/logout") == ([f"Bearer {TOKEN}"] if step == "/user" else [])
+    assert authorization_headers(backend, "/logout") == ([f"Bearer {TOKEN}"] if step == "/user" else [])
     backend.reset()
     assert can_retry_sign_in(visitor, page)
 
 
-def bearers(backend: FaultyBackend, path: str) -> list[str | None]:
+def authorization_headers(backend: FaultyBackend, path: str) -> list[str | None]:
     return [call.headers["Authorization"] for call in backend.requests_to(path)]
 
 
@@ -125,17 +125,17 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def in_chunks(good: bytes) -> bytes:
+def unterminated_chunks(good: bytes) -> bytes:
     """A whole answer, less the chunk that would end it."""
     return CHUNKED + chunk(good[:10]) + chunk(good[10:])
 
 
-def zipped(data: bytes) -> bytes:
+def gzip_compress(data: bytes) -> bytes:
     return zlib.compress(data, wbits=31)
 
 
 @cache
-def bomb() -> bytes:
+def gzip_bomb() -> bytes:
     """64 MiB in 64 kB."""
     packer = zlib.compressobj(wbits=31)
     return b"".join(packer.compress(b" " * MIB) for _ in range(64)) + packer.flush()
@@ -152,45 +152,51 @@ BROKEN: dict[str, Callable[[bytes], ScriptedResponse]] = {
     "a length that is too short": lambda good: keep_alive(http_response(good, Content_Length=len(good) - 1)),
     "a length below zero": lambda good: http_response(good, Content_Length=-1),
     "two lengths": lambda good: http_response(good, Content_Length=f"{len(good)}\r\nContent-Length: 5"),
-    "chunks without a last one": in_chunks,
+    "chunks without a last one": unterminated_chunks,
     "a chunk that is too short": lambda good: CHUNKED + b"%x\r\n%b" % (len(good) + 9, good),
-    "a chunk of x bytes": lambda good: in_chunks(good) + b"x\r\n",
-    "a chunk of -1 bytes": lambda good: in_chunks(good) + b"-1\r\n",
-    "a chunk of -5 bytes": lambda good: in_chunks(good) + b"-5\r\n",
+    "a chunk of x bytes": lambda good: unterminated_chunks(good) + b"x\r\n",
+    "a chunk of -1 bytes": lambda good: unterminated_chunks(good) + b"-1\r\n",
+    "a chunk of -5 bytes": lambda good: unterminated_chunks(good) + b"-5\r\n",
     "HTTP/0.9": lambda good: good,
     "another protocol": lambda _: b"SSH-2.0-~secret~\r\n",
     "a TLS alert": lambda _: b"\x15\x03\x03\x00\x02\x02\x46",
     "garbage": lambda _: bytes(range(256)) * 10,
     "a status that is no number": lambda good: http_response(good).replace(b" 200 ", b" ~secret~ "),
     "gzip that is none": lambda good: keep_alive(http_response(good, Content_Encoding="gzip")),
-    "gzip that breaks off": lambda good: keep_alive(http_response(zipped(good)[:-20], Content_Encoding="gzip")),
+    "gzip that breaks off": lambda good: keep_alive(http_response(gzip_compress(good)[:-20], Content_Encoding="gzip")),
     "100 layers of gzip": lambda good: keep_alive(
-        http_response(zipped(good), Content_Encoding=", ".join(["gzip"] * 100))
+        http_response(gzip_compress(good), Content_Encoding=", ".join(["gzip"] * 100))
     ),
 }
 ENORMOUS: dict[str, Callable[[bytes], ScriptedResponse]] = {
     "100 MB": lambda good: send_then(HEAD + b"Content-Length: 104857600\r\n\r\n" + good, flood(b" " * MIB)),
     "100 MB with a 401": lambda _: send_then(b"HTTP/1.1 401 No\r\n\r\n", flood(b" " * MIB, 100)),
     "a body without end": lambda good: send_then(HEAD + b"\r\n" + good, flood(b" " * MIB)),
-    "chunks without end": lambda good: send_then(in_chunks(good), flood(chunk(b" " * MIB))),
-    "a chunk of -1 bytes and 100 MB": lambda good: send_then(in_chunks(good) + b"-1\r\n", flood(b" " * MIB, 100)),
-    "a chunk size without end": lambda good: send_then(in_chunks(good), flood(b"0" * MIB)),
-    "a trailer without end": lambda good: send_then(in_chunks(good) + b"0\r\nX: ", flood(b"x" * MIB)),
+    "chunks without end": lambda good: send_then(unterminated_chunks(good), flood(chunk(b" " * MIB))),
+    "a chunk of -1 bytes and 100 MB": lambda good: send_then(
+        unterminated_chunks(good) + b"-1\r\n", flood(b" " * MIB, 100)
+    ),
+    "a chunk size without end": lambda good: send_then(unterminated_chunks(good), flood(b"0" * MIB)),
+    "a trailer without end": lambda good: send_then(unterminated_chunks(good) + b"0\r\nX: ", flood(b"x" * MIB)),
     "a header without end": lambda _: send_then(HEAD + b"X: ", flood(b"x" * MIB)),
     "a status line without end": lambda _: send_then(b"HTTP/1.1 200 ", flood(b"x" * MIB)),
     "10,000 headers": lambda good: http_response(
         good, X="\r\n".join(["1", *(f"X-{n}: ~secret~" for n in range(10_000))])
     ),
     "200 cookies": lambda good: http_response(good, X="1" + "\r\nSet-Cookie: a=~secret~" * 200),
-    "a gzip bomb": lambda _: keep_alive(http_response(bomb(), Content_Encoding="gzip")),
-    "a gzip bomb in one chunk": lambda _: HEAD + b"Content-Encoding: gzip\r\n" + CHUNKED[len(HEAD) :] + chunk(bomb()),
-    "a gzip bomb in a gzip bomb": lambda _: keep_alive(http_response(zipped(bomb()), Content_Encoding="gzip, gzip")),
+    "a gzip bomb": lambda _: keep_alive(http_response(gzip_bomb(), Content_Encoding="gzip")),
+    "a gzip bomb in one chunk": lambda _: (
+        HEAD + b"Content-Encoding: gzip\r\n" + CHUNKED[len(HEAD) :] + chunk(gzip_bomb())
+    ),
+    "a gzip bomb in a gzip bomb": lambda _: keep_alive(
+        http_response(gzip_compress(gzip_bomb()), Content_Encoding="gzip, gzip")
+    ),
 }
 SLOW: dict[str, Callable[[bytes], ScriptedResponse]] = {
     "no answer": lambda _: hang,
     "a dripping head": lambda good: send_slowly(http_response(good)),
     "a dripping body": lambda good: send_then(http_response(good)[: -len(good)], send_slowly(good)),
-    "dripping trailers": lambda good: send_then(in_chunks(good) + b"0\r\n", flood(b"X: y\r\n", pause=0.01)),
+    "dripping trailers": lambda good: send_then(unterminated_chunks(good) + b"0\r\n", flood(b"X: y\r\n", pause=0.01)),
     "100 Continue again and again": lambda _: flood(b"HTTP/1.1 100 Continue\r\n\r\n", pause=0.001),
 }
 
@@ -204,7 +210,9 @@ def test_a_broken_answer_signs_nobody_in(backend: FaultyBackend, visitor: Visito
     backend.responses[step] = (BROKEN | ENORMOUS)[fault](GOOD[step])
     # A kept connection may have ended like this, and to read the user twice does no harm.
     twice = step == "/user" and fault in NO_ANSWER
-    fails_then_heals(visitor, backend, step, (502, 504) if fault in ENDLESS else (502,), TIMEOUT, 2 if twice else 1)
+    assert_fails_then_recovers(
+        visitor, backend, step, (502, 504) if fault in ENDLESS else (502,), TIMEOUT, 2 if twice else 1
+    )
 
 
 @pytest.mark.parametrize(("fault", "step"), sample_pairs(SLOW, STEPS))
@@ -212,13 +220,13 @@ def test_a_slow_answer_is_cut_off_at_the_deadline(
     hasty_site: Site, backend: FaultyBackend, fault: str, step: str
 ) -> None:
     backend.responses[step] = SLOW[fault](GOOD[step])
-    fails_then_heals(hasty_site.new_visitor(), backend, step, 504, SHORT_TIMEOUT)
+    assert_fails_then_recovers(hasty_site.new_visitor(), backend, step, 504, SHORT_TIMEOUT)
 
 
 def test_both_calls_share_one_deadline(hasty_site: Site, backend: FaultyBackend) -> None:
     for step in STEPS:
         backend.responses[step] = send_after_delay(0.7 * SHORT_TIMEOUT, HEALTHY[step])
-    refused_in_time(hasty_site.new_visitor(), 504, SHORT_TIMEOUT)
+    assert_rejected_in_time(hasty_site.new_visitor(), 504, SHORT_TIMEOUT)
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from Linux's /proc")
@@ -275,7 +283,7 @@ def test_a_body_that_is_no_sound_json_signs_nobody_in(
     backend: FaultyBackend, visitor: Visitor, fault: str, step: str
 ) -> None:
     backend.responses[step] = keep_alive(http_response(UNREADABLE[fault](GOOD[step])))
-    fails_then_heals(visitor, backend, step, 502, TIMEOUT)
+    assert_fails_then_recovers(visitor, backend, step, 502, TIMEOUT)
 
 
 NEITHER: tuple[object, ...] = (None, [], {}, "", 1.5, True, [TOKEN], [USER])
@@ -315,7 +323,7 @@ NO_USER: tuple[object, ...] = (
 def test_without_a_sound_user_the_token_is_revoked(backend: FaultyBackend, visitor: Visitor, body: object) -> None:
     backend.responses["/user"] = keep_alive(http_response(body))
     assert_sign_in_rejected(visitor, 502)
-    assert bearers(backend, "/logout") == [f"Bearer {TOKEN}"]
+    assert authorization_headers(backend, "/logout") == [f"Bearer {TOKEN}"]
 
 
 @pytest.mark.parametrize(
@@ -352,7 +360,7 @@ def test_a_strange_user_signs_in_with_bounded_clean_fields(
 def test_a_redirect_is_followed_nowhere(backend: FaultyBackend, visitor: Visitor, status: int, step: str) -> None:
     with faulty_backend() as elsewhere:
         backend.responses[step] = keep_alive(http_response(b"~secret~", status, Location=f"{elsewhere.url}{step}"))
-        fails_then_heals(visitor, backend, step, 502, TIMEOUT)
+        assert_fails_then_recovers(visitor, backend, step, 502, TIMEOUT)
         assert elsewhere.connection_count == 0
 
 
@@ -372,7 +380,7 @@ def test_a_backend_that_is_not_there_is_unavailable_until_it_is(make_site: SiteM
     with faulty_backend() as backend:
         visitor = make_site(backend.url).new_visitor()
         backend.stop_listening()
-        page = refused_in_time(visitor, 503)
+        page = assert_rejected_in_time(visitor, 503)
         backend.listen()
         assert can_retry_sign_in(visitor, page)
 
@@ -388,7 +396,7 @@ def test_when_the_backend_goes_before_the_token_is_revoked_the_log_says_so(
             connection.sendall(http_response(login_body(), Connection="close"))
 
         backend.responses["/login"] = last_words
-        page = refused_in_time(visitor, 503)
+        page = assert_rejected_in_time(visitor, 503)
         assert "token not revoked: /logout: no connection can be made" in caplog.messages
         backend.reset()
         backend.listen()
@@ -412,7 +420,7 @@ def test_a_token_that_cannot_be_revoked_is_in_the_log_and_costs_no_time(
         send_after_delay(SHORT_TIMEOUT, b"") if fault is hang else keep_alive(http_response(status=500))
     )
     backend.responses["/logout"] = fault
-    refused_in_time(hasty_site.new_visitor(), 504 if fault is hang else 502, SHORT_TIMEOUT)
+    assert_rejected_in_time(hasty_site.new_visitor(), 504 if fault is hang else 502, SHORT_TIMEOUT)
     assert f"token not revoked: {reason}" in caplog.messages
     assert "revoked: False" in caplog.text
 
@@ -437,7 +445,7 @@ def test_a_connection_that_is_never_made_is_given_up_at_the_deadline(make_site: 
             waiting.setblocking(False)
             waiting.connect_ex(wall.getsockname())
         site = make_site(f"http://127.0.0.1:{wall.getsockname()[1]}", backend_timeout=SHORT_TIMEOUT)
-        refused_in_time(site.new_visitor(), 504, SHORT_TIMEOUT)
+        assert_rejected_in_time(site.new_visitor(), 504, SHORT_TIMEOUT)
 
 
 # --- Connections that are kept
@@ -533,7 +541,7 @@ def test_over_tls_too_a_slow_answer_is_cut_off_at_the_deadline(
         assert make_site(backend.url).new_visitor().sign_in().status_code == 303
         backend.responses["/login"] = send_slowly(http_response(login_body()))
         site = make_site(backend.url, backend_timeout=SHORT_TIMEOUT)
-        refused_in_time(site.new_visitor(), 504, SHORT_TIMEOUT)
+        assert_rejected_in_time(site.new_visitor(), 504, SHORT_TIMEOUT)
 
 
 @pytest.mark.parametrize("fault", ["signed by nobody known", "over", "for another address"])
@@ -550,7 +558,7 @@ def test_a_certificate_that_proves_nothing_gets_no_password(
     if fault != "signed by nobody known":
         monkeypatch.setenv("SSL_CERT_FILE", str(file))
     with faulty_backend(context) as backend:
-        refused_in_time(make_site(backend.url).new_visitor(), 502)
+        assert_rejected_in_time(make_site(backend.url).new_visitor(), 502)
         assert backend.calls == []
     assert "TLS" in str(caplog.records[-1].__dict__["facts"])
 
@@ -558,11 +566,11 @@ def test_a_certificate_that_proves_nothing_gets_no_password(
 def test_a_backend_without_tls_gets_no_password_where_it_should_have_it(make_site: SiteMaker) -> None:
     with faulty_backend() as backend:
         backend.on_connect = send_then(http_response(b"~secret~", 400), hang)
-        refused_in_time(make_site(backend.url.replace("http:", "https:")).new_visitor(), 502)
+        assert_rejected_in_time(make_site(backend.url.replace("http:", "https:")).new_visitor(), 502)
 
 
 def test_a_tls_handshake_that_stops_is_given_up_at_the_deadline(make_site: SiteMaker) -> None:
     with faulty_backend() as backend:
         backend.on_connect = hang
         site = make_site(backend.url.replace("http:", "https:"), backend_timeout=SHORT_TIMEOUT)
-        refused_in_time(site.new_visitor(), 504, SHORT_TIMEOUT)
+        assert_rejected_in_time(site.new_visitor(), 504, SHORT_TIMEOUT)

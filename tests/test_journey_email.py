@@ -170,9 +170,9 @@ def test_signing_out_asks_first_then_ends_the_session_here_and_at_the_backend(si
     assert response.status_code == 303
     assert not visitor.is_signed_in
     assert "jun@example.com" not in admitted(site)
-    page = visitor.page(response.headers["Location"])
+    page = visitor.get_page(response.headers["Location"])
     assert page.heading == "Not signed in"
-    assert page.notes == ["You are signed out."]
+    assert page.status_messages == ["You are signed out."]
 
 
 def test_signing_in_as_somebody_else_switches_and_leaves_no_token_behind(make_site: SiteMaker) -> None:

@@ -122,22 +122,24 @@ def well(
     assert_no_secrets_logged(caplog)
 
 
-def good(issuer: Issuer, step: str) -> bytes:
+def valid_body(issuer: Issuer, step: str) -> bytes:
     bodies = {DISCOVERY: issuer.discovery_document, JWKS: lambda: issuer.jwks, TOKEN: issuer.token_response}
     return json.dumps(bodies.get(step, lambda: issuer.userinfo)()).encode()
 
 
-def wrapped(issuer: Issuer, step: str, fault: Callable[[bytes], ScriptedResponse]) -> Script:
+def with_current_body(issuer: Issuer, step: str, fault: Callable[[bytes], ScriptedResponse]) -> Script:
     """The fault, made of what would be right at the time of the call."""
 
     def script(connection: socket.socket) -> object:
-        found = fault(good(issuer, step))
+        found = fault(valid_body(issuer, step))
         return (send_then(found, lambda _: False) if isinstance(found, bytes) else found)(connection)
 
     return script
 
 
-def fails(visitor: Visitor, issuer: Issuer, step: str, codes: tuple[str, ...], timeout: float = TIMEOUT) -> None:
+def assert_fails_at(
+    visitor: Visitor, issuer: Issuer, step: str, codes: tuple[str, ...], timeout: float = TIMEOUT
+) -> None:
     if step == DISCOVERY:
         response = post_sign_in(visitor, issuer)
         url = response.json()["url"]
@@ -150,7 +152,9 @@ def fails(visitor: Visitor, issuer: Issuer, step: str, codes: tuple[str, ...], t
     assert_error_page(visitor, url, code)
 
 
-def heals(visitor: Visitor, issuer: Issuer, backend: FaultyBackend, clock: ManualClock, seconds: float) -> None:
+def assert_recovers(
+    visitor: Visitor, issuer: Issuer, backend: FaultyBackend, clock: ManualClock, seconds: float
+) -> None:
     assert backend.calls == []
     issuer.reset()
     clock.advance(seconds + 0.1)
@@ -169,30 +173,32 @@ def heals(visitor: Visitor, issuer: Issuer, backend: FaultyBackend, clock: Manua
 def test_a_broken_answer_signs_nobody_in(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: ManualClock, fault: str, step: str
 ) -> None:
-    issuer.responses[step] = wrapped(issuer, step, (BROKEN | ENORMOUS)[fault])
-    fails(visitor, issuer, step, EITHER if step in (TOKEN, USERINFO) else EITHER[:1])
+    issuer.responses[step] = with_current_body(issuer, step, (BROKEN | ENORMOUS)[fault])
+    assert_fails_at(visitor, issuer, step, EITHER if step in (TOKEN, USERINFO) else EITHER[:1])
     again = 2 if step != TOKEN and fault in NO_ANSWER else 1  # a kept connection may end like this
     assert len(issuer.requests_to(step)) == again
-    heals(visitor, issuer, backend, clock, SHORT_PAUSE_SECONDS)
+    assert_recovers(visitor, issuer, backend, clock, SHORT_PAUSE_SECONDS)
 
 
 @pytest.mark.parametrize(("fault", "step"), sample_pairs(SLOW, STEPS, max_rows=2))
 def test_a_slow_answer_is_cut_off_at_the_deadline(
     issuer: Issuer, backend: FaultyBackend, hasty_site: Site, clock: ManualClock, fault: str, step: str
 ) -> None:
-    issuer.responses[step] = wrapped(issuer, step, SLOW[fault])
+    issuer.responses[step] = with_current_body(issuer, step, SLOW[fault])
     visitor = hasty_site.new_visitor()
-    fails(visitor, issuer, step, EITHER[:1], SHORT_TIMEOUT)
-    heals(visitor, issuer, backend, clock, SHORT_PAUSE_SECONDS)
+    assert_fails_at(visitor, issuer, step, EITHER[:1], SHORT_TIMEOUT)
+    assert_recovers(visitor, issuer, backend, clock, SHORT_PAUSE_SECONDS)
 
 
 @pytest.mark.parametrize(("fault", "step"), sample_pairs(NO_JSON, STEPS, max_rows=8))
 def test_a_body_that_is_no_sound_json_signs_nobody_in(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: ManualClock, fault: str, step: str
 ) -> None:
-    issuer.responses[step] = wrapped(issuer, step, lambda body: keep_alive(http_response(NO_JSON[fault](body))))
-    fails(visitor, issuer, step, EITHER[1:] if step in (TOKEN, USERINFO) else EITHER[:1])
-    heals(visitor, issuer, backend, clock, SHORT_PAUSE_SECONDS)
+    issuer.responses[step] = with_current_body(
+        issuer, step, lambda body: keep_alive(http_response(NO_JSON[fault](body)))
+    )
+    assert_fails_at(visitor, issuer, step, EITHER[1:] if step in (TOKEN, USERINFO) else EITHER[:1])
+    assert_recovers(visitor, issuer, backend, clock, SHORT_PAUSE_SECONDS)
 
 
 @pytest.mark.parametrize(("status", "step"), sample_pairs([301, 302, 303, 307, 308], STEPS))
@@ -201,11 +207,11 @@ def test_a_redirect_is_followed_nowhere(
 ) -> None:
     with faulty_backend() as elsewhere:
         place = f"{elsewhere.url}{step}"
-        issuer.responses[step] = wrapped(
+        issuer.responses[step] = with_current_body(
             issuer, step, lambda body: keep_alive(http_response(body, status, Location=place))
         )
-        fails(visitor, issuer, step, EITHER[1:] if step in (TOKEN, USERINFO) else EITHER[:1])
-        heals(visitor, issuer, backend, clock, SHORT_PAUSE_SECONDS)
+        assert_fails_at(visitor, issuer, step, EITHER[1:] if step in (TOKEN, USERINFO) else EITHER[:1])
+        assert_recovers(visitor, issuer, backend, clock, SHORT_PAUSE_SECONDS)
         assert elsewhere.connection_count == 0
 
 
@@ -217,7 +223,7 @@ def test_a_kept_connection_that_closes_without_a_word_costs_no_sign_in(
 
     def close_first(connection: socket.socket) -> bool:
         if closed:
-            connection.sendall(http_response(good(issuer, step)))
+            connection.sendall(http_response(valid_body(issuer, step)))
             return True
         closed.append(True)
         return False
@@ -238,7 +244,7 @@ def test_a_code_is_never_sent_twice(issuer: Issuer, visitor: Visitor) -> None:
 def test_provider_and_backend_share_one_deadline(issuer: Issuer, backend: FaultyBackend, hasty_site: Site) -> None:
     visitor = hasty_site.new_visitor()
     for step in (JWKS, TOKEN, USERINFO):
-        issuer.responses[step] = wrapped(
+        issuer.responses[step] = with_current_body(
             issuer, step, lambda body: send_after_delay(0.25 * SHORT_TIMEOUT, http_response(body))
         )
     backend.responses[SOCIAL] = send_after_delay(0.4 * SHORT_TIMEOUT, HEALTHY["/login"])
@@ -252,7 +258,7 @@ def test_who_waits_for_somebody_elses_fetch_waits_within_their_own_deadline(issu
     assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
     with fetching(hasty_site, issuer, DISCOVERY) as entry:
         entry.document = None
-        fails(hasty_site.new_visitor(), issuer, DISCOVERY, EITHER[:1], SHORT_TIMEOUT)
+        assert_fails_at(hasty_site.new_visitor(), issuer, DISCOVERY, EITHER[:1], SHORT_TIMEOUT)
 
 
 @contextmanager
@@ -292,13 +298,13 @@ def test_an_issuer_that_is_down_at_the_start_stops_nothing_else(
     issuer.stop_listening()
     visitor = make_site(backend.url, clock=clock, **issuer.site_settings()).new_visitor()
     assert visitor.get_page("/auth/login/email").status == 200
-    fails(visitor, issuer, DISCOVERY, EITHER[:1])
+    assert_fails_at(visitor, issuer, DISCOVERY, EITHER[:1])
     assert visitor.sign_in().status_code == 303
     issuer.listen()
     visitor.cookies.clear()
     backend.reset()
     backend.responses[SOCIAL] = backend.responses["/login"]
-    heals(visitor, issuer, backend, clock, SHORT_PAUSE_SECONDS)
+    assert_recovers(visitor, issuer, backend, clock, SHORT_PAUSE_SECONDS)
 
 
 @pytest.mark.parametrize("step", [DISCOVERY, JWKS])
@@ -307,9 +313,9 @@ def test_a_document_that_cannot_be_had_is_not_asked_for_at_once_again(
 ) -> None:
     issuer.responses[step] = http_response(b"~secret~", 500)
     for _ in range(3):
-        fails(visitor, issuer, step, EITHER[:1])
+        assert_fails_at(visitor, issuer, step, EITHER[:1])
     assert len(issuer.requests_to(step)) == 1
-    heals(visitor, issuer, backend, clock, SHORT_PAUSE_SECONDS)
+    assert_recovers(visitor, issuer, backend, clock, SHORT_PAUSE_SECONDS)
 
 
 STALE: dict[str, ScriptedResponse] = {
@@ -339,7 +345,9 @@ def test_who_has_a_copy_goes_on_with_it(
 
 
 def test_many_at_once_cost_one_fetch(issuer: Issuer, site: Site) -> None:
-    issuer.responses[DISCOVERY] = wrapped(issuer, DISCOVERY, lambda body: send_after_delay(0.1, http_response(body)))
+    issuer.responses[DISCOVERY] = with_current_body(
+        issuer, DISCOVERY, lambda body: send_after_delay(0.1, http_response(body))
+    )
     visitors = [site.new_visitor() for _ in range(8)]
     together(*(partial(start_sign_in, visitor, issuer) for visitor in visitors))
     assert len(issuer.requests_to(DISCOVERY)) == 1
@@ -392,17 +400,17 @@ def starts_nothing(
 ) -> None:
     issuer.metadata = metadata
     for _ in range(3):
-        fails(visitor, issuer, DISCOVERY, EITHER[:1])
+        assert_fails_at(visitor, issuer, DISCOVERY, EITHER[:1])
     assert {call.path for call in issuer.calls} == {DISCOVERY}
     assert len(issuer.calls) == 2
-    heals(visitor, issuer, backend, clock, PAUSE_SECONDS)
+    assert_recovers(visitor, issuer, backend, clock, PAUSE_SECONDS)
 
 
 @pytest.mark.parametrize("change", ["/", "upper", "https"])
 def test_the_issuer_is_compared_to_the_letter(issuer: Issuer, visitor: Visitor, change: str) -> None:
     others = {"/": f"{issuer.url}/", "upper": issuer.url.upper(), "https": issuer.url.replace("http", "https", 1)}
     issuer.metadata = {"issuer": others[change]}
-    fails(visitor, issuer, DISCOVERY, EITHER[:1])
+    assert_fails_at(visitor, issuer, DISCOVERY, EITHER[:1])
 
 
 @pytest.mark.parametrize(
@@ -461,12 +469,12 @@ def test_a_refused_code_is_told_by_its_cause(
     line = caplog.records[-1]
     assert line.levelno == (logging.ERROR if code in (*EITHER, "Configuration") else logging.INFO)
     assert issuer.requests_to(USERINFO) == []
-    heals(visitor, issuer, backend, clock, 0)
+    assert_recovers(visitor, issuer, backend, clock, 0)
 
 
 @pytest.mark.parametrize("status", [201, 202, 206, 304, 307, 400, 401, 403])
 def test_tokens_count_only_with_200(issuer: Issuer, backend: FaultyBackend, visitor: Visitor, status: int) -> None:
-    issuer.responses[TOKEN] = wrapped(issuer, TOKEN, lambda body: keep_alive(http_response(body, status)))
+    issuer.responses[TOKEN] = with_current_body(issuer, TOKEN, lambda body: keep_alive(http_response(body, status)))
     code = "ProviderUnavailable" if status == 304 else "OAuthCallback"  # to HTTP, a 304 with a body is none
     assert_rejected(visitor, sign_in_via_provider(visitor, issuer), code)
     assert backend.calls == []
@@ -488,7 +496,9 @@ def test_what_is_of_no_use_is_passed_over(issuer: Issuer, visitor: Visitor, said
 @pytest.mark.parametrize("text", ["1e400", "-1e400", "1e9"])
 def test_so_is_a_time_without_end(issuer: Issuer, visitor: Visitor, text: str) -> None:
     issuer.token_fields = {"expires_in": "@@", "expires_at": "@@"}
-    issuer.responses[TOKEN] = wrapped(issuer, TOKEN, lambda body: http_response(body.replace(b'"@@"', text.encode())))
+    issuer.responses[TOKEN] = with_current_body(
+        issuer, TOKEN, lambda body: http_response(body.replace(b'"@@"', text.encode()))
+    )
     assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
 
 
@@ -519,9 +529,9 @@ def test_without_a_bearer_token_nobody_is_asked_for(
 def test_a_refused_userinfo_signs_nobody_in(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: ManualClock, status: int, code: str
 ) -> None:
-    issuer.responses[USERINFO] = wrapped(issuer, USERINFO, lambda body: http_response(body, status))
+    issuer.responses[USERINFO] = with_current_body(issuer, USERINFO, lambda body: http_response(body, status))
     assert_rejected(visitor, sign_in_via_provider(visitor, issuer), code)
-    heals(visitor, issuer, backend, clock, 0)
+    assert_recovers(visitor, issuer, backend, clock, 0)
 
 
 def test_it_is_not_asked_where_the_id_token_says_enough(issuer: Issuer, visitor: Visitor) -> None:
@@ -617,13 +627,13 @@ def test_an_issuer_whose_certificate_proves_nothing_hears_nothing(
     issuer = Issuer(context)
     visitor = make_site(backend.url, **issuer.site_settings()).new_visitor()
     if fault:
-        fails(visitor, issuer, DISCOVERY, EITHER[:1])
+        assert_fails_at(visitor, issuer, DISCOVERY, EITHER[:1])
         assert issuer.calls == []
     else:
         assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
         issuer.metadata = {"jwks_uri": issuer.url.replace("https:", "http:")}  # https once, https for all
         forget_all = make_site(backend.url, **issuer.site_settings()).new_visitor()
-        fails(forget_all, issuer, DISCOVERY, EITHER[:1])
+        assert_fails_at(forget_all, issuer, DISCOVERY, EITHER[:1])
     issuer.stop_listening()
     issuer.close_connections()
 
