@@ -1,7 +1,7 @@
-"""One script of exchanges for any site that speaks NextAuth v4's protocol, and its answers in words of no site.
+"""A script of requests for any site with the NextAuth v4 protocol, and the normalized responses to compare.
 
-`<site>` stands for the origin, `<token>` and `<id>` for what no two answers have in common, moments are days from now.
-Addresses are whole and their query is in one order, so are a cookie's attributes; the body of a redirect is nobody's.
+In a normalized response `<site>` replaces the origin, `<token>` and `<id>` replace random values, and times are days
+from now. URLs are absolute with a sorted query, cookie attributes are sorted, and bodies of redirects are ignored.
 """
 
 import json
@@ -23,22 +23,22 @@ Action = Callable[[Visitor], requests.Response]
 
 
 def get(path: str, **kwargs: Any) -> Action:
-    """As a link, or as `fetchData` asks. `<site>` in the path is the site's own origin."""
+    """GET, as a link and as `fetchData` of next-auth send it. `<site>` in the path is the origin of the site."""
     return lambda visitor: visitor.get(API + path.replace("<site>", visitor.url), **kwargs)
 
 
 def post_form(path: str, **fields: str) -> Action:
-    """As `signIn()` and `signOut()` send it, their token with it unless another one is given."""
+    """POST a form as `signIn()` and `signOut()` do, with a valid CSRF token unless `fields` has another."""
 
     def send(visitor: Visitor) -> requests.Response:
-        given = {name: value.replace("<site>", visitor.url) for name, value in fields.items()}
-        return visitor.post(API + path, data={"csrfToken": visitor.csrf_token(), "json": "true", **given})
+        form = {name: value.replace("<site>", visitor.url) for name, value in fields.items()}
+        return visitor.post(API + path, data={"csrfToken": visitor.csrf_token(), "json": "true", **form})
 
     return send
 
 
 def post_json(path: str, body: Any, *, token: bool = True) -> Action:
-    """As `update()` sends it, and other programs."""
+    """POST JSON, as `update()` does."""
 
     def send(visitor: Visitor) -> requests.Response:
         return visitor.post(API + path, json={**({"csrfToken": visitor.csrf_token()} if token else {}), **body})
@@ -55,7 +55,7 @@ def send_method(method: str, path: str) -> Action:
 
 
 def post_without_cookies(path: str, **fields: str) -> Action:
-    """A token without the cookie that it belongs to."""
+    """POST a CSRF token without its cookie."""
 
     def send(visitor: Visitor) -> requests.Response:
         token = visitor.csrf_token()
@@ -66,11 +66,11 @@ def post_without_cookies(path: str, **fields: str) -> Action:
 
 
 def cancel_at_provider(path: str) -> Action:
-    """A start, and what the provider sends back when the person has pressed "Cancel"."""
+    """Start a sign-in, then send the callback of a user who cancels at the provider."""
 
     def send(visitor: Visitor) -> requests.Response:
-        started = post_form(f"signin/{path}", callbackUrl="/me")(visitor)
-        state = dict(parse_qsl(urlsplit(started.json()["url"]).query))["state"]
+        response = post_form(f"signin/{path}", callbackUrl="/me")(visitor)
+        state = dict(parse_qsl(urlsplit(response.json()["url"]).query))["state"]
         return visitor.get(f"{API}callback/{path}?error=access_denied&state={state}")
 
     return send
@@ -230,28 +230,29 @@ SCRIPT: list[dict[str, Action]] = [
 
 
 def run_script(site_url: str) -> dict[str, list[str]]:
-    """Name of each exchange -> what was answered. Each scene has a visitor of its own."""
-    found: dict[str, list[str]] = {}
-    for scene in SCRIPT:
+    """Return the normalized response to each request, by its name. Each part of `SCRIPT` has its own visitor."""
+    responses: dict[str, list[str]] = {}
+    for part in SCRIPT:
         visitor = Visitor(site_url, {"Accept": "*/*", "Origin": site_url, "Sec-Fetch-Site": "same-origin"})
-        found |= {name: _describe(act(visitor), site_url) for name, act in scene.items()}
-    return found
+        responses |= {name: _describe(action(visitor), site_url) for name, action in part.items()}
+    return responses
 
 
 def _describe(response: requests.Response, site_url: str) -> list[str]:
-    """The answer, how long it may be kept, and each cookie."""
-    kept = f"Cache-Control: {response.headers.get('Cache-Control', 'nothing')}"
-    return [_describe_response(response, site_url), kept, *map(_describe_cookie, set_cookies(response))]
+    """Return the status and body, the `Cache-Control` header and each cookie."""
+    cache_control = f"Cache-Control: {response.headers.get('Cache-Control', 'nothing')}"
+    return [_describe_response(response, site_url), cache_control, *map(_describe_cookie, set_cookies(response))]
 
 
 def _describe_response(response: requests.Response, site_url: str) -> str:
-    where = response.headers.get("Location")
-    if where is not None:
-        return f"{response.status_code} to {normalize(urljoin(site_url, where), site_url)}"
-    kind = response.headers.get("Content-Type", "").partition(";")[0]
-    if kind == "application/json" and response.content:
+    location = response.headers.get("Location")
+    if location is not None:
+        return f"{response.status_code} to {normalize(urljoin(site_url, location), site_url)}"
+    content_type = response.headers.get("Content-Type", "").partition(";")[0]
+    if content_type == "application/json" and response.content:
         return f"{response.status_code} {to_json_line(response.json(), site_url)}"
-    return f"{response.status_code} {'a page' if kind == 'text/html' and response.content else response.text}".rstrip()
+    body = "a page" if content_type == "text/html" and response.content else response.text
+    return f"{response.status_code} {body}".rstrip()
 
 
 def to_json_line(value: object, site_url: str) -> str:
@@ -259,9 +260,9 @@ def to_json_line(value: object, site_url: str) -> str:
 
 
 def normalize(value: Any, site_url: str, name: str = "") -> Any:
-    """The value without what belongs to one site or to one moment. `name`: of the member or parameter that it is."""
+    """Replace what differs between sites and between runs. `name` is the JSON member or parameter of the value."""
     if isinstance(value, dict):
-        return {key: normalize(one, site_url, key) for key, one in value.items()}
+        return {key: normalize(member, site_url, key) for key, member in value.items()}
     if name == "expires":
         return _days_from_now(datetime.fromisoformat(value))
     if name in _VARIABLE_FIELDS:
@@ -279,19 +280,19 @@ _VARIABLE_FIELDS = {
 
 
 def _normalize_url(url: str, site_url: str) -> str:
-    before, mark, rest = url.replace(site_url, "<site>").partition("?")
-    query = [(name, normalize(value, site_url, name)) for name, value in parse_qsl(rest, keep_blank_values=True)]
-    return before + mark + "&".join(f"{name}={value}" for name, value in sorted(query))
+    base, separator, raw_query = url.replace(site_url, "<site>").partition("?")
+    query = [(name, normalize(value, site_url, name)) for name, value in parse_qsl(raw_query, keep_blank_values=True)]
+    return base + separator + "&".join(f"{name}={value}" for name, value in sorted(query))
 
 
 def _describe_cookie(line: str) -> str:
     pair, *attributes = line.split("; ")
     name, _, value = pair.partition("=")
     name = re.sub(r"attempt\.\S+", "attempt.<id>", name)
-    given = dict(one.lower().partition("=")[::2] for one in attributes)
-    expires = given.pop("expires", "")
-    given |= {"expires": _days_from_now(parsedate_to_datetime(expires))} if expires else {}
-    flags = [f"{flag}={text}" if text else flag for flag, text in sorted(given.items())]
+    values = dict(attribute.lower().partition("=")[::2] for attribute in attributes)
+    expires = values.pop("expires", "")
+    values |= {"expires": _days_from_now(parsedate_to_datetime(expires))} if expires else {}
+    flags = [f"{flag}={text}" if text else flag for flag, text in sorted(values.items())]
     return f"Set-Cookie: {name}{f' ({chr(32).join(flags)})' if value else ' is gone'}"
 
 
@@ -306,23 +307,23 @@ CLIENT_CALLS = {
     "signIn(), wrong password": "signIn({password: 'wrong'})",
     "signIn(), no path": "signIn({password: 'wrong', callbackUrl: 'me'})",
     "signIn(), backend down": "signIn({email: 'down@example.com'})",
-    "signIn(), bad token": "withABadToken(() => signIn({}))",
+    "signIn(), bad token": "withBadCsrfToken(() => signIn({}))",
     "signIn()": "signIn({})",
     "getSession(), signed in": "client.getSession()",
     "update(name)": "update({nick_name: '새이름'})",
     "update()": "update()",
     "update(name), back": "update({nick_name: '민지'})",
     "update(other)": "update({id: 2, email: 'admin@example.com'})",
-    "update(name), bad token": "withABadToken(() => update({nick_name: '새이름'}))",
+    "update(name), bad token": "withBadCsrfToken(() => update({nick_name: '새이름'}))",
     "getSession(), at last": "client.getSession()",
-    "signOut(), bad token": "withABadToken(() => client.signOut({redirect: false, callbackUrl: '/bye'}))",
+    "signOut(), bad token": "withBadCsrfToken(() => client.signOut({redirect: false, callbackUrl: '/bye'}))",
     "signOut()": "client.signOut({redirect: false, callbackUrl: '/bye'})",
     "signOut(), foreign": "client.signOut({redirect: false, callbackUrl: 'https://evil.example/'})",
     "getSession(), signed out": "client.getSession()",
     "signIn(), path": "signIn({callbackUrl: '/me'})",
     "signIn(), foreign": "signIn({callbackUrl: 'https://evil.example/'})",
 }
-"""What is asked of the client, one after the other, and what it returns."""
+"""Calls of next-auth/react, in this order; their return values are compared."""
 
 CLIENT_NAVIGATIONS = {
     "nobody in particular": "client.signIn()",
@@ -331,14 +332,14 @@ CLIENT_NAVIGATIONS = {
     "signing out": "client.signOut({callbackUrl: '/bye'})",
     "a provider": "client.signIn('github')",
 }
-"""And where the browser is in the end when it is left to the client to go there."""
+"""Calls of next-auth/react that navigate; the final URLs are compared."""
 
 _HELPERS = """password => {
     window.password = password
     window.signIn = options => client.signIn(
         "email", {email: "minji@example.com", password, callbackUrl: "/front", redirect: false, ...options})
-    window.told = call => call().catch(error => ({threw: error.name}))
-    window.withABadToken = async act => {
+    window.settle = call => call().catch(error => ({threw: error.name}))
+    window.withBadCsrfToken = async act => {
         const {fetch} = window
         window.fetch = (url, options) => String(url).endsWith("/csrf")
             ? Promise.resolve(Response.json({csrfToken: "f".repeat(64)})) : fetch(url, options)
@@ -348,20 +349,23 @@ _HELPERS = """password => {
 
 
 def run_client_script(context: BrowserContext, site_url: str) -> dict[str, list[str]]:
-    """The same with the client: its front end lies at `/front`, and nothing is anywhere but at the site."""
+    """Run the calls of next-auth/react in a page at `/front` of the site. Return the results by name.
+
+    Requests to other origins are answered in the browser.
+    """
     context.route(lambda url: not url.startswith(site_url), lambda route: route.fulfill(body="elsewhere"))
     page = context.new_page()
     _open_front_end(page, site_url)
-    found = {
-        name: [to_json_line(page.evaluate(f"told(() => {call})"), site_url)] for name, call in CLIENT_CALLS.items()
+    results = {
+        name: [to_json_line(page.evaluate(f"settle(() => {call})"), site_url)] for name, call in CLIENT_CALLS.items()
     }
     context.clear_cookies()
     for name, call in CLIENT_NAVIGATIONS.items():
         _open_front_end(page, site_url)
         with page.expect_navigation(url=lambda url: "/api/auth/" not in url):
             page.evaluate(f"() => {{ {call} }}")
-        found[name] = [f"at {normalize(page.url, site_url)}"]
-    return found
+        results[name] = [f"at {normalize(page.url, site_url)}"]
+    return results
 
 
 def _open_front_end(page: Page, site_url: str) -> None:

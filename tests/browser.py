@@ -1,4 +1,4 @@
-"""A real browser, the ways to each page, and what has to be true of a page that it shows."""
+"""Start Chromium, open each page and state of the site, and check accessibility and layout."""
 
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -37,7 +37,7 @@ _ARGUMENTS = [
     "--disable-sync",
 ]
 _DISABLE_BACK_FORWARD_CACHE = "--disable-back-forward-cache"
-"""Playwright's habit. People's browsers keep the page before alive, so ours does as well."""
+"""An option that Playwright sets. It is removed, since browsers of users have the back/forward cache."""
 
 LOCALES = settings_readers.languages()
 SCHEMES = ("light", "dark")
@@ -45,19 +45,19 @@ NARROW: ViewportSize = {"width": 320, "height": 640}
 LOGIN = "/auth/login/email"
 
 WRONG_PASSWORD = "wrong-horse-6f1d"
-"""A password that stands nowhere else, so that it can be looked for."""
+"""A password that occurs nowhere else, so that tests can search for it."""
 
 
 class NoBrowserError(Exception):
-    """Why there is none."""
+    """No browser is installed, or it does not start."""
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """The machine's own Chromium, without a window; raises `NoBrowserError` where none can be started."""
+    """Start the installed Chromium, headless. Raises `NoBrowserError`."""
     program = next(filter(None, map(shutil.which, _NAMES)), None)
     if program is None:
-        raise NoBrowserError(f"no Chromium here (looked for {', '.join(_NAMES)})")
+        raise NoBrowserError(f"Chromium is not installed (looked for {', '.join(_NAMES)})")
     with sync_playwright() as playwright:
         try:
             browser = playwright.chromium.launch(
@@ -71,18 +71,18 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def development_site(environ: Mapping[str, str] | None = None) -> Iterator[str]:
-    """The address of a site as `flask run` builds it in this environment, its stand-ins beside it."""
-    given = {"SECRET_KEY": SECRET, **NO_LIMITS_ENVIRON, **(environ or {})}
+    """Run the site and its stand-ins as `flask run` does with these settings. Yields its URL."""
+    settings = {"SECRET_KEY": SECRET, **NO_LIMITS_ENVIRON, **(environ or {})}
     port = free_port_pair()
     with (
-        serve_in_thread("127.0.0.1", lambda _: create_stand_ins(dev.completed(given, port), port), port + 1),
-        serve_in_thread("localhost", lambda _: dev.create_site(given, port), port),
+        serve_in_thread("127.0.0.1", lambda _: create_stand_ins(dev.completed(settings, port), port), port + 1),
+        serve_in_thread("localhost", lambda _: dev.create_site(settings, port), port),
     ):
         yield f"http://localhost:{port}"
 
 
 def stand_in_hosts(site_url: str) -> tuple[str, str]:
-    """Both names of the host where the stand-ins of a development site are."""
+    """Return both host names, with port, of the stand-ins of a development site."""
     port = (urlsplit(site_url).port or 0) + 1
     return f"127.0.0.1:{port}", f"localhost:{port}"
 
@@ -91,68 +91,72 @@ PageOpener = Callable[..., Page]
 
 
 class PageMonitor:
-    """What a page should never give cause for: problems of the browser, and requests to anyone else.
+    """Records console errors, CSP violations and requests to other hosts.
 
-    `onward`: hosts to which people go on from the site; nothing else is asked of them either.
+    `navigable_hosts`: other hosts that the page may navigate to; it must not load anything else from them.
     """
-
-    def __init__(self, page: Page, site_url: str, onward: Collection[str] = ()) -> None:
+    def __init__(self, page: Page, site_url: str, navigable_hosts: Collection[str] = ()) -> None:
         self._host = urlsplit(site_url).netloc
-        self._onward = onward
-        self._refused: set[str] = set()
-        self._seen: list[tuple[str, str]] = []
-        page.on("console", self._heard)
-        page.on("pageerror", lambda error: self._seen.append(("", f"script failed: {error}")))
-        page.on("request", self._asked)
-        page.on("response", lambda response: self._answered(response.request, response.status))
+        self._navigable_hosts = navigable_hosts
+        self._error_urls: set[str] = set()
+        self._messages: list[tuple[str, str]] = []
+        page.on("console", self._on_console)
+        page.on("pageerror", lambda error: self._messages.append(("", f"script failed: {error}")))
+        page.on("request", self._on_request)
+        page.on("response", lambda response: self._on_response(response.request, response.status))
 
-    def _heard(self, message: ConsoleMessage) -> None:
+    def _on_console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning") or "Content Security Policy" in message.text:
-            self._seen.append((message.location["url"], f"{message.type}: {message.text}"))
+            self._messages.append((message.location["url"], f"{message.type}: {message.text}"))
 
-    def _asked(self, request: Request) -> None:
+    def _on_request(self, request: Request) -> None:
         parts = urlsplit(request.url)
-        goes_on = parts.netloc in self._onward and request.is_navigation_request()
-        if parts.netloc != self._host and parts.scheme not in ("data", "about") and not goes_on:
-            self._seen.append(("", f"asked another host: {request.url}"))
+        may_navigate = parts.netloc in self._navigable_hosts and request.is_navigation_request()
+        if parts.netloc != self._host and parts.scheme not in ("data", "about") and not may_navigate:
+            self._messages.append(("", f"request to another host: {request.url}"))
 
-    def _answered(self, request: Request, status: int) -> None:
+    def _on_response(self, request: Request, status: int) -> None:
         if status >= 400 and request.is_navigation_request():
-            self._refused.add(request.url)
+            self._error_urls.add(request.url)
 
     @property
     def problems(self) -> list[str]:
-        """All but this one: that a page's own status is 401, 422 or the like, which is honest and not a fault."""
+        """All messages, except those about an expected error status (401, 422) of the page itself."""
         return [
             f"{text} {url}".rstrip()
-            for url, text in self._seen
-            if not (url in self._refused and "Failed to load resource" in text)
+            for url, text in self._messages
+            if not (url in self._error_urls and "Failed to load resource" in text)
         ]
 
 
 @contextmanager
-def page_opener(browser: Browser, site_url: str, onward: Collection[str] = (), **usual: Any) -> Iterator[PageOpener]:
-    """Opens browsers of one's own: no cookies, one empty page, watched until the end. `usual`: of each context."""
+def page_opener(
+    browser: Browser, site_url: str, navigable_hosts: Collection[str] = (), **default_options: Any
+) -> Iterator[PageOpener]:
+    """Yield a function that opens an empty page in a new browser context. At the end no page may have problems.
+
+    `default_options`: options of each context.
+    """
     opened: list[tuple[BrowserContext, PageMonitor]] = []
 
-    def open_one(locale: str = "en", site_url: str = site_url, **given: Any) -> Page:
-        context = browser.new_context(base_url=site_url, **{**usual, **given})
+    def open_page(locale: str = "en", site_url: str = site_url, **options: Any) -> Page:
+        context = browser.new_context(base_url=site_url, **{**default_options, **options})
         context.set_default_timeout(20_000)
         page = context.new_page()
         start_over_in(page, locale)
-        opened.append((context, PageMonitor(page, site_url, onward)))
+        opened.append((context, PageMonitor(page, site_url, navigable_hosts)))
         return page
 
-    yield open_one
+    yield open_page
     for context, _ in opened:
         _close(context)
-    assert [watch.problems for _, watch in opened] == [[] for _ in opened]
+    assert [monitor.problems for _, monitor in opened] == [[] for _ in opened]
 
 
 def _close(context: BrowserContext) -> None:
-    """When its pages do nothing any more: Chromium once never closed one that was just about to load another."""
+    """Close the context after its pages are idle: Chromium may hang when a page is about to navigate."""
     for page in context.pages:
-        with suppress(PlaywrightError):  # it was on its way elsewhere
+        with suppress(PlaywrightError):  # the page was navigating
             page.goto("about:blank")
     context.close()
 
@@ -167,19 +171,19 @@ def fill_credentials(page: Page, email: str = MINJI, password: str = PASSWORD) -
 
 
 def start_over_in(page: Page, locale: str) -> None:
-    """From here on as someone else: a browser in this language, that has not been here before."""
+    """Continue as a new visitor: without cookies, with this language."""
     page.context.clear_cookies()
     page.context.set_extra_http_headers({"Accept-Language": locale})
 
 
 def click_and_wait(button: Locator) -> None:
-    """And wait for the page that comes of it."""
+    """Click, and wait for the navigation."""
     with button.page.expect_navigation():
         button.click()
 
 
 def submit_main_form(page: Page) -> None:
-    """Press the button of the page's main form."""
+    """Submit the main form of the page, and wait for the navigation."""
     click_and_wait(page.locator("main button.main").first)
 
 
@@ -252,7 +256,7 @@ PAGE_STATES: dict[str, Callable[[Page], object]] = {
     "not-found": lambda page: page.goto("/nothing-here"),
     "wrong-method": _open_wrong_method,
 }
-"""Each page and main state of the site, and how a person comes to see it."""
+"""How to open each page and state of the site."""
 
 STATE_STATUSES = {
     "login-fields": 422,
@@ -265,18 +269,18 @@ STATE_STATUSES = {
     "not-found": 404,
     "wrong-method": 405,
 }
-"""With which status they come, if not with 200."""
+"""The HTTP status of states whose status is not 200."""
 
 
 def response_status(page: Page) -> int:
-    """Of the answer that the page came with."""
+    """Return the HTTP status of the page."""
     return int(page.evaluate("performance.getEntriesByType('navigation')[0].responseStatus"))
 
 
 _AXE = Axe()
 _RULES = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa", "best-practice"],
-    "rules": {"target-size": {"enabled": True}},  # of WCAG 2.2, off unless asked for
+    "rules": {"target-size": {"enabled": True}},  # WCAG 2.2; axe disables it by default
 }
 _CONTRAST = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
 _RUN_AXE = """async rules => {
@@ -284,27 +288,27 @@ _RUN_AXE = """async rules => {
     const unclear = incomplete.filter(rule => rule.id === "color-contrast")
     const faults = [...violations, ...unclear].flatMap(rule => rule.nodes.map(
         node => `${rule.id}: ${node.html} (${node.failureSummary})`))
-    return passes.length ? faults : ["axe looked at nothing"]
+    return passes.length ? faults : ["axe checked nothing"]
 }"""
-"""The answer in full is so long that sending it takes longer than finding it."""
+"""Returns only the violations: the full result is large and slow to transfer."""
 
 
-def accessibility_violations(page: Page, *, contrast_alone: bool = False) -> list[str]:
-    """What axe finds, in light and in dark, a line a fault. A contrast that it cannot judge is one too."""
+def accessibility_violations(page: Page, *, contrast_only: bool = False) -> list[str]:
+    """Return the violations that axe reports in light and dark mode, with contrasts that it cannot determine."""
     page.evaluate(_AXE.axe_script)
     set_color_scheme(page, "dark")
-    in_dark = [f"in dark: {fault}" for fault in page.evaluate(_RUN_AXE, _CONTRAST)]
+    dark_violations = [f"in dark: {violation}" for violation in page.evaluate(_RUN_AXE, _CONTRAST)]
     set_color_scheme(page, "light")
-    return in_dark + list(page.evaluate(_RUN_AXE, _CONTRAST if contrast_alone else _RULES))
+    return dark_violations + list(page.evaluate(_RUN_AXE, _CONTRAST if contrast_only else _RULES))
 
 
 def computed_style(element: Locator, name: str) -> str:
-    """The value that a CSS property has in the end."""
+    """Return the computed value of a CSS property."""
     return str(element.evaluate("(element, name) => getComputedStyle(element).getPropertyValue(name)", name))
 
 
 def contrast_ratio(first: str, second: str) -> float:
-    """Between two computed colours `rgb(…)`, 1 to 21, as WCAG 2.2 defines it."""
+    """Return the contrast ratio (WCAG 2.2), 1 to 21, of two computed colors `rgb(…)`."""
     darker, lighter = sorted((_luminance(first), _luminance(second)))
     return (lighter + 0.05) / (darker + 0.05)
 
@@ -328,7 +332,7 @@ _OVERFLOWING = """() => {
 
 
 def overflowing_elements(page: Page) -> list[str]:
-    """What does not fit: the page into its window, or a text into its box."""
+    """Return what overflows: the page its window, or a text its box."""
     return list(page.evaluate(_OVERFLOWING))
 
 
@@ -344,10 +348,8 @@ _WRAPPED_BUTTONS = """() => [...document.querySelectorAll("button, button *, .bu
 
 
 def overflowing_elements_on_phone(page: Page) -> list[str]:
-    """The same in 320 pixels, which 1280 are at 400 % (WCAG 2.2, 1.4.10), with each button in one line; and then in
-    letters twice as large too.
-    """
+    """Return what overflows at 320 pixels (WCAG 2.2, 1.4.10), at 100 % and 200 % text size, and wrapped buttons."""
     page.set_viewport_size(NARROW)
-    found = overflowing_elements(page) + list(page.evaluate(_WRAPPED_BUTTONS))
+    elements = overflowing_elements(page) + list(page.evaluate(_WRAPPED_BUTTONS))
     page.evaluate("document.documentElement.style.fontSize = '200%'")
-    return found + [f"in large letters, {one}" for one in overflowing_elements(page)]
+    return elements + [f"at 200 %: {element}" for element in overflowing_elements(page)]

@@ -1,4 +1,4 @@
-"""`make pictures`: the pictures that the docs show, of the site as it is now."""
+"""`make pictures`: take the screenshots of the docs."""
 
 import io
 import logging
@@ -12,13 +12,13 @@ from playwright.sync_api import Browser
 from tests.browser import LOGIN, NoBrowserError, chromium, development_site, set_color_scheme, start_over_in
 
 WIDTH = 560
-"""Enough for the card to stand on its ground."""
+"""Pixels: wide enough to show the background around the card."""
 SITE = {
-    "BACKEND_URL": "http://127.0.0.1:1",  # no stand-in of a backend, so no panel of its accounts
+    "BACKEND_URL": "http://127.0.0.1:1",  # without a stand-in backend the page has no panel of accounts
     "PROVIDERS": "kakao,naver,google,apple",
 }
 PICTURES = {f"sign-in-{locale}-{scheme}": (locale, scheme) for locale in ("en", "ko") for scheme in ("light", "dark")}
-"""By the name of the file, in which language and scheme the sign-in page is."""
+"""Language and color scheme of the sign-in page, by file name."""
 
 
 def main(folder: Path) -> None:
@@ -37,15 +37,15 @@ def _sign_in_page(browser: Browser, url: str, locale: str, scheme: str) -> bytes
         start_over_in(page, locale)
         set_color_scheme(page, scheme)
         page.goto(LOGIN)
-        page.evaluate("document.activeElement.blur()")  # a caret blinks, and no two pictures are alike
+        page.evaluate("document.activeElement.blur()")  # a blinking caret makes each screenshot differ
         return page.screenshot(full_page=True)
 
 
 def _to_webp(picture: bytes) -> bytes:
-    """The same to the last dot as lossless WebP: a third of the PNG, and no palette that shadows would show."""
-    packed = io.BytesIO()
-    Image.open(io.BytesIO(picture)).convert("RGB").save(packed, "WEBP", lossless=True, quality=100)
-    return packed.getvalue()
+    """Convert to lossless WebP: a third of the size of the PNG, without banding in the shadows."""
+    webp = io.BytesIO()
+    Image.open(io.BytesIO(picture)).convert("RGB").save(webp, "WEBP", lossless=True, quality=100)
+    return webp.getvalue()
 
 
 if __name__ == "__main__":

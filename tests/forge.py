@@ -1,6 +1,6 @@
-"""Session tokens and cookies made by hand: sound ones, and ones that no honest site would make.
+"""Build session tokens and cookies, valid and invalid, without the code of the site.
 
-Not a line of the site's own is used here, so that a mistake there is not made a second time.
+An independent implementation does not repeat the mistakes of the one under test.
 """
 
 import itertools
@@ -27,9 +27,9 @@ DAY = 24 * 3600
 MONTH = 30 * DAY
 USER = {"id": 7, "name": "홍길동", "nick_name": "길동", "email": "hong@example.com"}
 OMITTED: Any = object()
-"""As the value of a claim: the claim is not there."""
+"""The value of a claim that is left out."""
 IV, CIPHERTEXT, TAG = 2, 3, 4
-"""Which of a token's five parts."""
+"""Index of a part of the compact JWE (RFC 7516, section 7.1)."""
 
 _numbers = itertools.count(1)
 
@@ -43,7 +43,7 @@ def decode_base64url(text: str) -> bytes:
 
 
 def derive_session_key(secret: str = SECRET, salt: str = "") -> bytes:
-    """NextAuth v4's key; sessions have no salt, its state, nonce and PKCE cookies their own names."""
+    """Derive the encryption key as NextAuth v4 does. Sessions use no salt; other cookies use their names."""
     purpose = "NextAuth.js Generated Encryption Key" + (f" ({salt})" if salt else "")
     return hkdf(secret, salt, purpose, 32)
 
@@ -52,29 +52,32 @@ def hkdf(secret: str, salt: str, purpose: str, length: int) -> bytes:
     return HKDF(hashes.SHA256(), length, salt.encode(), purpose.encode()).derive(secret.encode())
 
 
-def make_claims(**given: Any) -> dict[str, Any]:
-    """What the original article puts into a token, each with a bearer of its own; `LEFT_OUT` leaves a claim out."""
+def make_claims(**changes: Any) -> dict[str, Any]:
+    """Return the claims that a NextAuth v4 site puts into a session, with an access token of its own.
+
+    Keyword arguments replace claims; `OMITTED` removes one.
+    """
     now = int(time.time())
-    user = given.get("user", USER)
-    known = user if isinstance(user, dict) else USER
-    every = {
-        "name": known.get("name"),
-        "email": known.get("email"),
-        "sub": str(known.get("id")),
+    user = changes.get("user", USER)
+    fields = user if isinstance(user, dict) else USER
+    all_claims = {
+        "name": fields.get("name"),
+        "email": fields.get("email"),
+        "sub": str(fields.get("id")),
         "user": user,
         "accessToken": f"{next(_numbers)}|forged",
         "iat": now,
         "exp": now + MONTH,
         "jti": str(uuid.uuid4()),
-        **given,
+        **changes,
     }
-    return {name: value for name, value in every.items() if value is not OMITTED}
+    return {name: value for name, value in all_claims.items() if value is not OMITTED}
 
 
-def make_claims_aged(by: int, **given: Any) -> dict[str, Any]:
-    """Claims of a token that was issued so many seconds ago."""
-    issued = int(time.time()) - by
-    return make_claims(**{"iat": issued, "exp": issued + MONTH, **given})
+def make_claims_aged(seconds: int, **changes: Any) -> dict[str, Any]:
+    """Return the claims of a token that was issued `seconds` ago."""
+    issued_at = int(time.time()) - seconds
+    return make_claims(**{"iat": issued_at, "exp": issued_at + MONTH, **changes})
 
 
 def to_json(value: object) -> bytes:
@@ -82,7 +85,7 @@ def to_json(value: object) -> bytes:
 
 
 def claims_json(**literals: str) -> bytes:
-    """Claims as JSON, some of whose values are written in just this way."""
+    """Return the claims as JSON, with these literals as the values of the named claims."""
     text = to_json(make_claims(**{name: f"@{name}@" for name in literals})).decode()
     for name, literal in literals.items():
         text = text.replace(f'"@{name}@"', literal)
@@ -96,16 +99,16 @@ def encrypt(
     iv: bytes | None = None,
     encrypted_key: bytes = b"",
 ) -> str:
-    """A compact JWE in AES-GCM, sound in itself whatever its header says."""
+    """Return a compact JWE with direct AES-GCM encryption, whatever the header says."""
     iv = os.urandom(12) if iv is None else iv
     head = base64url(header.encode())
     raw = payload if isinstance(payload, bytes) else to_json(payload)
-    sealed = AESGCM(key or derive_session_key()).encrypt(iv, raw, head.encode())
-    return ".".join((head, *map(base64url, (encrypted_key, iv, sealed[:-16], sealed[-16:]))))
+    encrypted = AESGCM(key or derive_session_key()).encrypt(iv, raw, head.encode())
+    return ".".join((head, *map(base64url, (encrypted_key, iv, encrypted[:-16], encrypted[-16:]))))
 
 
 def encrypt_cbc(payload: Mapping[str, Any], key: bytes, enc: str, kind: hashes.HashAlgorithm) -> str:
-    """A compact JWE in AES-CBC with HMAC (RFC 7518, 5.2): the key's first half signs, the second encrypts."""
+    """Return a compact JWE with AES-CBC and HMAC: the first half of the key signs (RFC 7518, section 5.2)."""
     half, iv = len(key) // 2, os.urandom(16)
     head = base64url(to_json({"alg": "dir", "enc": enc}))
     padder = padding.PKCS7(128).padder()
@@ -117,21 +120,21 @@ def encrypt_cbc(payload: Mapping[str, Any], key: bytes, enc: str, kind: hashes.H
 
 
 def encrypt_with_wrapped_key(payload: Mapping[str, Any]) -> str:
-    """A compact JWE under a key of its own, which the session's key wraps (A256KW)."""
+    """Return a compact JWE whose content key is wrapped with the session key (A256KW)."""
     key = os.urandom(32)
     wrapped = keywrap.aes_key_wrap(derive_session_key(), key)
     return encrypt(payload, key, '{"alg":"A256KW","enc":"A256GCM"}', encrypted_key=wrapped)
 
 
 def encrypt_compressed(payload: Mapping[str, Any] | bytes) -> str:
-    """A compact JWE whose payload is compressed (RFC 7516, 4.1.3)."""
+    """Return a compact JWE with a compressed payload (`zip`, RFC 7516, section 4.1.3)."""
     raw = payload if isinstance(payload, bytes) else to_json(payload)
-    squeezer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    return encrypt(squeezer.compress(raw) + squeezer.flush(), header='{"alg":"dir","enc":"A256GCM","zip":"DEF"}')
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return encrypt(compressor.compress(raw) + compressor.flush(), header='{"alg":"dir","enc":"A256GCM","zip":"DEF"}')
 
 
 def sign_jws(payload: Mapping[str, Any], alg: str) -> str:
-    """A signed token (JWS) instead of an encrypted one."""
+    """Return a signed token (JWS) instead of an encrypted one."""
     text = f"{base64url(to_json({'alg': alg, 'typ': 'JWT'}))}.{base64url(to_json(payload))}"
     if alg == "none":
         return f"{text}."
@@ -141,16 +144,16 @@ def sign_jws(payload: Mapping[str, Any], alg: str) -> str:
 
 
 def decrypt(token: str, secret: str = SECRET) -> dict[str, Any]:
-    """A token's claims; raises `InvalidTag` under another secret."""
+    """Return the claims of a token. Raises `InvalidTag` if `secret` is not the one it was made with."""
     head, _, *parts = token.split(".")
     iv, ciphertext, tag = map(decode_base64url, parts)
-    found = json.loads(AESGCM(derive_session_key(secret)).decrypt(iv, ciphertext + tag, head.encode()))
-    assert isinstance(found, dict)
-    return found
+    claims = json.loads(AESGCM(derive_session_key(secret)).decrypt(iv, ciphertext + tag, head.encode()))
+    assert isinstance(claims, dict)
+    return claims
 
 
 def replace_part(token: str, index: int, part: str | bytes) -> str:
-    """The token with one of its five parts replaced."""
+    """Return the token with another part at this index."""
     parts = token.split(".")
     parts[index] = part if isinstance(part, str) else base64url(part)
     return ".".join(parts)
@@ -161,18 +164,18 @@ def get_part(token: str, index: int) -> bytes:
 
 
 def flip_bit(token: str, index: int, bit: int) -> str:
-    """The token with one bit of a part turned over; a negative one counts from the end."""
+    """Return the token with one bit of a part inverted. A negative `bit` counts from the end."""
     raw = bytearray(get_part(token, index))
     bit %= len(raw) * 8
     raw[bit // 8] ^= 0x80 >> bit % 8
     return replace_part(token, index, bytes(raw))
 
 
-def token_of_length(length: int, **given: Any) -> str:
-    """A sound token of so many characters (or one fewer, where base64 has no such length)."""
-    bare = make_claims(padding="", **given)
-    room = (length - len(encrypt(b""))) * 3 // 4
-    return encrypt({**bare, "padding": "x" * (room - len(to_json(bare)))})
+def token_of_length(length: int, **changes: Any) -> str:
+    """Return a valid token of `length` characters, or one fewer where base64 has no such length."""
+    claims = make_claims(padding="", **changes)
+    payload_length = (length - len(encrypt(b""))) * 3 // 4
+    return encrypt({**claims, "padding": "x" * (payload_length - len(to_json(claims)))})
 
 
 def cookie_pair(token: str, name: str = COOKIE) -> str:
@@ -180,10 +183,10 @@ def cookie_pair(token: str, name: str = COOKIE) -> str:
 
 
 def chunk_cookies(token: str, size: int = CHUNK_SIZE, name: str = COOKIE) -> list[str]:
-    """The cookies `name.0`, `name.1`, … that carry a token."""
-    return [f"{name}.{n}={token[at : at + size]}" for n, at in enumerate(range(0, len(token), size))]
+    """Split a token into the cookies `name.0`, `name.1`, …"""
+    return [f"{name}.{n}={token[start : start + size]}" for n, start in enumerate(range(0, len(token), size))]
 
 
 def cookie_header(*cookies: str) -> str:
-    """A Cookie header."""
+    """Return the value of a `Cookie` header."""
     return "; ".join(cookies)

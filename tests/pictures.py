@@ -1,6 +1,6 @@
-"""`python -m tests.pictures [folder]`: a picture of each page and state, to look at.
+"""`python -m tests.pictures [FOLDER]`: take a screenshot of each page and state.
 
-They are named after what they show: `login-wrong-ko-dark-phone.png`.
+File names have page, state, language, color scheme and window: `login-wrong-ko-dark-phone.png`.
 """
 
 import logging
@@ -69,38 +69,38 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with chromium() as browser:
         with running_site(sign_up_url="/join", reset_password_url="/forgot") as site:
-            for name, way in PAGE_STATES.items():
-                take_pictures(browser, site.url, way, folder / name)
+            for name, open_state in PAGE_STATES.items():
+                take_pictures(browser, site.url, open_state, folder / name)
         with running_site(backend_profile_path=None) as site:
             take_pictures(browser, site.url, open_account, folder / "account-only-shows")
         with development_site() as url:
-            for name, way in PROVIDER_STATES.items():
-                take_pictures(browser, url, way, folder / name)
+            for name, open_state in PROVIDER_STATES.items():
+                take_pictures(browser, url, open_state, folder / name)
         for brand in BRANDS:
             with running_site(brand_color=brand, site_name="Hotel Haru") as site:
                 take_pictures(browser, site.url, PAGE_STATES["login"], folder / f"login-brand-{brand[1:]}")
     click.echo(f"{len(list(folder.glob('*.png')))} pictures in {folder}/")
 
 
-def take_pictures(browser: Browser, site_url: str, way: Callable[[Page], object], to: Path) -> None:
-    """One state in each language; there in each scheme and window."""
+def take_pictures(browser: Browser, site_url: str, open_state: Callable[[Page], object], path: Path) -> None:
+    """Take screenshots of one state in each language, color scheme and window size. `path` is their prefix."""
     for locale in LOCALES:
         with browser.new_context(base_url=site_url, viewport=WINDOWS["desktop"]) as context:
             page = context.new_page()
             start_over_in(page, locale)
-            way(page)
+            open_state(page)
             for window, size in WINDOWS.items():
                 page.set_viewport_size(size)
                 for scheme in SCHEMES:
                     set_color_scheme(page, scheme)
-                    page.screenshot(path=f"{to}-{locale}-{scheme}-{window}.png", full_page=True)
+                    page.screenshot(path=f"{path}-{locale}-{scheme}-{window}.png", full_page=True)
                 page.emulate_media(forced_colors="active")
-                page.screenshot(path=f"{to}-{locale}-forced-{window}.png", full_page=True)
+                page.screenshot(path=f"{path}-{locale}-forced-{window}.png", full_page=True)
                 page.emulate_media(forced_colors="none")
 
 
 if __name__ == "__main__":
-    logging.disable()  # what is shown here goes wrong on purpose
+    logging.disable()  # many of the states are errors
     try:
         main(Path(sys.argv[1] if len(sys.argv) > 1 else "pictures"))
     except NoBrowserError as reason:

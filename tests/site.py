@@ -1,4 +1,4 @@
-"""A site on real sockets, with its backend beside it, and someone who visits it."""
+"""Run the site and a backend on real sockets, and visit it with an HTTP client."""
 
 import re
 import threading
@@ -27,27 +27,27 @@ MINJI = "minji@example.com"
 NO_LIMITS_ENVIRON = dict.fromkeys(
     ("LOGIN_LIMIT_PER_IP", "LOGIN_LIMIT_PER_ACCOUNT_AND_IP", "LOGIN_LIMIT_PER_ACCOUNT"), "9999/second"
 )
-"""For tests all visitors have one address, and many are one person."""
+"""Rate limits that never apply: in tests all visitors share one IP address, and many share an account."""
 
 
 class ManualClock(Clock):
-    """The system's clock, moved on by as many seconds as a test says."""
+    """The system clock with an offset that a test sets."""
 
     def __init__(self) -> None:
-        self._moved = 0.0
+        self._offset = 0.0
 
     def time(self) -> float:
-        return super().time() + self._moved
+        return super().time() + self._offset
 
     def monotonic(self) -> float:
-        return super().monotonic() + self._moved
+        return super().monotonic() + self._offset
 
     def advance(self, seconds: float) -> None:
-        self._moved += seconds
+        self._offset += seconds
 
     def reset(self) -> None:
-        """Back to the system's time."""
-        self._moved = 0.0
+        """Return to the system time."""
+        self._offset = 0.0
 
 
 class _SilentRequestHandler(WSGIRequestHandler):
@@ -57,7 +57,7 @@ class _SilentRequestHandler(WSGIRequestHandler):
 
 @contextmanager
 def serve_in_thread(host: str, make: Callable[[int], Any], port: int = 0) -> Iterator[int]:
-    """Serve what `make(port)` gives in threads of this process, on any port unless one is given; the port."""
+    """Serve the WSGI application that `make(port)` returns, in threads of this process. Yields the port."""
     server: BaseWSGIServer = make_server(
         host, port, lambda *_: [], threaded=True, request_handler=_SilentRequestHandler
     )
@@ -72,8 +72,8 @@ def serve_in_thread(host: str, make: Callable[[int], Any], port: int = 0) -> Ite
         thread.join()
 
 
-def make_settings(**given: object) -> config.Settings:
-    """Settings as the environment would give them; `None` leaves one unset."""
+def make_settings(**changes: object) -> config.Settings:
+    """Load settings from an environment with these changes; `None` leaves a setting unset."""
     environ = {
         "SITE_URL": "http://localhost:5000",
         "SECRET_KEY": SECRET,
@@ -81,13 +81,13 @@ def make_settings(**given: object) -> config.Settings:
         "BACKEND_LOGOUT_PATH": "/logout",
         "BACKEND_PROFILE_PATH": "/profile",
         **NO_LIMITS_ENVIRON,
-        **{name.upper(): str(value) for name, value in given.items() if value is not None},
+        **{name.upper(): str(value) for name, value in changes.items() if value is not None},
     }
-    return config.load({name: text for name, text in environ.items() if given.get(name.lower(), "") is not None})
+    return config.load({name: text for name, text in environ.items() if changes.get(name.lower(), "") is not None})
 
 
 class Site:
-    """A running site. `backend`: its stand-in, unless another backend was given."""
+    """A running site. `backend` is its stand-in backend, or None if the site uses another backend."""
 
     def __init__(self, url: str, site: Flask, backend: Flask | None, clock: Clock) -> None:
         self.url = url
@@ -99,16 +99,16 @@ class Site:
         return Visitor(self.url, headers)
 
     def visitor_signed_in_ago(self, seconds: int, user: User, access_token: str = "17|token") -> "Visitor":
-        """Someone who signed in so long ago, and about whom the backend was last asked then."""
-        then = int(self.clock.time()) - seconds
+        """Return a visitor who signed in `seconds` ago and whose session was not revalidated since."""
+        signed_in_at = int(self.clock.time()) - seconds
         session = Session(
             user=user,
             access_token=access_token,
             provider="email",
             sid=uuid.uuid4().hex,
-            auth_time=then,
-            checked_at=then,
-            expires_at=then + 2592000,
+            auth_time=signed_in_at,
+            checked_at=signed_in_at,
+            expires_at=signed_in_at + 2592000,
         )
         visitor = self.new_visitor()
         token = SessionCookie(make_settings(), self.clock).seal(session)
@@ -122,29 +122,32 @@ def running_site(
     delay: float = 0.0,
     path: str = "",
     clock: Clock | None = None,
-    **given: object,
+    **settings: object,
 ) -> Iterator[Site]:
-    """The site, below this path, before this backend or before a stand-in of its own; further settings by name."""
-    built: list[Flask] = []
+    """Run a site below this path with these settings.
+
+    It uses the backend at `backend_url`, or else a stand-in backend that waits `delay` seconds before each response.
+    """
+    apps: list[Flask] = []
 
     def make(port: int) -> Flask:
         url = f"http://localhost:{port}{path}"
-        own = make_settings(**{"site_url": url, "backend_url": where, **given})
-        built.append(app.create_app(own, clock=clock))
-        return built[0]
+        site_settings = make_settings(**{"site_url": url, "backend_url": site_backend_url, **settings})
+        apps.append(app.create_app(site_settings, clock=clock))
+        return apps[0]
 
     backend = create_backend(delay)
     with serve_in_thread("127.0.0.1", lambda _: backend) as backend_port:
-        where = backend_url or f"http://127.0.0.1:{backend_port}"
+        site_backend_url = backend_url or f"http://127.0.0.1:{backend_port}"
         with serve_in_thread("localhost", make) as port:
-            # As the production server does; in a thread, for this one may run the loop of a browser's driver.
-            start = threading.Thread(target=built[0].extensions["munjigi"].revoked_sessions.ensure_synced)
+            # As the production server does. In a thread: this one may run the event loop of Playwright.
+            start = threading.Thread(target=apps[0].extensions["munjigi"].revoked_sessions.ensure_synced)
             start.start()
             start.join()
             try:
-                yield Site(f"http://localhost:{port}", built[0], None if backend_url else backend, clock or Clock())
+                yield Site(f"http://localhost:{port}", apps[0], None if backend_url else backend, clock or Clock())
             finally:
-                built[0].extensions["munjigi"].close()
+                apps[0].extensions["munjigi"].close()
 
 
 SiteMaker = Callable[..., Site]
@@ -152,21 +155,21 @@ SiteMaker = Callable[..., Site]
 
 @contextmanager
 def shared_sites() -> Iterator[SiteMaker]:
-    """What gives the running site with these settings: each starts once, and all end together."""
+    """Yield a function that returns the running site with these settings. It starts each site once."""
     running: dict[tuple[object, ...], Site] = {}
     with ExitStack() as stack:
 
-        def shared(backend_url: str | None = None, **given: Any) -> Site:
-            wanted = (backend_url, *sorted(given.items()))
-            if wanted not in running:
-                running[wanted] = stack.enter_context(running_site(backend_url, **given))
-            return running[wanted]
+        def shared(backend_url: str | None = None, **settings: Any) -> Site:
+            key = (backend_url, *sorted(settings.items()))
+            if key not in running:
+                running[key] = stack.enter_context(running_site(backend_url, **settings))
+            return running[key]
 
         yield shared
 
 
 class Page:
-    """An answer with HTML. Every page that a test opens is held to what is true of all pages."""
+    """An HTML response. Each page that a test opens is checked for valid HTML and for the rules of all pages."""
 
     def __init__(self, response: requests.Response) -> None:
         self.response = response
@@ -179,7 +182,7 @@ class Page:
 
     def _check_html(self) -> None:
         ids = [element.get("id") for element in self.find_all("*") if element.get("id")]
-        assert len(ids) == len(set(ids)), "an id is used twice"
+        assert len(ids) == len(set(ids)), "a duplicate id"
         assert len(self.find_all("h1")) == 1, "a page has one h1"
         assert self.document.get("lang", "").replace("-", "_") in settings_readers.languages()
         assert self.document.find("head/title").text.strip()
@@ -212,7 +215,7 @@ class Page:
 
     @property
     def message(self) -> str:
-        """What the page says first of all, as a failure or calmly; empty where there is nothing to say."""
+        """The error or notice at the top of the page; empty if there is none."""
         return " ".join(self.texts("div[@role='alert']") + self.texts("p[@role='status'][@autofocus]"))
 
     @property
@@ -220,12 +223,12 @@ class Page:
         return self.texts("p[@role='status']")
 
     def input_value(self, name: str) -> str | None:
-        found = self.find_all(f"input[@name='{name}']")
-        return found[0].get("value") if found else None
+        inputs = self.find_all(f"input[@name='{name}']")
+        return inputs[0].get("value") if inputs else None
 
 
 class Visitor(requests.Session):
-    """Someone with a browser of their own: cookies, and no redirect followed unseen."""
+    """An HTTP client with its own cookies, which never follows redirects."""
 
     def __init__(self, url: str, headers: dict[str, str]) -> None:
         super().__init__()
@@ -234,7 +237,7 @@ class Visitor(requests.Session):
         self.headers.update({"Accept": "text/html", "Accept-Language": "en", **headers})
 
     def request(self, method: Any, url: Any, *args: Any, **kwargs: Any) -> requests.Response:
-        kwargs["allow_redirects"] = False  # `get` would follow
+        kwargs["allow_redirects"] = False  # `get` sets it to True
         kwargs.setdefault("timeout", 30)
         return super().request(method, urljoin(self.url, url), *args, **kwargs)
 
@@ -242,7 +245,7 @@ class Visitor(requests.Session):
         return Page(self.get(path, **kwargs))
 
     def submit(self, path: str, fields: dict[str, str], **kwargs: Any) -> requests.Response:
-        """Fill in a form of the site and post it, its CSRF token with it."""
+        """Post form fields with a CSRF token."""
         return self.post(path, data={"csrfToken": self.csrf_token(), **fields}, **kwargs)
 
     def csrf_token(self) -> str:
@@ -262,7 +265,7 @@ class Visitor(requests.Session):
 
 
 def set_cookies(response: requests.Response) -> list[str]:
-    """Every Set-Cookie line of a response, in order."""
+    """Return the `Set-Cookie` headers of a response, in order."""
     return response.raw.headers.getlist("Set-Cookie")
 
 

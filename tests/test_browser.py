@@ -262,7 +262,7 @@ def test_any_brand_colour_can_be_read(make_site: SiteMaker, open_page: PageOpene
     page = open_page(site_url=make_site(brand_color=brand).url)
     for address in ("/", LOGIN):
         page.goto(address)
-        assert accessibility_violations(page, contrast_alone=True) == []
+        assert accessibility_violations(page, contrast_only=True) == []
 
 
 def test_the_edge_of_a_field_stands_out(page: Page) -> None:
