@@ -95,6 +95,7 @@ class PageMonitor:
 
     `navigable_hosts`: other hosts that the page may navigate to; it must not load anything else from them.
     """
+
     def __init__(self, page: Page, site_url: str, navigable_hosts: Collection[str] = ()) -> None:
         self._host = urlsplit(site_url).netloc
         self._navigable_hosts = navigable_hosts

@@ -52,7 +52,7 @@ def pages() -> Iterator[Site]:
     """The site with every link that it can show. Jun has names that are as long as they come."""
     with running_site(sign_up_url="/join", reset_password_url="/forgot") as running:
         assert running.backend
-        jun = running.backend.extensions["people"].users["jun@example.com"]
+        jun = running.backend.extensions["user_store"].users["jun@example.com"]
         jun.update(name="가" * 30, nick_name="n" * 200, id="9" * 60)
         yield running
 

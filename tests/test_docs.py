@@ -350,7 +350,7 @@ def test_the_gateways_call_is_answered(site: Site) -> None:
 
 def test_getting_started_shows_what_make_run_prints(capsys: pytest.CaptureFixture[str]) -> None:
     (shown,) = (block for block in DOCS["docs/getting-started.md"].code_blocks if block.language == "text")
-    dev._greet("http://localhost:8080", 8080, ["backend"])
+    dev._print_greeting("http://localhost:8080", 8080, ["backend"])
     printed = capsys.readouterr().out.strip()
     assert printed.startswith(shown.text.partition("…")[0].strip())
 

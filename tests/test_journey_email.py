@@ -9,7 +9,7 @@ from tests.site import MINJI, Page, Site, SiteMaker, Visitor, cookie_names, set_
 def admitted(site: Site) -> list[object]:
     """Whose tokens the stand-in backend takes."""
     assert site.backend
-    return list(site.backend.extensions["people"].tokens.values())
+    return list(site.backend.extensions["user_store"].tokens.values())
 
 
 def test_a_person_signs_in_and_sees_who_they_are(visitor: Visitor) -> None:

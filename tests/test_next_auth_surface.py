@@ -228,7 +228,7 @@ def test_an_update_of_the_names_is_saved_and_shown(signed_in: Visitor) -> None:
 
 def test_a_person_without_a_name_may_have_a_nickname(signed_in: Visitor, site: Site) -> None:
     assert site.backend
-    person = site.backend.extensions["people"].users[MINJI]
+    person = site.backend.extensions["user_store"].users[MINJI]
     person["name"] = None
     try:
         update(signed_in)
@@ -240,7 +240,7 @@ def test_a_person_without_a_name_may_have_a_nickname(signed_in: Visitor, site: S
 
 def test_an_update_without_data_reads_the_person_again(signed_in: Visitor, site: Site) -> None:
     assert site.backend
-    people = site.backend.extensions["people"]
+    people = site.backend.extensions["user_store"]
     people.users[MINJI]["name"] = "김새로"
     try:
         assert update(signed_in).json()["user"]["name"] == "김새로"
@@ -251,7 +251,7 @@ def test_an_update_without_data_reads_the_person_again(signed_in: Visitor, site:
 @pytest.mark.parametrize("data", [[], [{"name": "김민지"}]], ids=["read again", "saved"])
 def test_an_update_that_brings_somebody_else_ends_the_session(signed_in: Visitor, site: Site, data: list[Any]) -> None:
     assert site.backend
-    person = site.backend.extensions["people"].users[MINJI]
+    person = site.backend.extensions["user_store"].users[MINJI]
     own = person["id"]
     person["id"] = 666
     try:

@@ -22,7 +22,7 @@ from dev import stand_in_settings
 from dev.providers import PROVIDERS
 from dev.providers.base import Client, Provider
 from dev.signing import at_hash
-from dev.stand_ins import create_stand_ins, needed, serve_in_background
+from dev.stand_ins import create_stand_ins, needed_stand_ins, serve_in_background
 from tests.commands import free_port_pair
 
 ALL = sorted(PROVIDERS)
@@ -167,12 +167,12 @@ def test_a_person_signs_in_at_each_provider(stand_in: StandIn) -> None:
     callback = stand_in.answer("approve")
     assert callback["state"] == STATE
     tokens = stand_in.exchange(callback["code"]).json()
-    for path, expected in stand_in.provider.personas[0].answers.items():
+    for path, expected in stand_in.provider.personas[0].api_responses.items():
         assert stand_in.ask(path, tokens["access_token"]).json() == expected
 
 
 def test_who_cancels_comes_back_with_the_providers_own_error(stand_in: StandIn) -> None:
-    assert stand_in.answer("cancel") == {**stand_in.provider.cancelled, "state": STATE}
+    assert stand_in.answer("cancel") == {**stand_in.provider.cancel_error, "state": STATE}
 
 
 def of(stand_ins: dict[str, StandIn], names: list[str]) -> list[StandIn]:
@@ -210,7 +210,7 @@ def test_who_demands_a_code_challenge_sends_those_without_back_with_an_error(sta
         for changes in ({"code_challenge": None}, {"code_challenge_method": "plain"}):
             address = stand_in.url + stand_in.provider.authorization_path
             response = requests.get(address, stand_in.wish(**changes), timeout=5, allow_redirects=False)
-            if stand_in.provider.further_origin:
+            if stand_in.provider.has_separate_sign_in_host:
                 response = requests.get(response.headers["Location"], timeout=5, allow_redirects=False)
             assert response.headers["Location"].startswith(f"{stand_in.client.redirect_uri}?error=invalid_request&")
 
@@ -275,7 +275,7 @@ def test_a_code_is_good_once(stand_in: StandIn) -> None:
 @pytest.mark.corpus
 def test_a_code_is_good_for_a_minute(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     code = stand_in.answer("approve")["code"]
-    monkeypatch.setattr("dev.grants._CODE_LIVES", -1)
+    monkeypatch.setattr("dev.grants._CODE_SECONDS", -1)
     assert error_of(stand_in.exchange(code)) == stand_in.provider.error("invalid_grant")
 
 
@@ -405,7 +405,7 @@ def test_kakao_may_send_an_id_token_that_nobody_asked_for(stand_ins: dict[str, S
 def test_without_their_scopes_neither_name_nor_address_is_told(stand_ins: dict[str, StandIn], name: str) -> None:
     stand_in = stand_ins[name]
     tokens = stand_in.tokens(scope="openid")
-    path = next(iter(stand_in.provider.personas[0].answers))
+    path = next(iter(stand_in.provider.personas[0].api_responses))
     for told in (stand_in.claims(tokens), stand_in.ask(path, tokens["access_token"]).json()):
         assert "sub" in told
         assert {"name", "email", "picture"}.isdisjoint(told)
@@ -413,7 +413,7 @@ def test_without_their_scopes_neither_name_nor_address_is_told(stand_ins: dict[s
 
 @pytest.mark.corpus
 def test_a_wrong_token_is_told_nothing(stand_in: StandIn) -> None:
-    for path in stand_in.provider.personas[0].answers:
+    for path in stand_in.provider.personas[0].api_responses:
         assert error_of(stand_in.ask(path, "wrong")) == stand_in.provider.error("invalid_token")
         assert requests.get(stand_in.url + path, timeout=5).status_code in (401, 403)
 
@@ -492,7 +492,7 @@ def test_the_token_endpoint_can_fail_in_each_way(stand_in: StandIn, monkeypatch:
     assert "access_token" not in exchanged("no_access_token").json()
     with pytest.raises(requests.ConnectionError):
         exchanged("dropped")
-    monkeypatch.setattr("dev.failures._SLOW", 0.3)
+    monkeypatch.setattr("dev.failures._SLOW_SECONDS", 0.3)
     assert exchanged("slow").elapsed.total_seconds() > 0.3
 
 
@@ -672,14 +672,14 @@ def test_a_provider_with_credentials_of_its_own_is_the_real_one() -> None:
     given = {"PROVIDERS": "kakao,google", "GOOGLE_CLIENT_ID": "real", "SITE_URL": "http://localhost:8080"}
     ours = stand_in_settings.completed(given, 8080, KEY)
     assert set(ours) == {"KAKAO_CLIENT_ID", "KAKAO_CLIENT_SECRET", "KAKAO_BASE_URL"}
-    assert needed({**given, **ours, "BACKEND_URL": "http://127.0.0.1:8081"}, 8080) == ["backend", "kakao"]
+    assert needed_stand_ins({**given, **ours, "BACKEND_URL": "http://127.0.0.1:8081"}, 8080) == ["backend", "kakao"]
 
 
 def test_beside_a_real_backend_a_stand_in_has_to_be_asked_for() -> None:
     given = {"BACKEND_URL": "https://api.example.com", "SITE_URL": "http://localhost:8080"}
     assert stand_in_settings.completed(given, 8080, KEY) == {}
     asked = {**given, "PROVIDERS": "naver"}
-    assert needed({**asked, **stand_in_settings.completed(asked, 8080, KEY)}, 8080) == ["naver"]
+    assert needed_stand_ins({**asked, **stand_in_settings.completed(asked, 8080, KEY)}, 8080) == ["naver"]
 
 
 @pytest.mark.corpus
