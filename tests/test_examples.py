@@ -21,7 +21,7 @@ EXAMPLES = ROOT / "examples"
 NEXT_APP = EXAMPLES / "nextjs-front-end"
 FLASK_APP = EXAMPLES / "flask-app"
 BACKEND = EXAMPLES / "flask-backend"
-WAYS = ("/asked", "/opened")
+WAYS = ("/fetched", "/decrypted")
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def service(site: Site, tmp_path: Path) -> Iterator[str]:
     command = (FLASK, "--app", "members", "run", "--host", "localhost", "--port", str(port))
     environ = {"MUNJIGI_URL": site.url, "SECRET_KEY": SECRET, "FLASK_SKIP_DOTENV": "1"}
     with run_command(*command, log=tmp_path / "output", environ=environ, cwd=FLASK_APP) as started:
-        started.wait_for(f"http://localhost:{port}/asked")
+        started.wait_for(f"http://localhost:{port}/fetched")
         yield f"http://localhost:{port}"
 
 

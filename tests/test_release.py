@@ -60,8 +60,8 @@ def test_nothing_speaks_against_a_release_that_is_one(repository: Repository) ->
 @pytest.mark.parametrize(
     ("name", "pattern", "text", "told"),
     [
-        ("services/__init__.py", r"^__version__ = .*", '__version__ = "9.9.9"', "pyproject.toml says"),
-        ("pyproject.toml", r"^version = .*", 'version = "9.9.9"', "pyproject.toml says 9.9.9"),
+        ("services/__init__.py", r"^__version__ = .*", '__version__ = "9.9.9"', "pyproject.toml has version"),
+        ("pyproject.toml", r"^version = .*", 'version = "9.9.9"', "pyproject.toml has version 9.9.9"),
         ("CHANGELOG.md", r"^## .*", "## Unreleased", "CHANGELOG.md is 'Unreleased'"),
         ("CHANGELOG.md", r"^## .*", "## 9.9.9 (2026-11-23)", "CHANGELOG.md is '9.9.9"),
         ("CHANGELOG.md", r"^## (\S+) .*", r"## \1", "with its date"),

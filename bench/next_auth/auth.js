@@ -1,6 +1,6 @@
-// The set-up whose cost is measured: an e-mail form and three providers in front of a backend that owns the users.
-// It is written as the article was whose readers Munjigi is for. Its faults stay in (docs/moving-from-nextauth.md has
-// them): they are part of what such a site does at every request. Do not copy it.
+// The measured set-up: an email form and three providers, with a backend that owns the users.
+// Do not copy it. It keeps the mistakes that docs/moving-from-nextauth.md lists, because they are part of the cost of
+// such a site.
 import AppleProvider from "next-auth/providers/apple";
 import CredentialsProvider from "next-auth/providers/credentials";
 import GoogleProvider from "next-auth/providers/google";
@@ -17,31 +17,31 @@ async function post(path, body, token) {
   return [response.ok, await response.json()];
 }
 
-async function personOf(token) {
+async function fetchUser(token) {
   const [ok, { data }] = await post("/user", undefined, token);
   return ok && data.user ? data.user : null;
 }
 
 async function authorize(credentials) {
-  const [ok, answer] = await post("/login", credentials);
-  const accessToken = ok && answer?.data.token.plainTextToken;
-  const user = accessToken && (await personOf(accessToken));
+  const [ok, body] = await post("/login", credentials);
+  const accessToken = ok && body?.data.token.plainTextToken;
+  const user = accessToken && (await fetchUser(accessToken));
   return user ? { ...user, accessToken } : null;
 }
 
-async function exchanged(token) {
+async function exchangeToken(token) {
   const { provider, id_token, email } = token.user;
-  const proof = provider === "apple" ? { social_token: id_token, email } : { social_token: token.accessToken };
-  const [ok, answer] = await post(`/login/social/callback/${provider}`, proof);
+  const credentials = provider === "apple" ? { social_token: id_token, email } : { social_token: token.accessToken };
+  const [ok, body] = await post(`/login/social/callback/${provider}`, credentials);
   if (!ok) return token;
-  const accessToken = answer.data.token.plainTextToken;
-  return { ...token, accessToken, user: (await personOf(accessToken)) ?? token.user };
+  const accessToken = body.data.token.plainTextToken;
+  return { ...token, accessToken, user: (await fetchUser(accessToken)) ?? token.user };
 }
 
 const callbacks = {
   async jwt({ token, user, trigger, session }) {
     if (trigger === "update") Object.assign(token.user, session);
-    if (SOCIAL.includes(token.user?.provider)) return exchanged(token);
+    if (SOCIAL.includes(token.user?.provider)) return exchangeToken(token);
     return user ? { ...token, accessToken: user.accessToken, user } : token;
   },
   async session({ session, token }) {
@@ -55,7 +55,7 @@ export const authOptions = {
   pages: { signIn: "/auth/login/email", error: "/auth/login/email" },
   cookies: {
     pkceCodeVerifier: {
-      name: "next-auth.pkce.code_verifier", // Apple comes back by a POST from another site
+      name: "next-auth.pkce.code_verifier", // Apple's callback is a cross-site POST
       options: { httpOnly: true, sameSite: "none", path: "/", secure: true },
     },
   },
