@@ -24,7 +24,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def shared_site() -> Iterator[SiteMaker]:
-    """One site for each set of settings, shared by the tests that leave no mark on it."""
+    """Return the shared site with these settings. Tests must not change its state."""
     with shared_sites() as shared:
         yield shared
 
@@ -42,12 +42,14 @@ def visitor(site: Site) -> Visitor:
 
 @pytest.fixture
 def make_site() -> Iterator[SiteMaker]:
-    """A site of the test's own, with settings of its own."""
+    """Run a new site with these settings for this test only."""
     with ExitStack() as stack:
         yield lambda *args, **given: stack.enter_context(running_site(*args, **given))
 
 
-@pytest.fixture(scope="module")  # not of the session: while it runs, no other test can have an asyncio loop
+@pytest.fixture(
+    scope="module"
+)  # not session scope: while Playwright runs, other tests cannot run an asyncio event loop
 def browser() -> Iterator[Browser]:
     try:
         with chromium() as started:
@@ -60,10 +62,10 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def restore_logging() -> Iterator[None]:
-    """`dev.create_site` sends log lines to standard error; afterwards they go where they went."""
+    """Restore the logging configuration, which `dev.create_site` changes."""
     loggers = [logging.root, logging.getLogger("munjigi"), logging.getLogger("werkzeug")]
-    before = [(one, one.handlers[:], one.propagate, one.level) for one in loggers]
+    configurations = [(logger, logger.handlers[:], logger.propagate, logger.level) for logger in loggers]
     yield
-    for one, handlers, propagate, level in before:
-        one.handlers[:], one.propagate = handlers, propagate
-        one.setLevel(level)
+    for logger, handlers, propagate, level in configurations:
+        logger.handlers[:], logger.propagate = handlers, propagate
+        logger.setLevel(level)

@@ -20,7 +20,7 @@ def sample_pairs(rows: Iterable[object], steps: Sequence[str], max_rows: int | N
 
 
 def sample_rows(rows: Iterable[object], max_rows: int = 10) -> list[Any]:
-    """All rows: so many of them, from all over the table, and the others marked `corpus`."""
+    """Return all rows as parameters. `make test` runs about `max_rows` of them; the others are marked `corpus`."""
     return [
         pytest.param(row, marks=pytest.mark.corpus if left_out else ()) for row, _, left_out in _select(rows, max_rows)
     ]

@@ -20,7 +20,7 @@ from server import asgi as asgi_module
 from server.asgi import Asgi
 from server.worker import preload
 from services.observability import log_config
-from tests.asgi import Browser, asgi_of, ask
+from tests.asgi import Browser, create_asgi, send_request
 from tests.issuer import Issuer
 from tests.site import MINJI, make_settings, serve_in_thread
 
@@ -52,7 +52,7 @@ def run(site: Flask, steps: Callable[[Asgi], Awaitable[None]]) -> None:
     preload(site)
 
     async def all_of_it() -> None:
-        await steps(asgi_of(site))
+        await steps(create_asgi(site))
         await site.extensions["munjigi"].aclose()
 
     asyncio.run(all_of_it())
@@ -96,7 +96,7 @@ def test_a_call_that_blocks_the_loop_would_be_found(blockbuster: BlockBuster) ->
     site.add_url_rule("/blocks", "blocks", lambda: str(time.sleep(0.01)))  # type: ignore[func-returns-value]
 
     async def steps(asgi: Asgi) -> None:
-        assert (await ask(asgi, "GET", "/blocks")).status == 500
+        assert (await send_request(asgi, "GET", "/blocks")).status == 500
 
     run(site, steps)
 
@@ -144,7 +144,7 @@ def test_a_body_may_come_in_parts(backend_url: str) -> None:
             ("Cookie", "; ".join(f"{name}={value}" for name, value in person.cookies.items())),
         ]
         parts = [body[at : at + 7] for at in range(0, len(body), 7)]
-        assert (await ask(asgi, "POST", "/auth/login/email", headers, parts)).status == 303
+        assert (await send_request(asgi, "POST", "/auth/login/email", headers, parts)).status == 303
 
     run(site, steps)
 
@@ -154,7 +154,7 @@ def test_a_body_that_is_too_long_is_refused_before_all_of_it_has_come() -> None:
 
     async def steps(asgi: Asgi) -> None:
         headers = [("Content-Type", "application/x-www-form-urlencoded")]
-        response = await ask(asgi, "POST", "/auth/login/email", headers, iter(parts[:1000]))
+        response = await send_request(asgi, "POST", "/auth/login/email", headers, iter(parts[:1000]))
         assert (response.status, response.header("Connection")) == (413, "close")
 
     run(app.create_app(make_settings()), steps)
@@ -187,7 +187,9 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyP
 def test_headers_of_16_kb_pass_and_of_more_than_24_kb_are_refused(size: int, status: int) -> None:
     async def steps(asgi: Asgi) -> None:
         for path in ("/api/auth/session", "/auth/login/email"):
-            response = await ask(asgi, "GET", path, [(f"X-{number}", "x" * 900) for number in range(size // 908)])
+            response = await send_request(
+                asgi, "GET", path, [(f"X-{number}", "x" * 900) for number in range(size // 908)]
+            )
             assert response.status == status
 
     run(app.create_app(make_settings()), steps)
@@ -199,7 +201,7 @@ def test_headers_arrive_as_latin_1_and_not_under_another_name() -> None:
 
     async def steps(asgi: Asgi) -> None:
         sent = [("X-A", "\xe9"), ("Cookie", "a=\xea"), ("Cookie", "b=2"), ("X-B", "1"), ("X-B", "2"), ("X_A", "other")]
-        found = (await ask(asgi, "GET", "/echo", sent)).json()
+        found = (await send_request(asgi, "GET", "/echo", sent)).json()
         assert found == {"X-A": "\xe9", "Cookie": "a=\xea; b=2", "X-B": "1,2", "Host": "localhost:5000"}
 
     run(site, steps)
@@ -208,6 +210,6 @@ def test_headers_arrive_as_latin_1_and_not_under_another_name() -> None:
 @pytest.mark.parametrize("path", ["/%ff", "/%00", "/a%2Fb", "//evil.example", "/%", "/%zz", "/auth/%61bc"])
 def test_an_odd_path_is_not_found(path: str) -> None:
     async def steps(asgi: Asgi) -> None:
-        assert (await ask(asgi, "GET", path)).status == 404
+        assert (await send_request(asgi, "GET", path)).status == 404
 
     run(app.create_app(make_settings()), steps)

@@ -14,7 +14,7 @@ from services.backend.user import User
 from services.clock import Clock
 from services.sessions.cookie import CHUNK_SIZE, SessionCookie
 from services.sessions.model import Session
-from tests.asgi import Response, asgi_of, ask
+from tests.asgi import Response, create_asgi, send_request
 from tests.site import SECRET, make_settings
 
 PATHS = ("/api/auth/session", "/auth/verify")
@@ -58,7 +58,7 @@ def entered(site: flask.Flask) -> Iterator[list[str]]:
 
 def asked(site: flask.Flask, path: str, cookie: str, method: str = "GET") -> Response:
     async def once() -> Response:
-        response = await ask(asgi_of(site), method, path, [("Cookie", cookie)])
+        response = await send_request(create_asgi(site), method, path, [("Cookie", cookie)])
         await site.extensions["munjigi"].aclose()
         return response
 

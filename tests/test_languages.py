@@ -109,7 +109,7 @@ def test_the_contracts_codes_are_all_there() -> None:
         "Cancelled",
         "TooManyAttempts",
         "EmailNotVerified",
-        "EmailMissing",  # not the contract's: what a backend's 422 about the address means after a provider
+        "EmailMissing",  # a 422 of the backend about a missing email address, after a sign-in with a provider
         "BackendUnavailable",
         "ProviderUnavailable",
         "AttemptExpired",

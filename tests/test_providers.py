@@ -1,4 +1,4 @@
-"""One contract for all providers. A new one adds its sample to `provider_samples/`, and nothing here."""
+"""Tests that every provider must pass. A new provider adds a sample to `provider_samples/` and no test here."""
 
 import base64
 import logging
