@@ -1,7 +1,7 @@
-"""Start the sites, measure them in turns, print the table.
+"""Start the sites, measure them alternately and print the results as tables.
 
-`python -m bench --beside CHECKOUT` measures the site of another checkout too, started with that checkout's own
-`.venv`, so that a change is compared with what was before it in one run. `QUICK=1` leaves next-auth out.
+`python -m bench --beside CHECKOUT` also measures the site of another checkout with the `.venv` of that checkout, to
+compare a change with the version before it in one run. `QUICK=1` leaves next-auth out.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from bench.visitors import SESSION, Visitor
 
 CONNECTIONS = 16
 CONNECTIONS_OF_TWO_WORKERS = 48
-"""Each worker has to be busy although connections are not shared out evenly."""
+"""Enough to keep each worker busy although the kernel does not distribute connections evenly."""
 _Item = TypeVar("_Item")
 
 
@@ -33,14 +33,14 @@ _Item = TypeVar("_Item")
 class Pace:
     rounds: int
     seconds: float
-    """Of one turn."""
+    """Duration of a turn."""
     warm_up: float
     rushes: int
-    """How often 1,000 sign in at once."""
+    """Number of runs with 1,000 simultaneous sign-ins."""
     starts: int
     worker_rounds: int
     worker_seconds: float
-    """Of one turn of one or two workers."""
+    """Duration of a turn with one or two workers."""
 
 
 QUICK = Pace(rounds=4, seconds=0.5, warm_up=0.3, rushes=1, starts=3, worker_rounds=4, worker_seconds=1)
@@ -57,12 +57,12 @@ class Turn:
 
     async def sample(self, seconds: float) -> Sample:
         before = cpu_seconds(self.site.process)
-        done, taken = await load.run(self.site.port, self.connections, seconds, self.do)
-        return Sample(done, taken, cpu_seconds(self.site.process) - before)
+        count, elapsed = await load.run(self.site.port, self.connections, seconds, self.do)
+        return Sample(count, elapsed, cpu_seconds(self.site.process) - before)
 
 
 def main() -> None:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the sites are stopped
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # exit cleanly, so that the sites are stopped
     parser = argparse.ArgumentParser(prog="python -m bench", description=(__doc__ or "").partition("\n\n")[2])
     parser.add_argument("--beside", type=Path, metavar="CHECKOUT", help="another checkout, with packages in its .venv")
     beside = parser.parse_args().beside
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def report(pace: Pace, without_next_auth: str | None, beside: Path | None = None) -> str:
-    """Measure, and describe machine and results in Markdown. `without_next_auth`: why it is not measured."""
+    """Measure, and return the machine and the results as Markdown. `without_next_auth`: why it is left out, or None."""
     starts = sites.all_sites(beside, with_next_auth=without_next_auth is None)
     results = Results()
     with sites.backend() as backend:
@@ -89,7 +89,7 @@ def report(pace: Pace, without_next_auth: str | None, beside: Path | None = None
 
 
 async def measure_tasks(starts: dict[str, Start], backend: Site, pace: Pace, results: Results) -> None:
-    """Rates, 100 sign-ins at once, memory and page weight, of sites that run throughout."""
+    """Measure rates, 100 simultaneous sign-ins, memory and page weight, on sites that keep running."""
     with ExitStack() as stack:
         running = {name: stack.enter_context(start(backend.port)) for name, start in starts.items()}
         turns, reads = await _turns(running, backend)
@@ -112,9 +112,9 @@ async def measure_tasks(starts: dict[str, Start], backend: Site, pace: Pace, res
 
 
 async def _turns(running: dict[str, Site], backend: Site) -> tuple[list[Turn], dict[str, bytes]]:
-    """The turns of a round, and of each site the request of a session read."""
-    alone = await tasks.backend_call(backend.port)
-    turns, reads = [Turn(table.BACKEND_ALONE, table.BACKEND_ALONE, backend, alone)], {}
+    """Return the turns of a round, and for each site the bytes of a session read."""
+    backend_call = await tasks.backend_call(backend.port)
+    turns, reads = [Turn(table.BACKEND_ALONE, table.BACKEND_ALONE, backend, backend_call)], {}
     for name, site in running.items():
         visitor: Visitor = await tasks.signed_in(site.port, site.visitor())
         reads[name] = visitor.get(SESSION)
@@ -130,9 +130,8 @@ async def _turns(running: dict[str, Site], backend: Site) -> tuple[list[Turn], d
 
 
 async def measure_rushes(starts: dict[str, Start], backend: Site, pace: Pace, results: Results) -> None:
-    """1,000 sign-ins at once. `THREADS` is what older versions call `BACKEND_CONCURRENCY`; others ignore it."""
-    number = str(table.RUSH_NUMBER)
-    settings = {"BACKEND_CONCURRENCY": number, "THREADS": number}
+    """Measure 1,000 simultaneous sign-ins, with `BACKEND_CONCURRENCY` at that number."""
+    settings = {"BACKEND_CONCURRENCY": str(table.RUSH_NUMBER)}
     if not pace.rushes:
         return
     with ExitStack() as stack:
@@ -150,7 +149,7 @@ async def measure_rushes(starts: dict[str, Start], backend: Site, pace: Pace, re
 
 
 async def measure_workers(starts: dict[str, Start], backend: Site, pace: Pace, results: Results) -> None:
-    """Sign-ins by script with one worker process and with two, in turns."""
+    """Measure sign-ins by script with one worker process and with two, alternately."""
     with ExitStack() as stack:
         turns = []
         for name, start in starts.items():
@@ -177,12 +176,12 @@ def measure_starts(starts: dict[str, Start], backend: Site, pace: Pace, results:
 
 
 def _alternating(items: list[_Item], number: int) -> Iterator[_Item]:
-    """In the opposite order every other round, so that none always comes first."""
+    """Reverse the order every other round, so that no site always comes first."""
     return iter(items) if number % 2 else reversed(items)
 
 
-def _larger(one: int | None, other: int | None) -> int | None:
-    return max(one or 0, other or 0) or None
+def _larger(first: int | None, second: int | None) -> int | None:
+    return max(first or 0, second or 0) or None
 
 
 def _show(text: str) -> None:
@@ -194,6 +193,6 @@ if __name__ == "__main__":
     try:
         main()
     except load.WrongAnswer as error:
-        sys.exit(f"The bench stopped at a wrong answer. {error}")
+        sys.exit(f"The benchmark stopped at an unexpected response. {error}")
     except KeyboardInterrupt:
         sys.exit(130)

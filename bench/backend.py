@@ -1,6 +1,6 @@
-"""The stand-in backend: it answers the calls of `dev/backend.py` for any e-mail address, at very low cost.
+"""A fast stand-in backend: the endpoints of `dev/backend.py` for any email address of `email_of`.
 
-Run as `python -m bench.backend PORT`. For `wait300-visitor7@example.com` every answer takes 300 ms.
+Run it with `python -m bench.backend PORT`. For `wait300-visitor7@example.com` every response takes 300 ms.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ _BEARER = re.compile(rb"\r\nauthorization: *Bearer ([^\r]+)", re.IGNORECASE)
 _EMAIL = re.compile(r"(?:wait([0-9]+)-)?visitor([0-9]+)@example\.com")
 
 emails: dict[str, str] = {}
-"""The e-mail address of the user that a token was issued to."""
+"""Email address of the user by token."""
 
 
 def email_of(number: int, delay_ms: int = 0) -> str:
@@ -26,7 +26,7 @@ def email_of(number: int, delay_ms: int = 0) -> str:
 
 
 def user_of(email: str) -> dict[str, object]:
-    """The user's id is the number in the address, so that a mixed-up session is noticed."""
+    """Return the user. Their id is the number in the address, which reveals a mixed-up session."""
     match = _EMAIL.fullmatch(email)
     number = int(match[2]) if match else 0
     return {"id": number, "name": f"Visitor {number}", "nick_name": None, "email": email}
@@ -45,18 +45,19 @@ class Backend(asyncio.Protocol):
             return
         self._received = b""
         path = head.split(b" ", 2)[1]
-        email, status, answer = self._login(body) if path == b"/login" else self._user(head)
-        text = json.dumps(answer)
+        email, status, response_body = self._login(body) if path == b"/login" else self._user(head)
+        text = json.dumps(response_body)
         text = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n{text}"
         asyncio.get_running_loop().call_later(_delay(email), self._transport.write, text.encode())
 
     def _login(self, body: bytes) -> tuple[str, str, object]:
-        sent = json.loads(body)
-        if sent["password"] != PASSWORD:
-            return sent["email"], "422 Unprocessable Content", {"errors": {"email": ["No."]}}
+        credentials = json.loads(body)
+        email = credentials["email"]
+        if credentials["password"] != PASSWORD:
+            return email, "422 Unprocessable Content", {"errors": {"email": ["No."]}}
         token = f"{len(emails) + 1}|{secrets.token_hex(24)}"
-        emails[token] = sent["email"]
-        return sent["email"], "200 OK", {"data": {"token": {"plainTextToken": token}}}
+        emails[token] = email
+        return email, "200 OK", {"data": {"token": {"plainTextToken": token}}}
 
     def _user(self, head: bytes) -> tuple[str, str, object]:
         bearer = _BEARER.search(head)

@@ -1,11 +1,11 @@
-"""Count the functions and files that one e-mail sign-in runs: `python -m bench.calls [--list]`.
+"""Count the functions and files that one email sign-in runs: `python -m bench.calls [--list]`.
 
-The form of the sign-in page is sent by Flask's test client, in this process, to a site whose backend is
-`bench.backend`. Counted are the distinct functions of the site's own Python files that run during this one request, in
-whatever thread or greenlet: methods, lambdas and comprehensions too (from Python 3.12 on, a list, dict or set
-comprehension is part of the function around it). Module and class bodies, templates and libraries are not counted.
+Flask's test client submits the sign-in form, in this process, to a site whose backend is `bench.backend`. The count is
+of distinct functions in the site's own Python files that run during this request, in any thread or greenlet. It
+includes methods, lambdas and comprehensions (from Python 3.12, a list, dict or set comprehension is part of its
+function), but no module bodies, class bodies, templates or libraries.
 
-It is the process's first sign-in, so opening the connection to the backend is part of it.
+It is the first sign-in of the process, so it includes opening the connection to the backend.
 """
 
 import argparse
@@ -27,7 +27,7 @@ _NOT_THE_SITE = ("bench", "tests", ".venv")
 
 
 class Recorder:
-    """Collects the code of every function that is called while it records, in all threads that start after it."""
+    """Collects the code objects of the functions that run while it records, in this thread and in later threads."""
 
     def __init__(self) -> None:
         self.is_recording = False
@@ -45,10 +45,10 @@ class Recorder:
 
 
 def functions_of_one_sign_in() -> dict[str, list[str]]:
-    """The names of the functions by the file that they are in, relative to the root of the repository."""
+    """Return the names of the functions by file, relative to the root of the repository."""
     with sites.backend() as backend:
         os.environ.update(sites.site_environ(port=8000, backend_port=backend.port))
-        recorder = Recorder()  # before the site may start threads
+        recorder = Recorder()  # before the site starts threads
         try:
             from app import create_app  # noqa: PLC0415
 
@@ -71,8 +71,8 @@ def _csrf_token(client: FlaskClient) -> str:
 
 def _sign_in(client: FlaskClient, token: str) -> None:
     form = {"csrfToken": token, "email": email_of(1), "password": PASSWORD}
-    answer = client.post(PAGE, data=form, base_url=SITE_URL, headers={"Origin": SITE_URL})
-    assert answer.status_code == 303, f"the sign-in was answered with {answer.status}"
+    response = client.post(PAGE, data=form, base_url=SITE_URL, headers={"Origin": SITE_URL})
+    assert response.status_code == 303, f"sign-in: {response.status}"
 
 
 def _by_file(codes: set[CodeType]) -> dict[str, list[str]]:
@@ -82,7 +82,7 @@ def _by_file(codes: set[CodeType]) -> dict[str, list[str]]:
         if not path.is_relative_to(sites.ROOT) or path.suffix != ".py":
             continue
         file = path.relative_to(sites.ROOT)
-        if file.parts[0] not in _NOT_THE_SITE and code.co_flags & inspect.CO_OPTIMIZED:  # no module, no class body
+        if file.parts[0] not in _NOT_THE_SITE and code.co_flags & inspect.CO_OPTIMIZED:  # not a module or class body
             by_file[str(file)].add(f"{code.co_qualname} (line {code.co_firstlineno})")
     return {file: sorted(by_file[file]) for file in sorted(by_file)}
 
@@ -95,7 +95,7 @@ def main() -> None:
     if arguments.list:
         for file, names in by_file.items():
             print(file, *(f"    {name}" for name in names), sep="\n")
-    print(f"One e-mail sign-in runs {sum(map(len, by_file.values()))} functions in {len(by_file)} files.")
+    print(f"One email sign-in runs {sum(map(len, by_file.values()))} functions in {len(by_file)} files.")
 
 
 if __name__ == "__main__":

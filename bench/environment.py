@@ -1,4 +1,4 @@
-"""What was measured, and on which machine."""
+"""Describe the measured versions and the machine."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def lines(*, beside: Path | None, with_next_auth: bool) -> list[str]:
 
 
 def _processor() -> str:
-    """Its name, as Linux or else Python knows it."""
+    """Return the name of the processor, from `/proc/cpuinfo` or from Python."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

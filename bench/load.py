@@ -1,6 +1,6 @@
-"""The load generator: kept-alive connections on uvloop, with httptools as the parser.
+"""The load generator: persistent connections on uvloop, parsed with httptools.
 
-A complete HTTP client would cost more than the site that it measures (docs/performance.md).
+A complete HTTP client would use more CPU than the site under test (docs/performance.md).
 """
 
 import asyncio
@@ -13,11 +13,11 @@ from typing import cast
 import httptools
 
 TIMEOUT = 60.0
-"""Seconds that connections stay open: a server that hangs does not hang the bench."""
+"""Seconds until connections are closed, so that the benchmark ends if a server hangs."""
 
 
 class WrongAnswer(Exception):
-    """A site gave another answer than the right one. The bench stops, for its figures would be worth nothing."""
+    """A site returned an unexpected response. The benchmark stops: its figures would be meaningless."""
 
 
 @dataclass(slots=True)
@@ -30,13 +30,13 @@ class Answer:
         return next((value for key, value in self.headers if key.lower() == name), b"")
 
     def cookies(self) -> dict[str, str]:
-        """Name and value of each cookie that is set; a deleted one has an empty value."""
+        """Return name and value of each cookie in `Set-Cookie`. A deleted cookie has an empty value."""
         lines = (value.partition(b";")[0].decode() for name, value in self.headers if name.lower() == b"set-cookie")
         return {name: value for name, _, value in (line.partition("=") for line in lines)}
 
 
 class Connection(asyncio.Protocol):
-    """A client connection with one request at a time."""
+    """A client connection, one request at a time."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -55,7 +55,7 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
-            self._fail(f"not HTTP: {error}: {data[:200]!r}")
+            self._fail(f"invalid HTTP: {error}: {data[:200]!r}")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._answer.headers.append((name, value))
@@ -87,14 +87,14 @@ async def connections(port: int, number: int) -> AsyncIterator[list[Connection]]
         async with asyncio.timeout(TIMEOUT):
             yield opened
     except TimeoutError:
-        raise WrongAnswer(f"no answer within {TIMEOUT:.0f} s") from None
+        raise WrongAnswer(f"no response within {TIMEOUT:.0f} s") from None
     finally:
         for connection in opened:
             connection.close()
 
 
 def request(method: str, path: str, cookie: str = "", body: str | None = None, **headers: str) -> bytes:
-    """The bytes of a request with the headers that a browser sends."""
+    """Return the bytes of a request with the headers of a browser."""
     lines = {
         "Host": "login.example.com",
         "User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
@@ -111,7 +111,7 @@ def request(method: str, path: str, cookie: str = "", body: str | None = None, *
 async def run(
     port: int, number: int, seconds: float, task: Callable[[Connection], Awaitable[object]]
 ) -> tuple[int, float]:
-    """Repeat the task on each of `number` connections for `seconds`. Returns how often it was done, and the time."""
+    """Repeat the task on each of `number` connections for `seconds`. Returns the count and the elapsed seconds."""
 
     async def repeat(connection: Connection) -> int:
         times = 0

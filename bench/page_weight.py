@@ -1,4 +1,4 @@
-"""What a browser loads to show the sign-in page: the page, its style sheets, scripts and images, compressed."""
+"""The compressed size of the sign-in page with its style sheets, scripts and images."""
 
 from contextlib import closing
 from html.parser import HTMLParser
@@ -10,7 +10,7 @@ from bench.visitors import PAGE
 
 
 class Assets(HTMLParser):
-    """Collects the paths that a current browser loads; it skips `nomodule` scripts."""
+    """Collects the paths that a current browser loads, without `nomodule` scripts."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class Assets(HTMLParser):
 
 
 def page_bytes(port: int) -> int:
-    """Bytes on the wire of the page and its assets, with the response headers."""
+    """Return the size of the responses for the page and its assets, with headers, in bytes."""
     with closing(HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
         _, page = _load(connection, PAGE, "identity")
         assets = Assets()

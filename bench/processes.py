@@ -1,4 +1,4 @@
-"""Start processes, stop them again, and read their memory and processor time from `/proc`."""
+"""Start and stop processes, and read their memory and CPU time from `/proc`."""
 
 import os
 import resource
@@ -26,12 +26,12 @@ def running(
     environ: Mapping[str, str] = os.environ,
     folder: Path | None = None,
 ) -> Iterator[int]:
-    """Run this command while the block lasts. Yields its process id once `port` accepts connections.
+    """Run a command during the `with` block. Yields its process id once `port` accepts connections.
 
-    If the block raises, the end of the command's output is printed.
+    If the block raises an exception, the last output of the command is printed.
     """
     with tempfile.TemporaryFile() as log:
-        # In a session of its own: Ctrl-C reaches the bench alone, which then stops the command.
+        # A new session, so that Ctrl-C reaches only the benchmark, which then stops the command.
         process = subprocess.Popen(
             [program, *arguments], cwd=folder, env=environ, stdout=log, stderr=log, start_new_session=True
         )
@@ -40,7 +40,7 @@ def running(
             yield process.pid
         except Exception:
             if tail := _tail(log):
-                print(f"\nThe end of the output of {name}:\n{tail}", file=sys.stderr)
+                print(f"\nLast output of {name}:\n{tail}", file=sys.stderr)
             raise
         finally:
             _stop(process)
@@ -48,65 +48,65 @@ def running(
 
 def free_ports(number: int) -> list[int]:
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
+    ports = [listener.getsockname()[1] for listener in sockets]
+    for listener in sockets:
+        listener.close()
     return ports
 
 
 def raise_open_files_limit() -> None:
-    """Allow as many open files as the system grants: 1,000 sign-ins at once need some 2,000 in the site."""
+    """Raise the limit of open files to the hard limit: 1,000 simultaneous sign-ins use about 2,000 in the site."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def peak_memory(process: int) -> int | None:
-    """Sum of VmHWM over the process tree, in bytes: shared pages count in each process. None without `/proc`."""
+    """Return the sum of VmHWM of the process tree in bytes; shared pages count several times. None without `/proc`."""
     if not Path("/proc/self/status").exists():
         return None
     return sum(map(_high_water_mark, members(process)))
 
 
 def unique_memory(process: int) -> int | None:
-    """Memory of the process tree now, in bytes, with shared pages counted once. None without `/proc`."""
+    """Return the current memory of the process tree in bytes, with shared pages counted once. None without `/proc`."""
     if not Path("/proc/self/smaps_rollup").exists():
         return None
-    rollups = [_smaps_rollup(one) for one in members(process)]
-    # Anonymous pages shared by forked processes are divided among them (Pss). Mapped files are shared with processes
-    # outside the tree too, so Pss would count too little: the largest set counts.
+    rollups = [_smaps_rollup(process_id) for process_id in members(process)]
+    # Pss divides anonymous pages among the forked processes that share them. Mapped files are also shared with
+    # processes outside the tree, so their Pss is too low: take the largest set instead.
     anonymous = sum(rollup["Pss_Anon"] + rollup["Pss_Shmem"] for rollup in rollups)
     return anonymous + max((rollup["Rss"] - rollup["Anonymous"] for rollup in rollups), default=0)
 
 
 def resident(process: int) -> int:
-    """Resident memory of the process tree now, in bytes: shared pages count in each process."""
-    files = (Path(f"/proc/{one}/statm") for one in members(process))
+    """Return the resident memory of the process tree in bytes; shared pages count several times."""
+    files = (Path(f"/proc/{process_id}/statm") for process_id in members(process))
     return sum(int(file.read_text().split()[1]) for file in files if file.exists()) * os.sysconf("SC_PAGESIZE")
 
 
 def cpu_seconds(process: int) -> float:
-    """Processor time that the process tree has used so far. 0 without `/proc`."""
+    """Return the CPU seconds that the process tree has used. 0 without `/proc`."""
     if not Path("/proc/self/stat").exists():
         return 0.0
     return sum(map(_cpu_ticks, members(process))) / os.sysconf("SC_CLK_TCK")
 
 
 def members(process: int) -> list[int]:
-    """The process ids of the tree. `running` starts each in a session of its own."""
+    """Return the process ids in the session of this process; `running` starts each command in a new session."""
     all_processes = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
-    return [one for one in all_processes if _session(one) == process]
+    return [process_id for process_id in all_processes if _session(process_id) == process]
 
 
 def _session(process: int) -> int | None:
     try:
         return os.getsid(process)
-    except ProcessLookupError:  # it has just ended
+    except ProcessLookupError:  # the process has ended
         return None
 
 
 def _cpu_ticks(process: int) -> int:
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[11:15]))  # utime, stime, and those of children that have ended
+    return sum(map(int, fields[11:15]))  # utime, stime, and those of ended child processes
 
 
 def _smaps_rollup(process: int) -> Mapping[str, int]:
@@ -136,7 +136,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     try:
         process.wait(SECONDS_TO_STOP)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)  # the session holds this command and its children only
+        os.killpg(process.pid, signal.SIGKILL)  # the session has only this command and its child processes
         process.wait()
 
 

@@ -1,4 +1,4 @@
-"""The results of a run, and the arithmetic on them."""
+"""The results of a run, and calculations on them."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -8,12 +8,12 @@ from statistics import median
 
 @dataclass(frozen=True)
 class Sample:
-    """One turn of one site."""
+    """The measurement of one turn of one site."""
 
     done: int
     seconds: float
     cpu: float = 0.0
-    """Processor seconds that the site's processes used."""
+    """CPU seconds that the processes of the site used."""
     failed: int = 0
 
     @property
@@ -22,18 +22,18 @@ class Sample:
 
     @property
     def cpu_rate(self) -> float:
-        """How many get done in one second of processor time. 0 where it cannot be measured."""
+        """Tasks per CPU second. 0 if CPU time cannot be measured."""
         return self.done / self.cpu if self.cpu else 0.0
 
 
 @dataclass
 class Results:
     samples: dict[tuple[str, str], list[Sample]] = field(default_factory=lambda: defaultdict(list))
-    """By task and site. The same index in the lists of two sites is the same round."""
+    """Samples by task and site. The same index in two lists is the same round."""
     peak_memory: dict[str, int | None] = field(default_factory=dict)
-    """Bytes by site, as the sum of VmHWM."""
+    """Bytes by site: the sum of VmHWM."""
     unique_memory: dict[str, int | None] = field(default_factory=dict)
-    """Bytes by site, the most after any round, shared pages counted once."""
+    """Bytes by site: the maximum over the rounds, with shared pages counted once."""
     start_seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     page_bytes: dict[str, int] = field(default_factory=dict)
 
@@ -41,12 +41,14 @@ class Results:
         return self.samples.get((task, site), [])
 
     def cpu_each(self, task: str, site: str) -> float:
-        """Processor seconds of one, over all rounds."""
+        """Return the CPU seconds per task over all rounds."""
         samples = self.of(task, site)
         return sum(sample.cpu for sample in samples) / sum(sample.done for sample in samples) if samples else 0.0
 
 
 def median_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float | None:
-    """The median over the rounds of the one divided by the other; None without both."""
-    ratios = [one / other for one, other in zip(numerators, denominators, strict=False) if other]
+    """Return the median of the ratios of each round, or None without values."""
+    ratios = [
+        numerator / denominator for numerator, denominator in zip(numerators, denominators, strict=False) if denominator
+    ]
     return median(ratios) if ratios else None

@@ -1,8 +1,8 @@
-"""What a long list of revoked sessions costs a process and Redis: `python -m bench.revoked_sessions [SIZE ...]`.
+"""Measure the cost of a long list of revoked sessions: `python -m bench.revoked_sessions [SIZE ...]`.
 
-Needs `redis-server` and `redis-cli`. A sign-out shows how the site writes an entry; as many entries of that kind as
-asked for are added, then one more sign-out. A new process has caught up when it refuses the session of that one.
-Without sizes: a million, then ten million.
+Needs `redis-server` and `redis-cli`. One sign-out shows the format of an entry. Then `SIZE` such entries are added,
+and another sign-out follows. A new process is synced when it rejects the session of the second sign-out.
+The default sizes are one million and ten million.
 """
 
 import asyncio
@@ -28,8 +28,8 @@ from bench.visitors import SESSION, Visitor
 
 MILLION = 1_000_000
 MAX_SYNC_SECONDS = 600.0
-_BATCH = 100_000
-_HEAD = ("revoked sessions", "caught up after", "of that, CPU", "a process takes", "a session read", "Redis takes")
+_BATCH_SIZE = 100_000
+_HEAD = ("revoked sessions", "synced after", "CPU to sync", "process memory", "session read", "Redis memory")
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class Result:
     seconds: float
     cpu: float
     memory: int
-    """Bytes of the site's processes."""
+    """Bytes of the processes of the site."""
     read: float
-    """Processor seconds of a session read afterwards."""
+    """CPU seconds of a session read after the sync."""
 
 
 def main(sizes: list[int]) -> None:
@@ -59,41 +59,41 @@ def main(sizes: list[int]) -> None:
 
 
 async def measure(backend: Site, url: str, size: int) -> tuple[Result, int]:
-    """The result, and the bytes that the list takes in Redis."""
+    """Return the result, and the bytes of the list in Redis."""
     client = redis.Redis.from_url(url)
     client.flushall()
     before = _memory(client)
     with _site(backend, url) as site:
-        await _revoked(site)
-        key, fields = _example(client)
-        _fill(url, key, fields, size)
-        last = await _revoked(site)
-    taken = _memory(client) - before
+        await _revoke_session(site)
+        key, fields = _first_entry(client)
+        _add_entries(url, key, fields, size)
+        last_read = await _revoke_session(site)
+    redis_bytes = _memory(client) - before
     started = time.monotonic()
     with _site(backend, url) as site:
-        await asyncio.wait_for(_until_refused(site, last), MAX_SYNC_SECONDS)
+        await asyncio.wait_for(_wait_until_rejected(site, last_read), MAX_SYNC_SECONDS)
         seconds, cpu, memory = time.monotonic() - started, cpu_seconds(site.process), unique_memory(site.process) or 0
         visitor = await tasks.signed_in(site.port, Visitor())
         before_reads = cpu_seconds(site.process)
-        done, _ = await load.run(site.port, tasks.FEW, 2.0, tasks.session_read(visitor))
-        return Result(seconds, cpu, memory, (cpu_seconds(site.process) - before_reads) / done), taken
+        count, _ = await load.run(site.port, tasks.FEW, 2.0, tasks.session_read(visitor))
+        return Result(seconds, cpu, memory, (cpu_seconds(site.process) - before_reads) / count), redis_bytes
 
 
 def _site(backend: Site, url: str) -> AbstractContextManager[Site]:
     return sites.munjigi(backend.port, REDIS_URL=url)
 
 
-async def _revoked(site: Site) -> bytes:
-    """Sign in and out. Returns the request that reads that session."""
+async def _revoke_session(site: Site) -> bytes:
+    """Sign in and out. Returns the bytes of a session read with the revoked session."""
     visitor = await tasks.signed_in(site.port, Visitor())
     read = visitor.get(SESSION)
     async with connections(site.port, 1) as [connection]:
         await visitor.sign_out(connection)
-    await asyncio.sleep(1)  # for an entry that is written after the answer
+    await asyncio.sleep(1)  # the entry may be written after the response
     return read
 
 
-async def _until_refused(site: Site, read: bytes) -> None:
+async def _wait_until_rejected(site: Site, read: bytes) -> None:
     async def body(connection: Connection) -> bytes:
         return (await connection.ask(read)).body
 
@@ -104,8 +104,8 @@ async def _until_refused(site: Site, read: bytes) -> None:
         await asyncio.sleep(0.05)
 
 
-def _example(client: "redis.Redis") -> tuple[bytes, dict[bytes, bytes]]:
-    """The key of the stream that the sign-out was written to, and the fields of its entry."""
+def _first_entry(client: "redis.Redis") -> tuple[bytes, dict[bytes, bytes]]:
+    """Return the key of the Redis stream of revoked sessions, and the fields of its only entry."""
     streams = [key for key in client.scan_iter() if client.type(key) == b"stream"]
     if len(streams) != 1:
         sys.exit(f"expected one stream of revoked sessions in Redis, found {len(streams)}")
@@ -113,8 +113,8 @@ def _example(client: "redis.Redis") -> tuple[bytes, dict[bytes, bytes]]:
     return streams[0], fields
 
 
-def _fill(url: str, key: bytes, fields: dict[bytes, bytes], size: int) -> None:
-    """Add entries that differ from the example in the bytes of their longest value."""
+def _add_entries(url: str, key: bytes, fields: dict[bytes, bytes], size: int) -> None:
+    """Add `size` entries with these fields and random bytes as the longest value."""
     longest = max(fields, key=lambda name: len(fields[name]))
     words = [b"XADD", key, b"*"]
     for name, value in sorted(fields.items(), key=lambda item: item[0] == longest):
@@ -125,8 +125,8 @@ def _fill(url: str, key: bytes, fields: dict[bytes, bytes], size: int) -> None:
         [_program("redis-cli"), "-u", url, "--pipe"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
     ) as cli:
         assert cli.stdin
-        for start in range(0, size, _BATCH):
-            values = (secrets.token_bytes(len(words[-1])) for _ in range(min(_BATCH, size - start)))
+        for start in range(0, size, _BATCH_SIZE):
+            values = (secrets.token_bytes(len(words[-1])) for _ in range(min(_BATCH_SIZE, size - start)))
             cli.stdin.write(b"".join(head + value + b"\r\n" for value in values))
         cli.stdin.close()
         assert cli.wait() == 0

@@ -1,4 +1,4 @@
-"""What is measured: the site of this checkout, that of another checkout, and next-auth, each as in production."""
+"""Start the measured sites as in production: this checkout, another checkout and next-auth."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ _SECRET = "Vq4W9zKsT2-only-for-measurements-mX7"
 _PROVIDERS = ("kakao", "apple", "google")
 _CREDENTIALS = {f"{name.upper()}_CLIENT_{part}": "bench" for name in _PROVIDERS for part in ("ID", "SECRET")}
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
-"""Nothing else of the environment reaches a site: a setting of yours would change the figures."""
+"""The only inherited environment variables: other settings of the developer would change the results."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Site:
 
 
 Start = Callable[..., AbstractContextManager[Site]]
-"""Takes the backend's port and, for ours, settings."""
+"""Takes the port of the backend and, except for next-auth, settings."""
 
 
 @contextmanager
@@ -47,7 +47,7 @@ def backend() -> Iterator[Site]:
 
 @contextmanager
 def munjigi(backend_port: int, *, checkout: Path = ROOT, **settings: str) -> Iterator[Site]:
-    """`serve.py` of this checkout, or of another one with its own virtual environment."""
+    """Run `serve.py` of this checkout, or of another checkout with its own virtual environment."""
     (port,) = free_ports(1)
     python = sys.executable if checkout == ROOT else str(checkout / ".venv/bin/python")
     environ = {**site_environ(port, backend_port), **settings}
@@ -59,14 +59,14 @@ def munjigi(backend_port: int, *, checkout: Path = ROOT, **settings: str) -> Ite
 
 @contextmanager
 def next_auth(backend_port: int) -> Iterator[Site]:
-    """`next start`, one process, of what `next build` has built."""
+    """Run `next start` in one process, after `next build`."""
     (port,) = free_ports(1)
     environ = {
         **_inherited(),
         "NODE_ENV": "production",
         "NEXT_TELEMETRY_DISABLED": "1",
         "NEXTAUTH_URL": SITE_URL,
-        "NEXTAUTH_URL_INTERNAL": f"http://127.0.0.1:{port}",  # where its pages ask for the CSRF token
+        "NEXTAUTH_URL_INTERNAL": f"http://127.0.0.1:{port}",  # where server-side rendering fetches the CSRF token
         "NEXTAUTH_SECRET": _SECRET,
         "BACKEND_URL": f"http://127.0.0.1:{backend_port}",
         **_CREDENTIALS,
@@ -77,7 +77,7 @@ def next_auth(backend_port: int) -> Iterator[Site]:
 
 
 def all_sites(beside: Path | None, *, with_next_auth: bool) -> dict[str, Start]:
-    """How to start each, by the name of its column."""
+    """Return the function that starts each site, by the name of its column."""
     sites: dict[str, Start] = {MUNJIGI: munjigi}
     if beside:
         sites[commit(beside)] = partial(munjigi, checkout=beside)
@@ -87,37 +87,37 @@ def all_sites(beside: Path | None, *, with_next_auth: bool) -> dict[str, Start]:
 
 
 def why_without_next_auth(*, quick: bool) -> str | None:
-    """A reason, or None if next-auth can be measured."""
+    """Return why next-auth cannot be measured, or None if it can."""
     if quick:
         return "QUICK=1"
     if not shutil.which("node"):
-        return "there is no Node.js here"
+        return "Node.js is not installed"
     if not (NEXT_AUTH_FOLDER / ".next/BUILD_ID").exists():
         return "it is not built; `make bench` builds it where npm is installed"
     return None
 
 
 def seconds_to_first_answer(start: Start, backend_port: int) -> float:
-    """From the start of the command until a session read is answered."""
+    """Return the seconds from the start of the command to the response to a session read."""
     started = time.perf_counter()
     with start(backend_port) as site, closing(HTTPConnection("127.0.0.1", site.port, timeout=20)) as connection:
         connection.request("GET", SESSION, headers={"Host": "login.example.com"})
         status = connection.getresponse().status
         seconds = time.perf_counter() - started
     if status != 200:
-        raise WrongAnswer(f"the first answer: {status}")
+        raise WrongAnswer(f"the first response: {status}")
     return seconds
 
 
 def commit(checkout: Path) -> str:
-    """The checkout's commit, with `-dirty` if files have changed since."""
+    """Return the commit of the checkout, with `-dirty` if it has uncommitted changes."""
     command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--exclude=*"]
     described = subprocess.run(command, check=False, capture_output=True, text=True)
     return described.stdout.strip() or checkout.resolve().name
 
 
 def site_environ(port: int, backend_port: int) -> dict[str, str]:
-    """Settings as in production behind a proxy. All others have their defaults."""
+    """Return the settings of a site in production behind a proxy. All other settings have their defaults."""
     return {
         **_inherited(),
         "PYTHON_DOTENV_DISABLED": "1",

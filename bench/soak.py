@@ -1,7 +1,7 @@
 """30 minutes of traffic while the backend and Redis are killed, paused and restarted: `python -m bench.soak [MINUTES]`.
 
-Needs `redis-server`. A failure is: a 500, another person's session, a session that is lost though nobody ended it, a
-revoked session that still works. The memory of the site's processes has to stay flat.
+Needs `redis-server`. Failures are: status 500, the session of another user, a lost session, a revoked session that is
+still valid. The memory of the site must not grow.
 """
 
 import os
@@ -29,7 +29,7 @@ VISITORS = 6
 PEOPLE = 400
 _EXPECTED_STATUSES = {200, 302, 303, 400, 401, 403, 404, 405, 413, 415, 422, 429, 431, 502, 503, 504}
 _SYNC_SECONDS = 3.0
-"""After Redis is back, until all processes know which sessions are revoked."""
+"""Time that all processes need to sync revoked sessions after a restart of Redis."""
 _MALFORMED: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("GET", "/%00/../etc", {}),
     ("POST", "/auth/login/email", {"data": "email=%ff&password=x"}),
@@ -43,14 +43,14 @@ _MALFORMED: tuple[tuple[str, str, dict[str, Any]], ...] = (
 
 @dataclass
 class Run:
-    """Counts what was done, and what of it failed."""
+    """Counts requests, checks and failures."""
 
     site: str
     ends: float
     done: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     redis_up_since: float = 0.0
-    """When Redis was last restarted; infinite while it is down."""
+    """Time of the last restart of Redis; infinite while it is down."""
 
     def ask(self, visitor: requests.Session, method: str, path: str, **options: object) -> requests.Response:
         response = visitor.request(method, self.site + path, allow_redirects=False, timeout=30, **options)  # type: ignore[arg-type]
@@ -66,7 +66,7 @@ class Run:
 
 
 class Visitor:
-    """One of several threads; keeps some browsers that are signed in, each with the id of its user."""
+    """A thread that simulates several browsers. `signed_in` has those with a session, with the id of the user."""
 
     def __init__(self, run: Run, number: int) -> None:
         self.run = run
@@ -87,7 +87,7 @@ class Visitor:
             try:
                 self.random.choices(kinds, weights)[0]()
             except requests.RequestException as error:
-                self.run.failures[f"no answer: {type(error).__name__}"] += 1
+                self.run.failures[f"no response: {type(error).__name__}"] += 1
 
     def by_password(self) -> None:
         number = self.random.randrange(1, PEOPLE)
@@ -101,13 +101,13 @@ class Visitor:
     def by_provider(self) -> None:
         browser = requests.Session()
         fields = {"csrfToken": self._csrf(browser), "json": "true"}
-        started = self.run.ask(browser, "POST", "/api/auth/signin/github", data=fields)
-        if started.status_code != 200:
+        response = self.run.ask(browser, "POST", "/api/auth/signin/github", data=fields)
+        if response.status_code != 200:
             return
-        state = parse_qs(urlsplit(started.json()["url"]).query).get("state", [""])[0]
+        state = parse_qs(urlsplit(response.json()["url"]).query).get("state", [""])[0]
         number = self.random.randrange(1, PEOPLE)
-        back = self.run.ask(browser, "GET", f"/api/auth/callback/github?code={number}&state={state}")
-        self._expect_session(browser, number + SOCIAL, "error=" not in back.headers.get("Location", "error="))
+        response = self.run.ask(browser, "GET", f"/api/auth/callback/github?code={number}&state={state}")
+        self._expect_session(browser, number + SOCIAL, "error=" not in response.headers.get("Location", "error="))
 
     def read(self) -> None:
         if self.signed_in:
@@ -122,14 +122,14 @@ class Visitor:
         if len(self.signed_in) < 3:
             return
         browser, _ = self.signed_in.pop(self.random.randrange(len(self.signed_in)))
-        copied = requests.Session()
-        copied.cookies.update(browser.cookies)
+        copy = requests.Session()
+        copy.cookies.update(browser.cookies)
         self.run.ask(browser, "POST", "/auth/logout", data={"csrfToken": self._csrf(browser)})
         signed_out = time.monotonic()
         time.sleep(1)
-        told_all = self.run.redis_up_since < signed_out - _SYNC_SECONDS
-        user_id = self._user_id(copied)
-        if told_all and self.run.redis_up_since < signed_out - _SYNC_SECONDS:
+        was_synced = self.run.redis_up_since < signed_out - _SYNC_SECONDS
+        user_id = self._user_id(copy)
+        if was_synced and self.run.redis_up_since < signed_out - _SYNC_SECONDS:
             self.run.check(user_id is None, "copied cookie after sign-out, no session")
 
     def _sign_in(self, email: str, password: str) -> tuple[requests.Session, requests.Response]:
@@ -152,7 +152,7 @@ class Visitor:
 
 
 class Upstream:
-    """A process that the site depends on; it is killed or paused, and restarted."""
+    """A process that the site depends on. It can be killed or paused for a while."""
 
     def __init__(self, *command: str) -> None:
         self._command = command
@@ -177,7 +177,7 @@ class Upstream:
 
 
 def disturb(run: Run, backend: Upstream, redis: Upstream) -> None:
-    """Until a minute before the end, or in a short run until its last third."""
+    """Make the backend and Redis fail at random times, until a minute (in a short run: a third) before the end."""
     rng = random.Random(7)
     ends = run.ends - min(60, (run.ends - time.monotonic()) / 3)
     while time.monotonic() < ends:
@@ -225,7 +225,6 @@ def main(minutes: float) -> None:
 
 
 def _environ(port: int, backend_port: int, redis_port: int) -> dict[str, str]:
-    """With the names that older versions have for some settings; an unknown setting is ignored."""
     return {
         **os.environ,
         "PYTHON_DOTENV_DISABLED": "1",

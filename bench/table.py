@@ -1,4 +1,4 @@
-"""The results as Markdown tables that read well as plain text, each row with the promise that it has to keep."""
+"""Format the results as Markdown tables with aligned columns; most rows have a target."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ READ_BY_WRK = "session reads, by wrk"
 
 @dataclass(frozen=True)
 class Promise:
-    """The value must be at least (or, if less is better, at most) `must`; the aim is a better value."""
+    """A target: the value must be at least `must` (at most, if less is better). `aim` is a better value."""
 
     must: float
     aim: float | None
     text: str
-    """With a place for the number: `{} ×`."""
+    """A format string for the number: `{} ×`."""
     less_is_better: bool = False
 
     def cells(self) -> tuple[str, str]:
@@ -59,12 +59,12 @@ TWO_BESIDE_ONE = Promise(1.6, 1.9, "{} ×")
 class Row:
     name: str
     values: dict[str, list[float]]
-    """By site, one value a round; no site without a value."""
+    """Values by site, one for each round."""
     show: Callable[[str, list[float]], str]
-    """The text of a site's cell."""
+    """Formats the cell of a site."""
     promise: Promise | None = None
     absolute: bool = False
-    """The promise is about our own value, not about its ratio to that of next-auth."""
+    """The target is for the value itself, not for its ratio to the value of next-auth."""
 
     def ratio(self, other: str) -> float | None:
         return median_ratio(self.values.get(MUNJIGI, []), self.values.get(other, []))
@@ -75,7 +75,7 @@ class Row:
 
 
 def text(results: Results, sites: list[str]) -> str:
-    """The promises, then the processor time of each task."""
+    """Return the tables of targets and of CPU time, and the rates of the load generator."""
     return "\n\n".join(
         [promises(results, sites), processor_time(results, sites), load_generator(results, sites)]
     ).rstrip()
@@ -96,7 +96,7 @@ def promises(results: Results, sites: list[str]) -> str:
 
 
 def processor_time(results: Results, sites: list[str]) -> str:
-    """Over all processes of a site: it depends less than the rates on what else the machine does."""
+    """Return the CPU time per task over all processes. It depends less on other load of the machine than the rates."""
     rows = [("processor time of one", *sites)]
     for task in (READ, VERIFY, PAGE, SCRIPT_SIGN_IN, FORM_SIGN_IN):
         cells = [results.cpu_each(task, site) for site in sites]
@@ -109,7 +109,7 @@ def load_generator(results: Results, sites: list[str]) -> str:
     alone = [sample.rate for sample in results.of(BACKEND_ALONE, BACKEND_ALONE)]
     lines = [f"The load generator itself: {_rates('', alone)} of the stand-in backend."] if alone else []
     wrk = [f"{site} {_rates('', rates)}" for site in sites if (rates := _rate(results, READ_BY_WRK, site))]
-    lines += [f"Session reads asked by wrk: {', '.join(wrk)}."] if wrk else []
+    lines += [f"Session reads measured by wrk: {', '.join(wrk)}."] if wrk else []
     return "\n".join(lines)
 
 
@@ -178,10 +178,10 @@ def _rows(results: Results, sites: list[str]) -> list[Row]:
 
 
 def _verdict(row: Row, results: Results) -> str:
-    """A refused sign-in breaks the promise, however soon the others were done."""
+    """Return whether the target is met. A failed sign-in misses it, whatever the time of the others."""
     assert row.promise
-    refused = any(sample.failed for sample in results.of(row.name, MUNJIGI))
-    return "NO" if refused else row.promise.verdict(row.judged())
+    has_failures = any(sample.failed for sample in results.of(row.name, MUNJIGI))
+    return "NO" if has_failures else row.promise.verdict(row.judged())
 
 
 def _rate(results: Results, task: str, site: str) -> list[float]:
@@ -193,7 +193,7 @@ def _rates(_: str, values: list[float]) -> str:
 
 
 def _spread(values: list[float], form: str) -> str:
-    """The median, with the lowest and the highest of several."""
+    """Format the median, with minimum and maximum if there are several values."""
     middle, low, high = (form.format(value) for value in (median(values), min(values), max(values)))
     return f"{middle} ({low} - {high})" if len(values) > 1 else middle
 
@@ -204,7 +204,7 @@ def _accepted(samples: list[Sample]) -> str:
 
 
 def markdown(rows: list[tuple[str, ...]]) -> str:
-    """A table with aligned columns; the first row is its head."""
+    """Return a table with aligned columns. The first row is the header."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for name, *rest in rows:

@@ -1,4 +1,4 @@
-"""What is measured: each task is repeated on a connection, and each of its answers is checked."""
+"""The measured tasks. A task is repeated on a connection, and each response is checked."""
 
 import asyncio
 import json
@@ -12,15 +12,15 @@ from bench.visitors import CSRF_FIELD, PAGE, SESSION, VERIFY, Visitor, check
 
 Task = Callable[[Connection], Awaitable[object]]
 FEW = 16
-"""Connections for what prepares a measurement."""
+"""Number of connections for the preparation of a measurement."""
 
 
-def repeated(sent: bytes, is_right: Callable[[Answer], object]) -> Task:
-    what = sent.partition(b" HTTP/")[0].decode()
+def repeated(request_bytes: bytes, is_valid: Callable[[Answer], object]) -> Task:
+    request_line = request_bytes.partition(b" HTTP/")[0].decode()
 
     async def task(connection: Connection) -> None:
-        answer = await connection.ask(sent)
-        check(answer, bool(is_right(answer)), what)
+        answer = await connection.ask(request_bytes)
+        check(answer, bool(is_valid(answer)), request_line)
 
     return task
 
@@ -30,7 +30,7 @@ def page() -> Task:
 
 
 def form_sign_in(kind: type[Visitor]) -> Task:
-    """A browser's sign-in: load the page, send its form."""
+    """Sign in as a browser: load the page and submit its form."""
 
     async def task(connection: Connection) -> None:
         visitor = kind()
@@ -41,7 +41,7 @@ def form_sign_in(kind: type[Visitor]) -> Task:
 
 
 def script_sign_in(kind: type[Visitor]) -> Task:
-    """A script's sign-in: fetch the CSRF token, post to the callback."""
+    """Sign in as a script: fetch the CSRF token and post to the callback."""
 
     async def task(connection: Connection) -> None:
         visitor = kind()
@@ -59,7 +59,7 @@ async def signed_in(port: int, visitor: Visitor) -> Visitor:
 
 
 def session_read(visitor: Visitor) -> Task:
-    """The user must be the visitor. What follows it in the JSON, such as `expires`, may change between reads."""
+    """Read the session. Checks the user only: the rest of the JSON, such as `expires`, changes between reads."""
     start = b'{"user":' + json.dumps(visitor.user, separators=(",", ":")).encode().rstrip(b"}")
     return repeated(visitor.get(SESSION), lambda answer: answer.status == 200 and answer.body.startswith(start))
 
@@ -72,7 +72,7 @@ def forward_auth_check(visitor: Visitor) -> Task:
 
 
 async def backend_call(port: int) -> Task:
-    """The site's second call of a sign-in, sent by the load generator itself: shows how fast both of them are."""
+    """Send `/user` to the backend directly, to measure the load generator and the backend."""
     visitor = Visitor()
     login = json.dumps({"email": visitor.email, "password": backend.PASSWORD})
     async with connections(port, 1) as [connection]:
@@ -86,28 +86,28 @@ async def backend_call(port: int) -> Task:
 
 
 async def sign_ins_at_once(port: int, kind: type[Visitor], number: int, delay_ms: int) -> Sample:
-    """So many visitors send their forms at the same moment; the backend takes `delay_ms` for each call.
+    """Submit the forms of `number` visitors at once, with a backend that takes `delay_ms` for each call.
 
-    The forms are loaded before, and afterwards each session is read. A sign-in that is refused counts as failed.
+    The forms are loaded before, and each session is read afterwards. A rejected sign-in counts as failed.
     """
     visitors = [kind(delay_ms) for _ in range(number)]
     await _in_turns(port, (visitor.open_form for visitor in visitors))
     async with connections(port, number) as opened:
         started = time.perf_counter()
-        sent = (_accepted(*pair) for pair in zip(visitors, opened, strict=True))
-        accepted = await asyncio.gather(*sent)
+        sign_ins = (_signs_in(*pair) for pair in zip(visitors, opened, strict=True))
+        accepted = await asyncio.gather(*sign_ins)
         seconds = time.perf_counter() - started
     await _in_turns(port, (visitor.read_session for visitor in visitors if visitor.has_session))
     return Sample(sum(accepted), seconds, failed=number - sum(accepted))
 
 
-async def _accepted(visitor: Visitor, connection: Connection) -> bool:
+async def _signs_in(visitor: Visitor, connection: Connection) -> bool:
     try:
         await visitor.send_form(connection)
     except WrongAnswer:
         return False
     finally:
-        connection.close()  # a server with few threads takes the next one only then
+        connection.close()  # a server with few threads then accepts the next connection
     return True
 
 

@@ -1,4 +1,4 @@
-"""Visitors: the requests of their browsers, and the check of each answer."""
+"""Simulated visitors: they send the requests of a browser and check each response."""
 
 import json
 import re
@@ -16,12 +16,12 @@ _numbers = count(1)
 
 
 class Visitor:
-    """A new visitor with an IP address of their own: the limits on sign-ins are on and reach nobody."""
+    """A visitor with their own email and IP address, so that the login limits never apply."""
 
     provider: ClassVar[str] = "email"
 
     def __init__(self, delay_ms: int = 0) -> None:
-        """`delay_ms`: how long the backend takes for each call about this visitor."""
+        """`delay_ms`: response time of the backend for this visitor."""
         number = next(_numbers)
         self.email = backend.email_of(number, delay_ms)
         self.user = backend.user_of(self.email)
@@ -29,7 +29,7 @@ class Visitor:
         self._cookies: dict[str, str] = {}
 
     async def open_form(self, connection: Connection) -> None:
-        """Load the sign-in page with the CSRF token of its form."""
+        """Load the sign-in page and read the CSRF token of its form."""
         answer = await self._send(connection, "GET", PAGE)
         token = CSRF_FIELD.search(answer.body)
         check(answer, answer.status == 200 and token is not None, "the sign-in page")
@@ -41,7 +41,7 @@ class Visitor:
         check(answer, answer.status == 303 and self.has_session, "a sign-in")
 
     async def fetch_csrf(self, connection: Connection) -> None:
-        """What a script does instead of loading the page."""
+        """Fetch a CSRF token as a script does, without the page."""
         answer = await self._send(connection, "GET", "/api/auth/csrf")
         check(answer, answer.status == 200, "the CSRF token")
         self._csrf = json.loads(answer.body)["csrfToken"]
@@ -51,8 +51,8 @@ class Visitor:
         fields = {"email": self.email, "password": backend.PASSWORD, "redirect": "false"}
         fields |= {"csrfToken": self._csrf, "callbackUrl": SITE_URL + "/", "json": "true"}
         answer = await self._send(connection, "POST", f"/api/auth/callback/{self.provider}", fields)
-        right = answer.status == 200 and json.loads(answer.body).get("url") == SITE_URL + "/"
-        check(answer, right and self.has_session, "a sign-in")
+        has_url = answer.status == 200 and json.loads(answer.body).get("url") == SITE_URL + "/"
+        check(answer, has_url and self.has_session, "a sign-in")
 
     async def read_session(self, connection: Connection) -> None:
         answer = await self._send(connection, "GET", SESSION)
@@ -69,7 +69,7 @@ class Visitor:
         return any(name.endswith("next-auth.session-token") for name in self._cookies)
 
     def get(self, path: str) -> bytes:
-        """A GET request with the cookies of now, for a task that repeats it."""
+        """Return the bytes of a GET request with the current cookies, for a repeated task."""
         return self._request("GET", path)
 
     async def _send(self, connection: Connection, method: str, path: str, form: dict[str, str] | None = None) -> Answer:
@@ -86,7 +86,7 @@ class Visitor:
 
 
 class NextAuthVisitor(Visitor):
-    """The form is sent by `signIn()`, which first fetches the providers and a CSRF token."""
+    """A visitor of next-auth: `signIn()` first fetches the providers and a CSRF token, then sends the form."""
 
     provider = "credentials"
 
@@ -100,6 +100,6 @@ class NextAuthVisitor(Visitor):
         await self.post_callback(connection)
 
 
-def check(answer: Answer, right: bool, what: str) -> None:
-    if not right:
-        raise WrongAnswer(f"{what}: {answer.status}\n{answer.headers!r}\n{answer.body[:2000]!r}")
+def check(answer: Answer, is_valid: bool, description: str) -> None:
+    if not is_valid:
+        raise WrongAnswer(f"{description}: {answer.status}\n{answer.headers!r}\n{answer.body[:2000]!r}")

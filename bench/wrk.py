@@ -1,4 +1,4 @@
-"""wrk, another load generator, as a second opinion on the rate of session reads."""
+"""Measure session reads with wrk too, a second load generator, to confirm the rate."""
 
 import asyncio
 import re
@@ -12,7 +12,7 @@ def is_installed() -> bool:
 
 
 async def rate(port: int, connections: int, request: bytes) -> float:
-    """Requests per second, in a run of one second that repeats this GET request."""
+    """Return the requests per second of a one-second run that repeats this GET request."""
     first, *headers = request.decode().rstrip().split("\r\n")
     options = ["-t1", f"-c{connections}", "-d1s", *(word for header in headers for word in ("-H", header))]
     command = ["wrk", *options, f"http://127.0.0.1:{port}{first.split()[1]}"]

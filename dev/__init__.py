@@ -1,7 +1,7 @@
-"""The site with its stand-ins, for development: what `flask run` starts (`.flaskenv` names this package).
+"""The development application: the site, a stand-in backend and stand-in providers. `.flaskenv` names this package.
 
-The site knows nothing of this. What is unset gets a value here, a backend starts beside the site, and from
-there on it is the code of production. Whatever is configured for real is used instead.
+`flask run` fills in the required settings that are unset and starts the stand-ins on the next port. Settings in the
+environment take precedence. The site itself has no development mode and does not import this package.
 """
 
 import logging
@@ -28,18 +28,21 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def create_app() -> Flask:
-    """The site for `flask run` and the other flask commands; only the one that serves starts stand-ins."""
-    serving = _command_that_serves()
-    port = serving.params["port"] if serving else int(os.environ.get("FLASK_RUN_PORT", "8080"))
+    """Create the site for the flask commands. Only `flask run` starts the stand-ins."""
+    run_context = _run_command_context()
+    port = run_context.params["port"] if run_context else int(os.environ.get("FLASK_RUN_PORT", "8080"))
     site = create_site(os.environ, port)
-    if serving and not is_running_from_reloader():
+    if run_context and not is_running_from_reloader():
         settings = completed(os.environ, port)
-        _greet(settings["SITE_URL"], port, _start_stand_ins(settings, port))
+        _print_greeting(settings["SITE_URL"], port, _start_stand_ins(settings, port))
     return site
 
 
 def create_site(environ: Mapping[str, str], port: int) -> Flask:
-    """The site on this port of this machine, with a value for each required setting that is unset."""
+    """Create the site for `port` of this machine, with development values for required settings that are unset.
+
+    Raises `click.ClickException` if a setting is invalid.
+    """
     try:
         settings = config.load(completed(environ, port))
     except config.SettingsError as error:
@@ -49,15 +52,15 @@ def create_site(environ: Mapping[str, str], port: int) -> Flask:
     site.cli.add_command(command)
     site.jinja_env.globals["stand_in_accounts"] = backend.ACCOUNTS
     site.jinja_env.globals["stand_in_password"] = backend.PASSWORD
-    site.wsgi_app = _at_one_name(settings.site_url, site.wsgi_app)  # type: ignore[method-assign]
+    site.wsgi_app = _redirect_to_site_url(settings.site_url, site.wsgi_app)  # type: ignore[method-assign]
     return site
 
 
 def _configure_logs(settings: config.Settings) -> None:
     log_config.configure(settings)
-    requests = logging.getLogger("werkzeug")  # prints its own lines, in colour
-    requests.handlers, requests.propagate = [logging.StreamHandler()], False
-    requests.setLevel(logging.INFO)
+    request_logger = logging.getLogger("werkzeug")  # formats its own lines, with color
+    request_logger.handlers, request_logger.propagate = [logging.StreamHandler()], False
+    request_logger.setLevel(logging.INFO)
 
 
 def completed(environ: Mapping[str, str], port: int) -> dict[str, str]:
@@ -87,47 +90,53 @@ def _development_key() -> str:
     return _KEY_FILE.read_text().strip()
 
 
-def _command_that_serves() -> click.Context | None:
+def _run_command_context() -> click.Context | None:
+    """Return the context of `flask run`, or None if another command runs."""
     context = click.get_current_context(silent=True)
     return context if context and context.info_name == "run" and "port" in context.params else None
 
 
 def _start_stand_ins(settings: Mapping[str, str], port: int) -> list[str]:
-    """Which of them were started."""
-    needed = stand_ins.needed(settings, port)
-    if needed:
+    """Start the stand-ins that the settings point to. Returns their names.
+
+    Raises `click.ClickException` if the port is in use.
+    """
+    names = stand_ins.needed_stand_ins(settings, port)
+    if names:
         try:
             stand_ins.serve_in_background(settings, port)
         except OSError as error:
-            what = "backend" if "backend" in needed else "providers"
-            why = os.strerror(error.errno or 0)
+            kind = "backend" if "backend" in names else "providers"
+            reason = os.strerror(error.errno or 0)
             raise click.ClickException(
-                f"the stand-in {what} cannot listen on 127.0.0.1:{port + 1} ({why}); try another port"
+                f"the stand-in {kind} cannot listen on 127.0.0.1:{port + 1} ({reason}); try another port"
             ) from None
-    return needed
+    return names
 
 
-def _greet(site_url: str, port: int, started: list[str]) -> None:
+def _print_greeting(site_url: str, port: int, started: list[str]) -> None:
     click.secho(f"\n  Munjigi  ->  {site_url}\n", bold=True)
     if "backend" in started:
         click.echo(f"  Sign in with one of these; the password is {backend.PASSWORD}\n")
         for account in backend.ACCOUNTS:
-            click.echo(f"    {account.email:24} {account.what}")
-        click.echo(f"\n  The stand-in backend listens on {stand_in_settings.origin(port)} and logs below.")
+            click.echo(f"    {account.email:24} {account.description}")
+        click.echo(
+            f"\n  The stand-in backend listens on {stand_in_settings.origin(port)}. Its requests are logged below."
+        )
     if names := [PROVIDERS[name].name for name in started if name in PROVIDERS]:
-        click.echo(f"  Stand-ins, with people and failures to choose: {', '.join(names)}.")
+        click.echo(f"  Stand-in providers, each with test accounts and failures: {', '.join(names)}.")
     click.echo("")
 
 
-def _at_one_name(site_url: str, site: Any) -> Any:
-    """Who comes by number (127.0.0.1) goes on to the name in SITE_URL: a form sent from there would be refused."""
-    name = site_url.partition("://")[2].partition("/")[0]
-    number = name.replace("localhost", "127.0.0.1")
+def _redirect_to_site_url(site_url: str, site: Any) -> Any:
+    """Redirect GET requests from 127.0.0.1 to the host of SITE_URL: forms sent from another host are rejected."""
+    host = site_url.partition("://")[2].partition("/")[0]
+    ip_host = host.replace("localhost", "127.0.0.1")
 
-    def same_name(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        if name == number or environ["REQUEST_METHOD"] != "GET" or environ.get("HTTP_HOST") != number:
+    def redirect_ip_host(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if host == ip_host or environ["REQUEST_METHOD"] != "GET" or environ.get("HTTP_HOST") != ip_host:
             return site(environ, start_response)  # type: ignore[no-any-return]
         start_response("307 Temporary Redirect", [("Location", site_url + environ["REQUEST_URI"])])
         return []
 
-    return same_name
+    return redirect_ip_host

@@ -1,17 +1,17 @@
-"""The authorization endpoint of a stand-in provider (RFC 6749, 4.1): who signs in, do they agree, back to the site."""
+"""The authorization endpoint of a stand-in provider (RFC 6749, section 4.1): account choice, consent and redirect."""
 
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
-from dev.failures import offered
+from dev.failures import available_failures
 from dev.grants import Grant, Grants
 from dev.providers.base import Client, Failure, Provider
 from dev.signing import Keys, PublishedKeys
 
-_SIGN_IN_PATH = "/further/sign-in"
-_PARTS = {
+_SIGN_IN_PAGE_PATH = "/further/sign-in"
+_STEP_LABELS = {
     "grant": "The callback",
     "callback": "The callback",
     "token": "The token endpoint",
@@ -22,7 +22,7 @@ _PARTS = {
 
 
 class Authorization:
-    """Everything is in the address of the page: whoever goes back, or waits, or signs in twice finds it in order."""
+    """The sign-in page. It keeps all state in its URL, so the back button and several tabs work."""
 
     def __init__(self, provider: Provider, client: Client, grants: Grants, keys: Keys) -> None:
         self.provider = provider
@@ -31,47 +31,48 @@ class Authorization:
         self.keys = keys
         self.consented: set[str] = set()
 
-    def add_to(self, bp: Blueprint) -> None:
-        path = _SIGN_IN_PATH if self.provider.further_origin else self.provider.authorization_path
+    def register(self, bp: Blueprint) -> None:
+        path = _SIGN_IN_PAGE_PATH if self.provider.has_separate_sign_in_host else self.provider.authorization_path
         bp.add_url_rule(path, view_func=self.sign_in, methods=["GET", "POST"])
-        if self.provider.further_origin:
-            bp.add_url_rule(self.provider.authorization_path, view_func=self.go_further)
+        if self.provider.has_separate_sign_in_host:
+            bp.add_url_rule(self.provider.authorization_path, view_func=self.redirect_to_sign_in_host)
 
-    def go_further(self) -> ResponseReturnValue:
-        """On to another host of the provider, where its people sign in."""
-        if objection := self._objection():
-            return self._refusal(objection)
-        accounts = self.client.base_url.replace("127.0.0.1", "localhost")
-        return redirect(f"{accounts}{_SIGN_IN_PATH}?{request.query_string.decode()}")
+    def redirect_to_sign_in_host(self) -> ResponseReturnValue:
+        """Redirect to another host of the provider, as Kakao does for its sign-in page."""
+        if error := self._request_error():
+            return self._error_page(error)
+        base_url = self.client.base_url.replace("127.0.0.1", "localhost")
+        return redirect(f"{base_url}{_SIGN_IN_PAGE_PATH}?{request.query_string.decode()}")
 
     def sign_in(self) -> ResponseReturnValue:
-        if objection := self._objection():
-            return self._refusal(objection)
-        if error := self._error():
-            return self._back({"error": error})
+        if error := self._request_error():
+            return self._error_page(error)
+        if error_code := self._redirect_error():
+            return self._redirect_back({"error": error_code})
         action = request.form.get("action")
         if action == "approve":
             return self._approve()
         if action == "cancel":
-            return self._back(dict(self.provider.cancelled))
-        return self._page(self._housekeeping(action))
+            return self._redirect_back(dict(self.provider.cancel_error))
+        return self._page(self._run_page_action(action))
 
-    def _objection(self) -> str | None:
-        """What keeps the person here: nobody is sent to an address that is not registered (RFC 6749, 4.1.2.1)."""
-        wish = request.args
-        if any(len(values) > 1 for _, values in wish.lists()):
-            return "a parameter is there twice"
-        if wish.get("client_id") != self.client.settings["CLIENT_ID"]:
+    def _request_error(self) -> str | None:
+        """Return an error that must not be sent to the redirect URI (RFC 6749, section 4.1.2.1), or None."""
+        params = request.args
+        if any(len(values) > 1 for _, values in params.lists()):
+            return "a parameter is repeated"
+        if params.get("client_id") != self.client.settings["CLIENT_ID"]:
             return "client_id is not registered"
-        if wish.get("redirect_uri") != self.client.redirect_uri:
+        if params.get("redirect_uri") != self.client.redirect_uri:
             return f"redirect_uri is not the registered one, {self.client.redirect_uri}"
-        return self.provider.objection(wish)
+        return self.provider.validate_request(params)
 
-    def _error(self) -> str | None:
+    def _redirect_error(self) -> str | None:
+        """Return the error code that the callback gets (RFC 6749, section 4.1.2.1), or None."""
         if request.args.get("response_type") != "code":
             return "unsupported_response_type"
-        challenged = request.args.get("code_challenge") and request.args.get("code_challenge_method") == "S256"
-        return None if challenged or not self.provider.pkce_required else "invalid_request"
+        has_challenge = request.args.get("code_challenge") and request.args.get("code_challenge_method") == "S256"
+        return None if has_challenge or not self.provider.pkce_required else "invalid_request"
 
     def _approve(self) -> ResponseReturnValue:
         persona = self.provider.persona(request.form.get("person", ""))
@@ -84,51 +85,52 @@ class Authorization:
             nonce=request.args.get("nonce", ""),
             failure=self._failure(),
         )
-        spoiled = grant.has_failure("grant")
-        grant = spoiled.change(grant) if spoiled and spoiled.change else grant
-        callback = {"code": self.grants.issue_code(grant)} | self.provider.callback_extras(persona, scopes)
-        asks = {"name", "email"} & set(scopes)
-        if asks and persona.first_consent and persona.subject not in self.consented:
+        failure = grant.failure_at("grant")
+        grant = failure.transform(grant) if failure and failure.transform else grant
+        callback = {"code": self.grants.issue_code(grant)} | self.provider.extra_callback_parameters(persona, scopes)
+        requests_user = bool({"name", "email"} & set(scopes))
+        if requests_user and persona.first_consent_user and persona.subject not in self.consented:
             self.consented.add(persona.subject)
-            callback["user"] = persona.first_consent
-        return self._back(callback)
+            callback["user"] = persona.first_consent_user
+        return self._redirect_back(callback)
 
     def _failure(self) -> Failure | None:
-        return offered(self.provider).get(request.form.get("failure", ""))
+        return available_failures(self.provider).get(request.form.get("failure", ""))
 
-    def _back(self, callback: dict[str, str]) -> ResponseReturnValue:
-        """To the site, by redirect or as a form that posts itself; `state` as it came."""
+    def _redirect_back(self, callback: dict[str, str]) -> ResponseReturnValue:
+        """Send these callback parameters and `state` to the site, by redirect or as a form that submits itself."""
         if "state" in request.args:
             callback["state"] = request.args["state"]
         failure = self._failure()
-        if failure and failure.where == "callback" and failure.change:
-            callback = failure.change(callback)
+        if failure and failure.step == "callback" and failure.transform:
+            callback = failure.transform(callback)
         if request.args.get("response_mode") == "form_post":
             return render_template("form_post.html", action=self.client.redirect_uri, callback=callback)
         return redirect(f"{self.client.redirect_uri}?{urlencode(callback)}")
 
-    def _housekeeping(self, action: str | None) -> str:
+    def _run_page_action(self, action: str | None) -> str:
+        """Run one of the small buttons of the page. Returns a notice for the page, or an empty string."""
         if action == "rotate" and isinstance(self.keys, PublishedKeys):
             self.keys.rotate()
-            return "A new key signs from here on."
+            return "The signing key was rotated."
         if action == "forget":
             self.consented.clear()
-            return "Consent is forgotten: the next sign-in counts as the first."
+            return "Consent was reset: the next sign-in is treated as the first one."
         return ""
 
-    def _page(self, done: str) -> str:
+    def _page(self, notice: str) -> str:
         failures: dict[str, dict[str, Failure]] = {}
-        for name, failure in offered(self.provider).items():
-            failures.setdefault(_PARTS[failure.where], {})[name] = failure
+        for name, failure in available_failures(self.provider).items():
+            failures.setdefault(_STEP_LABELS[failure.step], {})[name] = failure
         return render_template(
             "sign_in.html",
             provider=self.provider,
             scopes=request.args.get("scope", ""),
             failures=failures,
-            rotates=isinstance(self.keys, PublishedKeys) and self.provider.id_token != "never",
-            forgets=any(persona.first_consent for persona in self.provider.personas),
-            done=done,
+            can_rotate_key=isinstance(self.keys, PublishedKeys) and self.provider.id_token != "never",
+            can_forget_consent=any(persona.first_consent_user for persona in self.provider.personas),
+            notice=notice,
         )
 
-    def _refusal(self, objection: str) -> Response:
-        return Response(render_template("refused.html", provider=self.provider, objection=objection), 400)
+    def _error_page(self, error: str) -> Response:
+        return Response(render_template("error.html", provider=self.provider, error=error), 400)

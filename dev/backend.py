@@ -1,7 +1,6 @@
-"""A stand-in for the backend that owns the users: the protocol of the contract's section 6, in memory.
+"""A stand-in backend with its users in memory. It implements the protocol of `docs/your-backend.md`.
 
-It answers as Laravel with Sanctum does (status codes and bodies), checks what the real one checks, and has
-one account for each failure that a person can meet.
+Status codes and bodies are those of Laravel with Sanctum. Each failure that a user can meet has an account.
 """
 
 import secrets
@@ -14,7 +13,7 @@ from flask import Blueprint, Flask, Response, current_app, jsonify, request
 from flask.typing import ResponseReturnValue
 
 PASSWORD = "correct-horse"
-LONGEST_NAME = 30
+MAX_NAME_LENGTH = 30
 
 
 @dataclass(frozen=True)
@@ -22,8 +21,8 @@ class Account:
     email: str
     name: str
     nick_name: str | None
-    what: str
-    """What signing in with it shows."""
+    description: str
+    """What happens when this user signs in."""
 
 
 ACCOUNTS = (
@@ -40,34 +39,36 @@ ACCOUNTS = (
 
 
 @dataclass
-class People:
-    """Who there is and which tokens are good. Guarded by one lock: the stand-in answers in threads."""
+class UserStore:
+    """Users and tokens, guarded by a lock: the stand-in serves requests in threads."""
 
     users: dict[str | tuple[str, str], dict[str, Any]]
-    """By e-mail address who signs in with a password, by provider and subject who comes from there."""
+    """By email address (users with a password), or by provider and subject (users of a provider)."""
     tokens: dict[str, str | tuple[str, str]] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def admit(self, who: str | tuple[str, str]) -> str:
+    def issue_token(self, user_key: str | tuple[str, str]) -> str:
+        """Return a new token for the user with this key in `users`."""
         with self.lock:
             token = f"{len(self.tokens) + 1}|{secrets.token_hex(24)}"
-            self.tokens[token] = who
+            self.tokens[token] = user_key
         return token
 
-    def is_new(self, identity: tuple[str, str], **user: Any) -> bool:
-        """Whether nobody had this identity; if so, the user is made."""
+    def add_user(self, identity: tuple[str, str], **user: Any) -> bool:
+        """Create a user for this provider and subject. Returns False if the user exists."""
         with self.lock:
             if identity in self.users:
                 return False
             self.users[identity] = {"id": len(self.users) + 1} | user
         return True
 
-    def bearer(self) -> dict[str, Any] | None:
+    def current_user(self) -> dict[str, Any] | None:
+        """Return the user of the request's bearer token, or None."""
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
         with self.lock:
             return self.users.get(self.tokens.get(token, ""))
 
-    def revoke(self) -> None:
+    def revoke_current_token(self) -> None:
         with self.lock:
             self.tokens.pop(request.headers.get("Authorization", "").removeprefix("Bearer "), None)
 
@@ -76,9 +77,9 @@ bp = Blueprint("backend", __name__)
 
 
 def create_backend(delay: float = 0.0) -> Flask:
-    """The stand-in as a WSGI site; `delay` seconds before each answer."""
+    """Create the backend as a Flask application that waits `delay` seconds before each response."""
     site = Flask("munjigi-stand-in-backend", static_folder=None, template_folder=None)
-    site.extensions["people"] = People(
+    site.extensions["user_store"] = UserStore(
         {account.email: _user(number, account) for number, account in enumerate(ACCOUNTS, 1)}
     )
     site.before_request(lambda: time.sleep(delay))
@@ -90,8 +91,8 @@ def _user(number: int, account: Account) -> dict[str, Any]:
     return {"id": number, "name": account.name, "nick_name": account.nick_name, "email": account.email}
 
 
-def people() -> People:
-    return current_app.extensions["people"]  # type: ignore[no-any-return]  # Flask keeps anything there
+def user_store() -> UserStore:
+    return current_app.extensions["user_store"]  # type: ignore[no-any-return]  # `extensions` is untyped
 
 
 @bp.post("/login")
@@ -99,51 +100,53 @@ def login() -> ResponseReturnValue:
     body = request.get_json(silent=True) or {}
     email, password = body.get("email"), body.get("password")
     if not isinstance(email, str) or not isinstance(password, str):
-        return invalid({"email": "The email field is required.", "password": "The password field is required."})
+        return validation_error(
+            {"email": "The email field is required.", "password": "The password field is required."}
+        )
     email = email.strip().lower()
     if failure := _FAILURES.get(email):
         return failure()
-    if email not in people().users or password != PASSWORD:
-        return invalid({"email": "These credentials do not match our records."})
+    if email not in user_store().users or password != PASSWORD:
+        return validation_error({"email": "These credentials do not match our records."})
     if email == "slow@example.com":
         time.sleep(3)
-    return issued(people().admit(email))
+    return token_response(user_store().issue_token(email))
 
 
 @bp.post("/user")
 def user() -> ResponseReturnValue:
-    found = people().bearer()
-    if found is None:
+    current_user = user_store().current_user()
+    if current_user is None:
         return _unauthenticated()
-    return {"data": {"user": None if found["email"] == "nouser@example.com" else found}}
+    return {"data": {"user": None if current_user["email"] == "nouser@example.com" else current_user}}
 
 
 @bp.patch("/profile")
 def profile() -> ResponseReturnValue:
-    found = people().bearer()
-    if found is None:
+    current_user = user_store().current_user()
+    if current_user is None:
         return _unauthenticated()
     names = request.get_json(silent=True) or {}
-    if len(names.get("name") or "") > LONGEST_NAME:
-        return invalid({"name": f"The name field must not be greater than {LONGEST_NAME} characters."})
-    found.update(name=names.get("name"), nick_name=names.get("nick_name"))
-    return {"data": {"user": found}}
+    if len(names.get("name") or "") > MAX_NAME_LENGTH:
+        return validation_error({"name": f"The name field must not be greater than {MAX_NAME_LENGTH} characters."})
+    current_user.update(name=names.get("name"), nick_name=names.get("nick_name"))
+    return {"data": {"user": current_user}}
 
 
 @bp.post("/logout")
 def logout() -> ResponseReturnValue:
-    if people().bearer() is None:
+    if user_store().current_user() is None:
         return _unauthenticated()
-    people().revoke()
+    user_store().revoke_current_token()
     return "", 204
 
 
-def issued(token: str) -> dict[str, Any]:
-    """As Sanctum writes a new token."""
+def token_response(token: str) -> dict[str, Any]:
+    """Return the response body for a new token, in the form of Laravel Sanctum."""
     return {"data": {"token": {"accessToken": {"name": "web"}, "plainTextToken": token}}}
 
 
-def message(status: int, text: str, **headers: str) -> Response:
+def error_response(status: int, text: str, **headers: str) -> Response:
     response = jsonify(message=text)
     response.status_code = status
     response.headers.update(headers)
@@ -151,19 +154,19 @@ def message(status: int, text: str, **headers: str) -> Response:
 
 
 def _unauthenticated() -> Response:
-    return message(401, "Unauthenticated.")
+    return error_response(401, "Unauthenticated.")
 
 
-def invalid(fields: dict[str, str]) -> ResponseReturnValue:
+def validation_error(fields: dict[str, str]) -> ResponseReturnValue:
     first = next(iter(fields.values()))
     return {"message": first, "errors": {name: [text] for name, text in fields.items()}}, 422
 
 
 _FAILURES = {
-    "unverified@example.com": lambda: message(403, "Your email address is not verified."),
-    "locked@example.com": lambda: message(423, "Your account is locked."),
-    "throttled@example.com": lambda: message(429, "Too Many Attempts.", **{"Retry-After": "57"}),
-    "down@example.com": lambda: message(503, "Service Unavailable", **{"Retry-After": "60"}),
+    "unverified@example.com": lambda: error_response(403, "Your email address is not verified."),
+    "locked@example.com": lambda: error_response(423, "Your account is locked."),
+    "throttled@example.com": lambda: error_response(429, "Too Many Attempts.", **{"Retry-After": "57"}),
+    "down@example.com": lambda: error_response(503, "Service Unavailable", **{"Retry-After": "60"}),
     "html@example.com": lambda: Response(
         "<!doctype html><title>Welcome</title><h1>It works</h1>", mimetype="text/html"
     ),

@@ -1,4 +1,4 @@
-"""What can go wrong in a sign-in, to choose on the page of a stand-in provider. Each choice is good for one sign-in."""
+"""The failures that can be chosen on the page of a stand-in provider. A choice applies to one sign-in."""
 
 import json
 import secrets
@@ -13,47 +13,47 @@ from dev import signing
 from dev.providers.base import Failure, Provider
 
 _PAGE = "<!doctype html><title>Service Unavailable</title><h1>Back soon</h1>"
-_SLOW = 15
+_SLOW_SECONDS = 15
 
 
-def offered(provider: Provider) -> dict[str, Failure]:
-    """What can be chosen at this provider: what is common to all, and what is a matter of its own."""
-    chosen = dict(_CALLBACK | _TOKEN)
+def available_failures(provider: Provider) -> dict[str, Failure]:
+    """Return the failures of this provider by name: its own, and the common ones that apply to it."""
+    failures = dict(_CALLBACK | _TOKEN)
     if provider.id_token != "never":
-        chosen |= _ID_TOKEN
+        failures |= _ID_TOKEN
     if provider.id_token != "never" and provider.algorithm == "RS256":
-        chosen |= _PUBLISHED_KEYS
+        failures |= _PUBLISHED_KEYS
     if provider.user_urls or provider.discovery_path:
-        chosen |= _USER
-    if any("sub" in answer for answer in provider.personas[0].answers.values()):
-        chosen |= _USERINFO
-    return {**provider.variants, **chosen, **_BACKEND}
+        failures |= _USER
+    if any("sub" in answer for answer in provider.personas[0].api_responses.values()):
+        failures |= _USERINFO
+    return {**provider.failures, **failures, **_BACKEND}
 
 
-def _page(status: int) -> Response:
+def _html_response(status: int) -> Response:
     return Response(_PAGE, status, mimetype="text/html")
 
 
-def _said(status: int, message: str, **headers: str) -> Response:
+def _json_response(status: int, message: str, **headers: str) -> Response:
     return Response(json.dumps({"message": message}), status, headers, mimetype="application/json")
 
 
-def _hang_up() -> Response:
+def _close_connection() -> Response:
     request.environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
     return Response()
 
 
-def _after_a_while(answer: Any) -> Any:
-    time.sleep(_SLOW)
-    return answer
+def _delay(body: Any) -> Any:
+    time.sleep(_SLOW_SECONDS)
+    return body
 
 
 def _without(*names: str) -> Any:
-    return lambda answer: {name: value for name, value in answer.items() if name not in names}
+    return lambda body: {name: value for name, value in body.items() if name not in names}
 
 
 def _with(**items: Any) -> Any:
-    return lambda answer: answer | items
+    return lambda body: body | items
 
 
 def _error(code: str) -> Any:
@@ -63,20 +63,20 @@ def _error(code: str) -> Any:
     )
 
 
-def _for_two(claims: dict[str, Any]) -> dict[str, Any]:
+def _two_audiences(claims: dict[str, Any]) -> dict[str, Any]:
     return claims | {"aud": [claims["aud"], "another-client"], "azp": claims["aud"]}
 
 
-def _for_another_of_two(claims: dict[str, Any]) -> dict[str, Any]:
-    return _for_two(claims) | {"azp": "another-client"}
+def _other_authorized_party(claims: dict[str, Any]) -> dict[str, Any]:
+    return _two_audiences(claims) | {"azp": "another-client"}
 
 
-def _long_ago(claims: dict[str, Any]) -> dict[str, Any]:
+def _expired(claims: dict[str, Any]) -> dict[str, Any]:
     return claims | {"iat": claims["iat"] - 7200, "exp": claims["iat"] - 3600}
 
 
-def _somebody_else(answer: Any) -> Any:
-    return answer | {"sub": "somebody-else"} if isinstance(answer, dict) and "sub" in answer else answer
+def _other_subject(body: Any) -> Any:
+    return body | {"sub": "somebody-else"} if isinstance(body, dict) and "sub" in body else body
 
 
 _CALLBACK = {
@@ -84,45 +84,45 @@ _CALLBACK = {
     "temporarily_unavailable": Failure("error=temporarily_unavailable", "callback", _error("temporarily_unavailable")),
     "missing_state": Failure("no state", "callback", _without("state")),
     "other_state": Failure(
-        "somebody else's state", "callback", lambda callback: callback | {"state": secrets.token_urlsafe(24)}
+        "another browser's state", "callback", lambda callback: callback | {"state": secrets.token_urlsafe(24)}
     ),
     "missing_code": Failure("neither code nor error", "callback", _without("code")),
     "replayed_code": Failure("a code that was used already", "grant", lambda grant: replace(grant, used=True)),
 }
 _TOKEN = {
-    "slow": Failure(f"answers after {_SLOW} s", "token", _after_a_while),
-    "token_503": Failure("503 and an HTML page", "token", respond=lambda: _page(503)),
-    "token_html": Failure("200 and an HTML page", "token", respond=lambda: _page(200)),
-    "dropped": Failure("hangs up without an answer", "token", respond=_hang_up),
-    "no_access_token": Failure("an answer without access_token", "token", _without("access_token")),
+    "slow": Failure(f"responds after {_SLOW_SECONDS} s", "token", _delay),
+    "token_503": Failure("503 and an HTML page", "token", respond=lambda: _html_response(503)),
+    "token_html": Failure("200 and an HTML page", "token", respond=lambda: _html_response(200)),
+    "dropped": Failure("closes the connection without a response", "token", respond=_close_connection),
+    "no_access_token": Failure("a response without access_token", "token", _without("access_token")),
 }
 _ID_TOKEN = {
     "no_id_token": Failure("is missing", "token", _without("id_token")),
     "wrong_nonce": Failure("another nonce", "id_token", _with(nonce="another")),
     "wrong_aud": Failure("for another client (aud)", "id_token", _with(aud="another-client")),
-    "extra_aud": Failure("for another client, too (list of aud, azp is ours)", "id_token", _for_two),
-    "other_azp": Failure("for two clients, issued to the other (azp)", "id_token", _for_another_of_two),
+    "extra_aud": Failure("for two clients (list in aud), azp is this client", "id_token", _two_audiences),
+    "other_azp": Failure("for two clients (list in aud), azp is the other client", "id_token", _other_authorized_party),
     "wrong_iss": Failure("another issuer", "id_token", _with(iss="https://issuer.example.net")),
-    "expired": Failure("expired an hour ago", "id_token", _long_ago),
+    "expired": Failure("expired an hour ago", "id_token", _expired),
     "wrong_at_hash": Failure("at_hash of another access token", "id_token", _with(at_hash=signing.at_hash("other"))),
     "no_sub": Failure("no sub", "id_token", _without("sub")),
-    "wrong_signature": Failure("signed with another key", "id_token", sign=signing.with_anothers_key),
-    "alg_none": Failure("not signed (alg none)", "id_token", sign=signing.unsigned),
+    "wrong_signature": Failure("signed with another key", "id_token", sign=signing.sign_with_wrong_key),
+    "alg_none": Failure("not signed (alg none)", "id_token", sign=signing.encode_unsigned),
 }
 _PUBLISHED_KEYS = {
-    "unknown_kid": Failure("a key that is not published", "id_token", sign=signing.with_unknown_key),
+    "unknown_kid": Failure("a key that is not published", "id_token", sign=signing.sign_with_unknown_key),
     "public_key_as_secret": Failure(
-        "HS256 with the public key as secret", "id_token", sign=signing.with_public_key_as_secret
+        "HS256 with the public key as secret", "id_token", sign=signing.sign_with_public_key_as_secret
     ),
 }
 _USER = {
-    "user_503": Failure("503 and an HTML page", "user", respond=lambda: _page(503)),
+    "user_503": Failure("503 and an HTML page", "user", respond=lambda: _html_response(503)),
 }
 _USERINFO = {
-    "user_other_sub": Failure("another sub than in the id_token", "user", _somebody_else),
+    "user_other_sub": Failure("another sub than in the id_token", "user", _other_subject),
 }
 _BACKEND = {
-    "backend_401": Failure("401", "backend", respond=lambda: _said(401, "Invalid token")),
+    "backend_401": Failure("401", "backend", respond=lambda: _json_response(401, "Invalid token")),
     "backend_422": Failure(
         "422: e-mail address required",
         "backend",
@@ -132,17 +132,21 @@ _BACKEND = {
             mimetype="application/json",
         ),
     ),
-    "backend_403": Failure("403", "backend", respond=lambda: _said(403, "Your email address is not verified.")),
-    "backend_409": Failure("409", "backend", respond=lambda: _said(409, "Already linked to another account.")),
+    "backend_403": Failure(
+        "403", "backend", respond=lambda: _json_response(403, "Your email address is not verified.")
+    ),
+    "backend_409": Failure("409", "backend", respond=lambda: _json_response(409, "Already linked to another account.")),
     "backend_429": Failure(
-        "429 with Retry-After", "backend", respond=lambda: _said(429, "Too Many Attempts.", **{"Retry-After": "57"})
+        "429 with Retry-After",
+        "backend",
+        respond=lambda: _json_response(429, "Too Many Attempts.", **{"Retry-After": "57"}),
     ),
     "backend_429_bare": Failure(
-        "429 without Retry-After", "backend", respond=lambda: _said(429, "Too many login attempts.")
+        "429 without Retry-After", "backend", respond=lambda: _json_response(429, "Too many login attempts.")
     ),
-    "backend_500": Failure("500", "backend", respond=lambda: _said(500, "Server Error")),
-    "backend_503": Failure("503 and an HTML page", "backend", respond=lambda: _page(503)),
-    "backend_html": Failure("200 and an HTML page", "backend", respond=lambda: _page(200)),
+    "backend_500": Failure("500", "backend", respond=lambda: _json_response(500, "Server Error")),
+    "backend_503": Failure("503 and an HTML page", "backend", respond=lambda: _html_response(503)),
+    "backend_html": Failure("200 and an HTML page", "backend", respond=lambda: _html_response(200)),
     "backend_no_user": Failure("401 for the user after a good sign-in", "backend", lambda token: f"0|{token}"),
     "backend_newline": Failure("a token with a line break", "backend", lambda token: f"{token}\r\nX-Injected: 1"),
 }

@@ -1,4 +1,4 @@
-"""Codes and tokens that a stand-in provider has given out, kept in memory."""
+"""The authorization codes and tokens of a stand-in provider, in memory."""
 
 import base64
 import hashlib
@@ -10,13 +10,13 @@ from dataclasses import dataclass, field, replace
 
 from dev.providers.base import Failure, Persona
 
-_CODE_LIVES = 60
-_KEPT = 1000
+_CODE_SECONDS = 60
+_MAX_GRANTS = 1000
 
 
 @dataclass(frozen=True)
 class Grant:
-    """What a person has allowed the site, as far as the code and its tokens stand for it."""
+    """The authorization that a user gave to the site; a code and its tokens stand for it."""
 
     persona: Persona
     scopes: list[str]
@@ -25,20 +25,21 @@ class Grant:
     nonce: str = ""
     failure: Failure | None = None
     used: bool = False
-    since: float = field(default_factory=time.time)
+    issued_at: float = field(default_factory=time.time)
 
-    def has_failure(self, where: str) -> Failure | None:
-        return self.failure if self.failure and self.failure.where == where else None
+    def failure_at(self, step: str) -> Failure | None:
+        """Return the chosen failure if it happens at this step (see `Failure.step`)."""
+        return self.failure if self.failure and self.failure.step == step else None
 
-    def is_proved_by(self, code_verifier: str) -> bool:
-        """RFC 7636, 4.6; S256 alone."""
+    def matches_verifier(self, code_verifier: str) -> bool:
+        """Verify the PKCE code verifier (RFC 7636, section 4.6). Only S256 is supported."""
         digest = hashlib.sha256(code_verifier.encode()).digest()
-        ours = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-        return hmac.compare_digest(ours, self.code_challenge)
+        challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+        return hmac.compare_digest(challenge, self.code_challenge)
 
 
 class Grants:
-    """Guarded by one lock: the stand-ins answer in threads."""
+    """Grants by code and by token, guarded by a lock: the stand-ins serve requests in threads."""
 
     def __init__(self) -> None:
         self._codes: dict[str, Grant] = {}
@@ -47,29 +48,29 @@ class Grants:
 
     def issue_code(self, grant: Grant) -> str:
         code = secrets.token_urlsafe(24)
-        self._keep(self._codes, code, grant)
+        self._store(self._codes, code, grant)
         return code
 
     def redeem(self, code: str) -> Grant | None:
-        """Good once, and for a minute."""
+        """Return the grant of a code, which is valid once and for one minute, or None."""
         with self._lock:
             grant = self._codes.get(code)
-            if grant is None or grant.used or time.time() - grant.since > _CODE_LIVES:
+            if grant is None or grant.used or time.time() - grant.issued_at > _CODE_SECONDS:
                 return None
             self._codes[code] = replace(grant, used=True)
         return grant
 
     def issue_token(self, grant: Grant, token: str = "") -> str:
         token = token or secrets.token_urlsafe(30)
-        self._keep(self._tokens, token, grant)
+        self._store(self._tokens, token, grant)
         return token
 
-    def of_token(self, token: str) -> Grant | None:
+    def grant_for_token(self, token: str) -> Grant | None:
         with self._lock:
             return self._tokens.get(token)
 
-    def _keep(self, kept: dict[str, Grant], key: str, grant: Grant) -> None:
+    def _store(self, grants: dict[str, Grant], key: str, grant: Grant) -> None:
         with self._lock:
-            kept[key] = grant
-            if len(kept) > _KEPT:
-                del kept[next(iter(kept))]
+            grants[key] = grant
+            if len(grants) > _MAX_GRANTS:
+                del grants[next(iter(grants))]

@@ -1,4 +1,4 @@
-"""id_tokens of the stand-in providers: keys, signatures as they should be, and the ways to get them wrong."""
+"""Signing keys of the stand-in providers, and id_tokens with valid and invalid signatures."""
 
 import base64
 import hashlib
@@ -15,35 +15,35 @@ Json = dict[str, Any]
 
 
 class PublishedKeys:
-    """RSA keys of one issuer: the one that signs and the one before it, both in the key set."""
+    """The RSA keys of an issuer: the current signing key and the previous one. Both are in the key set."""
 
     def __init__(self) -> None:
         self._keys: list[RSAKey] = []
         self._lock = threading.Lock()
 
-    def current(self) -> list[RSAKey]:
-        """Made when first asked for: a start does not wait for the keys of providers that nobody uses."""
+    def signing_keys(self) -> list[RSAKey]:
+        """Return the current and the previous key. They are generated on first use: key generation slows the start."""
         with self._lock:
             if not self._keys:
                 self._keys = [_rsa_key(), _rsa_key()]
             return self._keys
 
     def rotate(self) -> None:
-        """A new key signs from here on; who keeps the key set has never seen it."""
-        newest = _rsa_key()
-        former = self.current()[0]
+        """Sign with a new key, which is not in a key set that the site has cached."""
+        new_key = _rsa_key()
+        previous_key = self.signing_keys()[0]
         with self._lock:
-            self._keys = [newest, former]
+            self._keys = [new_key, previous_key]
 
     def key_set(self) -> Json:
-        return {"keys": [dict(key.as_dict(private=False)) for key in self.current()]}
+        return {"keys": [dict(key.as_dict(private=False)) for key in self.signing_keys()]}
 
     def sign(self, claims: Json) -> str:
-        return _signed(self.current()[0], claims)
+        return _sign(self.signing_keys()[0], claims)
 
 
 class SharedSecret:
-    """The client's secret as the key (HS256): nothing to publish, and no `kid`."""
+    """Signs with the client secret (HS256): no key set and no `kid`."""
 
     def __init__(self, secret: str) -> None:
         self._key = OctKey.import_key(secret)
@@ -56,37 +56,38 @@ Keys = PublishedKeys | SharedSecret
 
 
 def at_hash(access_token: str) -> str:
-    """OpenID Connect Core 3.1.3.6."""
+    """Return the `at_hash` claim (OpenID Connect Core 1.0, section 3.1.3.6)."""
     return _base64url(hashlib.sha256(access_token.encode()).digest()[:16])
 
 
-def with_unknown_key(_keys: PublishedKeys, claims: Json) -> str:
-    return _signed(_rsa_key(), claims)
+def sign_with_unknown_key(_keys: PublishedKeys, claims: Json) -> str:
+    return _sign(_rsa_key(), claims)
 
 
-def with_anothers_key(keys: Keys, claims: Json) -> str:
-    """Names the right key, or none where none is named, but another one has signed."""
+def sign_with_wrong_key(keys: Keys, claims: Json) -> str:
+    """Sign with another key under the `kid` of the right one."""
     if isinstance(keys, SharedSecret):
         return SharedSecret(secrets.token_hex(16)).sign(claims)
-    return _signed(_rsa_key(str(keys.current()[0].kid)), claims)
+    return _sign(_rsa_key(str(keys.signing_keys()[0].kid)), claims)
 
 
-def unsigned(_keys: Keys, claims: Json) -> str:
+def encode_unsigned(_keys: Keys, claims: Json) -> str:
     return _compact({"alg": "none"}, claims) + "."
 
 
-def with_public_key_as_secret(keys: PublishedKeys, claims: Json) -> str:
-    """What an attacker makes who has read the key set and hopes that `alg` is believed."""
-    key = keys.current()[0]
-    signed = _compact({"alg": "HS256", "kid": key.kid}, claims)
-    return f"{signed}.{_base64url(hmac.digest(key.as_pem(private=False), signed.encode(), hashlib.sha256))}"
+def sign_with_public_key_as_secret(keys: PublishedKeys, claims: Json) -> str:
+    """Sign with HS256 and the public key as the secret: the algorithm confusion attack (RFC 8725, section 2.1)."""
+    key = keys.signing_keys()[0]
+    signing_input = _compact({"alg": "HS256", "kid": key.kid}, claims)
+    mac = hmac.digest(key.as_pem(private=False), signing_input.encode(), hashlib.sha256)
+    return f"{signing_input}.{_base64url(mac)}"
 
 
 def _rsa_key(kid: str = "") -> RSAKey:
     return RSAKey.generate_key(2048, {"kid": kid or secrets.token_hex(5), "use": "sig", "alg": "RS256"})
 
 
-def _signed(key: RSAKey, claims: Json) -> str:
+def _sign(key: RSAKey, claims: Json) -> str:
     return jwt.encode({"alg": "RS256", "kid": key.kid}, claims, key, algorithms=["RS256"])
 
 

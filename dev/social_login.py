@@ -1,7 +1,7 @@
-"""The stand-in backend's `POST /login/social/callback/{provider}`: a provider's token in, a token of its own out.
+"""`POST /login/social/callback/{provider}` of the stand-in backend: exchanges a provider's token for its own token.
 
-It believes nobody: an access token is good if the provider's API takes it, an id_token if the provider has signed
-it for this client. What goes wrong by choice was chosen on the provider's page.
+An access token is valid if the provider's API accepts it, an id_token if the provider signed it for this client.
+Failures are chosen on the page of the stand-in provider.
 """
 
 import json
@@ -27,52 +27,56 @@ _APPLE_ISSUERS = ("https://appleid.apple.com", "https://account.apple.com")
 
 
 class SocialLogin:
-    """`clients`: the site's registration by provider. `stand_ins`: those that are ours, who know what was chosen."""
+    """`clients`: the registration of the site by provider id. `stand_ins`: the providers that are stand-ins, by id."""
 
     def __init__(self, clients: Mapping[str, Client], stand_ins: Mapping[str, IdentityProvider]) -> None:
-        self.ids = {client.settings.get("BACKEND_NAME", name): name for name, client in clients.items()}
+        self.providers_by_backend_name = {
+            client.settings.get("BACKEND_NAME", name): name for name, client in clients.items()
+        }
         self.clients = clients
         self.stand_ins = stand_ins
 
     def blueprint(self) -> Blueprint:
         bp = Blueprint("social_login", __name__)
-        bp.add_url_rule("/login/social/callback/<word>", view_func=self.login, methods=["POST"])
+        bp.add_url_rule("/login/social/callback/<backend_name>", view_func=self.login, methods=["POST"])
         return bp
 
-    def login(self, word: str) -> ResponseReturnValue:
-        name = self.ids.get(word)
+    def login(self, backend_name: str) -> ResponseReturnValue:
+        name = self.providers_by_backend_name.get(backend_name)
         if name is None:
-            return backend.message(404, f"The route login/social/callback/{word[:40]} could not be found.")
-        sent = request.get_json(silent=True)
-        body = sent if isinstance(sent, dict) else {}
+            return backend.error_response(
+                404, f"The route login/social/callback/{backend_name[:40]} could not be found."
+            )
+        json_body = request.get_json(silent=True)
+        body = json_body if isinstance(json_body, dict) else {}
         token = body.get("social_token")
         if not isinstance(token, str) or not token:
-            return backend.invalid({"social_token": "The social token field is required."})
+            return backend.validation_error({"social_token": "The social token field is required."})
         if not isinstance(body.get("email", ""), str):
-            return backend.invalid({"email": "The email field must be a string."})
+            return backend.validation_error({"email": "The email field must be a string."})
         account = _account(PROVIDERS[name], self.clients[name], token)
         if account is None:
-            return backend.message(401, "Invalid token")
-        return self._admit(name, account, token, account.email or body.get("email"))
+            return backend.error_response(401, "Invalid token")
+        return self._issue_token(name, account, token, account.email or body.get("email"))
 
-    def _admit(self, name: str, account: Account, token: str, email: str | None) -> ResponseReturnValue:
-        grant = self.stand_ins[name].grants.of_token(token) if name in self.stand_ins else None
-        failure = grant.has_failure("backend") if grant else None
+    def _issue_token(self, name: str, account: Account, token: str, email: str | None) -> ResponseReturnValue:
+        grant = self.stand_ins[name].grants.grant_for_token(token) if name in self.stand_ins else None
+        failure = grant.failure_at("backend") if grant else None
         if failure and failure.respond:
             return failure.respond()
-        if email in backend.people().users:
-            return backend.message(409, "This email address already signs in another way.")
+        if email in backend.user_store().users:
+            return backend.error_response(409, "This email address already signs in another way.")
         identity = (name, account.subject)
-        is_new = backend.people().is_new(identity, name=account.name, nick_name=account.nickname, email=email)
-        plain = backend.people().admit(identity)
-        plain = failure.change(plain) if failure and failure.change else plain
-        return backend.issued(plain), 201 if is_new else 200
+        is_new = backend.user_store().add_user(identity, name=account.name, nick_name=account.nickname, email=email)
+        backend_token = backend.user_store().issue_token(identity)
+        backend_token = failure.transform(backend_token) if failure and failure.transform else backend_token
+        return backend.token_response(backend_token), 201 if is_new else 200
 
 
 def _account(provider: Provider, client: Client, token: str) -> Account | None:
-    """Whom the token stands for, by the provider's own word; `None` if it does not take the token."""
+    """Return the account of the token, verified with the provider, or None if the token is invalid."""
     try:
-        return _PROOFS[provider.social_token](provider, client, token)
+        return _VERIFIERS[provider.social_token](provider, client, token)
     except (JoseError, OSError, HTTPException, LookupError, TypeError, ValueError):
         return None
 
@@ -91,26 +95,26 @@ def _by_id_token(provider: Provider, client: Client, token: str) -> Account:
     keys = KeySet.import_key_set(_fetch(client.url(provider.jwks_url)))
     claims = jwt.decode(token, keys, algorithms=[provider.algorithm]).claims
     if claims["aud"] != client.settings["CLIENT_ID"] or claims["iss"] not in _APPLE_ISSUERS:
-        raise ValueError("a token for somebody else")
+        raise ValueError("the token has another audience or issuer")
     if claims["exp"] < time.time():
         raise ValueError("expired")
     return provider.account(claims)
 
 
-_PROOFS: dict[str, Callable[[Provider, Client, str], Account]] = {
+_VERIFIERS: dict[str, Callable[[Provider, Client, str], Account]] = {
     "access_token": _by_access_token,
     "id_token": _by_id_token,
 }
 
 
 def _fetch(url: str, token: str = "") -> Any:
-    """JSON from there. Raises `OSError`, `HTTPException` or `ValueError`; anything but 200 is a `ValueError`."""
+    """GET JSON, with an optional bearer token. Raises `OSError`, `HTTPException`, or `ValueError` if it is no 200."""
     parts = urlsplit(url)
     connect = HTTPSConnection if parts.scheme == "https" else HTTPConnection
     headers = {"Accept": "application/json", "User-Agent": "stand-in-backend"}
     with closing(connect(parts.netloc, timeout=5)) as connection:
         connection.request("GET", parts.path, headers=headers | ({"Authorization": f"Bearer {token}"} if token else {}))
-        answer = connection.getresponse()
-        if answer.status != 200:
-            raise ValueError(f"{url} answers {answer.status}")
-        return json.loads(answer.read())
+        response = connection.getresponse()
+        if response.status != 200:
+            raise ValueError(f"{url}: status {response.status}")
+        return json.loads(response.read())

@@ -1,4 +1,4 @@
-"""Settings that lead the site to the stand-in providers, and what these need to know of the site."""
+"""Settings that point the site to the stand-in providers, and the client registrations of the stand-ins."""
 
 import hmac
 from collections.abc import Mapping
@@ -8,32 +8,32 @@ from dev.providers.base import Client
 
 
 def origin(port: int) -> str:
-    """Where the stand-ins are for a site on this port: another site than the page's, as in production."""
+    """Return the origin of the stand-ins for a site on `port`. It is cross-site to localhost, as in production."""
     return f"http://127.0.0.1:{port + 1}"
 
 
-def completed(given: Mapping[str, str], port: int, key: str) -> dict[str, str]:
-    """What is missing in `given` to sign in through every provider that it names; all, if it names none.
+def completed(settings: Mapping[str, str], port: int, key: str) -> dict[str, str]:
+    """Return the settings of the stand-in providers that are missing in `settings`.
 
-    `key`: this checkout's secret, of which the secrets of the stand-ins are made: processes that share it agree.
-    A provider with a client id has its settings already, and is the real one. A real backend takes no token of a
-    stand-in, so none is offered beside one unless `PROVIDERS` asks for it.
+    `key`: the secret from which the client secrets are derived, so that all processes of a checkout agree.
+    A provider with a client id is a real one and keeps its settings. Without `PROVIDERS` all stand-ins are used,
+    but not with a real backend, which does not accept their tokens.
     """
-    ours = {} if "BACKEND_URL" in given else {"PROVIDERS": ",".join(PROVIDERS)}
-    for name in _named({**ours, **given}):
-        if f"{name.upper()}_CLIENT_ID" in given:
+    defaults = {} if "BACKEND_URL" in settings else {"PROVIDERS": ",".join(PROVIDERS)}
+    for name in _provider_ids({**defaults, **settings}):
+        if f"{name.upper()}_CLIENT_ID" in settings:
             continue
         secret = hmac.digest(key.encode(), name.encode(), "sha256").hex()[:32]
-        settings = PROVIDERS[name].settings(f"{origin(port)}/{name}", secret)
-        ours |= {
+        provider_settings = PROVIDERS[name].settings(f"{origin(port)}/{name}", secret)
+        defaults |= {
             f"{name.upper()}_{setting}": value
-            for setting, value in ({"CLIENT_ID": PROVIDERS[name].client_id} | settings).items()
+            for setting, value in ({"CLIENT_ID": PROVIDERS[name].client_id} | provider_settings).items()
         }
-    return {name: value for name, value in ours.items() if name not in given}
+    return {name: value for name, value in defaults.items() if name not in settings}
 
 
 def clients(settings: Mapping[str, str]) -> dict[str, Client]:
-    """The site as each of its providers knows it, by id; `settings` are complete."""
+    """Return the client registration of the site by provider id. `settings` must be complete."""
     return {
         name: Client(
             settings={
@@ -43,11 +43,11 @@ def clients(settings: Mapping[str, str]) -> dict[str, Client]:
             },
             redirect_uri=f"{settings['SITE_URL'].rstrip('/')}/api/auth/callback/{name}",
         )
-        for name in _named(settings)
+        for name in _provider_ids(settings)
     }
 
 
-def _named(settings: Mapping[str, str]) -> list[str]:
-    """Ids that exist; the site itself says what is wrong with another."""
+def _provider_ids(settings: Mapping[str, str]) -> list[str]:
+    """Return the known provider ids in `PROVIDERS`. The site itself reports unknown ids."""
     words = [word.strip().lower() for word in settings.get("PROVIDERS", "").split(",")]
     return [word for word in words if word in PROVIDERS]

@@ -1,4 +1,4 @@
-"""The server beside the site in development: the stand-in backend at `/`, a stand-in provider at `/<its id>`."""
+"""The stand-in server in development: the backend at `/`, each provider at `/<id>`."""
 
 import socket
 import sys
@@ -19,53 +19,53 @@ from dev.stand_in_settings import clients, origin
 _TEMPLATES = Path(__file__).parent / "templates" / "stand_ins"
 
 
-def needed(settings: Mapping[str, str], port: int) -> list[str]:
-    """What of the settings leads to the stand-ins of a site on `port`: `backend` and ids of providers."""
-    here = origin(port)
-    leading = [name for name, client in clients(settings).items() if client.base_url.startswith(f"{here}/")]
-    return (["backend"] if settings.get("BACKEND_URL") == here else []) + leading
+def needed_stand_ins(settings: Mapping[str, str], port: int) -> list[str]:
+    """Return the stand-ins that the settings of a site on `port` point to: `backend` and provider ids."""
+    stand_in_origin = origin(port)
+    names = [name for name, client in clients(settings).items() if client.base_url.startswith(f"{stand_in_origin}/")]
+    return (["backend"] if settings.get("BACKEND_URL") == stand_in_origin else []) + names
 
 
 def create_stand_ins(settings: Mapping[str, str], port: int, delay: float = 0.0) -> Flask:
-    """The stand-ins that a site on `port` with these (complete) settings needs, as one WSGI site."""
-    wanted, registered = needed(settings, port), clients(settings)
-    providers = {name: IdentityProvider(PROVIDERS[name], registered[name]) for name in wanted if name != "backend"}
-    site = backend.create_backend(delay) if "backend" in wanted else Flask("stand-ins", static_folder=None)
+    """Create a Flask application with the stand-ins that a site on `port` needs. `settings` must be complete."""
+    names, registrations = needed_stand_ins(settings, port), clients(settings)
+    providers = {name: IdentityProvider(PROVIDERS[name], registrations[name]) for name in names if name != "backend"}
+    site = backend.create_backend(delay) if "backend" in names else Flask("stand-ins", static_folder=None)
     site.template_folder = str(_TEMPLATES)
     for provider in providers.values():
         site.register_blueprint(provider.blueprint())
-    if "backend" in wanted:
-        site.register_blueprint(SocialLogin(registered, providers).blueprint())
-    site.after_request(_kept_to_itself)
+    if "backend" in names:
+        site.register_blueprint(SocialLogin(registrations, providers).blueprint())
+    site.after_request(_add_privacy_headers)
     return site
 
 
 def serve_in_background(settings: Mapping[str, str], port: int, delay: float = 0.0) -> None:
-    """Answer for a site on `port`, on the port after it, until this process ends. Raises `OSError` if it is taken."""
-    with socket.create_server(("127.0.0.1", port + 1)) as listening:
+    """Serve the stand-ins on `port + 1` until this process ends. Raises `OSError` if that port is in use."""
+    with socket.create_server(("127.0.0.1", port + 1)) as listener:
         server = make_server(
             "127.0.0.1",
             port + 1,
             create_stand_ins(settings, port, delay),
             threaded=True,
-            request_handler=_Line,
-            fd=listening.fileno(),
+            request_handler=_RequestHandler,
+            fd=listener.fileno(),
         )
     threading.Thread(target=server.serve_forever, daemon=True, name="stand-ins").start()
 
 
-class _Line(WSGIRequestHandler):
-    """One readable line a call, without anything that was sent in it."""
+class _RequestHandler(WSGIRequestHandler):
+    """Logs one line per request, without query and body: they may hold secrets."""
 
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:  # noqa: ARG002  # the signature is given
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:  # noqa: ARG002  # overrides a method
         path = self.path.partition("?")[0]
         provider, _, rest = path[1:].partition("/")
-        who, what = (provider, f"/{rest}") if provider in PROVIDERS else ("backend", path)
-        click.echo(f"  {who:7}  {self.command:6} {what:10} -> {code}", file=sys.stderr)
+        name, endpoint = (provider, f"/{rest}") if provider in PROVIDERS else ("backend", path)
+        click.echo(f"  {name:7}  {self.command:6} {endpoint:10} -> {code}", file=sys.stderr)
 
 
-def _kept_to_itself(response: Response) -> Response:
-    """No page with a code or a state in its address tells it to anybody."""
+def _add_privacy_headers(response: Response) -> Response:
+    """Keep the URLs of the stand-ins, which hold codes and states, out of `Referer` headers and caches."""
     response.headers.setdefault("Referrer-Policy", "no-referrer")
     response.headers.setdefault("Cache-Control", "no-store")
     return response

@@ -24,7 +24,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def shared_site() -> Iterator[SiteMaker]:
-    """One site for each set of settings, shared by the tests that leave it unchanged."""
+    """Return the shared site with these settings. Tests must not it unchanged."""
     with shared_sites() as shared:
         yield shared
 
@@ -37,7 +37,7 @@ def site(shared_site: SiteMaker) -> Site:
 
 @pytest.fixture
 def visitor(site: Site) -> Visitor:
-    return site.visitor()
+    return site.new_visitor()
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def make_site() -> Iterator[SiteMaker]:
         yield lambda *args, **given: stack.enter_context(running_site(*args, **given))
 
 
-@pytest.fixture(scope="module")  # not `session`: while Playwright runs, no other test can use an asyncio loop
+@pytest.fixture(scope="module")  # not `session`: while Playwright runs, other tests cannot use an asyncio event loop
 def browser() -> Iterator[Browser]:
     try:
         with chromium() as started:
@@ -59,11 +59,11 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def logs_as_before() -> Iterator[None]:
+def restore_logging() -> Iterator[None]:
     """Restore the logging configuration that `dev.create_site` changes."""
     loggers = [logging.root, logging.getLogger("munjigi"), logging.getLogger("werkzeug")]
-    before = [(one, one.handlers[:], one.propagate, one.level) for one in loggers]
+    configurations = [(logger, logger.handlers[:], logger.propagate, logger.level) for logger in loggers]
     yield
-    for one, handlers, propagate, level in before:
-        one.handlers[:], one.propagate = handlers, propagate
-        one.setLevel(level)
+    for logger, handlers, propagate, level in configurations:
+        logger.handlers[:], logger.propagate = handlers, propagate
+        logger.setLevel(level)

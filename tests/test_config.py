@@ -11,7 +11,7 @@ import config
 from config import SettingsError
 from tests.support.commands import ROOT
 from tests.support.setting_names import PROVIDER_SETTINGS, SETTINGS
-from tests.support.site import SECRET, settings
+from tests.support.site import SECRET, make_settings
 
 GOOD = {"SITE_URL": "https://login.example.com", "SECRET_KEY": SECRET, "BACKEND_URL": "https://api.example.com/v2"}
 
@@ -71,7 +71,7 @@ def test_a_weak_secret_is_refused_and_not_shown(weak: str) -> None:
     ],
 )
 def test_redis_url_may_be_one_server_or_a_cluster(url: str) -> None:
-    assert settings(redis_url=url).redis_url == url
+    assert make_settings(redis_url=url).redis_url == url
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_password_in_a_url_is_refused_and_not_shown() -> None:
 
 
 def test_secrets_are_not_in_the_repr() -> None:
-    assert SECRET not in repr(settings(secret_key_fallbacks=SECRET))
+    assert SECRET not in repr(make_settings(secret_key_fallbacks=SECRET))
 
 
 @pytest.mark.parametrize(

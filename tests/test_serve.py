@@ -12,10 +12,10 @@ import pytest
 import requests
 
 import serve
-from tests.support.commands import ROOT, Command, free_ports, listens, running
+from tests.support.commands import ROOT, Command, free_port_pair, is_listening, run_command
 from tests.support.production import SERVE_COMMAND, production_server
 from tests.support.redis_server import redis_server
-from tests.support.site import settings
+from tests.support.site import make_settings
 
 pytestmark = pytest.mark.server
 
@@ -26,7 +26,7 @@ def test_a_person_signs_in_and_each_event_is_one_log_line(tmp_path: Path) -> Non
     with production_server(tmp_path, LOG_FORMAT="json") as (command, visitor):
         assert visitor.sign_in(password="wrong").status_code == 401
         assert visitor.sign_in().status_code == 303
-        assert visitor.page("/").heading == "Signed in as 민지"
+        assert visitor.get_page("/").heading == "Signed in as 민지"
         visitor.submit("/auth/logout", {})
         assert command.stop() == 0
         for event in ('"event": "sign_in_failed"', '"event": "signed_in"', '"event": "signed_out"'):
@@ -47,7 +47,7 @@ def test_the_signal_receiver_of_the_docs_works(tmp_path: Path) -> None:
 
 
 def test_all_invalid_settings_are_named_and_the_server_does_not_start(tmp_path: Path) -> None:
-    port = free_ports()
+    port = free_port_pair()
     wrong = {
         "SITE_URL": "login.example.com",
         "SECRET_KEY": "changeme",
@@ -56,19 +56,19 @@ def test_all_invalid_settings_are_named_and_the_server_does_not_start(tmp_path: 
         "BACKEND_CONCURRENCY": "0",
         "PORT": str(port),
     }
-    with running(*SERVE_COMMAND, log=tmp_path / "output", cwd=tmp_path, environ=wrong) as command:
+    with run_command(*SERVE_COMMAND, log=tmp_path / "output", cwd=tmp_path, environ=wrong) as command:
         assert command.process.wait(20) == 1
         assert "5 settings need attention" in command.output
         assert all(name in command.output for name in wrong if name != "PORT")
         assert "changeme" not in command.output
         assert "Traceback" not in command.output
-        assert not listens(port)
+        assert not is_listening(port)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_shutdown_waits_for_the_sign_in_in_progress(tmp_path: Path, number: int) -> None:
     with production_server(tmp_path, backend_delay=0.7) as (command, visitor):
-        token = visitor.csrf()
+        token = visitor.csrf_token()
         answers: list[int] = []
 
         def sign_in() -> None:
@@ -81,7 +81,7 @@ def test_a_shutdown_waits_for_the_sign_in_in_progress(tmp_path: Path, number: in
         assert command.stop(number) == 0
         thread.join()
         assert answers == [303]
-        assert not listens(int(visitor.url.rpartition(":")[2]))
+        assert not is_listening(int(visitor.url.rpartition(":")[2]))
 
 
 def test_during_the_shutdown_delay_the_server_is_not_ready_and_still_serves(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_two_workers_with_redis_share_limits_and_revocations(tmp_path: Path) -> 
         visitor.submit("/auth/logout", {})
         time.sleep(1)
         assert set(_sessions(visitor.url, token)) == {False}
-        fields = {"csrfToken": visitor.csrf(), "email": "minji@example.com", "password": "wrong"}
+        fields = {"csrfToken": visitor.csrf_token(), "email": "minji@example.com", "password": "wrong"}
         stranger = {"Cookie": f"munjigi.visitor={visitor.cookies['munjigi.visitor']}"}
         form = f"{visitor.url}/auth/login/email"
         with ThreadPoolExecutor(40) as crowd:
@@ -181,6 +181,6 @@ def test_several_workers_without_redis_log_a_warning(tmp_path: Path) -> None:
 
 def test_the_default_number_of_workers_is_one_without_redis_and_one_per_core_with_it() -> None:
     redis = "redis://127.0.0.1:6379/0"
-    assert serve.workers(settings()) == 1
-    assert serve.workers(settings(redis_url=redis)) == os.cpu_count()
-    assert serve.workers(settings(redis_url=redis, workers=3)) == 3
+    assert serve.workers(make_settings()) == 1
+    assert serve.workers(make_settings(redis_url=redis)) == os.cpu_count()
+    assert serve.workers(make_settings(redis_url=redis, workers=3)) == 3

@@ -1,4 +1,4 @@
-"""The stand-in providers, one file each: how it differs from the others, and who has an account there."""
+"""The stand-in providers, one file each: how a provider differs from the standards, and its accounts."""
 
 from dev.providers.apple import APPLE
 from dev.providers.base import Provider

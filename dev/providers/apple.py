@@ -1,4 +1,4 @@
-"""Apple: the callback is a posted form, the client's secret a signed token, and there is no user endpoint."""
+"""Apple: the callback is a form POST, the client secret is a signed JWT, and there is no user endpoint."""
 
 import hashlib
 import hmac
@@ -13,11 +13,11 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
-from dev.personas import EVERYBODY, HANEUL, Person
+from dev.personas import HANEUL, PERSONS, Person
 from dev.providers.base import Account, Client, Failure, Json, Persona, Provider
 
 _ISSUER = "https://appleid.apple.com"
-_LONGEST_SECRET = 15_777_000
+_MAX_SECRET_SECONDS = 15_777_000
 _ORDER_P256 = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
@@ -30,17 +30,21 @@ def _persona(person: Person) -> Persona:
         user["email"] = person.email
     if person.name:
         user["name"] = {"firstName": person.name[1:], "lastName": person.name[:1]}
-    return Persona(person.key, person.shows, subject, claims, first_consent=json.dumps(user, ensure_ascii=False))
+    return Persona(
+        person.key, person.description, subject, claims, first_consent_user=json.dumps(user, ensure_ascii=False)
+    )
 
 
 _RELAY = _persona(
-    replace(HANEUL, key="relay", shows="hides the address behind a relay", email="ab12cd34ef@privaterelay.appleid.com")
+    replace(
+        HANEUL, key="relay", description="private relay e-mail address", email="ab12cd34ef@privaterelay.appleid.com"
+    )
 )
-_MALFORMED = _persona(replace(HANEUL, key="malformed", shows="`user` of the first consent is not JSON"))
+_MALFORMED = _persona(replace(HANEUL, key="malformed", description="`user` of the first consent is not JSON"))
 
 
 def _private_key(_base_url: str, secret: str) -> str:
-    """The same key for the same secret: the reloader's two processes must agree, and no further file is kept."""
+    """Derive the key from the secret, so that both processes of the reloader have the same one."""
     number = int.from_bytes(hmac.digest(secret.encode(), b"ES256", hashlib.sha512)) % (_ORDER_P256 - 1) + 1
     return (
         ec.derive_private_key(number, ec.SECP256R1())
@@ -49,15 +53,18 @@ def _private_key(_base_url: str, secret: str) -> str:
     )
 
 
-def _with_key(base_url: str, secret: str) -> dict[str, str]:
+def _settings(base_url: str, secret: str) -> dict[str, str]:
     key = _private_key(base_url, secret)
     return {"TEAM_ID": "TEAM000001", "KEY_ID": "KEY0000001", "PRIVATE_KEY": key, "BASE_URL": base_url}
 
 
-def _signed_by_the_client(client: Client, given: str) -> bool:
-    """A client secret as Apple wants it: signed with the registered key, for Apple, not expired, not too long-lived."""
+def _is_valid_client_secret(client: Client, client_secret: str) -> bool:
+    """Verify Apple's client secret: a JWT, signed with the registered key, that expires within six months.
+
+    https://developer.apple.com/documentation/accountorganizationaldatasharing/creating-a-client-secret
+    """
     try:
-        token = jwt.decode(given, ECKey.import_key(client.settings["PRIVATE_KEY"]), algorithms=["ES256"])
+        token = jwt.decode(client_secret, ECKey.import_key(client.settings["PRIVATE_KEY"]), algorithms=["ES256"])
     except (JoseError, ValueError):
         return False
     expected = {
@@ -68,24 +75,24 @@ def _signed_by_the_client(client: Client, given: str) -> bool:
     claims = token.claims
     if token.header.get("kid") != client.settings["KEY_ID"] or expected.items() - claims.items():
         return False
-    issued, expires = claims.get("iat"), claims.get("exp")
-    if not isinstance(issued, int) or not isinstance(expires, int):
+    issued_at, expires_at = claims.get("iat"), claims.get("exp")
+    if not isinstance(issued_at, int) or not isinstance(expires_at, int):
         return False
-    return issued - 60 <= time.time() < expires <= issued + _LONGEST_SECRET
+    return issued_at - 60 <= time.time() < expires_at <= issued_at + _MAX_SECRET_SECONDS
 
 
-def _objection(wish: Mapping[str, str]) -> str | None:
-    asks = set(wish.get("scope", "").split()) & {"name", "email"}
-    if asks and wish.get("response_mode") != "form_post":
+def _validate_request(params: Mapping[str, str]) -> str | None:
+    scopes = set(params.get("scope", "").split()) & {"name", "email"}
+    if scopes and params.get("response_mode") != "form_post":
         return "invalid_request: response_mode must be form_post when name or email scope is requested"
     return None
 
 
-def _taken(claims: Json) -> Account:
+def _account(claims: Json) -> Account:
     return Account(claims["sub"])
 
 
-def _flags_as_booleans(claims: Json) -> Json:
+def _boolean_flags(claims: Json) -> Json:
     return claims | {name: True for name in ("email_verified", "is_private_email") if claims.get(name) == "true"}
 
 
@@ -94,23 +101,23 @@ APPLE = Provider(
     name="Apple",
     client_id="com.example.login.web",
     personas=(
-        *(_persona(person) for person in EVERYBODY),
+        *(_persona(person) for person in PERSONS),
         replace(_RELAY, claims=_RELAY.claims | {"is_private_email": "true"}),
-        replace(_MALFORMED, first_consent='{"name": {"firstName": '),
+        replace(_MALFORMED, first_consent_user='{"name": {"firstName": '),
     ),
     authorization_path="/auth/authorize",
     token_path="/auth/token",
-    account=_taken,
+    account=_account,
     jwks_url="https://appleid.apple.com/auth/keys",
     social_token="id_token",
     issuer=_ISSUER,
     id_token="always",
     pkce_required=False,
-    accepts_secret=_signed_by_the_client,
-    settings=_with_key,
-    objection=_objection,
-    cancelled={"error": "user_cancelled_authorize"},
-    token_answer=lambda _: {"token_type": "Bearer", "expires_in": 3600, "refresh_token": "r9s8.0.made-up"},
+    is_valid_secret=_is_valid_client_secret,
+    settings=_settings,
+    validate_request=_validate_request,
+    cancel_error={"error": "user_cancelled_authorize"},
+    token_response=lambda _: {"token_type": "Bearer", "expires_in": 3600, "refresh_token": "r9s8.0.made-up"},
     errors={
         "invalid_client": (400, {"error": "invalid_client"}),
         "invalid_grant": (
@@ -118,8 +125,8 @@ APPLE = Provider(
             {"error": "invalid_grant", "error_description": "The code has expired or has been revoked."},
         ),
     },
-    variants={
-        "booleans": Failure("flags of the id_token are booleans, not strings", "id_token", _flags_as_booleans),
+    failures={
+        "booleans": Failure("flags of the id_token are booleans, not strings", "id_token", _boolean_flags),
         "new_issuer": Failure(
             "issuer is https://account.apple.com (as in June 2025)",
             "id_token",

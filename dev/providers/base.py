@@ -1,4 +1,4 @@
-"""What a stand-in provider is made of: one value says all in which it differs from its neighbours."""
+"""The types of stand-in providers. A `Provider` value describes how a provider differs from the standards."""
 
 import hmac
 from collections.abc import Callable, Mapping
@@ -9,29 +9,29 @@ from urllib.parse import urlsplit
 from flask import Response
 
 Json = dict[str, Any]
-Refusal = tuple[int, Json]
+ErrorResponse = tuple[int, Json]
 """Status and body of an error."""
 
 
 @dataclass(frozen=True)
 class Persona:
-    """Somebody who has an account at the provider."""
+    """A user with an account at the provider."""
 
     key: str
-    shows: str
-    """What signing in as this person shows."""
+    description: str
+    """What a sign-in as this user demonstrates."""
     subject: str
     claims: Json = field(default_factory=dict)
-    """Of the id_token, besides those of the protocol."""
-    answers: Mapping[str, Any] = field(default_factory=dict)
-    """What the provider's API says of this person, by path."""
-    first_consent: str = ""
-    """The callback's `user` field, sent with the first consent alone."""
+    """Claims of the id_token about the user."""
+    api_responses: Mapping[str, Any] = field(default_factory=dict)
+    """JSON bodies of the provider's API about this user, by path."""
+    first_consent_user: str = ""
+    """The `user` field of the callback, which Apple sends with the first consent only."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """What a backend takes from a provider's answers."""
+    """What a backend reads from a provider's API or id_token."""
 
     subject: str
     name: str | None = None
@@ -41,24 +41,24 @@ class Account:
 
 @dataclass(frozen=True)
 class Failure:
-    """Something that goes wrong, or otherwise than usual, in one sign-in."""
+    """An error or a variation that can be chosen for one sign-in."""
 
-    shows: str
-    where: str
-    """`grant`, `callback`, `token`, `id_token`, `user` or `backend`."""
-    change: Callable[[Any], Any] | None = None
-    """What was to be said -> what is said instead."""
+    description: str
+    step: str
+    """Where it happens: `grant`, `callback`, `token`, `id_token`, `user` or `backend`."""
+    transform: Callable[[Any], Any] | None = None
+    """Changes the normal response."""
     respond: Callable[[], Response] | None = None
-    """The whole answer instead."""
+    """Returns another response instead of the normal one."""
     sign: Callable[[Any, Json], str] | None = None
-    """(the provider's keys, claims) -> a token signed otherwise."""
+    """Signs the id_token: (keys of the provider, claims) -> token."""
     sends_id_token: bool = False
-    """An id_token comes though the provider would send none."""
+    """The token response has an id_token although the scopes do not request one."""
 
 
 @dataclass(frozen=True)
 class Client:
-    """The site, as it is registered with one provider."""
+    """The registration of the site with a provider."""
 
     settings: Mapping[str, str]
     """The site's settings for this provider, without the prefix: `CLIENT_ID` and so on."""
@@ -68,18 +68,18 @@ class Client:
     def base_url(self) -> str:
         return self.settings.get("BASE_URL") or self.settings.get("ISSUER", "")
 
-    def url(self, real: str) -> str:
-        """Where an endpoint of the provider is: moved to the base address, if there is one."""
+    def url(self, provider_url: str) -> str:
+        """Return this URL of the provider, with the origin of `BASE_URL` if that is set."""
         base = self.settings.get("BASE_URL", "")
-        return base + urlsplit(real).path if base else real
+        return base + urlsplit(provider_url).path if base else provider_url
 
 
-def same_secret(client: Client, given: str) -> bool:
-    """A client without a secret sends none, as older applications of Kakao's do."""
-    return hmac.compare_digest(client.settings.get("CLIENT_SECRET", "").encode(), given.encode())
+def matches_client_secret(client: Client, client_secret: str) -> bool:
+    """Compare the secret with the registered one. Older Kakao applications have no secret and send none."""
+    return hmac.compare_digest(client.settings.get("CLIENT_SECRET", "").encode(), client_secret.encode())
 
 
-def with_secret(base_url: str, secret: str) -> dict[str, str]:
+def default_settings(base_url: str, secret: str) -> dict[str, str]:
     return {"CLIENT_SECRET": secret, "BASE_URL": base_url}
 
 
@@ -87,9 +87,9 @@ STANDARD_SCOPES = {
     "profile": ("name", "given_name", "family_name", "nickname", "preferred_username", "picture"),
     "email": ("email", "email_verified", "is_private_email"),
 }
-"""Claims that a scope asks for (OpenID Connect Core 5.4)."""
+"""Claims that each scope requests (OpenID Connect Core 1.0, section 5.4)."""
 
-STANDARD_ERRORS: Mapping[str, Refusal] = {
+STANDARD_ERRORS: Mapping[str, ErrorResponse] = {
     "invalid_client": (401, {"error": "invalid_client", "error_description": "Client authentication failed."}),
     "invalid_grant": (400, {"error": "invalid_grant", "error_description": "The code is wrong, used or expired."}),
     "redirect_uri_mismatch": (400, {"error": "invalid_grant", "error_description": "Another redirect_uri."}),
@@ -97,12 +97,12 @@ STANDARD_ERRORS: Mapping[str, Refusal] = {
     "unsupported_grant_type": (400, {"error": "unsupported_grant_type"}),
     "invalid_token": (401, {"error": "invalid_token", "error_description": "Invalid access token."}),
 }
-"""RFC 6749 5.2 and RFC 6750 3.1."""
+"""Error responses of RFC 6749, section 5.2 and RFC 6750, section 3.1."""
 
 
 @dataclass(frozen=True)
 class Provider:
-    """One provider: addresses, what it demands, and how it says things. Defaults are what the standards say."""
+    """A provider: its paths, its requirements and its response formats. The defaults follow the standards."""
 
     id: str
     name: str
@@ -111,48 +111,48 @@ class Provider:
     authorization_path: str
     token_path: str
     account: Callable[..., Account]
-    """Answers of `user_urls`, or the claims of an id_token -> what a backend takes from them."""
+    """Makes an account of the responses of `user_urls`, or of the claims of an id_token."""
     jwks_url: str = ""
     user_urls: tuple[str, ...] = ()
-    """What a backend asks to check an access token; empty: discovery knows it, or the id_token is the proof."""
+    """API URLs with which a backend verifies an access token. Empty if discovery has the URL, or with id_tokens."""
     social_token: str = "access_token"
     issuer: str = ""
-    """Empty: the address under which the stand-in is reached."""
+    """If empty, the base URL of the stand-in."""
     id_token: str = "openid"
-    """When one is sent: with this scope, `always`, or `never`."""
+    """When the token response has an id_token: with this scope, `always` or `never`."""
     algorithm: str = "RS256"
     scopes: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: STANDARD_SCOPES)
     discovery_path: str = ""
     pkce_required: bool = True
     auth_methods: tuple[str, ...] = ("client_secret_post",)
-    accepts_secret: Callable[[Client, str], bool] = same_secret
-    settings: Callable[[str, str], dict[str, str]] = with_secret
-    """(address of the stand-in, a secret) -> settings of the site, without prefix and `CLIENT_ID`."""
-    objection: Callable[[Mapping[str, str]], str | None] = lambda _: None
-    """What is wrong with an authorization request by the provider's own rules, in words."""
-    further_origin: bool = False
-    """The sign-in page is on another host than the authorization endpoint."""
-    callback_extras: Callable[[Persona, list[str]], dict[str, str]] = lambda _persona, _scopes: {}
-    cancelled: Mapping[str, str] = field(default_factory=lambda: {"error": "access_denied"})
+    is_valid_secret: Callable[[Client, str], bool] = matches_client_secret
+    settings: Callable[[str, str], dict[str, str]] = default_settings
+    """(base URL of the stand-in, secret) -> settings of the site, without prefix and `CLIENT_ID`."""
+    validate_request: Callable[[Mapping[str, str]], str | None] = lambda _: None
+    """Checks the parameters of an authorization request by the provider's own rules. Returns an error text or None."""
+    has_separate_sign_in_host: bool = False
+    """The authorization endpoint redirects to a sign-in page on another host."""
+    extra_callback_parameters: Callable[[Persona, list[str]], dict[str, str]] = lambda _persona, _scopes: {}
+    cancel_error: Mapping[str, str] = field(default_factory=lambda: {"error": "access_denied"})
     token_methods: tuple[str, ...] = ("POST",)
-    token_needs: tuple[str, ...] = ()
-    """Parameters besides the usual."""
-    token_answer: Callable[[list[str]], Json] = lambda scopes: {
+    required_token_parameters: tuple[str, ...] = ()
+    """Further required parameters of a token request."""
+    token_response: Callable[[list[str]], Json] = lambda scopes: {
         "token_type": "Bearer",
         "expires_in": 3600,
         "scope": " ".join(scopes),
     }
     form_encoded: bool = False
-    """The token endpoint answers in a form's encoding unless JSON is asked for."""
-    json_type: str = "application/json"
-    errors: Mapping[str, Refusal] = field(default_factory=dict)
-    needs_user_agent: bool = False
-    api_scopes: Mapping[str, str] = field(default_factory=dict)
-    """Scope without which a path is not found."""
-    variants: Mapping[str, Failure] = field(default_factory=dict)
-    """What can be chosen at this provider alone."""
+    """The token endpoint responds with `application/x-www-form-urlencoded` unless `Accept` names JSON."""
+    json_content_type: str = "application/json"
+    errors: Mapping[str, ErrorResponse] = field(default_factory=dict)
+    requires_user_agent: bool = False
+    required_scopes: Mapping[str, str] = field(default_factory=dict)
+    """Scope that an API path requires; without it the path is a 404."""
+    failures: Mapping[str, Failure] = field(default_factory=dict)
+    """Failures that only this provider has."""
 
-    def error(self, name: str) -> Refusal:
+    def error(self, name: str) -> ErrorResponse:
         return self.errors.get(name) or STANDARD_ERRORS[name]
 
     def persona(self, key: str) -> Persona:

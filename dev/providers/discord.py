@@ -1,16 +1,16 @@
-"""Discord: OAuth 2.0 with PKCE; ids are long numbers in text, and each address has its own form of error."""
+"""Discord: OAuth 2.0 with PKCE. Ids are long numbers as strings, and each endpoint has its own error format."""
 
 from flask import Response
 
-from dev.personas import EVERYBODY, HANEUL, Person
+from dev.personas import HANEUL, PERSONS, Person
 from dev.providers.base import Account, Failure, Json, Persona, Provider
 
 _AVATAR = "0123456789abcdef0123456789abcdef"
 _RATE_LIMITED = '{"message": "You are being rate limited.", "retry_after": 0.5, "global": false}'
 
 
-def _persona(key: str, shows: str, person: Person, avatar: str = _AVATAR) -> Persona:
-    subject = f"80000000000{Person(key, shows).number:07}"
+def _persona(key: str, description: str, person: Person, avatar: str = _AVATAR) -> Persona:
+    subject = f"80000000000{Person(key, description).number:07}"
     user = {
         "id": subject,
         "username": f"{key}.dev",
@@ -23,16 +23,16 @@ def _persona(key: str, shows: str, person: Person, avatar: str = _AVATAR) -> Per
         "mfa_enabled": True,
         "public_flags": 0,
     }
-    return Persona(key, shows, subject, answers={"/api/users/@me": user})
+    return Persona(key, description, subject, api_responses={"/api/users/@me": user})
 
 
 _PERSONAS = (
-    *(_persona(person.key, person.shows, person) for person in EVERYBODY),
-    _persona("moving", "moving picture", HANEUL, f"a_{_AVATAR}"),
+    *(_persona(person.key, person.description, person) for person in PERSONS),
+    _persona("moving", "animated picture", HANEUL, f"a_{_AVATAR}"),
 )
 
 
-def _taken(user: Json) -> Account:
+def _account(user: Json) -> Account:
     email = user["email"] if user["verified"] else None
     return Account(user["id"], user["global_name"] or user["username"], user["username"], email)
 
@@ -48,15 +48,15 @@ DISCORD = Provider(
     personas=_PERSONAS,
     authorization_path="/oauth2/authorize",
     token_path="/api/oauth2/token",
-    account=_taken,
+    account=_account,
     user_urls=("https://discord.com/api/users/@me",),
     id_token="never",
     auth_methods=("client_secret_post", "client_secret_basic"),
-    cancelled={
+    cancel_error={
         "error": "access_denied",
         "error_description": "The resource owner or authorization server denied the request",
     },
-    token_answer=lambda scopes: {
+    token_response=lambda scopes: {
         "token_type": "Bearer",
         "expires_in": 604800,
         "refresh_token": "D43f5y0-made-up",
@@ -67,8 +67,8 @@ DISCORD = Provider(
         "invalid_grant": (400, {"error": "invalid_grant", "error_description": 'Invalid "code" in request.'}),
         "invalid_token": (401, {"message": "401: Unauthorized", "code": 0}),
     },
-    needs_user_agent=True,
-    variants={
+    requires_user_agent=True,
+    failures={
         "rate_limited": Failure("token endpoint: rate limited", "token", respond=_rate_limited),
         "user_rate_limited": Failure("user endpoint: rate limited", "user", respond=_rate_limited),
     },

@@ -1,8 +1,8 @@
-"""GitHub: OAuth 2.0 with PKCE and an `iss` in the callback; token errors have status 200."""
+"""GitHub: OAuth 2.0 with PKCE and `iss` in the callback (RFC 9207). Token errors have status 200."""
 
 from typing import Any
 
-from dev.personas import EVERYBODY, HANEUL, Person
+from dev.personas import HANEUL, PERSONS, Person
 from dev.providers.base import Account, Json, Persona, Provider
 
 _ISSUER = "https://github.com/login/oauth"
@@ -19,8 +19,8 @@ def _emails(person: Person, login: str, number: int) -> list[Json]:
     return [*listed, {"email": private, "primary": not listed, "verified": True, "visibility": None}]
 
 
-def _persona(key: str, shows: str, person: Person, **quirks: Any) -> Persona:
-    number = 90000001 + Person(key, shows).number
+def _persona(key: str, description: str, person: Person, **quirks: Any) -> Persona:
+    number = 90000001 + Person(key, description).number
     login = f"{key}-dev"
     user = {
         "login": login,
@@ -33,17 +33,20 @@ def _persona(key: str, shows: str, person: Person, **quirks: Any) -> Persona:
         "email": None,
     }
     return Persona(
-        key, shows, str(number), answers={"/user": user | quirks, "/user/emails": _emails(person, login, number)}
+        key,
+        description,
+        str(number),
+        api_responses={"/user": user | quirks, "/user/emails": _emails(person, login, number)},
     )
 
 
 _PERSONAS = (
-    *(_persona(person.key, person.shows, person) for person in EVERYBODY),
-    _persona("public", "public address in the profile, too", HANEUL, email=HANEUL.email),
+    *(_persona(person.key, person.description, person) for person in PERSONS),
+    _persona("public", "e-mail address public in the profile", HANEUL, email=HANEUL.email),
 )
 
 
-def _taken(user: Json, emails: list[Json]) -> Account:
+def _account(user: Json, emails: list[Json]) -> Account:
     primary = [entry["email"] for entry in emails if entry["primary"] and entry["verified"]]
     return Account(str(user["id"]), user["name"] or user["login"], user["login"], primary[0] if primary else None)
 
@@ -59,18 +62,18 @@ GITHUB = Provider(
     personas=_PERSONAS,
     authorization_path="/login/oauth/authorize",
     token_path="/login/oauth/access_token",
-    account=_taken,
+    account=_account,
     user_urls=("https://api.github.com/user", "https://api.github.com/user/emails"),
     issuer=_ISSUER,
     id_token="never",
     auth_methods=("client_secret_post", "client_secret_basic"),
-    callback_extras=lambda _persona, _scopes: {"iss": _ISSUER},
-    cancelled={
+    extra_callback_parameters=lambda _persona, _scopes: {"iss": _ISSUER},
+    cancel_error={
         "error": "access_denied",
         "error_description": "The user has denied your application access.",
         "error_uri": _DOCS,
     },
-    token_answer=lambda scopes: {"token_type": "bearer", "scope": ",".join(scopes)},
+    token_response=lambda scopes: {"token_type": "bearer", "scope": ",".join(scopes)},
     form_encoded=True,
     errors={
         "invalid_client": _error("incorrect_client_credentials", "The client_id and/or client_secret are incorrect."),
@@ -79,6 +82,6 @@ GITHUB = Provider(
         "unsupported_grant_type": _error("unsupported_grant_type", "The grant_type is not supported."),
         "invalid_token": (401, {"message": "Bad credentials", "documentation_url": _DOCS}),
     },
-    needs_user_agent=True,
-    api_scopes={"/user/emails": "user:email"},
+    requires_user_agent=True,
+    required_scopes={"/user/emails": "user:email"},
 )

@@ -1,6 +1,6 @@
-"""Google: OpenID Connect by the book, but scopes come back under other names and the callback brings extras."""
+"""Google: standard OpenID Connect, but it renames scopes in responses and adds parameters to the callback."""
 
-from dev.personas import EVERYBODY, HANEUL, Person
+from dev.personas import HANEUL, PERSONS, Person
 from dev.providers.base import Account, Json, Persona, Provider
 
 _ISSUER = "https://accounts.google.com"
@@ -10,32 +10,39 @@ _SCOPE_URLS = {
 }
 
 
-def _persona(key: str, shows: str, person: Person, email: str | None, hosted_domain: str | None = None) -> Persona:
-    subject = f"1082042680333{Person(key, shows).number:08}"
+def _persona(
+    key: str, description: str, person: Person, email: str | None, hosted_domain: str | None = None
+) -> Persona:
+    subject = f"1082042680333{Person(key, description).number:08}"
     claims: Json = {"name": person.name, "picture": person.picture, "email": email, "hd": hosted_domain}
     if email:
         claims["email_verified"] = person.email_verified
-    known = {name: value for name, value in claims.items() if value is not None}
-    return Persona(key, shows, subject, known, {"/v1/userinfo": {"sub": subject} | known})
+    claims = {name: value for name, value in claims.items() if value is not None}
+    return Persona(key, description, subject, claims, {"/v1/userinfo": {"sub": subject} | claims})
 
 
 _PERSONAS = (
-    *(_persona(person.key, person.shows, person, person.email) for person in EVERYBODY),
-    _persona("gmail", "address at gmail.com: Google answers for it", HANEUL, "haneul.kim@gmail.com"),
+    *(_persona(person.key, person.description, person, person.email) for person in PERSONS),
+    _persona("gmail", "gmail.com address (Google is authoritative)", HANEUL, "haneul.kim@gmail.com"),
     _persona("workspace", "Workspace account (`hd`)", HANEUL, "haneul@company.example.com", "company.example.com"),
 )
 
 
-def rewritten(scopes: list[str]) -> str:
+def rewrite_scopes(scopes: list[str]) -> str:
     return " ".join(_SCOPE_URLS.get(scope, scope) for scope in scopes)
 
 
-def _extras(persona: Persona, scopes: list[str]) -> dict[str, str]:
-    extras = {"scope": f"{' '.join(scopes)} {rewritten(scopes)}", "authuser": "0", "prompt": "consent", "iss": _ISSUER}
+def _callback_extras(persona: Persona, scopes: list[str]) -> dict[str, str]:
+    extras = {
+        "scope": f"{' '.join(scopes)} {rewrite_scopes(scopes)}",
+        "authuser": "0",
+        "prompt": "consent",
+        "iss": _ISSUER,
+    }
     return extras | ({"hd": persona.claims["hd"]} if "hd" in persona.claims else {})
 
 
-def _taken(user: Json) -> Account:
+def _account(user: Json) -> Account:
     return Account(user["sub"], user.get("name"), None, user.get("email"))
 
 
@@ -46,14 +53,14 @@ GOOGLE = Provider(
     personas=_PERSONAS,
     authorization_path="/o/oauth2/v2/auth",
     token_path="/token",
-    account=_taken,
+    account=_account,
     jwks_url="https://www.googleapis.com/oauth2/v3/certs",
     user_urls=("https://openidconnect.googleapis.com/v1/userinfo",),
     issuer=_ISSUER,
     discovery_path="/.well-known/openid-configuration",
     auth_methods=("client_secret_post", "client_secret_basic"),
-    callback_extras=_extras,
-    token_answer=lambda scopes: {"expires_in": 3599, "token_type": "Bearer", "scope": rewritten(scopes)},
+    extra_callback_parameters=_callback_extras,
+    token_response=lambda scopes: {"expires_in": 3599, "token_type": "Bearer", "scope": rewrite_scopes(scopes)},
     errors={
         "invalid_client": (
             401,

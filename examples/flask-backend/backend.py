@@ -1,7 +1,7 @@
-"""A backend that owns users, as Munjigi asks for one: the protocol of docs/your-backend.md on SQLite.
+"""A backend for Munjigi: the protocol of docs/your-backend.md, with users in SQLite.
 
-Tokens are kept as hashes, with an end, and are revoked one by one. A provider's token is believed only if the
-provider says that it was given to an app of ours (`KAKAO_APPS`, `GOOGLE_APPS`, `GITHUB_APPS`).
+Tokens expire, are stored as hashes and can be revoked one by one. A provider's token is accepted only if the provider
+confirms that it was issued to one of our apps (`KAKAO_APPS`, `GOOGLE_APPS`, `GITHUB_APPS`).
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.security import check_password_hash, generate_password_hash
 
 TOKEN_SECONDS = 90 * 24 * 3600  # as long as Munjigi's longest session
-NOBODY = generate_password_hash(secrets.token_hex())
+DUMMY_HASH = generate_password_hash(secrets.token_hex())
 SCHEMA = """
 create table if not exists users (id integer primary key, email text unique, password text, name text, nick_name text);
 create table if not exists tokens (hash text primary key, user_id integer not null, ends integer not null);
@@ -28,7 +28,7 @@ create table if not exists identities (
     provider text, subject text, user_id integer not null, primary key (provider, subject)
 );
 """
-ADDED = """
+UPSERT_USER = """
 insert into users (email, password, name) values (?, ?, ?)
 on conflict (email) do update set password = excluded.password, name = excluded.name
 """
@@ -37,7 +37,7 @@ app = Flask(__name__)
 
 
 def db() -> sqlite3.Connection:
-    """This request's connection; what it wrote is kept if nothing went wrong."""
+    """Return the connection of this request. `close` commits it unless the request failed."""
     if "db" not in g:
         g.db = sqlite3.connect(os.environ.get("DATABASE", "users.sqlite"))
         g.db.row_factory = sqlite3.Row
@@ -58,9 +58,9 @@ def close(error: BaseException | None) -> None:
 def login() -> ResponseReturnValue:
     email, password = text("email"), text("password")
     user = db().execute("select * from users where email = ?", [email.strip().lower()]).fetchone()
-    # Who does not exist costs a hash too: neither words nor time tell them apart.
-    fits = check_password_hash((user and user["password"]) or NOBODY, password)
-    return issued(user["id"]) if user and fits else abort(401)
+    # Hash for unknown addresses too, so that neither message nor response time reveals which addresses exist.
+    is_correct = check_password_hash((user and user["password"]) or DUMMY_HASH, password)
+    return issue_token(user["id"]) if user and is_correct else abort(401)
 
 
 @app.post("/login/social/callback/<provider>")
@@ -74,12 +74,12 @@ def social_login(provider: str) -> ResponseReturnValue:
     except requests.RequestException:
         abort(503)
     key = (provider, person.subject)
-    known = db().execute("select user_id from identities where provider = ? and subject = ?", key).fetchone()
-    return issued(known["user_id"] if known else joined(key, person.email, person.name))
+    identity = db().execute("select user_id from identities where provider = ? and subject = ?", key).fetchone()
+    return issue_token(identity["user_id"] if identity else create_user(key, person.email, person.name))
 
 
-def joined(key: tuple[str, str], email: str | None, name: str | None) -> int:
-    """A new user. An address that somebody has already is no reason to let anybody in."""
+def create_user(key: tuple[str, str], email: str | None, name: str | None) -> int:
+    """Create a user for (provider, subject). 409 if the email address is taken: it does not prove the identity."""
     if email and db().execute("select 1 from users where email = ?", [email.lower()]).fetchone():
         abort(409)
     row = db().execute("insert into users (email, name) values (?, ?)", [email and email.lower(), name])
@@ -89,46 +89,47 @@ def joined(key: tuple[str, str], email: str | None, name: str | None) -> int:
 
 @app.post("/user")
 def user() -> ResponseReturnValue:
-    return {"data": {"user": dict(signed_in())}}
+    return {"data": {"user": dict(current_user())}}
 
 
 @app.patch("/profile")
 def profile() -> ResponseReturnValue:
     names = [text("name", None), text("nick_name", None)]
-    db().execute("update users set name = ?, nick_name = ? where id = ?", [*names, signed_in()["id"]])
-    return {"data": {"user": dict(signed_in())}}
+    db().execute("update users set name = ?, nick_name = ? where id = ?", [*names, current_user()["id"]])
+    return {"data": {"user": dict(current_user())}}
 
 
 @app.post("/logout")
 def logout() -> ResponseReturnValue:
-    signed_in()
-    db().execute("delete from tokens where hash = ?", [bearer()])
+    current_user()
+    db().execute("delete from tokens where hash = ?", [bearer_hash()])
     return "", 204
 
 
-def issued(user_id: int) -> dict[str, Any]:
+def issue_token(user_id: int) -> dict[str, Any]:
+    """Store a new token for the user. Return the response body."""
     token = secrets.token_urlsafe(32)
-    db().execute("insert into tokens values (?, ?, ?)", [hashed(token), user_id, time.time() + TOKEN_SECONDS])
+    db().execute("insert into tokens values (?, ?, ?)", [hash_token(token), user_id, time.time() + TOKEN_SECONDS])
     return {"data": {"token": {"plainTextToken": token}}}
 
 
-def signed_in() -> sqlite3.Row:
-    """Whose token came with this request; 401 if it is nobody's, or is over."""
-    whose = "select id, name, nick_name, email from users join tokens on user_id = id where hash = ? and ends > ?"
-    found: sqlite3.Row | None = db().execute(whose, [bearer(), time.time()]).fetchone()
-    return found or abort(401)
+def current_user() -> sqlite3.Row:
+    """Return the user of the request's bearer token; 401 if the token is unknown or expired."""
+    query = "select id, name, nick_name, email from users join tokens on user_id = id where hash = ? and ends > ?"
+    row: sqlite3.Row | None = db().execute(query, [bearer_hash(), time.time()]).fetchone()
+    return row or abort(401)
 
 
-def bearer() -> str:
-    return hashed(request.headers.get("Authorization", "").removeprefix("Bearer "))
+def bearer_hash() -> str:
+    return hash_token(request.headers.get("Authorization", "").removeprefix("Bearer "))
 
 
-def hashed(token: str) -> str:
+def hash_token(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 def text(name: str, default: str | None = "") -> Any:
-    """A text of the request's JSON; 422 if it is something else."""
+    """Return a string of the JSON body; 422 if the value has another type."""
     body = request.get_json(silent=True)
     value = (body if isinstance(body, dict) else {}).get(name, default)
     return value if value == default or isinstance(value, str) else abort(422)
@@ -144,7 +145,7 @@ def as_json(error: HTTPException) -> ResponseReturnValue:
 @click.argument("password")
 @click.argument("name")
 def add_user(email: str, password: str, name: str) -> None:
-    """Somebody who can sign in. Who is there already gets this password and name."""
+    """Create a user, or set the password and the name of an existing one."""
     password = generate_password_hash(password)
-    db().execute(ADDED, [email.lower(), password, name])
+    db().execute(UPSERT_USER, [email.lower(), password, name])
     click.echo(f"{email} can sign in.")

@@ -17,7 +17,7 @@ declare module "next-auth" {
 declare module "next-auth/jwt" {
   interface JWT {
     user: Person;
-    /** The backend's token. Only the encrypted cookie has it: keep it on the server. */
+    /** The backend's token. It is in the encrypted cookie only: do not send it to the browser. */
     accessToken: string;
   }
 }

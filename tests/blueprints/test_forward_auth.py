@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 import requests
 
-from tests.support.scripted import Backend, scripted
+from tests.support.scripted import ScriptedBackend, scripted_backend
 from tests.support.site import MINJI, ManualClock, Site, Visitor, cookie_names, running_site
 
 VERIFY = "/auth/verify"
@@ -44,15 +44,15 @@ def test_a_signed_in_request_gets_204_and_identity_headers(visitor: Visitor) -> 
 
 
 @pytest.fixture
-def backend() -> Iterator[Backend]:
-    with scripted() as running:
+def backend() -> Iterator[ScriptedBackend]:
+    with scripted_backend() as running:
         yield running
 
 
-def test_a_name_cannot_inject_a_header(backend: Backend) -> None:
+def test_a_name_cannot_inject_a_header(backend: ScriptedBackend) -> None:
     backend.user = {"id": "a\u00e9", "name": "x\u2028y: z, %0d%0aX-Auth-User-Id: 1", "nick_name": None, "email": None}
     with running_site(backend_url=backend.url) as site:
-        visitor = site.visitor()
+        visitor = site.new_visitor()
         visitor.sign_in()
         response = visitor.get(VERIFY)
     assert response.headers["X-Auth-User-Id"] == "a%C3%A9"
@@ -63,14 +63,14 @@ def test_a_name_cannot_inject_a_header(backend: Backend) -> None:
 
 def test_the_response_sets_no_cookie_whatever_cookies_were_sent(site: Site) -> None:
     for junk in ("next-auth.session-token=x", "next-auth.session-token.0=x; munjigi.visitor=y"):
-        response = site.visitor(Cookie=junk).get(VERIFY)
+        response = site.new_visitor(Cookie=junk).get(VERIFY)
         assert (response.status_code, cookie_names(response)) == (401, set())
 
 
-def test_a_session_that_the_backend_has_revoked_gets_401(backend: Backend) -> None:
+def test_a_session_that_the_backend_has_revoked_gets_401(backend: ScriptedBackend) -> None:
     clock = ManualClock()
     with running_site(backend_url=backend.url, clock=clock) as site:
-        visitor = site.visitor()
+        visitor = site.new_visitor()
         visitor.sign_in()
         backend.user_status = 401
         assert visitor.get(VERIFY).status_code == 204, "it is not time yet"

@@ -31,7 +31,9 @@ def error_in(response: requests.Response) -> str | None:
 
 def update(visitor: Visitor, *data: Any) -> requests.Response:
     """Post what `useSession().update(data)` sends, or `update()` without data."""
-    return visitor.post(f"{API}/session", json={"csrfToken": visitor.csrf(), **({"data": data[0]} if data else {})})
+    return visitor.post(
+        f"{API}/session", json={"csrfToken": visitor.csrf_token(), **({"data": data[0]} if data else {})}
+    )
 
 
 @pytest.fixture
@@ -41,7 +43,7 @@ def signed_in(visitor: Visitor) -> Visitor:
 
 
 def test_providers_are_listed_in_the_order_of_the_settings_with_absolute_urls(shared_site: SiteMaker) -> None:
-    listed = shared_site().visitor().get(f"{API}/providers").json()
+    listed = shared_site().new_visitor().get(f"{API}/providers").json()
     assert list(listed) == ["email"]
     assert listed["email"]["type"] == "credentials"
     assert listed["email"]["callbackUrl"].endswith(f"{API}/callback/email")
@@ -50,7 +52,7 @@ def test_providers_are_listed_in_the_order_of_the_settings_with_absolute_urls(sh
 def test_the_right_password_signs_in_and_returns_the_target_url(visitor: Visitor) -> None:
     response = ask(visitor, "callback/email", email=MINJI, password=PASSWORD, callbackUrl="/me", redirect="false")
     assert (response.status_code, response.json()) == (200, {"url": f"{visitor.url}/me"})
-    assert visitor.session()["user"]["email"] == MINJI
+    assert visitor.get_session()["user"]["email"] == MINJI
 
 
 @pytest.mark.parametrize("fields", [{"email": MINJI, "password": "wrong"}, {"email": "x"}, {}])
@@ -78,7 +80,7 @@ def test_other_sign_in_errors_have_their_own_codes_and_statuses(
 
 @pytest.mark.parametrize("path", ["callback/email", "signout", "signin/email"])
 def test_a_failed_csrf_check_is_400_form_expired(visitor: Visitor, path: str) -> None:
-    visitor.csrf()
+    visitor.csrf_token()
     response = visitor.post(f"{API}/{path}", data={"csrfToken": "wrong", "json": "true"})
     assert (response.status_code, error_in(response)) == (400, "FormExpired")
     assert "csrf=true" in response.json()["url"]
@@ -88,8 +90,8 @@ def test_a_failed_csrf_check_is_400_form_expired(visitor: Visitor, path: str) ->
 def test_a_failed_csrf_check_keeps_the_return_address(shared_site: SiteMaker, path: str) -> None:
     visitor = shared_site(
         providers="google", google_client_id="id", google_client_secret="secret-of-this-test"
-    ).visitor()
-    visitor.csrf()
+    ).new_visitor()
+    visitor.csrf_token()
     form = {"csrfToken": "wrong", "json": "true", "callbackUrl": "/me"}
     response = visitor.post(f"{API}/{path}", data=form, headers={"Accept": "*/*"})
     assert error_in(response) == "FormExpired"
@@ -108,9 +110,9 @@ def test_a_form_without_json_gets_a_redirect(visitor: Visitor) -> None:
     ids=["of NextAuth", "short", "ended by the absolute age"],
 )
 def test_the_expiry_in_the_session_json_is_that_of_the_cookie(make_site: SiteMaker, lives: dict[str, int]) -> None:
-    visitor = make_site(**lives).visitor()
+    visitor = make_site(**lives).new_visitor()
     ask(visitor, "callback/email", email=MINJI, password=PASSWORD)
-    for told in (visitor.session(), update(visitor, {"nick_name": "새이름"}).json(), visitor.session()):
+    for told in (visitor.get_session(), update(visitor, {"nick_name": "새이름"}).json(), visitor.get_session()):
         (of_cookie,) = [one.expires or 0 for one in visitor.cookies if one.name.endswith("session-token")]
         late = of_cookie - datetime.fromisoformat(told["expires"]).timestamp()
         assert 0 <= late <= 1  # `Max-Age` is in whole seconds from the time of the answer
@@ -142,7 +144,7 @@ def test_a_page_may_pass_login_hint_to_the_provider_and_no_other_parameter(share
     site = shared_site(providers="github", github_client_id="the-client", github_client_secret="secret-of-this-test")
     told = {"login_hint": MINJI, "prompt": "login", "client_id": "x", "redirect_uri": "x", "scope": "x", "state": "x"}
     plain, hinted = (
-        dict(parse_qsl(urlsplit(ask(site.visitor(), f"signin/github?{query}").json()["url"]).query))
+        dict(parse_qsl(urlsplit(ask(site.new_visitor(), f"signin/github?{query}").json()["url"]).query))
         for query in (urlencode({"login_hint": "\n"}), urlencode(told))
     )
     assert set(hinted) - set(plain) == {"login_hint"}
@@ -153,7 +155,7 @@ def test_a_page_may_pass_login_hint_to_the_provider_and_no_other_parameter(share
 
 def test_under_a_sub_path_every_url_includes_the_sub_path(shared_site: SiteMaker) -> None:
     site = shared_site(path="/login-site", providers="google", google_client_id="id", google_client_secret="a" * 20)
-    visitor, here = site.visitor(), f"{site.url}/login-site"
+    visitor, here = site.new_visitor(), f"{site.url}/login-site"
     api = f"{here}{API}"
     for name, one in visitor.get(f"{api}/providers").json().items():
         assert (one["signinUrl"], one["callbackUrl"]) == (f"{api}/signin/{name}", f"{api}/callback/{name}")
@@ -184,23 +186,29 @@ def test_under_a_sub_path_every_url_includes_the_sub_path(shared_site: SiteMaker
 
 def test_json_bodies_are_read_like_forms(visitor: Visitor) -> None:
     sent = {"json": "true", "email": MINJI, "password": PASSWORD, "callbackUrl": "/me"}
-    response = visitor.post(f"{API}/callback/email", json={"csrfToken": visitor.csrf(), **sent})
+    response = visitor.post(f"{API}/callback/email", json={"csrfToken": visitor.csrf_token(), **sent})
     assert response.json() == {"url": f"{visitor.url}/me"}
     assert visitor.is_signed_in
-    left = {"csrfToken": visitor.csrf(), "json": "true", "callbackUrl": "https://evil.example"}
+    left = {"csrfToken": visitor.csrf_token(), "json": "true", "callbackUrl": "https://evil.example"}
     assert visitor.post(f"{API}/signout", json=left).json() == {"url": f"{visitor.url}/"}
     assert not visitor.is_signed_in
 
 
 def test_values_of_a_json_body_that_are_no_strings_are_ignored(visitor: Visitor) -> None:
-    body = {"csrfToken": visitor.csrf(), "json": True, "email": [MINJI], "password": {"$ne": ""}, "callbackUrl": 1}
+    body = {
+        "csrfToken": visitor.csrf_token(),
+        "json": True,
+        "email": [MINJI],
+        "password": {"$ne": ""},
+        "callbackUrl": 1,
+    }
     response = visitor.post(f"{API}/callback/email", json=body)
     assert response.status_code == 302  # NextAuth v4 compares with the string "true"
     assert "error=CredentialsSignin" in response.headers["Location"]
 
 
 def test_the_csrf_token_of_a_json_body_is_checked(visitor: Visitor) -> None:
-    visitor.csrf()
+    visitor.csrf_token()
     for token in ("wrong", None, ["wrong"]):
         response = visitor.post(f"{API}/signout", json={"csrfToken": token, "json": "true"})
         assert (response.status_code, error_in(response)) == (400, "FormExpired")
@@ -213,7 +221,7 @@ def test_an_update_of_the_names_is_saved_and_returned(signed_in: Visitor) -> Non
     changed = update(signed_in, {"nick_name": "새이름"}).json()
     assert changed["user"]["nick_name"] == "새이름"
     assert changed["user"]["name"] == "김민지"
-    assert signed_in.session() == changed
+    assert signed_in.get_session() == changed
     assert update(signed_in, {"nick_name": None}).json()["user"]["nick_name"] is None
     assert (
         update(signed_in, {"nick_name": "민지"}).json()["user"]["nick_name"] == "민지"
@@ -222,7 +230,7 @@ def test_an_update_of_the_names_is_saved_and_returned(signed_in: Visitor) -> Non
 
 def test_a_user_without_a_name_can_save_a_nickname(signed_in: Visitor, site: Site) -> None:
     assert site.backend
-    person = site.backend.extensions["people"].users[MINJI]
+    person = site.backend.extensions["user_store"].users[MINJI]
     person["name"] = None
     try:
         update(signed_in)
@@ -234,7 +242,7 @@ def test_a_user_without_a_name_can_save_a_nickname(signed_in: Visitor, site: Sit
 
 def test_an_update_without_data_reloads_the_user_from_the_backend(signed_in: Visitor, site: Site) -> None:
     assert site.backend
-    people = site.backend.extensions["people"]
+    people = site.backend.extensions["user_store"]
     people.users[MINJI]["name"] = "김새로"
     try:
         assert update(signed_in).json()["user"]["name"] == "김새로"
@@ -245,14 +253,14 @@ def test_an_update_without_data_reloads_the_user_from_the_backend(signed_in: Vis
 @pytest.mark.parametrize("data", [[], [{"name": "김민지"}]], ids=["read again", "saved"])
 def test_an_update_that_returns_another_user_ends_the_session(signed_in: Visitor, site: Site, data: list[Any]) -> None:
     assert site.backend
-    person = site.backend.extensions["people"].users[MINJI]
+    person = site.backend.extensions["user_store"].users[MINJI]
     own = person["id"]
     person["id"] = 666
     try:
         assert update(signed_in, *data).status_code == 401
     finally:
         person["id"] = own
-    assert signed_in.session() == {}
+    assert signed_in.get_session() == {}
 
 
 def test_a_backend_error_includes_the_request_id_as_reference(visitor: Visitor) -> None:
@@ -261,7 +269,7 @@ def test_a_backend_error_includes_the_request_id_as_reference(visitor: Visitor) 
 
 
 def test_without_a_profile_path_an_update_changes_the_session_only(make_site: SiteMaker) -> None:
-    visitor = make_site(backend_profile_path=None).visitor()
+    visitor = make_site(backend_profile_path=None).new_visitor()
     visitor.sign_in()
     assert update(visitor, {"name": "나"}).json()["user"]["name"] == "나"
     assert update(visitor).json()["user"]["name"] == "김민지"
@@ -306,12 +314,12 @@ ATTACKS: list[Any] = [
 
 @pytest.mark.parametrize("data", ATTACKS, ids=lambda data: str(data)[:40])
 def test_an_update_of_any_other_field_is_refused_and_changes_nothing(signed_in: Visitor, site: Site, data: Any) -> None:
-    before = signed_in.session()
+    before = signed_in.get_session()
     response = update(signed_in, data)
     assert (response.status_code, response.json()) == (422, {})
     assert response.headers["Cache-Control"] == "no-store"
     assert SessionCookie(site.app.extensions["munjigi"].settings, Clock()).name not in cookie_names(response)
-    assert signed_in.session() == before
+    assert signed_in.get_session() == before
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"null", b"{", b'"x"', b"[" * 5000, b"\xff", b"{}" * 40_000])
@@ -320,7 +328,7 @@ def test_an_update_of_any_other_field_is_refused_and_changes_nothing(signed_in: 
 def test_malformed_bodies_are_refused_without_a_server_error(
     visitor: Visitor, path: str, kind: str, body: bytes
 ) -> None:
-    visitor.csrf()
+    visitor.csrf_token()
     response = visitor.post(f"{API}/{path}", data=body, headers={"Content-Type": kind})
     # 302: a browser's form without a token is redirected to a page that says so
     assert response.status_code in {"_log": (200, 413, 415), "session": (400, 413, 415)}.get(path, (302, 400, 413, 415))

@@ -108,10 +108,10 @@ def sender(request: pytest.FixtureRequest, site: Site) -> Sender:
     client = site.app.test_client(use_cookies=False)
     if request.param == "stranger":
         return Sender(client, "", "")
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     if request.param == "signed in":
         visitor.sign_in()
-    token = visitor.csrf()
+    token = visitor.csrf_token()
     return Sender(client, "; ".join(f"{one.name}={one.value}" for one in visitor.cookies), token)
 
 

@@ -20,19 +20,19 @@ from itsdangerous import TimestampSigner, URLSafeTimedSerializer
 import app
 import providers
 from services.oauth.attempts import Attempt
-from tests.support.faulty_backend import SECRET_MARK
-from tests.support.forge import unseal
+from tests.support.faulty_backend import SECRET_MARKER
+from tests.support.forge import decrypt
 from tests.support.logs import captured_log
 from tests.support.redirects import FORM, ORIGIN, encode_form, is_misdirected
 from tests.support.redirects import ONE_OF_EACH_CATEGORY as SOME_ADDRESSES
-from tests.support.scripted_provider import sample_of
-from tests.support.site import SECRET, Page, cookie_names, running_site, set_cookies, settings
-from tests.support.social_backend import SESSION, Browser, World, browser, told, world
-from tests.support.tables import spread
+from tests.support.scripted_provider import load_sample
+from tests.support.site import SECRET, Page, cookie_names, make_settings, running_site, set_cookies
+from tests.support.social_backend import SESSION, Browser, SocialSetup, error_code, new_browser, social_setup
+from tests.support.tables import sample_pairs
 
 ALL = providers.names()
 BY_QUERY = [name for name in ALL if not providers.find(name).form_post]
-NAMED = [name for name in ALL if sample_of(name)["issuer"]]
+NAMED = [name for name in ALL if load_sample(name)["issuer"]]
 ONE_OF_EACH_CATEGORY = ("kakao", "google", "apple")
 """Plain OAuth 2.0, OpenID Connect, and a callback by POST."""
 VICTIM = "victim@example.com"
@@ -41,38 +41,38 @@ Pairs = list[tuple[str, str]]
 
 
 @pytest.fixture(scope="module")
-def everywhere() -> Iterator[World]:
-    with world(*ALL) as running:
+def everywhere() -> Iterator[SocialSetup]:
+    with social_setup(*ALL) as running:
         yield running
 
 
 @pytest.fixture
-def here(everywhere: World) -> World:
+def here(everywhere: SocialSetup) -> SocialSetup:
     everywhere.providers.calls.clear()
     everywhere.backend.calls.clear()
     return everywhere
 
 
-def under_way(here: World, name: str, visitor: Browser | None = None, **fields: str) -> tuple[Browser, Answer]:
+def under_way(here: SocialSetup, name: str, visitor: Browser | None = None, **fields: str) -> tuple[Browser, Answer]:
     """Start a sign-in and approve it at the provider; return the visitor and the parameters of the callback."""
-    visitor = visitor or browser(here.site)
-    return visitor, here.providers.approve(visitor.start(name, **fields))
+    visitor = visitor or new_browser(here.site)
+    return visitor, here.providers.approve(visitor.start_sign_in(name, **fields))
 
 
-def signed_in(here: World) -> Browser:
-    victim = browser(here.site)
+def signed_in(here: SocialSetup) -> Browser:
+    victim = new_browser(here.site)
     victim.sign_in(VICTIM, "x")
-    assert victim.who == VICTIM
+    assert victim.user_name == VICTIM
     here.backend.calls.clear()
     return victim
 
 
-def nothing_was_exchanged(here: World) -> bool:
-    return not here.backend.handed_over and not any(here.providers.exchanges(name) for name in ALL)
+def nothing_was_exchanged(here: SocialSetup) -> bool:
+    return not here.backend.social_logins and not any(here.providers.token_requests(name) for name in ALL)
 
 
 def as_before(visitor: Browser, session: str | None) -> bool:
-    return visitor.cookies.get(SESSION) == session and visitor.who == (VICTIM if session else None)
+    return visitor.cookies.get(SESSION) == session and visitor.user_name == (VICTIM if session else None)
 
 
 def other(text: str) -> str:
@@ -123,12 +123,12 @@ STRANGE_ANSWERS: dict[str, tuple[str, Callable[[Answer], Pairs]]] = {
 
 
 @pytest.mark.parametrize("victim", [False, True], ids=["anonymous", "signed in"])
-@pytest.mark.parametrize(("row", "name"), spread(STRANGE_STATES, ONE_OF_EACH_CATEGORY))
-def test_a_callback_with_an_unknown_state_changes_nothing(here: World, name: str, row: str, victim: bool) -> None:
+@pytest.mark.parametrize(("row", "name"), sample_pairs(STRANGE_STATES, ONE_OF_EACH_CATEGORY))
+def test_a_callback_with_an_unknown_state_changes_nothing(here: SocialSetup, name: str, row: str, victim: bool) -> None:
     visitor, answer = under_way(here, name, signed_in(here) if victim else None)
     before = visitor.cookies.get(SESSION)
-    response = decided(visitor, visitor.come_back(name, STRANGE_STATES[row](answer)))
-    assert told(response) == ("" if victim else "AttemptExpired")
+    response = decided(visitor, visitor.send_callback(name, STRANGE_STATES[row](answer)))
+    assert error_code(response) == ("" if victim else "AttemptExpired")
     assert response.headers["Location"].startswith(f"{here.site.url}/" if victim else f"{here.site.url}/auth/login")
     assert nothing_was_exchanged(here)
     assert as_before(visitor, before)
@@ -146,79 +146,79 @@ def decided(visitor: Browser, response: requests.Response) -> requests.Response:
 
 
 @pytest.mark.parametrize("victim", [False, True], ids=["anonymous", "signed in"])
-@pytest.mark.parametrize(("row", "name"), spread(STRANGE_ANSWERS, ONE_OF_EACH_CATEGORY))
+@pytest.mark.parametrize(("row", "name"), sample_pairs(STRANGE_ANSWERS, ONE_OF_EACH_CATEGORY))
 def test_a_malformed_callback_ends_the_attempt_without_a_sign_in(
-    here: World, name: str, row: str, victim: bool
+    here: SocialSetup, name: str, row: str, victim: bool
 ) -> None:
     visitor, answer = under_way(here, name, signed_in(here) if victim else None)
     before, (code, strange) = visitor.cookies.get(SESSION), STRANGE_ANSWERS[row]
-    assert told(visitor.come_back(name, strange(answer))) == code
-    assert visitor.attempts == []
+    assert error_code(visitor.send_callback(name, strange(answer))) == code
+    assert visitor.attempt_cookies == []
     assert nothing_was_exchanged(here)
     assert as_before(visitor, before)
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_callback_without_any_cookie_is_refused(here: World, name: str) -> None:
+def test_a_callback_without_any_cookie_is_refused(here: SocialSetup, name: str) -> None:
     _, answer = under_way(here, name)
-    stranger = browser(here.site)
-    assert told(decided(stranger, stranger.come_back(name, answer))) == "AttemptExpired"
+    stranger = new_browser(here.site)
+    assert error_code(decided(stranger, stranger.send_callback(name, answer))) == "AttemptExpired"
     assert nothing_was_exchanged(here)
-    assert stranger.who is None
-    page = stranger.page("/auth/login/email?error=AttemptExpired")
-    assert "Start again" in page.problem
-    assert told(stranger.come_back(name, here.providers.approve(stranger.start(name)))) == ""
+    assert stranger.user_name is None
+    page = stranger.get_page("/auth/login/email?error=AttemptExpired")
+    assert "Start again" in page.message
+    assert error_code(stranger.send_callback(name, here.providers.approve(stranger.start_sign_in(name)))) == ""
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_an_attackers_callback_url_does_not_sign_the_victim_in_as_the_attacker(here: World, name: str) -> None:
+def test_an_attackers_callback_url_does_not_sign_the_victim_in_as_the_attacker(here: SocialSetup, name: str) -> None:
     _, answer = under_way(here, name)
     victim = signed_in(here)
     before = victim.cookies.get(SESSION)
     for _ in range(2):  # the second time with a sign-in of the victim's own in progress
-        response = decided(victim, victim.come_back(name, answer))
+        response = decided(victim, victim.send_callback(name, answer))
         assert response.headers["Location"] == f"{here.site.url}/"
         assert as_before(victim, before)
-        victim.start(name)
+        victim.start_sign_in(name)
     assert nothing_was_exchanged(here)
-    assert len(victim.attempts) == 2
+    assert len(victim.attempt_cookies) == 2
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_stolen_code_is_refused_by_the_victims_pkce_verifier(here: World, name: str) -> None:
+def test_a_stolen_code_is_refused_by_the_victims_pkce_verifier(here: SocialSetup, name: str) -> None:
     _, stolen = under_way(here, name)
     victim, own = under_way(here, name)
-    assert told(victim.come_back(name, {**own, "code": stolen["code"]})) == "AttemptExpired"
-    assert victim.who is None
-    assert here.backend.handed_over == []
+    assert error_code(victim.send_callback(name, {**own, "code": stolen["code"]})) == "AttemptExpired"
+    assert victim.user_name is None
+    assert here.backend.social_logins == []
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if providers.find(name).openid])
-def test_the_nonce_refuses_a_stolen_code_if_the_provider_skips_pkce(here: World, name: str) -> None:
-    here.providers.checks_verifier = False
+def test_the_nonce_refuses_a_stolen_code_if_the_provider_skips_pkce(here: SocialSetup, name: str) -> None:
+    here.providers.verifies_pkce = False
     try:
         _, stolen = under_way(here, name)
         victim, own = under_way(here, name)
-        assert told(victim.come_back(name, {**own, "code": stolen["code"]})) == "OAuthCallback"
+        assert error_code(victim.send_callback(name, {**own, "code": stolen["code"]})) == "OAuthCallback"
     finally:
-        here.providers.checks_verifier = True
-    assert victim.who is None
-    assert here.backend.handed_over == []
+        here.providers.verifies_pkce = True
+    assert victim.user_name is None
+    assert here.backend.social_logins == []
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH_CATEGORY)
-def test_an_attempt_cookie_renamed_to_another_attempt_is_refused(here: World, name: str) -> None:
+def test_an_attempt_cookie_renamed_to_another_attempt_is_refused(here: SocialSetup, name: str) -> None:
     visitor, first = under_way(here, name)
     _, second = under_way(here, name, visitor)
-    cookies = {key: str(visitor.cookies.get(key)) for key in visitor.attempts}
+    cookies = {key: str(visitor.cookies.get(key)) for key in visitor.attempt_cookies}
     one, two = (f"munjigi.attempt.{answer['state'][:8]}" for answer in (first, second))
     response = with_cookies(here, name, {two: cookies[one]}, second)
-    assert told(response) in ("AttemptExpired", "")
+    assert error_code(response) in ("AttemptExpired", "")
     assert SESSION not in cookie_names(response)
     assert nothing_was_exchanged(here)
 
 
-def with_cookies(here: World, name: str, cookies: dict[str, str], answer: Answer) -> requests.Response:
+def with_cookies(here: SocialSetup, name: str, cookies: dict[str, str], answer: Answer) -> requests.Response:
     """Send the callback with these cookies only, whatever their attributes."""
     header = {"Cookie": "; ".join(f"{key}={value}" for key, value in cookies.items())}
     url = f"{here.site.url}/api/auth/callback/{name}"
@@ -254,24 +254,24 @@ FORGERIES: dict[str, Callable[[dict[str, Any]], str]] = {
 
 @pytest.mark.parametrize("row", FORGERIES)
 @pytest.mark.parametrize("name", ["kakao", "apple"])
-def test_a_forged_or_expired_attempt_cookie_is_refused(here: World, name: str, row: str) -> None:
+def test_a_forged_or_expired_attempt_cookie_is_refused(here: SocialSetup, name: str, row: str) -> None:
     visitor, answer = under_way(here, name)
-    (cookie,) = visitor.attempts
+    (cookie,) = visitor.attempt_cookies
     known = sealer().loads(visitor.cookies.get(cookie) or "")
     response = with_cookies(here, name, {cookie: FORGERIES[row](known)}, answer)
-    assert told(response) in ("AttemptExpired", "")
+    assert error_code(response) in ("AttemptExpired", "")
     assert SESSION not in cookie_names(response)
     assert nothing_was_exchanged(here)
-    assert told(with_cookies(here, name, {cookie: str(sealer(age=14 * 60).dumps(known))}, answer)) == ""
-    assert here.providers.exchanges(name)
+    assert error_code(with_cookies(here, name, {cookie: str(sealer(age=14 * 60).dumps(known))}, answer)) == ""
+    assert here.providers.token_requests(name)
 
 
 @pytest.mark.parametrize("kind", ["session", "visitor"])
-def test_the_session_and_visitor_cookies_are_not_accepted_as_an_attempt_cookie(here: World, kind: str) -> None:
+def test_the_session_and_visitor_cookies_are_not_accepted_as_an_attempt_cookie(here: SocialSetup, kind: str) -> None:
     visitor, answer = under_way(here, "kakao", signed_in(here))
-    (cookie,) = visitor.attempts
+    (cookie,) = visitor.attempt_cookies
     value = visitor.cookies.get(SESSION if kind == "session" else "munjigi.visitor")
-    assert told(with_cookies(here, "kakao", {cookie: value or ""}, answer)) == "AttemptExpired"
+    assert error_code(with_cookies(here, "kakao", {cookie: value or ""}, answer)) == "AttemptExpired"
     assert nothing_was_exchanged(here)
 
 
@@ -279,87 +279,89 @@ def test_the_session_and_visitor_cookies_are_not_accepted_as_an_attempt_cookie(h
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_reloading_the_callback_redirects_as_before_without_a_second_token_exchange(here: World, name: str) -> None:
+def test_reloading_the_callback_redirects_as_before_without_a_second_token_exchange(
+    here: SocialSetup, name: str
+) -> None:
     visitor, answer = under_way(here, name, callbackUrl="/account?tab=2")
-    first = visitor.come_back(name, answer)
+    first = visitor.send_callback(name, answer)
     assert first.headers["Location"] == f"{here.site.url}/account?tab=2"
     session = visitor.cookies.get(SESSION)
-    again = decided(visitor, visitor.come_back(name, answer))
+    again = decided(visitor, visitor.send_callback(name, answer))
     assert again.headers["Location"] == f"{here.site.url}/account?tab=2"
-    assert len(here.providers.exchanges(name)) == len(here.backend.handed_over) == 1
+    assert len(here.providers.token_requests(name)) == len(here.backend.social_logins) == 1
     assert visitor.cookies.get(SESSION) == session
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH_CATEGORY)
-def test_a_callback_with_another_state_after_the_sign_in_redirects_home(here: World, name: str) -> None:
+def test_a_callback_with_another_state_after_the_sign_in_redirects_home(here: SocialSetup, name: str) -> None:
     visitor, answer = under_way(here, name, callbackUrl="/account?tab=2")
-    visitor.come_back(name, answer)
-    again = decided(visitor, visitor.come_back(name, {**answer, "state": "x" * 43}))
+    visitor.send_callback(name, answer)
+    again = decided(visitor, visitor.send_callback(name, {**answer, "state": "x" * 43}))
     assert again.headers["Location"] == f"{here.site.url}/"
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH_CATEGORY)
-def test_concurrent_copies_of_a_callback_are_one_sign_in(here: World, name: str) -> None:
+def test_concurrent_copies_of_a_callback_are_one_sign_in(here: SocialSetup, name: str) -> None:
     visitor, answer = under_way(here, name, callbackUrl="/account")
     cookies = {cookie.name: cookie.value or "" for cookie in visitor.cookies}
-    here.providers.delay = 0.2
+    here.providers.token_delay = 0.2
     try:
         with ThreadPoolExecutor(4) as pool:
             responses = list(pool.map(lambda _: with_cookies(here, name, cookies, answer), range(4)))
     finally:
-        here.providers.delay = 0.0
+        here.providers.token_delay = 0.0
     assert {response.headers["Location"] for response in responses} == {f"{here.site.url}/account"}
-    sessions = [unseal(response.cookies[SESSION]) for response in responses]
+    sessions = [decrypt(response.cookies[SESSION]) for response in responses]
     assert len({(claims["sub"], claims["accessToken"]) for claims in sessions}) == 1
-    assert len(here.providers.exchanges(name)) == len(here.backend.handed_over) == 1
+    assert len(here.providers.token_requests(name)) == len(here.backend.social_logins) == 1
 
 
-def test_concurrent_copies_of_a_callback_fail_with_the_same_error(here: World) -> None:
+def test_concurrent_copies_of_a_callback_fail_with_the_same_error(here: SocialSetup) -> None:
     visitor, answer = under_way(here, "kakao")
     cookies = {cookie.name: cookie.value or "" for cookie in visitor.cookies}
-    here.providers.delay, here.providers.refusal = 0.2, (400, {"error": "invalid_grant"})
+    here.providers.token_delay, here.providers.token_error = 0.2, (400, {"error": "invalid_grant"})
     try:
         with ThreadPoolExecutor(4) as pool:
             responses = list(pool.map(lambda _: with_cookies(here, "kakao", cookies, answer), range(4)))
     finally:
-        here.providers.delay, here.providers.refusal = 0.0, None
-    assert {told(response) for response in responses} == {"AttemptExpired"}
-    assert len(here.providers.exchanges("kakao")) == 1
+        here.providers.token_delay, here.providers.token_error = 0.0, None
+    assert {error_code(response) for response in responses} == {"AttemptExpired"}
+    assert len(here.providers.token_requests("kakao")) == 1
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_repeating_the_callback_after_sign_out_is_refused(here: World, name: str) -> None:
+def test_repeating_the_callback_after_sign_out_is_refused(here: SocialSetup, name: str) -> None:
     visitor, answer = under_way(here, name)
-    visitor.come_back(name, answer)
+    visitor.send_callback(name, answer)
     visitor.submit("/auth/logout", {})
-    assert told(decided(visitor, visitor.come_back(name, answer))) == "AttemptExpired"
-    assert visitor.who is None
-    assert len(here.providers.exchanges(name)) == 1
+    assert error_code(decided(visitor, visitor.send_callback(name, answer))) == "AttemptExpired"
+    assert visitor.user_name is None
+    assert len(here.providers.token_requests(name)) == 1
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH_CATEGORY)
-def test_a_copied_attempt_cookie_is_refused_after_sign_out(here: World, name: str) -> None:
+def test_a_copied_attempt_cookie_is_refused_after_sign_out(here: SocialSetup, name: str) -> None:
     visitor, answer = under_way(here, name)
-    copied = {cookie: visitor.cookies.get(cookie) or "" for cookie in visitor.attempts}
-    visitor.come_back(name, answer)
+    copied = {cookie: visitor.cookies.get(cookie) or "" for cookie in visitor.attempt_cookies}
+    visitor.send_callback(name, answer)
     visitor.submit("/auth/logout", {})
     response = with_cookies(here, name, copied, answer)
-    assert told(response) == "AttemptExpired"
+    assert error_code(response) == "AttemptExpired"
     assert SESSION not in cookie_names(response)
 
 
 # --- Methods, paths, bodies
 
 
-def test_a_get_callback_is_refused_for_a_provider_that_posts(here: World) -> None:
+def test_a_get_callback_is_refused_for_a_provider_that_posts(here: SocialSetup) -> None:
     visitor, answer = under_way(here, "apple")
-    assert told(visitor.get("/api/auth/callback/apple", params=answer)) == "AttemptExpired"
+    assert error_code(visitor.get("/api/auth/callback/apple", params=answer)) == "AttemptExpired"
     assert nothing_was_exchanged(here)
-    assert told(visitor.come_back("apple", answer)) == ""
+    assert error_code(visitor.send_callback("apple", answer)) == ""
 
 
 @pytest.mark.parametrize("name", BY_QUERY)
-def test_a_post_callback_is_405_for_a_provider_that_uses_the_query(here: World, name: str) -> None:
+def test_a_post_callback_is_405_for_a_provider_that_uses_the_query(here: SocialSetup, name: str) -> None:
     visitor, answer = under_way(here, name)
     for query, form in ((None, answer), (answer, {"x": "y"})):
         response = visitor.post(f"/api/auth/callback/{name}", params=query, data=form)
@@ -369,12 +371,12 @@ def test_a_post_callback_is_405_for_a_provider_that_uses_the_query(here: World, 
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "TRACE"])
 @pytest.mark.parametrize("name", ONE_OF_EACH_CATEGORY)
-def test_other_methods_leave_the_attempt_usable(here: World, name: str, method: str) -> None:
+def test_other_methods_leave_the_attempt_usable(here: SocialSetup, name: str, method: str) -> None:
     visitor, answer = under_way(here, name)
     response = visitor.request(method, f"/api/auth/callback/{name}", params=answer)
     assert response.status_code in (405, 415)
     assert nothing_was_exchanged(here)
-    assert told(visitor.come_back(name, answer)) == ""
+    assert error_code(visitor.send_callback(name, answer)) == ""
 
 
 @pytest.mark.parametrize(
@@ -383,20 +385,20 @@ def test_other_methods_leave_the_attempt_usable(here: World, name: str, method: 
      "credentials"],
 )  # fmt: skip
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_callback_of_an_unknown_provider_is_not_found(here: World, method: str, path: str) -> None:
+def test_a_callback_of_an_unknown_provider_is_not_found(here: SocialSetup, method: str, path: str) -> None:
     assert raw_status(here, method, f"/api/auth/callback/{path}?code=x&state=y") in (403, 404, 405)
 
 
-def test_the_credentials_callback_takes_no_authorization_code(here: World) -> None:
+def test_the_credentials_callback_takes_no_authorization_code(here: SocialSetup) -> None:
     assert raw_status(here, "GET", "/api/auth/callback/email?code=x&state=y") == 404
     visitor, answer = under_way(here, "github")
     response = visitor.post("/api/auth/callback/email", params=answer, data=answer)
     assert "error=FormExpired" in response.headers["Location"]
-    assert visitor.who is None
+    assert visitor.user_name is None
     assert nothing_was_exchanged(here)
 
 
-def raw_status(here: World, method: str, target: str) -> int:
+def raw_status(here: SocialSetup, method: str, target: str) -> int:
     """Return the status of a request for exactly this target, which no library has normalized."""
     connection = http.client.HTTPConnection(urlsplit(here.site.url).netloc, timeout=10)
     headers = {"Content-Type": FORM} if method == "POST" else {}
@@ -407,8 +409,8 @@ def raw_status(here: World, method: str, target: str) -> int:
 
 
 def test_a_provider_that_is_not_configured_is_not_found() -> None:
-    with world("kakao") as here:
-        visitor = browser(here.site)
+    with social_setup("kakao") as here:
+        visitor = new_browser(here.site)
         assert visitor.get("/api/auth/callback/google?code=x&state=y").status_code == 404
         assert visitor.submit("/api/auth/signin/google", {}).status_code == 404
         assert visitor.get("/api/auth/callback/kakao?code=x&state=y").status_code == 303
@@ -432,124 +434,130 @@ def multipart(answer: Answer, more: int) -> bytes:
 
 
 @pytest.mark.parametrize("row", BODIES)
-def test_a_callback_body_that_is_no_form_is_refused(here: World, row: str) -> None:
+def test_a_callback_body_that_is_no_form_is_refused(here: SocialSetup, row: str) -> None:
     visitor, answer = under_way(here, "apple")
     kind, body = BODIES[row]
-    response = visitor.post_from_elsewhere("/api/auth/callback/apple", body(answer), **{"Content-Type": kind})
+    response = visitor.post_cross_site("/api/auth/callback/apple", body(answer), **{"Content-Type": kind})
     assert response.status_code in (303, 400, 413, 415)
     assert SESSION not in cookie_names(response)
     assert nothing_was_exchanged(here)
 
 
-def test_a_form_with_an_unknown_charset_is_read_as_utf_8(here: World) -> None:
+def test_a_form_with_an_unknown_charset_is_read_as_utf_8(here: SocialSetup) -> None:
     visitor, answer = under_way(here, "apple")
     kind = {"Content-Type": f"{FORM}; charset=utf-7"}
-    response = visitor.post_from_elsewhere("/api/auth/callback/apple", urlencode(answer), **kind)
-    assert told(response) == ""
-    assert visitor.who == "하늘"
+    response = visitor.post_cross_site("/api/auth/callback/apple", urlencode(answer), **kind)
+    assert error_code(response) == ""
+    assert visitor.user_name == "하늘"
 
 
 @pytest.mark.parametrize("size", [1_000_000, 70_000])
-def test_a_callback_form_that_is_too_long_is_413(here: World, size: int) -> None:
+def test_a_callback_form_that_is_too_long_is_413(here: SocialSetup, size: int) -> None:
     visitor, answer = under_way(here, "apple")
-    response = visitor.come_back("apple", {**answer, "user": "x" * size})
+    response = visitor.send_callback("apple", {**answer, "user": "x" * size})
     assert response.status_code == 413
     assert nothing_was_exchanged(here)
 
 
 @pytest.mark.parametrize("size", [4096, 8192, 65536])
 @pytest.mark.parametrize("part", ["state", "code", "x"])
-def test_a_very_long_query_parameter_never_breaks_the_callback(here: World, size: int, part: str) -> None:
+def test_a_very_long_query_parameter_never_breaks_the_callback(here: SocialSetup, size: int, part: str) -> None:
     visitor, answer = under_way(here, "kakao")
-    response = visitor.come_back("kakao", {**answer, part: "x" * size})
+    response = visitor.send_callback("kakao", {**answer, part: "x" * size})
     assert response.status_code in (303, 400, 414, 431)
-    assert (visitor.who is not None) == (part == "x" and response.status_code == 303)
+    assert (visitor.user_name is not None) == (part == "x" and response.status_code == 303)
 
 
 # --- The callback of one provider at the route of another
 
 
 @pytest.mark.parametrize("started", ALL)
-def test_a_state_is_valid_only_for_the_provider_where_it_was_issued(here: World, started: str) -> None:
+def test_a_state_is_valid_only_for_the_provider_where_it_was_issued(here: SocialSetup, started: str) -> None:
     for other_one in ALL:
         if other_one == started:
             continue
         visitor, answer = under_way(here, started)
         cookies = {cookie.name: cookie.value or "" for cookie in visitor.cookies}
         response = with_cookies(here, other_one, cookies, answer)
-        assert told(response) in ("AttemptExpired", "")
+        assert error_code(response) in ("AttemptExpired", "")
         assert SESSION not in cookie_names(response)
-        assert told(decided(visitor, visitor.come_back(other_one, answer))) == "AttemptExpired"
-        assert visitor.who is None
+        assert error_code(decided(visitor, visitor.send_callback(other_one, answer))) == "AttemptExpired"
+        assert visitor.user_name is None
     assert nothing_was_exchanged(here)
 
 
 @pytest.mark.parametrize("name", NAMED)
-def test_the_right_iss_parameter_is_accepted(here: World, name: str) -> None:
+def test_the_right_iss_parameter_is_accepted(here: SocialSetup, name: str) -> None:
     visitor, answer = under_way(here, name)
-    assert told(visitor.come_back(name, {**answer, "iss": here.providers.issuer(name)})) == ""
-    assert visitor.who == "하늘"
+    assert error_code(visitor.send_callback(name, {**answer, "iss": here.providers.issuer(name)})) == ""
+    assert visitor.user_name == "하늘"
 
 
 @pytest.mark.parametrize("name", NAMED)
-def test_a_wrong_iss_parameter_is_refused_before_the_token_exchange(here: World, name: str) -> None:
+def test_a_wrong_iss_parameter_is_refused_before_the_token_exchange(here: SocialSetup, name: str) -> None:
     right = here.providers.issuer(name)
     wrong = [right + "/", right.upper(), right + "\0", right.replace("://", "://x."), right[:-1]]
     for issuer in [*wrong, *(here.providers.issuer(one) for one in NAMED if one != name)]:
         visitor, answer = under_way(here, name)
-        assert told(visitor.come_back(name, {**answer, "iss": issuer})) == "OAuthCallback"
-        assert visitor.attempts == []
+        assert error_code(visitor.send_callback(name, {**answer, "iss": issuer})) == "OAuthCallback"
+        assert visitor.attempt_cookies == []
     visitor, answer = under_way(here, name)
     twice = [*answer.items(), ("iss", right), ("iss", right)]
-    assert told(visitor.come_back(name, twice)) == "OAuthCallback"
+    assert error_code(visitor.send_callback(name, twice)) == "OAuthCallback"
     assert nothing_was_exchanged(here)
 
 
 @pytest.mark.parametrize("name", sorted(set(ALL) - set(NAMED)))
-def test_any_iss_parameter_is_refused_for_a_provider_without_an_issuer(here: World, name: str) -> None:
+def test_any_iss_parameter_is_refused_for_a_provider_without_an_issuer(here: SocialSetup, name: str) -> None:
     for issuer in ("", "None", "https://evil.example", here.providers.issuer("google")):
         visitor, answer = under_way(here, name)
-        assert told(visitor.come_back(name, {**answer, "iss": issuer})) == "OAuthCallback"
+        assert error_code(visitor.send_callback(name, {**answer, "iss": issuer})) == "OAuthCallback"
     assert nothing_was_exchanged(here)
 
 
 def test_a_missing_iss_parameter_is_refused_if_the_metadata_announces_it() -> None:
-    with world("oidc") as here:
+    with social_setup("oidc") as here:
         here.providers.metadata = {"authorization_response_iss_parameter_supported": True}
         visitor, answer = under_way(here, "oidc")
-        assert told(visitor.come_back("oidc", answer)) == "OAuthCallback"
-        assert told(visitor.come_back("oidc", {"error": "access_denied", "state": answer["state"]})) == "AttemptExpired"
+        assert error_code(visitor.send_callback("oidc", answer)) == "OAuthCallback"
+        assert (
+            error_code(visitor.send_callback("oidc", {"error": "access_denied", "state": answer["state"]}))
+            == "AttemptExpired"
+        )
         visitor, answer = under_way(here, "oidc")
-        assert told(visitor.come_back("oidc", {"error": "access_denied", "state": answer["state"]})) == "OAuthCallback"
+        assert (
+            error_code(visitor.send_callback("oidc", {"error": "access_denied", "state": answer["state"]}))
+            == "OAuthCallback"
+        )
         assert nothing_was_exchanged(here)
         visitor, answer = under_way(here, "oidc")
-        assert told(visitor.come_back("oidc", {**answer, "iss": here.providers.issuer("oidc")})) == ""
+        assert error_code(visitor.send_callback("oidc", {**answer, "iss": here.providers.issuer("oidc")})) == ""
 
 
 # --- A session exists already
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_social_sign_in_over_another_account_starts_a_separate_session(here: World, name: str) -> None:
+def test_a_social_sign_in_over_another_account_starts_a_separate_session(here: SocialSetup, name: str) -> None:
     visitor = signed_in(here)
-    before = unseal(visitor.cookies.get(SESSION) or "")
+    before = decrypt(visitor.cookies.get(SESSION) or "")
     _, answer = under_way(here, name, visitor)
-    assert told(visitor.come_back(name, answer)) == ""
-    after = unseal(visitor.cookies.get(SESSION) or "")
-    assert visitor.who == "하늘" == here.backend.bearers[after["accessToken"]]
+    assert error_code(visitor.send_callback(name, answer)) == ""
+    after = decrypt(visitor.cookies.get(SESSION) or "")
+    assert visitor.user_name == "하늘" == here.backend.names_by_token[after["accessToken"]]
     assert after["sid"] != before["sid"]
     assert after["sub"] == after["accessToken"].split("|")[0]
     if not providers.find(name).form_post:  # a cross-site POST does not bring the session cookie that it replaces
-        assert before["accessToken"] not in here.backend.bearers
+        assert before["accessToken"] not in here.backend.names_by_token
 
 
-def test_a_posted_callback_replaces_a_session_whose_cookies_the_browser_withheld(here: World) -> None:
+def test_a_posted_callback_replaces_a_session_whose_cookies_the_browser_withheld(here: SocialSetup) -> None:
     visitor, answer = under_way(here, "apple")
     for number in range(2):
         visitor.cookies.set(f"{SESSION}.{number}", "x", domain="localhost.local", path="/")
-    assert told(visitor.come_back("apple", answer)) == ""
-    assert visitor.named(SESSION) == [SESSION]
-    assert visitor.who == "하늘"
+    assert error_code(visitor.send_callback("apple", answer)) == ""
+    assert visitor.cookies_starting_with(SESSION) == [SESSION]
+    assert visitor.user_name == "하늘"
 
 
 # --- Errors
@@ -576,19 +584,21 @@ ERRORS = {
 }
 
 
-@pytest.mark.parametrize(("error", "name"), spread(ERRORS, ONE_OF_EACH_CATEGORY), ids=lambda text: text[:30] or "empty")
+@pytest.mark.parametrize(
+    ("error", "name"), sample_pairs(ERRORS, ONE_OF_EACH_CATEGORY), ids=lambda text: text[:30] or "empty"
+)
 def test_an_error_of_the_provider_shows_our_text_and_leaves_the_session_alone(
-    here: World, name: str, error: str
+    here: SocialSetup, name: str, error: str
 ) -> None:
     visitor, answer = under_way(here, name, signed_in(here), callbackUrl="/account?tab=2")
     before = visitor.cookies.get(SESSION)
-    response = visitor.come_back(name, {"error": error, "state": answer["state"]})
-    assert told(response) == ERRORS[error]
+    response = visitor.send_callback(name, {"error": error, "state": answer["state"]})
+    assert error_code(response) == ERRORS[error]
     assert parse_qs(urlsplit(response.headers["Location"]).query)["callbackUrl"] == [f"{here.site.url}/account?tab=2"]
     page = Page(visitor.get(response.headers["Location"]))
     assert (page.status, page.heading) == (200, "Sign in")
-    assert page.problem
-    assert visitor.attempts == []
+    assert page.message
+    assert visitor.attempt_cookies == []
     assert as_before(visitor, before)
     assert nothing_was_exchanged(here)
 
@@ -609,11 +619,11 @@ WORDS = [(name, word) for name, words in HOSTILE_WORDS.items() for word in words
 @pytest.mark.parametrize(("field", "word"), WORDS, ids=lambda text: text[:20])
 @pytest.mark.parametrize("name", ["kakao", "apple"])
 def test_no_text_of_a_provider_error_reaches_a_page_a_header_or_the_log(
-    here: World, name: str, field: str, word: str
+    here: SocialSetup, name: str, field: str, word: str
 ) -> None:
     visitor, answer = under_way(here, name)
     with captured_log("text", logging.INFO) as log:
-        response = visitor.come_back(name, {"error": "access_denied", "state": answer["state"], field: word})
+        response = visitor.send_callback(name, {"error": "access_denied", "state": answer["state"], field: word})
     page = Page(visitor.get(response.headers["Location"]))
     assert "canary" not in f"{page.text}{page.response.headers}{response.headers}{response.text}"
     assert "canary" not in log.getvalue()
@@ -623,13 +633,13 @@ def test_no_text_of_a_provider_error_reaches_a_page_a_header_or_the_log(
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_an_error_callback_with_an_unknown_state_changes_nothing(here: World, name: str) -> None:
-    for visitor, expected in ((signed_in(here), ""), (browser(here.site), "AttemptExpired")):
+def test_an_error_callback_with_an_unknown_state_changes_nothing(here: SocialSetup, name: str) -> None:
+    for visitor, expected in ((signed_in(here), ""), (new_browser(here.site), "AttemptExpired")):
         before = visitor.cookies.get(SESSION)
-        visitor.start(name)
+        visitor.start_sign_in(name)
         for answer in ({"error": "access_denied"}, {"error": "access_denied", "state": "x" * 43}):
-            assert told(decided(visitor, visitor.come_back(name, answer))) == expected
-        assert len(visitor.attempts) == 1
+            assert error_code(decided(visitor, visitor.send_callback(name, answer))) == expected
+        assert len(visitor.attempt_cookies) == 1
         assert as_before(visitor, before)
 
 
@@ -656,45 +666,48 @@ REFUSALS: list[tuple[str, int, Any]] = [
 
 
 @pytest.mark.parametrize(("code", "status", "body"), REFUSALS)
-def test_a_token_endpoint_error_shows_our_text(here: World, code: str, status: int, body: Any) -> None:
+def test_a_token_endpoint_error_shows_our_text(here: SocialSetup, code: str, status: int, body: Any) -> None:
     visitor, answer = under_way(here, "kakao", signed_in(here))
     before = visitor.cookies.get(SESSION)
-    here.providers.refusal = (status, body)
+    here.providers.token_error = (status, body)
     try:
         with captured_log("text", logging.INFO) as log:
-            response = visitor.come_back("kakao", answer)
+            response = visitor.send_callback("kakao", answer)
     finally:
-        here.providers.refusal = None
-    assert told(response) == code
+        here.providers.token_error = None
+    assert error_code(response) == code
     assert "canary" not in f"{log.getvalue()}{visitor.get(response.headers['Location']).text}"
-    assert SECRET_MARK not in log.getvalue()
+    assert SECRET_MARKER not in log.getvalue()
     assert as_before(visitor, before)
-    assert here.backend.handed_over == []
+    assert here.backend.social_logins == []
 
 
 @pytest.mark.parametrize("kind", ["mac", "DPoP", "N_A", ""])
-def test_a_token_type_other_than_bearer_is_refused(here: World, kind: str) -> None:
-    visitor, sample = browser(here.site), sample_of("kakao")
+def test_a_token_type_other_than_bearer_is_refused(here: SocialSetup, kind: str) -> None:
+    visitor, sample = new_browser(here.site), load_sample("kakao")
     sample["token"]["answer"]["token_type"] = kind
-    assert told(visitor.come_back("kakao", here.providers.approve(visitor.start("kakao"), sample))) == "OAuthCallback"
-    assert here.backend.handed_over == []
+    assert (
+        error_code(visitor.send_callback("kakao", here.providers.approve(visitor.start_sign_in("kakao"), sample)))
+        == "OAuthCallback"
+    )
+    assert here.backend.social_logins == []
 
 
 # --- Callbacks by POST
 
 
-def test_a_posted_callback_needs_only_the_attempt_cookie(here: World) -> None:
+def test_a_posted_callback_needs_only_the_attempt_cookie(here: SocialSetup) -> None:
     visitor, answer = under_way(here, "apple", callbackUrl="/account")
-    (attempt,) = visitor.attempts
+    (attempt,) = visitor.attempt_cookies
     response = with_cookies(here, "apple", {attempt: visitor.cookies.get(attempt) or ""}, answer)
     assert response.headers["Location"] == f"{here.site.url}/account"
     assert {SESSION, "munjigi.visitor", attempt} <= cookie_names(response)
 
 
-def test_a_posted_callback_without_cookies_redirects_to_a_get_that_decides(here: World) -> None:
+def test_a_posted_callback_without_cookies_redirects_to_a_get_that_decides(here: SocialSetup) -> None:
     _, answer = under_way(here, "apple", callbackUrl="/account")
     for brought in (answer, {**answer, "state": "x" * 5000}, {}):
-        response = browser(here.site).come_back("apple", brought)
+        response = new_browser(here.site).send_callback("apple", brought)
         assert response.status_code == 303
         assert response.headers["Location"].startswith(f"{here.site.url}/api/auth/callback/apple")
         assert not set_cookies(response)
@@ -702,63 +715,63 @@ def test_a_posted_callback_without_cookies_redirects_to_a_get_that_decides(here:
         assert len(response.headers["Location"]) < 300
 
 
-def test_the_host_header_does_not_change_the_redirect_of_a_posted_callback(here: World) -> None:
+def test_the_host_header_does_not_change_the_redirect_of_a_posted_callback(here: SocialSetup) -> None:
     _, answer = under_way(here, "apple")
     evil = {"Host": "evil.example", "X-Forwarded-Host": "evil.example"}
-    response = browser(here.site).post_from_elsewhere("/api/auth/callback/apple", answer, **evil)
+    response = new_browser(here.site).post_cross_site("/api/auth/callback/apple", answer, **evil)
     assert response.headers["Location"].startswith(f"{here.site.url}/api/auth/callback/apple?state=")
 
 
-def test_the_origin_of_a_posted_callback_does_not_matter_only_its_state(here: World) -> None:
+def test_the_origin_of_a_posted_callback_does_not_matter_only_its_state(here: SocialSetup) -> None:
     _, theirs = under_way(here, "apple")
     victim, own = under_way(here, "apple", signed_in(here))
     before = victim.cookies.get(SESSION)
     evil = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
-    assert told(decided(victim, victim.post_from_elsewhere("/api/auth/callback/apple", theirs, **evil))) == ""
+    assert error_code(decided(victim, victim.post_cross_site("/api/auth/callback/apple", theirs, **evil))) == ""
     assert as_before(victim, before)
     assert nothing_was_exchanged(here)
     for origin in ("null", "https://appleid.apple.com"):
-        response = victim.post_from_elsewhere("/api/auth/callback/apple", own, Origin=origin)
-        assert told(decided(victim, response)) == ""
-        assert victim.who == "하늘"
+        response = victim.post_cross_site("/api/auth/callback/apple", own, Origin=origin)
+        assert error_code(decided(victim, response)) == ""
+        assert victim.user_name == "하늘"
 
 
-def test_the_language_is_kept_when_a_callback_brings_no_visitor_cookie(here: World) -> None:
-    visitor = browser(here.site)
-    visitor.page("/auth/login/email?lang=ko")
+def test_the_language_is_kept_when_a_callback_brings_no_visitor_cookie(here: SocialSetup) -> None:
+    visitor = new_browser(here.site)
+    visitor.get_page("/auth/login/email?lang=ko")
     _, answer = under_way(here, "apple", visitor)
-    visitor.come_back("apple", answer)
-    assert visitor.page("/account").document.get("lang") == "ko"
+    visitor.send_callback("apple", answer)
+    assert visitor.get_page("/account").document.get("lang") == "ko"
 
 
 # --- Several attempts at once
 
 
 @pytest.mark.parametrize("names", [["kakao"], ["apple"], list(ALL)], ids=["kakao", "apple", "all"])
-def test_the_last_five_of_thirty_attempts_can_be_finished_in_any_order(here: World, names: list[str]) -> None:
-    visitor = browser(here.site)
+def test_the_last_five_of_thirty_attempts_can_be_finished_in_any_order(here: SocialSetup, names: list[str]) -> None:
+    visitor = new_browser(here.site)
     began = []
     for number in range(30):
         name = names[number % len(names)]
-        began.append((name, here.providers.approve(visitor.start(name, callbackUrl=f"/{number}"))))
-        assert len(visitor.attempts) == min(number + 1, 5)
+        began.append((name, here.providers.approve(visitor.start_sign_in(name, callbackUrl=f"/{number}"))))
+        assert len(visitor.attempt_cookies) == min(number + 1, 5)
         assert sum(len(cookie.name) + len(cookie.value or "") + 3 for cookie in visitor.cookies) < 8192
     for number in (29, 25, 27):
         name, answer = began[number]
-        assert visitor.come_back(name, answer).headers["Location"] == f"{here.site.url}/{number}"
-    assert len(visitor.attempts) == 2
+        assert visitor.send_callback(name, answer).headers["Location"] == f"{here.site.url}/{number}"
+    assert len(visitor.attempt_cookies) == 2
     name, answer = began[24]
     visitor.submit("/auth/logout", {})
-    assert told(decided(visitor, visitor.come_back(name, answer))) == "AttemptExpired"
+    assert error_code(decided(visitor, visitor.send_callback(name, answer))) == "AttemptExpired"
 
 
-def test_long_return_addresses_do_not_crowd_out_the_newest_attempts(here: World) -> None:
-    visitor = browser(here.site)
+def test_long_return_addresses_do_not_crowd_out_the_newest_attempts(here: SocialSetup) -> None:
+    visitor = new_browser(here.site)
     for _ in range(8):
         _, answer = under_way(here, "kakao", visitor, callbackUrl=f"/{secrets.token_urlsafe(1300)}")
         assert sum(len(cookie.name) + len(cookie.value or "") + 3 for cookie in visitor.cookies) < 8192
-    assert 1 <= len(visitor.attempts) < 5
-    assert len(visitor.come_back("kakao", answer).headers["Location"]) > 1700
+    assert 1 <= len(visitor.attempt_cookies) < 5
+    assert len(visitor.send_callback("kakao", answer).headers["Location"]) > 1700
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["in order", "in reverse"])
@@ -766,29 +779,29 @@ def test_long_return_addresses_do_not_crowd_out_the_newest_attempts(here: World)
     "names", [("google", "kakao"), ("apple", "naver"), ("google", "google"), ("apple", "apple")], ids="-".join
 )
 def test_two_tabs_both_finish_and_the_last_sign_in_counts(
-    here: World, names: tuple[str, str], order: tuple[int, int]
+    here: SocialSetup, names: tuple[str, str], order: tuple[int, int]
 ) -> None:
-    visitor, began = browser(here.site), []
+    visitor, began = new_browser(here.site), []
     for number, name in enumerate(names):
-        address = visitor.start(name, callbackUrl=f"/{number}")
+        address = visitor.start_sign_in(name, callbackUrl=f"/{number}")
         began.append(here.providers.approve(address, person=f"person {number}"))
     for number in order:
-        response = visitor.come_back(names[number], began[number])
+        response = visitor.send_callback(names[number], began[number])
         assert response.headers["Location"] == f"{here.site.url}/{number}"
-        assert visitor.who == f"person {number}"
-    assert visitor.attempts == []
+        assert visitor.user_name == f"person {number}"
+    assert visitor.attempt_cookies == []
 
 
-def test_unfinished_attempts_take_no_memory_in_the_site(here: World) -> None:
+def test_unfinished_attempts_take_no_memory_in_the_site(here: SocialSetup) -> None:
     def kept() -> int:
         gc.collect()
         return sum(isinstance(one, Attempt) for one in gc.get_objects())
 
-    visitor = browser(here.site)
-    visitor.start("github")
+    visitor = new_browser(here.site)
+    visitor.start_sign_in("github")
     before = kept()
     for _ in range(50):
-        visitor.start("github")
+        visitor.start_sign_in("github")
     assert kept() <= before
 
 
@@ -797,23 +810,25 @@ def test_unfinished_attempts_take_no_memory_in_the_site(here: World) -> None:
 
 @pytest.mark.parametrize("name", ONE_OF_EACH_CATEGORY)
 @pytest.mark.parametrize("rotated", [False, True], ids=["restarted", "key rotated"])
-def test_an_attempt_started_before_a_restart_can_be_finished_after_it(here: World, name: str, rotated: bool) -> None:
+def test_an_attempt_started_before_a_restart_can_be_finished_after_it(
+    here: SocialSetup, name: str, rotated: bool
+) -> None:
     given: dict[str, Any] = {**here.providers.environ(*ALL), "SITE_URL": "http://localhost:5000"}
     keys = {"SECRET_KEY": f"{SECRET}-new", "SECRET_KEY_FALLBACKS": SECRET} if rotated else {}
     with running_site(here.backend.url, **given) as old:
         visitor = Browser(old.url)
-        answer = here.providers.approve(visitor.start(name))
+        answer = here.providers.approve(visitor.start_sign_in(name))
     with running_site(here.backend.url, **{**given, **keys}) as new:
         visitor.url = new.url
-        assert told(visitor.come_back(name, answer)) == ""
-        assert visitor.who == "하늘"
+        assert error_code(visitor.send_callback(name, answer)) == ""
+        assert visitor.user_name == "하늘"
 
 
 # --- Parameters of the start
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_form_fields_of_the_start_do_not_reach_the_authorization_url(here: World, name: str) -> None:
+def test_form_fields_of_the_start_do_not_reach_the_authorization_url(here: SocialSetup, name: str) -> None:
     hostile = {
         "prompt": "none",
         "redirect_uri": "https://canary.example",
@@ -827,8 +842,8 @@ def test_form_fields_of_the_start_do_not_reach_the_authorization_url(here: World
         "code_challenge_method": "plain",
         "code_verifier": "canary",
     }
-    visitor = browser(here.site)
-    fields = {"csrfToken": visitor.csrf(), "json": "true", **hostile}
+    visitor = new_browser(here.site)
+    fields = {"csrfToken": visitor.csrf_token(), "json": "true", **hostile}
     url = visitor.post(f"/api/auth/signin/{name}", data=fields, params=hostile).json()["url"]
     asked = parse_qs(urlsplit(url).query)
     assert "canary" not in url
@@ -836,14 +851,14 @@ def test_form_fields_of_the_start_do_not_reach_the_authorization_url(here: World
     assert asked["response_type"] == ["code"]
     assert asked["code_challenge_method"] == ["S256"]
     assert asked.get("response_mode") == (
-        [sample_of(name)["authorize"]["asks"]["response_mode"]] if name == "apple" else None
+        [load_sample(name)["authorize"]["asks"]["response_mode"]] if name == "apple" else None
     )
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_the_host_header_does_not_change_the_redirect_uri(here: World, name: str) -> None:
-    visitor = browser(here.site)
-    token = visitor.csrf()
+def test_the_host_header_does_not_change_the_redirect_uri(here: SocialSetup, name: str) -> None:
+    visitor = new_browser(here.site)
+    token = visitor.csrf_token()
     kept = f"munjigi.visitor={visitor.cookies.get('munjigi.visitor')}"
     response = visitor.post(
         f"/api/auth/signin/{name}",
@@ -861,25 +876,25 @@ def test_the_host_header_does_not_change_the_redirect_uri(here: World, name: str
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_no_link_and_no_other_site_can_start_a_social_sign_in(here: World, name: str) -> None:
-    visitor, path = browser(here.site), f"/api/auth/signin/{name}"
-    token = visitor.csrf()
+def test_no_link_and_no_other_site_can_start_a_social_sign_in(here: SocialSetup, name: str) -> None:
+    visitor, path = new_browser(here.site), f"/api/auth/signin/{name}"
+    token = visitor.csrf_token()
     responses = [
         visitor.get(path, params={"csrfToken": token}),
         visitor.post(path, data={"json": "true"}),
         visitor.post(path, data={"csrfToken": other(token)}),
         visitor.post(path, data={"csrfToken": token}, headers={"Origin": "https://evil.example"}),
         visitor.post(path, data={"csrfToken": token}, headers={"Sec-Fetch-Site": "cross-site"}),
-        browser(here.site).post(path, data={"csrfToken": token}),
+        new_browser(here.site).post(path, data={"csrfToken": token}),
     ]
     assert all(400 <= response.status_code < 500 for response in responses)
     assert not any("munjigi.attempt" in name for response in responses for name in cookie_names(response))
 
 
 @pytest.mark.parametrize("way", ["form", "query"])
-def test_a_social_sign_in_redirects_to_valid_return_addresses_only(here: World, way: str) -> None:
+def test_a_social_sign_in_redirects_to_valid_return_addresses_only(here: SocialSetup, way: str) -> None:
     given = {**here.providers.environ("kakao"), "site_url": ORIGIN, "backend_url": here.backend.url}
-    client = app.create_app(settings(**given)).test_client()
+    client = app.create_app(make_settings(**given)).test_client()
     wrong, sent_on = [], 0
     for entry in SOME_ADDRESSES:
         value = {"callbackUrl": entry["value"]}
@@ -907,12 +922,12 @@ def attributes(line: str) -> set[str]:
 
 @cache
 def site_at(url: str, **given: str) -> Flask:
-    return app.create_app(settings(**{**given, "site_url": url}))
+    return app.create_app(make_settings(**{**given, "site_url": url}))
 
 
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("site_url", [None, "https://login.example.com", "https://example.com/login-site"])
-def test_the_attempt_cookie_is_limited_to_the_callback_path(here: World, name: str, site_url: str | None) -> None:
+def test_the_attempt_cookie_is_limited_to_the_callback_path(here: SocialSetup, name: str, site_url: str | None) -> None:
     url = site_url or "http://localhost:5000"
     client = site_at(url, **here.providers.environ(*ALL)).test_client()
     path = urlsplit(url).path

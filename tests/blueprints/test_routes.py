@@ -87,7 +87,7 @@ def site(shared_site: SiteMaker) -> Site:
 
 
 def member(site: Site) -> Visitor:
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     assert visitor.sign_in().status_code == 303
     return visitor
 
@@ -117,8 +117,8 @@ def test_the_table_lists_exactly_the_routes_and_methods_of_the_site(site: Site) 
 
 @each_route
 def test_a_route_is_open_only_to_the_visitors_that_the_table_lists(site: Site, route: Route) -> None:
-    anonymous, signed_in = ask(site.visitor(), route), ask(member(site), route)
-    with_token = ask(site.visitor(), route, Authorization=f"Bearer {METRICS_TOKEN}")
+    anonymous, signed_in = ask(site.new_visitor(), route), ask(member(site), route)
+    with_token = ask(site.new_visitor(), route, Authorization=f"Bearer {METRICS_TOKEN}")
     open_to = {ANYONE: (True, True, True), MEMBERS: (False, True, False), PROMETHEUS: (False, False, True)}
     assert tuple(map(is_open, (anonymous, signed_in, with_token))) == open_to[route.open_to]
 
@@ -131,10 +131,10 @@ def is_open(response: requests.Response) -> bool:
 @each_route
 def test_a_route_sets_only_the_cookies_that_the_table_lists(site: Site, route: Route) -> None:
     """For a new visitor, one with a form, and signed-in ones: with a form, without one, and with an expired session."""
-    known = site.visitor()
-    known.csrf()
-    visitors = [site.visitor(), known, member(site)]
-    visitors += [site.visitor_since(seconds, User.from_json(USER)) for seconds in (0, 301)]
+    known = site.new_visitor()
+    known.csrf_token()
+    visitors = [site.new_visitor(), known, member(site)]
+    visitors += [site.visitor_signed_in_ago(seconds, User.from_json(USER)) for seconds in (0, 301)]
     seen = [kinds(ask(visitor, route)) for visitor in visitors]
     assert set().union(*seen) == route.cookies
 

@@ -7,7 +7,18 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.support.browser import LOCALES, LOGIN, NARROW, WAYS, Opener, barriers, contrast, opener, style, too_wide
+from tests.support.browser import (
+    LOCALES,
+    LOGIN,
+    NARROW,
+    PAGE_STATES,
+    PageOpener,
+    accessibility_violations,
+    computed_style,
+    contrast_ratio,
+    overflowing_elements,
+    page_opener,
+)
 from tests.support.site import MINJI, Site, running_site
 
 pytestmark = pytest.mark.xdist_group("browser")
@@ -22,8 +33,8 @@ def pages() -> Iterator[Site]:
 
 
 @pytest.fixture
-def open_page(browser: Browser, pages: Site) -> Iterator[Opener]:
-    with opener(browser, pages.url) as open_one:
+def open_page(browser: Browser, pages: Site) -> Iterator[PageOpener]:
+    with page_opener(browser, pages.url) as open_one:
         yield open_one
 
 
@@ -125,16 +136,16 @@ READ_OUT = {
 
 
 @pytest.mark.parametrize("way", READ_OUT)
-def test_a_screen_reader_reads_each_page_in_the_expected_order(open_page: Opener, way: str) -> None:
+def test_a_screen_reader_reads_each_page_in_the_expected_order(open_page: PageOpener, way: str) -> None:
     page = open_page()
-    WAYS[way](page)
+    PAGE_STATES[way](page)
     page.wait_for_load_state("networkidle")
     # A second of the wait may have passed.
     read_out = page.locator("main").aria_snapshot().replace("56 seconds", "57 seconds")
     assert read_out == READ_OUT[way].rstrip("\n")
 
 
-def test_every_page_starts_with_the_site_name_and_ends_with_the_languages(open_page: Opener) -> None:
+def test_every_page_starts_with_the_site_name_and_ends_with_the_languages(open_page: PageOpener) -> None:
     page = open_page()
     page.goto("/nothing-here")
     landmarks = page.locator("body").aria_snapshot(depth=1)
@@ -160,27 +171,27 @@ _EDGES = """() => [...document.querySelectorAll("button:not(.reveal), .button, .
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("way", ["login", "login-fields", "login-expired", "login-wrong"])
-def test_in_forced_colors_every_control_has_a_visible_border(open_page: Opener, way: str, scheme: str) -> None:
+def test_in_forced_colors_every_control_has_a_visible_border(open_page: PageOpener, way: str, scheme: str) -> None:
     page = open_page(forced_colors="active", color_scheme=scheme)
-    WAYS[way](page)
+    PAGE_STATES[way](page)
     page.locator(":focus").blur()  # a focused element has a border of another color
-    ground = style(page.locator("body"), "background-color")
+    ground = computed_style(page.locator("body"), "background-color")
     edges = page.evaluate(_EDGES)
     assert len(edges) >= 4
     for what, width, line, edge in edges:
         assert (width >= 1, line) == (True, "solid"), what
-        assert contrast(edge, ground) >= 3, what
+        assert contrast_ratio(edge, ground) >= 3, what
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_in_forced_colors_every_icon_is_visible(open_page: Opener, scheme: str) -> None:
+def test_in_forced_colors_every_icon_is_visible(open_page: PageOpener, scheme: str) -> None:
     page = open_page(forced_colors="active", color_scheme=scheme)
     page.goto(LOGIN)
-    ground = style(page.locator("body"), "background-color")
+    ground = computed_style(page.locator("body"), "background-color")
     for drawn in page.locator(".mark path, .way svg [fill]:not(g)").all():
-        assert contrast(style(drawn, "fill"), ground) >= 3, drawn.evaluate("one => one.outerHTML")
+        assert contrast_ratio(computed_style(drawn, "fill"), ground) >= 3, drawn.evaluate("one => one.outerHTML")
     for drawn in page.locator(".way svg [stroke], .reveal svg path").all():
-        assert contrast(style(drawn, "stroke"), ground) >= 3, drawn.evaluate("one => one.outerHTML")
+        assert contrast_ratio(computed_style(drawn, "stroke"), ground) >= 3, drawn.evaluate("one => one.outerHTML")
 
 
 _MOVING = """() => [...document.querySelectorAll("*")].flatMap(one => {
@@ -189,7 +200,7 @@ _MOVING = """() => [...document.querySelectorAll("*")].flatMap(one => {
 })"""
 
 
-def test_nothing_moves_with_prefers_reduced_motion(open_page: Opener) -> None:
+def test_nothing_moves_with_prefers_reduced_motion(open_page: PageOpener) -> None:
     calm, usual = open_page(reduced_motion="reduce"), open_page(reduced_motion="no-preference")
     for page in (calm, usual):
         page.goto(LOGIN)
@@ -197,16 +208,16 @@ def test_nothing_moves_with_prefers_reduced_motion(open_page: Opener) -> None:
     assert "button" in usual.evaluate(_MOVING)
 
 
-def test_with_increased_text_spacing_nothing_is_cut_off(open_page: Opener) -> None:
+def test_with_increased_text_spacing_nothing_is_cut_off(open_page: PageOpener) -> None:
     """WCAG 2.2, 1.4.12 Text Spacing."""
     for way in ("login-fields", "login-throttled", "account"):
         page = open_page(viewport=NARROW, bypass_csp=True)
-        WAYS[way](page)
+        PAGE_STATES[way](page)
         page.add_style_tag(
             content="* { line-height: 1.5 !important; letter-spacing: 0.12em !important; word-spacing: 0.16em"
             " !important } p { margin-bottom: 2em !important }"
         )
-        assert too_wide(page) == []
+        assert overflowing_elements(page) == []
 
 
 _SMALL = """() => [...document.querySelectorAll("a, button, input:not([type=hidden])")].flatMap(one => {
@@ -216,17 +227,17 @@ _SMALL = """() => [...document.querySelectorAll("a, button, input:not([type=hidd
 
 
 @pytest.mark.parametrize("way", ["login", "login-fields", "account", "logout", "not-found", "home-signed-in"])
-def test_every_control_is_at_least_24_pixels_large(open_page: Opener, way: str) -> None:
+def test_every_control_is_at_least_24_pixels_large(open_page: PageOpener, way: str) -> None:
     """24 by 24 pixels (WCAG 2.2, 2.5.8 Target Size), without its exceptions."""
     page = open_page(viewport=NARROW)
-    WAYS[way](page)
+    PAGE_STATES[way](page)
     assert page.evaluate(_SMALL) == []
 
 
-def test_a_focused_field_is_never_hidden(open_page: Opener) -> None:
+def test_a_focused_field_is_never_hidden(open_page: PageOpener) -> None:
     """WCAG 2.2, 2.4.11 Focus Not Obscured."""
     page = open_page(viewport={"width": 320, "height": 256})
-    WAYS["login-fields"](page)
+    PAGE_STATES["login-fields"](page)
     for _ in range(12):
         page.keyboard.press("Tab")
         here = page.locator(":focus")
@@ -238,9 +249,9 @@ def test_a_focused_field_is_never_hidden(open_page: Opener) -> None:
             )
 
 
-def test_a_keyboard_user_can_correct_the_form_and_sign_in(open_page: Opener) -> None:
+def test_a_keyboard_user_can_correct_the_form_and_sign_in(open_page: PageOpener) -> None:
     page = open_page()
-    WAYS["login-fields"](page)
+    PAGE_STATES["login-fields"](page)
     expect(page.get_by_role("alert")).to_be_focused()
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
@@ -253,15 +264,15 @@ def test_a_keyboard_user_can_correct_the_form_and_sign_in(open_page: Opener) -> 
     expect(page.locator("h1")).to_have_text("Signed in as 민지")
 
 
-def test_the_name_fields_have_autocomplete_attributes(open_page: Opener) -> None:
+def test_the_name_fields_have_autocomplete_attributes(open_page: PageOpener) -> None:
     page = open_page()
-    WAYS["account"](page)
+    PAGE_STATES["account"](page)
     for name, filled_with in (("name", "name"), ("nick_name", "nickname")):
         expect(page.locator(f"#{name}")).to_have_attribute("autocomplete", filled_with)
 
 
 @pytest.mark.parametrize("locale", LOCALES)
-def test_a_shown_password_and_the_caps_lock_hint_are_accessible(open_page: Opener, locale: str) -> None:
+def test_a_shown_password_and_the_caps_lock_hint_are_accessible(open_page: PageOpener, locale: str) -> None:
     page = open_page(locale)
     page.goto(LOGIN)
     page.locator("#password").fill("correct-horse")
@@ -270,4 +281,4 @@ def test_a_shown_password_and_the_caps_lock_hint_are_accessible(open_page: Opene
         "one => one.dispatchEvent(new KeyboardEvent('keydown', {modifierCapsLock: true}))"
     )
     expect(page.locator(".caps")).not_to_be_empty()
-    assert barriers(page) == []
+    assert accessibility_violations(page) == []

@@ -7,7 +7,16 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from dev.backend import PASSWORD
-from tests.support.browser import LOGIN, NARROW, WAYS, Opener, barriers, fill_in, opener, send
+from tests.support.browser import (
+    LOGIN,
+    NARROW,
+    PAGE_STATES,
+    PageOpener,
+    accessibility_violations,
+    fill_credentials,
+    page_opener,
+    submit_main_form,
+)
 from tests.support.site import MINJI, Site, SiteMaker, running_site
 
 pytestmark = pytest.mark.xdist_group("browser")
@@ -22,13 +31,13 @@ def pages() -> Iterator[Site]:
 
 
 @pytest.fixture
-def open_page(browser: Browser, pages: Site) -> Iterator[Opener]:
-    with opener(browser, pages.url, reduced_motion="reduce") as open_one:
+def open_page(browser: Browser, pages: Site) -> Iterator[PageOpener]:
+    with page_opener(browser, pages.url, reduced_motion="reduce") as open_one:
         yield open_one
 
 
 @pytest.fixture
-def page(open_page: Opener) -> Page:
+def page(open_page: PageOpener) -> Page:
     return open_page()
 
 
@@ -60,7 +69,7 @@ def test_a_password_can_be_shown_and_hidden_again(page: Page) -> None:
     reveal(page).click()
     expect(password).to_have_attribute("type", "password")
     expect(password).to_have_value(PASSWORD)
-    assert barriers(page) == []
+    assert accessibility_violations(page) == []
 
 
 def test_a_password_can_be_shown_with_the_keyboard(page: Page) -> None:
@@ -78,7 +87,7 @@ def test_a_password_can_be_shown_with_the_keyboard(page: Page) -> None:
 def test_a_shown_password_is_hidden_again_on_submit(page: Page) -> None:
     """Otherwise browsers would suggest it on the next visit, as any other text field."""
     page.goto(LOGIN)
-    fill_in(page)
+    fill_credentials(page)
     reveal(page).click()
     page.evaluate(
         "addEventListener('submit', () => sessionStorage.setItem('sent as', document.querySelector('#password').type))"
@@ -99,11 +108,11 @@ def test_a_password_manager_may_fill_in_late_without_events(page: Page) -> None:
         " document.querySelector('#password').value = password }",
         [MINJI, PASSWORD],
     )
-    send(page)
+    submit_main_form(page)
     expect(page.locator("h1")).to_have_text("Signed in as 민지")
 
 
-def test_without_javascript_there_is_no_show_password_button(open_page: Opener) -> None:
+def test_without_javascript_there_is_no_show_password_button(open_page: PageOpener) -> None:
     page = open_page(java_script_enabled=False)
     page.goto(LOGIN)
     expect(page.locator(".reveal")).to_be_hidden()
@@ -111,7 +120,7 @@ def test_without_javascript_there_is_no_show_password_button(open_page: Opener) 
 
 
 @pytest.mark.parametrize(("locale", "words"), [("en", "Caps Lock is on"), ("ko", "Caps Lock이 켜져 있어요")])
-def test_a_hint_is_shown_while_caps_lock_is_on(open_page: Opener, locale: str, words: str) -> None:
+def test_a_hint_is_shown_while_caps_lock_is_on(open_page: PageOpener, locale: str, words: str) -> None:
     page = open_page(locale, viewport=NARROW)
     page.goto(LOGIN)
     before = places(page)
@@ -135,7 +144,7 @@ def test_a_hint_is_shown_while_caps_lock_is_on(open_page: Opener, locale: str, w
     ids=["en", "ko", "ja"],
 )  # fmt: skip
 def test_the_wait_counts_down_silently_and_its_end_is_announced(
-    open_page: Opener, locale: str, after_three_seconds: str, over: str
+    open_page: PageOpener, locale: str, after_three_seconds: str, over: str
 ) -> None:
     page = open_page(locale)
     page.clock.install()
@@ -167,10 +176,10 @@ def test_a_wait_of_many_hours_counts_down_in_hours(page: Page) -> None:
     expect(page.get_by_role("alert")).to_contain_text("Try again in 16 hours.")
 
 
-def test_a_form_is_sent_once_however_often_the_button_is_clicked(make_site: SiteMaker, open_page: Opener) -> None:
+def test_a_form_is_sent_once_however_often_the_button_is_clicked(make_site: SiteMaker, open_page: PageOpener) -> None:
     page = open_page(site_url=make_site(delay=0.4).url)
     page.goto(LOGIN)
-    fill_in(page)
+    fill_credentials(page)
     sent: list[str] = []
     page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
     page.locator("button.main").evaluate("one => { one.click(); setTimeout(() => one.click(), 150) }")
@@ -195,11 +204,11 @@ def test_a_form_restored_from_the_back_forward_cache_can_be_sent_again(page: Pag
 
 
 @pytest.mark.parametrize("way", WITHOUT_SCRIPT_THE_SAME)
-def test_javascript_moves_nothing_on_the_page(open_page: Opener, way: str) -> None:
+def test_javascript_moves_nothing_on_the_page(open_page: PageOpener, way: str) -> None:
     found = []
     for scripts in (True, False):
         page = open_page(java_script_enabled=scripts, viewport=NARROW)
-        WAYS[way](page)
+        PAGE_STATES[way](page)
         page.wait_for_load_state("networkidle")
         found.append(places(page))
     assert len(found[0]) > 10
@@ -211,7 +220,7 @@ _SHIFTS = """() => new Promise(resolve => new PerformanceObserver(
 ).observe({type: "layout-shift", buffered: true}) || setTimeout(() => resolve(0), 300))"""
 
 
-def test_nothing_moves_while_a_logo_loads(make_site: SiteMaker, open_page: Opener) -> None:
+def test_nothing_moves_while_a_logo_loads(make_site: SiteMaker, open_page: PageOpener) -> None:
     page = open_page(site_url=make_site(logo_url="/auth/static/mark.svg?late").url, viewport=NARROW)
 
     def late(route: Any) -> None:

@@ -15,26 +15,26 @@ from tests.support.browser import (
     LOCALES,
     LOGIN,
     NARROW,
+    PAGE_STATES,
     SCHEMES,
-    STATUSES,
-    WAYS,
-    WRONG,
-    Opener,
-    barriers,
-    contrast,
+    STATE_STATUSES,
+    WRONG_PASSWORD,
+    PageOpener,
+    accessibility_violations,
+    click_and_wait,
+    computed_style,
+    contrast_ratio,
     development_site,
-    fill_in,
-    opener,
-    press,
-    send,
-    show_in,
+    fill_credentials,
+    open_account,
+    overflowing_elements_on_phone,
+    page_opener,
+    response_status,
+    set_color_scheme,
     sign_out_button,
-    speak,
-    status,
-    style,
-    to_account,
-    too_wide_on_a_phone,
-    try_to_sign_in,
+    start_over_in,
+    submit_main_form,
+    submit_sign_in,
 )
 from tests.support.site import MINJI, Site, SiteMaker, running_site
 
@@ -52,19 +52,19 @@ def pages() -> Iterator[Site]:
     """The site with every link that it can show. The account of Jun has the longest allowed names."""
     with running_site(sign_up_url="/join", reset_password_url="/forgot") as running:
         assert running.backend
-        jun = running.backend.extensions["people"].users["jun@example.com"]
+        jun = running.backend.extensions["user_store"].users["jun@example.com"]
         jun.update(name="가" * 30, nick_name="n" * 200, id="9" * 60)
         yield running
 
 
 @pytest.fixture
-def open_page(browser: Browser, pages: Site) -> Iterator[Opener]:
-    with opener(browser, pages.url, reduced_motion="reduce") as open_one:
+def open_page(browser: Browser, pages: Site) -> Iterator[PageOpener]:
+    with page_opener(browser, pages.url, reduced_motion="reduce") as open_one:
         yield open_one
 
 
 @pytest.fixture
-def page(open_page: Opener) -> Page:
+def page(open_page: PageOpener) -> Page:
     return open_page()
 
 
@@ -89,29 +89,29 @@ def focused(page: Page) -> str:
     ids=["ko", "en", "ja"],
 )
 def test_a_person_signs_in_changes_their_name_and_signs_out(
-    make_site: SiteMaker, open_page: Opener, scripts: bool, locale: str, anonymous: str, signed_in: str, saved: str
+    make_site: SiteMaker, open_page: PageOpener, scripts: bool, locale: str, anonymous: str, signed_in: str, saved: str
 ) -> None:
     page = open_page(locale, make_site().url, java_script_enabled=scripts)
     page.goto("/")
     expect_heading(page, anonymous)
-    press(page.locator("main a"))
-    fill_in(page)
-    send(page)
+    click_and_wait(page.locator("main a"))
+    fill_credentials(page)
+    submit_main_form(page)
     expect_heading(page, signed_in)
-    press(page.locator("main a"))
+    click_and_wait(page.locator("main a"))
     expect(page.locator("#name")).to_have_value("김민지")
     page.locator("#nick_name").fill("새봄")
-    send(page)
+    submit_main_form(page)
     expect(page.get_by_role("status")).to_have_text(saved)
     page.goto("/")
     expect_heading(page, signed_in.replace("민지", "새봄"))
-    press(sign_out_button(page))
+    click_and_wait(sign_out_button(page))
     expect_heading(page, anonymous)
     page.goto("/account")
     expect(page.locator("#password")).to_be_visible()
 
 
-def test_a_person_can_do_everything_with_the_keyboard(make_site: SiteMaker, open_page: Opener) -> None:
+def test_a_person_can_do_everything_with_the_keyboard(make_site: SiteMaker, open_page: PageOpener) -> None:
     page = open_page(site_url=make_site().url)
     page.goto("/account")
     expect(page.locator("#email")).to_be_focused()
@@ -152,20 +152,22 @@ def test_tab_moves_from_the_address_to_the_password_the_button_and_the_links(pag
 
 @pytest.mark.parametrize("way", ["home", "login-fields", "account"])
 def test_keyboard_focus_is_always_visible(page: Page, way: str) -> None:
-    WAYS[way](page)
+    PAGE_STATES[way](page)
     page.locator(".top a").focus()
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("Tab")
     reached = 0
     # A field with a button inside shows its focus on the surrounding box.
     while (here := page.locator(".box:has(input:focus), :focus:not(.box *)").or_(page.locator("button:focus"))).count():
-        assert style(here, "outline-style") == "solid", focused(page)
-        assert float(style(here, "outline-width").removesuffix("px")) >= 2, focused(page)
+        assert computed_style(here, "outline-style") == "solid", focused(page)
+        assert float(computed_style(here, "outline-width").removesuffix("px")) >= 2, focused(page)
         for scheme in SCHEMES:
-            show_in(page, scheme)
-            ring = style(here, "outline-color")
+            set_color_scheme(page, scheme)
+            ring = computed_style(here, "outline-color")
             for ground in (".card", "body"):
-                assert contrast(ring, style(page.locator(ground), "background-color")) >= 3, focused(page)
+                assert contrast_ratio(ring, computed_style(page.locator(ground), "background-color")) >= 3, focused(
+                    page
+                )
         page.keyboard.press("Tab")
         reached += 1
         assert reached < 30
@@ -174,10 +176,10 @@ def test_keyboard_focus_is_always_visible(page: Page, way: str) -> None:
 
 @with_and_without_scripts
 def test_after_an_error_the_focus_is_on_the_message_and_its_link_leads_to_the_field(
-    open_page: Opener, scripts: bool
+    open_page: PageOpener, scripts: bool
 ) -> None:
     page = open_page(java_script_enabled=scripts)
-    try_to_sign_in(page, "minji", "")
+    submit_sign_in(page, "minji", "")
     expect(page.get_by_role("alert")).to_be_focused()
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
@@ -189,91 +191,91 @@ def test_after_an_error_the_focus_is_on_the_message_and_its_link_leads_to_the_fi
 
 
 @pytest.mark.parametrize("way", ["login-wrong", "login-down", "account-wrong"])
-def test_every_error_message_has_the_focus_and_is_in_view(open_page: Opener, way: str) -> None:
+def test_every_error_message_has_the_focus_and_is_in_view(open_page: PageOpener, way: str) -> None:
     page = open_page(viewport=NARROW)
-    WAYS[way](page)
+    PAGE_STATES[way](page)
     expect(page.get_by_role("alert")).to_be_focused()
     expect(page.get_by_role("alert")).to_be_in_viewport(ratio=1)
 
 
-def test_a_notice_that_is_no_error_has_the_focus_with_the_status_role(open_page: Opener) -> None:
+def test_a_notice_that_is_no_error_has_the_focus_with_the_status_role(open_page: PageOpener) -> None:
     page = open_page(viewport=NARROW)
-    WAYS["login-expired"](page)
+    PAGE_STATES["login-expired"](page)
     expect(page.get_by_role("status")).to_be_focused()
     expect(page.get_by_role("alert")).to_have_count(0)
     assert not page.title().startswith("Error")
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", PAGE_STATES)
 def test_every_page_is_accessible_and_fits_a_phone(page: Page, way: str) -> None:
     for locale in LOCALES:
-        speak(page, locale)
-        WAYS[way](page)
-        assert status(page) == STATUSES.get(way, 200)
+        start_over_in(page, locale)
+        PAGE_STATES[way](page)
+        assert response_status(page) == STATE_STATUSES.get(way, 200)
         expect(page.locator("html")).to_have_attribute("lang", locale)
-        assert barriers(page) == []
-        assert too_wide_on_a_phone(page) == []
+        assert accessibility_violations(page) == []
+        assert overflowing_elements_on_phone(page) == []
 
 
-def test_a_read_only_account_page_is_accessible_and_fits_a_phone(make_site: SiteMaker, open_page: Opener) -> None:
+def test_a_read_only_account_page_is_accessible_and_fits_a_phone(make_site: SiteMaker, open_page: PageOpener) -> None:
     page = open_page(site_url=make_site(backend_profile_path=None).url)
-    to_account(page)
+    open_account(page)
     expect(page.locator("input:visible")).to_have_count(0)
-    assert barriers(page) == []
-    assert too_wide_on_a_phone(page) == []
+    assert accessibility_violations(page) == []
+    assert overflowing_elements_on_phone(page) == []
 
 
 def test_the_fallback_error_page_is_accessible_and_fits_a_phone(
-    make_site: SiteMaker, open_page: Opener, tmp_path: Path
+    make_site: SiteMaker, open_page: PageOpener, tmp_path: Path
 ) -> None:
     (tmp_path / "home.html").write_text("{{ no_such_thing }}")
     page = open_page(site_url=make_site(templates_dir=tmp_path).url)
     page.goto("/")
     expect_heading(page, "Something went wrong on our side")
-    assert barriers(page) == []
-    assert too_wide_on_a_phone(page) == []
+    assert accessibility_violations(page) == []
+    assert overflowing_elements_on_phone(page) == []
 
 
 @pytest.mark.parametrize("locale", LOCALES)
-def test_every_error_message_is_accessible(open_page: Opener, locale: str) -> None:
+def test_every_error_message_is_accessible(open_page: PageOpener, locale: str) -> None:
     page = open_page(locale)
     found = {}
     for code in CODES:
         page.goto(f"{LOGIN}?error={code}")
         told = page.get_by_role("alert").or_(page.get_by_role("status"))
         expect(told).not_to_be_empty()
-        found[code] = barriers(page)
+        found[code] = accessibility_violations(page)
     assert found == {code: [] for code in CODES}
 
 
 def test_names_of_any_length_fit_a_phone(page: Page) -> None:
-    try_to_sign_in(page, "jun@example.com")
+    submit_sign_in(page, "jun@example.com")
     for address in ("/", "/account"):
         page.goto(address)
-        assert too_wide_on_a_phone(page) == []
+        assert overflowing_elements_on_phone(page) == []
 
 
 @pytest.mark.parametrize("brand", BRANDS)
-def test_text_is_readable_with_any_brand_color(make_site: SiteMaker, open_page: Opener, brand: str) -> None:
+def test_text_is_readable_with_any_brand_color(make_site: SiteMaker, open_page: PageOpener, brand: str) -> None:
     page = open_page(site_url=make_site(brand_color=brand).url)
     for address in ("/", LOGIN):
         page.goto(address)
-        assert barriers(page, contrast_alone=True) == []
+        assert accessibility_violations(page, contrast_only=True) == []
 
 
 def test_the_border_of_a_field_has_enough_contrast(page: Page) -> None:
     for way in ("login", "login-fields"):
-        WAYS[way](page)
+        PAGE_STATES[way](page)
         for scheme in SCHEMES:
-            show_in(page, scheme)
+            set_color_scheme(page, scheme)
             for field in ("#email", ".box"):
-                edge = style(page.locator(field), "border-bottom-color")
-                assert contrast(edge, style(page.locator(".card"), "background-color")) >= 3
+                edge = computed_style(page.locator(field), "border-bottom-color")
+                assert contrast_ratio(edge, computed_style(page.locator(".card"), "background-color")) >= 3
 
 
 def test_a_password_manager_finds_one_form_with_both_fields(page: Page) -> None:
     for way in ("login", "login-wrong", "login-fields"):
-        WAYS[way](page)
+        PAGE_STATES[way](page)
         form = page.locator("form:has(input[type=password])")
         expect(form).to_have_count(1)
         for name, kind, filled_with in (("email", "email", "username"), ("password", "password", "current-password")):
@@ -287,51 +289,51 @@ def test_a_password_manager_finds_one_form_with_both_fields(page: Page) -> None:
 
 def test_a_password_can_be_pasted(page: Page) -> None:
     page.goto(LOGIN)
-    fill_in(page, PASSWORD, "")
+    fill_credentials(page, PASSWORD, "")
     page.locator("#email").press("ControlOrMeta+A")
     page.locator("#email").press("ControlOrMeta+C")
     page.locator("#password").press("ControlOrMeta+V")
     page.locator("#email").fill(MINJI)
-    send(page)
+    submit_main_form(page)
     expect_heading(page, "Signed in as 민지")
 
 
 @pytest.mark.parametrize("email", [MINJI, "minji", "down@example.com", "throttled@example.com"])
 def test_after_a_failed_sign_in_the_form_keeps_the_address_but_not_the_password(page: Page, email: str) -> None:
-    try_to_sign_in(page, email, WRONG)
+    submit_sign_in(page, email, WRONG_PASSWORD)
     expect(page.get_by_role("alert")).to_be_visible()
     expect(page.locator("#email")).to_have_value(email)
     expect(page.locator("#password")).to_have_value("")
-    assert WRONG not in page.content()
+    assert WRONG_PASSWORD not in page.content()
 
 
 @with_and_without_scripts
-def test_changing_the_language_keeps_the_return_address(open_page: Opener, scripts: bool) -> None:
+def test_changing_the_language_keeps_the_return_address(open_page: PageOpener, scripts: bool) -> None:
     page = open_page("ko", java_script_enabled=scripts)
     page.goto("/account")
     expect_heading(page, "로그인")
-    press(page.get_by_role("link", name="English"))
+    click_and_wait(page.get_by_role("link", name="English"))
     expect_heading(page, "Sign in")
     expect(page.get_by_role("link", name="English")).to_have_attribute("aria-current", "true")
-    fill_in(page, password=WRONG)
-    send(page)
+    fill_credentials(page, password=WRONG_PASSWORD)
+    submit_main_form(page)
     expect(page.get_by_role("alert")).to_contain_text("is incorrect")
-    press(page.get_by_role("link", name="한국어"))
+    click_and_wait(page.get_by_role("link", name="한국어"))
     expect_heading(page, "로그인")
     page.goto("/")
     expect_heading(page, "로그인하지 않았어요")
     page.go_back()
-    fill_in(page)
-    send(page)
+    fill_credentials(page)
+    submit_main_form(page)
     assert page.url.endswith("/account")
     expect_heading(page, "내 계정")
 
 
 def test_the_back_button_shows_nothing_of_the_user_after_sign_out(page: Page) -> None:
-    try_to_sign_in(page)
+    submit_sign_in(page)
     page.goto("/account")
     expect(page.get_by_text(MINJI)).to_be_visible()
-    press(sign_out_button(page))
+    click_and_wait(sign_out_button(page))
     expect_heading(page, "Not signed in")
     for _ in range(2):
         page.go_back()
@@ -340,14 +342,14 @@ def test_the_back_button_shows_nothing_of_the_user_after_sign_out(page: Page) ->
         assert "민지" not in page.content()
 
 
-def test_a_custom_logo_is_shown(make_site: SiteMaker, open_page: Opener) -> None:
+def test_a_custom_logo_is_shown(make_site: SiteMaker, open_page: PageOpener) -> None:
     page = open_page(site_url=make_site(logo_url="/auth/static/mark.svg").url)
     page.goto(LOGIN)
     assert page.locator("img.logo").evaluate("picture => picture.naturalHeight") > 0
 
 
-@pytest.mark.usefixtures("logs_as_before")
-def test_the_development_site_lists_the_accounts_to_try(open_page: Opener) -> None:
+@pytest.mark.usefixtures("restore_logging")
+def test_the_development_site_lists_the_accounts_to_try(open_page: PageOpener) -> None:
     with development_site() as url:
         page = open_page(site_url=url)
         page.goto(LOGIN)
@@ -355,8 +357,8 @@ def test_the_development_site_lists_the_accounts_to_try(open_page: Opener) -> No
         expect(panel).to_contain_text(PASSWORD)
         for account in ACCOUNTS:
             expect(panel.get_by_role("rowheader", name=account.email)).to_be_visible()
-        assert barriers(page) == []
-        assert too_wide_on_a_phone(page) == []
+        assert accessibility_violations(page) == []
+        assert overflowing_elements_on_phone(page) == []
 
 
 def test_other_sites_list_no_accounts_to_try(page: Page) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.support.browser import LOGIN, fill_in, send, sign_out_button
+from tests.support.browser import LOGIN, fill_credentials, sign_out_button, submit_main_form
 from tests.support.production import production_server
 from tests.support.site import Visitor
 
@@ -30,8 +30,8 @@ def test_a_non_ascii_cookie_of_another_app_does_not_prevent_sign_in_and_sign_out
         page.evaluate("cookie => { document.cookie = cookie }", cookie)
         page.goto(LOGIN)
         assert page.evaluate("document.cookie")
-        fill_in(page)
-        send(page)
+        fill_credentials(page)
+        submit_main_form(page)
         expect(page.locator("h1")).to_contain_text("Signed in as")
         page.reload()
         expect(page.locator("h1")).to_contain_text("Signed in as")

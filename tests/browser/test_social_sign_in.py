@@ -17,20 +17,20 @@ from tests.support.browser import (
     LOGIN,
     NARROW,
     SCHEMES,
-    Opener,
-    barriers,
-    beside,
-    contrast,
+    PageOpener,
+    accessibility_violations,
+    click_and_wait,
+    computed_style,
+    contrast_ratio,
     development_site,
-    opener,
-    press,
-    show_in,
+    overflowing_elements_on_phone,
+    page_opener,
+    set_color_scheme,
     sign_out_button,
-    style,
-    too_wide_on_a_phone,
+    stand_in_hosts,
 )
 
-pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.usefixtures("logs_as_before")]
+pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.usefixtures("restore_logging")]
 
 ALL = list(PROVIDERS)
 IN_APP = {
@@ -44,19 +44,19 @@ IN_APP = {
 
 
 @pytest.fixture(scope="module")
-def site_url(logs_as_before: None) -> Iterator[str]:
+def site_url(restore_logging: None) -> Iterator[str]:
     with development_site() as url:
         yield url
 
 
 @pytest.fixture
-def open_page(browser: Browser, site_url: str) -> Iterator[Opener]:
-    with opener(browser, site_url, beside(site_url), reduced_motion="reduce") as open_one:
+def open_page(browser: Browser, site_url: str) -> Iterator[PageOpener]:
+    with page_opener(browser, site_url, stand_in_hosts(site_url), reduced_motion="reduce") as open_one:
         yield open_one
 
 
 @pytest.fixture
-def page(open_page: Opener) -> Page:
+def page(open_page: PageOpener) -> Page:
     return open_page()
 
 
@@ -112,7 +112,7 @@ def expect_told(page: Page, role: Literal["alert", "status"], words: str) -> Non
 @pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
 @pytest.mark.parametrize("provider", ALL)
 def test_a_person_signs_in_with_the_button_and_returns_to_the_requested_page(
-    open_page: Opener, provider: str, scripts: bool
+    open_page: PageOpener, provider: str, scripts: bool
 ) -> None:
     page = open_page(java_script_enabled=scripts)
     page.goto("/account")
@@ -127,7 +127,7 @@ def test_a_person_signs_in_with_the_button_and_returns_to_the_requested_page(
 def test_a_provider_may_redirect_to_a_further_origin(page: Page, site_url: str) -> None:
     page.goto(LOGIN)
     to_provider(page, "kakao")
-    assert page.url.startswith(f"http://{beside(site_url)[1]}/")
+    assert page.url.startswith(f"http://{stand_in_hosts(site_url)[1]}/")
     decide(page)
     expect(page.locator("h1")).to_have_text("Signed in as 하늘")
 
@@ -147,7 +147,7 @@ def test_a_cross_site_callback_post_brings_the_attempt_cookie_only(page: Page) -
 @pytest.mark.parametrize("locale", LOCALES)
 @pytest.mark.parametrize("provider", ALL)
 def test_a_cancelled_sign_in_shows_a_notice_and_another_way_works(
-    open_page: Opener, provider: str, locale: str
+    open_page: PageOpener, provider: str, locale: str
 ) -> None:
     page = open_page(locale)
     page.goto("/account")
@@ -198,7 +198,7 @@ def test_the_return_address_is_kept_after_a_failure(page: Page) -> None:
 
 
 @pytest.mark.parametrize(("first", "second"), [("kakao", "google"), ("google", "google"), ("line", "apple")])
-def test_two_tabs_sign_in_independently(open_page: Opener, first: str, second: str) -> None:
+def test_two_tabs_sign_in_independently(open_page: PageOpener, first: str, second: str) -> None:
     page = open_page()
     other = page.context.new_page()
     page.goto(f"{LOGIN}?callbackUrl=/account")
@@ -213,7 +213,7 @@ def test_two_tabs_sign_in_independently(open_page: Opener, first: str, second: s
 
 @pytest.mark.parametrize(("before", "after"), [("google", "kakao"), ("github", "apple"), ("apple", "oidc")])
 def test_signing_in_with_another_account_replaces_the_first_one_completely(
-    open_page: Opener, before: str, after: str
+    open_page: PageOpener, before: str, after: str
 ) -> None:
     page = open_page()
     other = page.context.new_page()
@@ -231,12 +231,12 @@ def test_signing_in_with_another_account_replaces_the_first_one_completely(
     assert "가나다" not in page.content()
 
 
-def test_an_outdated_login_page_without_javascript_leads_to_another_account(open_page: Opener) -> None:
+def test_an_outdated_login_page_without_javascript_leads_to_another_account(open_page: PageOpener) -> None:
     page = open_page(java_script_enabled=False)
     other = page.context.new_page()
     other.goto(LOGIN)
     sign_in(page, "google")
-    press(way(other, "github"))
+    click_and_wait(way(other, "github"))
     expect(other.get_by_role("alert")).to_contain_text("This page was open for too long")
     to_provider(other, "github")
     before = user(page)
@@ -255,7 +255,7 @@ def test_opening_the_callback_again_ends_on_the_same_page(page: Page, provider: 
     assert user(page) == before
 
 
-def test_a_callback_url_of_another_browser_signs_nobody_in(open_page: Opener) -> None:
+def test_a_callback_url_of_another_browser_signs_nobody_in(open_page: PageOpener) -> None:
     page, stranger = open_page(), open_page()
     sent = callbacks(page)
     sign_in(page, "github")
@@ -283,33 +283,33 @@ def test_the_last_used_provider_is_marked(page: Page) -> None:
     page.goto(LOGIN)
     expect(page.get_by_text("Last used")).to_have_count(0)
     sign_in(page, "naver", back_to="/")
-    press(sign_out_button(page))
+    click_and_wait(sign_out_button(page))
     page.goto(LOGIN)
     expect(page.get_by_text("Last used")).to_have_count(1)
     expect(way(page, "naver")).to_have_accessible_description("Last used")
     expect(way(page, "kakao")).to_have_accessible_description("")
-    assert barriers(page) == []
-    assert too_wide_on_a_phone(page) == []
+    assert accessibility_violations(page) == []
+    assert overflowing_elements_on_phone(page) == []
 
 
 @pytest.mark.parametrize("locale", LOCALES)
-def test_the_provider_buttons_are_accessible_and_fit_a_phone(open_page: Opener, locale: str) -> None:
+def test_the_provider_buttons_are_accessible_and_fit_a_phone(open_page: PageOpener, locale: str) -> None:
     page = open_page(locale)
     page.goto(LOGIN)
     expect(page.locator(".way")).to_have_count(len(ALL))
-    assert barriers(page) == []
-    assert too_wide_on_a_phone(page) == []
+    assert accessibility_violations(page) == []
+    assert overflowing_elements_on_phone(page) == []
 
 
 def test_each_provider_button_has_enough_contrast(page: Page) -> None:
     page.goto(LOGIN)
     for scheme in SCHEMES:
-        show_in(page, scheme)
-        ground = style(page.locator(".card"), "background-color")
+        set_color_scheme(page, scheme)
+        ground = computed_style(page.locator(".card"), "background-color")
         for provider in ALL:
-            own = [style(way(page, provider), name) for name in ("background-color", "border-bottom-color")]
+            own = [computed_style(way(page, provider), name) for name in ("background-color", "border-bottom-color")]
             if provider != "kakao":  # its yellow needs no border; the text on it is dark
-                assert max(contrast(one, ground) for one in own) >= 3, (provider, scheme)
+                assert max(contrast_ratio(one, ground) for one in own) >= 3, (provider, scheme)
 
 
 def test_tab_reaches_each_provider_button_in_order(page: Page) -> None:
@@ -330,14 +330,14 @@ def _stay(route: Route) -> None:
 
 
 @pytest.mark.parametrize("locale", LOCALES)
-def test_the_redirect_page_is_accessible_and_has_a_link(open_page: Opener, locale: str) -> None:
+def test_the_redirect_page_is_accessible_and_has_a_link(open_page: PageOpener, locale: str) -> None:
     page = open_page(locale)
     page.route(re.compile("/google/"), _stay)
     page.goto(LOGIN)
-    press(way(page, "google"))
+    click_and_wait(way(page, "google"))
     expect(page.locator("h1")).to_contain_text("Google")
-    assert barriers(page) == []
-    assert too_wide_on_a_phone(page) == []
+    assert accessibility_violations(page) == []
+    assert overflowing_elements_on_phone(page) == []
     page.unroute(re.compile("/google/"), _stay)
     page.locator("main a.button").click()
     decide(page)
@@ -345,7 +345,7 @@ def test_the_redirect_page_is_accessible_and_has_a_link(open_page: Opener, local
 
 
 @pytest.mark.parametrize("app", IN_APP)
-def test_inside_an_in_app_browser_the_page_says_which_providers_do_not_work(open_page: Opener, app: str) -> None:
+def test_inside_an_in_app_browser_the_page_says_which_providers_do_not_work(open_page: PageOpener, app: str) -> None:
     page = open_page(user_agent=IN_APP[app], viewport=NARROW)
     page.goto(f"{LOGIN}?callbackUrl=/account")
     note = page.locator("main .note")
@@ -353,8 +353,8 @@ def test_inside_an_in_app_browser_the_page_says_which_providers_do_not_work(open
     expect(way(page, "google")).to_have_count(0)
     expect(way(page, "kakao")).to_be_visible()
     assert note.get_by_role("link").count() == (app != "Instagram")
-    assert barriers(page) == []
-    assert too_wide_on_a_phone(page) == []
+    assert accessibility_violations(page) == []
+    assert overflowing_elements_on_phone(page) == []
     sign_in(page, "kakao")
     assert user(page)
 

@@ -6,7 +6,16 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.support.browser import LOGIN, Watch, development_site, fill_in, press, send, sign_out_button, try_to_sign_in
+from tests.support.browser import (
+    LOGIN,
+    PageMonitor,
+    click_and_wait,
+    development_site,
+    fill_credentials,
+    sign_out_button,
+    submit_main_form,
+    submit_sign_in,
+)
 
 pytestmark = pytest.mark.xdist_group("browser")
 
@@ -33,12 +42,12 @@ def tab(person: BrowserContext, site_url: str) -> Iterator[Tabs]:
 
     def opened(path: str = "/") -> Page:
         page = person.new_page()
-        watches.append(Watch(page, site_url))
+        watches.append(PageMonitor(page, site_url))
         page.goto(path)
         return page
 
     yield opened
-    assert [watch.complaints for watch in watches] == [[] for _ in watches]
+    assert [watch.problems for watch in watches] == [[] for _ in watches]
 
 
 def heading(page: Page, text: str) -> None:
@@ -47,43 +56,43 @@ def heading(page: Page, text: str) -> None:
 
 def test_signing_in_in_one_tab_updates_the_other_tabs(tab: Tabs) -> None:
     home, waiting, page = tab(), tab(f"{LOGIN}?error=SessionRequired&callbackUrl=/account"), tab(LOGIN)
-    fill_in(page)
-    send(page)
+    fill_credentials(page)
+    submit_main_form(page)
     heading(home, "Signed in as 민지")
     heading(waiting, "Your account")
 
 
 def test_signing_out_in_one_tab_clears_the_other_tabs(tab: Tabs) -> None:
     page = tab()
-    try_to_sign_in(page)
+    submit_sign_in(page)
     account, asked = tab("/account"), tab("/auth/logout")
-    press(sign_out_button(page))
+    click_and_wait(sign_out_button(page))
     heading(account, "Sign in")
     heading(asked, "Not signed in")
 
 
 def test_a_new_name_shows_in_other_tabs_and_keeps_unsaved_input(tab: Tabs) -> None:
     page = tab()
-    try_to_sign_in(page)
+    submit_sign_in(page)
     home, typing = tab(), tab("/account")
     typing.locator("#name").fill("half a na")
     page.goto("/account")
     page.locator("#nick_name").fill("새이름")
-    send(page)
+    submit_main_form(page)
     heading(home, "Signed in as 새이름")
     expect(typing.locator("#name")).to_have_value("half a na")
     page.locator("#nick_name").fill("민지")
-    send(page)
+    submit_main_form(page)
     heading(home, "Signed in as 민지")
 
 
 def test_a_tab_with_a_failed_form_reloads_with_get(tab: Tabs) -> None:
     failed = tab(LOGIN)
-    fill_in(failed, password="wrong")
-    send(failed)
+    fill_credentials(failed, password="wrong")
+    submit_main_form(failed)
     posts: list[str] = []
     failed.on("request", lambda request: posts.append(request.url) if request.method == "POST" else None)
-    try_to_sign_in(tab())
+    submit_sign_in(tab())
     heading(failed, "Signed in as 민지")
     assert posts == []
 
@@ -91,7 +100,7 @@ def test_a_tab_with_a_failed_form_reloads_with_get(tab: Tabs) -> None:
 @pytest.mark.parametrize("answer", [{"status": 503, "json": {}}, {"body": "no JSON"}], ids=["fault", "no JSON"])
 def test_a_page_stays_as_it_is_if_the_session_request_fails(person: BrowserContext, answer: Any) -> None:
     home = person.new_page()
-    try_to_sign_in(home)
+    submit_sign_in(home)
     home.route(SESSION_API, lambda route: route.fulfill(**answer))
     with home.expect_response(SESSION_API):
         home.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
@@ -112,7 +121,7 @@ def test_tabs_that_disagree_do_not_reload_each_other_forever(tab: Tabs) -> None:
 
 def test_a_tab_that_becomes_visible_shows_the_current_session(tab: Tabs, person: BrowserContext) -> None:
     page = tab()
-    try_to_sign_in(page)
+    submit_sign_in(page)
     heading(page, "Signed in as 민지")
     person.clear_cookies()  # no event reaches this tab
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")

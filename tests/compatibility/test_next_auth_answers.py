@@ -11,8 +11,8 @@ from playwright.sync_api import Browser
 from dev.backend import create_backend
 from tests.support import alike
 from tests.support.commands import ROOT
-from tests.support.node import bundled, next_auth_site, put_front_end
-from tests.support.site import running_site, served
+from tests.support.node import build_bundle, next_auth_site, route_front_end
+from tests.support.site import running_site, serve_in_thread
 
 LIST = ROOT / "docs" / "nextauth-differences.md"
 Answers = dict[str, list[str]]
@@ -62,7 +62,7 @@ def sites() -> Iterator[tuple[str, str]]:
         "github_client_secret": "the-secret",
     }
     with (
-        served("127.0.0.1", lambda _: create_backend()) as port,
+        serve_in_thread("127.0.0.1", lambda _: create_backend()) as port,
         next_auth_site(f"http://127.0.0.1:{port}") as theirs,
         running_site(f"http://127.0.0.1:{port}", **github) as ours,
     ):
@@ -94,7 +94,7 @@ def subject(line: str) -> str:
 
 
 def test_each_listed_difference_has_a_reason_and_known_exchanges() -> None:
-    known = {*alike.CLIENT, *alike.JOURNEYS, *(name for scene in alike.SCRIPT for name in scene)}
+    known = {*alike.CLIENT_CALLS, *alike.CLIENT_NAVIGATIONS, *(name for scene in alike.SCRIPT for name in scene)}
     for row in listed():
         assert row.reason.endswith(".")
         assert row.theirs or row.ours
@@ -103,9 +103,9 @@ def test_each_listed_difference_has_a_reason_and_known_exchanges() -> None:
 
 @pytest.mark.external
 def test_the_same_requests_get_the_same_answers_as_from_next_auth(sites: tuple[str, str]) -> None:
-    theirs, ours = map(alike.play, sites)
+    theirs, ours = map(alike.run_script, sites)
     assert len(theirs) == 107
-    rows = [row for row in listed() if not set(row.exchanges) & set(alike.CLIENT | alike.JOURNEYS)]
+    rows = [row for row in listed() if not set(row.exchanges) & set(alike.CLIENT_CALLS | alike.CLIENT_NAVIGATIONS)]
     hold_to_the_list(theirs, ours, rows)
 
 
@@ -113,12 +113,12 @@ def test_the_same_requests_get_the_same_answers_as_from_next_auth(sites: tuple[s
 def test_next_auths_client_gets_the_same_answers_from_both_sites(
     sites: tuple[str, str], browser: Browser, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    bundle = bundled(tmp_path_factory.mktemp("bundle"))
+    bundle = build_bundle(tmp_path_factory.mktemp("bundle"))
     answers: list[Answers] = []
     for site_url in sites:
         with browser.new_context(base_url=site_url) as context:
-            put_front_end(context, f"{site_url}/front", bundle)
-            answers.append(alike.play_client(context, site_url))
+            route_front_end(context, f"{site_url}/front", bundle)
+            answers.append(alike.run_client_script(context, site_url))
     assert len(answers[0]) == 26
-    rows = [row for row in listed() if set(row.exchanges) & set(alike.CLIENT | alike.JOURNEYS)]
+    rows = [row for row in listed() if set(row.exchanges) & set(alike.CLIENT_CALLS | alike.CLIENT_NAVIGATIONS)]
     hold_to_the_list(answers[0], answers[1], rows)

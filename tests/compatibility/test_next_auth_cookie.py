@@ -18,10 +18,10 @@ from services.clock import Clock
 from services.response_cookies import ResponseCookies
 from services.sessions.cookie import SessionCookie
 from services.sessions.model import Session
-from tests.support.forge import CHUNK_SIZE, COOKIE, MONTH, chunks, cookie, jar
-from tests.support.node import BARE, HERE, node
-from tests.support.scripted import USER, Backend, scripted
-from tests.support.site import SECRET, Site, running_site, set_cookies, settings
+from tests.support.forge import CHUNK_SIZE, COOKIE, MONTH, chunk_cookies, cookie_header, cookie_pair
+from tests.support.node import CLEAN_ENVIRON, HERE, find_node
+from tests.support.scripted import USER, ScriptedBackend, scripted_backend
+from tests.support.site import SECRET, Site, make_settings, running_site, set_cookies
 
 pytestmark = pytest.mark.external
 
@@ -56,20 +56,20 @@ class NextAuth:
 
 @pytest.fixture(scope="module")
 def next_auth() -> Iterator[NextAuth]:
-    command = [node(), str(HERE / "next_auth.mjs")]
+    command = [find_node(), str(HERE / "next_auth.mjs")]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, encoding="utf-8", env=BARE) as process:
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, encoding="utf-8", env=CLEAN_ENVIRON) as process:
         yield NextAuth(process)
 
 
 @pytest.fixture
-def backend() -> Iterator[Backend]:
-    with scripted() as running:
+def backend() -> Iterator[ScriptedBackend]:
+    with scripted_backend() as running:
         yield running
 
 
 @pytest.fixture
-def site(backend: Backend) -> Iterator[Site]:
+def site(backend: ScriptedBackend) -> Iterator[Site]:
     """A site that never checks sessions with the backend."""
     with running_site(backend_url=backend.url, session_revalidate=0) as running:
         yield running
@@ -82,13 +82,13 @@ def session_cookies(response: requests.Response) -> dict[str, str]:
 
 
 def signed_in(site: Site) -> dict[str, str]:
-    response = site.visitor().sign_in()
+    response = site.new_visitor().sign_in()
     assert response.status_code == 303
     return session_cookies(response)
 
 
 def session(site: Site, cookies: str) -> dict[str, Any]:
-    body = site.visitor().get("/api/auth/session", headers={"Cookie": cookies}).json()
+    body = site.new_visitor().get("/api/auth/session", headers={"Cookie": cookies}).json()
     assert isinstance(body, dict)
     return body
 
@@ -104,7 +104,7 @@ def article(user: dict[str, Any], bearer: str = "1|article") -> dict[str, Any]:
     }
 
 
-def test_next_auth_reads_a_session_of_ours(next_auth: NextAuth, backend: Backend, site: Site) -> None:
+def test_next_auth_reads_a_session_of_ours(next_auth: NextAuth, backend: ScriptedBackend, site: Site) -> None:
     cookies = signed_in(site)
     assert set(cookies) == {COOKIE}
     claims = next_auth.get_token(cookies)
@@ -118,7 +118,7 @@ def test_next_auth_reads_a_session_of_ours(next_auth: NextAuth, backend: Backend
 
 @pytest.mark.parametrize(("bearer", "count"), [(1000, 2), (4000, 3)])
 def test_next_auth_joins_our_cookie_chunks(
-    next_auth: NextAuth, backend: Backend, site: Site, bearer: int, count: int
+    next_auth: NextAuth, backend: ScriptedBackend, site: Site, bearer: int, count: int
 ) -> None:
     backend.user, backend.token = LARGE, "t" * bearer
     cookies = signed_in(site)
@@ -127,9 +127,9 @@ def test_next_auth_joins_our_cookie_chunks(
         assert article(LARGE, backend.token).items() <= next_auth.get_token(order).items()
 
 
-def test_next_auth_finds_our_cookie_by_its_secure_name_on_https(next_auth: NextAuth, backend: Backend) -> None:
+def test_next_auth_finds_our_cookie_by_its_secure_name_on_https(next_auth: NextAuth, backend: ScriptedBackend) -> None:
     with running_site(backend_url=backend.url, site_url="https://login.example.com") as site:
-        visitor = site.visitor()
+        visitor = site.new_visitor()
         opened = visitor.get("/api/auth/csrf")
         response = visitor.post(
             "/auth/login/email",
@@ -143,7 +143,7 @@ def test_next_auth_finds_our_cookie_by_its_secure_name_on_https(next_auth: NextA
 
 
 def test_next_auth_reads_no_session_after_sign_out_or_with_another_secret(next_auth: NextAuth, site: Site) -> None:
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     visitor.sign_in()
     held = {str(one.name): str(one.value) for one in visitor.cookies}
     assert next_auth.get_token(held, secret="another-secret-altogether-6Yt5Rf") is None
@@ -153,7 +153,7 @@ def test_next_auth_reads_no_session_after_sign_out_or_with_another_secret(next_a
 
 def test_next_auth_reads_a_session_token_that_we_refreshed(next_auth: NextAuth, site: Site) -> None:
     old = next_auth.encode(article(USER), maxAge=MONTH - 4 * 24 * 3600)
-    response = site.visitor().get("/api/auth/session", headers={"Cookie": cookie(old)})
+    response = site.new_visitor().get("/api/auth/session", headers={"Cookie": cookie_pair(old)})
     claims = next_auth.get_token(session_cookies(response))
     assert article(USER).items() <= claims.items()
     assert claims["auth_time"] == next_auth.decode(old)["iat"]
@@ -172,21 +172,23 @@ def test_next_auth_reads_a_session_token_that_we_refreshed(next_auth: NextAuth, 
 )
 def test_a_next_auth_token_is_a_valid_session(next_auth: NextAuth, site: Site, user: dict[str, Any]) -> None:
     token = next_auth.encode(article(user))
-    assert session(site, jar(*chunks(token)) if len(token) > 3933 else cookie(token))["user"] == user
+    assert (
+        session(site, cookie_header(*chunk_cookies(token)) if len(token) > 3933 else cookie_pair(token))["user"] == user
+    )
 
 
 def test_unknown_claims_in_a_next_auth_token_are_ignored(next_auth: NextAuth, site: Site) -> None:
     further = {"picture": None, "roles": ["admin"], "nbf": 0, "user": {**USER, "created_at": "2023-01-01T00:00:00Z"}}
-    assert session(site, cookie(next_auth.encode({**article(USER), **further})))["user"] == USER
+    assert session(site, cookie_pair(next_auth.encode({**article(USER), **further})))["user"] == USER
 
 
-def test_a_next_auth_token_is_checked_with_the_backend(next_auth: NextAuth, backend: Backend) -> None:
+def test_a_next_auth_token_is_checked_with_the_backend(next_auth: NextAuth, backend: ScriptedBackend) -> None:
     token = next_auth.encode(article({**USER, "name": "before"}, "1|bearer"))
     with running_site(backend_url=backend.url) as site:
-        assert session(site, cookie(token))["user"] == USER
+        assert session(site, cookie_pair(token))["user"] == USER
         assert backend.calls == [("POST", "/user", "Bearer 1|bearer")]
         backend.user_status = 401
-        assert session(site, cookie(next_auth.encode(article(USER, "2|revoked")))) == {}
+        assert session(site, cookie_pair(next_auth.encode(article(USER, "2|revoked")))) == {}
 
 
 @pytest.mark.parametrize(
@@ -204,7 +206,7 @@ def test_a_next_auth_token_is_checked_with_the_backend(next_auth: NextAuth, back
 def test_a_next_auth_token_for_another_purpose_is_no_session(
     next_auth: NextAuth, site: Site, token: dict[str, Any], params: dict[str, Any]
 ) -> None:
-    assert session(site, cookie(next_auth.encode(token, **params))) == {}
+    assert session(site, cookie_pair(next_auth.encode(token, **params))) == {}
 
 
 # --- Random sessions
@@ -267,7 +269,7 @@ def people() -> list[Session]:
 
 def written(session: Session, **given: Any) -> dict[str, str]:
     """Our cookies of this session."""
-    cookies, response_cookies = SessionCookie(settings(**given), Clock()), ResponseCookies()
+    cookies, response_cookies = SessionCookie(make_settings(**given), Clock()), ResponseCookies()
     cookies.write(response_cookies, cookies.encrypt(session), session.expires_at, ())
     return {cookie.name: cookie.value for cookie in response_cookies}
 
@@ -289,24 +291,24 @@ def test_next_auth_reads_random_sessions_of_ours(next_auth: NextAuth, people: li
 
 
 def test_random_next_auth_tokens_are_valid_sessions(next_auth: NextAuth, site: Site, people: list[Session]) -> None:
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     for number, one in enumerate(people):
         token = next_auth.encode(claims_of(one), maxAge=MONTH)
-        sent = jar(*chunks(token)) if len(token) > CHUNK_SIZE else cookie(token)
+        sent = cookie_header(*chunk_cookies(token)) if len(token) > CHUNK_SIZE else cookie_pair(token)
         response = visitor.get("/api/auth/session", headers={"Cookie": sent})
         assert response.json().get("user") == one.user.to_json(), f"seed {SEED}, person {number}"
         assert session_cookies(response) == {}, f"seed {SEED}, person {number}: issued anew without need"
 
 
-def test_a_secret_rotation_keeps_sessions_valid_on_both_sides(next_auth: NextAuth, backend: Backend) -> None:
+def test_a_secret_rotation_keeps_sessions_valid_on_both_sides(next_auth: NextAuth, backend: ScriptedBackend) -> None:
     new = "a-newer-secret-of-the-two-9fK2xPq7"
     old_token = next_auth.encode(article(USER))
     with running_site(
         backend_url=backend.url, session_revalidate=0, secret_key=new, secret_key_fallbacks=SECRET
     ) as site:
-        response = site.visitor().get("/api/auth/session", headers={"Cookie": cookie(old_token)})
+        response = site.new_visitor().get("/api/auth/session", headers={"Cookie": cookie_pair(old_token)})
         assert response.json()["user"] == USER
         cookies = session_cookies(response)
         assert article(USER).items() <= next_auth.get_token(cookies, secret=new).items()
         assert next_auth.get_token(cookies) is None
-        assert session(site, cookie(cookies[COOKIE]))["user"] == USER
+        assert session(site, cookie_pair(cookies[COOKIE]))["user"] == USER

@@ -7,8 +7,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from dev.backend import PASSWORD
-from tests.support.browser import development_site, try_to_sign_in
-from tests.support.node import bundled, put_front_end
+from tests.support.browser import development_site, submit_sign_in
+from tests.support.node import build_bundle, route_front_end
 from tests.support.site import MINJI, running_site
 
 CSRF_API = "**/api/auth/csrf"
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.external, pytest.mark.xdist_group("next-auth-react")]
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return bundled(tmp_path_factory.mktemp("bundle"))
+    return build_bundle(tmp_path_factory.mktemp("bundle"))
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def site_url() -> Iterator[str]:
 def person(browser: Browser, bundle: str, site_url: str) -> Iterator[BrowserContext]:
     """A browser with the front end at the site's own origin, as behind one proxy."""
     with browser.new_context(base_url=site_url) as context:
-        put_front_end(context, f"{site_url}/front", bundle)
+        route_front_end(context, f"{site_url}/front", bundle)
         yield context
 
 
@@ -139,7 +139,7 @@ def test_a_sign_out_in_the_front_end_updates_the_sites_own_pages(
     tab: Callable[[], Page], person: BrowserContext
 ) -> None:
     page, own = tab(), person.new_page()
-    try_to_sign_in(own)
+    submit_sign_in(own)
     shows(page, "authenticated: 민지")
     page.evaluate("client.signOut({redirect: false})")
     expect(own.locator("h1")).to_have_text("Not signed in")
@@ -179,11 +179,11 @@ def test_a_failed_csrf_check_is_an_error_not_a_success_as_in_v4(tab: Callable[[]
 def test_the_client_works_below_a_base_path(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> None:
     api = "/login-site/api/auth"
     folder = tmp_path_factory.mktemp("bundle")
-    bundle = bundled(folder, BASE_PATH=api, NEXTAUTH_URL=f"http://localhost{api}")
+    bundle = build_bundle(folder, BASE_PATH=api, NEXTAUTH_URL=f"http://localhost{api}")
     asked = []
     with running_site(path="/login-site") as site, browser.new_context() as context:
         here = f"{site.url}/login-site"
-        put_front_end(context, f"{here}/front", bundle)
+        route_front_end(context, f"{here}/front", bundle)
         page = context.new_page()
         page.on("request", lambda request: asked.append(request.url))
         page.goto(f"{here}/front")

@@ -16,11 +16,11 @@ import requests
 import dev
 from dev.stand_ins import create_stand_ins
 from services.oauth import metadata_cache
-from tests.support.commands import free_ports
-from tests.support.node import node
-from tests.support.site import SECRET, Page, Visitor, served
+from tests.support.commands import free_port_pair
+from tests.support.node import find_node
+from tests.support.site import SECRET, Page, Visitor, serve_in_thread
 
-pytestmark = [pytest.mark.external, pytest.mark.usefixtures("logs_as_before")]
+pytestmark = [pytest.mark.external, pytest.mark.usefixtures("restore_logging")]
 
 HERE = Path(__file__).parents[1] / "support"
 CLIENT_ID = "munjigi+test:1"
@@ -47,7 +47,7 @@ class Issuers:
 def issuers() -> Iterator[Issuers]:
     script, pipe = HERE / "oidc_provider.mjs", subprocess.PIPE
     with subprocess.Popen(
-        [node("oidc-provider"), script], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, encoding="utf-8"
+        [find_node("oidc-provider"), script], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, encoding="utf-8"
     ) as process:
         yield Issuers(process)
 
@@ -73,8 +73,8 @@ class Registered:
         """Press the button; return the URL of the issuer's login page."""
         page = Page(visitor.submit("/api/auth/signin/oidc", {"callbackUrl": back_to}))
         assert page.status == 200
-        address = str(page.all("meta[@http-equiv='refresh']")[0].get("content")).partition("url=")[2]
-        assert address == page.all("a[@class='button main']")[0].get("href")
+        address = str(page.find_all("meta[@http-equiv='refresh']")[0].get("content")).partition("url=")[2]
+        assert address == page.find_all("a[@class='button main']")[0].get("href")
         return self._follow(visitor, requests.Request("GET", address))
 
     def sign_in(self, visitor: Visitor, login: str = "minji") -> requests.Response:
@@ -106,14 +106,14 @@ def registered(
     issuers: Issuers, method: str = "client_secret_basic", alg: str = "RS256", **more: Any
 ) -> Iterator[Registered]:
     """A development site with one real provider: the stand-in backend verifies each token with the issuer."""
-    port, issuer = free_ports(), issuers.call("listen")
+    port, issuer = free_port_pair(), issuers.call("listen")
     secret = {} if method == "none" else {"OIDC_CLIENT_SECRET": CLIENT_SECRET}
     environ = {"SECRET_KEY": SECRET, "PROVIDERS": "oidc", "OIDC_CLIENT_ID": CLIENT_ID, "OIDC_ISSUER": issuer, **secret}
     client = {"client_id": CLIENT_ID, "redirect_uris": [f"http://localhost:{port}/api/auth/callback/oidc"]}
     client |= {} if method == "none" else {"client_secret": CLIENT_SECRET}
     with (
-        served("127.0.0.1", lambda _: create_stand_ins(dev.completed(environ, port), port), port + 1),
-        served("localhost", lambda _: dev.create_site(environ, port), port),
+        serve_in_thread("127.0.0.1", lambda _: create_stand_ins(dev.completed(environ, port), port), port + 1),
+        serve_in_thread("localhost", lambda _: dev.create_site(environ, port), port),
     ):
         running = Registered(f"http://localhost:{port}", issuer, issuers, {})
         running.change(client=client, method=method, alg=alg, **more)
@@ -122,7 +122,7 @@ def registered(
 
 def expect_signed_in(answer: requests.Response, visitor: Visitor, login: str = "minji") -> None:
     assert (answer.status_code, answer.headers["Location"]) == (303, f"{visitor.url}/account")
-    user = visitor.session()["user"]
+    user = visitor.get_session()["user"]
     assert (user["name"], user["nick_name"], user["email"]) == (f"{login} 홍", login, f"{login}@example.org")
 
 
@@ -157,7 +157,7 @@ def test_the_same_account_keeps_its_id_and_another_account_gets_another(issuers:
         for login in ("minji", "minji", "jun"):
             visitor = at.visitor()
             expect_signed_in(at.sign_in(visitor, login), visitor, login)
-            ids.append(visitor.session()["user"]["id"])
+            ids.append(visitor.get_session()["user"]["id"])
     assert ids[0] == ids[1] != ids[2]
 
 
@@ -176,7 +176,7 @@ def test_a_cancelled_sign_in_shows_a_notice_and_can_be_repeated(issuers: Issuers
         visitor = at.visitor()
         answer = at.cancel(visitor)
         expect_error(answer, "Cancelled")
-        assert Page(visitor.get(answer.headers["Location"])).notes == [
+        assert Page(visitor.get(answer.headers["Location"])).status_messages == [
             "Sign-in was cancelled. Try again, or sign in another way."
         ]
         assert not visitor.is_signed_in

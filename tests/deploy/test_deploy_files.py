@@ -12,7 +12,7 @@ from doctor import advice
 from server.worker import KILL_SECONDS
 from services.http.client import QUEUE_FACTOR
 from tests.support.architecture import PACKAGES
-from tests.support.commands import ROOT, program
+from tests.support.commands import ROOT, require_program
 from tests.support.site import SECRET
 
 DEPLOY = ROOT / "deploy"
@@ -26,7 +26,7 @@ def test_systemd_accepts_the_unit_and_rates_its_exposure_low(tmp_path: Path) -> 
     unit.write_text(
         text.replace("/opt/munjigi/.venv/bin/python", "/bin/true")
     )  # systemd-analyze checks that the program exists
-    analyze = program("systemd-analyze")
+    analyze = require_program("systemd-analyze")
     for command in (["verify"], ["security", "--offline=true", "--threshold=15"]):
         done = subprocess.run([analyze, *command, unit], capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stdout + done.stderr

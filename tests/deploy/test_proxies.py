@@ -14,10 +14,10 @@ import pytest
 import requests
 
 from tests.support.commands import ROOT, Command
-from tests.support.markdown import Doc
+from tests.support.markdown import MarkdownPage
 from tests.support.production import production_server
-from tests.support.proxies import Deployed
-from tests.support.scripted import TOKEN, USER, Backend, scripted
+from tests.support.proxies import DeployedConfig
+from tests.support.scripted import TOKEN, USER, ScriptedBackend, scripted_backend
 from tests.support.site import Visitor, cookie_names
 
 pytestmark = [pytest.mark.server, pytest.mark.external]
@@ -59,9 +59,9 @@ def somebodys_app() -> Iterator[int]:
 class Front:
     """A proxy in front of the production server and an app."""
 
-    proxy: Deployed
+    proxy: DeployedConfig
     server: Command
-    backend: Backend
+    backend: ScriptedBackend
 
     def visitor(self, **headers: str) -> Visitor:
         visitor = Visitor(self.proxy.url, headers)
@@ -86,9 +86,9 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @contextmanager
 def fronted(kind: str, text: str, folder: Path) -> Iterator[Front]:
-    proxy = Deployed(kind, text, folder)
+    proxy = DeployedConfig(kind, text, folder)
     with (
-        scripted() as backend,
+        scripted_backend() as backend,
         production_server(folder, SITE_URL=proxy.url, BACKEND_URL=backend.url, PROXY_HOPS="1") as (server, direct),
         somebodys_app() as app_port,
         proxy.running(urlsplit(direct.url).port or 0, app_port),
@@ -114,8 +114,8 @@ def test_an_anonymous_request_is_sent_to_sign_in_and_returns_to_the_same_url(fro
     visitor = front.visitor()
     sent = visitor.get("/rooms/한강?from=1&to=2&q=a%26b#x")
     assert (sent.status_code, urlsplit(sent.headers["Location"]).path) == (303, "/auth/login/email")
-    page = visitor.page(sent.headers["Location"])
-    back = visitor.sign_in(callbackUrl=str(page.value("callbackUrl")))
+    page = visitor.get_page(sent.headers["Location"])
+    back = visitor.sign_in(callbackUrl=str(page.input_value("callbackUrl")))
     assert back.headers["Location"] == f"{front.proxy.url}/rooms/%ED%95%9C%EA%B0%95?from=1&to=2&q=a%26b"
     assert cookie_names(back) >= {"__Secure-next-auth.session-token", "__Host-munjigi.visitor"}
     shown = visitor.get(back.headers["Location"]).json()
@@ -165,7 +165,7 @@ def test_the_largest_session_and_the_longest_name_pass_the_proxy(front: Front) -
 
 
 def of_the_docs(kind: str) -> str:
-    (block,) = [one for one in Doc(ROOT / "docs" / "operations.md").blocks if one.language == kind]
+    (block,) = [one for one in MarkdownPage(ROOT / "docs" / "operations.md").code_blocks if one.language == kind]
     return "\n" + block.text
 
 
@@ -176,7 +176,7 @@ def test_the_site_works_behind_the_proxy_settings_of_the_docs(kind: str, tmp_pat
         front.backend.token = "x" * 4096
         front.backend.user |= {"name": "홍" * 200, "nick_name": "길" * 200}
         visitor = front.member()
-        assert visitor.session()["user"]["name"] == "홍" * 200
+        assert visitor.get_session()["user"]["name"] == "홍" * 200
         refused = visitor.post("/auth/login/email", data={"email": "x" * 70_000})
         assert refused.status_code in (413, 502)  # Caddy 2.6 answers 502 when the server closes the connection
 
@@ -189,7 +189,7 @@ def test_the_site_works_behind_the_proxy_settings_of_the_docs(kind: str, tmp_pat
 )
 def test_headers_with_underscores_do_not_reach_the_site(kind: str, text: str, tmp_path: Path) -> None:
     """Many servers pass `X_Forwarded_For` to an app as `X-Forwarded-For`."""
-    proxy = Deployed(kind, text, tmp_path)
+    proxy = DeployedConfig(kind, text, tmp_path)
     with somebodys_app() as port, proxy.running(port, port):
         made_up = {"X_Forwarded_For": "203.0.113.9", "X-Forwarded_For": "203.0.113.9", "x_other": "1"}
         answer = requests.get(

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from dev.backend import ACCOUNTS
-from tests.support.commands import DEVELOPMENT, FLASK, ROOT, free_ports, listens, running
+from tests.support.commands import DEVELOPMENT_ENVIRON, FLASK, ROOT, free_port_pair, is_listening, run_command
 from tests.support.site import Visitor
 
 pytestmark = pytest.mark.server
@@ -25,39 +25,39 @@ def visitor_at(port: int) -> Visitor:
 
 
 def test_the_site_and_its_stand_in_start_and_stop_together(log: Path) -> None:
-    port = free_ports()
-    with running(FLASK, "run", "--port", str(port), log=log, environ=DEVELOPMENT) as command:
+    port = free_port_pair()
+    with run_command(FLASK, "run", "--port", str(port), log=log, environ=DEVELOPMENT_ENVIRON) as command:
         command.wait_for(f"http://localhost:{port}/health/live")
         assert f"http://localhost:{port}\n" in command.output
         for account in ACCOUNTS:
             assert account.email in command.output
         visitor = visitor_at(port)
-        page = visitor.page("/auth/login/email")
+        page = visitor.get_page("/auth/login/email")
         assert all(account.email in page.text for account in ACCOUNTS)
         assert visitor.sign_in().status_code == 303
         assert visitor.submit("/account", {"name": "새봄", "nick_name": ""}).status_code == 303
-        assert visitor.session()["user"]["name"] == "새봄"
+        assert visitor.get_session()["user"]["name"] == "새봄"
         assert "backend  PATCH  /profile   -> 200" in command.output
         assert "signed_in" in command.output
         assert "correct-horse" not in command.output.partition("Serving Flask app")[2]
         command.stop()
-        assert not listens(port)
-        assert not listens(port + 1)
+        assert not is_listening(port)
+        assert not is_listening(port + 1)
 
 
 def test_a_request_to_127_0_0_1_is_redirected_to_localhost(log: Path) -> None:
-    port = free_ports()
-    with running(FLASK, "run", "--port", str(port), log=log, environ=DEVELOPMENT) as command:
+    port = free_port_pair()
+    with run_command(FLASK, "run", "--port", str(port), log=log, environ=DEVELOPMENT_ENVIRON) as command:
         response = command.wait_for(f"http://127.0.0.1:{port}/auth/login/email?callbackUrl=%2Faccount")
         assert response.status_code == 307
         assert response.headers["Location"] == f"http://localhost:{port}/auth/login/email?callbackUrl=%2Faccount"
 
 
 def test_behind_another_server_the_start_message_names_that_servers_url(log: Path) -> None:
-    port = free_ports()
+    port = free_port_pair()
     front = "http://localhost:3000"
-    environ = {**DEVELOPMENT, "SITE_URL": front}
-    with running(FLASK, "run", "--port", str(port), log=log, environ=environ) as command:
+    environ = {**DEVELOPMENT_ENVIRON, "SITE_URL": front}
+    with run_command(FLASK, "run", "--port", str(port), log=log, environ=environ) as command:
         command.wait_for(f"http://localhost:{port}/health/live")
         assert f"Munjigi  ->  {front}\n" in command.output
         started = visitor_at(port).submit("/api/auth/signin/google", {"json": "true"}, headers={"Origin": front}).json()
@@ -67,8 +67,8 @@ def test_behind_another_server_the_start_message_names_that_servers_url(log: Pat
 
 
 def test_the_stand_in_survives_a_reload(log: Path) -> None:
-    port = free_ports()
-    with running(FLASK, "run", "--debug", "--port", str(port), log=log, environ=DEVELOPMENT) as command:
+    port = free_port_pair()
+    with run_command(FLASK, "run", "--debug", "--port", str(port), log=log, environ=DEVELOPMENT_ENVIRON) as command:
         command.wait_for(f"http://localhost:{port}/health/live")
         visitor = visitor_at(port)
         assert visitor.sign_in().status_code == 303
@@ -80,52 +80,52 @@ def test_the_stand_in_survives_a_reload(log: Path) -> None:
         time.sleep(0.5)
         command.wait_for(f"http://localhost:{port}/health/live")
         assert visitor.submit("/account", {"name": "아직 나", "nick_name": ""}).status_code == 303
-        assert visitor.session()["user"]["name"] == "아직 나"
+        assert visitor.get_session()["user"]["name"] == "아직 나"
         assert command.output.count("Sign in with one of these") == 1
 
 
 def test_commands_that_do_not_serve_start_no_stand_in(log: Path) -> None:
-    with running(FLASK, "routes", log=log, environ=DEVELOPMENT) as command:
+    with run_command(FLASK, "routes", log=log, environ=DEVELOPMENT_ENVIRON) as command:
         assert command.process.wait(20) == 0
         assert "/auth/login/email" in command.output
         assert "Sign in with one of these" not in command.output
 
 
 def test_a_configured_backend_replaces_the_stand_in(log: Path) -> None:
-    port = free_ports()
-    environ = {**DEVELOPMENT, "BACKEND_URL": "http://127.0.0.1:1"}
-    with running(FLASK, "run", "--port", str(port), log=log, environ=environ) as command:
+    port = free_port_pair()
+    environ = {**DEVELOPMENT_ENVIRON, "BACKEND_URL": "http://127.0.0.1:1"}
+    with run_command(FLASK, "run", "--port", str(port), log=log, environ=environ) as command:
         command.wait_for(f"http://localhost:{port}/health/live")
-        assert not listens(port + 1)
+        assert not is_listening(port + 1)
         visitor = visitor_at(port)
-        assert "minji@" not in visitor.page("/auth/login/email").text
+        assert "minji@" not in visitor.get_page("/auth/login/email").text
         assert visitor.sign_in().status_code == 503
 
 
 def test_a_port_in_use_is_reported_in_one_line(log: Path) -> None:
-    port = free_ports()
-    with running(FLASK, "run", "--port", str(port), log=log, environ=DEVELOPMENT) as first:
+    port = free_port_pair()
+    with run_command(FLASK, "run", "--port", str(port), log=log, environ=DEVELOPMENT_ENVIRON) as first:
         first.wait_for(f"http://localhost:{port}/health/live")
         other = log.with_name("other")
-        with running(FLASK, "run", "--port", str(port), log=other, environ=DEVELOPMENT) as second:
+        with run_command(FLASK, "run", "--port", str(port), log=other, environ=DEVELOPMENT_ENVIRON) as second:
             assert second.process.wait(20) != 0
             assert f"Error: the stand-in backend cannot listen on 127.0.0.1:{port + 1}" in second.output
             assert "Traceback" not in second.output
 
 
 def test_all_invalid_settings_are_named_and_nothing_starts(log: Path) -> None:
-    port = free_ports()
-    environ = {**DEVELOPMENT, "SESSION_MAX_AGE": "soon", "BRAND_COLOR": "red"}
-    with running(FLASK, "run", "--port", str(port), log=log, environ=environ) as command:
+    port = free_port_pair()
+    environ = {**DEVELOPMENT_ENVIRON, "SESSION_MAX_AGE": "soon", "BRAND_COLOR": "red"}
+    with run_command(FLASK, "run", "--port", str(port), log=log, environ=environ) as command:
         assert command.process.wait(20) != 0
         assert "2 settings need attention" in command.output
         assert "Traceback" not in command.output
-        assert not listens(port)
+        assert not is_listening(port)
 
 
 def test_the_stand_in_backend_answers_a_missing_authorization_header_like_laravel(log: Path) -> None:
-    port = free_ports()
-    with running(FLASK, "run", "--port", str(port), log=log, environ=DEVELOPMENT) as command:
+    port = free_port_pair()
+    with run_command(FLASK, "run", "--port", str(port), log=log, environ=DEVELOPMENT_ENVIRON) as command:
         command.wait_for(f"http://localhost:{port}/health/live")
         backend = f"http://127.0.0.1:{port + 1}"
         assert requests.post(f"{backend}/user", timeout=5).status_code == 401

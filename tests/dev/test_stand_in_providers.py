@@ -22,8 +22,8 @@ from dev import stand_in_settings
 from dev.providers import PROVIDERS
 from dev.providers.base import Client, Provider
 from dev.signing import at_hash
-from dev.stand_ins import create_stand_ins, needed, serve_in_background
-from tests.support.commands import free_ports
+from dev.stand_ins import create_stand_ins, needed_stand_ins, serve_in_background
+from tests.support.commands import free_port_pair
 
 ALL = sorted(PROVIDERS)
 SCOPES = {
@@ -138,7 +138,7 @@ class StandIn:
 
 @pytest.fixture(scope="module")
 def stand_ins() -> Iterator[dict[str, StandIn]]:
-    port = free_ports()
+    port = free_port_pair()
     settings = {
         "SITE_URL": f"http://localhost:{port}",
         "BACKEND_URL": stand_in_settings.origin(port),
@@ -167,12 +167,12 @@ def test_a_person_signs_in_at_each_provider(stand_in: StandIn) -> None:
     callback = stand_in.answer("approve")
     assert callback["state"] == STATE
     tokens = stand_in.exchange(callback["code"]).json()
-    for path, expected in stand_in.provider.personas[0].answers.items():
+    for path, expected in stand_in.provider.personas[0].api_responses.items():
         assert stand_in.ask(path, tokens["access_token"]).json() == expected
 
 
 def test_cancelling_returns_the_providers_own_error(stand_in: StandIn) -> None:
-    assert stand_in.answer("cancel") == {**stand_in.provider.cancelled, "state": STATE}
+    assert stand_in.answer("cancel") == {**stand_in.provider.cancel_error, "state": STATE}
 
 
 def of(stand_ins: dict[str, StandIn], names: list[str]) -> list[StandIn]:
@@ -210,7 +210,7 @@ def test_a_missing_code_challenge_returns_an_error_where_pkce_is_required(stand_
         for changes in ({"code_challenge": None}, {"code_challenge_method": "plain"}):
             address = stand_in.url + stand_in.provider.authorization_path
             response = requests.get(address, stand_in.wish(**changes), timeout=5, allow_redirects=False)
-            if stand_in.provider.further_origin:
+            if stand_in.provider.has_separate_sign_in_host:
                 response = requests.get(response.headers["Location"], timeout=5, allow_redirects=False)
             assert response.headers["Location"].startswith(f"{stand_in.client.redirect_uri}?error=invalid_request&")
 
@@ -277,7 +277,7 @@ def test_a_code_is_valid_once(stand_in: StandIn) -> None:
 @pytest.mark.slow
 def test_a_code_is_valid_for_one_minute(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     code = stand_in.answer("approve")["code"]
-    monkeypatch.setattr("dev.grants._CODE_LIVES", -1)
+    monkeypatch.setattr("dev.grants._CODE_SECONDS", -1)
     assert error_of(stand_in.exchange(code)) == stand_in.provider.error("invalid_grant")
 
 
@@ -409,7 +409,7 @@ def test_kakao_may_send_an_unrequested_id_token(stand_ins: dict[str, StandIn]) -
 def test_without_the_scopes_there_is_no_name_and_no_address(stand_ins: dict[str, StandIn], name: str) -> None:
     stand_in = stand_ins[name]
     tokens = stand_in.tokens(scope="openid")
-    path = next(iter(stand_in.provider.personas[0].answers))
+    path = next(iter(stand_in.provider.personas[0].api_responses))
     for told in (stand_in.claims(tokens), stand_in.ask(path, tokens["access_token"]).json()):
         assert "sub" in told
         assert {"name", "email", "picture"}.isdisjoint(told)
@@ -417,7 +417,7 @@ def test_without_the_scopes_there_is_no_name_and_no_address(stand_ins: dict[str,
 
 @pytest.mark.slow
 def test_a_wrong_access_token_gets_an_error(stand_in: StandIn) -> None:
-    for path in stand_in.provider.personas[0].answers:
+    for path in stand_in.provider.personas[0].api_responses:
         assert error_of(stand_in.ask(path, "wrong")) == stand_in.provider.error("invalid_token")
         assert requests.get(stand_in.url + path, timeout=5).status_code in (401, 403)
 
@@ -496,7 +496,7 @@ def test_each_token_endpoint_failure_can_be_chosen(stand_in: StandIn, monkeypatc
     assert "access_token" not in exchanged("no_access_token").json()
     with pytest.raises(requests.ConnectionError):
         exchanged("dropped")
-    monkeypatch.setattr("dev.failures._SLOW", 0.3)
+    monkeypatch.setattr("dev.failures._SLOW_SECONDS", 0.3)
     assert exchanged("slow").elapsed.total_seconds() > 0.3
 
 
@@ -680,14 +680,14 @@ def test_a_provider_with_configured_credentials_has_no_stand_in() -> None:
     given = {"PROVIDERS": "kakao,google", "GOOGLE_CLIENT_ID": "real", "SITE_URL": "http://localhost:8080"}
     ours = stand_in_settings.completed(given, 8080, KEY)
     assert set(ours) == {"KAKAO_CLIENT_ID", "KAKAO_CLIENT_SECRET", "KAKAO_BASE_URL"}
-    assert needed({**given, **ours, "BACKEND_URL": "http://127.0.0.1:8081"}, 8080) == ["backend", "kakao"]
+    assert needed_stand_ins({**given, **ours, "BACKEND_URL": "http://127.0.0.1:8081"}, 8080) == ["backend", "kakao"]
 
 
 def test_with_a_real_backend_only_the_listed_providers_have_a_stand_in() -> None:
     given = {"BACKEND_URL": "https://api.example.com", "SITE_URL": "http://localhost:8080"}
     assert stand_in_settings.completed(given, 8080, KEY) == {}
     asked = {**given, "PROVIDERS": "naver"}
-    assert needed({**asked, **stand_in_settings.completed(asked, 8080, KEY)}, 8080) == ["naver"]
+    assert needed_stand_ins({**asked, **stand_in_settings.completed(asked, 8080, KEY)}, 8080) == ["naver"]
 
 
 @pytest.mark.slow
@@ -699,7 +699,7 @@ def test_with_a_real_backend_the_stand_ins_serve_providers_only() -> None:
 
 @pytest.mark.slow
 def test_the_stand_in_logs_one_line_per_call_and_no_secrets(capfd: pytest.CaptureFixture[str]) -> None:
-    port = free_ports()
+    port = free_port_pair()
     given = {
         "SITE_URL": f"http://localhost:{port}",
         "BACKEND_URL": stand_in_settings.origin(port),

@@ -23,36 +23,36 @@ import providers
 from dev.stand_ins import create_stand_ins
 from tests.support import docs_pictures
 from tests.support.architecture import FILES, PACKAGES, imports, package_of
-from tests.support.commands import DEVELOPMENT, FLASK, ROOT, free_ports, program
-from tests.support.markdown import Block, Doc
-from tests.support.site import SECRET, Site, served
+from tests.support.commands import DEVELOPMENT_ENVIRON, FLASK, ROOT, free_port_pair, require_program
+from tests.support.markdown import CodeBlock, MarkdownPage
+from tests.support.site import SECRET, Site, serve_in_thread
 
 PATHS = sorted(
     {*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*/README.md"), ROOT / "tests" / "README.md"}
 )
-DOCS = {doc.name: doc for doc in map(Doc, PATHS)}
-BLOCKS = [(doc, block) for doc in DOCS.values() for block in doc.blocks]
+DOCS = {doc.name: doc for doc in map(MarkdownPage, PATHS)}
+BLOCKS = [(doc, block) for doc in DOCS.values() for block in doc.code_blocks]
 SETTINGS = {field.name.upper(): field for field in fields(config.Settings) if field.metadata}
 OF_PROVIDERS = {f"{name.upper()}_{part}" for name in providers.names() for part in providers.find(name).all_settings}
 TRANSLATED = {"README.ko.md": "README.md", "docs/getting-started.ko.md": "docs/getting-started.md"}
 
 
-def of(language: str) -> list[tuple[Doc, Block]]:
+def of(language: str) -> list[tuple[MarkdownPage, CodeBlock]]:
     return [(doc, block) for doc, block in BLOCKS if block.language == language]
 
 
 def place(value: object) -> str | None:
     """Return the test id of a page or of a block in it."""
-    if isinstance(value, Block):
+    if isinstance(value, CodeBlock):
         return f"line {value.line}"
-    return value.name if isinstance(value, Doc) else None
+    return value.name if isinstance(value, MarkdownPage) else None
 
 
 # --- Links
 
 
 @pytest.mark.parametrize("doc", DOCS.values(), ids=place)
-def test_every_link_has_a_target(doc: Doc) -> None:
+def test_every_link_has_a_target(doc: MarkdownPage) -> None:
     for link in doc.links:
         parts = urlsplit(link)
         if parts.scheme:
@@ -62,7 +62,7 @@ def test_every_link_has_a_target(doc: Doc) -> None:
         assert target.is_relative_to(ROOT), link
         assert target.exists(), link
         if parts.fragment:
-            assert unquote(parts.fragment) in Doc(target).anchors, link
+            assert unquote(parts.fragment) in MarkdownPage(target).anchors, link
 
 
 def test_every_page_is_listed_in_the_docs_index() -> None:
@@ -81,7 +81,7 @@ def test_every_file_that_is_named_exists() -> None:
         for path in [*FILES, *ROOT.glob("tests/*.py"), *ROOT.glob("tests/support/*.py"), *ROOT.glob("examples/*/*.py")]
     }
     for doc in DOCS.values():
-        for word in doc.code:
+        for word in doc.inline_code:
             if re.fullmatch(r"(?:\.?[\w-]+/)+[\w.-]*\.\w+", word) and not word.startswith(others):
                 assert any((base / word).exists() for base in (ROOT, doc.path.parent)), f"{doc.name}: {word}"
             if re.fullmatch(r"\w+\.py", word):
@@ -101,7 +101,7 @@ def test_the_pictures_can_be_generated(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.support.docs_pictures", str(tmp_path)]
     made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     if "no Chromium here" in made.stderr:
-        program("chromium")
+        require_program("chromium")
     assert made.returncode == 0, made.stderr
     assert {path.stem for path in tmp_path.iterdir()} == set(docs_pictures.PICTURES)
     for path in tmp_path.iterdir():
@@ -115,7 +115,11 @@ def test_the_pictures_can_be_generated(tmp_path: Path) -> None:
 
 def documented() -> dict[str, str]:
     """Return the rows of the settings table by name."""
-    rows = {row[0].strip("`"): f"| {' | '.join(row)} |" for row in DOCS["docs/settings.md"].rows if row[0] != "setting"}
+    rows = {
+        row[0].strip("`"): f"| {' | '.join(row)} |"
+        for row in DOCS["docs/settings.md"].table_rows
+        if row[0] != "setting"
+    }
     return {name: row for name, row in rows.items() if not name.startswith(("-", "<"))}
 
 
@@ -181,8 +185,12 @@ RENAMED = {
 
 
 @pytest.mark.parametrize("doc", DOCS.values(), ids=place)
-def test_every_setting_that_is_named_exists(doc: Doc) -> None:
-    words = {word for text in (*doc.code, *(b.text for b in doc.blocks)) for word in re.findall(r"[A-Z<>_]+", text)}
+def test_every_setting_that_is_named_exists(doc: MarkdownPage) -> None:
+    words = {
+        word
+        for text in (*doc.inline_code, *(b.text for b in doc.code_blocks))
+        for word in re.findall(r"[A-Z<>_]+", text)
+    }
     named = {word for word in words if re.fullmatch(r"[A-Z]+(_[A-Z]+)+", word)}
     assert named <= {*SETTINGS, *OF_PROVIDERS, *FOREIGN, *(RENAMED if doc.name == "CHANGELOG.md" else ())}
 
@@ -191,7 +199,7 @@ OURS = [(doc, block) for doc, block in of("ini") if "NEXTAUTH_URL" not in block.
 
 
 @pytest.mark.parametrize(("doc", "block"), OURS, ids=place)
-def test_every_env_block_can_be_loaded(doc: Doc, block: Block) -> None:
+def test_every_env_block_can_be_loaded(doc: MarkdownPage, block: CodeBlock) -> None:
     """Adds required settings that the block leaves out; text in <> is a placeholder."""
     given = {name: value or "" for name, value in dotenv_values(stream=io.StringIO(block.text)).items()}
     filled = {name: SECRET if value.startswith("<") or value == "..." else value for name, value in given.items()}
@@ -211,7 +219,7 @@ def _a_key() -> str:
 
 
 def test_the_three_settings_of_the_readme_are_enough() -> None:
-    block = next(block for block in DOCS["README.md"].blocks if block.language == "ini")
+    block = next(block for block in DOCS["README.md"].code_blocks if block.language == "ini")
     given = {name: value or "" for name, value in dotenv_values(stream=io.StringIO(block.text)).items()}
     assert len(given) == 3
     assert config.load({**given, "SECRET_KEY": SECRET}).backend_url == given["BACKEND_URL"]
@@ -220,18 +228,18 @@ def test_the_three_settings_of_the_readme_are_enough() -> None:
 # --- Commands
 
 
-def commands(doc: Doc) -> Iterator[str]:
-    for block in doc.blocks:
+def commands(doc: MarkdownPage) -> Iterator[str]:
+    for block in doc.code_blocks:
         if block.language == "console":
             yield from (command for command, _ in block.commands)
-    yield from doc.code
+    yield from doc.inline_code
 
 
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
 
 
 @pytest.mark.parametrize("doc", DOCS.values(), ids=place)
-def test_every_command_that_is_named_exists(doc: Doc) -> None:
+def test_every_command_that_is_named_exists(doc: MarkdownPage) -> None:
     of_flask = {"run", "routes", "shell", "doctor", "add-user"}
     for command in commands(doc):
         for target in re.findall(r"(?:^|[;&|] *)make ([a-z-]+)", command):
@@ -269,12 +277,12 @@ LANGUAGES = {
 
 
 @pytest.mark.parametrize(("doc", "block"), BLOCKS, ids=place)
-def test_every_code_block_has_a_language(doc: Doc, block: Block) -> None:
+def test_every_code_block_has_a_language(doc: MarkdownPage, block: CodeBlock) -> None:
     assert block.language in LANGUAGES
 
 
 @pytest.mark.parametrize(("doc", "block"), of("console"), ids=place)
-def test_every_console_block_is_valid_shell(doc: Doc, block: Block) -> None:
+def test_every_console_block_is_valid_shell(doc: MarkdownPage, block: CodeBlock) -> None:
     assert block.text.startswith("$ ")
     assert block.commands
     for command, _ in block.commands:
@@ -283,7 +291,7 @@ def test_every_console_block_is_valid_shell(doc: Doc, block: Block) -> None:
 
 
 @pytest.mark.parametrize(("doc", "block"), of("python"), ids=place)
-def test_every_python_block_compiles(doc: Doc, block: Block) -> None:
+def test_every_python_block_compiles(doc: MarkdownPage, block: CodeBlock) -> None:
     compile(block.text, doc.name, "exec")
 
 
@@ -293,13 +301,13 @@ PHP = sorted(ROOT.glob("examples/laravel-backend/**/*.php"))
 @pytest.mark.parametrize("path", PHP, ids=lambda path: path.name)
 @pytest.mark.external
 def test_every_php_file_is_valid_php(path: Path) -> None:
-    done = subprocess.run([program("php"), "-l", path], capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run([require_program("php"), "-l", path], capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_laravel_page_names_each_file_of_the_example() -> None:
     root = ROOT / "examples" / "laravel-backend"
-    named = [row[0].strip("`") for row in DOCS["docs/laravel.md"].rows if "/" in row[0]]
+    named = [row[0].strip("`") for row in DOCS["docs/laravel.md"].table_rows if "/" in row[0]]
     assert all((root / name).exists() for name in named)
     assert PHP
     missing = [path for path in PHP if not path.relative_to(root).as_posix().startswith(tuple(named))]
@@ -307,12 +315,12 @@ def test_the_laravel_page_names_each_file_of_the_example() -> None:
 
 
 @pytest.mark.parametrize(("doc", "block"), of("json"), ids=place)
-def test_every_json_block_is_valid_json(doc: Doc, block: Block) -> None:
+def test_every_json_block_is_valid_json(doc: MarkdownPage, block: CodeBlock) -> None:
     json.loads(block.text)
 
 
 @pytest.mark.parametrize(("doc", "block"), of("http"), ids=place)
-def test_every_http_block_is_a_valid_request(doc: Doc, block: Block) -> None:
+def test_every_http_block_is_a_valid_request(doc: MarkdownPage, block: CodeBlock) -> None:
     head, _, body = block.text.partition("\n\n")
     first, *headers = head.splitlines()
     assert re.fullmatch(r"(GET|POST|PATCH) /\S*", first)
@@ -323,17 +331,17 @@ def test_every_http_block_is_a_valid_request(doc: Doc, block: Block) -> None:
 @pytest.fixture(scope="module")
 def stand_in_backend() -> Iterator[str]:
     """The development backend, as `make run` starts it."""
-    port = free_ports()
+    port = free_port_pair()
     settings = dev.completed({"SECRET_KEY": SECRET}, port)
-    with served("127.0.0.1", lambda _: create_stand_ins(settings, port), port + 1):
+    with serve_in_thread("127.0.0.1", lambda _: create_stand_ins(settings, port), port + 1):
         yield f"http://127.0.0.1:{port + 1}"
 
 
 @pytest.mark.external
 def test_the_backend_protocol_page_matches_what_curl_prints(stand_in_backend: str) -> None:
     """Runs all commands of the page in one shell; each prints the text below it, where `…` matches anything."""
-    program("curl")
-    shown = [pair for block in DOCS["docs/your-backend.md"].blocks for pair in block.commands]
+    require_program("curl")
+    shown = [pair for block in DOCS["docs/your-backend.md"].code_blocks for pair in block.commands]
     script = "".join(f"{command}\necho '<end>'\n" for command, _ in shown)
     told = _run(script.replace("http://127.0.0.1:8081", stand_in_backend))
     assert len(told) == len(shown) > 10
@@ -343,25 +351,25 @@ def test_the_backend_protocol_page_matches_what_curl_prints(stand_in_backend: st
 
 @pytest.mark.external
 def test_the_first_call_of_getting_started_works(stand_in_backend: str) -> None:
-    program("curl")
+    require_program("curl")
     for name in ("docs/getting-started.md", "docs/getting-started.ko.md"):
-        (call,) = [pair for block in DOCS[name].blocks for pair in block.commands if ":8081/login" in pair[0]]
+        (call,) = [pair for block in DOCS[name].code_blocks for pair in block.commands if ":8081/login" in pair[0]]
         (told,) = _run(call[0].replace("http://127.0.0.1:8081", stand_in_backend) + "\necho '<end>'\n")
         assert _fits(call[1], told), told
 
 
 @pytest.mark.external
 def test_the_forward_auth_example_call_works(site: Site) -> None:
-    program("curl")
-    (call,) = [pair for block in DOCS["docs/forward-auth.md"].blocks for pair in block.commands]
+    require_program("curl")
+    (call,) = [pair for block in DOCS["docs/forward-auth.md"].code_blocks for pair in block.commands]
     host = urlsplit(site.url).netloc
     (told,) = _run(call[0].replace("localhost:8080", host) + "\necho '<end>'\n")
     assert told.replace(host, "localhost:8080").replace(quote(host), quote("localhost:8080")) == call[1]
 
 
 def test_getting_started_shows_what_make_run_prints(capsys: pytest.CaptureFixture[str]) -> None:
-    (shown,) = (block for block in DOCS["docs/getting-started.md"].blocks if block.language == "text")
-    dev._greet("http://localhost:8080", 8080, ["backend"])
+    (shown,) = (block for block in DOCS["docs/getting-started.md"].code_blocks if block.language == "text")
+    dev._print_greeting("http://localhost:8080", 8080, ["backend"])
     printed = capsys.readouterr().out.strip()
     assert printed.startswith(shown.text.partition("…")[0].strip())
 
@@ -369,15 +377,15 @@ def test_getting_started_shows_what_make_run_prints(capsys: pytest.CaptureFixtur
 @pytest.mark.server
 def test_the_doctor_accepts_the_settings_of_getting_started(stand_in_backend: str) -> None:
     """Uses the settings of the page, with a key, and with the stand-in as backend."""
-    *_, block = (block for block in DOCS["docs/getting-started.md"].blocks if block.language == "ini")
+    *_, block = (block for block in DOCS["docs/getting-started.md"].code_blocks if block.language == "ini")
     given = {name: value or "" for name, value in dotenv_values(stream=io.StringIO(block.text)).items()}
-    environ = {**os.environ, **DEVELOPMENT, **given, "SECRET_KEY": SECRET, "BACKEND_URL": stand_in_backend}
+    environ = {**os.environ, **DEVELOPMENT_ENVIRON, **given, "SECRET_KEY": SECRET, "BACKEND_URL": stand_in_backend}
     done = subprocess.run(
         [FLASK, "doctor"], env=environ, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
     (shown,) = [
         output
-        for one in DOCS["docs/getting-started.md"].blocks
+        for one in DOCS["docs/getting-started.md"].code_blocks
         for command, output in one.commands
         if command.endswith("flask doctor")
     ]
@@ -396,7 +404,7 @@ def _fits(expected: str, found: str) -> bool:
 # --- Diagrams
 
 
-def drawn(block: Block) -> set[tuple[str, str]]:
+def drawn(block: CodeBlock) -> set[tuple[str, str]]:
     return set(re.findall(r"(\w+) --> (\w+)", block.text))
 
 
@@ -407,7 +415,7 @@ def reached(arrows: set[tuple[str, str]]) -> set[tuple[str, str]]:
 
 
 def test_the_package_diagram_matches_the_imports() -> None:
-    packages, _ = (block for block in DOCS["docs/architecture.md"].blocks if block.language == "mermaid")
+    packages, _ = (block for block in DOCS["docs/architecture.md"].code_blocks if block.language == "mermaid")
     real = {
         (package_of(path), known)
         for path in FILES
@@ -418,7 +426,7 @@ def test_the_package_diagram_matches_the_imports() -> None:
 
 def test_each_arrow_of_the_services_diagram_is_an_import() -> None:
     """An arrow stands for an import between two modules or packages of `services/`."""
-    _, services = (block for block in DOCS["docs/architecture.md"].blocks if block.language == "mermaid")
+    _, services = (block for block in DOCS["docs/architecture.md"].code_blocks if block.language == "mermaid")
     for importer, imported in drawn(services):
         files = [*ROOT.glob(f"services/{importer}.py"), *ROOT.glob(f"services/{importer}/*.py")]
         modules = {module for path in files for module in imports(path)}
@@ -428,7 +436,7 @@ def test_each_arrow_of_the_services_diagram_is_an_import() -> None:
 
 def described() -> set[str]:
     """The packages and modules that the tables of architecture.md describe."""
-    return {row[0].strip("`") for row in DOCS["docs/architecture.md"].rows}
+    return {row[0].strip("`") for row in DOCS["docs/architecture.md"].table_rows}
 
 
 def test_every_package_is_described() -> None:
@@ -486,18 +494,18 @@ def test_every_audit_event_is_explained() -> None:
 def test_a_korean_page_has_the_same_sections_and_code_as_the_english_one(korean: str) -> None:
     ours, english = DOCS[korean], DOCS[TRANSLATED[korean]]
     assert [level for level, _ in ours.headings] == [level for level, _ in english.headings]
-    assert [block.language for block in ours.blocks] == [block.language for block in english.blocks]
-    assert [_typed(block) for block in ours.blocks] == [_typed(block) for block in english.blocks]
+    assert [block.language for block in ours.code_blocks] == [block.language for block in english.code_blocks]
+    assert [_typed(block) for block in ours.code_blocks] == [_typed(block) for block in english.code_blocks]
     assert _places(ours) >= _places(english) - {TRANSLATED[korean], korean}
 
 
-def _typed(block: Block) -> list[str]:
+def _typed(block: CodeBlock) -> list[str]:
     """Return what a reader types, without the text of placeholders."""
     lines = [command for command, _ in block.commands] or block.text.splitlines()
     return [re.sub(r"<[^<>]+>", "<>", line) for line in lines]
 
 
-def _places(doc: Doc) -> set[str]:
+def _places(doc: MarkdownPage) -> set[str]:
     """Return the targets of all links and pictures, without their language suffix."""
     relative = (urlsplit(link).path for link in doc.links if not urlsplit(link).scheme)
     names = {os.path.relpath((doc.path.parent / path).resolve(), ROOT) for path in relative}

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.commands import ROOT, program
-from tests.support.forge import COOKIE, LEFT_OUT, claims, cookie, seal
-from tests.support.scripted import USER, Backend, scripted
+from tests.support.commands import ROOT, require_program
+from tests.support.forge import COOKIE, OMITTED, cookie_pair, encrypt, make_claims
+from tests.support.scripted import USER, ScriptedBackend, scripted_backend
 from tests.support.setting_names import PROVIDER_SETTINGS, SETTINGS
 from tests.support.site import Site, cookie_names, running_site
 
@@ -44,26 +44,28 @@ def test_nginx_accepts_the_guides_configuration(name: str, tmp_path: Path) -> No
         f"pid {tmp_path}/pid;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}{block}}}\n"
     )
     given = ("-t", "-q", "-e", "stderr", "-p", str(tmp_path), "-c", "nginx.conf")
-    tried = subprocess.run([program("nginx"), *given], capture_output=True, text=True, timeout=30, check=False)
+    tried = subprocess.run([require_program("nginx"), *given], capture_output=True, text=True, timeout=30, check=False)
     assert (tried.returncode, tried.stderr) == (0, "")
 
 
 @pytest.fixture
-def backend() -> Iterator[Backend]:
-    with scripted() as running:
+def backend() -> Iterator[ScriptedBackend]:
+    with scripted_backend() as running:
         running.user = {**USER, "nick_name": None}
         yield running
 
 
 @pytest.fixture
-def site(backend: Backend) -> Iterator[Site]:
+def site(backend: ScriptedBackend) -> Iterator[Site]:
     with running_site(backend_url=backend.url) as running:
         yield running
 
 
 def read(site: Site, **given: Any) -> tuple[dict[str, Any], set[str]]:
     """Return the session for these claims, and the names of the cookies that the answer sets or deletes."""
-    response = site.visitor().get("/api/auth/session", headers={"Cookie": cookie(seal(claims(**given)))})
+    response = site.new_visitor().get(
+        "/api/auth/session", headers={"Cookie": cookie_pair(encrypt(make_claims(**given)))}
+    )
     assert response.status_code == 200
     return response.json(), cookie_names(response)
 
@@ -79,9 +81,9 @@ UNFINISHED = {
 
 @pytest.mark.parametrize("token", UNFINISHED.values(), ids=UNFINISHED)
 def test_a_token_without_a_backend_token_is_no_session_and_its_cookie_is_deleted(
-    backend: Backend, site: Site, token: dict[str, Any]
+    backend: ScriptedBackend, site: Site, token: dict[str, Any]
 ) -> None:
-    assert read(site, **token, accessToken=LEFT_OUT) == ({}, {COOKIE})
+    assert read(site, **token, accessToken=OMITTED) == ({}, {COOKIE})
     assert backend.calls == []
 
 
@@ -104,11 +106,13 @@ def test_a_token_with_a_backend_token_is_a_session_with_four_user_fields(site: S
 @pytest.mark.parametrize(
     "written", [{"id": 1}, {"id": 1, "email": "ceo@hotel.kr", "role": "admin"}], ids=["an id", "and more"]
 )
-def test_a_token_whose_user_id_was_changed_is_no_session(backend: Backend, site: Site, written: dict[str, Any]) -> None:
+def test_a_token_whose_user_id_was_changed_is_no_session(
+    backend: ScriptedBackend, site: Site, written: dict[str, Any]
+) -> None:
     """The article's `update` accepted any user from a page. The genuine token of this sign-in was checked before."""
     assert read(site, accessToken="1|mine", user=USER)[0]["user"]["id"] == USER["id"]
     assert read(site, accessToken="1|mine", user={**USER, **written}) == ({}, {COOKIE})
-    assert backend.asked("/user") == 2
+    assert backend.request_count("/user") == 2
 
 
 def test_a_changed_address_in_a_token_is_replaced_by_the_backends(site: Site) -> None:
@@ -118,20 +122,20 @@ def test_a_changed_address_in_a_token_is_replaced_by_the_backends(site: Site) ->
 
 @pytest.mark.parametrize("written", [{"id": 1}, {"email": "ceo@hotel.kr"}], ids=["an id", "an address"])
 def test_a_token_of_ours_whose_user_was_changed_is_no_session(
-    backend: Backend, site: Site, written: dict[str, Any]
+    backend: ScriptedBackend, site: Site, written: dict[str, Any]
 ) -> None:
     """If NextAuth still runs beside the site with the same secret, its `update` keeps our claims."""
     now = int(time.time())
-    made = claims(user=USER, accessToken="1|mine", sid="of-ours", auth_time=now, checked_at=now)
+    made = make_claims(user=USER, accessToken="1|mine", sid="of-ours", auth_time=now, checked_at=now)
     assert read(site, **made)[0]["user"] == USER
     assert read(site, **{**made, "user": {**USER, **written}}) == ({}, {COOKIE})
-    assert backend.asked("/user") == 0
+    assert backend.request_count("/user") == 0
 
 
 @pytest.mark.parametrize("filler", ["a", "가"])
-def test_a_session_is_read_although_its_address_was_truncated(backend: Backend, filler: str) -> None:
+def test_a_session_is_read_although_its_address_was_truncated(backend: ScriptedBackend, filler: str) -> None:
     backend.user["email"] = filler * 253 + "  cut between these"
     with running_site(backend_url=backend.url) as site:
-        visitor = site.visitor()
+        visitor = site.new_visitor()
         visitor.sign_in()
-        assert visitor.session()["user"]["email"] == filler * 253
+        assert visitor.get_session()["user"]["email"] == filler * 253

@@ -24,8 +24,8 @@ from services.clock import Clock
 from services.http.client import HttpClient
 from services.http.response import UpstreamResponse
 from services.sessions.cookie import SessionCookie
-from tests.support.commands import ROOT, free_ports
-from tests.support.site import SECRET, running_site, served, settings
+from tests.support.commands import ROOT, free_port_pair
+from tests.support.site import SECRET, make_settings, running_site, serve_in_thread
 
 Environ = dict[str, str]
 
@@ -33,9 +33,9 @@ Environ = dict[str, str]
 @pytest.fixture(scope="module")
 def environ() -> Iterator[Environ]:
     """A complete setup, with stand-ins for every service."""
-    port = free_ports()
+    port = free_port_pair()
     settings = dev.completed({"SECRET_KEY": SECRET}, port)
-    with served("127.0.0.1", lambda _: create_stand_ins(settings, port), port + 1):
+    with serve_in_thread("127.0.0.1", lambda _: create_stand_ins(settings, port), port + 1):
         yield settings
 
 
@@ -126,7 +126,7 @@ def backend(login: Any = ({"message": "No."}, 401), user: Any = ({"message": "Un
     ids=["HTML", "anybody", "redirect", "CSRF", "another path", "500", "user for all"],
 )
 def test_each_backend_fault_gets_its_own_advice(environ: Environ, broken: Any, told: str) -> None:
-    with served("127.0.0.1", lambda _: backend(**broken)) as port:
+    with serve_in_thread("127.0.0.1", lambda _: backend(**broken)) as port:
         found = wrong(environ, BACKEND_URL=f"http://127.0.0.1:{port}", PROVIDERS="")
     assert list(found) == ["backend"]
     assert told in found["backend"].do
@@ -148,7 +148,7 @@ def test_the_doctor_sends_a_made_up_account_only(environ: Environ) -> None:
         seen.append(request.get_json())
         return {}, 401
 
-    with served("127.0.0.1", lambda _: backend(login)) as port:
+    with serve_in_thread("127.0.0.1", lambda _: backend(login)) as port:
         wrong(environ, BACKEND_URL=f"http://127.0.0.1:{port}", PROVIDERS="")
     assert [one["email"] for one in seen] == ["doctor@munjigi.invalid"]
 
@@ -158,13 +158,13 @@ def test_the_doctor_sends_a_made_up_account_only(environ: Environ) -> None:
 
 def site_findings(site_url: str, cookie_site_url: str | None = None) -> list[tuple[str, str]]:
     names = cookie_names(cookie_site_url or site_url)
-    given = settings(site_url=site_url)
+    given = make_settings(site_url=site_url)
     client = HttpClient("doctor", max_concurrency=1)
     return [(one.kind, one.found + one.do) for one in site.examine(given, client, names)]
 
 
 def cookie_names(site_url: str) -> tuple[str, str]:
-    given = settings(site_url=site_url)
+    given = make_settings(site_url=site_url)
     return SessionCookie(given, Clock()).name, create_app(given).config["SESSION_COOKIE_NAME"]
 
 
@@ -229,7 +229,7 @@ def front(live: Any = LIVE, cookie: str | None = "munjigi.visitor=x; Path=/", mo
     ids=["another page", "proxy alone", "http for https", "no cookie", "another prefix", "a domain", "small headers"],
 )
 def test_each_proxy_fault_gets_its_own_message(broken: Any, told: str) -> None:
-    with served("127.0.0.1", lambda _: front(**broken)) as port:
+    with serve_in_thread("127.0.0.1", lambda _: front(**broken)) as port:
         found = site_findings(f"http://127.0.0.1:{port}")
     ((_, text),) = [one for one in found if one[0] == WRONG]
     assert told in text
@@ -238,7 +238,7 @@ def test_each_proxy_fault_gets_its_own_message(broken: Any, told: str) -> None:
 @pytest.mark.parametrize(("cookie", "kind"), [(SECURE, OK), (SECURE.replace("Secure; ", ""), WRONG)])
 def test_behind_tls_a_cookie_must_keep_the_secure_attribute(cookie: str, kind: str) -> None:
     answer = UpstreamResponse(200, {"Set-Cookie": cookie}, b"{}")
-    given = settings(site_url="https://login.example.com")
+    given = make_settings(site_url="https://login.example.com")
     assert site._judge_cookie(given, answer, "__Host-munjigi.visitor").kind == kind
 
 

@@ -12,37 +12,37 @@ import requests
 import settings_readers
 from dev.backend import PASSWORD
 from services.backend.user import User
-from tests.support.commands import FLASK, ROOT, free_ports, running
+from tests.support.commands import FLASK, ROOT, free_port_pair, run_command
 from tests.support.forge import COOKIE
-from tests.support.scripted import USER, Backend, scripted
-from tests.support.site import MINJI, SECRET, Site, Visitor, running_site, served
+from tests.support.scripted import USER, ScriptedBackend, scripted_backend
+from tests.support.site import MINJI, SECRET, Site, Visitor, running_site, serve_in_thread
 
 EXAMPLES = ROOT / "examples"
 NEXT_APP = EXAMPLES / "nextjs-front-end"
 FLASK_APP = EXAMPLES / "flask-app"
 BACKEND = EXAMPLES / "flask-backend"
-WAYS = ("/asked", "/opened")
+WAYS = ("/fetched", "/decrypted")
 
 
 @pytest.fixture
-def backend() -> Iterator[Backend]:
-    with scripted() as started:
+def backend() -> Iterator[ScriptedBackend]:
+    with scripted_backend() as started:
         yield started
 
 
 @pytest.fixture
-def site(backend: Backend) -> Iterator[Site]:
+def site(backend: ScriptedBackend) -> Iterator[Site]:
     with running_site(backend_url=backend.url) as started:
         yield started
 
 
 @pytest.fixture
 def service(site: Site, tmp_path: Path) -> Iterator[str]:
-    port = free_ports()
+    port = free_port_pair()
     command = (FLASK, "--app", "members", "run", "--host", "localhost", "--port", str(port))
     environ = {"MUNJIGI_URL": site.url, "SECRET_KEY": SECRET, "FLASK_SKIP_DOTENV": "1"}
-    with running(*command, log=tmp_path / "output", environ=environ, cwd=FLASK_APP) as started:
-        started.wait_for(f"http://localhost:{port}/asked")
+    with run_command(*command, log=tmp_path / "output", environ=environ, cwd=FLASK_APP) as started:
+        started.wait_for(f"http://localhost:{port}/fetched")
         yield f"http://localhost:{port}"
 
 
@@ -54,7 +54,7 @@ def seen(visitor: Visitor, service: str) -> list[Any]:
 
 @pytest.mark.server
 def test_the_flask_app_reads_the_session(site: Site, service: str) -> None:
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     assert seen(visitor, service) == [401, 401]
     visitor.sign_in()
     assert seen(visitor, service) == [USER, USER]
@@ -63,9 +63,9 @@ def test_the_flask_app_reads_the_session(site: Site, service: str) -> None:
 
 
 @pytest.mark.server
-def test_the_flask_app_reads_a_session_of_several_cookies(site: Site, backend: Backend, service: str) -> None:
+def test_the_flask_app_reads_a_session_of_several_cookies(site: Site, backend: ScriptedBackend, service: str) -> None:
     backend.token, backend.user = "t" * 4000, {**USER, "name": "😀" * 200, "nick_name": "홍" * 200}
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     visitor.sign_in()
     assert {f"{COOKIE}.{number}" for number in range(3)} <= set(visitor.cookies.keys())
     assert seen(visitor, service) == [backend.user, backend.user]
@@ -74,17 +74,17 @@ def test_the_flask_app_reads_a_session_of_several_cookies(site: Site, backend: B
 @pytest.mark.parametrize("cookie", ["", "x", "a.b.c.d.e", "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..AAAA.AAAA.AAAA"])
 @pytest.mark.server
 def test_the_flask_app_refuses_a_forged_cookie(site: Site, service: str, cookie: str) -> None:
-    stranger = site.visitor(Cookie=f"{COOKIE}={cookie}")
+    stranger = site.new_visitor(Cookie=f"{COOKIE}={cookie}")
     assert seen(stranger, service) == [401, 401]
 
 
 @pytest.mark.server
 def test_only_the_endpoint_that_asks_the_site_notices_a_revoked_session(
-    site: Site, backend: Backend, service: str
+    site: Site, backend: ScriptedBackend, service: str
 ) -> None:
-    visitor = site.visitor_since(3600, User.from_json(USER))
+    visitor = site.visitor_signed_in_ago(3600, User.from_json(USER))
     assert seen(visitor, service) == [USER, USER]
-    visitor = site.visitor_since(3600, User.from_json(USER))
+    visitor = site.visitor_signed_in_ago(3600, User.from_json(USER))
     backend.user_status = 401
     assert seen(visitor, service) == [401, USER]
 
@@ -116,8 +116,8 @@ def test_the_next_app_proxies_every_path_that_the_login_page_uses(site: Site) ->
     config = (NEXT_APP / "next.config.mjs").read_text("utf-8")
     passed_on = tuple(re.findall(r'source: "(/[a-z/]+/):path\*"', config))
     assert passed_on == ("/auth/", "/api/auth/")
-    page = site.visitor().page("/auth/login/email")
-    named = {element.get(name) for name in ("href", "src", "action") for element in page.all(f"*[@{name}]")}
+    page = site.new_visitor().get_page("/auth/login/email")
+    named = {element.get(name) for name in ("href", "src", "action") for element in page.find_all(f"*[@{name}]")}
     own = {address for address in named if address.startswith("/")} - {"/"}
     assert own
     assert all(address.startswith(passed_on) for address in own)
@@ -177,8 +177,8 @@ def own_backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The example backend, started as in its README, with one account."""
     folder = tmp_path_factory.mktemp("flask-backend")
     command = (FLASK, "--app", "backend")
-    port = free_ports()
-    with served("127.0.0.1", lambda _: provider_api) as api:
+    port = free_port_pair()
+    with serve_in_thread("127.0.0.1", lambda _: provider_api) as api:
         names = ("KAKAO_API", "GOOGLE_API", "GOOGLE_USER_API", "GITHUB_API")
         environ = dict.fromkeys(names, f"http://127.0.0.1:{api}") | {
             "DATABASE": str(folder / "users.sqlite"),
@@ -189,10 +189,10 @@ def own_backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         }
         for password in ("forgotten", PASSWORD):
             adding = (*command, "add-user", MINJI, password, "김민지")
-            with running(*adding, log=folder / "added", environ=environ, cwd=BACKEND) as added:
+            with run_command(*adding, log=folder / "added", environ=environ, cwd=BACKEND) as added:
                 assert added.process.wait(20) == 0, added.output
         serving = (*command, "run", "--port", str(port))
-        with running(*serving, log=folder / "output", environ=environ, cwd=BACKEND) as started:
+        with run_command(*serving, log=folder / "output", environ=environ, cwd=BACKEND) as started:
             started.wait_for(f"http://127.0.0.1:{port}/")
             yield f"http://127.0.0.1:{port}"
 
@@ -200,12 +200,12 @@ def own_backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.mark.server
 def test_with_the_example_backend_people_sign_in_change_their_name_and_sign_out(own_backend: str) -> None:
     with running_site(backend_url=own_backend) as site:
-        visitor = site.visitor()
+        visitor = site.new_visitor()
         assert visitor.sign_in(password="wrong").status_code == 401
         assert visitor.sign_in("nobody@example.com").status_code == 401
         assert visitor.sign_in("Minji@Example.com").status_code == 303
         assert visitor.submit("/account", {"name": "새봄", "nick_name": ""}).status_code == 303
-        assert visitor.session()["user"] == {"id": 1, "name": "새봄", "nick_name": None, "email": MINJI}
+        assert visitor.get_session()["user"] == {"id": 1, "name": "새봄", "nick_name": None, "email": MINJI}
         visitor.submit("/auth/logout", {})
         assert not visitor.is_signed_in
 

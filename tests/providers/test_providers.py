@@ -14,19 +14,19 @@ from joserfc.jwk import ECKey
 import config
 import providers
 from providers.base import Identity
-from tests.support.faulty_backend import SECRET_MARK
-from tests.support.forge import unseal
+from tests.support.faulty_backend import SECRET_MARKER
+from tests.support.forge import decrypt
 from tests.support.logs import captured_log
-from tests.support.scripted_provider import SAMPLES, Providers, apple_key, challenge_of, sample_of
+from tests.support.scripted_provider import SAMPLES, ScriptedProviders, apple_key, load_sample, pkce_challenge
 from tests.support.site import SECRET, Page, a_context
-from tests.support.social_backend import SESSION, World, browser, told, world
+from tests.support.social_backend import SESSION, SocialSetup, error_code, new_browser, social_setup
 
 ALL = providers.names()
 CASES = [
-    (name, case) for name in ALL if (SAMPLES / f"{name}.json").exists() for case in ("", *sample_of(name)["cases"])
+    (name, case) for name in ALL if (SAMPLES / f"{name}.json").exists() for case in ("", *load_sample(name)["cases"])
 ]
-GOOD = [(name, case) for name, case in CASES if "error" not in sample_of(name, case)]
-BAD = [(name, case) for name, case in CASES if "error" in sample_of(name, case)]
+GOOD = [(name, case) for name, case in CASES if "error" not in load_sample(name, case)]
+BAD = [(name, case) for name, case in CASES if "error" in load_sample(name, case)]
 OPENID = [name for name in ALL if providers.find(name).openid]
 
 
@@ -35,13 +35,13 @@ def names_of(value: object) -> str:
 
 
 @pytest.fixture(scope="module")
-def everywhere() -> Iterator[World]:
-    with world(*ALL) as running:
+def everywhere() -> Iterator[SocialSetup]:
+    with social_setup(*ALL) as running:
         yield running
 
 
 @pytest.fixture
-def here(everywhere: World) -> World:
+def here(everywhere: SocialSetup) -> SocialSetup:
     everywhere.providers.calls.clear()
     everywhere.backend.calls.clear()
     return everywhere
@@ -50,16 +50,16 @@ def here(everywhere: World) -> World:
 @pytest.mark.parametrize("name", ALL)
 def test_each_provider_has_a_sample_with_the_required_cases(name: str) -> None:
     assert (SAMPLES / f"{name}.json").is_file(), f"add tests/support/provider_samples/{name}.json"
-    assert {"without e-mail", "unverified", "declined", "odd types"} <= set(sample_of(name)["cases"])
+    assert {"without e-mail", "unverified", "declined", "odd types"} <= set(load_sample(name)["cases"])
 
 
 # --- Start, callback and session
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_the_authorization_url_has_exactly_the_needed_parameters(here: World, name: str) -> None:
-    sample = sample_of(name)
-    address = urlsplit(browser(here.site).start(name, callbackUrl="/account"))
+def test_the_authorization_url_has_exactly_the_needed_parameters(here: SocialSetup, name: str) -> None:
+    sample = load_sample(name)
+    address = urlsplit(new_browser(here.site).start_sign_in(name, callbackUrl="/account"))
     assert f"{address.scheme}://{address.netloc}{address.path}" == (
         f"{here.providers.url}/{name}{sample['authorize']['path']}"
     )
@@ -79,15 +79,15 @@ def test_the_authorization_url_has_exactly_the_needed_parameters(here: World, na
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_the_token_request_has_exactly_the_standard_fields(here: World, name: str) -> None:
-    sample, visitor = sample_of(name), browser(here.site)
-    address = visitor.start(name)
+def test_the_token_request_has_exactly_the_standard_fields(here: SocialSetup, name: str) -> None:
+    sample, visitor = load_sample(name), new_browser(here.site)
+    address = visitor.start_sign_in(name)
     answer = here.providers.approve(address)
-    assert told(visitor.come_back(name, answer)) == ""
-    (call,) = here.providers.exchanges(name)
+    assert error_code(visitor.send_callback(name, answer)) == ""
+    (call,) = here.providers.token_requests(name)
     asked = {key: values[0] for key, values in parse_qs(urlsplit(address).query).items()}
     sent = dict(call.fields)
-    assert challenge_of(sent.pop("code_verifier")) == asked["code_challenge"]
+    assert pkce_challenge(sent.pop("code_verifier")) == asked["code_challenge"]
     check_secret(name, sent.pop("client_secret"))
     assert sent == {
         "grant_type": "authorization_code",
@@ -102,7 +102,7 @@ def test_the_token_request_has_exactly_the_standard_fields(here: World, name: st
 
 
 def check_secret(name: str, secret: str) -> None:
-    settings = sample_of(name)["settings"]
+    settings = load_sample(name)["settings"]
     if "CLIENT_SECRET" in settings:
         assert secret == settings["CLIENT_SECRET"]
         return
@@ -118,73 +118,81 @@ def check_secret(name: str, secret: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_no_provider_secret_is_in_a_cookie_a_page_or_the_log(here: World, name: str) -> None:
-    visitor = browser(here.site)
+def test_no_provider_secret_is_in_a_cookie_a_page_or_the_log(here: SocialSetup, name: str) -> None:
+    visitor = new_browser(here.site)
     with captured_log("text", logging.DEBUG) as log:
         onward = Page(visitor.submit(f"/api/auth/signin/{name}", {"callbackUrl": "/account"}))
-        address = onward.all("meta[@http-equiv='refresh']")[0].get("content").partition("url=")[2]
-        attempt = visitor.cookies.get(visitor.attempts[0]) or ""
+        address = onward.find_all("meta[@http-equiv='refresh']")[0].get("content").partition("url=")[2]
+        attempt = visitor.cookies.get(visitor.attempt_cookies[0]) or ""
         answer = here.providers.approve(address)
-        back = visitor.come_back(name, answer)
+        back = visitor.send_callback(name, answer)
         assert back.headers["Location"] == f"{here.site.url}/account"
         pages = [onward.text, back.text, str(back.headers), *(visitor.get(path).text for path in ("/", "/account"))]
-        session = unseal(visitor.cookies.get(SESSION) or "")
-    secrets = [*here.providers.tokens, *(sample_of(name)["settings"].get("CLIENT_SECRET", apple_key()).splitlines())]
+        session = decrypt(visitor.cookies.get(SESSION) or "")
+    secrets = [
+        *here.providers.issued_tokens,
+        *(load_sample(name)["settings"].get("CLIENT_SECRET", apple_key()).splitlines()),
+    ]
     bearer = session.pop("accessToken")
     for place in (*pages, log.getvalue(), str(session), str(visitor.cookies), attempt):
-        for secret in (*secrets, SECRET, bearer, SECRET_MARK):
+        for secret in (*secrets, SECRET, bearer, SECRET_MARKER):
             assert secret not in place
-    assert bearer in here.backend.bearers
+    assert bearer in here.backend.names_by_token
     assert "signed_in" in log.getvalue()
     for private in (answer["code"], answer["state"], "haneul.kim@example.com"):
         assert private not in log.getvalue()
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_the_session_contains_the_provider_and_the_time_of_sign_in(here: World, name: str) -> None:
-    visitor = browser(here.site)
-    assert told(visitor.come_back(name, here.providers.approve(visitor.start(name), person="김새봄"))) == ""
-    claims = unseal(visitor.cookies.get(SESSION) or "")
+def test_the_session_contains_the_provider_and_the_time_of_sign_in(here: SocialSetup, name: str) -> None:
+    visitor = new_browser(here.site)
+    assert (
+        error_code(visitor.send_callback(name, here.providers.approve(visitor.start_sign_in(name), person="김새봄")))
+        == ""
+    )
+    claims = decrypt(visitor.cookies.get(SESSION) or "")
     assert claims["provider"] == name
     assert 0 <= claims["iat"] - claims["auth_time"] <= 2
     assert claims["checked_at"] == claims["auth_time"]
-    assert here.backend.bearers[claims["accessToken"]] == visitor.who == "김새봄"
-    assert sorted(visitor.named("munjigi.")) == ["munjigi.last-provider", "munjigi.visitor"]
+    assert here.backend.names_by_token[claims["accessToken"]] == visitor.user_name == "김새봄"
+    assert sorted(visitor.cookies_starting_with("munjigi.")) == ["munjigi.last-provider", "munjigi.visitor"]
     assert visitor.cookies.get("munjigi.last-provider") == name
 
 
 @pytest.mark.parametrize(("name", "case"), GOOD, ids=names_of)
-def test_the_backend_gets_the_documented_body_only(here: World, name: str, case: str) -> None:
-    sample, visitor = sample_of(name, case), browser(here.site)
-    answer = here.providers.approve(visitor.start(name), sample)
-    assert told(visitor.come_back(name, answer)) == ""
+def test_the_backend_gets_the_documented_body_only(here: SocialSetup, name: str, case: str) -> None:
+    sample, visitor = load_sample(name, case), new_browser(here.site)
+    answer = here.providers.approve(visitor.start_sign_in(name), sample)
+    assert error_code(visitor.send_callback(name, answer)) == ""
     assert visitor.is_signed_in
-    assert here.backend.handed_over == [(name, with_tokens(sample["body"], here.providers, sample))]
+    assert here.backend.social_logins == [(name, with_tokens(sample["body"], here.providers, sample))]
 
 
-def with_tokens(body: dict[str, str], scripted: Providers, sample: dict[str, Any]) -> dict[str, str]:
-    given = [token for token in scripted.tokens if scripted.names.get(token)][-2 if "claims" in sample else -1 :]
+def with_tokens(body: dict[str, str], scripted: ScriptedProviders, sample: dict[str, Any]) -> dict[str, str]:
+    given = [token for token in scripted.issued_tokens if scripted.names_by_token.get(token)][
+        -2 if "claims" in sample else -1 :
+    ]
     return {key: {"<access_token>": given[0], "<id_token>": given[-1]}.get(text, text) for key, text in body.items()}
 
 
 @pytest.mark.parametrize(("name", "case"), GOOD, ids=names_of)
-def test_a_provider_answer_becomes_the_expected_identity(here: World, name: str, case: str) -> None:
-    sample = sample_of(name, case)
+def test_a_provider_answer_becomes_the_expected_identity(here: SocialSetup, name: str, case: str) -> None:
+    sample = load_sample(name, case)
     found = asdict(identity(here, name, sample))
-    assert found.pop("social_token") in here.providers.tokens
-    assert found == {**sample_of(name)["identity"], "provider": name, **sample["identity"]}
+    assert found.pop("social_token") in here.providers.issued_tokens
+    assert found == {**load_sample(name)["identity"], "provider": name, **sample["identity"]}
 
 
 @pytest.mark.parametrize(("name", "case"), BAD, ids=names_of)
-def test_an_answer_without_a_valid_subject_signs_nobody_in(here: World, name: str, case: str) -> None:
-    sample, visitor = sample_of(name, case), browser(here.site)
-    answer = here.providers.approve(visitor.start(name), sample)
-    assert told(visitor.come_back(name, answer)) == sample["error"]
+def test_an_answer_without_a_valid_subject_signs_nobody_in(here: SocialSetup, name: str, case: str) -> None:
+    sample, visitor = load_sample(name, case), new_browser(here.site)
+    answer = here.providers.approve(visitor.start_sign_in(name), sample)
+    assert error_code(visitor.send_callback(name, answer)) == sample["error"]
     assert not visitor.is_signed_in
-    assert here.backend.handed_over == []
+    assert here.backend.social_logins == []
 
 
-def identity(world: World, name: str, sample: dict[str, Any]) -> Identity:
+def identity(world: SocialSetup, name: str, sample: dict[str, Any]) -> Identity:
     """Return the identity of a sign-in over the same sockets; no page or cookie shows all of it."""
     engine = world.site.app.extensions["munjigi"].oauth
     (client,) = (one for one in world.site.app.extensions["munjigi"].settings.clients if one.id == name)
@@ -195,16 +203,19 @@ def identity(world: World, name: str, sample: dict[str, Any]) -> Identity:
 
 
 @pytest.mark.parametrize("name", OPENID)
-def test_an_id_token_with_another_nonce_is_refused(here: World, name: str) -> None:
-    visitor = browser(here.site)
-    sample = sample_of(name)
+def test_an_id_token_with_another_nonce_is_refused(here: SocialSetup, name: str) -> None:
+    visitor = new_browser(here.site)
+    sample = load_sample(name)
     sample["claims"]["nonce"] = "of-another-sign-in"
-    assert told(visitor.come_back(name, here.providers.approve(visitor.start(name), sample))) == "OAuthCallback"
-    assert here.backend.handed_over == []
+    assert (
+        error_code(visitor.send_callback(name, here.providers.approve(visitor.start_sign_in(name), sample)))
+        == "OAuthCallback"
+    )
+    assert here.backend.social_logins == []
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_state_nonce_and_verifier_are_never_repeated(here: World, name: str) -> None:
+def test_state_nonce_and_verifier_are_never_repeated(here: SocialSetup, name: str) -> None:
     engine = here.site.app.extensions["munjigi"].oauth
     (client,) = (one for one in here.site.app.extensions["munjigi"].settings.clients if one.id == name)
     started = [engine.authorization_url(client, a_context(), None, None)[1] for _ in range(100)]
@@ -217,12 +228,15 @@ def test_state_nonce_and_verifier_are_never_repeated(here: World, name: str) -> 
 
 @pytest.mark.parametrize(("client_id", "secret"), [("munjigi", "plain"), ("urn:app:1", "a:b?c"), ("a+b%", "p%s:+&=/~")])
 def test_basic_authentication_form_encodes_both_credentials(client_id: str, secret: str) -> None:
-    with world("oidc", OIDC_CLIENT_ID=client_id, OIDC_CLIENT_SECRET=secret) as here:
+    with social_setup("oidc", OIDC_CLIENT_ID=client_id, OIDC_CLIENT_SECRET=secret) as here:
         here.providers.metadata = {"token_endpoint_auth_methods_supported": ["client_secret_basic"]}
-        sample, visitor = sample_of("oidc"), browser(here.site)
+        sample, visitor = load_sample("oidc"), new_browser(here.site)
         sample["settings"]["CLIENT_ID"] = client_id
-        assert told(visitor.come_back("oidc", here.providers.approve(visitor.start("oidc"), sample))) == ""
-        (call,) = here.providers.exchanges("oidc")
+        assert (
+            error_code(visitor.send_callback("oidc", here.providers.approve(visitor.start_sign_in("oidc"), sample)))
+            == ""
+        )
+        (call,) = here.providers.token_requests("oidc")
     header = base64.b64decode(call.headers["AUTHORIZATION"].removeprefix("Basic ")).decode()
     assert header == f"{quote_plus(client_id)}:{quote_plus(secret)}"  # RFC 6749, section 2.3.1
     assert "client_secret" not in call.fields
@@ -230,24 +244,24 @@ def test_basic_authentication_form_encodes_both_credentials(client_id: str, secr
 
 @pytest.mark.parametrize("name", [name for name in ALL if not providers.find(name).secret_required and name != "apple"])
 def test_a_client_without_a_secret_sends_none(name: str) -> None:
-    with world(name, **{f"{name.upper()}_CLIENT_SECRET": None}) as here:
-        visitor = browser(here.site)
-        assert told(visitor.come_back(name, here.providers.approve(visitor.start(name)))) == ""
-        (call,) = here.providers.exchanges(name)
-    assert call.fields["client_id"] == sample_of(name)["settings"]["CLIENT_ID"]
+    with social_setup(name, **{f"{name.upper()}_CLIENT_SECRET": None}) as here:
+        visitor = new_browser(here.site)
+        assert error_code(visitor.send_callback(name, here.providers.approve(visitor.start_sign_in(name)))) == ""
+        (call,) = here.providers.token_requests(name)
+    assert call.fields["client_id"] == load_sample(name)["settings"]["CLIENT_ID"]
     assert "client_secret" not in call.fields
     assert "AUTHORIZATION" not in call.headers
 
 
 def test_the_backend_name_of_a_provider_can_be_set() -> None:
-    with world("kakao", KAKAO_BACKEND_NAME="kakao-talk") as here:
-        visitor = browser(here.site)
-        assert told(visitor.come_back("kakao", here.providers.approve(visitor.start("kakao")))) == ""
-        assert [name for name, _ in here.backend.handed_over] == ["kakao-talk"]
+    with social_setup("kakao", KAKAO_BACKEND_NAME="kakao-talk") as here:
+        visitor = new_browser(here.site)
+        assert error_code(visitor.send_callback("kakao", here.providers.approve(visitor.start_sign_in("kakao")))) == ""
+        assert [name for name, _ in here.backend.social_logins] == ["kakao-talk"]
 
 
 SITE = {"SITE_URL": "https://login.example.com", "SECRET_KEY": SECRET, "BACKEND_URL": "https://api.example.com"}
-BARE = Providers(url="https://moved.example.com")
+BARE = ScriptedProviders(url="https://moved.example.com")
 
 
 def loaded(*names: str, **changes: str | None) -> config.Settings:
@@ -258,17 +272,19 @@ def loaded(*names: str, **changes: str | None) -> config.Settings:
 def problems(*names: str, **changes: str | None) -> list[str]:
     with pytest.raises(config.SettingsError) as caught:
         loaded(*names, **changes)
-    assert SECRET_MARK not in str(caught.value)
+    assert SECRET_MARKER not in str(caught.value)
     assert apple_key().splitlines()[1] not in str(caught.value)
     return [problem.split()[0] for problem in caught.value.problems]
 
 
 def test_the_buttons_are_in_the_order_of_the_setting() -> None:
     names = ["line", "apple", "kakao", "oidc"]
-    with world(*names) as here:
-        page = here.site.visitor().page("/auth/login/email")
-    forms = [form.get("action").rpartition("/")[2] for form in page.all("form") if "signin" in form.get("action", "")]
-    buttons = [button.get("formaction", "").rpartition("/")[2] for button in page.all("button[@formaction]")]
+    with social_setup(*names) as here:
+        page = here.site.new_visitor().get_page("/auth/login/email")
+    forms = [
+        form.get("action").rpartition("/")[2] for form in page.find_all("form") if "signin" in form.get("action", "")
+    ]
+    buttons = [button.get("formaction", "").rpartition("/")[2] for button in page.find_all("button[@formaction]")]
     assert (forms or buttons) == names
 
 
@@ -287,9 +303,9 @@ def test_all_problems_of_all_providers_are_named_at_once() -> None:
         *ALL,
         SITE_URL="login.example.com",
         KAKAO_CLIENT_ID=None,
-        NAVER_CLIENT_SECRET=f"{SECRET_MARK} with a space",
+        NAVER_CLIENT_SECRET=f"{SECRET_MARKER} with a space",
         GITHUB_BACKEND_NAME="git/hub",
-        APPLE_PRIVATE_KEY=f"no key {SECRET_MARK}",
+        APPLE_PRIVATE_KEY=f"no key {SECRET_MARKER}",
         OIDC_ISSUER=None,
         GOOGLE_BASE_URL="http://google.example.com",
     ) == [
@@ -311,7 +327,7 @@ def test_a_provider_that_is_not_listed_needs_no_settings(name: str) -> None:
 @pytest.mark.parametrize("name", ALL)
 def test_no_secret_is_in_the_repr_of_the_settings(name: str) -> None:
     shown = f"{loaded(name)!r}"
-    assert SECRET_MARK not in shown
+    assert SECRET_MARKER not in shown
     assert apple_key().splitlines()[1] not in shown
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from scripts.release_check import problems
 from services import __version__
-from tests.support.commands import ROOT, program
+from tests.support.commands import ROOT, require_program
 
 pytestmark = pytest.mark.external
 
@@ -45,7 +45,7 @@ class Repository:
     def git(self, *command: str) -> None:
         who = {f"GIT_{role}_{part}": "x" for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")}
         environ = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "GIT_CONFIG_NOSYSTEM": "1", **who}
-        subprocess.run([program("git"), *command], cwd=self.folder, env=environ, check=True)
+        subprocess.run([require_program("git"), *command], cwd=self.folder, env=environ, check=True)
 
 
 @pytest.fixture
@@ -60,8 +60,8 @@ def test_a_correct_release_has_no_problems(repository: Repository) -> None:
 @pytest.mark.parametrize(
     ("name", "pattern", "text", "told"),
     [
-        ("services/__init__.py", r"^__version__ = .*", '__version__ = "9.9.9"', "pyproject.toml says"),
-        ("pyproject.toml", r"^version = .*", 'version = "9.9.9"', "pyproject.toml says 9.9.9"),
+        ("services/__init__.py", r"^__version__ = .*", '__version__ = "9.9.9"', "pyproject.toml has version"),
+        ("pyproject.toml", r"^version = .*", 'version = "9.9.9"', "pyproject.toml has version 9.9.9"),
         ("CHANGELOG.md", r"^## .*", "## Unreleased", "CHANGELOG.md is 'Unreleased'"),
         ("CHANGELOG.md", r"^## .*", "## 9.9.9 (2026-11-23)", "CHANGELOG.md is '9.9.9"),
         ("CHANGELOG.md", r"^## (\S+) .*", r"## \1", "with its date"),

@@ -20,16 +20,16 @@ from server import asgi as asgi_module
 from server.asgi import Asgi
 from server.worker import preload
 from services.observability import log_config
-from tests.support.asgi import Browser, asgi_of, ask
+from tests.support.asgi import Browser, create_asgi, send_request
 from tests.support.issuer import Issuer
-from tests.support.site import MINJI, served, settings
+from tests.support.site import MINJI, make_settings, serve_in_thread
 
 METRICS_TOKEN = "Zk3-only-for-these-tests-9qLw7Tn2Yx"
 
 
 @pytest.fixture
 def backend_url() -> Iterator[str]:
-    with served("127.0.0.1", lambda _: create_backend(0.0)) as port:
+    with serve_in_thread("127.0.0.1", lambda _: create_backend(0.0)) as port:
         yield f"http://127.0.0.1:{port}"
 
 
@@ -37,8 +37,8 @@ def backend_url() -> Iterator[str]:
 def issuer() -> Iterator[Issuer]:
     running = Issuer()
     yield running
-    running.refuse()
-    running.hang_up()
+    running.stop_listening()
+    running.close_connections()
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def run(site: Flask, steps: Callable[[Asgi], Awaitable[None]]) -> None:
     preload(site)
 
     async def all_of_it() -> None:
-        await steps(asgi_of(site))
+        await steps(create_asgi(site))
         await site.extensions["munjigi"].aclose()
 
     asyncio.run(all_of_it())
@@ -64,7 +64,7 @@ def run(site: Flask, steps: Callable[[Asgi], Awaitable[None]]) -> None:
 def test_no_page_and_no_call_blocks_the_event_loop(
     backend_url: str, issuer: Issuer, blockbuster: BlockBuster, caplog: pytest.LogCaptureFixture
 ) -> None:
-    site = app.create_app(settings(backend_url=backend_url, metrics_token=METRICS_TOKEN, **issuer.settings()))
+    site = app.create_app(make_settings(backend_url=backend_url, metrics_token=METRICS_TOKEN, **issuer.site_settings()))
 
     async def steps(asgi: Asgi) -> None:
         person = Browser(asgi)
@@ -92,11 +92,11 @@ def test_no_page_and_no_call_blocks_the_event_loop(
 
 
 def test_a_call_that_blocks_the_event_loop_is_detected(blockbuster: BlockBuster) -> None:
-    site = app.create_app(settings())
+    site = app.create_app(make_settings())
     site.add_url_rule("/blocks", "blocks", lambda: str(time.sleep(0.01)))  # type: ignore[func-returns-value]
 
     async def steps(asgi: Asgi) -> None:
-        assert (await ask(asgi, "GET", "/blocks")).status == 500
+        assert (await send_request(asgi, "GET", "/blocks")).status == 500
 
     run(site, steps)
 
@@ -106,7 +106,7 @@ def test_a_log_stream_that_nobody_reads_does_not_block_requests(tmp_path: Path) 
     stream = os.fdopen(writing, "w", buffering=1)
     before = logging.root.handlers[:], logging.root.level
     try:
-        logging.root.handlers = [log_config.create_handler(settings(), stream)]
+        logging.root.handlers = [log_config.create_handler(make_settings(), stream)]
         lines = log_config.use_queue()
         done = threading.Event()
 
@@ -133,7 +133,7 @@ def test_a_log_stream_that_nobody_reads_does_not_block_requests(tmp_path: Path) 
 
 
 def test_a_request_body_may_arrive_in_parts(backend_url: str) -> None:
-    site = app.create_app(settings(backend_url=backend_url))
+    site = app.create_app(make_settings(backend_url=backend_url))
 
     async def steps(asgi: Asgi) -> None:
         person = Browser(asgi)
@@ -144,7 +144,7 @@ def test_a_request_body_may_arrive_in_parts(backend_url: str) -> None:
             ("Cookie", "; ".join(f"{name}={value}" for name, value in person.cookies.items())),
         ]
         parts = [body[at : at + 7] for at in range(0, len(body), 7)]
-        assert (await ask(asgi, "POST", "/auth/login/email", headers, parts)).status == 303
+        assert (await send_request(asgi, "POST", "/auth/login/email", headers, parts)).status == 303
 
     run(site, steps)
 
@@ -154,10 +154,10 @@ def test_a_body_that_is_too_long_is_refused_before_all_of_it_arrives() -> None:
 
     async def steps(asgi: Asgi) -> None:
         headers = [("Content-Type", "application/x-www-form-urlencoded")]
-        response = await ask(asgi, "POST", "/auth/login/email", headers, iter(parts[:1000]))
+        response = await send_request(asgi, "POST", "/auth/login/email", headers, iter(parts[:1000]))
         assert (response.status, response.header("Connection")) == (413, "close")
 
-    run(app.create_app(settings()), steps)
+    run(app.create_app(make_settings()), steps)
 
 
 def test_a_body_that_does_not_arrive_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,26 +180,28 @@ def test_a_body_that_does_not_arrive_times_out(monkeypatch: pytest.MonkeyPatch) 
         await asgi(scope, receive, send)
         assert messages[0]["status"] == 408
 
-    run(app.create_app(settings()), steps)
+    run(app.create_app(make_settings()), steps)
 
 
 @pytest.mark.parametrize(("size", "status"), [(16_000, 200), (23_000, 200), (26_000, 431), (200_000, 431)])
 def test_headers_over_24_kb_are_refused(size: int, status: int) -> None:
     async def steps(asgi: Asgi) -> None:
         for path in ("/api/auth/session", "/auth/login/email"):
-            response = await ask(asgi, "GET", path, [(f"X-{number}", "x" * 900) for number in range(size // 908)])
+            response = await send_request(
+                asgi, "GET", path, [(f"X-{number}", "x" * 900) for number in range(size // 908)]
+            )
             assert response.status == status
 
-    run(app.create_app(settings()), steps)
+    run(app.create_app(make_settings()), steps)
 
 
 def test_headers_are_latin_1_and_underscore_names_are_dropped() -> None:
-    site = app.create_app(settings(proxy_hops=1))
+    site = app.create_app(make_settings(proxy_hops=1))
     site.add_url_rule("/echo", "echo", lambda: dict(flask.request.headers.items()))
 
     async def steps(asgi: Asgi) -> None:
         sent = [("X-A", "\xe9"), ("Cookie", "a=\xea"), ("Cookie", "b=2"), ("X-B", "1"), ("X-B", "2"), ("X_A", "other")]
-        found = (await ask(asgi, "GET", "/echo", sent)).json()
+        found = (await send_request(asgi, "GET", "/echo", sent)).json()
         assert found == {"X-A": "\xe9", "Cookie": "a=\xea; b=2", "X-B": "1,2", "Host": "localhost:5000"}
 
     run(site, steps)
@@ -208,6 +210,6 @@ def test_headers_are_latin_1_and_underscore_names_are_dropped() -> None:
 @pytest.mark.parametrize("path", ["/%ff", "/%00", "/a%2Fb", "//evil.example", "/%", "/%zz", "/auth/%61bc"])
 def test_a_malformed_path_is_not_found(path: str) -> None:
     async def steps(asgi: Asgi) -> None:
-        assert (await ask(asgi, "GET", path)).status == 404
+        assert (await send_request(asgi, "GET", path)).status == 404
 
-    run(app.create_app(settings()), steps)
+    run(app.create_app(make_settings()), steps)

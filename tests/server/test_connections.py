@@ -217,7 +217,7 @@ def test_nine_hundred_idle_connections_slow_no_request(server: Visitor) -> None:
             connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n")
             assert connection.recv(65536).startswith(b"HTTP/1.1 200")
         started = time.monotonic()
-        Visitor(server.url, {}).page("/auth/login/email")
+        Visitor(server.url, {}).get_page("/auth/login/email")
         assert time.monotonic() - started < 1
 
 

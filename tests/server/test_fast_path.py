@@ -14,8 +14,8 @@ from services.backend.user import User
 from services.clock import Clock
 from services.sessions.cookie import CHUNK_SIZE, SessionCookie
 from services.sessions.model import Session
-from tests.support.asgi import Response, asgi_of, ask
-from tests.support.site import SECRET, settings
+from tests.support.asgi import Response, create_asgi, send_request
+from tests.support.site import SECRET, make_settings
 
 PATHS = ("/api/auth/session", "/auth/verify")
 MINJI = User(id=1, name="김민지", nick_name="minji", email="minji@example.com")
@@ -37,7 +37,7 @@ def session_of(user: User = MINJI, *, age: int = 0, token: str = "17|token", las
 
 
 def cookies(session: Session, secret: str = SECRET) -> str:
-    name, token = "next-auth.session-token", SessionCookie(settings(secret_key=secret), Clock()).encrypt(session)
+    name, token = "next-auth.session-token", SessionCookie(make_settings(secret_key=secret), Clock()).encrypt(session)
     if len(token) <= CHUNK_SIZE:
         return f"{name}={token}"
     pieces = [token[at : at + CHUNK_SIZE] for at in range(0, len(token), CHUNK_SIZE)]
@@ -58,7 +58,7 @@ def entered(site: flask.Flask) -> Iterator[list[str]]:
 
 def asked(site: flask.Flask, path: str, cookie: str, method: str = "GET") -> Response:
     async def once() -> Response:
-        response = await ask(asgi_of(site), method, path, [("Cookie", cookie)])
+        response = await send_request(create_asgi(site), method, path, [("Cookie", cookie)])
         await site.extensions["munjigi"].aclose()
         return response
 
@@ -76,7 +76,7 @@ def without_id(response: Response) -> tuple[int, list[tuple[str, str]], bytes]:
 @pytest.mark.parametrize("user", [MINJI, BARE, replace(MINJI, name="\u2028</script>\"'%")], ids=["all", "bare", "odd"])
 @pytest.mark.parametrize("size", [8, 4000], ids=["one cookie", "two cookies"])
 def test_the_fast_path_answers_like_the_view(path: str, expose: bool, site_url: str, user: User, size: int) -> None:
-    given = settings(site_url=site_url, expose_access_token=str(expose).lower())
+    given = make_settings(site_url=site_url, expose_access_token=str(expose).lower())
     site = create_app(given)
     prefix = "__Secure-" if given.secure else ""
     brought = "; ".join(f"{prefix}{one}" for one in cookies(session_of(user, token="t" * size)).split("; "))
@@ -94,7 +94,7 @@ def test_the_fast_path_answers_like_the_view(path: str, expose: bool, site_url: 
 
 @pytest.mark.parametrize("path", PATHS)
 def test_cookies_of_other_apps_may_contain_any_bytes(path: str) -> None:
-    site = create_app(settings())
+    site = create_app(make_settings())
     plain = asked(site, path, cookies(session_of()))
     with entered(site) as paths:
         for other in ("name=\xea\xb9\x80", "\xff\xfe=\x80", "a=b; ; =; x", 'q="\xe9"'):
@@ -118,7 +118,7 @@ DUE = {
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("brought", DUE.values(), ids=DUE)
 def test_a_session_that_needs_work_goes_to_the_view(path: str, brought: str) -> None:
-    site = create_app(settings(secret_key_fallbacks=OLD_SECRET))
+    site = create_app(make_settings(secret_key_fallbacks=OLD_SECRET))
     with entered(site) as paths:
         asked(site, path, brought)
     assert paths == [path]
@@ -126,7 +126,7 @@ def test_a_session_that_needs_work_goes_to_the_view(path: str, brought: str) -> 
 
 @pytest.mark.parametrize("path", PATHS)
 def test_a_revoked_session_is_refused_on_the_fast_path(path: str) -> None:
-    site, session = create_app(settings()), session_of()
+    site, session = create_app(make_settings()), session_of()
     assert asked(site, path, cookies(session)).status in (200, 204)
     site.extensions["munjigi"].revoked_sessions.end(session)
     answer = asked(site, path, cookies(session))
@@ -135,7 +135,7 @@ def test_a_revoked_session_is_refused_on_the_fast_path(path: str) -> None:
 
 @pytest.mark.parametrize("method", ["HEAD", "POST", "PUT", "DELETE", "OPTIONS"])
 def test_only_get_requests_take_the_fast_path(method: str) -> None:
-    site = create_app(settings())
+    site = create_app(make_settings())
     with entered(site) as paths:
         for path in PATHS:
             asked(site, path, cookies(session_of()), method)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.support.faulty_backend import UNLIMITED
+from tests.support.faulty_backend import NO_LIMITS
 from tests.support.production import production_server
 from tests.support.site import Visitor
 
@@ -23,7 +23,7 @@ SECONDS = 5.0
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visitor]:
-    limits = {name.upper(): limit for name, limit in UNLIMITED.items()}
+    limits = {name.upper(): limit for name, limit in NO_LIMITS.items()}
     with production_server(tmp_path_factory.mktemp("hostile"), **limits) as (command, visitor):
         yield visitor
         assert command.process.poll() is None

@@ -10,10 +10,10 @@ import pytest
 import requests
 
 from dev.backend import create_backend
-from tests.support.commands import ROOT, free_ports, running
+from tests.support.commands import ROOT, free_port_pair, run_command
 from tests.support.production import production_server
 from tests.support.redis_server import redis_server
-from tests.support.site import SECRET, Visitor, served
+from tests.support.site import SECRET, Visitor, serve_in_thread
 
 pytestmark = [pytest.mark.server, pytest.mark.external]
 
@@ -21,9 +21,9 @@ pytestmark = [pytest.mark.server, pytest.mark.external]
 @contextmanager
 def under_gunicorn(folder: Path, *options: str, **given: str) -> Iterator[Visitor]:
     """Two gunicorn workers, forked after the application was created."""
-    port = free_ports()
+    port = free_port_pair()
     gunicorn = str(Path(sys.executable).parent / "gunicorn")
-    with served("127.0.0.1", lambda _: create_backend(0.0)) as backend_port:
+    with serve_in_thread("127.0.0.1", lambda _: create_backend(0.0)) as backend_port:
         environ = {
             "SITE_URL": f"http://localhost:{port}",
             "SECRET_KEY": SECRET,
@@ -32,7 +32,7 @@ def under_gunicorn(folder: Path, *options: str, **given: str) -> Iterator[Visito
             **given,
         }
         command = [gunicorn, "--bind", f"127.0.0.1:{port}", "--workers", "2", "--threads", "4", "--preload", *options]
-        with running(*command, "app:create_app()", log=folder / "output", cwd=ROOT, environ=environ) as started:
+        with run_command(*command, "app:create_app()", log=folder / "output", cwd=ROOT, environ=environ) as started:
             started.wait_for(f"http://localhost:{port}/health/live")
             yield Visitor(f"http://localhost:{port}", {})
 

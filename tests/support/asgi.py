@@ -1,4 +1,4 @@
-"""Requests of the ASGI application, in this process: each is answered on the running event loop."""
+"""Send requests to the ASGI application in this process, on the running event loop."""
 
 import json
 from collections.abc import Iterable
@@ -24,15 +24,15 @@ class Response:
         return json.loads(self.body)
 
 
-async def nothing() -> None:
+async def do_nothing() -> None:
     pass
 
 
-def asgi_of(site: Flask) -> Asgi:
-    return Asgi(site, nothing, nothing)
+def create_asgi(site: Flask) -> Asgi:
+    return Asgi(site, do_nothing, do_nothing)
 
 
-async def ask(
+async def send_request(
     asgi: Asgi,
     method: str,
     path: str,
@@ -71,7 +71,7 @@ async def ask(
 
 
 class Browser:
-    """Keeps cookies and sends forms."""
+    """An HTTP client with cookies, which submits forms with a CSRF token."""
 
     def __init__(self, asgi: Asgi) -> None:
         self._asgi = asgi
@@ -89,7 +89,7 @@ class Browser:
     async def _ask(self, method: str, path: str, headers: Iterable[tuple[str, str]], body: bytes) -> Response:
         cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         sent = [("Host", "localhost"), ("Accept", "text/html"), *([("Cookie", cookie)] if cookie else []), *headers]
-        response = await ask(self._asgi, method, path, sent, [body])
+        response = await send_request(self._asgi, method, path, sent, [body])
         for name, value in response.headers:
             if name.lower() == "set-cookie":
                 key, _, content = value.partition(";")[0].partition("=")

@@ -1,4 +1,4 @@
-"""A real browser, the ways to each page, and what has to be true of a page that it shows."""
+"""Start Chromium, open each page and state of the site, and check accessibility and layout."""
 
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -23,8 +23,8 @@ import dev
 import settings_readers
 from dev.backend import PASSWORD
 from dev.stand_ins import create_stand_ins
-from tests.support.commands import free_ports
-from tests.support.site import AT_ONCE, MINJI, SECRET, served
+from tests.support.commands import free_port_pair
+from tests.support.site import MINJI, NO_LIMITS_ENVIRON, SECRET, serve_in_thread
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _ARGUMENTS = [
@@ -36,32 +36,32 @@ _ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-_HIDDEN_FROM_BACK = "--disable-back-forward-cache"
-"""Playwright's habit. People's browsers keep the page before alive, so ours does as well."""
+_DISABLE_BACK_FORWARD_CACHE = "--disable-back-forward-cache"
+"""An option that Playwright sets. It is removed, since browsers of users have the back/forward cache."""
 
 LOCALES = settings_readers.languages()
 SCHEMES = ("light", "dark")
 NARROW: ViewportSize = {"width": 320, "height": 640}
 LOGIN = "/auth/login/email"
 
-WRONG = "wrong-horse-6f1d"
-"""A password that stands nowhere else, so that it can be looked for."""
+WRONG_PASSWORD = "wrong-horse-6f1d"
+"""A password that occurs nowhere else, so that tests can search for it."""
 
 
 class NoBrowserError(Exception):
-    """Why there is none."""
+    """No browser is installed, or it does not start."""
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """The machine's own Chromium, without a window; raises `NoBrowserError` where none can be started."""
+    """Start the installed Chromium, headless. Raises `NoBrowserError`."""
     program = next(filter(None, map(shutil.which, _NAMES)), None)
     if program is None:
-        raise NoBrowserError(f"no Chromium here (looked for {', '.join(_NAMES)})")
+        raise NoBrowserError(f"Chromium is not installed (looked for {', '.join(_NAMES)})")
     with sync_playwright() as playwright:
         try:
             browser = playwright.chromium.launch(
-                executable_path=program, args=_ARGUMENTS, ignore_default_args=[_HIDDEN_FROM_BACK]
+                executable_path=program, args=_ARGUMENTS, ignore_default_args=[_DISABLE_BACK_FORWARD_CACHE]
             )
         except PlaywrightError as error:
             raise NoBrowserError(f"{program} does not start: {error.message.splitlines()[0]}") from None
@@ -71,126 +71,131 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def development_site(environ: Mapping[str, str] | None = None) -> Iterator[str]:
-    """The address of a site as `flask run` builds it in this environment, its stand-ins beside it."""
-    given = {"SECRET_KEY": SECRET, **AT_ONCE, **(environ or {})}
-    port = free_ports()
+    """Run the site and its stand-ins as `flask run` does with these settings. Yields its URL."""
+    settings = {"SECRET_KEY": SECRET, **NO_LIMITS_ENVIRON, **(environ or {})}
+    port = free_port_pair()
     with (
-        served("127.0.0.1", lambda _: create_stand_ins(dev.completed(given, port), port), port + 1),
-        served("localhost", lambda _: dev.create_site(given, port), port),
+        serve_in_thread("127.0.0.1", lambda _: create_stand_ins(dev.completed(settings, port), port), port + 1),
+        serve_in_thread("localhost", lambda _: dev.create_site(settings, port), port),
     ):
         yield f"http://localhost:{port}"
 
 
-def beside(site_url: str) -> tuple[str, str]:
-    """Both names of the host where the stand-ins of a development site are."""
+def stand_in_hosts(site_url: str) -> tuple[str, str]:
+    """Return both host names, with port, of the stand-ins of a development site."""
     port = (urlsplit(site_url).port or 0) + 1
     return f"127.0.0.1:{port}", f"localhost:{port}"
 
 
-Opener = Callable[..., Page]
+PageOpener = Callable[..., Page]
 
 
-class Watch:
-    """What a page should never give cause for: complaints of the browser, and requests to anyone else.
+class PageMonitor:
+    """Records console errors, CSP violations and requests to other hosts.
 
-    `onward`: hosts to which people go on from the site; nothing else is asked of them either.
+    `navigable_hosts`: other hosts that the page may navigate to; it must not load anything else from them.
     """
 
-    def __init__(self, page: Page, site_url: str, onward: Collection[str] = ()) -> None:
+    def __init__(self, page: Page, site_url: str, navigable_hosts: Collection[str] = ()) -> None:
         self._host = urlsplit(site_url).netloc
-        self._onward = onward
-        self._refused: set[str] = set()
-        self._seen: list[tuple[str, str]] = []
-        page.on("console", self._heard)
-        page.on("pageerror", lambda error: self._seen.append(("", f"script failed: {error}")))
-        page.on("request", self._asked)
-        page.on("response", lambda response: self._answered(response.request, response.status))
+        self._navigable_hosts = navigable_hosts
+        self._error_urls: set[str] = set()
+        self._messages: list[tuple[str, str]] = []
+        page.on("console", self._on_console)
+        page.on("pageerror", lambda error: self._messages.append(("", f"script failed: {error}")))
+        page.on("request", self._on_request)
+        page.on("response", lambda response: self._on_response(response.request, response.status))
 
-    def _heard(self, message: ConsoleMessage) -> None:
+    def _on_console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning") or "Content Security Policy" in message.text:
-            self._seen.append((message.location["url"], f"{message.type}: {message.text}"))
+            self._messages.append((message.location["url"], f"{message.type}: {message.text}"))
 
-    def _asked(self, request: Request) -> None:
+    def _on_request(self, request: Request) -> None:
         parts = urlsplit(request.url)
-        goes_on = parts.netloc in self._onward and request.is_navigation_request()
-        if parts.netloc != self._host and parts.scheme not in ("data", "about") and not goes_on:
-            self._seen.append(("", f"asked another host: {request.url}"))
+        may_navigate = parts.netloc in self._navigable_hosts and request.is_navigation_request()
+        if parts.netloc != self._host and parts.scheme not in ("data", "about") and not may_navigate:
+            self._messages.append(("", f"request to another host: {request.url}"))
 
-    def _answered(self, request: Request, status: int) -> None:
+    def _on_response(self, request: Request, status: int) -> None:
         if status >= 400 and request.is_navigation_request():
-            self._refused.add(request.url)
+            self._error_urls.add(request.url)
 
     @property
-    def complaints(self) -> list[str]:
-        """All but this one: that a page's own status is 401, 422 or the like, which is honest and not a fault."""
+    def problems(self) -> list[str]:
+        """All messages, except those about an expected error status (401, 422) of the page itself."""
         return [
             f"{text} {url}".rstrip()
-            for url, text in self._seen
-            if not (url in self._refused and "Failed to load resource" in text)
+            for url, text in self._messages
+            if not (url in self._error_urls and "Failed to load resource" in text)
         ]
 
 
 @contextmanager
-def opener(browser: Browser, site_url: str, onward: Collection[str] = (), **usual: Any) -> Iterator[Opener]:
-    """Opens browsers of one's own: no cookies, one empty page, watched until the end. `usual`: of each context."""
-    opened: list[tuple[BrowserContext, Watch]] = []
+def page_opener(
+    browser: Browser, site_url: str, navigable_hosts: Collection[str] = (), **default_options: Any
+) -> Iterator[PageOpener]:
+    """Yield a function that opens an empty page in a new browser context. At the end no page may have problems.
 
-    def open_one(locale: str = "en", site_url: str = site_url, **given: Any) -> Page:
-        context = browser.new_context(base_url=site_url, **{**usual, **given})
+    `default_options`: options of each context.
+    """
+    opened: list[tuple[BrowserContext, PageMonitor]] = []
+
+    def open_page(locale: str = "en", site_url: str = site_url, **options: Any) -> Page:
+        context = browser.new_context(base_url=site_url, **{**default_options, **options})
         context.set_default_timeout(20_000)
         page = context.new_page()
-        speak(page, locale)
-        opened.append((context, Watch(page, site_url, onward)))
+        start_over_in(page, locale)
+        opened.append((context, PageMonitor(page, site_url, navigable_hosts)))
         return page
 
-    yield open_one
+    yield open_page
     for context, _ in opened:
         _close(context)
-    assert [watch.complaints for _, watch in opened] == [[] for _ in opened]
+    assert [monitor.problems for _, monitor in opened] == [[] for _ in opened]
 
 
 def _close(context: BrowserContext) -> None:
-    """When its pages do nothing any more: Chromium once never closed one that was just about to load another."""
+    """Close the context after its pages are idle: Chromium may hang when a page is about to navigate."""
     for page in context.pages:
-        with suppress(PlaywrightError):  # it was on its way elsewhere
+        with suppress(PlaywrightError):  # the page was navigating
             page.goto("about:blank")
     context.close()
 
 
-def show_in(page: Page, scheme: str) -> None:
+def set_color_scheme(page: Page, scheme: str) -> None:
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
 
 
-def fill_in(page: Page, email: str = MINJI, password: str = PASSWORD) -> None:
+def fill_credentials(page: Page, email: str = MINJI, password: str = PASSWORD) -> None:
     page.locator("#email").fill(email)
     page.locator("#password").fill(password)
 
 
-def speak(page: Page, locale: str) -> None:
-    """From here on as someone else: a browser in this language, that has not been here before."""
+def start_over_in(page: Page, locale: str) -> None:
+    """Continue as a new visitor: without cookies, with this language."""
     page.context.clear_cookies()
     page.context.set_extra_http_headers({"Accept-Language": locale})
 
 
-def press(button: Locator) -> None:
-    """And wait for the page that comes of it."""
+def click_and_wait(button: Locator) -> None:
+    """Click, and wait for the navigation."""
     with button.page.expect_navigation():
         button.click()
 
 
-def send(page: Page) -> None:
-    """Press the button of the page's main form."""
-    press(page.locator("main button.main").first)
+def submit_main_form(page: Page) -> None:
+    """Submit the main form of the page, and wait for the navigation."""
+    click_and_wait(page.locator("main button.main").first)
 
 
-def try_to_sign_in(page: Page, email: str = MINJI, password: str = PASSWORD) -> None:
+def submit_sign_in(page: Page, email: str = MINJI, password: str = PASSWORD) -> None:
     page.goto(LOGIN)
-    fill_in(page, email, password)
-    send(page)
+    fill_credentials(page, email, password)
+    submit_main_form(page)
 
 
-def to_account(page: Page) -> None:
-    try_to_sign_in(page)
+def open_account(page: Page) -> None:
+    submit_sign_in(page)
     page.goto("/account")
 
 
@@ -198,63 +203,63 @@ def sign_out_button(page: Page) -> Locator:
     return page.locator("form[action$='/auth/logout'] button").first
 
 
-def _to_home_signed_out(page: Page) -> None:
-    try_to_sign_in(page)
-    press(sign_out_button(page))
+def _open_home_signed_out(page: Page) -> None:
+    submit_sign_in(page)
+    click_and_wait(sign_out_button(page))
 
 
-def _to_logout(page: Page) -> None:
-    try_to_sign_in(page)
+def _open_logout(page: Page) -> None:
+    submit_sign_in(page)
     page.goto("/auth/logout")
 
 
-def _to_account_wrong(page: Page) -> None:
-    to_account(page)
+def _open_account_with_error(page: Page) -> None:
+    open_account(page)
     page.locator("#name").fill("n" * 31)
-    send(page)
+    submit_main_form(page)
 
 
-def _to_account_saved(page: Page) -> None:
-    to_account(page)
-    send(page)
+def _open_account_saved(page: Page) -> None:
+    open_account(page)
+    submit_main_form(page)
 
 
-def _to_cookies_blocked(page: Page) -> None:
+def _open_login_without_cookies(page: Page) -> None:
     page.goto(LOGIN)
-    fill_in(page)
+    fill_credentials(page)
     page.context.clear_cookies()
-    send(page)
+    submit_main_form(page)
 
 
-def _to_wrong_method(page: Page) -> None:
+def _open_wrong_method(page: Page) -> None:
     page.goto(LOGIN)
     page.locator("main form").first.evaluate("form => { form.action = '/' }")
-    send(page)
+    submit_main_form(page)
 
 
-WAYS: dict[str, Callable[[Page], object]] = {
+PAGE_STATES: dict[str, Callable[[Page], object]] = {
     "home": lambda page: page.goto("/"),
-    "home-signed-in": try_to_sign_in,
-    "home-signed-out": _to_home_signed_out,
+    "home-signed-in": submit_sign_in,
+    "home-signed-out": _open_home_signed_out,
     "login": lambda page: page.goto(LOGIN),
-    "login-fields": lambda page: try_to_sign_in(page, "minji", ""),
-    "login-wrong": lambda page: try_to_sign_in(page, password=WRONG),
-    "login-unverified": lambda page: try_to_sign_in(page, "unverified@example.com"),
-    "login-throttled": lambda page: try_to_sign_in(page, "throttled@example.com"),
-    "login-down": lambda page: try_to_sign_in(page, "down@example.com"),
+    "login-fields": lambda page: submit_sign_in(page, "minji", ""),
+    "login-wrong": lambda page: submit_sign_in(page, password=WRONG_PASSWORD),
+    "login-unverified": lambda page: submit_sign_in(page, "unverified@example.com"),
+    "login-throttled": lambda page: submit_sign_in(page, "throttled@example.com"),
+    "login-down": lambda page: submit_sign_in(page, "down@example.com"),
     "login-expired": lambda page: page.goto(f"{LOGIN}?error=SessionExpired&callbackUrl=/account"),
     "login-cancelled": lambda page: page.goto(f"{LOGIN}?error=Cancelled"),
-    "login-cookies": _to_cookies_blocked,
-    "logout": _to_logout,
-    "account": to_account,
-    "account-wrong": _to_account_wrong,
-    "account-saved": _to_account_saved,
+    "login-cookies": _open_login_without_cookies,
+    "logout": _open_logout,
+    "account": open_account,
+    "account-wrong": _open_account_with_error,
+    "account-saved": _open_account_saved,
     "not-found": lambda page: page.goto("/nothing-here"),
-    "wrong-method": _to_wrong_method,
+    "wrong-method": _open_wrong_method,
 }
-"""Each page and main state of the site, and how a person comes to see it."""
+"""How to open each page and state of the site."""
 
-STATUSES = {
+STATE_STATUSES = {
     "login-fields": 422,
     "login-wrong": 401,
     "login-unverified": 403,
@@ -265,46 +270,46 @@ STATUSES = {
     "not-found": 404,
     "wrong-method": 405,
 }
-"""With which status they come, if not with 200."""
+"""The HTTP status of states whose status is not 200."""
 
 
-def status(page: Page) -> int:
-    """Of the answer that the page came with."""
+def response_status(page: Page) -> int:
+    """Return the HTTP status of the page."""
     return int(page.evaluate("performance.getEntriesByType('navigation')[0].responseStatus"))
 
 
 _AXE = Axe()
 _RULES = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa", "best-practice"],
-    "rules": {"target-size": {"enabled": True}},  # of WCAG 2.2, off unless asked for
+    "rules": {"target-size": {"enabled": True}},  # WCAG 2.2; axe disables it by default
 }
 _CONTRAST = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
-_RUN = """async rules => {
+_RUN_AXE = """async rules => {
     const {passes, violations, incomplete} = await axe.run(rules)
     const unclear = incomplete.filter(rule => rule.id === "color-contrast")
     const faults = [...violations, ...unclear].flatMap(rule => rule.nodes.map(
         node => `${rule.id}: ${node.html} (${node.failureSummary})`))
-    return passes.length ? faults : ["axe looked at nothing"]
+    return passes.length ? faults : ["axe checked nothing"]
 }"""
-"""The answer in full is so long that sending it takes longer than finding it."""
+"""Returns only the violations: the full result is large and slow to transfer."""
 
 
-def barriers(page: Page, *, contrast_alone: bool = False) -> list[str]:
-    """What axe finds, in light and in dark, a line a fault. A contrast that it cannot judge is one too."""
+def accessibility_violations(page: Page, *, contrast_only: bool = False) -> list[str]:
+    """Return the violations that axe reports in light and dark mode, with contrasts that it cannot determine."""
     page.evaluate(_AXE.axe_script)
-    show_in(page, "dark")
-    in_dark = [f"in dark: {fault}" for fault in page.evaluate(_RUN, _CONTRAST)]
-    show_in(page, "light")
-    return in_dark + list(page.evaluate(_RUN, _CONTRAST if contrast_alone else _RULES))
+    set_color_scheme(page, "dark")
+    dark_violations = [f"in dark: {violation}" for violation in page.evaluate(_RUN_AXE, _CONTRAST)]
+    set_color_scheme(page, "light")
+    return dark_violations + list(page.evaluate(_RUN_AXE, _CONTRAST if contrast_only else _RULES))
 
 
-def style(element: Locator, name: str) -> str:
-    """The value that a CSS property has in the end."""
+def computed_style(element: Locator, name: str) -> str:
+    """Return the computed value of a CSS property."""
     return str(element.evaluate("(element, name) => getComputedStyle(element).getPropertyValue(name)", name))
 
 
-def contrast(first: str, second: str) -> float:
-    """Between two computed colours `rgb(…)`, 1 to 21, as WCAG 2.2 defines it."""
+def contrast_ratio(first: str, second: str) -> float:
+    """Return the contrast ratio (WCAG 2.2), 1 to 21, of two computed colors `rgb(…)`."""
     darker, lighter = sorted((_luminance(first), _luminance(second)))
     return (lighter + 0.05) / (darker + 0.05)
 
@@ -316,7 +321,7 @@ def _luminance(color: str) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-_TOO_WIDE = """() => {
+_OVERFLOWING = """() => {
     const page = document.documentElement
     const cut = one => one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).display !== "inline"
     const texts = [...document.querySelectorAll("body *:not(input, svg, svg *, .unseen)")].filter(cut)
@@ -327,12 +332,12 @@ _TOO_WIDE = """() => {
 }"""
 
 
-def too_wide(page: Page) -> list[str]:
-    """What does not fit: the page into its window, or a text into its box."""
-    return list(page.evaluate(_TOO_WIDE))
+def overflowing_elements(page: Page) -> list[str]:
+    """Return what overflows: the page its window, or a text its box."""
+    return list(page.evaluate(_OVERFLOWING))
 
 
-_BROKEN = """() => [...document.querySelectorAll("button, button *, .button")].flatMap(one => {
+_WRAPPED_BUTTONS = """() => [...document.querySelectorAll("button, button *, .button")].flatMap(one => {
     const words = [...one.childNodes].filter(node => node.nodeType === Node.TEXT_NODE && node.data.trim())
     const tops = words.flatMap(node => {
         const range = new Range()
@@ -343,11 +348,9 @@ _BROKEN = """() => [...document.querySelectorAll("button, button *, .button")].f
 })"""
 
 
-def too_wide_on_a_phone(page: Page) -> list[str]:
-    """The same in 320 pixels, which 1280 are at 400 % (WCAG 2.2, 1.4.10), with each button in one line; and then in
-    letters twice as large too.
-    """
+def overflowing_elements_on_phone(page: Page) -> list[str]:
+    """Return what overflows at 320 pixels (WCAG 2.2, 1.4.10), at 100 % and 200 % text size, and wrapped buttons."""
     page.set_viewport_size(NARROW)
-    found = too_wide(page) + list(page.evaluate(_BROKEN))
+    elements = overflowing_elements(page) + list(page.evaluate(_WRAPPED_BUTTONS))
     page.evaluate("document.documentElement.style.fontSize = '200%'")
-    return found + [f"in large letters, {one}" for one in too_wide(page)]
+    return elements + [f"at 200 %: {element}" for element in overflowing_elements(page)]

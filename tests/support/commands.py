@@ -1,4 +1,4 @@
-"""The commands of the project, run as people run them."""
+"""Run commands of the project as processes, and find ports and programs for them."""
 
 import os
 import random
@@ -17,12 +17,12 @@ import requests
 
 ROOT = Path(__file__).parents[2]
 FLASK = str(Path(sys.executable).parent / "flask")
-DEVELOPMENT = {"FLASK_SKIP_DOTENV": "1", "FLASK_APP": "dev", "FLASK_RUN_HOST": "localhost"}
-"""As `.flaskenv` has it, whatever `.env` a developer keeps."""
+DEVELOPMENT_ENVIRON = {"FLASK_SKIP_DOTENV": "1", "FLASK_APP": "dev", "FLASK_RUN_HOST": "localhost"}
+"""The environment of `.flaskenv`, without the developer's own `.env`."""
 
 
 class Command:
-    """A command under way, and what it has printed."""
+    """A running command and its output."""
 
     def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
         self.process = process
@@ -33,37 +33,37 @@ class Command:
         return self._log.read_text("utf-8", "replace")
 
     def wait_for(self, url: str, seconds: float = 20) -> requests.Response:
-        ends = time.monotonic() + seconds
-        while time.monotonic() < ends and self.process.poll() is None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and self.process.poll() is None:
             try:
                 return requests.get(url, timeout=5, allow_redirects=False)
             except requests.ConnectionError:
                 time.sleep(0.05)
         raise AssertionError(f"{url} does not answer:\n{self.output}")
 
-    def stop(self, number: int = signal.SIGTERM) -> int:
-        self.process.send_signal(number)
+    def stop(self, signal_number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(signal_number)
         return self.process.wait(20)
 
 
 markers: set[str] = set()
-"""Of the test that runs now; empty outside of tests. Set by conftest.py."""
+"""Markers of the current test; empty outside of tests. conftest.py sets it."""
 
 
-def must_be_marked(marker: str) -> None:
-    """Fail a test that starts such a program without the marker: `make test` needs Python alone."""
+def require_marker(marker: str) -> None:
+    """Fail a test that needs this marker and lacks it: `make test` must run with Python alone."""
     if "PYTEST_CURRENT_TEST" in os.environ and marker not in markers:
         pytest.fail(f"a test that starts this needs @pytest.mark.{marker}")
 
 
 @contextmanager
-def running(*command: str, log: Path, environ: dict[str, str], cwd: Path = ROOT) -> Iterator[Command]:
-    """The command in a clean environment with these variables; stopped at the end, with all it started."""
-    must_be_marked("server")
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+def run_command(*command: str, log: Path, environ: dict[str, str], cwd: Path = ROOT) -> Iterator[Command]:
+    """Run the command with these variables and PATH, HOME and LANG. At the end, kill it with its child processes."""
+    require_marker("server")
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, stdout=output, stderr=output, cwd=cwd, env={**kept, **environ}, start_new_session=True
+            command, stdout=output, stderr=output, cwd=cwd, env={**inherited, **environ}, start_new_session=True
         )
         try:
             yield Command(process, log)
@@ -73,8 +73,8 @@ def running(*command: str, log: Path, environ: dict[str, str], cwd: Path = ROOT)
                 process.wait()
 
 
-def free_ports() -> int:
-    """A port that is free, as is the one after it; below those that the system gives to others meanwhile."""
+def free_port_pair() -> int:
+    """Return a port that is free with the port after it. It is below the range of ephemeral ports."""
     while True:
         port = random.randrange(20000, 32000, 2)
         with socket.socket() as first, socket.socket() as second:
@@ -86,15 +86,15 @@ def free_ports() -> int:
             return port
 
 
-def program(name: str) -> str:
-    """Where it is. Without it the test is left out, or fails where CI runs it."""
-    must_be_marked("external")
-    found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
-    if found is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"there is no {name} here")
-    return found
+def require_program(name: str) -> str:
+    """Return the path of this program. Skips the test if it is not installed; in CI the test fails."""
+    require_marker("external")
+    path = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
+    if path is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{name} is not installed")
+    return path
 
 
-def listens(port: int) -> bool:
+def is_listening(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,7 +1,7 @@
-"""A backend on a real socket that says whatever a test has it say, byte by byte, or nothing at all.
+"""A backend on a real socket whose responses a test controls byte by byte.
 
-Each path has an answer: bytes, after which the connection is closed, or a script that gets the connection.
-As long as nothing else is asked for, all is well and everybody may sign in.
+Each path has a response in `FaultyBackend.responses`: bytes, after which the connection is closed, or a script that
+gets the connection. By default every sign-in succeeds.
 """
 
 import json
@@ -22,49 +22,52 @@ import requests
 
 from tests.support.site import MINJI, Page, Visitor, cookie_names
 
-SECRET_MARK = "~secret~"
-"""In each token and password, and in whatever a backend says that nobody is to see. No random token has a `~`."""
-TOKEN = f"17|{SECRET_MARK}-token"
-PASSWORD = f"{SECRET_MARK} password"
+SECRET_MARKER = "~secret~"
+"""Part of every token, password and backend message that must not leak. Random tokens never contain `~`."""
+TOKEN = f"17|{SECRET_MARKER}-token"
+PASSWORD = f"{SECRET_MARKER} password"
 USER = {"id": 7, "name": "홍길동", "nick_name": None, "email": "hong@example.com"}
 
 Script = Callable[[socket.socket], object]
-"""What happens on the connection, which stays open for the next call if this gives True."""
-Answer = bytes | Script
+"""Called with the connection of a request. The connection stays open for the next request if it returns True."""
+ScriptedResponse = bytes | Script
 
 
-def token(value: object = TOKEN) -> dict[str, object]:
+def login_body(value: object = TOKEN) -> dict[str, object]:
     return {"data": {"token": {"accessToken": {"name": "web"}, "plainTextToken": value}}}
 
 
-def user(value: object = USER) -> dict[str, object]:
+def user_body(value: object = USER) -> dict[str, object]:
     return {"data": {"user": value}}
 
 
-def answer(body: object = b"", status: int = 200, **headers: object) -> bytes:
-    """A whole response: `body` as JSON unless it is bytes, headers by name (`Retry_After=57`; None: left out)."""
+def http_response(body: object = b"", status: int = 200, **headers: object) -> bytes:
+    """Return the bytes of a response. `body` is encoded as JSON unless it is bytes.
+
+    Headers are keyword arguments with underscores (`Retry_After=57`); None removes a default header.
+    """
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    given = {"Content_Type": "application/json", "Content_Length": len(raw), **headers}
-    lines = [f"{name.replace('_', '-')}: {value}" for name, value in given.items() if value is not None]
+    all_headers = {"Content_Type": "application/json", "Content_Length": len(raw), **headers}
+    lines = [f"{name.replace('_', '-')}: {value}" for name, value in all_headers.items() if value is not None]
     return "\r\n".join([f"HTTP/1.1 {status} Whatever", *lines, "", ""]).encode() + raw
 
 
-UNLIMITED: dict[str, Any] = dict.fromkeys(
+NO_LIMITS: dict[str, Any] = dict.fromkeys(
     ("login_limit_per_ip", "login_limit_per_account_and_ip", "login_limit_per_account"), "9999/second"
 )
-"""Settings for a site where somebody fails to sign in all day long."""
+"""Settings of a site that allows any number of failed sign-ins, as keyword arguments of `running_site`."""
 HEALTHY = {
-    "/login": answer(token()),
-    "/user": answer(user()),
-    "/profile": answer(user()),
-    "/logout": answer(status=204, Content_Length=None),
+    "/login": http_response(login_body()),
+    "/user": http_response(user_body()),
+    "/profile": http_response(user_body()),
+    "/logout": http_response(status=204, Content_Length=None),
 }
 
 
 # --- Scripts
 
 
-def kept_open(data: bytes) -> Script:
+def keep_alive(data: bytes) -> Script:
     def script(connection: socket.socket) -> bool:
         connection.sendall(data)
         return True
@@ -73,12 +76,12 @@ def kept_open(data: bytes) -> Script:
 
 
 def hang(connection: socket.socket) -> None:
-    """Not a word until the other side gives up."""
+    """Send nothing until the client closes the connection."""
     while connection.recv(65536):
         pass
 
 
-def reset(connection: socket.socket) -> None:
+def reset_connection(connection: socket.socket) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
 
@@ -97,18 +100,18 @@ def flood(piece: bytes, times: int = 10**9, pause: float = 0.0) -> Script:
     return script
 
 
-def drip(data: bytes) -> Script:
-    """So slowly that it takes seconds in all, so quickly that no single read waits for long."""
+def send_slowly(data: bytes) -> Script:
+    """Send one byte every 50 ms: no single read times out, but the whole response takes seconds."""
 
     def script(connection: socket.socket) -> None:
-        for at in range(len(data)):
-            connection.sendall(data[at : at + 1])
+        for index in range(len(data)):
+            connection.sendall(data[index : index + 1])
             time.sleep(0.05)
 
     return script
 
 
-def after(data: bytes, then: Script) -> Script:
+def send_then(data: bytes, then: Script) -> Script:
     def script(connection: socket.socket) -> object:
         connection.sendall(data)
         return then(connection)
@@ -116,7 +119,7 @@ def after(data: bytes, then: Script) -> Script:
     return script
 
 
-def late(seconds: float, data: bytes) -> Script:
+def send_after_delay(seconds: float, data: bytes) -> Script:
     def script(connection: socket.socket) -> bool:
         time.sleep(seconds)
         connection.sendall(data)
@@ -129,7 +132,7 @@ def late(seconds: float, data: bytes) -> Script:
 
 
 @dataclass(frozen=True)
-class Call:
+class RecordedRequest:
     method: str
     path: str
     headers: Message
@@ -142,22 +145,22 @@ class Call:
 
 class FaultyBackend:
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
-        self.calls: list[Call] = []
-        self.answers: dict[str, Answer] = {}
-        self.connections = 0
-        self.greeting: Script | None = None
-        """Happens to whoever connects, before anything is read."""
+        self.calls: list[RecordedRequest] = []
+        self.responses: dict[str, ScriptedResponse] = {}
+        self.connection_count = 0
+        self.on_connect: Script | None = None
+        """Runs for each new connection instead of reading a request."""
         self._tls = tls
         self._port = 0
-        self.heal()
+        self.reset()
         self.listen()
 
-    def heal(self) -> None:
-        """All is well again, and what was asked before is forgotten."""
-        self.answers = {path: kept_open(data) for path, data in HEALTHY.items()}
+    def reset(self) -> None:
+        """Restore the default responses and clear the recorded requests."""
+        self.responses = {path: keep_alive(data) for path, data in HEALTHY.items()}
         self.calls = []
-        self.connections = 0
-        self.greeting = None
+        self.connection_count = 0
+        self.on_connect = None
 
     def listen(self) -> None:
         self._server = _Server(("127.0.0.1", self._port), self._serve, self._tls)
@@ -165,32 +168,32 @@ class FaultyBackend:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()
 
-    def refuse(self) -> None:
-        """Let nobody in any more; who is inside may stay."""
+    def stop_listening(self) -> None:
+        """Refuse new connections; open connections stay open."""
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
 
-    def hang_up(self) -> None:
-        """End every connection."""
-        self._server.hang_up()
+    def close_connections(self) -> None:
+        """Close all open connections."""
+        self._server.close_connections()
 
     @property
     def url(self) -> str:
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self._port}"
 
-    def asked(self, path: str) -> list[Call]:
+    def requests_to(self, path: str) -> list[RecordedRequest]:
         return [call for call in self.calls if call.path == path]
 
     def _serve(self, connection: socket.socket) -> None:
-        self.connections += 1
-        if self.greeting:
-            self.greeting(connection)
+        self.connection_count += 1
+        if self.on_connect:
+            self.on_connect(connection)
             return
-        while call := _read_call(connection):
+        while call := _read_request(connection):
             self.calls.append(call)
-            found = self.answers[call.path]
-            script = after(found, lambda _: False) if isinstance(found, bytes) else found
+            response = self.responses[call.path]
+            script = send_then(response, lambda _: False) if isinstance(response, bytes) else response
             if script(connection) is not True:
                 return
 
@@ -205,7 +208,7 @@ class _Server(socketserver.ThreadingTCPServer):
     ) -> None:
         self._serve = serve
         self._tls = tls
-        self._inside: set[socket.socket] = set()
+        self._open_connections: set[socket.socket] = set()
         super().__init__(address, socketserver.BaseRequestHandler)
 
     def get_request(self) -> tuple[socket.socket, Any]:
@@ -216,26 +219,26 @@ class _Server(socketserver.ThreadingTCPServer):
         return connection, address
 
     def finish_request(self, request: Any, client_address: Any) -> None:
-        self._inside.add(request)
-        with suppress(OSError):  # the site has hung up, as it should
+        self._open_connections.add(request)
+        with suppress(OSError):  # the site has closed the connection, as it should
             self._serve(request)
-        self._inside.discard(request)
+        self._open_connections.discard(request)
 
-    def hang_up(self) -> None:
-        for connection in list(self._inside):
+    def close_connections(self) -> None:
+        for connection in list(self._open_connections):
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
 
-def _read_call(connection: socket.socket) -> Call | None:
-    """The next request, or None when there is none."""
+def _read_request(connection: socket.socket) -> RecordedRequest | None:
+    """Return the next request, or None if the client has closed the connection."""
     with connection.makefile("rb") as stream:
         line = stream.readline().decode()
         if not line:
             return None
         headers = BytesParser().parsebytes(b"".join(iter(stream.readline, b"\r\n")))
         method, path, _ = line.split(" ")
-        return Call(method, path, headers, stream.read(int(headers.get("Content-Length", "0"))))
+        return RecordedRequest(method, path, headers, stream.read(int(headers.get("Content-Length", "0"))))
 
 
 @contextmanager
@@ -244,27 +247,30 @@ def faulty_backend(tls: ssl.SSLContext | None = None) -> Iterator[FaultyBackend]
     try:
         yield backend
     finally:
-        backend.refuse()
-        backend.hang_up()
+        backend.stop_listening()
+        backend.close_connections()
 
 
-def refused(visitor: Visitor, *statuses: int) -> Page:
-    """Try to sign in: the page that says why not, held to what is true of each such page."""
-    page = Page(_try(visitor, visitor.csrf()))
-    assert page.status in statuses, page.problem
+def assert_sign_in_rejected(visitor: Visitor, *statuses: int) -> Page:
+    """Submit correct credentials and assert that the sign-in fails with one of these statuses.
+
+    Checks that the page shows a message, keeps the email address and leaks no secret. Returns the page.
+    """
+    page = Page(_submit_credentials(visitor, visitor.csrf_token()))
+    assert page.status in statuses, page.message
     assert page.heading == "Sign in"
-    assert page.problem
-    assert (page.value("email"), page.value("password")) == (MINJI, "")
-    assert SECRET_MARK not in f"{page.response.headers}{page.text}"
+    assert page.message
+    assert (page.input_value("email"), page.input_value("password")) == (MINJI, "")
+    assert SECRET_MARKER not in f"{page.response.headers}{page.text}"
     assert "next-auth.session-token" not in cookie_names(page.response)
     return page
 
 
-def lets_in(visitor: Visitor, page: Page) -> bool:
-    """Whether the same form, sent once more from this page, signs in."""
-    return "next-auth.session-token" in cookie_names(_try(visitor, page.value("csrfToken") or ""))
+def can_retry_sign_in(visitor: Visitor, page: Page) -> bool:
+    """Submit the form of this page again. Return whether it signs the user in."""
+    return "next-auth.session-token" in cookie_names(_submit_credentials(visitor, page.input_value("csrfToken") or ""))
 
 
-def _try(visitor: Visitor, csrf_token: str) -> requests.Response:
+def _submit_credentials(visitor: Visitor, csrf_token: str) -> requests.Response:
     fields = {"csrfToken": csrf_token, "email": MINJI, "password": PASSWORD}
     return visitor.post("/auth/login/email", data=fields)

@@ -1,7 +1,7 @@
-"""OpenID issuers on a real socket whose every answer a test may change, byte by byte or claim by claim.
+"""OpenID Connect issuers on a real socket whose responses a test controls, by bytes or by claims.
 
-One server plays them all: a discovered one at its root, and below `/<id>` those that `<ID>_BASE_URL` moves there.
-As long as nothing else is asked for, whoever starts a sign-in comes back as `SUBJECT`.
+One server plays all of them: an issuer with discovery at the root, and those that `<ID>_BASE_URL` redirects to it
+below `/<id>`. By default every sign-in succeeds as the user `SUBJECT`.
 """
 
 import json
@@ -18,61 +18,61 @@ from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
 from joserfc.util import urlsafe_b64encode
 
 from services.clock import Clock
-from tests.support.faulty_backend import SECRET_MARK, Answer, FaultyBackend, answer
+from tests.support.faulty_backend import SECRET_MARKER, FaultyBackend, ScriptedResponse, http_response
 from tests.support.site import Page, Site, Visitor, cookie_names
 
 Json = dict[str, Any]
 CLIENT_ID = "munjigi-client"
-CLIENT_SECRET = f"{SECRET_MARK}-of-the-client-itself-0123456789"
-ACCESS_TOKEN = f"{SECRET_MARK}-access-token"
-CODE = f"{SECRET_MARK}-code"
+CLIENT_SECRET = f"{SECRET_MARKER}-of-the-client-itself-0123456789"
+ACCESS_TOKEN = f"{SECRET_MARKER}-access-token"
+CODE = f"{SECRET_MARKER}-code"
 SUBJECT = "248289761001"
 EMAIL = "haneul@example.com"
-DISCOVERY, KEYS, TOKEN, USERINFO = "/.well-known/openid-configuration", "/jwks", "/token", "/userinfo"
-NAMES = {
+DISCOVERY, JWKS, TOKEN, USERINFO = "/.well-known/openid-configuration", "/jwks", "/token", "/userinfo"
+ISSUERS = {
     "google": "https://accounts.google.com",
     "line": "https://access.line.me",
     "apple": "https://appleid.apple.com",
 }
-"""The issuers whose addresses are not discovered, and how they call themselves."""
+"""The providers with fixed endpoints, and the `iss` of their id_tokens."""
 GITHUB = {"token": "/github/login/oauth/access_token", "user": "/github/user", "emails": "/github/user/emails"}
 TOKEN_PATHS = {"google": "/google/token", "line": "/line/oauth2/v2.1/token", "apple": "/apple/auth/token"}
 KEY_PATHS = {"google": "/google/oauth2/v3/certs", "apple": "/apple/auth/keys"}
 
 
 @cache
-def rsa(name: str, bits: int = 2048) -> RSAKey:
-    """The same key each time in one process."""
+def rsa_key(name: str, bits: int = 2048) -> RSAKey:
+    """Return the RSA key of this name: one key per process."""
     return RSAKey.generate_key(bits, {"kid": name})
 
 
 @cache
-def elliptic(curve: str) -> ECKey:
+def ec_key(curve: str) -> ECKey:
     return ECKey.generate_key(curve, {"kid": "k1"})
 
 
 @cache
-def edwards() -> OKPKey:
+def ed25519_key() -> OKPKey:
     return OKPKey.generate_key("Ed25519", {"kid": "k1"})
 
 
-def mixed(*values: object) -> tuple[object, ...]:
-    """For the type checker: they have nothing in common."""
+def as_objects(*values: object) -> tuple[object, ...]:
+    """Return the values as a tuple of `object`, for values of unrelated types."""
     return values
 
 
-def public(key: Key, **changes: object) -> Json:
-    """As it stands in a key set; None leaves a member out."""
-    found = {**key.as_dict(private=False), "use": "sig", **changes}
-    return {name: value for name, value in found.items() if value is not None}
+def public_jwk(key: Key, **changes: object) -> Json:
+    """Return the public JWK (RFC 7517) with these changes; None removes a member."""
+    jwk = {**key.as_dict(private=False), "use": "sig", **changes}
+    return {name: value for name, value in jwk.items() if value is not None}
 
 
-def encoded(raw: bytes | str) -> str:
+def base64url(raw: bytes | str) -> str:
     return urlsafe_b64encode(raw.encode() if isinstance(raw, str) else raw).decode()
 
 
-class _Anything(jws.JWSRegistry):
-    """Signs whatever a test wants signed."""
+class _PermissiveRegistry(jws.JWSRegistry):
+    """Allows any header and any payload."""
 
     max_header_length = 10**7
     max_payload_length = 10**7
@@ -84,187 +84,196 @@ class _Anything(jws.JWSRegistry):
         pass
 
 
-def signed(claims: Json | bytes, key: Key | None = None, **header: object) -> str:
-    """A compact JWS of RS256 with `k1` unless said otherwise; None leaves a header out."""
-    whole = {"alg": "RS256", "kid": "k1", **header}
-    head = {name: value for name, value in whole.items() if value is not None}
+def sign_jwt(claims: Json | bytes, key: Key | None = None, **header: object) -> str:
+    """Return a compact JWS, signed with RS256 and the key `k1` by default; None removes a header member."""
+    all_members = {"alg": "RS256", "kid": "k1", **header}
+    members = {name: value for name, value in all_members.items() if value is not None}
     body = claims if isinstance(claims, bytes) else json.dumps(claims).encode()
-    return jws.serialize_compact(head, body, key or rsa("k1"), registry=_Anything())
+    return jws.serialize_compact(members, body, key or rsa_key("k1"), registry=_PermissiveRegistry())
 
 
-def unsigned(head: object, claims: Json, signature: str = "") -> str:
-    return f"{encoded(json.dumps(head))}.{encoded(json.dumps(claims))}.{signature}"
+def unsigned_jwt(head: object, claims: Json, signature: str = "") -> str:
+    return f"{base64url(json.dumps(head))}.{base64url(json.dumps(claims))}.{signature}"
 
 
 class Issuer(FaultyBackend):
     def __init__(self, *args: Any) -> None:
         self.nonce: str | None = None
         self.clock = Clock()
-        """What its id_tokens are dated by: that of the site, where a test moves it."""
+        """Dates the id_tokens. Set it to the clock of the site if the test moves that clock."""
         super().__init__(*args)
 
-    def heal(self) -> None:
-        """All is well again, and what was asked before is forgotten. `answers` has what goes before all else."""
+    def reset(self) -> None:
+        """Restore the default responses and clear the recorded requests.
+
+        An entry in `responses` takes precedence over `metadata`, `jwks`, `token_fields` and the other attributes.
+        """
         self.metadata: Json = {}
-        self.published: object = {"keys": [public(rsa("k1"))]}
-        self.tokens: Json = {}
-        self.id_token: Callable[[Json], object] = signed
-        self.person: object = {"sub": SUBJECT, "name": "하늘", "email": EMAIL, "email_verified": True}
-        self.claims: Json = {}
+        self.jwks: object = {"keys": [public_jwk(rsa_key("k1"))]}
+        self.token_fields: Json = {}
+        self.make_id_token: Callable[[Json], object] = sign_jwt
+        self.userinfo: object = {"sub": SUBJECT, "name": "하늘", "email": EMAIL, "email_verified": True}
+        self.extra_claims: Json = {}
         self.calls = []
-        self.connections = 0
-        self.greeting = None
-        self.answers: dict[str, Answer] = {
-            DISCOVERY: self._says(self.document),
-            **dict.fromkeys((KEYS, *KEY_PATHS.values()), self._says(lambda: self.published)),
-            **dict.fromkeys((TOKEN, *TOKEN_PATHS.values()), self._says(self.token_answer)),
-            USERINFO: self._says(lambda: self.person),
-            GITHUB["token"]: self._says(lambda: {"access_token": ACCESS_TOKEN, "token_type": "bearer", "scope": ""}),
-            GITHUB["user"]: self._says(lambda: {"id": 5, "login": "haneul", "email": None}),
-            GITHUB["emails"]: self._says(list),
+        self.connection_count = 0
+        self.on_connect = None
+        self.responses: dict[str, ScriptedResponse] = {
+            DISCOVERY: self._json_response(self.discovery_document),
+            **dict.fromkeys((JWKS, *KEY_PATHS.values()), self._json_response(lambda: self.jwks)),
+            **dict.fromkeys((TOKEN, *TOKEN_PATHS.values()), self._json_response(self.token_response)),
+            USERINFO: self._json_response(lambda: self.userinfo),
+            GITHUB["token"]: self._json_response(
+                lambda: {"access_token": ACCESS_TOKEN, "token_type": "bearer", "scope": ""}
+            ),
+            GITHUB["user"]: self._json_response(lambda: {"id": 5, "login": "haneul", "email": None}),
+            GITHUB["emails"]: self._json_response(list),
         }
 
-    def document(self) -> Json:
-        found = {
+    def discovery_document(self) -> Json:
+        document = {
             "issuer": self.url,
             "authorization_endpoint": f"{self.url}/authorize",
             "token_endpoint": f"{self.url}{TOKEN}",
-            "jwks_uri": f"{self.url}{KEYS}",
+            "jwks_uri": f"{self.url}{JWKS}",
             "userinfo_endpoint": f"{self.url}{USERINFO}",
             "id_token_signing_alg_values_supported": ["RS256", "HS256", "none"],
             **self.metadata,
         }
-        return {name: value for name, value in found.items() if value is not None}
+        return {name: value for name, value in document.items() if value is not None}
 
-    def good_claims(self, provider: str = "oidc") -> Json:
+    def valid_claims(self, provider: str = "oidc") -> Json:
         now = int(self.clock.time())
         return {
-            "iss": NAMES.get(provider, self.url),
+            "iss": ISSUERS.get(provider, self.url),
             "sub": SUBJECT,
             "aud": CLIENT_ID,
             "iat": now,
             "exp": now + 3600,
             "nonce": self.nonce,
-            **self.claims,
+            **self.extra_claims,
         }
 
-    def token_answer(self) -> Json:
-        asked = self.calls[-1].path.strip("/").split("/")[0]
-        claims = self.good_claims(asked)
-        id_token = self.id_token(claims)
-        if asked == "line" and self.id_token is signed:
-            id_token = signed(claims, OctKey.import_key(CLIENT_SECRET), alg="HS256")
-        found = {"access_token": ACCESS_TOKEN, "token_type": "Bearer", "expires_in": 3600, "id_token": id_token}
-        return {name: value for name, value in {**found, **self.tokens}.items() if value is not ...}
+    def token_response(self) -> Json:
+        provider = self.calls[-1].path.strip("/").split("/")[0]
+        claims = self.valid_claims(provider)
+        id_token = self.make_id_token(claims)
+        if provider == "line" and self.make_id_token is sign_jwt:
+            id_token = sign_jwt(claims, OctKey.import_key(CLIENT_SECRET), alg="HS256")
+        body = {"access_token": ACCESS_TOKEN, "token_type": "Bearer", "expires_in": 3600, "id_token": id_token}
+        return {name: value for name, value in {**body, **self.token_fields}.items() if value is not ...}
 
-    def _says(self, body: Callable[[], object]) -> Answer:
+    def _json_response(self, body: Callable[[], object]) -> ScriptedResponse:
         def script(connection: socket.socket) -> bool:
-            connection.sendall(answer(body()))
+            connection.sendall(http_response(body()))
             return True
 
         return script
 
-    def settings(self) -> dict[str, Any]:
-        """Of a site that this server signs people in to."""
-        moved = {f"{name}_base_url": f"{self.url}/{name}" for name in (*NAMES, "github")}
-        names = ("oidc", *NAMES, "github")
+    def site_settings(self) -> dict[str, Any]:
+        """Return the settings of a site that uses these issuers."""
+        base_urls = {f"{name}_base_url": f"{self.url}/{name}" for name in (*ISSUERS, "github")}
+        names = ("oidc", *ISSUERS, "github")
         return {
             "providers": ",".join(names),
             "oidc_issuer": self.url,
-            **moved,
+            **base_urls,
             **{f"{name}_client_id": CLIENT_ID for name in names},
             **{f"{name}_client_secret": CLIENT_SECRET for name in names},
         }
 
-    def form(self) -> dict[str, str]:
-        """What the token endpoint was last sent."""
-        sent = [call for call in self.calls if call.path in (TOKEN, *TOKEN_PATHS.values())]
-        return dict(parse_qsl(sent[-1].body.decode()))
+    def last_token_request(self) -> dict[str, str]:
+        """Return the form of the last token request."""
+        token_requests = [call for call in self.calls if call.path in (TOKEN, *TOKEN_PATHS.values())]
+        return dict(parse_qsl(token_requests[-1].body.decode()))
 
 
-# --- The journey
+# --- Sign-in steps
 
 
-def depart(visitor: Visitor, issuer: Issuer, provider: str = "oidc") -> requests.Response:
-    """Set out: the answer names the address to go on to."""
+def post_sign_in(visitor: Visitor, issuer: Issuer, provider: str = "oidc") -> requests.Response:
+    """Start a sign-in. Return the response; its JSON has the authorization URL."""
     response = visitor.submit(f"/api/auth/signin/{provider}", {"json": "true"})
     assert response.status_code == 200, response.text
     return response
 
 
-def start(visitor: Visitor, issuer: Issuer, provider: str = "oidc") -> dict[str, str]:
-    """Set out: what the provider is asked there."""
-    url = urlsplit(depart(visitor, issuer, provider).json()["url"])
+def start_sign_in(visitor: Visitor, issuer: Issuer, provider: str = "oidc") -> dict[str, str]:
+    """Start a sign-in. Return the parameters of the authorization request."""
+    url = urlsplit(post_sign_in(visitor, issuer, provider).json()["url"])
     assert url.path != "/auth/login/email", url.query
-    asked = {name: values[0] for name, values in parse_qs(url.query).items()}
-    issuer.nonce = asked.get("nonce")
-    return asked
+    params = {name: values[0] for name, values in parse_qs(url.query).items()}
+    issuer.nonce = params.get("nonce")
+    return params
 
 
-def come_back(visitor: Visitor, asked: dict[str, str], provider: str = "oidc", **extra: str) -> requests.Response:
-    query = {"code": CODE, "state": asked["state"], **extra}
+def send_callback(visitor: Visitor, params: dict[str, str], provider: str = "oidc", **extra: str) -> requests.Response:
+    query = {"code": CODE, "state": params["state"], **extra}
     return visitor.get(f"/api/auth/callback/{provider}", params=query)
 
 
-def travel(visitor: Visitor, issuer: Issuer, provider: str = "oidc") -> requests.Response:
-    return come_back(visitor, start(visitor, issuer, provider), provider)
+def sign_in_via_provider(visitor: Visitor, issuer: Issuer, provider: str = "oidc") -> requests.Response:
+    return send_callback(visitor, start_sign_in(visitor, issuer, provider), provider)
 
 
-def come_back_by_form(visitor: Visitor, asked: dict[str, str], **form: str) -> requests.Response:
-    """Apple's callback: a POST from its own site, with the cookie that is `Secure` even on localhost."""
+def post_callback(visitor: Visitor, params: dict[str, str], **form: str) -> requests.Response:
+    """Send Apple's callback, a cross-site POST. It carries the `Secure` cookies, which `requests` omits on http."""
     cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in visitor.cookies)
-    url, fields = f"{visitor.url}/api/auth/callback/apple", {"code": CODE, "state": asked["state"], **form}
+    url, fields = f"{visitor.url}/api/auth/callback/apple", {"code": CODE, "state": params["state"], **form}
     return requests.post(url, fields, headers={"Cookie": cookies}, allow_redirects=False, timeout=9)
 
 
-def let_in(visitor: Visitor, response: requests.Response) -> None:
+def assert_signed_in(visitor: Visitor, response: requests.Response) -> None:
     assert response.status_code == 303, response.text
     assert "next-auth.session-token" in cookie_names(response), response.headers["Location"]
     assert visitor.is_signed_in
 
 
-def turned_away(visitor: Visitor, response: requests.Response, code: str) -> Page:
-    """Back at the sign-in page with this code, nobody signed in, and nothing of the fault or of a secret shown."""
+def assert_rejected(visitor: Visitor, response: requests.Response, code: str) -> Page:
+    """Assert that the response redirects to the sign-in page with this error code and sets no session.
+
+    Returns the page, after the checks of `assert_error_page`.
+    """
     assert response.status_code == 303, response.text
     assert "next-auth.session-token" not in cookie_names(response)
-    return stopped(visitor, response.headers["Location"], code)
+    return assert_error_page(visitor, response.headers["Location"], code)
 
 
-def stopped(visitor: Visitor, url: str, code: str) -> Page:
+def assert_error_page(visitor: Visitor, url: str, code: str) -> Page:
+    """Assert that this sign-in page shows a message for the error code, leaks no secret and signs nobody in."""
     parts = urlsplit(url)
     query = parse_qs(parts.query)
     assert f"{parts.scheme}://{parts.netloc}{parts.path}" == f"{visitor.url}/auth/login/email"
     assert query["error"] == [code]
-    page = visitor.page(url)
+    page = visitor.get_page(url)
     assert page.status in (200, 502, 503, 504)
-    assert page.problem
-    assert SECRET_MARK not in f"{url}{page.response.headers}{page.text}"
+    assert page.message
+    assert SECRET_MARKER not in f"{url}{page.response.headers}{page.text}"
     assert EMAIL not in page.text
     assert not visitor.is_signed_in
     return page
 
 
-# --- Around it
+# --- Set-up and log checks
 
 
-def all_is_well(issuer: Issuer, backend: FaultyBackend, site: Site) -> None:
-    """Both healed, and nothing that was published before kept by the site."""
-    issuer.heal()
-    backend.heal()
-    backend.answers |= {
-        f"/login/social/callback/{name}": backend.answers["/login"] for name in ("oidc", *NAMES, "github")
+def reset_servers(issuer: Issuer, backend: FaultyBackend, site: Site) -> None:
+    """Reset the issuer and the backend, and clear the metadata cache of the site."""
+    issuer.reset()
+    backend.reset()
+    backend.responses |= {
+        f"/login/social/callback/{name}": backend.responses["/login"] for name in ("oidc", *ISSUERS, "github")
     }
-    forget(site)
+    clear_metadata_cache(site)
 
 
-def forget(site: Site) -> None:
+def clear_metadata_cache(site: Site) -> None:
     site.app.extensions["munjigi"].oauth.metadata._cache._entries.clear()
 
 
-def hold_to_silence(caplog: pytest.LogCaptureFixture) -> None:
-    """No traceback in the log, no secret, no id_token, no address, nothing that an issuer made up."""
+def assert_no_secrets_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Assert that the log has no traceback, secret, id_token or email address."""
     for record in caplog.get_records("call"):
         line = f"{record.getMessage()} {getattr(record, 'fields', '')}"
         assert record.exc_info is None, line
-        for secret in (SECRET_MARK, "eyJ", EMAIL):
+        for secret in (SECRET_MARKER, "eyJ", EMAIL):
             assert secret not in line

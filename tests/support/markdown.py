@@ -1,4 +1,4 @@
-"""The docs as tests ask for them: a page's headings, links, tables, words of code and blocks of code."""
+"""Parse a Markdown page: headings, links, tables, inline code and code blocks."""
 
 import re
 import unicodedata
@@ -16,8 +16,8 @@ _PARSER = MarkdownIt("commonmark").enable("table")
 
 
 @dataclass(frozen=True)
-class Block:
-    """A block of code, and the first of its lines in the page."""
+class CodeBlock:
+    """A code block. `line` is the number of its first line in the page."""
 
     language: str
     text: str
@@ -25,12 +25,12 @@ class Block:
 
     @property
     def commands(self) -> list[tuple[str, str]]:
-        """Of a `console` block: each command, its continued lines joined, and what it prints."""
-        found = re.findall(r"^\$ ((?:.*\\\n)*.*)\n((?:(?!\$ ).*\n)*)", self.text, re.MULTILINE)
-        return [(command.replace("\\\n", " "), output) for command, output in found]
+        """The commands of a `console` block, with continuation lines joined, each with its output."""
+        pairs = re.findall(r"^\$ ((?:.*\\\n)*.*)\n((?:(?!\$ ).*\n)*)", self.text, re.MULTILINE)
+        return [(command.replace("\\\n", " "), output) for command, output in pairs]
 
 
-class Doc:
+class MarkdownPage:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.text = path.read_text("utf-8")
@@ -48,47 +48,47 @@ class Doc:
         return [child for token in self.tokens for child in token.children or ()]
 
     @property
-    def blocks(self) -> list[Block]:
+    def code_blocks(self) -> list[CodeBlock]:
         return [
-            Block(token.info, token.content, (token.map or [0])[0] + 1)
+            CodeBlock(token.info, token.content, (token.map or [0])[0] + 1)
             for token in self.tokens
             if token.type in ("fence", "code_block")
         ]
 
     @property
     def links(self) -> list[str]:
-        """Where links lead and pictures are, those written as HTML too."""
-        named = [
+        """The URLs of links and images, in Markdown and in HTML."""
+        urls = [
             str(t.attrs.get("href") or t.attrs.get("src")) for t in self._inline if t.type in ("link_open", "image")
         ]
         html = "".join(t.content for t in [*self.tokens, *self._inline] if t.type in ("html_block", "html_inline"))
-        return named + re.findall(r'(?:href|src|srcset)="([^"]+)"', html)
+        return urls + re.findall(r'(?:href|src|srcset)="([^"]+)"', html)
 
     @property
-    def code(self) -> list[str]:
-        """The words of code within sentences."""
+    def inline_code(self) -> list[str]:
+        """The texts of inline code."""
         return [token.content for token in self._inline if token.type == "code_inline"]
 
     @property
     def headings(self) -> list[tuple[int, str]]:
-        """Their levels and texts, in order."""
+        """The level and the text of each heading, in order."""
         pairs = zip(self.tokens, self.tokens[1:], strict=False)
         return [(int(opened.tag[1]), inline.content) for opened, inline in pairs if opened.type == "heading_open"]
 
     @property
     def anchors(self) -> set[str]:
-        """What a `#` can lead to, as GitHub makes it of the headings."""
-        found: dict[str, int] = {}
+        """The anchors that GitHub makes of the headings, numbered where a heading repeats."""
+        counts: dict[str, int] = {}
         for _, text in self.headings:
-            word = _anchor(text)
-            found[word] = found.get(word, -1) + 1
-            if found[word]:
-                found[f"{word}-{found[word]}"] = 0
-        return set(found)
+            anchor = _anchor(text)
+            counts[anchor] = counts.get(anchor, -1) + 1
+            if counts[anchor]:
+                counts[f"{anchor}-{counts[anchor]}"] = 0
+        return set(counts)
 
     @property
-    def rows(self) -> Iterator[list[str]]:
-        """Of all tables, head rows too: the cells as they are written."""
+    def table_rows(self) -> Iterator[list[str]]:
+        """The cells of each table row, with the head rows, as Markdown source."""
         for token in self.tokens:
             if token.type == "tr_open" and token.map:
                 line = self.text.splitlines()[token.map[0]]
@@ -96,9 +96,12 @@ class Doc:
 
     @property
     def prose(self) -> str:
-        """The sentences alone, without code."""
+        """The text of all paragraphs without code."""
         paragraphs = (token.children for token in self.tokens if token.children)
-        texts = ("".join(one.content or " " for one in kids if one.type != "code_inline") for kids in paragraphs)
+        texts = (
+            "".join(token.content or " " for token in children if token.type != "code_inline")
+            for children in paragraphs
+        )
         return "\n".join(texts)
 
 

@@ -1,6 +1,6 @@
-"""`python -m tests.support.pictures [folder]`: a picture of each page and state, to look at.
+"""`python -m tests.support.pictures [FOLDER]`: take a screenshot of each page and state.
 
-They are named after what they show: `login-wrong-ko-dark-phone.png`.
+File names have page, state, language, color scheme and window: `login-wrong-ko-dark-phone.png`.
 """
 
 import logging
@@ -15,15 +15,15 @@ from tests.support.browser import (
     LOCALES,
     LOGIN,
     NARROW,
+    PAGE_STATES,
     SCHEMES,
-    WAYS,
     NoBrowserError,
     chromium,
+    click_and_wait,
     development_site,
-    press,
-    show_in,
-    speak,
-    to_account,
+    open_account,
+    set_color_scheme,
+    start_over_in,
 )
 from tests.support.site import running_site
 
@@ -34,34 +34,34 @@ WINDOWS: dict[str, ViewportSize] = {
 }
 
 BRANDS = ("#fee500", "#e0218a", "#ffffff", "#000000")
-IN_APP = (
+IN_APP_USER_AGENT = (
     "Mozilla/5.0 (Linux; Android 14; wv) AppleWebKit/537.36 Chrome/124.0.0.0 Mobile Safari/537.36;KAKAOTALK 2410880"
 )
 
 
-def _in_app(page: Page) -> None:
-    page.route("**", lambda route: route.continue_(headers={**route.request.headers, "user-agent": IN_APP}))
+def _open_in_app(page: Page) -> None:
+    page.route("**", lambda route: route.continue_(headers={**route.request.headers, "user-agent": IN_APP_USER_AGENT}))
     page.goto(LOGIN)
     page.unroute("**")
 
 
-def _onward(page: Page) -> None:
+def _open_redirecting(page: Page) -> None:
     page.route("**/google/**", lambda route: route.fulfill(status=204))
     page.goto(LOGIN)
-    press(page.locator("button.way-google"))
+    click_and_wait(page.locator("button.way-google"))
 
 
-def _used_last(page: Page) -> None:
+def _open_with_last_provider(page: Page) -> None:
     page.goto(LOGIN)
     page.context.add_cookies([{"name": "munjigi.last-provider", "value": "naver", "url": page.url}])
     page.goto(LOGIN)
 
 
-OF_PROVIDERS: dict[str, Callable[[Page], object]] = {
+PROVIDER_STATES: dict[str, Callable[[Page], object]] = {
     "login-development": lambda page: page.goto(LOGIN),
-    "login-used-last": _used_last,
-    "login-in-app": _in_app,
-    "onward": _onward,
+    "login-used-last": _open_with_last_provider,
+    "login-in-app": _open_in_app,
+    "onward": _open_redirecting,
 }
 
 
@@ -69,38 +69,38 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with chromium() as browser:
         with running_site(sign_up_url="/join", reset_password_url="/forgot") as site:
-            for name, way in WAYS.items():
-                take(browser, site.url, way, folder / name)
+            for name, open_state in PAGE_STATES.items():
+                take_pictures(browser, site.url, open_state, folder / name)
         with running_site(backend_profile_path=None) as site:
-            take(browser, site.url, to_account, folder / "account-only-shows")
+            take_pictures(browser, site.url, open_account, folder / "account-only-shows")
         with development_site() as url:
-            for name, way in OF_PROVIDERS.items():
-                take(browser, url, way, folder / name)
+            for name, open_state in PROVIDER_STATES.items():
+                take_pictures(browser, url, open_state, folder / name)
         for brand in BRANDS:
             with running_site(brand_color=brand, site_name="Hotel Haru") as site:
-                take(browser, site.url, WAYS["login"], folder / f"login-brand-{brand[1:]}")
+                take_pictures(browser, site.url, PAGE_STATES["login"], folder / f"login-brand-{brand[1:]}")
     click.echo(f"{len(list(folder.glob('*.png')))} pictures in {folder}/")
 
 
-def take(browser: Browser, site_url: str, way: Callable[[Page], object], to: Path) -> None:
-    """One state in each language; there in each scheme and window."""
+def take_pictures(browser: Browser, site_url: str, open_state: Callable[[Page], object], path: Path) -> None:
+    """Take screenshots of one state in each language, color scheme and window size. `path` is their prefix."""
     for locale in LOCALES:
         with browser.new_context(base_url=site_url, viewport=WINDOWS["desktop"]) as context:
             page = context.new_page()
-            speak(page, locale)
-            way(page)
+            start_over_in(page, locale)
+            open_state(page)
             for window, size in WINDOWS.items():
                 page.set_viewport_size(size)
                 for scheme in SCHEMES:
-                    show_in(page, scheme)
-                    page.screenshot(path=f"{to}-{locale}-{scheme}-{window}.png", full_page=True)
+                    set_color_scheme(page, scheme)
+                    page.screenshot(path=f"{path}-{locale}-{scheme}-{window}.png", full_page=True)
                 page.emulate_media(forced_colors="active")
-                page.screenshot(path=f"{to}-{locale}-forced-{window}.png", full_page=True)
+                page.screenshot(path=f"{path}-{locale}-forced-{window}.png", full_page=True)
                 page.emulate_media(forced_colors="none")
 
 
 if __name__ == "__main__":
-    logging.disable()  # what is shown here goes wrong on purpose
+    logging.disable()  # many of the states are errors
     try:
         main(Path(sys.argv[1] if len(sys.argv) > 1 else "pictures"))
     except NoBrowserError as reason:

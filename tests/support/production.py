@@ -6,31 +6,31 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dev.backend import create_backend
-from tests.support.commands import ROOT, Command, free_ports, running
-from tests.support.site import SECRET, Visitor, served
+from tests.support.commands import ROOT, Command, free_port_pair, run_command
+from tests.support.site import SECRET, Visitor, serve_in_thread
 
 SERVE_COMMAND = (sys.executable, str(ROOT / "serve.py"))
 
 
 @contextmanager
 def production_server(
-    folder: Path, backend_delay: float = 0.0, script: Path = ROOT / "serve.py", **settings: str
+    folder: Path, backend_delay: float = 0.0, script: Path = ROOT / "serve.py", **make_settings: str
 ) -> Iterator[tuple[Command, Visitor]]:
     """Start `serve.py`, or an operator's own start script, and wait until it is ready.
 
-    `folder` is its working directory and gets an `.env` file with `settings`. Yields the command and a visitor.
+    `folder` is its working directory and gets an `.env` file with `make_settings`. Yields the command and a visitor.
     """
-    port = free_ports()
-    with served("127.0.0.1", lambda _: create_backend(backend_delay)) as backend_port:
+    port = free_port_pair()
+    with serve_in_thread("127.0.0.1", lambda _: create_backend(backend_delay)) as backend_port:
         lines = {
             "SITE_URL": f"http://localhost:{port}",
             "SECRET_KEY": SECRET,
             "BACKEND_URL": f"http://127.0.0.1:{backend_port}",
             "PORT": str(port),
-            **settings,
+            **make_settings,
         }
         (folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
         environ, start = {"PYTHONPATH": str(ROOT)}, (sys.executable, str(script))
-        with running(*start, log=folder / "output", cwd=folder, environ=environ) as command:
+        with run_command(*start, log=folder / "output", cwd=folder, environ=environ) as command:
             command.wait_for(f"http://localhost:{port}/health/ready")
             yield command, Visitor(f"http://localhost:{port}", {})

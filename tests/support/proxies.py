@@ -1,4 +1,4 @@
-"""nginx and Caddy, for real: started with a configuration in a folder of their own, gone at the end."""
+"""Run nginx and Caddy with a configuration in a temporary folder."""
 
 import os
 import subprocess
@@ -11,39 +11,42 @@ import pytest
 import requests
 
 from tests.support.certificates import certificate
-from tests.support.commands import free_ports, program
+from tests.support.commands import free_port_pair, require_program
 
 _TEMPORARY = "client_body", "proxy", "fastcgi", "uwsgi", "scgi"
 
 
 @contextmanager
 def nginx(folder: Path, url: str, text: str, **request: str) -> Iterator[None]:
-    """nginx with this inside its `http { … }`; it answers at `url` when this begins."""
+    """Run nginx with this text in its `http` block, and wait until `url` responds.
+
+    `request`: options of `requests.get`.
+    """
     paths = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in _TEMPORARY)
     (folder / "nginx.conf").write_text(
         f"daemon off; pid {folder}/pid; error_log {folder}/error; events {{}}\n"
         f"http {{ access_log off; {paths}\n{text} }}"
     )
-    command = [program("nginx"), "-e", f"{folder}/error", "-p", str(folder), "-c", "nginx.conf"]
+    command = [require_program("nginx"), "-e", f"{folder}/error", "-p", str(folder), "-c", "nginx.conf"]
     with _running(command, folder, url, **request):
         yield
 
 
 @contextmanager
 def caddy(folder: Path, url: str, text: str, **request: str) -> Iterator[None]:
-    """Caddy with these sites; it answers at `url` when this begins."""
+    """Run Caddy with this Caddyfile, and wait until `url` responds. `request`: options of `requests.get`."""
     (folder / "Caddyfile").write_text(f"{{\n\tadmin off\n\tauto_https off\n}}\n{text}")
-    command = [program("caddy"), "run", "--adapter", "caddyfile", "--config", "Caddyfile"]
+    command = [require_program("caddy"), "run", "--adapter", "caddyfile", "--config", "Caddyfile"]
     with _running(command, folder, url, **request):
         yield
 
 
 @contextmanager
 def _running(command: list[str], folder: Path, url: str, **request: str) -> Iterator[None]:
-    kept = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+    environ = {"PATH": os.environ["PATH"], "HOME": str(folder)}
     with ExitStack() as stack:
         log = stack.enter_context((folder / "proxy-output").open("wb"))
-        process = stack.enter_context(subprocess.Popen(command, cwd=folder, env=kept, stdout=log, stderr=log))
+        process = stack.enter_context(subprocess.Popen(command, cwd=folder, env=environ, stdout=log, stderr=log))
         stack.callback(process.terminate)
         for _ in range(200):
             try:
@@ -58,11 +61,11 @@ def _running(command: list[str], folder: Path, url: str, **request: str) -> Iter
         yield
 
 
-class Deployed:
-    """A configuration that we hand out, TLS and all, but for its host, its ports and where its certificate lies."""
+class DeployedConfig:
+    """A configuration of `deploy/` or the docs, with another host name, other ports and another certificate."""
 
     def __init__(self, kind: str, text: str, folder: Path) -> None:
-        self.port = free_ports()
+        self.port = free_port_pair()
         self.url = f"https://127.0.0.1:{self.port}"
         self.certificate = certificate(folder)
         self._folder, self._text = folder, text
@@ -70,11 +73,11 @@ class Deployed:
 
     @contextmanager
     def running(self, site_port: int, app_port: int) -> Iterator[None]:
-        """In front of these two."""
+        """Run the proxy in front of the site and the app on these ports."""
         ports = {"127.0.0.1:8000": f"127.0.0.1:{site_port}", "127.0.0.1:3000": f"127.0.0.1:{app_port}"}
         text = self._text
-        for there, here in {**ports, **self._changes()}.items():
-            text = text.replace(there, here)
+        for old, new in {**ports, **self._changes()}.items():
+            text = text.replace(old, new)
         assert "example.com" not in text
         with self._start(self._folder, self.url, text, verify=str(self.certificate)):
             yield
@@ -88,7 +91,9 @@ class Deployed:
         }
 
     def _for_caddy(self) -> dict[str, str]:
-        here = f"\n{self.url} {{\n\ttls {self.certificate} {self.certificate}\n\tbind 127.0.0.1\n"
-        old = subprocess.run([program("caddy"), "version"], capture_output=True, text=True, check=True).stdout
-        names = {"request_buffers 64KB": "buffer_requests"} if old.startswith(("2.5", "2.6")) else {}
-        return {**names, "\nlogin.example.com {\n": here, "\nexample.com {\n": here}
+        site_block = f"\n{self.url} {{\n\ttls {self.certificate} {self.certificate}\n\tbind 127.0.0.1\n"
+        version = subprocess.run(
+            [require_program("caddy"), "version"], capture_output=True, text=True, check=True
+        ).stdout
+        names = {"request_buffers 64KB": "buffer_requests"} if version.startswith(("2.5", "2.6")) else {}
+        return {**names, "\nlogin.example.com {\n": site_block, "\nexample.com {\n": site_block}

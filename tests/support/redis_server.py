@@ -1,4 +1,4 @@
-"""A real Redis of a test's own, and what can happen to one; or three of them as a cluster."""
+"""Start real Redis servers and clusters for a test, and make them fail."""
 
 import re
 import signal
@@ -13,26 +13,29 @@ from typing import Any
 
 import redis
 
-from tests.support.commands import free_ports, program
+from tests.support.commands import free_port_pair, require_program
 
 _SECONDS_TO_START = 10.0
 _COMMAND = re.compile(rb"(?:^|(?<=\n))\*[0-9]+\r\n")
 
 
 class RedisServer:
-    """It keeps nothing on disk. `tls`: a file with certificate and key; `options`: as the server's own command line."""
+    """A Redis server without persistence.
+
+    `tls`: a PEM file with certificate and key. `options`: further arguments of `redis-server`.
+    """
 
     def __init__(self, folder: Path, *options: str, tls: Path | None = None) -> None:
-        self.port = free_ports()
+        self.port = free_port_pair()
         self._folder = folder
         scheme, self._query = ("rediss", f"?ssl_ca_certs={tls}") if tls else ("redis", "")
         self.url = f"{scheme}://127.0.0.1:{self.port}/0{self._query}"
         self._client_url = self.url
-        listening = ["--port", str(self.port)]
+        listen_options = ["--port", str(self.port)]
         if tls:
-            listening = ["--port", "0", "--tls-port", str(self.port), "--tls-auth-clients", "no"]
-            listening += ["--tls-cert-file", str(tls), "--tls-key-file", str(tls)]
-        quiet = [
+            listen_options = ["--port", "0", "--tls-port", str(self.port), "--tls-auth-clients", "no"]
+            listen_options += ["--tls-cert-file", str(tls), "--tls-key-file", str(tls)]
+        default_options = [
             "--bind",
             "127.0.0.1",
             "--save",
@@ -44,7 +47,7 @@ class RedisServer:
             "--repl-diskless-load",
             "swapdb",
         ]
-        self._command = [program("redis-server"), *listening, *quiet, *options]
+        self._command = [require_program("redis-server"), *listen_options, *default_options, *options]
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -57,19 +60,19 @@ class RedisServer:
             time.sleep(0.01)
 
     def kill(self) -> None:
-        """At once, as when its machine dies."""
+        """Kill the process, as in a crash of its machine."""
         if self._process:
-            self._process.kill()  # a stopped process too
+            self._process.kill()  # SIGKILL ends a paused process too
             self._process.wait()
         self._process = None
 
     def restart(self) -> None:
-        """Nothing that it knew is there afterwards."""
+        """Kill and start the server. All data is lost."""
         self.kill()
         self.start()
 
     def pause(self) -> None:
-        """It takes connections and never answers."""
+        """Stop the process: it accepts connections and never responds."""
         assert self._process
         self._process.send_signal(signal.SIGSTOP)
 
@@ -78,29 +81,29 @@ class RedisServer:
         self._process.send_signal(signal.SIGCONT)
 
     def flush(self) -> None:
-        self.ask("FLUSHALL")
+        self.execute("FLUSHALL")
 
-    def fill(self) -> None:
-        """Whoever wants to write hears OOM."""
-        self.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
-        self.ask("CONFIG", "SET", "maxmemory", "1")
+    def refuse_writes(self) -> None:
+        """Reject writes with an OOM error."""
+        self.execute("CONFIG", "SET", "maxmemory-policy", "noeviction")
+        self.execute("CONFIG", "SET", "maxmemory", "1")
 
-    def empty(self) -> None:
-        self.ask("CONFIG", "SET", "maxmemory", "0")
+    def accept_writes(self) -> None:
+        self.execute("CONFIG", "SET", "maxmemory", "0")
 
-    def require(self, password: str) -> None:
-        """Who is connected and has not said it, is thrown out."""
-        self.ask("CONFIG", "SET", "requirepass", password)
+    def require_password(self, password: str) -> None:
+        """Require this password, and close all client connections."""
+        self.execute("CONFIG", "SET", "requirepass", password)
         self._client_url = self.url.replace("://", f"://:{password}@")
-        self.ask("CLIENT", "KILL", "TYPE", "normal")
+        self.execute("CLIENT", "KILL", "TYPE", "normal")
 
-    def ask(self, *command: Any) -> Any:
+    def execute(self, *command: Any) -> Any:
         with redis.Redis.from_url(self._client_url, protocol=2, socket_timeout=_SECONDS_TO_START) as client:
             return client.execute_command(*command)
 
     def _answers(self) -> bool:
         try:
-            return bool(self.ask("PING"))
+            return bool(self.execute("PING"))
         except redis.ResponseError:  # a password, or still loading
             return True
         except redis.RedisError:
@@ -122,10 +125,10 @@ class RedisCluster:
         self.nodes = nodes
         self.url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in nodes)
 
-    def of(self, key: str) -> RedisServer:
-        """The node that holds this key."""
-        slot = self.nodes[0].ask("CLUSTER", "KEYSLOT", key)
-        for first, last, (_, port, *_), *_ in self.nodes[0].ask("CLUSTER", "SLOTS"):
+    def node_for(self, key: str) -> RedisServer:
+        """Return the node that holds this key."""
+        slot = self.nodes[0].execute("CLUSTER", "KEYSLOT", key)
+        for first, last, (_, port, *_), *_ in self.nodes[0].execute("CLUSTER", "SLOTS"):
             if first <= slot <= last:
                 return next(node for node in self.nodes if node.port == port)
         raise AssertionError(f"no node holds {key}")
@@ -133,87 +136,87 @@ class RedisCluster:
 
 @contextmanager
 def redis_cluster(folder: Path) -> Iterator[RedisCluster]:
-    """Three nodes without replicas, each with a third of the keys."""
+    """Run a cluster of three nodes without replicas."""
     with ExitStack() as stack:
         nodes = [stack.enter_context(_node(folder)) for _ in range(3)]
         addresses = [f"127.0.0.1:{node.port}" for node in nodes]
-        create = [program("redis-cli"), "--cluster", "create", *addresses, "--cluster-yes"]
+        create = [require_program("redis-cli"), "--cluster", "create", *addresses, "--cluster-yes"]
         subprocess.run(create, check=True, stdout=subprocess.DEVNULL, timeout=30)
         for node in nodes:
-            while b"cluster_state:ok" not in _info(node):
+            while b"cluster_state:ok" not in _cluster_info(node):
                 time.sleep(0.05)
         yield RedisCluster(nodes)
 
 
 @contextmanager
 def _node(folder: Path) -> Iterator[RedisServer]:
-    port = free_ports()
-    own = folder / f"node-{port}"
-    own.mkdir()
+    port = free_port_pair()
+    node_folder = folder / f"node-{port}"
+    node_folder.mkdir()
     options = ["--cluster-enabled", "yes", "--cluster-port", str(port), "--cluster-node-timeout", "1000"]
-    with redis_server(own, *options, "--cluster-require-full-coverage", "no") as server:
+    with redis_server(node_folder, *options, "--cluster-require-full-coverage", "no") as server:
         yield server
 
 
-def _info(node: RedisServer) -> bytes:
-    answer = node.ask("CLUSTER", "INFO")
+def _cluster_info(node: RedisServer) -> bytes:
+    answer = node.execute("CLUSTER", "INFO")
     return answer if isinstance(answer, bytes) else repr(answer).encode()
 
 
 class Relay:
-    """Between a site and its Redis: what either says comes to the other after `delay` seconds.
+    """A TCP proxy between a site and its Redis, which delays data by `delay` seconds.
 
-    `answer`: what the site hears to each command instead; with empty bytes the connection ends.
+    `fixed_reply`: sent for each command instead of the reply of Redis; empty bytes close the connection.
     """
 
     def __init__(self, port: int) -> None:
         self.delay = 0.0
-        self.answer: bytes | None = None
-        self._to = port
+        self.fixed_reply: bytes | None = None
+        self._redis_port = port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._sockets: list[socket.socket] = [self._listener]
         self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
-        for one in self._sockets:
+        for connection in self._sockets:
             with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
 
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
-                inside, _ = self._listener.accept()
-                self._sockets.append(inside)
+                client, _ = self._listener.accept()
+                self._sockets.append(client)
                 try:
-                    outside = socket.create_connection(("127.0.0.1", self._to))
+                    upstream = socket.create_connection(("127.0.0.1", self._redis_port))
                 except OSError:
-                    inside.close()
+                    client.close()
                     continue
-                self._sockets.append(outside)
-                for ends in ((inside, outside), (outside, inside)):
-                    threading.Thread(target=self._pass_on, args=(*ends, ends[0] is inside), daemon=True).start()
+                self._sockets.append(upstream)
+                for ends in ((client, upstream), (upstream, client)):
+                    threading.Thread(target=self._forward, args=(*ends, ends[0] is client), daemon=True).start()
 
-    def _pass_on(self, source: socket.socket, target: socket.socket, of_site: bool) -> None:
+    def _forward(self, source: socket.socket, target: socket.socket, from_site: bool) -> None:
         with suppress(OSError):
             while data := source.recv(65536):
                 time.sleep(self.delay)
-                if self.answer is None:
+                if self.fixed_reply is None:
                     target.sendall(data)
-                elif of_site and self.answer:
-                    source.sendall(self.answer * len(_COMMAND.findall(data)))
-                elif of_site:
+                elif from_site and self.fixed_reply:
+                    source.sendall(self.fixed_reply * len(_COMMAND.findall(data)))
+                elif from_site:
                     break
-        for one in (source, target):
+        for connection in (source, target):
             with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
-def relay(port: int) -> Iterator[Relay]:
-    made = Relay(port)
+def running_relay(port: int) -> Iterator[Relay]:
+    proxy = Relay(port)
     try:
-        yield made
+        yield proxy
     finally:
-        made.close()
+        proxy.close()

@@ -1,4 +1,4 @@
-"""A backend that answers what a test tells it to, and remembers what it was asked."""
+"""A backend on a real socket whose responses a test sets as attributes. It records every request."""
 
 import json
 import threading
@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.support.site import served
+from tests.support.site import serve_in_thread
 
 USER = {"id": 7, "name": "홍길동", "nick_name": None, "email": "hong@example.com"}
 TOKEN = "17|abcdefghijklmnopqrstuvwxyz"
 
 
 @dataclass
-class Backend:
+class ScriptedBackend:
     url: str = ""
     token: str = TOKEN
     user: Any = field(default_factory=lambda: dict(USER))
@@ -23,28 +23,28 @@ class Backend:
     user_delay: float = 0.0
     logout_status: int = 204
     calls: list[tuple[str, str, str]] = field(default_factory=list)
-    """Method, path and bearer of each call."""
+    """Method, path and `Authorization` header of each request."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def heal(self) -> None:
-        """As it was at first: all is well, and what was asked before is forgotten."""
-        fresh = Backend()
-        self.token, self.user, self.user_status = fresh.token, fresh.user, fresh.user_status
-        self.user_delay, self.logout_status, self.calls = fresh.user_delay, fresh.logout_status, fresh.calls
+    def reset(self) -> None:
+        """Restore the default responses and clear the recorded requests."""
+        default = ScriptedBackend()
+        self.token, self.user, self.user_status = default.token, default.user, default.user_status
+        self.user_delay, self.logout_status, self.calls = default.user_delay, default.logout_status, default.calls
 
-    def asked(self, path: str) -> int:
-        return sum(1 for _, asked, _ in self.calls if asked == path)
+    def request_count(self, path: str) -> int:
+        return sum(1 for _, request_path, _ in self.calls if request_path == path)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
         with self.lock:
             self.calls.append((environ["REQUEST_METHOD"], path, environ.get("HTTP_AUTHORIZATION", "")))
         environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        status, body = self._answer(path)
+        status, body = self._respond(path)
         start_response(f"{status} Whatever", [("Content-Type", "application/json")])
         return [json.dumps(body).encode()]
 
-    def _answer(self, path: str) -> tuple[int, object]:
+    def _respond(self, path: str) -> tuple[int, object]:
         if path == "/login":
             return 200, {"data": {"token": {"plainTextToken": self.token}}}
         if path == "/user":
@@ -56,8 +56,8 @@ class Backend:
 
 
 @contextmanager
-def scripted() -> Iterator[Backend]:
-    backend = Backend()
-    with served("127.0.0.1", lambda _: backend) as port:
+def scripted_backend() -> Iterator[ScriptedBackend]:
+    backend = ScriptedBackend()
+    with serve_in_thread("127.0.0.1", lambda _: backend) as port:
         backend.url = f"http://127.0.0.1:{port}"
         yield backend

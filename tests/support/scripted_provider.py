@@ -1,7 +1,7 @@
-"""Identity providers on a real socket that say what their sample says, and remember what they were asked.
+"""Identity providers on a real socket that respond as their samples say. They record every request.
 
-A provider's sample is `provider_samples/<id>.json`: where its endpoints are, what they answer, and what has to
-come of it. Not a line of the site's own is used here, nor of the stand-ins of `dev`.
+The sample of a provider is `provider_samples/<id>.json`: its endpoints, their responses and the expected result.
+This module shares no code with the site or with the stand-ins in `dev`, so it cannot repeat their mistakes.
 """
 
 import base64
@@ -20,15 +20,15 @@ from urllib.parse import parse_qs, urlsplit
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
-from tests.support.faulty_backend import SECRET_MARK
-from tests.support.site import served
+from tests.support.faulty_backend import SECRET_MARKER
+from tests.support.site import serve_in_thread
 
 SAMPLES = Path(__file__).parent / "provider_samples"
 Json = dict[str, Any]
 
 
-def sample_of(name: str, case: str = "") -> Json:
-    """What this provider says, as a rule or in one of its other cases."""
+def load_sample(name: str, case: str = "") -> Json:
+    """Return the sample of this provider, or the variant of it that is named `case`."""
     sample: Json = json.loads((SAMPLES / f"{name}.json").read_text("utf-8"))
     return {**sample, **sample["cases"][case], "case": case} if case else sample
 
@@ -45,11 +45,11 @@ def apple_key() -> str:
 
 @dataclass(frozen=True)
 class Grant:
-    """What a code stands for."""
+    """What an authorization code was issued for."""
 
     provider: str
     sample: Json
-    asked: dict[str, str]
+    params: dict[str, str]
     person: str
 
 
@@ -62,28 +62,28 @@ class Call:
 
     @property
     def fields(self) -> dict[str, str]:
-        """Of the form, none of which came twice."""
-        assert all(len(values) == 1 for values in self.form.values()), "a field came twice"
+        """The form with one value for each field."""
+        assert all(len(values) == 1 for values in self.form.values()), "a field is repeated"
         return {name: values[0] for name, values in self.form.items()}
 
 
 @dataclass
-class Providers:
-    """All providers, each below its id; a code is good once, and for whoever has its verifier."""
+class ScriptedProviders:
+    """All providers, each below its id. A code is valid once and with its PKCE verifier only."""
 
     url: str = ""
     calls: list[Call] = field(default_factory=list)
-    names: dict[str, str] = field(default_factory=dict)
-    """Of the person whose token this is."""
-    tokens: list[str] = field(default_factory=list)
-    """All that were ever given out."""
+    names_by_token: dict[str, str] = field(default_factory=dict)
+    """User name by access token and by id_token."""
+    issued_tokens: list[str] = field(default_factory=list)
+    """All access tokens, refresh tokens and id_tokens that were issued."""
     metadata: Json = field(default_factory=dict)
-    """Besides what the discovery document has as a rule."""
-    checks_verifier: bool = True
-    delay: float = 0.0
-    """Seconds that the token endpoint takes."""
-    refusal: tuple[int, Json] | None = None
-    """Of the token endpoint."""
+    """Changes to the discovery document."""
+    verifies_pkce: bool = True
+    token_delay: float = 0.0
+    """Seconds before the token endpoint responds."""
+    token_error: tuple[int, Json] | None = None
+    """Status and body of the token endpoint's error response, instead of tokens."""
 
     def __post_init__(self) -> None:
         self._grants: dict[str, Grant] = {}
@@ -91,33 +91,33 @@ class Providers:
         self._numbers = itertools.count(1)
 
     def environ(self, *names: str) -> dict[str, str]:
-        """Settings by which the site finds these providers here."""
-        found = {"PROVIDERS": ",".join(names)}
+        """Return the settings of a site that uses these providers."""
+        environ = {"PROVIDERS": ",".join(names)}
         for name in names:
-            given = {"BASE_URL": f"{self.url}/{name}", **sample_of(name)["settings"]}
-            for setting, value in given.items():
-                whole = value.replace("<url>", f"{self.url}/{name}").replace("<EC key>", apple_key())
-                found[f"{name.upper()}_{setting}"] = whole
-        return found
+            settings = {"BASE_URL": f"{self.url}/{name}", **load_sample(name)["settings"]}
+            for setting, template in settings.items():
+                value = template.replace("<url>", f"{self.url}/{name}").replace("<EC key>", apple_key())
+                environ[f"{name.upper()}_{setting}"] = value
+        return environ
 
     def issuer(self, name: str) -> str:
-        return str(sample_of(name)["issuer"]).replace("<url>", f"{self.url}/{name}")
+        return str(load_sample(name)["issuer"]).replace("<url>", f"{self.url}/{name}")
 
-    def approve(self, address: str, sample: Json | None = None, person: str = "하늘") -> dict[str, str]:
-        """The person says yes at this authorize address: what the callback brings."""
-        parts = urlsplit(address)
+    def approve(self, authorization_url: str, sample: Json | None = None, person: str = "하늘") -> dict[str, str]:
+        """Grant this authorization request as `person`. Return the callback parameters."""
+        parts = urlsplit(authorization_url)
         name = parts.path.split("/")[1]
-        asked = {key: values[0] for key, values in parse_qs(parts.query, strict_parsing=True).items()}
-        code = f"code-{next(self._numbers)}{SECRET_MARK}"
-        self._grants[code] = Grant(name, sample or sample_of(name), asked, person)
+        params = {key: values[0] for key, values in parse_qs(parts.query, strict_parsing=True).items()}
+        code = f"code-{next(self._numbers)}{SECRET_MARKER}"
+        self._grants[code] = Grant(name, sample or load_sample(name), params, person)
         user = self._grants[code].sample.get("form")
-        return {"code": code, "state": asked["state"], **({"user": user} if user else {})}
+        return {"code": code, "state": params["state"], **({"user": user} if user else {})}
 
-    def asked(self, path: str) -> list[Call]:
+    def requests_to(self, path: str) -> list[Call]:
         return [call for call in self.calls if call.path == path]
 
-    def exchanges(self, name: str) -> list[Call]:
-        return self.asked(f"/{name}{sample_of(name)['token']['path']}")
+    def token_requests(self, name: str) -> list[Call]:
+        return self.requests_to(f"/{name}{load_sample(name)['token']['path']}")
 
     # --- The server
 
@@ -128,22 +128,24 @@ class Providers:
         path = environ["PATH_INFO"]
         self.calls.append(Call(environ["REQUEST_METHOD"], path, headers, form))
         _, name, rest = path.split("/", 2)
-        status, body = self._answer(name, f"/{rest}", self.calls[-1])
+        status, body = self._respond(name, f"/{rest}", self.calls[-1])
         start_response(f"{status} Whatever", [("Content-Type", "application/json;charset=UTF-8")])
         return [json.dumps(body).encode()]
 
-    def _answer(self, name: str, path: str, call: Call) -> tuple[int, object]:
-        sample = sample_of(name)
+    def _respond(self, name: str, path: str, call: Call) -> tuple[int, object]:
+        sample = load_sample(name)
         if path == sample["token"]["path"]:
-            time.sleep(self.delay)
-            return self.refusal or self._tokens(call)
+            time.sleep(self.token_delay)
+            return self.token_error or self._tokens(call)
         if path == sample.get("keys_path"):
             return 200, {"keys": [rsa_key().as_dict(private=False)]}
         if path == "/.well-known/openid-configuration":
             return 200, {**self._metadata(f"{self.url}/{name}", sample), **self.metadata}
         grant = self._by_token.get(call.headers.get("AUTHORIZATION", "").removeprefix("Bearer "))
-        found = grant and next((grant.sample.get(at) for at in ("user", "more") if _at(sample, at) == path), None)
-        return (200, found["answer"]) if found else (404 if grant else 401, {"message": "No."})
+        endpoint = grant and next(
+            (grant.sample.get(key) for key in ("user", "more") if _path_of(sample, key) == path), None
+        )
+        return (200, endpoint["answer"]) if endpoint else (404 if grant else 401, {"message": "No."})
 
     def _metadata(self, url: str, sample: Json) -> Json:
         return {
@@ -157,20 +159,20 @@ class Providers:
 
     def _tokens(self, call: Call) -> tuple[int, object]:
         grant = self._grants.pop(call.form.get("code", [""])[0], None)
-        if grant is None or call.form.get("redirect_uri") != [grant.asked["redirect_uri"]]:
+        if grant is None or call.form.get("redirect_uri") != [grant.params["redirect_uri"]]:
             return 400, {"error": "invalid_grant"}
         verifier = call.form.get("code_verifier", [""])[0]
-        if self.checks_verifier and challenge_of(verifier) != grant.asked["code_challenge"]:
+        if self.verifies_pkce and pkce_challenge(verifier) != grant.params["code_challenge"]:
             return 400, {"error": "invalid_grant"}
-        token = f"{grant.provider}-{next(self._numbers)}{SECRET_MARK}"
+        token = f"{grant.provider}-{next(self._numbers)}{SECRET_MARKER}"
         self._by_token[token] = grant
-        answer = {**grant.sample["token"]["answer"], "access_token": token}
+        body = {**grant.sample["token"]["answer"], "access_token": token}
+        self.names_by_token[token] = grant.person
         if "claims" in grant.sample:
-            answer["id_token"] = self._id_token(grant, token)
-        for given in (token, answer["id_token"] if "claims" in grant.sample else token):
-            self.names[given] = grant.person
-        self.tokens += filter(None, map(answer.get, ("access_token", "refresh_token", "id_token")))
-        return 200, answer
+            body["id_token"] = self._id_token(grant, token)
+            self.names_by_token[body["id_token"]] = grant.person
+        self.issued_tokens += filter(None, map(body.get, ("access_token", "refresh_token", "id_token")))
+        return 200, body
 
     def _id_token(self, grant: Grant, access_token: str) -> str:
         now, sample = int(time.time()), grant.sample
@@ -179,7 +181,7 @@ class Providers:
             "aud": sample["settings"]["CLIENT_ID"],
             "iat": now,
             "exp": now + 3600,
-            "nonce": grant.asked.get("nonce"),
+            "nonce": grant.params.get("nonce"),
             "at_hash": base64url(hashlib.sha256(access_token.encode()).digest()[:16]),
             **sample["claims"],
         }
@@ -188,7 +190,7 @@ class Providers:
         return jwt.encode({"alg": "RS256", "kid": rsa_key().kid}, claims, rsa_key())
 
 
-def _at(sample: Mapping[str, Any], name: str) -> str | None:
+def _path_of(sample: Mapping[str, Any], name: str) -> str | None:
     return sample[name]["path"] if name in sample else None
 
 
@@ -196,14 +198,14 @@ def base64url(octets: bytes) -> str:
     return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
 
 
-def challenge_of(verifier: str) -> str:
-    """RFC 7636, 4.2."""
+def pkce_challenge(verifier: str) -> str:
+    """Return the S256 code challenge (RFC 7636, section 4.2)."""
     return base64url(hashlib.sha256(verifier.encode()).digest())
 
 
 @contextmanager
-def scripted_providers() -> Iterator[Providers]:
-    providers = Providers()
-    with served("127.0.0.1", lambda _: providers) as port:
+def scripted_providers() -> Iterator[ScriptedProviders]:
+    providers = ScriptedProviders()
+    with serve_in_thread("127.0.0.1", lambda _: providers) as port:
         providers.url = f"http://127.0.0.1:{port}"
         yield providers

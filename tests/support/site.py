@@ -1,4 +1,4 @@
-"""A site on real sockets, with its backend beside it, and someone who visits it."""
+"""Run the site and a backend on real sockets, and visit it with an HTTP client."""
 
 import re
 import threading
@@ -25,30 +25,30 @@ from services.sessions.model import Session
 
 SECRET = "Q7x1vN0tA-secret-that-is-long-enough"
 MINJI = "minji@example.com"
-AT_ONCE = dict.fromkeys(
+NO_LIMITS_ENVIRON = dict.fromkeys(
     ("LOGIN_LIMIT_PER_IP", "LOGIN_LIMIT_PER_ACCOUNT_AND_IP", "LOGIN_LIMIT_PER_ACCOUNT"), "9999/second"
 )
-"""For tests all visitors have one address, and many are one person."""
+"""Rate limits that never apply: in tests all visitors share one IP address, and many share an account."""
 
 
 class ManualClock(Clock):
-    """The system's clock, moved on by as many seconds as a test says."""
+    """The system clock with an offset that a test sets."""
 
     def __init__(self) -> None:
-        self._moved = 0.0
+        self._offset = 0.0
 
     def time(self) -> float:
-        return super().time() + self._moved
+        return super().time() + self._offset
 
     def monotonic(self) -> float:
-        return super().monotonic() + self._moved
+        return super().monotonic() + self._offset
 
     def advance(self, seconds: float) -> None:
-        self._moved += seconds
+        self._offset += seconds
 
     def reset(self) -> None:
-        """Back to the system's time."""
-        self._moved = 0.0
+        """Return to the system time."""
+        self._offset = 0.0
 
 
 def a_context() -> RequestContext:
@@ -56,15 +56,17 @@ def a_context() -> RequestContext:
     return RequestContext(client_ip="203.0.113.9", locale="en", request_id="test", deadline=Deadline(10, Clock()))
 
 
-class _Quiet(WSGIRequestHandler):
+class _SilentRequestHandler(WSGIRequestHandler):
     def log_request(self, *args: Any) -> None:
         pass
 
 
 @contextmanager
-def served(host: str, make: Callable[[int], Any], port: int = 0) -> Iterator[int]:
-    """Serve what `make(port)` gives in threads of this process, on any port unless one is given; the port."""
-    server: BaseWSGIServer = make_server(host, port, lambda *_: [], threaded=True, request_handler=_Quiet)
+def serve_in_thread(host: str, make: Callable[[int], Any], port: int = 0) -> Iterator[int]:
+    """Serve the WSGI application that `make(port)` returns, in threads of this process. Yields the port."""
+    server: BaseWSGIServer = make_server(
+        host, port, lambda *_: [], threaded=True, request_handler=_SilentRequestHandler
+    )
     server.app = make(server.port)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
@@ -76,22 +78,22 @@ def served(host: str, make: Callable[[int], Any], port: int = 0) -> Iterator[int
         thread.join()
 
 
-def settings(**given: object) -> config.Settings:
-    """Settings as the environment would give them; `None` leaves one unset."""
+def make_settings(**changes: object) -> config.Settings:
+    """Load settings from an environment with these changes; `None` leaves a setting unset."""
     environ = {
         "SITE_URL": "http://localhost:5000",
         "SECRET_KEY": SECRET,
         "BACKEND_URL": "http://127.0.0.1:1",
         "BACKEND_LOGOUT_PATH": "/logout",
         "BACKEND_PROFILE_PATH": "/profile",
-        **AT_ONCE,
-        **{name.upper(): str(value) for name, value in given.items() if value is not None},
+        **NO_LIMITS_ENVIRON,
+        **{name.upper(): str(value) for name, value in changes.items() if value is not None},
     }
-    return config.load({name: text for name, text in environ.items() if given.get(name.lower(), "") is not None})
+    return config.load({name: text for name, text in environ.items() if changes.get(name.lower(), "") is not None})
 
 
 class Site:
-    """A running site. `backend`: its stand-in, unless another backend was given."""
+    """A running site. `backend` is its stand-in backend, or None if the site uses another backend."""
 
     def __init__(self, url: str, site: Flask, backend: Flask | None, clock: Clock) -> None:
         self.url = url
@@ -99,23 +101,23 @@ class Site:
         self.backend = backend
         self.clock = clock
 
-    def visitor(self, **headers: str) -> "Visitor":
+    def new_visitor(self, **headers: str) -> "Visitor":
         return Visitor(self.url, headers)
 
-    def visitor_since(self, seconds: int, user: User, access_token: str = "17|token") -> "Visitor":
-        """Someone who signed in so long ago, and about whom the backend was last asked then."""
-        then = int(self.clock.time()) - seconds
+    def visitor_signed_in_ago(self, seconds: int, user: User, access_token: str = "17|token") -> "Visitor":
+        """Return a visitor who signed in `seconds` ago and whose session was not revalidated since."""
+        signed_in_at = int(self.clock.time()) - seconds
         session = Session(
             user=user,
             access_token=access_token,
             provider="email",
             sid=uuid.uuid4().hex,
-            auth_time=then,
-            checked_at=then,
-            expires_at=then + 2592000,
+            auth_time=signed_in_at,
+            checked_at=signed_in_at,
+            expires_at=signed_in_at + 2592000,
         )
-        visitor = self.visitor()
-        token = SessionCookie(settings(), self.clock).encrypt(session)
+        visitor = self.new_visitor()
+        token = SessionCookie(make_settings(), self.clock).encrypt(session)
         visitor.cookies.set("next-auth.session-token", token, domain="localhost.local", path="/")
         return visitor
 
@@ -126,29 +128,32 @@ def running_site(
     delay: float = 0.0,
     path: str = "",
     clock: Clock | None = None,
-    **given: object,
+    **settings: object,
 ) -> Iterator[Site]:
-    """The site, below this path, before this backend or before a stand-in of its own; further settings by name."""
-    built: list[Flask] = []
+    """Run a site below this path with these settings.
+
+    It uses the backend at `backend_url`, or else a stand-in backend that waits `delay` seconds before each response.
+    """
+    apps: list[Flask] = []
 
     def make(port: int) -> Flask:
         url = f"http://localhost:{port}{path}"
-        own = settings(**{"site_url": url, "backend_url": where, **given})
-        built.append(app.create_app(own, clock=clock))
-        return built[0]
+        site_settings = make_settings(**{"site_url": url, "backend_url": site_backend_url, **settings})
+        apps.append(app.create_app(site_settings, clock=clock))
+        return apps[0]
 
     backend = create_backend(delay)
-    with served("127.0.0.1", lambda _: backend) as backend_port:
-        where = backend_url or f"http://127.0.0.1:{backend_port}"
-        with served("localhost", make) as port:
-            # As the production server does; in a thread, for this one may run the loop of a browser's driver.
-            start = threading.Thread(target=built[0].extensions["munjigi"].revoked_sessions.ensure_synced)
+    with serve_in_thread("127.0.0.1", lambda _: backend) as backend_port:
+        site_backend_url = backend_url or f"http://127.0.0.1:{backend_port}"
+        with serve_in_thread("localhost", make) as port:
+            # As the production server does. In a thread: this one may run the event loop of Playwright.
+            start = threading.Thread(target=apps[0].extensions["munjigi"].revoked_sessions.ensure_synced)
             start.start()
             start.join()
             try:
-                yield Site(f"http://localhost:{port}", built[0], None if backend_url else backend, clock or Clock())
+                yield Site(f"http://localhost:{port}", apps[0], None if backend_url else backend, clock or Clock())
             finally:
-                built[0].extensions["munjigi"].close()
+                apps[0].extensions["munjigi"].close()
 
 
 SiteMaker = Callable[..., Site]
@@ -156,21 +161,21 @@ SiteMaker = Callable[..., Site]
 
 @contextmanager
 def shared_sites() -> Iterator[SiteMaker]:
-    """What gives the running site with these settings: each starts once, and all end together."""
+    """Yield a function that returns the running site with these settings. It starts each site once."""
     running: dict[tuple[object, ...], Site] = {}
     with ExitStack() as stack:
 
-        def shared(backend_url: str | None = None, **given: Any) -> Site:
-            wanted = (backend_url, *sorted(given.items()))
-            if wanted not in running:
-                running[wanted] = stack.enter_context(running_site(backend_url, **given))
-            return running[wanted]
+        def shared(backend_url: str | None = None, **settings: Any) -> Site:
+            key = (backend_url, *sorted(settings.items()))
+            if key not in running:
+                running[key] = stack.enter_context(running_site(backend_url, **settings))
+            return running[key]
 
         yield shared
 
 
 class Page:
-    """An answer with HTML. Every page that a test opens is held to what is true of all pages."""
+    """An HTML response. Each page that a test opens is checked for valid HTML and for the rules of all pages."""
 
     def __init__(self, response: requests.Response) -> None:
         self.response = response
@@ -179,32 +184,32 @@ class Page:
         parser = html5lib.HTMLParser(namespaceHTMLElements=False)
         self.document = parser.parse(response.content, transport_encoding="utf-8")
         assert not parser.errors, parser.errors
-        self._hold_to_the_rules()
+        self._check_html()
 
-    def _hold_to_the_rules(self) -> None:
-        ids = [element.get("id") for element in self.all("*") if element.get("id")]
-        assert len(ids) == len(set(ids)), "an id is used twice"
-        assert len(self.all("h1")) == 1, "a page has one h1"
+    def _check_html(self) -> None:
+        ids = [element.get("id") for element in self.find_all("*") if element.get("id")]
+        assert len(ids) == len(set(ids)), "a duplicate id"
+        assert len(self.find_all("h1")) == 1, "a page has one h1"
         assert self.document.get("lang", "").replace("-", "_") in settings_readers.languages()
         assert self.document.find("head/title").text.strip()
-        for element in self.all("*"):
+        for element in self.find_all("*"):
             assert not any(name == "style" or name.startswith("on") for name in element.attrib), "inline code"
             assert element.tag not in ("script", "style") or element.get("src"), "inline code"
             assert not element.get("tabindex") or int(element.get("tabindex")) <= 0
-        for field in self.all("input"):
+        for field in self.find_all("input"):
             if field.get("type") != "hidden":
-                assert self.all(f"label[@for='{field.get('id')}']"), f"no label for {field.get('id')}"
-        for described in self.all("*[@aria-describedby]"):
+                assert self.find_all(f"label[@for='{field.get('id')}']"), f"no label for {field.get('id')}"
+        for described in self.find_all("*[@aria-describedby]"):
             assert described.get("aria-describedby") in ids
-        for form in self.all("form"):
+        for form in self.find_all("form"):
             assert form.get("method") == "post"
             assert form.find(".//input[@name='csrfToken']") is not None, "a form without a CSRF token"
 
-    def all(self, path: str) -> list[Any]:
+    def find_all(self, path: str) -> list[Any]:
         return list(self.document.findall(f".//{path}"))
 
     def texts(self, path: str) -> list[str]:
-        return [" ".join("".join(element.itertext()).split()) for element in self.all(path)]
+        return [" ".join("".join(element.itertext()).split()) for element in self.find_all(path)]
 
     @property
     def heading(self) -> str:
@@ -215,21 +220,21 @@ class Page:
         return self.texts("title")[0]
 
     @property
-    def problem(self) -> str:
-        """What the page says first of all, as a failure or calmly; empty where there is nothing to say."""
+    def message(self) -> str:
+        """The error or notice at the top of the page; empty if there is none."""
         return " ".join(self.texts("div[@role='alert']") + self.texts("p[@role='status'][@autofocus]"))
 
     @property
-    def notes(self) -> list[str]:
+    def status_messages(self) -> list[str]:
         return self.texts("p[@role='status']")
 
-    def value(self, name: str) -> str | None:
-        found = self.all(f"input[@name='{name}']")
-        return found[0].get("value") if found else None
+    def input_value(self, name: str) -> str | None:
+        inputs = self.find_all(f"input[@name='{name}']")
+        return inputs[0].get("value") if inputs else None
 
 
 class Visitor(requests.Session):
-    """Someone with a browser of their own: cookies, and no redirect followed unseen."""
+    """An HTTP client with its own cookies, which never follows redirects."""
 
     def __init__(self, url: str, headers: dict[str, str]) -> None:
         super().__init__()
@@ -238,35 +243,35 @@ class Visitor(requests.Session):
         self.headers.update({"Accept": "text/html", "Accept-Language": "en", **headers})
 
     def request(self, method: Any, url: Any, *args: Any, **kwargs: Any) -> requests.Response:
-        kwargs["allow_redirects"] = False  # `get` would follow
+        kwargs["allow_redirects"] = False  # `get` sets it to True
         kwargs.setdefault("timeout", 30)
         return super().request(method, urljoin(self.url, url), *args, **kwargs)
 
-    def page(self, path: str, **kwargs: Any) -> Page:
+    def get_page(self, path: str, **kwargs: Any) -> Page:
         return Page(self.get(path, **kwargs))
 
     def submit(self, path: str, fields: dict[str, str], **kwargs: Any) -> requests.Response:
-        """Fill in a form of the site and post it, its CSRF token with it."""
-        return self.post(path, data={"csrfToken": self.csrf(), **fields}, **kwargs)
+        """Post form fields with a CSRF token."""
+        return self.post(path, data={"csrfToken": self.csrf_token(), **fields}, **kwargs)
 
-    def csrf(self) -> str:
+    def csrf_token(self) -> str:
         return str(self.get("/api/auth/csrf").json()["csrfToken"])
 
     def sign_in(self, email: str = MINJI, password: str = PASSWORD, **fields: str) -> requests.Response:
         return self.submit("/auth/login/email", {"email": email, "password": password, **fields})
 
-    def session(self) -> dict[str, Any]:
+    def get_session(self) -> dict[str, Any]:
         body = self.get("/api/auth/session").json()
         assert isinstance(body, dict)
         return body
 
     @property
     def is_signed_in(self) -> bool:
-        return bool(self.session())
+        return bool(self.get_session())
 
 
 def set_cookies(response: requests.Response) -> list[str]:
-    """Every Set-Cookie line of a response, in order."""
+    """Return the `Set-Cookie` headers of a response, in order."""
     return response.raw.headers.getlist("Set-Cookie")
 
 

@@ -1,4 +1,4 @@
-"""A backend that gives each social token a user of its own, and people whose browsers treat cookies as browsers do."""
+"""A backend with one user per provider token, and an HTTP client that handles cookies as browsers do."""
 
 import itertools
 import json
@@ -13,33 +13,33 @@ from urllib.parse import parse_qs, urlsplit
 
 import requests
 
-from tests.support.faulty_backend import SECRET_MARK
-from tests.support.scripted_provider import Json, Providers, scripted_providers
-from tests.support.site import Site, Visitor, cookie_names, running_site, served
+from tests.support.faulty_backend import SECRET_MARKER
+from tests.support.scripted_provider import Json, ScriptedProviders, scripted_providers
+from tests.support.site import Site, Visitor, cookie_names, running_site, serve_in_thread
 
 SESSION = "next-auth.session-token"
 
 
 @dataclass
 class SocialBackend:
-    providers: Providers
+    providers: ScriptedProviders
     url: str = ""
     user_delay: float = 0.0
     calls: list[tuple[str, str, Any]] = field(default_factory=list)
-    """Path, bearer and JSON of each call."""
-    bearers: dict[str, str] = field(default_factory=dict)
-    """Bearer -> the name of the person whose it is."""
-    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    """Path, bearer token and JSON body of each request."""
+    names_by_token: dict[str, str] = field(default_factory=dict)
+    """User name by bearer token."""
+    token_numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def asked(self, path: str) -> list[Any]:
-        return [body for asked, _, body in self.calls if asked == path]
+    def requests_to(self, path: str) -> list[Any]:
+        return [body for request_path, _, body in self.calls if request_path == path]
 
     @property
-    def handed_over(self) -> list[tuple[str, Any]]:
-        """What came to the social path, by the provider's name there."""
-        path = "/login/social/callback/"
-        return [(asked.removeprefix(path), body) for asked, _, body in self.calls if asked.startswith(path)]
+    def social_logins(self) -> list[tuple[str, Any]]:
+        """The provider and the JSON body of each social sign-in."""
+        prefix = "/login/social/callback/"
+        return [(path.removeprefix(prefix), body) for path, _, body in self.calls if path.startswith(prefix)]
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         path, bearer = environ["PATH_INFO"], environ.get("HTTP_AUTHORIZATION", "").removeprefix("Bearer ")
@@ -47,49 +47,51 @@ class SocialBackend:
         body = json.loads(raw) if raw else None
         with self.lock:
             self.calls.append((path, bearer, body))
-            status, answer = self._answer(path, bearer, body)
+            status, response_body = self._respond(path, bearer, body)
         if path == "/user":
             time.sleep(self.user_delay)
         start_response(f"{status} Whatever", [("Content-Type", "application/json")])
-        return [json.dumps(answer).encode()]
+        return [json.dumps(response_body).encode()]
 
-    def _answer(self, path: str, bearer: str, body: Any) -> tuple[int, Json]:
+    def _respond(self, path: str, bearer: str, body: Any) -> tuple[int, Json]:
         if path.startswith("/login"):
-            new = f"{next(self.numbers)}|{SECRET_MARK}"
-            self.bearers[new] = self.providers.names.get(body.get("social_token"), body.get("email", ""))
-            return 201, {"data": {"token": {"plainTextToken": new}}}
-        name = self.bearers.get(bearer)
+            token = f"{next(self.token_numbers)}|{SECRET_MARKER}"
+            self.names_by_token[token] = self.providers.names_by_token.get(
+                body.get("social_token"), body.get("email", "")
+            )
+            return 201, {"data": {"token": {"plainTextToken": token}}}
+        name = self.names_by_token.get(bearer)
         if name is None:
             return 401, {"message": "Unauthenticated."}
         if path == "/logout":
-            del self.bearers[bearer]
+            del self.names_by_token[bearer]
             return 204, {}
-        person = {
+        user = {
             "id": int(bearer.partition("|")[0]),
             "name": name,
             "nick_name": None,
             "email": "haneul.kim@example.com",
         }
-        return 200, {"data": {"user": person}}
+        return 200, {"data": {"user": user}}
 
 
 @contextmanager
-def social_backend(providers: Providers) -> Iterator[SocialBackend]:
+def social_backend(providers: ScriptedProviders) -> Iterator[SocialBackend]:
     backend = SocialBackend(providers)
-    with served("127.0.0.1", lambda _: backend) as port:
+    with serve_in_thread("127.0.0.1", lambda _: backend) as port:
         backend.url = f"http://127.0.0.1:{port}"
         yield backend
 
 
 class Browser(Visitor):
-    """`localhost` is a secure place, and a POST from another site brings the SameSite=None cookies alone."""
+    """Sends `Secure` cookies to localhost, and only `SameSite=None` cookies with a cross-site POST."""
 
     def __init__(self, url: str, **headers: str) -> None:
         super().__init__(url, headers)
         self.cookies.set_policy(DefaultCookiePolicy(secure_protocols=("http", "https")))
 
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
-        """With the cookies of our own jar: `requests` would send those of a copy that has forgotten its policy."""
+        """Use the session's own cookie jar: `requests` copies the jar and loses its policy."""
         prepared = super().prepare_request(request)
         if "Cookie" not in request.headers:
             prepared.headers.pop("Cookie", None)
@@ -101,72 +103,77 @@ class Browser(Visitor):
         assert response.status_code < 500 or response.status_code in (502, 503, 504), response.text
         return response
 
-    def start(self, provider: str, **fields: str) -> str:
-        """The address at the provider where a sign-in leads."""
+    def start_sign_in(self, provider: str, **fields: str) -> str:
+        """Start a sign-in. Return the authorization URL."""
         response = self.submit(f"/api/auth/signin/{provider}", {"json": "true", **fields})
         assert response.status_code == 200, response.text
         return str(response.json()["url"])
 
-    def come_back(self, provider: str, answer: dict[str, Any] | list[tuple[str, str]]) -> requests.Response:
-        """Carry the provider's answer to the callback, as this provider has it carried."""
+    def send_callback(self, provider: str, params: dict[str, Any] | list[tuple[str, str]]) -> requests.Response:
+        """Send the callback parameters: Apple's as a cross-site POST, the others as a GET."""
         path = f"/api/auth/callback/{provider}"
         if provider == "apple":
-            return self.post_from_elsewhere(path, answer)
-        return self.get(path, params=answer)
+            return self.post_cross_site(path, params)
+        return self.get(path, params=params)
 
-    def post_from_elsewhere(self, path: str, answer: Any, **headers: str) -> requests.Response:
-        held_back = [cookie for cookie in self.cookies if not _goes_everywhere(cookie)]
-        for cookie in held_back:
+    def post_cross_site(self, path: str, form: Any, **headers: str) -> requests.Response:
+        """POST from another site: with the `SameSite=None` cookies only."""
+        withheld = [cookie for cookie in self.cookies if not _is_sent_cross_site(cookie)]
+        for cookie in withheld:
             self.cookies.clear(cookie.domain, cookie.path, cookie.name)
-        form = {"Content-Type": "application/x-www-form-urlencoded"}
-        origin = {**form, "Origin": "https://provider.example", "Sec-Fetch-Site": "cross-site", **headers}
-        response = self.post(path, data=answer, headers=origin)
-        written = cookie_names(response)
-        for cookie in held_back:
-            if cookie.name not in written:
+        default_headers = {
+            "Content-Type": "application/x-www-form-urlencoded",
+            "Origin": "https://provider.example",
+            "Sec-Fetch-Site": "cross-site",
+        }
+        response = self.post(path, data=form, headers={**default_headers, **headers})
+        set_names = cookie_names(response)
+        for cookie in withheld:
+            if cookie.name not in set_names:
                 self.cookies.set_cookie(cookie)
         return response
 
-    def named(self, start: str) -> list[str]:
-        return [cookie.name for cookie in self.cookies if cookie.name.startswith(start)]
+    def cookies_starting_with(self, prefix: str) -> list[str]:
+        return [cookie.name for cookie in self.cookies if cookie.name.startswith(prefix)]
 
     @property
-    def attempts(self) -> list[str]:
-        return self.named("munjigi.attempt.")
+    def attempt_cookies(self) -> list[str]:
+        return self.cookies_starting_with("munjigi.attempt.")
 
     @property
-    def who(self) -> str | None:
-        """The name of the person who is signed in."""
-        user = self.session().get("user")
+    def user_name(self) -> str | None:
+        """The name of the signed-in user, or None."""
+        user = self.get_session().get("user")
         return str(user["name"]) if user else None
 
 
-def _goes_everywhere(cookie: Cookie) -> bool:
+def _is_sent_cross_site(cookie: Cookie) -> bool:
     return cookie.get_nonstandard_attr("SameSite") == "None" and cookie.secure
 
 
-def browser(site: Site) -> Browser:
+def new_browser(site: Site) -> Browser:
     return Browser(site.url)
 
 
-def told(response: requests.Response) -> str:
-    """The code of the error page that this answer leads to; empty where it leads elsewhere."""
+def error_code(response: requests.Response) -> str:
+    """Return the error code in the redirect to the sign-in page; empty if the redirect goes elsewhere."""
     assert response.status_code == 303, (response.status_code, response.text[:300])
-    address = urlsplit(response.headers["Location"])
-    assert address.hostname == "localhost"
-    return parse_qs(address.query).get("error", [""])[0] if address.path == "/auth/login/email" else ""
+    url = urlsplit(response.headers["Location"])
+    assert url.hostname == "localhost"
+    return parse_qs(url.query).get("error", [""])[0] if url.path == "/auth/login/email" else ""
 
 
 @dataclass
-class World:
+class SocialSetup:
     site: Site
-    providers: Providers
+    providers: ScriptedProviders
     backend: SocialBackend
 
 
 @contextmanager
-def world(*names: str, **given: Any) -> Iterator[World]:
-    with scripted_providers() as scripted, social_backend(scripted) as backend:
-        environ = {**scripted.environ(*names), **given}
+def social_setup(*names: str, **settings: Any) -> Iterator[SocialSetup]:
+    """Run a site with these providers and settings, a backend and the providers."""
+    with scripted_providers() as providers, social_backend(providers) as backend:
+        environ = {**providers.environ(*names), **settings}
         with running_site(backend.url, **environ) as site:
-            yield World(site, scripted, backend)
+            yield SocialSetup(site, providers, backend)

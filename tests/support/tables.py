@@ -1,4 +1,4 @@
-"""Large tables in two parts: what `make test` runs of them, and what `make test-all` adds."""
+"""Parameters from large tables: `make test` runs a sample of the rows, `make test-all` runs all of them."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -6,25 +6,28 @@ from typing import Any
 import pytest
 
 
-def spread(rows: Iterable[object], steps: Sequence[str], most: int | None = None) -> list[Any]:
-    """Each row with each step: in turn at one of them, and marked `slow` at the others.
+def sample_pairs(rows: Iterable[object], steps: Sequence[str], max_rows: int | None = None) -> list[Any]:
+    """Return the parameters `(row, step)` for all combinations.
 
-    `most`: so many rows, from all over the table, where another test has the same ones.
+    `make test` runs each row with one step, in rotation; the other combinations are marked `slow`. With `max_rows`,
+    only about that many rows, evenly spaced, run in `make test`. Use it where another test runs the same rows.
     """
     return [
-        pytest.param(row, step, marks=pytest.mark.slow if left_out or turn % len(steps) != place else ())
-        for row, turn, left_out in _chosen(rows, most)
-        for place, step in enumerate(steps)
+        pytest.param(row, step, marks=pytest.mark.slow if is_excluded or turn % len(steps) != index else ())
+        for row, turn, is_excluded in _select(rows, max_rows)
+        for index, step in enumerate(steps)
     ]
 
 
-def some(rows: Iterable[object], most: int = 10) -> list[Any]:
-    """All rows: so many of them, from all over the table, and the others marked `slow`."""
-    return [pytest.param(row, marks=pytest.mark.slow if left_out else ()) for row, _, left_out in _chosen(rows, most)]
+def sample_rows(rows: Iterable[object], max_rows: int = 10) -> list[Any]:
+    """Return all rows as parameters. `make test` runs about `max_rows` of them; the others are marked `slow`."""
+    return [
+        pytest.param(row, marks=pytest.mark.slow if left_out else ()) for row, _, left_out in _select(rows, max_rows)
+    ]
 
 
-def _chosen(rows: Iterable[object], most: int | None) -> list[tuple[object, int, bool]]:
-    """Each row, how many rows of `make test` go before it, and whether it is left out of `make test` itself."""
-    listed = list(rows)
-    every = -(-len(listed) // most) if most else 1
-    return [(row, at // every, at % every > 0) for at, row in enumerate(listed)]
+def _select(rows: Iterable[object], max_rows: int | None) -> list[tuple[object, int, bool]]:
+    """Return each row with the number of `make test` rows before it, and whether `make test` excludes it."""
+    row_list = list(rows)
+    interval = -(-len(row_list) // max_rows) if max_rows else 1
+    return [(row, index // interval, index % interval > 0) for index, row in enumerate(row_list)]

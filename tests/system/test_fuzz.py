@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 import app
 from dev.backend import create_backend
 from tests.support import site as sites
-from tests.support.forge import COOKIE, claims, compact, cookie, seal
+from tests.support.forge import COOKIE, cookie_pair, encrypt, make_claims, to_json
 from tests.support.redirects import FORM, ORIGIN, RETURN_ADDRESSES, csrf_token, resolve_as_browser, sign_in
 from tests.support.scripted_provider import scripted_providers
-from tests.support.site import served
+from tests.support.site import serve_in_thread
 from tests.support.social_backend import social_backend
 from web import redirect_target
 
@@ -52,10 +52,10 @@ def examples(number: int) -> Callable[[Any], Any]:
 @pytest.fixture(scope="module")
 def site() -> Iterator[Any]:
     """The site at the origin of `redirects.json`, with a stand-in backend and three providers."""
-    with scripted_providers() as providers, social_backend(providers), served("127.0.0.1", _backend) as port:
+    with scripted_providers() as providers, social_backend(providers), serve_in_thread("127.0.0.1", _backend) as port:
         url = f"http://127.0.0.1:{port}"
         given = {name.lower(): value for name, value in providers.environ(*SOME).items()}
-        yield app.create_app(sites.settings(site_url=ORIGIN, backend_url=url, session_revalidate=0, **given))
+        yield app.create_app(sites.make_settings(site_url=ORIGIN, backend_url=url, session_revalidate=0, **given))
 
 
 def _backend(_: int) -> Any:
@@ -153,9 +153,9 @@ def test_no_generated_return_address_of_a_sign_in_leads_off_the_site(signed_in: 
 
 # --- Session cookies
 
-CLAIMS = claims()
-GOOD = seal(CLAIMS)
-LONG = seal(claims(accessToken="t" * 3000))
+CLAIMS = make_claims()
+GOOD = encrypt(CLAIMS)
+LONG = encrypt(make_claims(accessToken="t" * 3000))
 VISIBLE = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=6)
 WORDS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
 
@@ -201,7 +201,7 @@ TOKENS = changed(st.sampled_from([GOOD, LONG]), VISIBLE)
 
 
 @examples(400)
-@given(header=st.one_of(TOKENS.map(cookie), in_pieces(st.just(LONG)), in_pieces(TOKENS), VISIBLE.map(cookie)))
+@given(header=st.one_of(TOKENS.map(cookie_pair), in_pieces(st.just(LONG)), in_pieces(TOKENS), VISIBLE.map(cookie_pair)))
 @pytest.mark.slow
 def test_a_modified_cookie_is_the_same_user_or_no_session(without_cookies: Client, header: str) -> None:
     assert who(without_cookies, header) in (None, CLAIMS["user"])
@@ -211,8 +211,8 @@ def test_a_modified_cookie_is_the_same_user_or_no_session(without_cookies: Clien
 @given(strange=st.dictionaries(st.sampled_from(NAMES), JSON_VALUES, max_size=3))
 @pytest.mark.slow
 def test_generated_claims_never_become_another_user(without_cookies: Client, strange: dict[str, Any]) -> None:
-    made = {**claims(), **strange}
-    found = who(without_cookies, cookie(seal(compact(made).decode("utf-8", "replace").encode())))
+    made = {**make_claims(), **strange}
+    found = who(without_cookies, cookie_pair(encrypt(to_json(made).decode("utf-8", "replace").encode())))
     assert found is None or found["id"] == made["user"]["id"]
 
 

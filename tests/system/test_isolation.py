@@ -12,8 +12,16 @@ import pytest
 import requests
 
 from services.oauth.metadata_cache import FAILURE_PAUSE_SECONDS
-from tests.support.faulty_backend import PASSWORD, UNLIMITED, FaultyBackend, faulty_backend, hang
-from tests.support.issuer import DISCOVERY, TOKEN, Issuer, come_back, let_in, start, travel
+from tests.support.faulty_backend import NO_LIMITS, PASSWORD, FaultyBackend, faulty_backend, hang
+from tests.support.issuer import (
+    DISCOVERY,
+    TOKEN,
+    Issuer,
+    assert_signed_in,
+    send_callback,
+    sign_in_via_provider,
+    start_sign_in,
+)
 from tests.support.production import production_server
 from tests.support.site import MINJI, Visitor
 
@@ -47,9 +55,9 @@ class Here:
 
     def heal(self) -> None:
         for one in (self.backend, self.dead, self.other):
-            one.heal()
-        social = dict.fromkeys(("oidc", "google"), self.backend.answers["/login"])
-        self.backend.answers |= {f"/login/social/callback/{name}": said for name, said in social.items()}
+            one.reset()
+        social = dict.fromkeys(("oidc", "google"), self.backend.responses["/login"])
+        self.backend.responses |= {f"/login/social/callback/{name}": said for name, said in social.items()}
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +65,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Here]:
     dead, other = Issuer(), Issuer()
     with faulty_backend() as backend:
         given: dict[str, Any] = {
-            **{name: str(value) for name, value in {**UNLIMITED, **dead.settings()}.items()},
+            **{name: str(value) for name, value in {**NO_LIMITS, **dead.site_settings()}.items()},
             "providers": "oidc,google",
             "google_base_url": f"{other.url}/google",
             "backend_url": backend.url,
@@ -68,8 +76,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Here]:
         with production_server(folder, **{name.upper(): value for name, value in given.items()}) as (_, visitor):
             yield Here(visitor.url, backend, dead, other)
     for issuer in (dead, other):
-        issuer.refuse()
-        issuer.hang_up()
+        issuer.stop_listening()
+        issuer.close_connections()
 
 
 @pytest.fixture
@@ -98,7 +106,7 @@ def set_out(visitor: Visitor, csrf: str) -> requests.Response:
 
 
 def everybody(crowd: Sequence[Visitor], way: Callable[[Visitor, str], requests.Response]) -> list[Ask]:
-    return [partial(way, visitor, visitor.csrf()) for visitor in crowd]
+    return [partial(way, visitor, visitor.csrf_token()) for visitor in crowd]
 
 
 def told(ask: Ask) -> Told:
@@ -132,20 +140,20 @@ def is_quick(ask: Callable[[], object]) -> None:
 
 def signed_in_at(here: Here) -> Visitor:
     visitor = here.visitor()
-    assert told(partial(e_mail, visitor, visitor.csrf())).code == ""
+    assert told(partial(e_mail, visitor, visitor.csrf_token())).code == ""
     assert visitor.is_signed_in
     return visitor
 
 
 def pages_and_sessions_go_on(here: Here, signed_in: Visitor) -> None:
-    is_quick(lambda: here.visitor().page("/auth/login/email"))
-    is_quick(signed_in.session)
+    is_quick(lambda: here.visitor().get_page("/auth/login/email"))
+    is_quick(signed_in.get_session)
     assert signed_in.is_signed_in
 
 
 def signed_in_through(here: Here, issuer: Issuer, provider: str) -> None:
     visitor = here.visitor()
-    let_in(visitor, travel(visitor, issuer, provider))
+    assert_signed_in(visitor, sign_in_via_provider(visitor, issuer, provider))
 
 
 # --- At the production server
@@ -154,7 +162,7 @@ def signed_in_through(here: Here, issuer: Issuer, provider: str) -> None:
 @pytest.mark.server
 def test_a_crowd_at_a_dead_backend_slows_no_page_and_fails_fast(here: Here) -> None:
     signed_in, asks = signed_in_at(here), everybody(here.crowd(80), e_mail)
-    here.backend.answers["/login"] = hang
+    here.backend.responses["/login"] = hang
     with all_at_once(asks) as found:
         pages_and_sessions_go_on(here, signed_in)
     assert {one.code for one in found} == {"BackendUnavailable"}
@@ -169,7 +177,7 @@ def test_a_crowd_at_a_dead_backend_slows_no_page_and_fails_fast(here: Here) -> N
 @pytest.mark.server
 def test_a_crowd_waiting_for_provider_metadata_slows_nobody_else(here: Here) -> None:
     signed_in, asks = signed_in_at(here), everybody(here.crowd(80), set_out)
-    here.dead.answers[DISCOVERY] = hang
+    here.dead.responses[DISCOVERY] = hang
     with all_at_once(asks) as found:
         pages_and_sessions_go_on(here, signed_in)
         is_quick(lambda: signed_in_at(here))
@@ -183,8 +191,8 @@ def test_a_crowd_waiting_for_provider_metadata_slows_nobody_else(here: Here) -> 
 @pytest.mark.server
 def test_a_crowd_waiting_for_a_token_endpoint_slows_nobody_else(here: Here) -> None:
     signed_in, crowd = signed_in_at(here), here.crowd(60)
-    asks = [partial(come_back, visitor, start(visitor, here.dead)) for visitor in crowd]
-    here.dead.answers[TOKEN] = hang
+    asks = [partial(send_callback, visitor, start_sign_in(visitor, here.dead)) for visitor in crowd]
+    here.dead.responses[TOKEN] = hang
     with all_at_once(asks) as found:
         pages_and_sessions_go_on(here, signed_in)
         is_quick(lambda: signed_in_at(here))
@@ -198,12 +206,12 @@ def test_a_crowd_waiting_for_a_token_endpoint_slows_nobody_else(here: Here) -> N
 @pytest.mark.server
 def test_repeated_copies_of_a_hanging_callback_slow_nobody_else(here: Here) -> None:
     signed_in, visitor = signed_in_at(here), here.visitor()
-    asked = start(visitor, here.dead)
+    asked = start_sign_in(visitor, here.dead)
     cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in visitor.cookies)
     copies = [Visitor(here.url, {"Connection": "close", "Cookie": cookies}) for _ in range(60)]
-    here.dead.answers[TOKEN] = hang
-    with all_at_once([partial(come_back, copy, asked) for copy in copies]) as found:
+    here.dead.responses[TOKEN] = hang
+    with all_at_once([partial(send_callback, copy, asked) for copy in copies]) as found:
         pages_and_sessions_go_on(here, signed_in)
         is_quick(lambda: signed_in_at(here))
     assert {one.code for one in found} == {"ProviderUnavailable"}
-    assert len(here.dead.asked(TOKEN)) == 1
+    assert len(here.dead.requests_to(TOKEN)) == 1

@@ -16,23 +16,32 @@ import pytest
 import requests
 
 from services.backend.user import User
-from tests.support.faulty_backend import UNLIMITED
-from tests.support.forge import DAY, MONTH, USER, claims, cookie, seal, unseal
+from tests.support.faulty_backend import NO_LIMITS
+from tests.support.forge import DAY, MONTH, USER, cookie_pair, decrypt, encrypt, make_claims
 from tests.support.production import production_server
-from tests.support.scripted import Backend, scripted
-from tests.support.site import SECRET, Site, SiteMaker, Visitor, cookie_names, running_site, served, set_cookies
-from tests.support.social_backend import SESSION, browser, told, world
+from tests.support.scripted import ScriptedBackend, scripted_backend
+from tests.support.site import (
+    SECRET,
+    Site,
+    SiteMaker,
+    Visitor,
+    cookie_names,
+    running_site,
+    serve_in_thread,
+    set_cookies,
+)
+from tests.support.social_backend import SESSION, error_code, new_browser, social_setup
 
 Found = TypeVar("Found")
 OLD_SECRET = "an-older-secret-0f-this-very-site-8Zq"
-LIMITS = {name.upper(): limit for name, limit in UNLIMITED.items()}
+LIMITS = {name.upper(): limit for name, limit in NO_LIMITS.items()}
 SLOW = 0.5
 """Seconds that the backend takes, so that something else can happen meanwhile."""
 
 
 @pytest.fixture
-def backend() -> Iterator[Backend]:
-    with scripted() as backend:
+def backend() -> Iterator[ScriptedBackend]:
+    with scripted_backend() as backend:
         yield backend
 
 
@@ -74,16 +83,18 @@ def session_in(response: requests.Response) -> str | None:
 
 def holder(site_url: str, token: str) -> dict[str, Any]:
     """Return the session of a browser with this token."""
-    found: dict[str, Any] = Visitor(site_url, {"Cookie": cookie(token)}).session().get("user", {})
+    found: dict[str, Any] = Visitor(site_url, {"Cookie": cookie_pair(token)}).get_session().get("user", {})
     return found
 
 
 # --- Sign-out during another request
 
 
-def test_a_read_that_ends_after_sign_out_does_not_restore_the_session(make_site: SiteMaker, backend: Backend) -> None:
+def test_a_read_that_ends_after_sign_out_does_not_restore_the_session(
+    make_site: SiteMaker, backend: ScriptedBackend
+) -> None:
     site = make_site(backend.url)
-    visitor = site.visitor_since(301, User.from_json({**USER, "name": "Before"}))
+    visitor = site.visitor_signed_in_ago(301, User.from_json({**USER, "name": "Before"}))
     backend.user_delay = SLOW  # the read gets the user with a new name, so it sets a new token
     late = meanwhile(lambda: tab(visitor).get("/api/auth/session"), lambda: visitor.submit("/auth/logout", {}))
     token = session_in(late)
@@ -92,35 +103,37 @@ def test_a_read_that_ends_after_sign_out_does_not_restore_the_session(make_site:
 
 
 def test_a_name_change_that_ends_after_sign_out_does_not_restore_the_session(
-    make_site: SiteMaker, backend: Backend
+    make_site: SiteMaker, backend: ScriptedBackend
 ) -> None:
     site = make_site(backend.url)
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     visitor.sign_in()
     backend.user_delay = SLOW
     backend.user["name"] = "After"
-    fields = {"csrfToken": visitor.csrf(), "name": "After", "nick_name": ""}
+    fields = {"csrfToken": visitor.csrf_token(), "name": "After", "nick_name": ""}
     late = meanwhile(lambda: tab(visitor).post("/account", data=fields), lambda: visitor.submit("/auth/logout", {}))
     token = session_in(late)
     assert token, "the test needs a late cookie"
     assert holder(site.url, token) == {}
 
 
-def test_a_form_of_another_tab_redirects_to_sign_in_after_sign_out(make_site: SiteMaker, backend: Backend) -> None:
-    visitor = make_site(backend.url).visitor()
+def test_a_form_of_another_tab_redirects_to_sign_in_after_sign_out(
+    make_site: SiteMaker, backend: ScriptedBackend
+) -> None:
+    visitor = make_site(backend.url).new_visitor()
     visitor.sign_in()
-    fields = {"csrfToken": visitor.csrf(), "name": "x", "nick_name": ""}
+    fields = {"csrfToken": visitor.csrf_token(), "name": "x", "nick_name": ""}
     visitor.submit("/auth/logout", {})
     response = visitor.post("/account", data=fields)
     assert response.status_code == 303
-    assert visitor.page(response.headers["Location"]).heading == "Sign in"
-    assert not backend.asked("/profile")
+    assert visitor.get_page(response.headers["Location"]).heading == "Sign in"
+    assert not backend.request_count("/profile")
 
 
-def test_a_concurrent_change_and_read_keep_the_change(make_site: SiteMaker, backend: Backend) -> None:
+def test_a_concurrent_change_and_read_keep_the_change(make_site: SiteMaker, backend: ScriptedBackend) -> None:
     site = make_site(backend.url)
-    visitor = site.visitor_since(301, User.from_json(USER))
-    fields = {"csrfToken": visitor.csrf(), "name": "After", "nick_name": ""}
+    visitor = site.visitor_signed_in_ago(301, User.from_json(USER))
+    fields = {"csrfToken": visitor.csrf_token(), "name": "After", "nick_name": ""}
     backend.user["name"] = "After"
     answers = together([lambda: tab(visitor).post("/account", data=fields), lambda: tab(visitor).get("/account")])
     for token in filter(None, map(session_in, answers)):
@@ -128,25 +141,25 @@ def test_a_concurrent_change_and_read_keep_the_change(make_site: SiteMaker, back
 
 
 def test_a_repeated_callback_that_ends_after_sign_out_does_not_restore_the_session() -> None:
-    with world("kakao", session_revalidate=0, backend_logout_path=None) as here:
-        visitor = browser(here.site)
-        answer = here.providers.approve(visitor.start("kakao"))
+    with social_setup("kakao", session_revalidate=0, backend_logout_path=None) as here:
+        visitor = new_browser(here.site)
+        answer = here.providers.approve(visitor.start_sign_in("kakao"))
         copied = {"Cookie": cookies_of(visitor)}
-        visitor.come_back("kakao", answer)
+        visitor.send_callback("kakao", answer)
         here.backend.user_delay = SLOW
         late = meanwhile(
             lambda: Visitor(here.site.url, copied).get("/api/auth/callback/kakao", params=answer),
             lambda: visitor.submit("/auth/logout", {}),
         )
         assert SESSION not in cookie_names(late)
-        assert told(late) == "AttemptExpired"
+        assert error_code(late) == "AttemptExpired"
 
 
 @pytest.mark.parametrize("kept", [0, 1])
 def test_signing_out_ends_both_sessions_of_a_repeated_callback(kept: int) -> None:
-    with world("kakao", session_revalidate=0, backend_logout_path=None) as here:
-        visitor = browser(here.site)
-        answer = here.providers.approve(visitor.start("kakao"))
+    with social_setup("kakao", session_revalidate=0, backend_logout_path=None) as here:
+        visitor = new_browser(here.site)
+        answer = here.providers.approve(visitor.start_sign_in("kakao"))
         before = {"Cookie": cookies_of(visitor)}
 
         def come_back() -> requests.Response:
@@ -158,7 +171,7 @@ def test_signing_out_ends_both_sessions_of_a_repeated_callback(kept: int) -> Non
             signed_in.cookies.set(name, value, domain="localhost.local", path="/")
         assert signed_in.is_signed_in
         signed_in.submit("/auth/logout", {})
-        assert told(come_back()) == "AttemptExpired"
+        assert error_code(come_back()) == "AttemptExpired"
         for token in map(session_in, answers):
             assert holder(here.site.url, token or "") == {}
 
@@ -166,11 +179,11 @@ def test_signing_out_ends_both_sessions_of_a_repeated_callback(kept: int) -> Non
 # --- Two sign-ins at once
 
 
-def test_a_double_click_on_sign_in_is_no_error(make_site: SiteMaker, backend: Backend) -> None:
+def test_a_double_click_on_sign_in_is_no_error(make_site: SiteMaker, backend: ScriptedBackend) -> None:
     site = make_site(backend.url)
-    visitor = site.visitor()
-    visitor.csrf()
-    fields = {"csrfToken": visitor.csrf(), "email": "hong@example.com", "password": "x"}
+    visitor = site.new_visitor()
+    visitor.csrf_token()
+    fields = {"csrfToken": visitor.csrf_token(), "email": "hong@example.com", "password": "x"}
     answers = together([lambda: tab(visitor).post("/auth/login/email", data=fields)] * 2)
     assert [answer.status_code for answer in answers] == [303, 303]
     for token in map(session_in, answers):
@@ -181,8 +194,8 @@ def test_a_double_click_on_sign_in_is_no_error(make_site: SiteMaker, backend: Ba
 @pytest.mark.parametrize("order", [1, -1])
 def test_two_users_in_two_tabs_leave_one_complete_session(make_site: SiteMaker, order: int) -> None:
     site = make_site()
-    visitor = site.visitor()
-    csrf = visitor.csrf()
+    visitor = site.new_visitor()
+    csrf = visitor.csrf_token()
 
     def sign_in(email: str) -> Callable[[], requests.Response]:
         fields = {"csrfToken": csrf, "email": email, "password": "correct-horse"}
@@ -195,7 +208,7 @@ def test_two_users_in_two_tabs_leave_one_complete_session(make_site: SiteMaker, 
     assert last
     email = emails[1 if order == 1 else 0]
     assert holder(site.url, last)["email"] == email
-    assert (unseal(last)["email"], unseal(last)["user"]["email"]) == (email, email)
+    assert (decrypt(last)["email"], decrypt(last)["user"]["email"]) == (email, email)
 
 
 # --- Many users
@@ -223,7 +236,7 @@ class Echo:
 @pytest.fixture
 def echo() -> Iterator[Echo]:
     backend = Echo()
-    with served("127.0.0.1", lambda _: backend) as port:
+    with serve_in_thread("127.0.0.1", lambda _: backend) as port:
         backend.url = f"http://127.0.0.1:{port}"
         yield backend
 
@@ -236,9 +249,9 @@ def test_two_hundred_concurrent_users_never_see_another_user(tmp_path: Path, ech
         name = f"u{next(numbers)}"
         visitor = Visitor(url, {"Connection": "close"})
         visitor.sign_in(f"{name}@example.com", "x")
-        found = [visitor.session().get("user", {}).get("name", "nobody") for _ in range(2)]
-        page = visitor.page("/").heading
-        token = unseal(visitor.cookies.get(SESSION) or "")
+        found = [visitor.get_session().get("user", {}).get("name", "nobody") for _ in range(2)]
+        page = visitor.get_page("/").heading
+        token = decrypt(visitor.cookies.get(SESSION) or "")
         seen = [
             *found,
             page.rpartition(" ")[2],
@@ -270,7 +283,7 @@ def test_two_workers_never_generate_the_same_secret(tmp_path: Path, echo: Echo) 
             one = Visitor(visitor.url, {"Connection": "close"})
             one.sign_in(f"u{number}@example.com", "x")
             token = one.cookies.get(SESSION) or ""
-            known = unseal(token)
+            known = decrypt(token)
             return [
                 token.split(".")[2],
                 known["sid"],
@@ -287,7 +300,7 @@ def test_two_workers_never_generate_the_same_secret(tmp_path: Path, echo: Echo) 
 # --- Key rotation
 
 
-def test_during_a_key_rotation_both_servers_accept_each_session(make_site: SiteMaker, backend: Backend) -> None:
+def test_during_a_key_rotation_both_servers_accept_each_session(make_site: SiteMaker, backend: ScriptedBackend) -> None:
     old = make_site(backend.url, secret_key=OLD_SECRET, secret_key_fallbacks=SECRET)  # can read the new key already
     new = make_site(backend.url, secret_key=SECRET, secret_key_fallbacks=OLD_SECRET)
     turns = itertools.cycle([old.url, new.url])
@@ -298,12 +311,12 @@ def test_during_a_key_rotation_both_servers_accept_each_session(make_site: SiteM
             return next(turns)
 
     def live(_: int) -> list[int]:
-        visitor = old.visitor()
+        visitor = old.new_visitor()
         statuses = [visitor.sign_in().status_code]
         for _ in range(6):
             visitor.url = either()  # cookies are shared by all ports of a host
-            statuses.append(200 if visitor.session().get("user", {}).get("id") == USER["id"] else 401)
-            fields = {"csrfToken": visitor.csrf(), "name": "x", "nick_name": ""}
+            statuses.append(200 if visitor.get_session().get("user", {}).get("id") == USER["id"] else 401)
+            fields = {"csrfToken": visitor.csrf_token(), "name": "x", "nick_name": ""}
             visitor.url = either()
             statuses.append(visitor.post("/account", data=fields).status_code)
         return statuses
@@ -342,8 +355,8 @@ CLOCKS = {
 def test_a_session_survives_a_clock_jump_but_not_its_own_end(lone_site: Site, row: str) -> None:
     shifts, lives = CLOCKS[row]
     now = int(time.time())
-    token = seal(claims(**{name: now + shift for name, shift in shifts.items()}))
-    response = Visitor(lone_site.url, {"Cookie": cookie(token)}).get("/api/auth/session")
+    token = encrypt(make_claims(**{name: now + shift for name, shift in shifts.items()}))
+    response = Visitor(lone_site.url, {"Cookie": cookie_pair(token)}).get("/api/auth/session")
     assert response.status_code == 200
     assert bool(response.json()) is lives
     if lives:
@@ -353,13 +366,13 @@ def test_a_session_survives_a_clock_jump_but_not_its_own_end(lone_site: Site, ro
 
 @pytest.mark.parametrize("end", [YEAR_2038 - 1, YEAR_2038, 2**32, 2**53])
 def test_dates_after_2038_work(lone_site: Site, end: int) -> None:
-    response = Visitor(lone_site.url, {"Cookie": cookie(seal(claims(exp=end)))}).get("/api/auth/session")
+    response = Visitor(lone_site.url, {"Cookie": cookie_pair(encrypt(make_claims(exp=end)))}).get("/api/auth/session")
     assert response.json()["user"]["id"] == USER["id"]
     assert re.fullmatch(r"20\d\d-.*Z", response.json()["expires"])
 
 
 def test_a_session_ends_at_the_last_second_of_the_year_9999(lone_site: Site) -> None:
     last = 253402300799
-    token = seal(claims(iat=last - 60, exp=last + MONTH))
-    response = Visitor(lone_site.url, {"Cookie": cookie(token)}).get("/api/auth/session")
+    token = encrypt(make_claims(iat=last - 60, exp=last + MONTH))
+    response = Visitor(lone_site.url, {"Cookie": cookie_pair(token)}).get("/api/auth/session")
     assert response.json()["expires"] == "9999-12-31T23:59:59.000Z"

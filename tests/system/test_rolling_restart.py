@@ -10,11 +10,11 @@ import pytest
 import requests
 
 from dev.backend import create_backend
-from tests.support.commands import Command, free_ports, running
+from tests.support.commands import Command, free_port_pair, run_command
 from tests.support.production import SERVE_COMMAND
 from tests.support.proxies import nginx
 from tests.support.redis_server import redis_server
-from tests.support.site import AT_ONCE, SECRET, Visitor, served
+from tests.support.site import NO_LIMITS_ENVIRON, SECRET, Visitor, serve_in_thread
 
 pytestmark = [pytest.mark.server, pytest.mark.external]
 
@@ -38,7 +38,7 @@ class Machine:
     def start(self, **changed: str) -> None:
         environ = {"PYTHON_DOTENV_DISABLED": "1", "PORT": str(self.port), **self._environ, **changed}
         log = self._folder / f"machine{self.port}"
-        self._command = self._open.enter_context(running(*SERVE_COMMAND, log=log, environ=environ))
+        self._command = self._open.enter_context(run_command(*SERVE_COMMAND, log=log, environ=environ))
         self._command.wait_for(f"http://127.0.0.1:{self.port}/health/ready")
 
     def stop(self) -> None:
@@ -60,14 +60,19 @@ class Machines:
 
 @pytest.fixture
 def machines(tmp_path: Path) -> Iterator[Machines]:
-    port, first, second = free_ports(), free_ports(), free_ports()
+    port, first, second = free_port_pair(), free_port_pair(), free_port_pair()
     url = f"http://localhost:{port}"
     with (
         redis_server(tmp_path) as redis,
-        served("127.0.0.1", lambda _: create_backend()) as backend,
+        serve_in_thread("127.0.0.1", lambda _: create_backend()) as backend,
         ExitStack() as stack,
     ):
-        shared = {"SITE_URL": url, "SECRET_KEY": SECRET, "BACKEND_URL": f"http://127.0.0.1:{backend}", **AT_ONCE}
+        shared = {
+            "SITE_URL": url,
+            "SECRET_KEY": SECRET,
+            "BACKEND_URL": f"http://127.0.0.1:{backend}",
+            **NO_LIMITS_ENVIRON,
+        }
         shared |= {"REDIS_URL": redis.url, "WORKERS": "1", "PROXY_HOPS": "1"}
         both = [Machine(tmp_path, one, **shared) for one in (first, second)]
         for machine in both:

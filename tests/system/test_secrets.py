@@ -22,18 +22,18 @@ from itsdangerous import URLSafeTimedSerializer
 
 from services.backend.user import User
 from services.observability import audit, log_config
-from tests.support.faulty_backend import TOKEN as BACKEND_TOKEN
 from tests.support.faulty_backend import (
-    UNLIMITED,
+    NO_LIMITS,
     USER,
     FaultyBackend,
-    answer,
     faulty_backend,
     hang,
-    kept_open,
-    reset,
-    token,
+    http_response,
+    keep_alive,
+    login_body,
+    reset_connection,
 )
+from tests.support.faulty_backend import TOKEN as BACKEND_TOKEN
 from tests.support.issuer import (
     ACCESS_TOKEN,
     CLIENT_SECRET,
@@ -41,18 +41,18 @@ from tests.support.issuer import (
     DISCOVERY,
     EMAIL,
     GITHUB,
-    KEYS,
+    JWKS,
     TOKEN,
     USERINFO,
     Issuer,
-    all_is_well,
-    come_back_by_form,
-    forget,
-    signed,
-    start,
+    clear_metadata_cache,
+    post_callback,
+    reset_servers,
+    sign_jwt,
+    start_sign_in,
 )
 from tests.support.logs import SIGNALS
-from tests.support.site import SECRET, Site, Visitor, running_site, set_cookies, settings
+from tests.support.site import SECRET, Site, Visitor, make_settings, running_site, set_cookies
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("canaries")]
 
@@ -141,13 +141,13 @@ class World:
             self._note("backend", call, re.sub(r"callback/.*", "callback", call.path))
         for call in self.issuer.calls:
             self._note("provider", call, "/token" if "token" in call.path else "/" + call.path.rpartition("/")[2])
-        all_is_well(self.issuer, self.backend, self.site)
-        self.issuer.tokens = {"refresh_token": REFRESH_TOKEN}
-        self.issuer.claims = {"email": EMAIL, "email_verified": True}
-        self.issuer.id_token = self._id_token
+        reset_servers(self.issuer, self.backend, self.site)
+        self.issuer.token_fields = {"refresh_token": REFRESH_TOKEN}
+        self.issuer.extra_claims = {"email": EMAIL, "email_verified": True}
+        self.issuer.make_id_token = self._id_token
 
     def _id_token(self, claims: dict[str, Any]) -> str:
-        made = signed(claims)
+        made = sign_jwt(claims)
         self.seen.make("id_token", made)
         return made
 
@@ -168,7 +168,7 @@ def form(visitor: Visitor, **fields: str) -> requests.Response:
 
 
 def program(visitor: Visitor, **fields: str) -> requests.Response:
-    sent = {"csrfToken": visitor.csrf(), "email": TYPED, "password": PASSWORD, "json": "true", **fields}
+    sent = {"csrfToken": visitor.csrf_token(), "email": TYPED, "password": PASSWORD, "json": "true", **fields}
     return visitor.post("/api/auth/callback/email", json=sent)
 
 
@@ -188,8 +188,10 @@ def a_whole_visit(world: World) -> None:
         for path in ("/", "/account", "/api/auth/session", "/auth/logout", "/auth/login/email", "/nowhere"):
             visitor.get(path)
         visitor.submit("/account", {"name": "새봄", "nick_name": ""})
-        visitor.post("/api/auth/session", json={"csrfToken": visitor.csrf(), "data": {"nick_name": "봄"}})
-        visitor.post("/api/auth/session", json={"csrfToken": visitor.csrf(), "data": {"accessToken": BACKEND_TOKEN}})
+        visitor.post("/api/auth/session", json={"csrfToken": visitor.csrf_token(), "data": {"nick_name": "봄"}})
+        visitor.post(
+            "/api/auth/session", json={"csrfToken": visitor.csrf_token(), "data": {"accessToken": BACKEND_TOKEN}}
+        )
         copy = visitor.cookies.copy()
         door(visitor)  # again, while signed in
         visitor.submit("/auth/logout", {"everywhere": "1"})
@@ -204,7 +206,7 @@ def what_is_no_good_form(world: World) -> None:
         visitor = world.visitor()
         visitor.get(path, params=secrets)
         visitor.post(path, data=secrets)
-        token = visitor.csrf()
+        token = visitor.csrf_token()
         for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Accept": "*/*"}):
             visitor.post(path, data={**secrets, "csrfToken": token + "x"}, headers=headers)
             visitor.post(path, data={**secrets, "csrfToken": token}, headers=headers)
@@ -218,22 +220,25 @@ def what_is_no_good_form(world: World) -> None:
 def a_backend_that_fails(world: World) -> None:
     """Return the received data in every possible place and with every status, or break off, or never end."""
     echo = {"message": f"{PASSWORD} {BACKEND_TOKEN} {TYPED}", "data": {"password": PASSWORD, "email": TYPED}}
-    faults: list[Any] = [answer(echo, status) for status in (200, 201, 302, 400, 401, 403, 404, 409, 410, 418)]
-    faults += [answer(echo, status, Retry_After=PASSWORD) for status in (422, 423, 429, 500, 502, 503, 504)]
-    faults += [answer({**echo, "errors": {"device": [PASSWORD, BACKEND_TOKEN]}}, 422), answer(b"<h1>" + b"x" * 999)]
+    faults: list[Any] = [http_response(echo, status) for status in (200, 201, 302, 400, 401, 403, 404, 409, 410, 418)]
+    faults += [http_response(echo, status, Retry_After=PASSWORD) for status in (422, 423, 429, 500, 502, 503, 504)]
     faults += [
-        answer(echo, 307, Location=f"http://127.0.0.1:1/?{quote(PASSWORD)}"),
-        answer(token(f"{BACKEND_TOKEN}\n")),
+        http_response({**echo, "errors": {"device": [PASSWORD, BACKEND_TOKEN]}}, 422),
+        http_response(b"<h1>" + b"x" * 999),
     ]
-    faults += [reset, hang, b"", f"SSH-2.0-{BACKEND_TOKEN}\r\n".encode(), answer(str(echo).encode())]
-    faults += [head + answer(token()).partition(b"\r\n")[2] for head in BROKEN_HEADERS]
+    faults += [
+        http_response(echo, 307, Location=f"http://127.0.0.1:1/?{quote(PASSWORD)}"),
+        http_response(login_body(f"{BACKEND_TOKEN}\n")),
+    ]
+    faults += [reset_connection, hang, b"", f"SSH-2.0-{BACKEND_TOKEN}\r\n".encode(), http_response(str(echo).encode())]
+    faults += [head + http_response(login_body()).partition(b"\r\n")[2] for head in BROKEN_HEADERS]
     for step in STEPS:
         for fault in faults:
             if fault is hang and step != "/user":
                 continue  # the slow faults are left out
             for door in DOORS:
                 world.heal()
-                world.backend.answers[step] = fault
+                world.backend.responses[step] = fault
                 visitor = world.visitor()
                 door(visitor)
                 visitor.submit("/account", {"name": "새봄", "nick_name": ""})
@@ -243,8 +248,8 @@ def a_backend_that_fails(world: World) -> None:
 def a_session_that_ends(world: World) -> None:
     for status in (401, 500):
         world.heal()
-        world.backend.answers["/user"] = answer({"message": BACKEND_TOKEN}, status)
-        known = world.site.visitor_since(301, User.from_json(USER), BACKEND_TOKEN)
+        world.backend.responses["/user"] = http_response({"message": BACKEND_TOKEN}, status)
+        known = world.site.visitor_signed_in_ago(301, User.from_json(USER), BACKEND_TOKEN)
         visitor = world.visitor()
         visitor.cookies.update(known.cookies)
         world.seen.make("session cookie", str(known.cookies["next-auth.session-token"]))
@@ -254,7 +259,7 @@ def a_session_that_ends(world: World) -> None:
 
 def finish(visitor: Recorder, world: World, asked: dict[str, str], name: str, **extra: str) -> None:
     if name == "apple":
-        response = come_back_by_form(visitor, asked, **extra)
+        response = post_callback(visitor, asked, **extra)
         world.seen.response(response, "POST")
         if "callback" in response.headers.get("Location", ""):
             visitor.get(response.headers["Location"])
@@ -267,7 +272,7 @@ def providers_as_they_should_be(world: World) -> None:
     for name in PROVIDERS:
         world.heal()
         visitor = world.visitor()
-        asked = start(visitor, world.issuer, name)
+        asked = start_sign_in(visitor, world.issuer, name)
         finish(visitor, world, asked, name)
         finish(visitor, world, asked, name)
         visitor.get("/account")
@@ -289,26 +294,26 @@ def callbacks_as_they_should_not_be(world: World) -> None:
         ):
             world.heal()
             visitor = world.visitor()
-            finish(visitor, world, {**start(visitor, world.issuer, name), **extra}, name, **extra)
+            finish(visitor, world, {**start_sign_in(visitor, world.issuer, name), **extra}, name, **extra)
 
 
 def providers_that_fail(world: World) -> None:
     echo = {"error": "invalid_grant", "error_description": f"{CODE} {CLIENT_SECRET} {ACCESS_TOKEN}", "code": CODE}
-    faults = [answer(echo, status) for status in (200, 302, 400, 401, 403, 429, 500, 503)]
-    faults += [answer({**echo, "error": word}, 400) for word in ("invalid_client", CLIENT_SECRET)]
-    faults += [answer(f"<h1>{ACCESS_TOKEN}".encode()), reset, hang, f"SSH-{CODE}\r\n".encode()]  # type: ignore[list-item]
-    faults += [head + answer(echo).partition(b"\r\n")[2] for head in BROKEN_HEADERS]
-    for name, steps in (("oidc", [DISCOVERY, KEYS, TOKEN, USERINFO]), ("github", list(GITHUB.values()))):
+    faults = [http_response(echo, status) for status in (200, 302, 400, 401, 403, 429, 500, 503)]
+    faults += [http_response({**echo, "error": word}, 400) for word in ("invalid_client", CLIENT_SECRET)]
+    faults += [http_response(f"<h1>{ACCESS_TOKEN}".encode()), reset_connection, hang, f"SSH-{CODE}\r\n".encode()]  # type: ignore[list-item]
+    faults += [head + http_response(echo).partition(b"\r\n")[2] for head in BROKEN_HEADERS]
+    for name, steps in (("oidc", [DISCOVERY, JWKS, TOKEN, USERINFO]), ("github", list(GITHUB.values()))):
         for step in steps:
             for fault in faults:
                 world.heal()
                 visitor = world.visitor()
                 if step == DISCOVERY:
-                    world.issuer.answers[step] = fault
+                    world.issuer.responses[step] = fault
                     visitor.submit(f"/api/auth/signin/{name}", {"json": "true"})
                     continue
-                asked = start(visitor, world.issuer, name)
-                world.issuer.answers[step] = fault
+                asked = start_sign_in(visitor, world.issuer, name)
+                world.issuer.responses[step] = fault
                 finish(visitor, world, asked, name)
 
 
@@ -316,9 +321,9 @@ def id_tokens_that_are_none(world: World) -> None:
     for name in ("oidc", "google", "apple"):
         for claims in ({"nonce": CODE}, {"aud": CLIENT_SECRET}, {"iss": ACCESS_TOKEN}, {"exp": 1}, {"sub": ""}):
             world.heal()
-            world.issuer.claims |= claims
+            world.issuer.extra_claims |= claims
             visitor = world.visitor()
-            finish(visitor, world, start(visitor, world.issuer, name), name)
+            finish(visitor, world, start_sign_in(visitor, world.issuer, name), name)
 
 
 def a_backend_that_refuses_whom_a_provider_has_proven(world: World) -> None:
@@ -326,14 +331,14 @@ def a_backend_that_refuses_whom_a_provider_has_proven(world: World) -> None:
         for status in (401, 403, 422, 500):
             world.heal()
             echo = {"message": f"{ACCESS_TOKEN} {EMAIL}", "social_token": ACCESS_TOKEN}
-            world.backend.answers[f"/login/social/callback/{name}"] = answer(echo, status)
+            world.backend.responses[f"/login/social/callback/{name}"] = http_response(echo, status)
             visitor = world.visitor()
-            finish(visitor, world, start(visitor, world.issuer, name), name)
+            finish(visitor, world, start_sign_in(visitor, world.issuer, name), name)
 
 
 def limits_that_are_reached(world: World) -> None:
     world.heal()
-    world.backend.answers["/login"] = answer(status=401)
+    world.backend.responses["/login"] = http_response(status=401)
     with running_site(world.backend.url, login_limit_per_account_and_ip="1/hour") as site:
         for door in DOORS:
             visitor = Recorder(site, world.seen)
@@ -360,7 +365,7 @@ REPERTOIRE: list[Callable[[World], None]] = [
 def overheard(seen: Seen) -> Iterator[None]:
     """Record the log in both formats, with every logger at DEBUG, and all signals."""
     written = {kind: io.StringIO() for kind in ("text", "json")}
-    handlers = [log_config.create_handler(settings(log_format=kind), stream) for kind, stream in written.items()]
+    handlers = [log_config.create_handler(make_settings(log_format=kind), stream) for kind, stream in written.items()]
     loggers = [
         logging.root,
         *map(logging.getLogger, ("munjigi", "urllib3", "requests", "authlib", "limits", "werkzeug")),
@@ -390,18 +395,18 @@ def _receive(seen: Seen, name: str, sender: object, **facts: Any) -> None:
 @pytest.fixture(scope="module")
 def seen() -> Iterator[Seen]:
     seen, issuer = Seen(), Issuer()
-    given = {"backend_timeout": 0.5, "session_revalidate": 300, **issuer.settings(), **UNLIMITED}
+    given = {"backend_timeout": 0.5, "session_revalidate": 300, **issuer.site_settings(), **NO_LIMITS}
     with faulty_backend() as backend, running_site(backend.url, **given) as site, overheard(seen):
-        backend.answers["/login"] = kept_open(answer(token(BACKEND_TOKEN)))
+        backend.responses["/login"] = keep_alive(http_response(login_body(BACKEND_TOKEN)))
         world = World(site, backend, issuer, seen)
         for part in REPERTOIRE:
             world.heal()
-            forget(site)
+            clear_metadata_cache(site)
             part(world)
         world.heal()
     yield seen
-    issuer.refuse()
-    issuer.hang_up()
+    issuer.stop_listening()
+    issuer.close_connections()
 
 
 # --- Where each secret may appear

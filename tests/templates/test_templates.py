@@ -22,24 +22,24 @@ def on_the_wire(response: requests.Response) -> int:
 
 
 def assets(page: Page) -> list[str]:
-    return [one.get("href") for one in page.all("link")] + [one.get("src") for one in page.all("script")]
+    return [one.get("href") for one in page.find_all("link")] + [one.get("src") for one in page.find_all("script")]
 
 
 def test_the_login_page_with_every_button_is_small(make_site: SiteMaker) -> None:
-    visitor = make_site(**SEVEN_PROVIDERS, sign_up_url="/join", reset_password_url="/forgot").visitor()
+    visitor = make_site(**SEVEN_PROVIDERS, sign_up_url="/join", reset_password_url="/forgot").new_visitor()
     response = visitor.get(LOGIN)
     page = Page(response)
-    assert len(page.all("ul[@class='providers']/li")) == 7
-    assert len(page.all("link[@rel='stylesheet']")) == 1
+    assert len(page.find_all("ul[@class='providers']/li")) == 7
+    assert len(page.find_all("link[@rel='stylesheet']")) == 1
     assert len(assets(page)) <= 4
     assert sum(map(on_the_wire, [response, *map(visitor.get, assets(page))])) <= MOST_BYTES
 
 
 def test_only_the_style_sheet_blocks_the_first_paint(visitor: Visitor) -> None:
-    page = visitor.page(LOGIN)
-    for script in page.all("script"):
+    page = visitor.get_page(LOGIN)
+    for script in page.find_all("script"):
         assert script.get("defer") is not None
-    assert "@import" not in visitor.get(page.all("link[@rel='stylesheet']")[0].get("href")).text
+    assert "@import" not in visitor.get(page.find_all("link[@rel='stylesheet']")[0].get("href")).text
 
 
 @pytest.mark.parametrize("name", ["site.css", "form.js", "session.js", "mark.svg"])
@@ -61,8 +61,8 @@ def test_a_missing_static_file_is_404(visitor: Visitor) -> None:
 
 def test_each_visitor_gets_a_csrf_token_of_their_own(make_site: SiteMaker) -> None:
     site = make_site()
-    for visitor in (site.visitor(), site.visitor()):
-        on_the_page, given_out = visitor.page(LOGIN).value("csrfToken") or "", visitor.csrf()
+    for visitor in (site.new_visitor(), site.new_visitor()):
+        on_the_page, given_out = visitor.get_page(LOGIN).input_value("csrfToken") or "", visitor.csrf_token()
         assert on_the_page.partition(".")[0] == given_out.partition(".")[0]  # the second part is the time
 
 
@@ -70,19 +70,19 @@ def test_a_custom_template_can_extend_the_original(make_site: SiteMaker, tmp_pat
     (tmp_path / "login.html").write_text(
         '{% extends "site/login.html" %}{% block intro %}<p class="aside">Use your hotel account.</p>{% endblock %}'
     )
-    page = make_site(templates_dir=tmp_path).visitor().page(LOGIN)
+    page = make_site(templates_dir=tmp_path).new_visitor().get_page(LOGIN)
     assert page.texts("p[@class='aside']") == ["Use your hotel account."]
     assert page.heading == "Sign in"
-    assert len(page.all("input[@type='password']")) == 1
+    assert len(page.find_all("input[@type='password']")) == 1
 
 
 def test_a_custom_base_block_is_on_every_page(make_site: SiteMaker, tmp_path: Path) -> None:
     (tmp_path / "base.html").write_text(
         '{% extends "site/base.html" %}{% block foot %}<p><a href="/privacy">Privacy</a></p>{% endblock %}'
     )
-    visitor = make_site(templates_dir=tmp_path).visitor()
+    visitor = make_site(templates_dir=tmp_path).new_visitor()
     for address in ("/", LOGIN, "/nowhere"):
-        assert visitor.page(address).texts("footer/p") == ["Privacy"]
+        assert visitor.get_page(address).texts("footer/p") == ["Privacy"]
 
 
 def test_custom_css_and_images_are_served_with_the_originals(make_site: SiteMaker, tmp_path: Path) -> None:
@@ -90,13 +90,13 @@ def test_custom_css_and_images_are_served_with_the_originals(make_site: SiteMake
     own.mkdir()
     (own / "site.css").write_text(":root { --round: 2px; }\n")
     (own / "logo.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
-    visitor = make_site(templates_dir=tmp_path, logo_url="/auth/static/logo.svg").visitor()
-    page = visitor.page(LOGIN)
-    (sheet,) = page.all("link[@rel='stylesheet']")
+    visitor = make_site(templates_dir=tmp_path, logo_url="/auth/static/logo.svg").new_visitor()
+    page = visitor.get_page(LOGIN)
+    (sheet,) = page.find_all("link[@rel='stylesheet']")
     response = visitor.get(sheet.get("href"))
     assert response.text.endswith("--round: 2px; }\n")
     assert "immutable" in response.headers["Cache-Control"]
-    logo = visitor.get(page.all("img")[0].get("src"))
+    logo = visitor.get(page.find_all("img")[0].get("src"))
     assert (logo.status_code, logo.headers["Content-Type"]) == (200, "image/svg+xml; charset=utf-8")
 
 
@@ -109,16 +109,16 @@ def test_the_examples_of_the_guide_work(make_site: SiteMaker, tmp_path: Path) ->
     given = dict(
         re.findall(r"^(SITE_NAME|BRAND_COLOR|LOGO_URL|SIGN_UP_URL|RESET_PASSWORD_URL)=(.+)$", GUIDE, re.MULTILINE)
     )
-    visitor = make_site(templates_dir=tmp_path, **{name.lower(): text for name, text in given.items()}).visitor()
-    page = visitor.page(LOGIN)
+    visitor = make_site(templates_dir=tmp_path, **{name.lower(): text for name, text in given.items()}).new_visitor()
+    page = visitor.get_page(LOGIN)
     assert page.texts("p[@class='aside']") == ["Staff sign in with their company account."]
     assert page.texts("footer/p") == ["Privacy"]
     assert page.title == "Sign in – Hotel Haru"
-    assert [link.get("href") for link in page.all("ul[@class='ways']//a")] == [
+    assert [link.get("href") for link in page.find_all("ul[@class='ways']//a")] == [
         "https://example.com/password",
         "https://example.com/join",
     ]
-    sheet = visitor.get(page.all("link[@rel='stylesheet']")[0].get("href")).text
+    sheet = visitor.get(page.find_all("link[@rel='stylesheet']")[0].get("href")).text
     assert "--brand:#e0218a" in sheet
     assert sheet.endswith(dict(files)["static/site.css"])
 

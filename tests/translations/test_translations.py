@@ -88,9 +88,9 @@ def test_no_catalog_contains_provider_names(path: Path) -> None:
 def test_every_error_code_has_a_text_in_every_language(visitor: Visitor, code: str) -> None:
     said = set()
     for one in settings_readers.languages():
-        page = visitor.page(f"{LOGIN}?error={code}", headers={"Accept-Language": one})
+        page = visitor.get_page(f"{LOGIN}?error={code}", headers={"Accept-Language": one})
         assert page.status == 200
-        said.add(page.problem)
+        said.add(page.message)
     assert len(said) == len(settings_readers.languages())
     assert ("Something went wrong. Try again." in " ".join(said)) == (code == "Default")
 
@@ -108,7 +108,7 @@ def test_all_documented_error_codes_have_a_text() -> None:
         "Cancelled",
         "TooManyAttempts",
         "EmailNotVerified",
-        "EmailMissing",  # for a 422 about the address after a social sign-in
+        "EmailMissing",  # for a 422 address, after a after a social sign-in
         "BackendUnavailable",
         "ProviderUnavailable",
         "AttemptExpired",
@@ -137,43 +137,43 @@ def full_site() -> Iterator[Site]:
 def every_page(site: Site, code: str) -> Iterator[tuple[str, Page]]:
     """Yield each page and state in this language, with its name."""
     spoken = {"Accept-Language": code}
-    visitor = site.visitor(**spoken)
+    visitor = site.new_visitor(**spoken)
     for address in ("/", LOGIN, "/nowhere", "/health/live", *(f"{LOGIN}?error={one}" for one in error_codes())):
-        yield address, visitor.page(address)
+        yield address, visitor.get_page(address)
     for wait in (1, 59, 600, 60_000):
-        yield f"waits {wait}", visitor.page(f"{LOGIN}?error=TooManyAttempts&wait={wait}")
+        yield f"waits {wait}", visitor.get_page(f"{LOGIN}?error=TooManyAttempts&wait={wait}")
     for typed in ({}, {"email": "minji"}, {"email": f"{'m' * 250}@example.com", "password": "x" * 1025}):
         yield f"typed {typed}", Page(visitor.submit(LOGIN, typed))
     for who in ("unverified", "locked", "throttled", "down", "html"):
         yield who, Page(visitor.sign_in(f"{who}@example.com"))
     yield "no token", Page(visitor.post(LOGIN, data={}))
-    yield "no cookie", Page(site.visitor(**spoken).post(LOGIN, data={}))
+    yield "no cookie", Page(site.new_visitor(**spoken).post(LOGIN, data={}))
     yield "no such method", Page(visitor.delete("/account"))
     yield "too large", Page(visitor.post(LOGIN, data={"email": "x" * 100_000}))
     yield "not understood", Page(visitor.post(LOGIN, data="x", headers={"Content-Type": "text/plain"}))
-    yield "in an app", site.visitor(**spoken, **{"User-Agent": f"{ANDROID_WEB_VIEW} Instagram 334"}).page(LOGIN)
+    yield "in an app", site.new_visitor(**spoken, **{"User-Agent": f"{ANDROID_WEB_VIEW} Instagram 334"}).get_page(LOGIN)
     yield (
         "in an app with a way out",
-        site.visitor(**spoken, **{"User-Agent": f"{ANDROID_WEB_VIEW};KAKAOTALK 24"}).page(LOGIN),
+        site.new_visitor(**spoken, **{"User-Agent": f"{ANDROID_WEB_VIEW};KAKAOTALK 24"}).get_page(LOGIN),
     )
     yield "on the way", Page(visitor.submit("/api/auth/signin/github", {}))
     visitor.cookies.set("munjigi.last-provider", "line", domain="localhost.local", path="/")
-    yield "used before", visitor.page(LOGIN)
-    yield from _pages_of_a_person(site.visitor(**spoken))
+    yield "used before", visitor.get_page(LOGIN)
+    yield from _pages_of_a_person(site.new_visitor(**spoken))
 
 
 def _pages_of_a_person(visitor: Visitor) -> Iterator[tuple[str, Page]]:
     assert visitor.sign_in(MINJI, PASSWORD).status_code == 303
     for address in ("/", "/account", "/auth/logout"):
-        yield f"{address}, signed in", visitor.page(address)
+        yield f"{address}, signed in", visitor.get_page(address)
     for typed in ({"name": ""}, {"name": "민" * 201}, {"name": "a\tb"}):
         yield f"typed {typed}", Page(visitor.submit("/account", typed))
     yield "not saved", Page(visitor.post("/account", data={"name": "민지"}))
     yield "not signed out", Page(visitor.post("/auth/logout", data={}))
     visitor.submit("/account", {"name": "김민지", "nick_name": "민지"})
-    yield "saved", visitor.page("/account")
+    yield "saved", visitor.get_page("/account")
     visitor.submit("/auth/logout", {})
-    yield "signed out", visitor.page("/")
+    yield "signed out", visitor.get_page("/")
 
 
 NAMES = {"Munjigi", "English", "Caps", "Lock", "Cookie", "name@example.com", MINJI}
@@ -183,7 +183,7 @@ NAMES |= {"Apple", "Google", "GitHub", "LINE", "NAVER", "OpenID", "Connect", "In
 def english_in(page: Page) -> list[str]:
     """Return the words in Latin letters on a page, without names and the request id."""
     attributes = ("aria-label", "alt", "title", "placeholder", "data-words", "data-over")
-    said = [one.get(name, "") for one in page.all("*") for name in attributes]
+    said = [one.get(name, "") for one in page.find_all("*") for name in attributes]
     text = " ".join([*page.texts("title"), *page.texts("body"), *said])
     for code in page.texts("code"):
         text = text.replace(code, " ")
@@ -224,7 +224,7 @@ def test_the_english_check_recognizes_every_english_page(full_site: Site) -> Non
     ],
 )
 def test_a_browser_gets_its_most_preferred_available_language(visitor: Visitor, wish: str, given: str) -> None:
-    assert visitor.page("/", headers={"Accept-Language": wish}).document.get("lang") == given
+    assert visitor.get_page("/", headers={"Accept-Language": wish}).document.get("lang") == given
 
 
 @pytest.mark.parametrize(
@@ -245,8 +245,8 @@ def test_another_region_of_a_language_is_used_if_there_is_no_exact_match(wish: s
 
 def test_a_chosen_language_is_remembered_and_an_unknown_one_ignored(visitor: Visitor) -> None:
     for choice, shown in (("ja", "ja"), ("xx", "ja"), ("ko-KR", "ko"), ("", "ko"), ("en", "en")):
-        assert visitor.page(f"/?lang={choice}").document.get("lang") == shown
-        assert visitor.page(LOGIN).document.get("lang") == shown
+        assert visitor.get_page(f"/?lang={choice}").document.get("lang") == shown
+        assert visitor.get_page(LOGIN).document.get("lang") == shown
 
 
 @pytest.mark.parametrize(
@@ -302,21 +302,21 @@ def test_a_new_catalog_is_enough_to_add_a_language(
 ) -> None:
     write_translation(own_translations, code)
     site = make_site(**SEVEN_PROVIDERS, default_locale=tag)
-    page = site.visitor(**{"Accept-Language": wish}).page(f"{LOGIN}?error=TooManyAttempts&wait=60")
+    page = site.new_visitor(**{"Accept-Language": wish}).get_page(f"{LOGIN}?error=TooManyAttempts&wait=60")
     assert (page.document.get("lang"), page.document.get("dir")) == (tag, direction)
     assert page.heading == "«Sign in»"
-    assert page.problem == f"«We could not sign you in» «Too many attempts.» «Try again in {minute}.»"
+    assert page.message == f"«We could not sign you in» «Too many attempts.» «Try again in {minute}.»"
     assert "«Sign in with GitHub»" in page.texts("button")
     assert page.texts("a[@aria-current='true']") == [own_name]
-    assert site.visitor(**{"Accept-Language": "fr"}).page("/").heading == "«Not signed in»"  # DEFAULT_LOCALE
-    link = next(one.get("href") for one in page.all("nav/a") if one.get("lang") == tag)
-    english = site.visitor()
-    assert english.page("/").heading == "Not signed in"
-    assert english.page(link).heading == "«Sign in»"
+    assert site.new_visitor(**{"Accept-Language": "fr"}).get_page("/").heading == "«Not signed in»"  # DEFAULT_LOCALE
+    link = next(one.get("href") for one in page.find_all("nav/a") if one.get("lang") == tag)
+    english = site.new_visitor()
+    assert english.get_page("/").heading == "Not signed in"
+    assert english.get_page(link).heading == "«Sign in»"
 
 
 def test_if_locale_selection_fails_the_error_page_is_english(make_site: SiteMaker) -> None:
     site = make_site()
     site.app.config["LANGUAGES"] = None
-    page = site.visitor(**{"Accept-Language": "ja"}).page("/")
+    page = site.new_visitor(**{"Accept-Language": "ja"}).get_page("/")
     assert (page.status, page.heading, page.document.get("lang")) == (500, "Something went wrong on our side", "en")

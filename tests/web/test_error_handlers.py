@@ -3,7 +3,7 @@
 import pytest
 
 import app
-from tests.support.site import Page, Site, SiteMaker, Visitor, settings
+from tests.support.site import Page, Site, SiteMaker, Visitor, make_settings
 
 
 def test_a_missing_page_is_404_with_a_link_that_works(visitor: Visitor) -> None:
@@ -11,7 +11,7 @@ def test_a_missing_page_is_404_with_a_link_that_works(visitor: Visitor) -> None:
     page = Page(response)
     assert (page.status, page.heading) == (404, "Page not found")
     assert response.headers["X-Request-Id"] in page.text
-    assert visitor.page(page.all("main//a")[0].get("href")).status == 200
+    assert visitor.get_page(page.find_all("main//a")[0].get("href")).status == 200
 
 
 def test_a_wrong_method_shows_an_error_page(visitor: Visitor) -> None:
@@ -32,7 +32,7 @@ def broken(make_site: SiteMaker) -> Site:
 
 
 def test_a_server_error_page_shows_the_request_id_and_no_details(broken: Site) -> None:
-    response = broken.visitor().get("/")
+    response = broken.new_visitor().get("/")
     page = Page(response)
     assert page.status == 500
     assert response.headers["X-Request-Id"] in page.text
@@ -44,15 +44,15 @@ def test_a_server_error_page_shows_the_request_id_and_no_details(broken: Site) -
 def test_a_server_error_in_the_base_template_shows_the_same_page(broken: Site) -> None:
     broken.app.jinja_env.globals["language_links"] = None
     for path in ("/", "/nowhere", "/auth/login/email"):
-        assert Page(broken.visitor().get(path)).status == 500
+        assert Page(broken.new_visitor().get(path)).status == 500
 
 
 def test_a_server_error_is_json_for_json_clients(broken: Site) -> None:
-    response = broken.visitor().get("/", headers={"Accept": "application/json"})
+    response = broken.new_visitor().get("/", headers={"Accept": "application/json"})
     assert (response.status_code, response.json()["error"]) == (500, "Internal Server Error")
 
 
 def test_a_stopping_site_is_live_but_not_ready() -> None:
-    client = app.create_app(settings(), lambda: True).test_client()
+    client = app.create_app(make_settings(), lambda: True).test_client()
     assert client.get("/health/ready").status_code == 503
     assert client.get("/health/live").status_code == 200

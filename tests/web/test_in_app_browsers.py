@@ -59,13 +59,13 @@ def test_the_link_out_of_the_app_keeps_the_return_address() -> None:
 
 def test_without_any_usable_provider_there_is_no_empty_list(shared_site: SiteMaker) -> None:
     site = shared_site(providers="google", google_client_id="id", google_client_secret="secret-of-this-test")
-    page = site.visitor(**{"User-Agent": f"{IPHONE} Instagram 334.0.4.32.98"}).page("/auth/login/email")
+    page = site.new_visitor(**{"User-Agent": f"{IPHONE} Instagram 334.0.4.32.98"}).get_page("/auth/login/email")
     assert page.texts("div[@class='note']/p")[0] == "Google sign-in does not work inside Instagram."
-    assert not page.all("ul[@class='providers']")
+    assert not page.find_all("ul[@class='providers']")
 
 
 def test_without_unusable_providers_there_is_no_notice(shared_site: SiteMaker) -> None:
     site = shared_site(providers="kakao", kakao_client_id="id", kakao_client_secret="secret-of-this-test")
-    page = site.visitor(**{"User-Agent": "Line/14.9.0"}).page("/auth/login/email")
-    assert not page.all("div[@class='note']")
-    assert len(page.all("button[@class='way way-kakao']")) == 1
+    page = site.new_visitor(**{"User-Agent": "Line/14.9.0"}).get_page("/auth/login/email")
+    assert not page.find_all("div[@class='note']")
+    assert len(page.find_all("button[@class='way way-kakao']")) == 1

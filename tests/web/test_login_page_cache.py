@@ -24,7 +24,7 @@ def sites(make_site: SiteMaker, tmp_path: Path) -> tuple[Site, Site]:
 
 def shown(site: Site, language: str, last: str | None, address: str | None, agent: str) -> tuple[str, set[str]]:
     """Return the page without what differs for each visitor or site, and the CSRF tokens in it."""
-    visitor = site.visitor(**{"Accept-Language": language, "User-Agent": agent})
+    visitor = site.new_visitor(**{"Accept-Language": language, "User-Agent": agent})
     if last:
         visitor.cookies.set("munjigi.last-provider", last, domain="localhost.local", path="/")
     text = visitor.get(LOGIN, params={"callbackUrl": address} if address else {}).text
@@ -47,16 +47,16 @@ def test_the_cached_page_equals_the_rendered_page(sites: tuple[Site, Site]) -> N
 def test_each_visitor_of_the_cached_page_gets_a_csrf_token_of_their_own(sites: tuple[Site, Site]) -> None:
     tokens = [shown(sites[0], *asked)[1].pop() for asked in ASKED]
     assert len(set(tokens)) == len(tokens)
-    visitor = sites[0].visitor()
+    visitor = sites[0].new_visitor()
     assert visitor.sign_in().status_code == 303
 
 
 def test_one_time_messages_are_not_cached(make_site: SiteMaker) -> None:
     site = make_site()
-    assert site.visitor().page(f"{LOGIN}?error=FormExpired").problem
-    assert not site.visitor().page(LOGIN).problem
-    signed_out = site.visitor()
+    assert site.new_visitor().get_page(f"{LOGIN}?error=FormExpired").message
+    assert not site.new_visitor().get_page(LOGIN).message
+    signed_out = site.new_visitor()
     signed_out.sign_in()
     assert signed_out.submit("/auth/logout", {}).status_code == 303
-    assert signed_out.page(LOGIN).notes
-    assert not site.visitor().page(LOGIN).notes
+    assert signed_out.get_page(LOGIN).status_messages
+    assert not site.new_visitor().get_page(LOGIN).status_messages

@@ -23,7 +23,7 @@ from tests.support.redirects import (
     resolve_as_browser,
     sign_in,
 )
-from tests.support.site import Page, Site, served, settings
+from tests.support.site import Page, Site, make_settings, serve_in_thread
 from web import redirect_target
 
 
@@ -32,8 +32,8 @@ def client() -> Iterator[FlaskClient]:
     """A signed-in client at the origin of the verdicts, with a backend on a socket."""
     from dev.backend import create_backend
 
-    with served("127.0.0.1", lambda _: create_backend()) as port:
-        site = app.create_app(settings(site_url=ORIGIN, backend_url=f"http://127.0.0.1:{port}"))
+    with serve_in_thread("127.0.0.1", lambda _: create_backend()) as port:
+        site = app.create_app(make_settings(site_url=ORIGIN, backend_url=f"http://127.0.0.1:{port}"))
         client = site.test_client()
         sign_in(client, {})
         yield client
@@ -90,7 +90,7 @@ def test_a_return_address_in_the_page_is_escaped(client: FlaskClient) -> None:
     for entry in ONE_OF_EACH_CATEGORY:
         response = anonymous.get("/auth/login/email?" + encode_form({"callbackUrl": entry["value"]}).decode())
         assert response.status_code == 200
-        kept = Page(_as_requests(response)).value("callbackUrl")
+        kept = Page(_as_requests(response)).input_value("callbackUrl")
         assert kept is None or resolve_as_browser(kept).origin == ORIGIN
         if entry["strict"]:
             assert (kept is not None) == entry["allowed"], entry
@@ -153,8 +153,8 @@ def test_pages_that_redirect_are_no_return_address(client: FlaskClient, page: st
 
 
 def test_the_return_address_survives_three_wrong_passwords(site: Site) -> None:
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     address: str | None = f"{site.url}/account?tab=1#names"
     for _ in range(3):
-        address = Page(visitor.sign_in(password="wrong", callbackUrl=address or "")).value("callbackUrl")
+        address = Page(visitor.sign_in(password="wrong", callbackUrl=address or "")).input_value("callbackUrl")
     assert visitor.sign_in(callbackUrl=address or "").headers["Location"] == f"{site.url}/account?tab=1#names"

@@ -21,49 +21,49 @@ def test_a_form_without_a_valid_csrf_token_does_nothing_and_can_be_sent_again(
     site: Site, visitor: Visitor, path: str, sent: str
 ) -> None:
     visitor.sign_in()
-    token = visitor.csrf()
+    token = visitor.csrf_token()
     fields = {"email": MINJI, "password": "correct-horse", "name": "Changed", "nick_name": ""}
     query = ""
     if sent == "empty":
         fields["csrfToken"] = ""
     elif sent == "another browser's":
-        fields["csrfToken"] = site.visitor().csrf()
+        fields["csrfToken"] = site.new_visitor().csrf_token()
     elif sent == "changed":
         fields["csrfToken"] = token[:-9] + ("A" if token[-9] != "A" else "B") + token[-8:]
     elif sent == "in the query":
         query = f"?csrfToken={token}"
     page = Page(visitor.post(path + query, data=fields))
     assert page.status == 400
-    assert "was open for too long" in page.problem
-    assert visitor.session()["user"]["name"] == "김민지"
-    assert page.value("csrfToken")
+    assert "was open for too long" in page.message
+    assert visitor.get_session()["user"]["name"] == "김민지"
+    assert page.input_value("csrfToken")
     if path == "/auth/login/email":
-        assert page.value("email") == MINJI
+        assert page.input_value("email") == MINJI
 
 
 def test_an_expired_form_keeps_the_name_that_was_typed(visitor: Visitor) -> None:
     visitor.sign_in()
     page = Page(visitor.post("/account", data={"name": "새 이름", "nick_name": "새"}))
-    assert (page.value("name"), page.value("nick_name")) == ("새 이름", "새")
+    assert (page.input_value("name"), page.input_value("nick_name")) == ("새 이름", "새")
 
 
 def test_without_any_cookie_the_page_says_that_cookies_may_be_blocked(site: Site, visitor: Visitor) -> None:
-    fields = {"csrfToken": visitor.csrf(), "email": MINJI, "password": "correct-horse"}
-    response = site.visitor().post("/auth/login/email", data=fields)
+    fields = {"csrfToken": visitor.csrf_token(), "email": MINJI, "password": "correct-horse"}
+    response = site.new_visitor().post("/auth/login/email", data=fields)
     assert response.status_code == 400
-    assert "did not send this site" in Page(response).problem
+    assert "did not send this site" in Page(response).message
     assert "munjigi.visitor" in cookie_names(response)
 
 
 def test_a_visitor_cookie_with_a_bad_signature_is_ignored(site: Site, visitor: Visitor) -> None:
-    token = visitor.csrf()
+    token = visitor.csrf_token()
     forged = {"Cookie": "munjigi.visitor=eyJjc3JmVG9rZW4iOiJ4In0.aaaa.bbbb"}
     fields = {"csrfToken": token, "email": MINJI, "password": "correct-horse"}
     assert requests.post(f"{site.url}/auth/login/email", data=fields, headers=forged, timeout=5).status_code == 400
 
 
 def test_the_csrf_token_from_before_sign_in_is_refused_afterwards(visitor: Visitor) -> None:
-    before = visitor.csrf()
+    before = visitor.csrf_token()
     visitor.sign_in()
     assert visitor.post("/auth/logout", data={"csrfToken": before}).status_code == 400
     assert visitor.is_signed_in
@@ -72,7 +72,7 @@ def test_the_csrf_token_from_before_sign_in_is_refused_afterwards(visitor: Visit
 def test_an_outdated_form_says_expired_not_that_cookies_are_blocked(
     visitor: Visitor,
 ) -> None:
-    before = visitor.csrf()
+    before = visitor.csrf_token()
     for change in ("in", "out"):
         done = visitor.sign_in() if change == "in" else visitor.submit("/auth/logout", {})
         assert done.status_code == 303
@@ -84,7 +84,7 @@ def test_an_outdated_form_says_expired_not_that_cookies_are_blocked(
 @pytest.mark.parametrize("field", ["email", "password", "callbackUrl", "csrfToken", "more"])
 @pytest.mark.parametrize("door", ["/auth/login/email", "/api/auth/callback/email", "/api/auth/session"])
 def test_a_lone_surrogate_in_json_is_400(visitor: Visitor, door: str, field: str) -> None:
-    sent: dict[str, object] = {"csrfToken": visitor.csrf(), "email": MINJI, "password": "correct-horse"}
+    sent: dict[str, object] = {"csrfToken": visitor.csrf_token(), "email": MINJI, "password": "correct-horse"}
     for half in ("\ud800@example.com", "\udfff"):
         assert visitor.post(door, json=sent | {field: half}).status_code == 400
         assert visitor.post(door, json=sent | {"data": {"name": half}}).status_code == 400
@@ -92,7 +92,7 @@ def test_a_lone_surrogate_in_json_is_400(visitor: Visitor, door: str, field: str
 
 
 def test_a_csrf_token_may_come_in_a_json_body(visitor: Visitor) -> None:
-    response = visitor.post("/auth/logout", json={"csrfToken": visitor.csrf()})
+    response = visitor.post("/auth/logout", json={"csrfToken": visitor.csrf_token()})
     assert response.status_code == 303
 
 
@@ -107,13 +107,13 @@ def test_a_csrf_token_may_come_in_a_json_body(visitor: Visitor) -> None:
     ],
 )
 def test_a_cross_site_form_is_refused_even_with_a_valid_csrf_token(visitor: Visitor, name: str, value: str) -> None:
-    fields = {"csrfToken": visitor.csrf(), "email": MINJI, "password": "correct-horse"}
+    fields = {"csrfToken": visitor.csrf_token(), "email": MINJI, "password": "correct-horse"}
     assert visitor.post("/auth/login/email", data=fields, headers={name: value}).status_code == 400
     assert not visitor.is_signed_in
 
 
 def test_a_same_origin_form_is_accepted_whatever_the_host_header(site: Site, visitor: Visitor) -> None:
-    fields = {"csrfToken": visitor.csrf(), "email": MINJI, "password": "correct-horse"}
+    fields = {"csrfToken": visitor.csrf_token(), "email": MINJI, "password": "correct-horse"}
     cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in visitor.cookies)
     own = {"Origin": site.url, "Sec-Fetch-Site": "same-origin", "Host": "evil.example", "Cookie": cookies}
     response = visitor.post("/auth/login/email", data=fields, headers=own)
@@ -162,7 +162,7 @@ def test_the_body_of_a_get_request_is_ignored(visitor: Visitor, path: str, body:
 
 @pytest.mark.parametrize("body", [b"[]", b"null", b'"x"', b"{}", b'{"csrfToken": 1}', b'{"csrfToken": ["x"]}'])
 def test_json_without_a_valid_csrf_token_is_400(visitor: Visitor, body: bytes) -> None:
-    visitor.csrf()
+    visitor.csrf_token()
     response = visitor.post("/auth/login/email", data=body, headers={"Content-Type": "application/json"})
     assert response.status_code == 400
 
@@ -182,11 +182,11 @@ def test_twenty_thousand_fields_are_parsed_within_a_second(visitor: Visitor) -> 
 def test_unknown_form_fields_are_ignored(visitor: Visitor) -> None:
     response = visitor.sign_in(**{"user[id]": "1", "role": "admin", "redirect": "//evil.example", "provider": "x"})
     assert response.status_code == 303
-    assert visitor.session()["user"]["id"] == 1
+    assert visitor.get_session()["user"]["id"] == 1
 
 
 def test_the_first_of_two_values_counts(visitor: Visitor) -> None:
-    fields = [("csrfToken", visitor.csrf()), ("email", MINJI), ("email", "x@y.z"), ("password", "correct-horse")]
+    fields = [("csrfToken", visitor.csrf_token()), ("email", MINJI), ("email", "x@y.z"), ("password", "correct-horse")]
     assert visitor.post("/auth/login/email", data=fields).status_code == 303
 
 
@@ -290,15 +290,15 @@ def test_the_policy_allows_forms_to_this_site_only(visitor: Visitor) -> None:
 
 
 def test_the_policy_allows_a_logo_of_another_host_to_load(make_site: SiteMaker) -> None:
-    visitor = make_site(logo_url="https://cdn.example.com/logo.svg").visitor()
+    visitor = make_site(logo_url="https://cdn.example.com/logo.svg").new_visitor()
     policy = visitor.get("/auth/login/email").headers["Content-Security-Policy"]
     assert "img-src 'self' data: https://cdn.example.com;" in policy
     assert policy.count("cdn.example.com") == 1
 
 
 def test_a_versioned_static_file_is_cached_for_a_year_without_cookies(visitor: Visitor) -> None:
-    page = visitor.page("/auth/login/email")
-    for link in page.all("link"):
+    page = visitor.get_page("/auth/login/email")
+    for link in page.find_all("link"):
         response = visitor.get(link.get("href"))
         assert response.status_code == 200
         assert response.headers["Cache-Control"] == "public, max-age=31536000, immutable"
@@ -317,7 +317,7 @@ def test_a_static_file_with_another_version_is_cached_briefly(visitor: Visitor, 
 
 
 def test_over_https_the_visitor_cookie_has_the_host_prefix_and_hsts_is_sent(make_site: SiteMaker) -> None:
-    visitor = make_site(site_url="https://login.example.com").visitor()
+    visitor = make_site(site_url="https://login.example.com").new_visitor()
     response = visitor.get("/auth/login/email")
     (line,) = set_cookies(response)
     assert re.fullmatch(r"__Host-munjigi\.visitor=[^;]+; Secure; HttpOnly; Path=/; SameSite=Lax", line)
@@ -332,7 +332,7 @@ def test_over_http_the_visitor_cookie_has_no_prefix(visitor: Visitor) -> None:
 @pytest.mark.parametrize("stripped", [True, False])
 def test_a_site_under_a_path_works_whether_or_not_the_proxy_strips_it(make_site: SiteMaker, stripped: bool) -> None:
     site = make_site(site_url="https://example.com/login-site")
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     before = "" if stripped else "/login-site"
     response = visitor.get(f"{before}/account")
     assert response.headers["Location"] == (
@@ -340,14 +340,14 @@ def test_a_site_under_a_path_works_whether_or_not_the_proxy_strips_it(make_site:
     )
     response = visitor.get(f"{before}/auth/login/email?callbackUrl=%2Flogin-site%2Faccount")
     page = Page(response)
-    assert page.all("form")[0].get("action") == "/login-site/auth/login/email"
-    assert page.value("callbackUrl") == "https://example.com/login-site/account"
+    assert page.find_all("form")[0].get("action") == "/login-site/auth/login/email"
+    assert page.input_value("callbackUrl") == "https://example.com/login-site/account"
     assert "__Secure-munjigi.visitor" in cookie_names(response)
     assert "Path=/login-site" in set_cookies(response)[0]
 
 
 def test_the_health_endpoints_need_no_backend_and_set_no_cookie(make_site: SiteMaker) -> None:
-    visitor = make_site("http://127.0.0.1:1").visitor()
+    visitor = make_site("http://127.0.0.1:1").new_visitor()
     for path in ("/health/live", "/health/ready"):
         response = visitor.get(path)
         assert (response.status_code, response.json()) == (200, {"status": "ok"})
@@ -370,21 +370,21 @@ def test_the_health_endpoints_need_no_backend_and_set_no_cookie(make_site: SiteM
     ],
 )
 def test_a_page_uses_the_browsers_language_or_the_default(visitor: Visitor, asked: str, language: str) -> None:
-    page = visitor.page("/auth/login/email", headers={"Accept-Language": asked})
+    page = visitor.get_page("/auth/login/email", headers={"Accept-Language": asked})
     assert page.document.get("lang") == language
 
 
 def test_a_chosen_language_survives_sign_in_and_keeps_the_return_address(visitor: Visitor) -> None:
-    page = visitor.page("/auth/login/email?callbackUrl=/account")
-    korean = next(link.get("href") for link in page.all("a[@hreflang='ko']"))
-    page = visitor.page(korean)
-    assert (page.heading, page.value("callbackUrl")) == ("로그인", f"{visitor.url}/account")
+    page = visitor.get_page("/auth/login/email?callbackUrl=/account")
+    korean = next(link.get("href") for link in page.find_all("a[@hreflang='ko']"))
+    page = visitor.get_page(korean)
+    assert (page.heading, page.input_value("callbackUrl")) == ("로그인", f"{visitor.url}/account")
     visitor.sign_in()
-    assert visitor.page("/").heading == "민지 님으로 로그인했어요"
+    assert visitor.get_page("/").heading == "민지 님으로 로그인했어요"
 
 
 def test_an_unavailable_language_is_ignored(visitor: Visitor) -> None:
-    assert visitor.page("/?lang=fr").document.get("lang") == "en"
+    assert visitor.get_page("/?lang=fr").document.get("lang") == "en"
 
 
 # --- Escaping
@@ -393,20 +393,20 @@ def test_an_unavailable_language_is_ignored(visitor: Visitor) -> None:
 @pytest.mark.parametrize("hostile", ['"><svg/onload=alert(1)>', "{{7*7}}", "${7*7}", "<script>alert(1)</script>"])
 def test_typed_and_linked_text_is_escaped(visitor: Visitor, hostile: str) -> None:
     typed = Page(visitor.sign_in(f"{hostile.replace(' ', '')}@example.com", "wrong"))
-    linked = visitor.page(
+    linked = visitor.get_page(
         "/auth/login/email", params={"error": hostile, "callbackUrl": f"/{hostile}", "email": hostile}
     )
     for page in (typed, linked):
-        assert not page.all("svg[@onload]")
-        assert all("/auth/static/" in script.get("src") for script in page.all("script"))
+        assert not page.find_all("svg[@onload]")
+        assert all("/auth/static/" in script.get("src") for script in page.find_all("script"))
         assert "49" not in page.texts("div[@role='alert']/p")[:1]
 
 
 def test_a_password_in_the_query_is_neither_used_nor_shown(visitor: Visitor) -> None:
-    page = visitor.page("/auth/login/email?email=a%40b.c&password=hunter2-hunter2")
+    page = visitor.get_page("/auth/login/email?email=a%40b.c&password=hunter2-hunter2")
     assert "hunter2" not in page.text
     assert not visitor.is_signed_in
 
 
 def test_an_unknown_error_code_shows_the_general_message(visitor: Visitor) -> None:
-    assert "Something went wrong. Try again." in visitor.page("/auth/login/email?error=Nonsense").problem
+    assert "Something went wrong. Try again." in visitor.get_page("/auth/login/email?error=Nonsense").message

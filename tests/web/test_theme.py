@@ -78,8 +78,8 @@ def test_a_readable_brand_color_is_unchanged() -> None:
 
 
 def test_the_served_style_sheet_contains_the_brand_colors(make_site: SiteMaker) -> None:
-    visitor = make_site(brand_color="#E0218A").visitor()
-    page = visitor.page("/auth/login/email")
-    sheet = visitor.get(page.all("link[@rel='stylesheet']")[0].get("href")).text
+    visitor = make_site(brand_color="#E0218A").new_visitor()
+    page = visitor.get_page("/auth/login/email")
+    sheet = visitor.get(page.find_all("link[@rel='stylesheet']")[0].get("href")).text
     assert sheet.startswith(theme.rules("#e0218a"))
     assert sheet.endswith(SHEET)

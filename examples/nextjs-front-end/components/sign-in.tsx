@@ -14,7 +14,7 @@ export default function SignIn() {
     const fields = Object.fromEntries(new FormData(event.currentTarget));
     const error = (await signIn("email", { ...fields, redirect: false }))?.error;
     setWrong(error === "CredentialsSignin");
-    // The sign-in page has a sentence for each of the others.
+    // The sign-in page has a message for each other error.
     if (error && error !== "CredentialsSignin") location.assign(`/auth/login/email?error=${error}`);
   }
 

@@ -10,16 +10,16 @@ import responses
 from dev.backend import PASSWORD
 from services.http.aiohttp_adapter import NotSentError
 from tests.support.faulty_backend import (
+    NO_LIMITS,
     TOKEN,
-    UNLIMITED,
     USER,
     FaultyBackend,
-    answer,
+    assert_sign_in_rejected,
     faulty_backend,
-    kept_open,
-    refused,
-    token,
-    user,
+    http_response,
+    keep_alive,
+    login_body,
+    user_body,
 )
 from tests.support.site import MINJI, Page, Site, SiteMaker, Visitor, cookie_names, running_site
 
@@ -32,13 +32,13 @@ def backend() -> Iterator[FaultyBackend]:
 
 @pytest.fixture(scope="module")
 def site(backend: FaultyBackend) -> Iterator[Site]:
-    with running_site(backend.url, **UNLIMITED) as running:
+    with running_site(backend.url, **NO_LIMITS) as running:
         yield running
 
 
 @pytest.fixture(autouse=True)
 def healthy(backend: FaultyBackend) -> None:
-    backend.heal()
+    backend.reset()
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_each_call_but_the_login_has_the_bearer_token(backend: FaultyBackend, vi
 def test_no_header_of_the_visitor_is_forwarded(backend: FaultyBackend, site: Site) -> None:
     """With an `Origin`, `Referer` or `Cookie`, Laravel Sanctum would require a CSRF token (419)."""
     all_four(
-        site.visitor(
+        site.new_visitor(
             **{
                 "Origin": site.url,
                 "Referer": f"{site.url}/auth/login/email",
@@ -120,7 +120,7 @@ def test_each_call_has_the_request_id_of_the_page(backend: FaultyBackend, visito
     [("ko-KR,ko;q=0.9,en;q=0.8", "ko"), ("en-GB", "en"), ("fr", "ko"), ("../../etc", "ko"), ("en\tX: y", "ko")],
 )
 def test_each_call_has_the_language_of_the_page(backend: FaultyBackend, site: Site, asked: str, sent: str) -> None:
-    visitor = site.visitor(**{"Accept-Language": asked})
+    visitor = site.new_visitor(**{"Accept-Language": asked})
     visitor.sign_in()
     assert [call.headers["Accept-Language"] for call in backend.calls] == [sent, sent]
     visitor.get("/?lang=en")
@@ -129,7 +129,7 @@ def test_each_call_has_the_language_of_the_page(backend: FaultyBackend, site: Si
 
 
 def test_without_a_proxy_the_visitors_forwarded_headers_are_ignored(backend: FaultyBackend, site: Site) -> None:
-    site.visitor(**{"X-Forwarded-For": "203.0.113.9", "X-Real-Ip": "203.0.113.9"}).sign_in()
+    site.new_visitor(**{"X-Forwarded-For": "203.0.113.9", "X-Real-Ip": "203.0.113.9"}).sign_in()
     for call in backend.calls:
         assert call.headers.get_all("X-Forwarded-For") in (["127.0.0.1"], ["::1"])
 
@@ -155,7 +155,7 @@ def test_without_a_proxy_the_visitors_forwarded_headers_are_ignored(backend: Fau
 def test_behind_one_proxy_the_client_address_is_the_one_that_it_added(
     shared_site: SiteMaker, backend: FaultyBackend, came: str, sent: str | None
 ) -> None:
-    shared_site(backend.url, proxy_hops=1).visitor(**{"X-Forwarded-For": came}).sign_in()
+    shared_site(backend.url, proxy_hops=1).new_visitor(**{"X-Forwarded-For": came}).sign_in()
     assert [call.headers.get_all("X-Forwarded-For") for call in backend.calls] == [sent and [sent]] * 2
 
 
@@ -186,18 +186,23 @@ def test_behind_one_proxy_the_client_address_is_the_one_that_it_added(
 )
 def test_a_password_is_sent_unchanged(backend: FaultyBackend, visitor: Visitor, password: str) -> None:
     assert visitor.sign_in(password=password).status_code == 303
-    assert backend.asked("/login")[0].json == {"email": MINJI, "password": password}
+    assert backend.requests_to("/login")[0].json == {"email": MINJI, "password": password}
 
 
 def test_a_password_that_is_not_utf_8_is_refused(backend: FaultyBackend, visitor: Visitor) -> None:
-    form = f"csrfToken={visitor.csrf()}&email={MINJI}&password=%ff%fe"
+    form = f"csrfToken={visitor.csrf_token()}&email={MINJI}&password=%ff%fe"
     kind = {"Content-Type": "application/x-www-form-urlencoded"}
     assert visitor.post("/auth/login/email", data=form, headers=kind).status_code == 400
     assert backend.calls == []
 
 
 def test_only_the_first_value_of_each_known_form_field_is_sent(backend: FaultyBackend, visitor: Visitor) -> None:
-    fields = [("csrfToken", visitor.csrf()), ("email", MINJI), ("email", "jun@example.com"), ("password", "first")]
+    fields = [
+        ("csrfToken", visitor.csrf_token()),
+        ("email", MINJI),
+        ("email", "jun@example.com"),
+        ("password", "first"),
+    ]
     fields += [
         ("password", "second"),
         ("email[]", "x"),
@@ -206,7 +211,7 @@ def test_only_the_first_value_of_each_known_form_field_is_sent(backend: FaultyBa
         ("provider", "google"),
     ]
     assert visitor.post("/auth/login/email?email=query&password=query", data=fields).status_code == 303
-    assert backend.asked("/login")[0].json == {"email": MINJI, "password": "first"}
+    assert backend.requests_to("/login")[0].json == {"email": MINJI, "password": "first"}
 
 
 # --- Retries
@@ -220,11 +225,11 @@ def test_the_user_request_is_repeated_once_if_no_connection_can_be_made(
     backend: FaultyBackend, visitor: Visitor, refusals: int, status: int
 ) -> None:
     with responses.RequestsMock(target=SENT) as network:
-        network.post(f"{backend.url}/login", json=token())
+        network.post(f"{backend.url}/login", json=login_body())
         for _ in range(refusals):
             network.post(f"{backend.url}/user", body=NotSentError())
         if status == 303:
-            network.post(f"{backend.url}/user", json=user())
+            network.post(f"{backend.url}/user", json=user_body())
         else:
             network.post(f"{backend.url}/logout", status=204)
         assert visitor.sign_in().status_code == status
@@ -235,7 +240,7 @@ def test_the_user_request_is_repeated_once_if_no_connection_can_be_made(
 def test_a_login_request_is_never_repeated(backend: FaultyBackend, visitor: Visitor) -> None:
     with responses.RequestsMock(target=SENT) as network:
         network.post(f"{backend.url}/login", body=NotSentError())
-        refused(visitor, 503)
+        assert_sign_in_rejected(visitor, 503)
         assert len(network.calls) == 1
 
 
@@ -260,71 +265,75 @@ HTML = b"<!doctype html><title>~secret~</title><h1>Welcome</h1>"
 
 def invalid(**fields: object) -> bytes:
     """Return a 422 in the format of Laravel's validator."""
-    return answer({"message": "~secret~", "errors": fields}, 422)
+    return http_response({"message": "~secret~", "errors": fields}, 422)
 
 
 SAID_BY_ANY = {
-    "405": (answer({"message": "The GET method is not supported for route ~secret~."}, 405), 502, OPERATOR),
-    "419": (answer({"message": "CSRF token mismatch."}, 419), 502, OPERATOR),
-    "429": (answer({"message": "Too Many Attempts."}, 429, Retry_After=57, X_RateLimit_Limit=5), 429, "57 seconds"),
-    "429 of Fortify": (answer({"message": "~secret~", "errors": {"email": ["~secret~"]}}, 429), 429, "1 minute"),
-    "500": (answer({"message": "Server Error"}, 500), 502, DOWN),
-    "500 with a trace": (answer(TRACE, 500), 502, DOWN),
-    "503": (answer({"message": "Service Unavailable"}, 503, Retry_After=60, Refresh=15), 503, DOWN),
-    "503 as a page": (answer(HTML, 503, Content_Type="text/html"), 503, DOWN),
+    "405": (http_response({"message": "The GET method is not supported for route ~secret~."}, 405), 502, OPERATOR),
+    "419": (http_response({"message": "CSRF token mismatch."}, 419), 502, OPERATOR),
+    "429": (
+        http_response({"message": "Too Many Attempts."}, 429, Retry_After=57, X_RateLimit_Limit=5),
+        429,
+        "57 seconds",
+    ),
+    "429 of Fortify": (http_response({"message": "~secret~", "errors": {"email": ["~secret~"]}}, 429), 429, "1 minute"),
+    "500": (http_response({"message": "Server Error"}, 500), 502, DOWN),
+    "500 with a trace": (http_response(TRACE, 500), 502, DOWN),
+    "503": (http_response({"message": "Service Unavailable"}, 503, Retry_After=60, Refresh=15), 503, DOWN),
+    "503 as a page": (http_response(HTML, 503, Content_Type="text/html"), 503, DOWN),
     **{
-        f"{status} as a page": (answer(HTML, status, Content_Type="text/html", Location="/~secret~"), 502, DOWN)
+        f"{status} as a page": (http_response(HTML, status, Content_Type="text/html", Location="/~secret~"), 502, DOWN)
         for status in (101, 200, 203, 206, 300, 301, 302, 303, 304, 307, 308, 408, 413, 501, 502, 504, 520, 599, 999)
     },
-    "204": (answer(status=204, Content_Length=None), 502, DOWN),
-    "451": (answer({"message": "~secret~"}, 451), 502, OPERATOR),
+    "204": (http_response(status=204, Content_Length=None), 502, DOWN),
+    "451": (http_response({"message": "~secret~"}, 451), 502, OPERATOR),
 }
 SAID_BY_LOGIN = {
-    "wrong, of Laravel": (answer({"message": NO_MATCH, "errors": {"email": [NO_MATCH]}}, 422), 401, WRONG),
-    "wrong, of tutorials": (answer({"message": "Unauthorized"}, 401), 401, WRONG),
+    "wrong, of Laravel": (http_response({"message": NO_MATCH, "errors": {"email": [NO_MATCH]}}, 422), 401, WRONG),
+    "wrong, of tutorials": (http_response({"message": "Unauthorized"}, 401), 401, WRONG),
     "throttled, of Breeze": (invalid(email=["Too many login attempts."]), 401, WRONG),
     "422 for the password": (invalid(password=["~secret~"]), 401, WRONG),
     "422 for nothing": (invalid(), 401, WRONG),
-    "422 with errors that are none": (answer({"errors": ["~secret~"]}, 422), 401, WRONG),
-    "422 as a page": (answer(HTML, 422), 401, WRONG),
-    "400": (answer({"message": "~secret~"}, 400), 401, WRONG),
-    "404": (answer({"message": "The route api/v2/login could not be found."}, 404), 401, WRONG),
-    "410": (answer({"message": "~secret~"}, 410), 401, WRONG),
-    "423": (answer({"message": "~secret~"}, 423), 401, WRONG),
-    "403": (answer({"message": "~secret~"}, 403), 403, UNVERIFIED),
-    "409": (answer({"message": "~secret~"}, 409), 403, LINKED),
-    "two factors": (answer({"two_factor": True}), 403, TWO_FACTOR),
-    "no success": (answer({"message": "~secret~", "success": False}), 401, WRONG),
-    "200 with a message": (answer({"message": "~secret~"}), 502, DOWN),
-    "200 with an error": (answer({"error": "~secret~"}), 502, DOWN),
-    "200 without data": (answer({"success": True, "data": None}), 502, DOWN),
+    "422 with errors that are none": (http_response({"errors": ["~secret~"]}, 422), 401, WRONG),
+    "422 as a page": (http_response(HTML, 422), 401, WRONG),
+    "400": (http_response({"message": "~secret~"}, 400), 401, WRONG),
+    "404": (http_response({"message": "The route api/v2/login could not be found."}, 404), 401, WRONG),
+    "410": (http_response({"message": "~secret~"}, 410), 401, WRONG),
+    "423": (http_response({"message": "~secret~"}, 423), 401, WRONG),
+    "403": (http_response({"message": "~secret~"}, 403), 403, UNVERIFIED),
+    "409": (http_response({"message": "~secret~"}, 409), 403, LINKED),
+    "two factors": (http_response({"two_factor": True}), 403, TWO_FACTOR),
+    "no success": (http_response({"message": "~secret~", "success": False}), 401, WRONG),
+    "200 with a message": (http_response({"message": "~secret~"}), 502, DOWN),
+    "200 with an error": (http_response({"error": "~secret~"}), 502, DOWN),
+    "200 without data": (http_response({"success": True, "data": None}), 502, DOWN),
     "422 for a field of its own": (invalid(email=["~secret~"], device_name=["~secret~"]), 502, OPERATOR),
 }
 SAID_BY_USER = {
-    "401": (answer({"message": "Unauthenticated."}, 401), 502, DOWN),
-    "403": (answer({"message": "Your email address is not verified."}, 403), 403, UNVERIFIED),
+    "401": (http_response({"message": "Unauthenticated."}, 401), 502, DOWN),
+    "403": (http_response({"message": "Your email address is not verified."}, 403), 403, UNVERIFIED),
     **{
-        str(status): (answer({"message": "~secret~"}, status), 502, OPERATOR)
+        str(status): (http_response({"message": "~secret~"}, status), 502, OPERATOR)
         for status in (400, 404, 409, 410, 422, 423)
     },
-    "no user": (answer(user(None)), 502, DOWN),
-    "no success": (answer({"message": "~secret~", "success": False}), 502, DOWN),
+    "no user": (http_response(user_body(None)), 502, DOWN),
+    "no success": (http_response({"message": "~secret~", "success": False}), 502, DOWN),
 }
 
 
 @pytest.mark.parametrize("said", [*SAID_BY_ANY, *SAID_BY_LOGIN])
 def test_each_answer_to_the_login_has_its_status_and_text(backend: FaultyBackend, visitor: Visitor, said: str) -> None:
     raw, status, words = (SAID_BY_ANY | SAID_BY_LOGIN)[said]
-    backend.answers["/login"] = kept_open(raw)
-    assert words in refused(visitor, status).problem
+    backend.responses["/login"] = keep_alive(raw)
+    assert words in assert_sign_in_rejected(visitor, status).message
     assert [call.path for call in backend.calls] == ["/login"]
 
 
 @pytest.mark.parametrize("said", [*SAID_BY_ANY, *SAID_BY_USER])
 def test_each_answer_to_the_user_request_revokes_the_token(backend: FaultyBackend, visitor: Visitor, said: str) -> None:
     raw, status, words = (SAID_BY_ANY | SAID_BY_USER)[said]
-    backend.answers["/user"] = kept_open(raw)
-    assert words in refused(visitor, status).problem
+    backend.responses["/user"] = keep_alive(raw)
+    assert words in assert_sign_in_rejected(visitor, status).message
     assert [call.path for call in backend.calls] == ["/login", "/user", "/logout"]
     assert backend.calls[-1].headers["Authorization"] == f"Bearer {TOKEN}"
 
@@ -333,9 +342,9 @@ def test_an_answer_does_not_reveal_whether_an_account_exists(backend: FaultyBack
     pages = set()
     for raw, status, words in SAID_BY_LOGIN.values():
         if words == WRONG:
-            backend.answers["/login"] = kept_open(raw)
-            page = refused(visitor, status)
-            pages.add(page.text.replace(page.value("csrfToken") or "", ""))
+            backend.responses["/login"] = keep_alive(raw)
+            page = assert_sign_in_rejected(visitor, status)
+            pages.add(page.text.replace(page.input_value("csrfToken") or "", ""))
     assert len(pages) == 1
 
 
@@ -364,48 +373,48 @@ def test_an_answer_does_not_reveal_whether_an_account_exists(backend: FaultyBack
 def test_a_retry_after_is_shown_within_limits(
     backend: FaultyBackend, visitor: Visitor, given: str | None, seconds: int, words: str
 ) -> None:
-    backend.answers["/login"] = kept_open(answer(status=429, Retry_After=given))
-    page = refused(visitor, 429)
-    assert f"Try again in {words}." in page.problem
+    backend.responses["/login"] = keep_alive(http_response(status=429, Retry_After=given))
+    page = assert_sign_in_rejected(visitor, 429)
+    assert f"Try again in {words}." in page.message
     assert page.response.headers["Retry-After"] == str(seconds)
 
 
 def test_a_backend_in_maintenance_passes_on_its_retry_after(backend: FaultyBackend, visitor: Visitor) -> None:
-    backend.answers["/user"] = kept_open(answer(HTML, 503, Retry_After=120))
-    assert refused(visitor, 503).response.headers["Retry-After"] == "120"
+    backend.responses["/user"] = keep_alive(http_response(HTML, 503, Retry_After=120))
+    assert assert_sign_in_rejected(visitor, 503).response.headers["Retry-After"] == "120"
 
 
 def test_field_errors_of_the_backend_are_shown_at_the_fields(backend: FaultyBackend, visitor: Visitor) -> None:
-    backend.answers["/login"] = kept_open(
+    backend.responses["/login"] = keep_alive(
         invalid(email=["<script>alert(1)</script>", "~secret~"], password="비밀번호 " + "x" * 300)
     )
-    page = refused(visitor, 422)
+    page = assert_sign_in_rejected(visitor, 422)
     said = page.texts("p[@class='why']")
     assert said == ["Error: <script>alert(1)</script>", f"Error: 비밀번호 {'x' * 195}"]
-    assert all("/auth/static/" in script.get("src") for script in page.all("script"))
+    assert all("/auth/static/" in script.get("src") for script in page.find_all("script"))
     assert "~secret~" not in page.text
 
 
 @pytest.mark.parametrize("said", [None, [], {}, 5, [[]], [None], ["\x00"], {"0": "~secret~"}])
 def test_invalid_field_errors_are_replaced_by_our_text(backend: FaultyBackend, visitor: Visitor, said: object) -> None:
-    backend.answers["/login"] = kept_open(invalid(email=said, password=said))
-    assert "Check what you entered and try again." in refused(visitor, 422).problem
+    backend.responses["/login"] = keep_alive(invalid(email=said, password=said))
+    assert "Check what you entered and try again." in assert_sign_in_rejected(visitor, 422).message
 
 
 def test_a_required_field_that_we_do_not_send_is_logged(
     backend: FaultyBackend, visitor: Visitor, caplog: pytest.LogCaptureFixture
 ) -> None:
-    backend.answers["/login"] = kept_open(invalid(device_name=["~secret~"]))
-    refused(visitor, 502)
+    backend.responses["/login"] = keep_alive(invalid(device_name=["~secret~"]))
+    assert_sign_in_rejected(visitor, 502)
     assert "device_name" in caplog.records[-1].__dict__["fields"]["reason"]
 
 
 @pytest.mark.parametrize("status", [200, 201])
 def test_status_200_and_201_sign_in(backend: FaultyBackend, visitor: Visitor, status: int) -> None:
-    backend.answers["/login"] = kept_open(answer(token(), status))
-    backend.answers["/user"] = kept_open(answer(user(), status))
+    backend.responses["/login"] = keep_alive(http_response(login_body(), status))
+    backend.responses["/user"] = keep_alive(http_response(user_body(), status))
     assert visitor.sign_in().status_code == 303
-    assert visitor.session()["user"] == USER
+    assert visitor.get_session()["user"] == USER
 
 
 @pytest.mark.parametrize(
@@ -413,16 +422,16 @@ def test_status_200_and_201_sign_in(backend: FaultyBackend, visitor: Visitor, st
     ["17|" + "a" * 40, "17|munjigi_" + "a" * 48, "018f3c1e-0000-7000-8000-000000000000|x", "eyJhbGciOi.e30.c2ln", "x"],
 )
 def test_a_token_of_any_format_is_used_unchanged(backend: FaultyBackend, visitor: Visitor, text: str) -> None:
-    backend.answers["/login"] = kept_open(answer(token(text)))
+    backend.responses["/login"] = keep_alive(http_response(login_body(text)))
     assert visitor.sign_in().status_code == 303
-    assert backend.asked("/user")[0].headers["Authorization"] == f"Bearer {text}"
+    assert backend.requests_to("/user")[0].headers["Authorization"] == f"Bearer {text}"
 
 
 def test_the_content_type_of_an_answer_is_ignored(backend: FaultyBackend, visitor: Visitor) -> None:
-    backend.answers["/login"] = kept_open(answer(token(), Content_Type="text/html; charset=euc-kr"))
-    backend.answers["/user"] = kept_open(answer(user(), Content_Type=None))
+    backend.responses["/login"] = keep_alive(http_response(login_body(), Content_Type="text/html; charset=euc-kr"))
+    backend.responses["/user"] = keep_alive(http_response(user_body(), Content_Type=None))
     assert visitor.sign_in().status_code == 303
-    assert visitor.session()["user"] == USER
+    assert visitor.get_session()["user"] == USER
 
 
 # --- Answers to a profile update
@@ -431,11 +440,11 @@ NAMES = {"name": "새 이름", "nick_name": "새"}
 
 
 def saved_as(visitor: Visitor) -> Any:
-    return visitor.session()["user"]["name"]
+    return visitor.get_session()["user"]["name"]
 
 
 def test_the_saved_names_are_those_of_the_backends_answer(backend: FaultyBackend, member: Visitor) -> None:
-    backend.answers["/profile"] = kept_open(answer(user({**USER, "name": "Cut by the backend"})))
+    backend.responses["/profile"] = keep_alive(http_response(user_body({**USER, "name": "Cut by the backend"})))
     assert member.submit("/account", NAMES).status_code == 303
     assert saved_as(member) == "Cut by the backend"
     assert [call.path for call in backend.calls] == ["/profile"]
@@ -444,56 +453,56 @@ def test_the_saved_names_are_those_of_the_backends_answer(backend: FaultyBackend
 @pytest.mark.parametrize(
     "raw",
     [
-        answer({"message": "Saved."}),
-        answer(user(None)),
-        answer(status=204, Content_Length=None),
-        answer(b"OK", 202, Content_Type="text/plain"),
+        http_response({"message": "Saved."}),
+        http_response(user_body(None)),
+        http_response(status=204, Content_Length=None),
+        http_response(b"OK", 202, Content_Type="text/plain"),
     ],
 )
 def test_without_a_user_in_the_profile_answer_the_user_is_requested(
     backend: FaultyBackend, member: Visitor, raw: bytes
 ) -> None:
-    backend.answers["/profile"] = kept_open(raw)
-    backend.answers["/user"] = kept_open(answer(user({**USER, **NAMES})))
+    backend.responses["/profile"] = keep_alive(raw)
+    backend.responses["/user"] = keep_alive(http_response(user_body({**USER, **NAMES})))
     assert member.submit("/account", NAMES).status_code == 303
     assert saved_as(member) == "새 이름"
 
 
 SAID_BY_PROFILE = {
     **{name: case for name, case in SAID_BY_ANY.items() if not re.match("20[0346]", name)},
-    "400": (answer({"message": "~secret~"}, 400), 502, OPERATOR),
-    "404": (answer({"message": "The route could not be found."}, 404), 502, OPERATOR),
+    "400": (http_response({"message": "~secret~"}, 400), 502, OPERATOR),
+    "404": (http_response({"message": "The route could not be found."}, 404), 502, OPERATOR),
     "422 for a name": (invalid(name=["Too <b>long</b>.", "~secret~"]), 422, "Too <b>long</b>."),
     "422 for something else": (invalid(locale=["~secret~"]), 422, "Check what you entered and try again."),
-    "a user without an id": (answer(user({"name": "~secret~"})), 502, DOWN),
+    "a user without an id": (http_response(user_body({"name": "~secret~"})), 502, DOWN),
 }
 
 
 @pytest.mark.parametrize("said", SAID_BY_PROFILE)
 def test_a_name_that_was_not_saved_stays_in_the_form(backend: FaultyBackend, member: Visitor, said: str) -> None:
     raw, status, words = SAID_BY_PROFILE[said]
-    backend.answers["/profile"] = kept_open(raw)
+    backend.responses["/profile"] = keep_alive(raw)
     page = Page(member.submit("/account", NAMES))
     assert (page.status, page.heading) == (status, "Your account")
-    assert words in page.problem
+    assert words in page.message
     assert "~secret~" not in page.text
-    assert (page.value("name"), page.value("nick_name")) == ("새 이름", "새")
+    assert (page.input_value("name"), page.input_value("nick_name")) == ("새 이름", "새")
     assert saved_as(member) == USER["name"]
-    assert len(backend.asked("/profile")) == 1
+    assert len(backend.requests_to("/profile")) == 1
 
 
 def test_a_throttled_profile_update_says_how_long_to_wait(backend: FaultyBackend, member: Visitor) -> None:
-    backend.answers["/profile"] = kept_open(answer(status=429, Retry_After=30))
+    backend.responses["/profile"] = keep_alive(http_response(status=429, Retry_After=30))
     response = member.submit("/account", NAMES)
-    assert "30 seconds" in Page(response).problem
+    assert "30 seconds" in Page(response).message
     assert response.headers["Retry-After"] == "30"
 
 
 def test_a_401_to_a_profile_update_ends_the_session(backend: FaultyBackend, member: Visitor) -> None:
-    backend.answers["/profile"] = kept_open(answer({"message": "Unauthenticated."}, 401))
+    backend.responses["/profile"] = keep_alive(http_response({"message": "Unauthenticated."}, 401))
     response = member.submit("/account", NAMES)
     assert response.status_code == 401
-    assert "You were signed out" in Page(response).problem
+    assert "You were signed out" in Page(response).message
     assert "next-auth.session-token" in cookie_names(response)
     assert not member.is_signed_in
 
@@ -503,9 +512,9 @@ def test_a_401_to_a_profile_update_ends_the_session(backend: FaultyBackend, memb
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 401])
 def test_a_revoked_token_signs_out_without_a_warning(backend: FaultyBackend, member: Visitor, status: int) -> None:
-    backend.answers["/logout"] = kept_open(answer({"message": "~secret~"} if status != 204 else b"", status))
-    page = member.page(member.submit("/auth/logout", {}).headers["Location"])
-    assert page.notes == ["You are signed out."]
+    backend.responses["/logout"] = keep_alive(http_response({"message": "~secret~"} if status != 204 else b"", status))
+    page = member.get_page(member.submit("/auth/logout", {}).headers["Location"])
+    assert page.status_messages == ["You are signed out."]
     assert not member.is_signed_in
 
 
@@ -513,17 +522,17 @@ def test_a_revoked_token_signs_out_without_a_warning(backend: FaultyBackend, mem
 def test_a_failed_revocation_shows_a_warning_and_still_ends_the_session(
     backend: FaultyBackend, member: Visitor, caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
-    backend.answers["/logout"] = kept_open(answer({"message": "~secret~"}, status, Location="/user"))
-    page = member.page(member.submit("/auth/logout", {}).headers["Location"])
-    assert "could not be told" in page.notes[0]
+    backend.responses["/logout"] = keep_alive(http_response({"message": "~secret~"}, status, Location="/user"))
+    page = member.get_page(member.submit("/auth/logout", {}).headers["Location"])
+    assert "could not be told" in page.status_messages[0]
     assert not member.is_signed_in
     assert f"token not revoked: the logout path answered {status}" in caplog.messages
     assert [call.path for call in backend.calls] == ["/logout"]
 
 
 def test_without_a_logout_path_the_backend_is_not_called(make_site: SiteMaker, backend: FaultyBackend) -> None:
-    visitor = make_site(backend.url, backend_logout_path=None).visitor()
+    visitor = make_site(backend.url, backend_logout_path=None).new_visitor()
     visitor.sign_in()
-    page = visitor.page(visitor.submit("/auth/logout", {}).headers["Location"])
-    assert page.notes == ["You are signed out."]
-    assert not backend.asked("/logout")
+    page = visitor.get_page(visitor.submit("/auth/logout", {}).headers["Location"])
+    assert page.status_messages == ["You are signed out."]
+    assert not backend.requests_to("/logout")

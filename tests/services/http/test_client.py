@@ -22,22 +22,22 @@ from services.http.client import MAX_BYTES, HttpClient, UpstreamError
 from tests.support.certificates import certificate
 from tests.support.faulty_backend import (
     USER,
-    Answer,
     FaultyBackend,
-    after,
-    answer,
+    ScriptedResponse,
     faulty_backend,
     half_close,
     hang,
-    kept_open,
-    late,
-    user,
+    http_response,
+    keep_alive,
+    send_after_delay,
+    send_then,
+    user_body,
 )
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1", "::1"])
-HEALTHY_USER = answer(user())
-STRANGER = answer(user({**USER, "id": 666}))
-BODY = json.dumps(user()).encode()
+HEALTHY_USER = http_response(user_body())
+STRANGER = http_response(user_body({**USER, "id": 666}))
+BODY = json.dumps(user_body()).encode()
 MOMENT = 0.05
 
 
@@ -74,39 +74,41 @@ def head(*lines: str, status: str = "200 OK", version: str = "1.1") -> bytes:
 LENGTH = f"Content-Length: {len(BODY)}"
 CHUNKS = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
 PLAIN = {
-    "a length": answer(user()),
+    "a length": http_response(user_body()),
     "chunks": head("Transfer-Encoding: chunked") + CHUNKS,
     "chunks with an extension and a trailer": head("Transfer-Encoding: Chunked")
     + b"%x;a=b\r\n%b\r\n0\r\nX: y\r\n\r\n" % (len(BODY), BODY),
-    "204": answer(status=204, Content_Length=None),
-    "204 of no bytes": answer(status=204),
-    "an empty 401": answer(status=401),
-    "100 before": head(status="100 Continue") + answer(user()),
-    "hints before": head(status="103 Early Hints") + answer(user()),
-    "hints with a length": head("Content-Length: 5", status="103 x") + answer(user()),
-    "a line break behind it": answer(user()) + b"\n",
+    "204": http_response(status=204, Content_Length=None),
+    "204 of no bytes": http_response(status=204),
+    "an empty 401": http_response(status=401),
+    "100 before": head(status="100 Continue") + http_response(user_body()),
+    "hints before": head(status="103 Early Hints") + http_response(user_body()),
+    "hints with a length": head("Content-Length: 5", status="103 x") + http_response(user_body()),
+    "a line break behind it": http_response(user_body()) + b"\n",
     "HTTP/1.0 that asks to be kept": head("Connection: keep-alive", LENGTH, version="1.0") + BODY,
 }
-ODD: dict[str, Answer] = {
-    "it is to be closed": kept_open(answer(user(), Connection="close")),
-    "HTTP/1.0": kept_open(head(LENGTH, version="1.0") + BODY),
-    "another answer at once": kept_open(answer(user()) + STRANGER),
-    "another answer later": after(answer(user()), late(MOMENT / 2, STRANGER)),
-    "a body for a 204": kept_open(answer(BODY, 204)),
-    "a body for a 204 later": after(answer(status=204, Content_Length=5), late(2 * MOMENT, STRANGER)),
-    "chunks for a 304": kept_open(head("Transfer-Encoding: chunked", status="304 x") + CHUNKS),
-    "another protocol": after(head("Connection: Upgrade", status="101 x"), late(2 * MOMENT, STRANGER)),
-    "a length and chunks": kept_open(head(LENGTH, "Transfer-Encoding: chunked") + CHUNKS),
-    "a length and an unknown coding": kept_open(head("Transfer-Encoding: identity", LENGTH) + BODY),
-    "the same length twice": kept_open(head(LENGTH, LENGTH) + BODY),
-    "a length with a sign": kept_open(head(f"Content-Length: +{len(BODY)}") + BODY),
-    "a length with an underscore": kept_open(head("Content-Length: 1_0") + BODY[:10]),
-    "a line that is no header": kept_open(head(LENGTH, "no header") + BODY),
-    "too many bytes, the last of them later": after(
-        head(f"Content-Length: {MAX_BYTES + 2}") + b" " * (MAX_BYTES + 1), late(2 * MOMENT, STRANGER)
+ODD: dict[str, ScriptedResponse] = {
+    "it is to be closed": keep_alive(http_response(user_body(), Connection="close")),
+    "HTTP/1.0": keep_alive(head(LENGTH, version="1.0") + BODY),
+    "another answer at once": keep_alive(http_response(user_body()) + STRANGER),
+    "another answer later": send_then(http_response(user_body()), send_after_delay(MOMENT / 2, STRANGER)),
+    "a body for a 204": keep_alive(http_response(BODY, 204)),
+    "a body for a 204 later": send_then(
+        http_response(status=204, Content_Length=5), send_after_delay(2 * MOMENT, STRANGER)
     ),
-    "half closed": after(answer(user()), half_close),
-    "closed": answer(user()),
+    "chunks for a 304": keep_alive(head("Transfer-Encoding: chunked", status="304 x") + CHUNKS),
+    "another protocol": send_then(head("Connection: Upgrade", status="101 x"), send_after_delay(2 * MOMENT, STRANGER)),
+    "a length and chunks": keep_alive(head(LENGTH, "Transfer-Encoding: chunked") + CHUNKS),
+    "a length and an unknown coding": keep_alive(head("Transfer-Encoding: identity", LENGTH) + BODY),
+    "the same length twice": keep_alive(head(LENGTH, LENGTH) + BODY),
+    "a length with a sign": keep_alive(head(f"Content-Length: +{len(BODY)}") + BODY),
+    "a length with an underscore": keep_alive(head("Content-Length: 1_0") + BODY[:10]),
+    "a line that is no header": keep_alive(head(LENGTH, "no header") + BODY),
+    "too many bytes, the last of them later": send_then(
+        head(f"Content-Length: {MAX_BYTES + 2}") + b" " * (MAX_BYTES + 1), send_after_delay(2 * MOMENT, STRANGER)
+    ),
+    "half closed": send_then(http_response(user_body()), half_close),
+    "closed": http_response(user_body()),
 }
 
 
@@ -114,30 +116,30 @@ ODD: dict[str, Answer] = {
 def test_after_a_complete_answer_the_connection_is_reused(
     backend: FaultyBackend, client: HttpClient, said: str
 ) -> None:
-    backend.answers["/login"] = kept_open(PLAIN[said])
+    backend.responses["/login"] = keep_alive(PLAIN[said])
     for _ in range(3):
         client.send("POST", f"{backend.url}/login", {}, within=1, json={})
         assert ask(client, backend) == USER["id"]
-    assert backend.connections == 1
+    assert backend.connection_count == 1
 
 
 @pytest.mark.parametrize("said", ODD)
 def test_after_an_irregular_answer_the_connection_is_not_reused(
     backend: FaultyBackend, client: HttpClient, said: str
 ) -> None:
-    backend.answers["/login"] = ODD[said]
+    backend.responses["/login"] = ODD[said]
     for number in range(1, 3):
         with suppress(UpstreamError):
             ask(client, backend, "/login")
         time.sleep(MOMENT)
-        backend.answers["/user"] = kept_open(answer(user(), Connection="close"))
+        backend.responses["/user"] = keep_alive(http_response(user_body(), Connection="close"))
         assert ask(client, backend) == USER["id"]
-        assert backend.connections == 2 * number
+        assert backend.connection_count == 2 * number
 
 
 def test_an_answer_without_a_length_ends_with_its_connection(backend: FaultyBackend, client: HttpClient) -> None:
     for version in ("1.0", "1.1"):
-        backend.answers["/user"] = head(version=version) + BODY
+        backend.responses["/user"] = head(version=version) + BODY
         assert ask(client, backend) == USER["id"]
 
 
@@ -150,7 +152,7 @@ def test_tls_connections_are_reused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         for _ in range(3):
             assert ask(client, backend) == USER["id"]
             time.sleep(MOMENT)
-        assert backend.connections == 1
+        assert backend.connection_count == 1
 
 
 def test_connections_are_closed_with_their_client(backend: FaultyBackend) -> None:
@@ -160,7 +162,7 @@ def test_connections_are_closed_with_their_client(backend: FaultyBackend) -> Non
         connection.recv(1)
         over.set()
 
-    backend.answers["/user"] = after(answer(user()), until_it_ends)
+    backend.responses["/user"] = send_then(http_response(user_body()), until_it_ends)
     client = HttpClient("test", max_concurrency=1)
     ask(client, backend)
     del client
@@ -173,17 +175,17 @@ def test_connections_are_closed_with_their_client(backend: FaultyBackend) -> Non
 
 def test_a_login_over_a_kept_connection_that_closes_is_not_repeated(backend: FaultyBackend, client: HttpClient) -> None:
     ask(client, backend)
-    backend.answers["/login"] = lambda _: False
+    backend.responses["/login"] = lambda _: False
     assert fails(client, backend, "/login").status == 502
-    assert backend.connections == 1
-    assert len(backend.asked("/login")) == 1
+    assert backend.connection_count == 1
+    assert len(backend.requests_to("/login")) == 1
 
 
 def test_a_call_with_retry_is_repeated_once(backend: FaultyBackend, client: HttpClient) -> None:
-    backend.answers["/user"] = b""
+    backend.responses["/user"] = b""
     error = fails(client, backend, retry=True)
     assert error.reason == "the answer broke off or is no HTTP (ConnectionError)"
-    assert len(backend.asked("/user")) == 2
+    assert len(backend.requests_to("/user")) == 2
 
 
 # --- Requests
@@ -236,7 +238,7 @@ def test_a_call_sends_no_credentials_of_the_machine(
 
 
 def test_cookies_of_an_answer_are_not_kept(backend: FaultyBackend, client: HttpClient) -> None:
-    backend.answers["/login"] = kept_open(answer(user(), Set_Cookie="a=b"))
+    backend.responses["/login"] = keep_alive(http_response(user_body(), Set_Cookie="a=b"))
     ask(client, backend, "/login")
     ask(client, backend)
     assert backend.calls[-1].headers["Cookie"] is None
@@ -265,7 +267,7 @@ def test_an_invalid_url_is_an_upstream_error(client: HttpClient, url: str) -> No
 @pytest.mark.filterwarnings("ignore:Sending a large body")
 def test_a_server_that_does_not_read_costs_no_more_than_the_deadline(client: HttpClient) -> None:
     with faulty_backend() as backend:
-        backend.greeting = lambda _: time.sleep(1)
+        backend.on_connect = lambda _: time.sleep(1)
         started = time.monotonic()
         with pytest.raises(UpstreamError) as raised:
             client.send("POST", f"{backend.url}/user", {}, within=0.3, json="x" * 2**24)
@@ -319,21 +321,21 @@ def test_a_slow_dns_lookup_counts_against_the_deadline_and_delays_no_other_host(
 def test_a_compressed_answer_is_decoded_although_it_was_not_requested(
     backend: FaultyBackend, client: HttpClient
 ) -> None:
-    backend.answers["/user"] = kept_open(answer(zlib.compress(BODY, wbits=31), Content_Encoding="gzip"))
+    backend.responses["/user"] = keep_alive(http_response(zlib.compress(BODY, wbits=31), Content_Encoding="gzip"))
     for _ in range(2):
         assert ask(client, backend) == USER["id"]
-    assert backend.connections == 1
+    assert backend.connection_count == 1
 
 
 def test_an_invalid_content_length_is_refused_at_once(backend: FaultyBackend, client: HttpClient) -> None:
-    backend.answers["/user"] = after(head("Content-Length: -1"), hang)
+    backend.responses["/user"] = send_then(head("Content-Length: -1"), hang)
     started = time.monotonic()
     assert fails(client, backend).status == 502
     assert time.monotonic() - started < 0.5
 
 
 def test_a_body_over_the_limit_is_refused_when_the_limit_is_reached(backend: FaultyBackend, client: HttpClient) -> None:
-    backend.answers["/user"] = after(head("Content-Length: 9999999") + b" " * (MAX_BYTES + 2), hang)
+    backend.responses["/user"] = send_then(head("Content-Length: 9999999") + b" " * (MAX_BYTES + 2), hang)
     assert fails(client, backend).reason == f"answer 200 is over {MAX_BYTES} bytes"
 
 
@@ -354,7 +356,7 @@ def test_calls_over_the_limit_of_a_host_are_queued(backend: FaultyBackend) -> No
         connection.sendall(HEALTHY_USER)
         return True
 
-    backend.answers["/user"] = counted
+    backend.responses["/user"] = counted
     with ThreadPoolExecutor(12) as pool:
         assert list(pool.map(lambda _: ask(client, backend), range(12))) == [USER["id"]] * 12
     assert most == [3]
@@ -362,7 +364,7 @@ def test_calls_over_the_limit_of_a_host_are_queued(backend: FaultyBackend) -> No
 
 def test_a_full_queue_fails_at_once_and_a_queued_call_after_half_its_time(backend: FaultyBackend) -> None:
     client = HttpClient("test", max_concurrency=1)
-    backend.answers["/user"] = hang
+    backend.responses["/user"] = hang
     with ThreadPoolExecutor(20) as pool:
         started = time.monotonic()
 
@@ -380,26 +382,26 @@ def test_a_full_queue_fails_at_once_and_a_queued_call_after_half_its_time(backen
 @pytest.mark.parametrize("fault", ["hang", "closed", "no HTTP", "refused", "too long"])
 def test_a_failed_call_always_frees_its_slot(backend: FaultyBackend, fault: str) -> None:
     client = HttpClient("test", max_concurrency=1)
-    answers: dict[str, Answer] = {
+    answers: dict[str, ScriptedResponse] = {
         "hang": hang,
         "closed": b"",
         "no HTTP": b"x",
-        "too long": kept_open(answer(b" " * (MAX_BYTES + 2))),
+        "too long": keep_alive(http_response(b" " * (MAX_BYTES + 2))),
     }
     for _ in range(3):
         if fault == "refused":
             with pytest.raises(UpstreamError):
                 client.send("POST", "http://127.0.0.1:1/", {}, within=0.2)
         else:
-            backend.answers["/user"] = answers[fault]
+            backend.responses["/user"] = answers[fault]
             fails(client, backend)
-    backend.answers["/user"] = HEALTHY_USER
+    backend.responses["/user"] = HEALTHY_USER
     assert ask(client, backend) == USER["id"]
 
 
 def test_a_slow_host_takes_no_slot_of_another_host(backend: FaultyBackend) -> None:
     client = HttpClient("test", max_concurrency=1)
-    backend.answers["/user"] = hang
+    backend.responses["/user"] = hang
     with faulty_backend() as other, ThreadPoolExecutor(1) as pool:
         slow = pool.submit(fails, client, backend)
         time.sleep(MOMENT)

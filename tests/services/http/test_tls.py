@@ -14,7 +14,7 @@ from config import SettingsError
 from services.http.client import HttpClient, UpstreamError
 from tests.support.certificates import certificate
 from tests.support.faulty_backend import faulty_backend
-from tests.support.site import settings
+from tests.support.site import make_settings
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n"
 BODY = b'{"ok": true}'
@@ -118,7 +118,7 @@ def test_the_trusted_authorities_are_read_once_at_the_first_https_call(
 
     monkeypatch.setattr(ssl, "create_default_context", counted)
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
-    app.create_app(settings())
+    app.create_app(make_settings())
     assert read == []
     for client in (HttpClient("test", max_concurrency=1), HttpClient("test", max_concurrency=1)):
         for _ in range(2):  # two servers, two handshakes
@@ -145,4 +145,4 @@ def test_an_invalid_client_certificate_is_a_settings_error(tmp_path: Path, conte
     if content is not None:
         (tmp_path / "client.pem").write_bytes(content)
     with pytest.raises(SettingsError, match="BACKEND_CLIENT_CERT must be a"):
-        settings(backend_client_cert=tmp_path / "client.pem")
+        make_settings(backend_client_cert=tmp_path / "client.pem")

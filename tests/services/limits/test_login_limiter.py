@@ -17,7 +17,18 @@ from config import SettingsError
 from services.clock import Clock
 from services.event_loop import wait_for
 from services.limits.memory_storage import BoundedMemoryStorage
-from tests.support.site import MINJI, SECRET, ManualClock, Page, Site, SiteMaker, Visitor, served, set_cookies, settings
+from tests.support.site import (
+    MINJI,
+    SECRET,
+    ManualClock,
+    Page,
+    Site,
+    SiteMaker,
+    Visitor,
+    make_settings,
+    serve_in_thread,
+    set_cookies,
+)
 
 PASSWORD = "right"
 DEVICE = "munjigi.device"
@@ -54,7 +65,7 @@ class Backend:
 @pytest.fixture(scope="module")
 def server() -> Iterator[Backend]:
     backend = Backend()
-    with served("127.0.0.1", lambda _: backend) as port:
+    with serve_in_thread("127.0.0.1", lambda _: backend) as port:
         backend.url = f"http://127.0.0.1:{port}"
         yield backend
 
@@ -82,7 +93,7 @@ def limited(backend: Backend, clock: ManualClock, shared_site: SiteMaker) -> Cal
 
 
 def at(site: Site, address: str = "203.0.113.1", **headers: str) -> Visitor:
-    return site.visitor(**{"X-Forwarded-For": address, **headers})
+    return site.new_visitor(**{"X-Forwarded-For": address, **headers})
 
 
 def form(visitor: Visitor, email: str = MINJI, password: str = "wrong") -> requests.Response:
@@ -90,7 +101,7 @@ def form(visitor: Visitor, email: str = MINJI, password: str = "wrong") -> reque
 
 
 def program(visitor: Visitor, email: str = MINJI, password: str = "wrong") -> requests.Response:
-    sent = {"csrfToken": visitor.csrf(), "email": email, "password": password, "json": "true"}
+    sent = {"csrfToken": visitor.csrf_token(), "email": email, "password": password, "json": "true"}
     return visitor.post("/api/auth/callback/email", json=sent)
 
 
@@ -144,13 +155,13 @@ def test_the_form_the_api_and_social_starts_share_one_limit(limited: Callable[..
     assert "error=TooManyAttempts" in again.json()["url"]
     assert not any("attempt" in line for line in set_cookies(again))
     told = Page(visitor.get(again.json()["url"]))
-    assert "Try again in" in told.problem
+    assert "Try again in" in told.message
 
 
 def test_two_hundred_concurrent_guesses_count_exactly(limited: Callable[..., Site], backend: Backend) -> None:
     backend.delay = 0.2  # so that all guesses are sent before the first answer
     visitor = at(limited(login_limit_per_account_and_ip="5/5minutes"))
-    token, cookies = visitor.csrf(), visitor.cookies.get_dict()
+    token, cookies = visitor.csrf_token(), visitor.cookies.get_dict()
 
     def guess(number: int) -> int:
         fields = {"csrfToken": token, "email": MINJI, "password": f"guess {number}"}
@@ -268,8 +279,8 @@ def test_without_a_proxy_forwarded_headers_do_not_change_the_client_address(
     site = limited(proxy_hops=0, login_limit_per_ip="5/minute")
     names = ["X-Forwarded-For", "X-Real-IP", "Forwarded", "CF-Connecting-IP", "True-Client-IP", "X-Client-IP"]
     for n in range(5):
-        assert form(site.visitor(**dict.fromkeys(names, f"203.0.113.{n}"))).status_code == 401
-    assert form(site.visitor(**dict.fromkeys(names, "203.0.113.99"))).status_code == 429
+        assert form(site.new_visitor(**dict.fromkeys(names, f"203.0.113.{n}"))).status_code == 401
+    assert form(site.new_visitor(**dict.fromkeys(names, "203.0.113.99"))).status_code == 429
     assert len(backend.asked) == 5
 
 
@@ -311,9 +322,9 @@ def test_the_page_says_how_long_to_wait(limited: Callable[..., Site], language: 
     refused = Page(form(visitor))
     assert refused.status == 429
     assert 295 <= int(refused.response.headers["Retry-After"]) <= 300
-    assert words in refused.problem
-    assert refused.value("email") == MINJI
-    assert not refused.value("password")
+    assert words in refused.message
+    assert refused.input_value("email") == MINJI
+    assert not refused.input_value("password")
 
 
 def test_the_longer_wait_of_two_reached_limits_is_shown(limited: Callable[..., Site], door: Door) -> None:
@@ -330,7 +341,7 @@ def test_the_json_answer_has_retry_after_and_a_page_that_shows_it(limited: Calla
     assert refused.status_code == 429
     assert 172790 <= int(refused.headers["Retry-After"]) <= 172800
     assert "error=TooManyAttempts" in refused.json()["url"]
-    assert "Try again in 48 hours." in visitor.page(refused.json()["url"]).problem
+    assert "Try again in 48 hours." in visitor.get_page(refused.json()["url"]).message
 
 
 # --- The owner is not locked out
@@ -472,7 +483,7 @@ def test_the_memory_storage_keeps_the_most_recently_used_keys() -> None:
 def test_an_unknown_address_takes_as_long_as_a_wrong_password(limited: Callable[..., Site]) -> None:
     site = limited()
     visitor = at(site)
-    token = visitor.csrf()
+    token = visitor.csrf_token()
 
     def seconds(email: str) -> float:
         began = time.perf_counter()
@@ -519,13 +530,13 @@ GOOD_STATES = [
 @pytest.mark.parametrize("text", BAD_RATES)
 def test_an_invalid_limit_is_a_settings_error(text: str) -> None:
     with pytest.raises(SettingsError, match="LOGIN_LIMIT_PER_ACCOUNT_AND_IP must be written like 30/minute"):
-        settings(login_limit_per_account_and_ip=text)
+        make_settings(login_limit_per_account_and_ip=text)
 
 
 @pytest.mark.parametrize("text", BAD_STATES)
 def test_an_invalid_redis_url_is_a_settings_error(text: str) -> None:
     with pytest.raises(SettingsError, match="REDIS_URL must be redis://"):
-        settings(redis_url=text)
+        make_settings(redis_url=text)
 
 
 @pytest.mark.parametrize("text", GOOD_STATES)
@@ -535,6 +546,6 @@ def test_a_redis_url_may_be_one_server_or_a_cluster(text: str) -> None:
 
 def test_the_redis_password_is_not_in_errors_or_the_repr() -> None:
     with pytest.raises(SettingsError) as caught:
-        settings(redis_url="http://:hunter2@h:1")
+        make_settings(redis_url="http://:hunter2@h:1")
     assert "hunter2" not in str(caught.value)
-    assert "hunter2" not in repr(settings(redis_url="redis://:hunter2@h:1"))
+    assert "hunter2" not in repr(make_settings(redis_url="redis://:hunter2@h:1"))

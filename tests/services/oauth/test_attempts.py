@@ -11,13 +11,13 @@ import errors
 from services.clock import Clock
 from services.oauth import attempts
 from services.oauth.attempts import Attempt, Attempts
-from tests.support.site import Visitor, settings
+from tests.support.site import Visitor, make_settings
 
 ATTEMPT = Attempt("github", None, None)
 
 
 def once(**given: object) -> Attempts:
-    return Attempts(settings(**given), Clock())
+    return Attempts(make_settings(**given), Clock())
 
 
 def test_a_second_callback_waits_for_the_first_and_gets_its_result() -> None:
@@ -82,20 +82,20 @@ def test_a_second_callback_that_waits_too_long_is_an_error(monkeypatch: pytest.M
 def test_a_korean_return_address_survives_repeated_forms(visitor: Visitor, characters: int, survives: bool) -> None:
     asked = "/" + "가" * characters
     for _ in range(3):
-        asked = visitor.page("/auth/login/email", params={"callbackUrl": asked}).value("callbackUrl") or ""
+        asked = visitor.get_page("/auth/login/email", params={"callbackUrl": asked}).input_value("callbackUrl") or ""
         assert bool(asked) == survives
 
 
 def test_the_language_links_keep_the_error_of_the_page(visitor: Visitor) -> None:
-    page = visitor.page("/auth/login/email?error=ProviderUnavailable&reference=0123456789abcdef&wait=57")
-    links = [link.get("href") or "" for link in page.all("footer//a")]
+    page = visitor.get_page("/auth/login/email?error=ProviderUnavailable&reference=0123456789abcdef&wait=57")
+    links = [link.get("href") or "" for link in page.find_all("footer//a")]
     assert links
     assert all("reference=0123456789abcdef" in link and "wait=57" in link for link in links)
-    assert "57 seconds" in page.problem or "57초" in page.problem
+    assert "57 seconds" in page.message or "57초" in page.message
 
 
 def test_a_cross_site_form_does_not_change_the_language(visitor: Visitor) -> None:
-    before = visitor.page("/", headers={"Accept-Language": "ko"}).heading
+    before = visitor.get_page("/", headers={"Accept-Language": "ko"}).heading
     response = visitor.post("/auth/login/email?lang=en", data={"a": "b"}, headers={"Origin": "https://evil.example"})
     assert response.status_code == 400
-    assert visitor.page("/", headers={"Accept-Language": "ko"}).heading == before
+    assert visitor.get_page("/", headers={"Accept-Language": "ko"}).heading == before

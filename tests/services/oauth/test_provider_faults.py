@@ -22,17 +22,17 @@ from services.oauth.metadata_cache import FAILURE_PAUSE_SECONDS, FRESH_SECONDS, 
 from tests.support.certificates import server_certificate
 from tests.support.faulty_backend import (
     HEALTHY,
-    UNLIMITED,
-    Answer,
+    NO_LIMITS,
     FaultyBackend,
     Script,
-    after,
-    answer,
+    ScriptedResponse,
     faulty_backend,
     hang,
-    kept_open,
-    late,
-    reset,
+    http_response,
+    keep_alive,
+    reset_connection,
+    send_after_delay,
+    send_then,
 )
 from tests.support.http_faults import BROKEN, ENORMOUS, NO_ANSWER, SLOW, UNREADABLE
 from tests.support.issuer import (
@@ -41,31 +41,31 @@ from tests.support.issuer import (
     CODE,
     DISCOVERY,
     GITHUB,
-    KEYS,
+    JWKS,
     SUBJECT,
     TOKEN,
     TOKEN_PATHS,
     USERINFO,
     Issuer,
     Json,
-    all_is_well,
-    come_back,
-    come_back_by_form,
-    depart,
-    forget,
-    hold_to_silence,
-    let_in,
-    mixed,
-    start,
-    stopped,
-    travel,
-    turned_away,
+    as_objects,
+    assert_error_page,
+    assert_no_secrets_logged,
+    assert_rejected,
+    assert_signed_in,
+    clear_metadata_cache,
+    post_callback,
+    post_sign_in,
+    reset_servers,
+    send_callback,
+    sign_in_via_provider,
+    start_sign_in,
 )
 from tests.support.site import ManualClock, Site, SiteMaker, Visitor, running_site
-from tests.support.tables import some, spread
+from tests.support.tables import sample_pairs, sample_rows
 
 TIMEOUT, SHORT_TIMEOUT, GRACE = 3.0, 0.5, 0.7
-STEPS = (DISCOVERY, KEYS, TOKEN, USERINFO)
+STEPS = (DISCOVERY, JWKS, TOKEN, USERINFO)
 SOCIAL = "/login/social/callback/oidc"
 NO_JSON: dict[str, Callable[[bytes], bytes]] = {**UNREADABLE, "a key twice": lambda good: good[:-1] + b", " + good[1:]}
 EITHER = ("ProviderUnavailable", "OAuthCallback")
@@ -87,20 +87,22 @@ def issuer(clock: ManualClock) -> Iterator[Issuer]:
     running = Issuer()
     running.clock = clock
     yield running
-    running.refuse()
-    running.hang_up()
+    running.stop_listening()
+    running.close_connections()
 
 
 @pytest.fixture(scope="module")
 def site(backend: FaultyBackend, issuer: Issuer, clock: ManualClock) -> Iterator[Site]:
-    with running_site(backend.url, clock=clock, backend_timeout=TIMEOUT, **issuer.settings(), **UNLIMITED) as running:
+    with running_site(
+        backend.url, clock=clock, backend_timeout=TIMEOUT, **issuer.site_settings(), **NO_LIMITS
+    ) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def hasty_site(backend: FaultyBackend, issuer: Issuer, clock: ManualClock) -> Iterator[Site]:
     with running_site(
-        backend.url, clock=clock, backend_timeout=SHORT_TIMEOUT, **issuer.settings(), **UNLIMITED
+        backend.url, clock=clock, backend_timeout=SHORT_TIMEOUT, **issuer.site_settings(), **NO_LIMITS
     ) as running:
         yield running
 
@@ -115,97 +117,107 @@ def well(
     caplog: pytest.LogCaptureFixture,
 ) -> Iterator[None]:
     clock.reset()
-    all_is_well(issuer, backend, site)
-    forget(hasty_site)
+    reset_servers(issuer, backend, site)
+    clear_metadata_cache(hasty_site)
     caplog.set_level(logging.INFO, "munjigi")
     yield
-    hold_to_silence(caplog)
+    assert_no_secrets_logged(caplog)
 
 
-def good(issuer: Issuer, step: str) -> bytes:
-    bodies = {DISCOVERY: issuer.document, KEYS: lambda: issuer.published, TOKEN: issuer.token_answer}
-    return json.dumps(bodies.get(step, lambda: issuer.person)()).encode()
+def valid_body(issuer: Issuer, step: str) -> bytes:
+    bodies = {DISCOVERY: issuer.discovery_document, JWKS: lambda: issuer.jwks, TOKEN: issuer.token_response}
+    return json.dumps(bodies.get(step, lambda: issuer.userinfo)()).encode()
 
 
-def wrapped(issuer: Issuer, step: str, fault: Callable[[bytes], Answer]) -> Script:
+def with_current_body(issuer: Issuer, step: str, fault: Callable[[bytes], ScriptedResponse]) -> Script:
     """Apply the fault to the body that is right at the time of the call."""
 
     def script(connection: socket.socket) -> object:
-        found = fault(good(issuer, step))
-        return (after(found, lambda _: False) if isinstance(found, bytes) else found)(connection)
+        found = fault(valid_body(issuer, step))
+        return (send_then(found, lambda _: False) if isinstance(found, bytes) else found)(connection)
 
     return script
 
 
-def fails(visitor: Visitor, issuer: Issuer, step: str, codes: tuple[str, ...], timeout: float = TIMEOUT) -> None:
+def assert_fails_at(
+    visitor: Visitor, issuer: Issuer, step: str, codes: tuple[str, ...], timeout: float = TIMEOUT
+) -> None:
     if step == DISCOVERY:
-        response = depart(visitor, issuer)
+        response = post_sign_in(visitor, issuer)
         url = response.json()["url"]
     else:
-        response = travel(visitor, issuer)
+        response = sign_in_via_provider(visitor, issuer)
         url = response.headers["Location"]
         assert response.status_code == 303
     assert response.elapsed.total_seconds() < timeout + GRACE
     code = next((code for code in codes if f"error={code}" in url), codes[0])
-    stopped(visitor, url, code)
+    assert_error_page(visitor, url, code)
 
 
-def heals(visitor: Visitor, issuer: Issuer, backend: FaultyBackend, clock: ManualClock, seconds: float) -> None:
+def assert_recovers(
+    visitor: Visitor, issuer: Issuer, backend: FaultyBackend, clock: ManualClock, seconds: float
+) -> None:
     assert backend.calls == []
-    issuer.heal()
+    issuer.reset()
     clock.advance(seconds + 0.1)
-    response = travel(visitor, issuer)
+    response = sign_in_via_provider(visitor, issuer)
     if "Unavailable" in response.headers["Location"]:  # a busy machine may miss this short deadline once
-        response = travel(visitor, issuer)
-    let_in(visitor, response)
+        response = sign_in_via_provider(visitor, issuer)
+    assert_signed_in(visitor, response)
 
 
 # --- Answers that break off, never end, or are not HTTP
 
 
-@pytest.mark.parametrize(("fault", "step"), spread(BROKEN, STEPS, most=12) + spread(ENORMOUS, STEPS, most=4))
+@pytest.mark.parametrize(
+    ("fault", "step"), sample_pairs(BROKEN, STEPS, max_rows=12) + sample_pairs(ENORMOUS, STEPS, max_rows=4)
+)
 def test_a_broken_answer_signs_nobody_in(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: ManualClock, fault: str, step: str
 ) -> None:
-    issuer.answers[step] = wrapped(issuer, step, (BROKEN | ENORMOUS)[fault])
-    fails(visitor, issuer, step, EITHER if step in (TOKEN, USERINFO) else EITHER[:1])
+    issuer.responses[step] = with_current_body(issuer, step, (BROKEN | ENORMOUS)[fault])
+    assert_fails_at(visitor, issuer, step, EITHER if step in (TOKEN, USERINFO) else EITHER[:1])
     again = 2 if step != TOKEN and fault in NO_ANSWER else 1  # a kept connection may have closed like this
-    assert len(issuer.asked(step)) == again
-    heals(visitor, issuer, backend, clock, FAILURE_PAUSE_SECONDS)
+    assert len(issuer.requests_to(step)) == again
+    assert_recovers(visitor, issuer, backend, clock, FAILURE_PAUSE_SECONDS)
 
 
-@pytest.mark.parametrize(("fault", "step"), spread(SLOW, STEPS, most=2))
+@pytest.mark.parametrize(("fault", "step"), sample_pairs(SLOW, STEPS, max_rows=2))
 def test_a_slow_answer_is_cut_off_at_the_deadline(
     issuer: Issuer, backend: FaultyBackend, hasty_site: Site, clock: ManualClock, fault: str, step: str
 ) -> None:
-    issuer.answers[step] = wrapped(issuer, step, SLOW[fault])
-    visitor = hasty_site.visitor()
-    fails(visitor, issuer, step, EITHER[:1], SHORT_TIMEOUT)
-    heals(visitor, issuer, backend, clock, FAILURE_PAUSE_SECONDS)
+    issuer.responses[step] = with_current_body(issuer, step, SLOW[fault])
+    visitor = hasty_site.new_visitor()
+    assert_fails_at(visitor, issuer, step, EITHER[:1], SHORT_TIMEOUT)
+    assert_recovers(visitor, issuer, backend, clock, FAILURE_PAUSE_SECONDS)
 
 
-@pytest.mark.parametrize(("fault", "step"), spread(NO_JSON, STEPS, most=8))
+@pytest.mark.parametrize(("fault", "step"), sample_pairs(NO_JSON, STEPS, max_rows=8))
 def test_an_answer_that_is_no_valid_json_signs_nobody_in(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: ManualClock, fault: str, step: str
 ) -> None:
-    issuer.answers[step] = wrapped(issuer, step, lambda body: kept_open(answer(NO_JSON[fault](body))))
-    fails(visitor, issuer, step, EITHER[1:] if step in (TOKEN, USERINFO) else EITHER[:1])
-    heals(visitor, issuer, backend, clock, FAILURE_PAUSE_SECONDS)
+    issuer.responses[step] = with_current_body(
+        issuer, step, lambda body: keep_alive(http_response(NO_JSON[fault](body)))
+    )
+    assert_fails_at(visitor, issuer, step, EITHER[1:] if step in (TOKEN, USERINFO) else EITHER[:1])
+    assert_recovers(visitor, issuer, backend, clock, FAILURE_PAUSE_SECONDS)
 
 
-@pytest.mark.parametrize(("status", "step"), spread([301, 302, 303, 307, 308], STEPS))
+@pytest.mark.parametrize(("status", "step"), sample_pairs([301, 302, 303, 307, 308], STEPS))
 def test_a_redirect_is_not_followed(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: ManualClock, status: int, step: str
 ) -> None:
     with faulty_backend() as elsewhere:
         place = f"{elsewhere.url}{step}"
-        issuer.answers[step] = wrapped(issuer, step, lambda body: kept_open(answer(body, status, Location=place)))
-        fails(visitor, issuer, step, EITHER[1:] if step in (TOKEN, USERINFO) else EITHER[:1])
-        heals(visitor, issuer, backend, clock, FAILURE_PAUSE_SECONDS)
-        assert elsewhere.connections == 0
+        issuer.responses[step] = with_current_body(
+            issuer, step, lambda body: keep_alive(http_response(body, status, Location=place))
+        )
+        assert_fails_at(visitor, issuer, step, EITHER[1:] if step in (TOKEN, USERINFO) else EITHER[:1])
+        assert_recovers(visitor, issuer, backend, clock, FAILURE_PAUSE_SECONDS)
+        assert elsewhere.connection_count == 0
 
 
-@pytest.mark.parametrize("step", [KEYS, USERINFO])
+@pytest.mark.parametrize("step", [JWKS, USERINFO])
 def test_a_kept_connection_that_closes_mid_request_does_not_fail_the_sign_in(
     issuer: Issuer, visitor: Visitor, step: str
 ) -> None:
@@ -213,42 +225,44 @@ def test_a_kept_connection_that_closes_mid_request_does_not_fail_the_sign_in(
 
     def close_first(connection: socket.socket) -> bool:
         if closed:
-            connection.sendall(answer(good(issuer, step)))
+            connection.sendall(http_response(valid_body(issuer, step)))
             return True
         closed.append(True)
         return False
 
-    issuer.answers[step] = close_first
-    let_in(visitor, travel(visitor, issuer))
+    issuer.responses[step] = close_first
+    assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
 
 
 def test_a_code_is_never_sent_twice(issuer: Issuer, visitor: Visitor) -> None:
-    issuer.answers[TOKEN] = b""
-    turned_away(visitor, travel(visitor, issuer), "ProviderUnavailable")
-    assert len(issuer.asked(TOKEN)) == 1
+    issuer.responses[TOKEN] = b""
+    assert_rejected(visitor, sign_in_via_provider(visitor, issuer), "ProviderUnavailable")
+    assert len(issuer.requests_to(TOKEN)) == 1
 
 
 # --- Deadlines
 
 
 def test_provider_and_backend_share_one_deadline(issuer: Issuer, backend: FaultyBackend, hasty_site: Site) -> None:
-    visitor = hasty_site.visitor()
-    for step in (KEYS, TOKEN, USERINFO):
-        issuer.answers[step] = wrapped(issuer, step, lambda body: late(0.25 * SHORT_TIMEOUT, answer(body)))
-    backend.answers[SOCIAL] = late(0.4 * SHORT_TIMEOUT, HEALTHY["/login"])
-    response = travel(visitor, issuer)
+    visitor = hasty_site.new_visitor()
+    for step in (JWKS, TOKEN, USERINFO):
+        issuer.responses[step] = with_current_body(
+            issuer, step, lambda body: send_after_delay(0.25 * SHORT_TIMEOUT, http_response(body))
+        )
+    backend.responses[SOCIAL] = send_after_delay(0.4 * SHORT_TIMEOUT, HEALTHY["/login"])
+    response = sign_in_via_provider(visitor, issuer)
     assert response.elapsed.total_seconds() < SHORT_TIMEOUT + GRACE
-    turned_away(visitor, response, "BackendUnavailable")
+    assert_rejected(visitor, response, "BackendUnavailable")
 
 
 def test_waiting_for_another_requests_metadata_fetch_counts_against_the_own_deadline(
     issuer: Issuer, hasty_site: Site
 ) -> None:
-    visitor = hasty_site.visitor()
-    let_in(visitor, travel(visitor, issuer))
+    visitor = hasty_site.new_visitor()
+    assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
     with fetching(hasty_site, issuer, DISCOVERY) as entry:
         entry.document = None
-        fails(hasty_site.visitor(), issuer, DISCOVERY, EITHER[:1], SHORT_TIMEOUT)
+        assert_fails_at(hasty_site.new_visitor(), issuer, DISCOVERY, EITHER[:1], SHORT_TIMEOUT)
 
 
 @contextmanager
@@ -285,69 +299,76 @@ def together(*works: Callable[[], object]) -> None:
 def test_an_issuer_that_is_down_at_startup_affects_only_its_own_sign_in(
     issuer: Issuer, backend: FaultyBackend, make_site: SiteMaker, clock: ManualClock
 ) -> None:
-    issuer.refuse()
-    visitor = make_site(backend.url, clock=clock, **issuer.settings()).visitor()
-    assert visitor.page("/auth/login/email").status == 200
-    fails(visitor, issuer, DISCOVERY, EITHER[:1])
+    issuer.stop_listening()
+    visitor = make_site(backend.url, clock=clock, **issuer.site_settings()).new_visitor()
+    assert visitor.get_page("/auth/login/email").status == 200
+    assert_fails_at(visitor, issuer, DISCOVERY, EITHER[:1])
     assert visitor.sign_in().status_code == 303
     issuer.listen()
     visitor.cookies.clear()
-    backend.heal()
-    backend.answers[SOCIAL] = backend.answers["/login"]
-    heals(visitor, issuer, backend, clock, FAILURE_PAUSE_SECONDS)
+    backend.reset()
+    backend.responses[SOCIAL] = backend.responses["/login"]
+    assert_recovers(visitor, issuer, backend, clock, FAILURE_PAUSE_SECONDS)
 
 
-@pytest.mark.parametrize("step", [DISCOVERY, KEYS])
+@pytest.mark.parametrize("step", [DISCOVERY, JWKS])
 def test_a_failed_metadata_fetch_is_not_repeated_at_once(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: ManualClock, step: str
 ) -> None:
-    issuer.answers[step] = answer(b"~secret~", 500)
+    issuer.responses[step] = http_response(b"~secret~", 500)
     for _ in range(3):
-        fails(visitor, issuer, step, EITHER[:1])
-    assert len(issuer.asked(step)) == 1
-    heals(visitor, issuer, backend, clock, FAILURE_PAUSE_SECONDS)
+        assert_fails_at(visitor, issuer, step, EITHER[:1])
+    assert len(issuer.requests_to(step)) == 1
+    assert_recovers(visitor, issuer, backend, clock, FAILURE_PAUSE_SECONDS)
 
 
-STALE: dict[str, Answer] = {"500": answer(b"~secret~", 500), "HTML": answer(b"<h1>"), "reset": reset, "hang": hang}
+STALE: dict[str, ScriptedResponse] = {
+    "500": http_response(b"~secret~", 500),
+    "HTML": http_response(b"<h1>"),
+    "reset": reset_connection,
+    "hang": hang,
+}
 
 
-@pytest.mark.parametrize("step", [DISCOVERY, KEYS])
+@pytest.mark.parametrize("step", [DISCOVERY, JWKS])
 @pytest.mark.parametrize("fault", STALE)
 def test_a_cached_document_is_used_while_the_issuer_fails(
     issuer: Issuer, hasty_site: Site, clock: ManualClock, fault: str, step: str
 ) -> None:
-    visitor = hasty_site.visitor()
-    let_in(visitor, travel(visitor, issuer))
-    issuer.answers[step] = STALE[fault]
+    visitor = hasty_site.new_visitor()
+    assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
+    issuer.responses[step] = STALE[fault]
     clock.advance(FRESH_SECONDS + 1)
     for _ in range(3):
-        let_in(visitor, travel(visitor, issuer))
-    assert len(issuer.asked(step)) == (
+        assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
+    assert len(issuer.requests_to(step)) == (
         3 if fault == "reset" else 2
     )  # a kept connection may have closed like this: one retry
-    issuer.heal()
+    issuer.reset()
     clock.advance(REFRESH_PAUSE_SECONDS + 1)
-    let_in(visitor, travel(visitor, issuer))
-    assert len(issuer.asked(step)) == 1
+    assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
+    assert len(issuer.requests_to(step)) == 1
 
 
 def test_concurrent_sign_ins_fetch_the_metadata_once(issuer: Issuer, site: Site) -> None:
-    issuer.answers[DISCOVERY] = wrapped(issuer, DISCOVERY, lambda body: late(0.1, answer(body)))
-    visitors = [site.visitor() for _ in range(8)]
-    together(*(partial(start, visitor, issuer) for visitor in visitors))
-    assert len(issuer.asked(DISCOVERY)) == 1
+    issuer.responses[DISCOVERY] = with_current_body(
+        issuer, DISCOVERY, lambda body: send_after_delay(0.1, http_response(body))
+    )
+    visitors = [site.new_visitor() for _ in range(8)]
+    together(*(partial(start_sign_in, visitor, issuer) for visitor in visitors))
+    assert len(issuer.requests_to(DISCOVERY)) == 1
 
 
-@pytest.mark.parametrize("step", [DISCOVERY, KEYS])
+@pytest.mark.parametrize("step", [DISCOVERY, JWKS])
 def test_while_one_request_refreshes_a_document_others_use_the_cached_one(
     issuer: Issuer, site: Site, clock: ManualClock, step: str
 ) -> None:
-    visitor = site.visitor()
-    let_in(visitor, travel(visitor, issuer))
+    visitor = site.new_visitor()
+    assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
     clock.advance(FRESH_SECONDS + 1)
     with fetching(site, issuer, step):
-        let_in(visitor, travel(visitor, issuer))
-    assert len(issuer.asked(step)) == 1
+        assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
+    assert len(issuer.requests_to(step)) == 1
 
 
 ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri", "userinfo_endpoint")
@@ -362,11 +383,11 @@ UNSAFE: tuple[object, ...] = (
 UNSAFE_BY_NAME = {repr(value): value for value in UNSAFE}
 MISSTATED: dict[str, Json] = {
     **{f"no {name}": {name: None} for name in ENDPOINTS if name != "userinfo_endpoint"},
-    **{f"the issuer {value!r}": {"issuer": value} for value in mixed(None, "", "https://evil.example", [], 5)},
+    **{f"the issuer {value!r}": {"issuer": value} for value in as_objects(None, "", "https://evil.example", [], 5)},
 }
 
 
-@pytest.mark.parametrize(("value", "endpoint"), spread(UNSAFE_BY_NAME, ENDPOINTS, most=13))
+@pytest.mark.parametrize(("value", "endpoint"), sample_pairs(UNSAFE_BY_NAME, ENDPOINTS, max_rows=13))
 def test_metadata_with_an_unsafe_url_start_no_sign_in(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: ManualClock, value: str, endpoint: str
 ) -> None:
@@ -385,27 +406,28 @@ def starts_nothing(
 ) -> None:
     issuer.metadata = metadata
     for _ in range(3):
-        fails(visitor, issuer, DISCOVERY, EITHER[:1])
+        assert_fails_at(visitor, issuer, DISCOVERY, EITHER[:1])
     assert {call.path for call in issuer.calls} == {DISCOVERY}
     assert len(issuer.calls) == 2
-    heals(visitor, issuer, backend, clock, REFRESH_PAUSE_SECONDS)
+    assert_recovers(visitor, issuer, backend, clock, REFRESH_PAUSE_SECONDS)
 
 
 @pytest.mark.parametrize("change", ["/", "upper", "https"])
 def test_the_issuer_in_the_metadata_must_match_exactly(issuer: Issuer, visitor: Visitor, change: str) -> None:
     others = {"/": f"{issuer.url}/", "upper": issuer.url.upper(), "https": issuer.url.replace("http", "https", 1)}
     issuer.metadata = {"issuer": others[change]}
-    fails(visitor, issuer, DISCOVERY, EITHER[:1])
+    assert_fails_at(visitor, issuer, DISCOVERY, EITHER[:1])
 
 
 @pytest.mark.parametrize(
-    "said", [{"token_endpoint_auth_methods_supported": said} for said in mixed(None, 5, {}, "client_secret_post", [[]])]
+    "said",
+    [{"token_endpoint_auth_methods_supported": said} for said in as_objects(None, 5, {}, "client_secret_post", [[]])]
     + [{"scopes_supported": 5}, {"id_token_signing_alg_values_supported": ["none"]}, {"x": "y" * 100_000}],
     ids=lambda said: str(said)[:60],
 )  # fmt: skip
 def test_other_metadata_may_have_any_value(issuer: Issuer, visitor: Visitor, said: Json) -> None:
     issuer.metadata = said
-    let_in(visitor, travel(visitor, issuer))
+    assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
 
 
 # --- Answers of the token endpoint
@@ -416,7 +438,7 @@ REFUSALS: dict[str, tuple[int, object, str]] = {
     "invalid_grant with 200": (200, {"error": "invalid_grant"}, "AttemptExpired"),
     "invalid_grant in capitals": (400, {"error": "INVALID_GRANT"}, "AttemptExpired"),
     **{f"invalid_grant, described as {said!r}": (400, {**SPENT, "error_description": said}, "AttemptExpired")
-       for said in mixed("~secret~", "코드가 만료되었습니다", 'a "quoted" word', "a\r\nb", 5, ["x"], {"a": 1})},
+       for said in as_objects("~secret~", "코드가 만료되었습니다", 'a "quoted" word', "a\r\nb", 5, ["x"], {"a": 1})},
     "invalid_client": (401, {"error": "invalid_client"}, "Configuration"),
     **{error: (400, {"error": error}, "Configuration")
        for error in ("unauthorized_client", "redirect_uri_mismatch", "invalid_scope", "invalid_request")},
@@ -432,13 +454,13 @@ REFUSALS: dict[str, tuple[int, object, str]] = {
     "400 and nothing": (400, {}, "OAuthCallback"),
     "204": (204, b"", "OAuthCallback"),
     **{f"the error {error!r}": (400, {"error": error}, "OAuthCallback")
-       for error in mixed(None, 5, [], {"code": "invalid_grant"}, "~secret~ \r\n", "", "x" * 9999, "unheard_of")},
+       for error in as_objects(None, 5, [], {"code": "invalid_grant"}, "~secret~ \r\n", "", "x" * 9999, "unheard_of")},
     "an error beside tokens": (200, {"error": "", "access_token": ACCESS_TOKEN, "id_token": "x"}, "OAuthCallback"),
     "a form": (200, f"access_token={ACCESS_TOKEN}&token_type=bearer".encode(), "OAuthCallback"),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("row", some(REFUSALS, 21))
+@pytest.mark.parametrize("row", sample_rows(REFUSALS, 21))
 def test_each_token_endpoint_error_has_its_code_and_log_level(
     issuer: Issuer,
     backend: FaultyBackend,
@@ -448,56 +470,59 @@ def test_each_token_endpoint_error_has_its_code_and_log_level(
     row: str,
 ) -> None:
     status, body, code = REFUSALS[row]
-    issuer.answers[TOKEN] = answer(body, status)
-    turned_away(visitor, travel(visitor, issuer), code)
+    issuer.responses[TOKEN] = http_response(body, status)
+    assert_rejected(visitor, sign_in_via_provider(visitor, issuer), code)
     line = caplog.records[-1]
     assert line.levelno == (logging.ERROR if code in (*EITHER, "Configuration") else logging.INFO)
-    assert issuer.asked(USERINFO) == []
-    heals(visitor, issuer, backend, clock, 0)
+    assert issuer.requests_to(USERINFO) == []
+    assert_recovers(visitor, issuer, backend, clock, 0)
 
 
 @pytest.mark.parametrize("status", [201, 202, 206, 304, 307, 400, 401, 403])
 def test_a_token_answer_counts_only_with_status_200(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, status: int
 ) -> None:
-    issuer.answers[TOKEN] = wrapped(issuer, TOKEN, lambda body: kept_open(answer(body, status)))
+    issuer.responses[TOKEN] = with_current_body(issuer, TOKEN, lambda body: keep_alive(http_response(body, status)))
     code = "ProviderUnavailable" if status == 304 else "OAuthCallback"  # in HTTP, a 304 has no body
-    turned_away(visitor, travel(visitor, issuer), code)
+    assert_rejected(visitor, sign_in_via_provider(visitor, issuer), code)
     assert backend.calls == []
 
 
 @pytest.mark.parametrize(
     "said",
-    [*({"expires_in": value} for value in mixed("3600", "x", -1, 0, None, True, [], {}, 10**400)),
-     *({"expires_at": value} for value in mixed("x", [], {}, None, 1.5)), {"token_type": "bearer"},
+    [*({"expires_in": value} for value in as_objects("3600", "x", -1, 0, None, True, [], {}, 10**400)),
+     *({"expires_at": value} for value in as_objects("x", [], {}, None, 1.5)), {"token_type": "bearer"},
      {"token_type": "BEARER"},
      {"token_type": ...}, {"refresh_token": ["x"]}, {"scope": 5}, {"scope": "openid"}, {"error_description": "x"}],
     ids=lambda said: str(said)[:60],
 )  # fmt: skip
 def test_unused_fields_of_the_token_answer_may_have_any_value(issuer: Issuer, visitor: Visitor, said: Json) -> None:
-    issuer.tokens = said
-    let_in(visitor, travel(visitor, issuer))
+    issuer.token_fields = said
+    assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
 
 
 @pytest.mark.parametrize("text", ["1e400", "-1e400", "1e9"])
 def test_an_infinite_expiry_in_the_token_answer_is_ignored(issuer: Issuer, visitor: Visitor, text: str) -> None:
-    issuer.tokens = {"expires_in": "@@", "expires_at": "@@"}
-    issuer.answers[TOKEN] = wrapped(issuer, TOKEN, lambda body: answer(body.replace(b'"@@"', text.encode())))
-    let_in(visitor, travel(visitor, issuer))
+    issuer.token_fields = {"expires_in": "@@", "expires_at": "@@"}
+    issuer.responses[TOKEN] = with_current_body(
+        issuer, TOKEN, lambda body: http_response(body.replace(b'"@@"', text.encode()))
+    )
+    assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
 
 
 @pytest.mark.parametrize(
     "said",
-    [*({"access_token": value} for value in mixed(..., None, "", 5, [], {}, True, "a b", "a\r\nX: y", "é", "x" * 5000)),
-     *({"token_type": value} for value in mixed("mac", "dpop", "", None, 5, ["Bearer"]))],
+    [*({"access_token": value}
+       for value in as_objects(..., None, "", 5, [], {}, True, "a b", "a\r\nX: y", "é", "x" * 5000)),
+     *({"token_type": value} for value in as_objects("mac", "dpop", "", None, 5, ["Bearer"]))],
     ids=lambda said: str(said)[:60],
 )  # fmt: skip
 def test_without_a_bearer_token_the_userinfo_is_not_requested(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, said: Json
 ) -> None:
-    issuer.tokens = said
-    turned_away(visitor, travel(visitor, issuer), "OAuthCallback")
-    assert issuer.asked(USERINFO) == []
+    issuer.token_fields = said
+    assert_rejected(visitor, sign_in_via_provider(visitor, issuer), "OAuthCallback")
+    assert issuer.requests_to(USERINFO) == []
     assert backend.calls == []
 
 
@@ -512,37 +537,37 @@ def test_without_a_bearer_token_the_userinfo_is_not_requested(
 def test_a_refused_userinfo_request_signs_nobody_in(
     issuer: Issuer, backend: FaultyBackend, visitor: Visitor, clock: ManualClock, status: int, code: str
 ) -> None:
-    issuer.answers[USERINFO] = wrapped(issuer, USERINFO, lambda body: answer(body, status))
-    turned_away(visitor, travel(visitor, issuer), code)
-    heals(visitor, issuer, backend, clock, 0)
+    issuer.responses[USERINFO] = with_current_body(issuer, USERINFO, lambda body: http_response(body, status))
+    assert_rejected(visitor, sign_in_via_provider(visitor, issuer), code)
+    assert_recovers(visitor, issuer, backend, clock, 0)
 
 
 def test_the_userinfo_is_not_requested_if_the_id_token_is_complete(issuer: Issuer, visitor: Visitor) -> None:
-    issuer.answers[USERINFO] = answer(b"", 500)
-    issuer.claims = {"name": "하늘", "email": "h@example.com"}
-    let_in(visitor, travel(visitor, issuer))
+    issuer.responses[USERINFO] = http_response(b"", 500)
+    issuer.extra_claims = {"name": "하늘", "email": "h@example.com"}
+    assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
 
 
 def test_a_person_who_withholds_the_address_signs_in_without_one(issuer: Issuer, visitor: Visitor) -> None:
-    issuer.tokens, issuer.person = {"scope": "openid"}, {"sub": SUBJECT}
-    let_in(visitor, travel(visitor, issuer))
+    issuer.token_fields, issuer.userinfo = {"scope": "openid"}, {"sub": SUBJECT}
+    assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
 
 
 def test_an_issuer_without_a_userinfo_endpoint_signs_in(issuer: Issuer, visitor: Visitor) -> None:
     issuer.metadata = {"userinfo_endpoint": None}
-    let_in(visitor, travel(visitor, issuer))
+    assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
 
 
 @pytest.mark.parametrize("status", [200, 401, 403, 404])
 def test_withheld_github_addresses_do_not_prevent_sign_in(issuer: Issuer, visitor: Visitor, status: int) -> None:
-    issuer.answers[GITHUB["emails"]] = answer({"message": "~secret~"}, status)
-    let_in(visitor, travel(visitor, issuer, "github"))
+    issuer.responses[GITHUB["emails"]] = http_response({"message": "~secret~"}, status)
+    assert_signed_in(visitor, sign_in_via_provider(visitor, issuer, "github"))
 
 
 @pytest.mark.parametrize(("status", "code"), [(403, "OAuthCallback"), (429, "ProviderUnavailable")])
 def test_a_refused_github_user_signs_nobody_in(issuer: Issuer, visitor: Visitor, status: int, code: str) -> None:
-    issuer.answers[GITHUB["user"]] = answer({"message": "~secret~"}, status)
-    turned_away(visitor, travel(visitor, issuer, "github"), code)
+    issuer.responses[GITHUB["user"]] = http_response({"message": "~secret~"}, status)
+    assert_rejected(visitor, sign_in_via_provider(visitor, issuer, "github"), code)
 
 
 # --- The callback
@@ -556,10 +581,10 @@ def test_a_refused_github_user_signs_nobody_in(issuer: Issuer, visitor: Visitor,
      ("invalid_grant", "AttemptExpired"), ("login_required", "OAuthCallback"), ("~secret~\r\n", "OAuthCallback")],
 )  # fmt: skip
 def test_each_error_in_the_callback_has_its_code(issuer: Issuer, visitor: Visitor, error: str, code: str) -> None:
-    asked = start(visitor, issuer)
+    asked = start_sign_in(visitor, issuer)
     issuer.calls = []
-    response = come_back(visitor, asked, error=error, error_description="~secret~")
-    turned_away(visitor, response, code)
+    response = send_callback(visitor, asked, error=error, error_description="~secret~")
+    assert_rejected(visitor, response, code)
     assert issuer.calls == []
 
 
@@ -567,30 +592,30 @@ def test_each_error_in_the_callback_has_its_code(issuer: Issuer, visitor: Visito
 def test_an_attempt_expires_after_fifteen_minutes(
     issuer: Issuer, visitor: Visitor, monkeypatch: pytest.MonkeyPatch, minutes: int, in_time: bool
 ) -> None:
-    asked = start(visitor, issuer)
+    asked = start_sign_in(visitor, issuer)
     monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda _: int(time.time()) + minutes * 60)
-    response = come_back(visitor, asked)
+    response = send_callback(visitor, asked)
     if in_time:
-        let_in(visitor, response)
+        assert_signed_in(visitor, response)
     else:
-        turned_away(visitor, response, "AttemptExpired")
-        assert issuer.asked(TOKEN) == []
-        let_in(visitor, travel(visitor, issuer))
+        assert_rejected(visitor, response, "AttemptExpired")
+        assert issuer.requests_to(TOKEN) == []
+        assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
 
 
 @pytest.mark.parametrize("user", [None, "~secret~", "[" * 5000, '{"name": {"firstName": 5}}', '{"name": "x"}'])
 def test_apples_user_field_may_be_missing_or_invalid(issuer: Issuer, visitor: Visitor, user: str | None) -> None:
     form = {} if user is None else {"user": user}
-    response = come_back_by_form(visitor, start(visitor, issuer, "apple"), **form)
+    response = post_callback(visitor, start_sign_in(visitor, issuer, "apple"), **form)
     assert "next-auth.session-token" in response.headers["Set-Cookie"]
 
 
 def test_an_expired_apple_client_secret_is_a_configuration_error(
     issuer: Issuer, visitor: Visitor, caplog: pytest.LogCaptureFixture
 ) -> None:
-    issuer.answers[TOKEN_PATHS["apple"]] = answer({"error": "invalid_client"}, 400)
-    response = come_back_by_form(visitor, start(visitor, issuer, "apple"))
-    turned_away(visitor, response, "Configuration")
+    issuer.responses[TOKEN_PATHS["apple"]] = http_response({"error": "invalid_client"}, 400)
+    response = post_callback(visitor, start_sign_in(visitor, issuer, "apple"))
+    assert_rejected(visitor, response, "Configuration")
     line = caplog.records[-1]
     assert line.levelno == logging.ERROR
     assert "invalid_client: check the settings of apple" in str(line.__dict__["fields"])
@@ -608,19 +633,19 @@ def test_an_issuer_with_an_invalid_certificate_gets_no_request(
     if fault != "signed by nobody known":
         monkeypatch.setenv("SSL_CERT_FILE", str(file))
     issuer = Issuer(context)
-    visitor = make_site(backend.url, **issuer.settings()).visitor()
+    visitor = make_site(backend.url, **issuer.site_settings()).new_visitor()
     if fault:
-        fails(visitor, issuer, DISCOVERY, EITHER[:1])
+        assert_fails_at(visitor, issuer, DISCOVERY, EITHER[:1])
         assert issuer.calls == []
     else:
-        let_in(visitor, travel(visitor, issuer))
+        assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
         issuer.metadata = {
             "jwks_uri": issuer.url.replace("https:", "http:")
         }  # if the issuer uses https, all of its URLs have to
-        forget_all = make_site(backend.url, **issuer.settings()).visitor()
-        fails(forget_all, issuer, DISCOVERY, EITHER[:1])
-    issuer.refuse()
-    issuer.hang_up()
+        forget_all = make_site(backend.url, **issuer.site_settings()).new_visitor()
+        assert_fails_at(forget_all, issuer, DISCOVERY, EITHER[:1])
+    issuer.stop_listening()
+    issuer.close_connections()
 
 
 # --- Secrets
@@ -628,8 +653,8 @@ def test_an_issuer_with_an_invalid_certificate_gets_no_request(
 
 def test_secrets_are_sent_to_the_token_endpoint_only(issuer: Issuer, visitor: Visitor) -> None:
     issuer.metadata = {"token_endpoint_auth_methods_supported": ["client_secret_post"]}
-    let_in(visitor, travel(visitor, issuer))
-    assert issuer.form() | {"code": CODE, "client_secret": CLIENT_SECRET} == issuer.form()
+    assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
+    assert issuer.last_token_request() | {"code": CODE, "client_secret": CLIENT_SECRET} == issuer.last_token_request()
     for call in issuer.calls:
         said = f"{call.path}{call.headers}{call.body!r}"
         assert call.path == TOKEN or not any(secret in said for secret in (CLIENT_SECRET, CODE, "code_verifier"))
@@ -641,12 +666,14 @@ def test_without_announced_support_the_iss_parameter_is_optional(
     issuer: Issuer, visitor: Visitor, said: object
 ) -> None:
     issuer.metadata = {"authorization_response_iss_parameter_supported": said}
-    let_in(visitor, travel(visitor, issuer))
+    assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
 
 
 def test_with_announced_support_the_iss_parameter_is_required(issuer: Issuer, visitor: Visitor) -> None:
     issuer.metadata = {"authorization_response_iss_parameter_supported": True}
-    turned_away(visitor, travel(visitor, issuer), "OAuthCallback")
-    turned_away(visitor, come_back(visitor, start(visitor, issuer), iss="https://evil.example"), "OAuthCallback")
-    assert issuer.asked(TOKEN) == []
-    let_in(visitor, come_back(visitor, start(visitor, issuer), iss=issuer.url))
+    assert_rejected(visitor, sign_in_via_provider(visitor, issuer), "OAuthCallback")
+    assert_rejected(
+        visitor, send_callback(visitor, start_sign_in(visitor, issuer), iss="https://evil.example"), "OAuthCallback"
+    )
+    assert issuer.requests_to(TOKEN) == []
+    assert_signed_in(visitor, send_callback(visitor, start_sign_in(visitor, issuer), iss=issuer.url))

@@ -10,30 +10,30 @@ import pytest
 from services.observability import log_config
 from services.observability.audit import account_hash
 from tests.support.logs import captured_log
-from tests.support.scripted import Backend, scripted
-from tests.support.site import SECRET, Site, SiteMaker, settings
+from tests.support.scripted import ScriptedBackend, scripted_backend
+from tests.support.site import SECRET, Site, SiteMaker, make_settings
 
 PASSWORD = "canary-password-1f0c"
 ADDRESS = "canary-7e21@example.com"
 
 
 @pytest.fixture
-def backend() -> Iterator[Backend]:
-    with scripted() as backend:
+def backend() -> Iterator[ScriptedBackend]:
+    with scripted_backend() as backend:
         backend.token = "17|canary-token-90ab"
         yield backend
 
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
-def test_no_log_line_contains_a_secret(make_site: SiteMaker, backend: Backend, log_format: str) -> None:
+def test_no_log_line_contains_a_secret(make_site: SiteMaker, backend: ScriptedBackend, log_format: str) -> None:
     site = make_site(backend.url)
     with captured_log(log_format, logging.DEBUG) as text:
         for status in (200, 401, 403, 500):
             backend.user_status = status
-            visitor = site.visitor()
+            visitor = site.new_visitor()
             visitor.get("/auth/login/email", params={"email": ADDRESS, "password": PASSWORD})
             visitor.sign_in(ADDRESS, PASSWORD)
-            visitor.session()
+            visitor.get_session()
             visitor.submit("/account", {"name": "x", "nick_name": ""})
             visitor.post("/auth/login/email", data={"email": ADDRESS, "password": PASSWORD})
             visitor.submit("/auth/logout", {})
@@ -47,7 +47,7 @@ def test_no_log_line_contains_a_secret(make_site: SiteMaker, backend: Backend, l
 
 def test_a_failed_sign_in_is_one_log_line_with_the_request_id(site: Site) -> None:
     with captured_log("json") as text:
-        response = site.visitor().sign_in("down@example.com")
+        response = site.new_visitor().sign_in("down@example.com")
     (line,) = (json.loads(line) for line in text.getvalue().splitlines())
     assert line["level"] == "error"
     assert line["event"] == "sign_in_failed"
@@ -58,7 +58,7 @@ def test_a_failed_sign_in_is_one_log_line_with_the_request_id(site: Site) -> Non
 
 def test_a_wrong_password_is_logged_at_level_info(site: Site) -> None:
     with captured_log() as text:
-        site.visitor().sign_in(password="wrong")
+        site.new_visitor().sign_in(password="wrong")
     assert " info " in text.getvalue()
     assert len(text.getvalue().splitlines()) == 1
 
@@ -87,7 +87,7 @@ def test_an_exception_message_cannot_start_a_new_record() -> None:
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_libraries_are_logged_from_level_warning_whatever_their_own_level(log_format: str) -> None:
     text = io.StringIO()
-    handler = log_config.create_handler(settings(log_format=log_format), text)
+    handler = log_config.create_handler(make_settings(log_format=log_format), text)
     library = logging.getLogger("authlib.integrations.base_client.sync_app")
     library.addHandler(handler)
     library.setLevel(logging.DEBUG)

@@ -13,7 +13,7 @@ from services.observability import audit
 from services.observability.metrics import MAX_HOSTS
 from tests.support.production import production_server
 from tests.support.redis_server import redis_server
-from tests.support.scripted import USER, scripted
+from tests.support.scripted import USER, scripted_backend
 from tests.support.site import MINJI, Site, SiteMaker, Visitor, running_site
 
 TOKEN = "Pr0metheus-asks-with-this-one-only"
@@ -36,19 +36,19 @@ def numbers(visitor: Visitor) -> dict[tuple[str, ...], float]:
 
 
 def test_without_the_setting_there_is_no_metrics_page(make_site: SiteMaker) -> None:
-    assert make_site().visitor().get("/metrics", headers=BEARER).status_code == 404
+    assert make_site().new_visitor().get("/metrics", headers=BEARER).status_code == 404
 
 
 @pytest.mark.parametrize(
     "sent", ["", "Bearer", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", f"Basic {TOKEN}", "Bearer é"]
 )
 def test_a_wrong_token_gets_401_and_an_empty_body(shared_site: SiteMaker, sent: str) -> None:
-    answer = shared_site(metrics_token=TOKEN).visitor().get("/metrics", headers={"Authorization": sent.encode()})
+    answer = shared_site(metrics_token=TOKEN).new_visitor().get("/metrics", headers={"Authorization": sent.encode()})
     assert (answer.status_code, answer.content) == (401, b"")
 
 
 def test_sign_ins_sign_outs_and_csrf_failures_are_counted(site: Site) -> None:
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     visitor.sign_in(password="wrong")
     visitor.sign_in()
     visitor.submit("/auth/logout", {"everywhere": "1"})
@@ -61,7 +61,7 @@ def test_sign_ins_sign_outs_and_csrf_failures_are_counted(site: Site) -> None:
 
 
 def test_backend_calls_are_timed(site: Site) -> None:
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     visitor.sign_in()
     counted = numbers(visitor)
     (count,) = [
@@ -71,16 +71,16 @@ def test_backend_calls_are_timed(site: Site) -> None:
 
 
 def test_refused_sessions_are_counted_by_who_ended_them(make_site: SiteMaker) -> None:
-    with scripted() as backend:
+    with scripted_backend() as backend:
         site = make_site(backend.url, metrics_token=TOKEN)
-        gone, copied = site.visitor_since(301, User.from_json(USER)), site.visitor()
+        gone, copied = site.visitor_signed_in_ago(301, User.from_json(USER)), site.new_visitor()
         copied.sign_in()
         cookies = copied.cookies.copy()
         copied.submit("/auth/logout", {})
         copied.cookies.update(cookies)
         backend.user_status = 401
-        assert (gone.session(), copied.session()) == ({}, {})
-        counted = numbers(site.visitor())
+        assert (gone.get_session(), copied.get_session()) == ({}, {})
+        counted = numbers(site.new_visitor())
     assert counted["munjigi_revoked_sessions_refused_total", "backend"] == 1
     assert counted["munjigi_revoked_sessions_refused_total", "person"] == 1
 
@@ -100,7 +100,7 @@ def test_the_redis_gauges_follow_its_availability(tmp_path: Path, make_site: Sit
         pytest.fail(f"not {up}: {counted}")
 
     with redis_server(tmp_path) as redis:
-        visitor = make_site(redis_url=redis.url, metrics_token=TOKEN).visitor()
+        visitor = make_site(redis_url=redis.url, metrics_token=TOKEN).new_visitor()
         assert [numbers(visitor)[name] for name in STATE] == [1, 1]
         until(1)
         redis.kill()
@@ -110,13 +110,13 @@ def test_the_redis_gauges_follow_its_availability(tmp_path: Path, make_site: Sit
 
 
 def test_without_redis_there_are_no_redis_gauges(site: Site) -> None:
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     visitor.sign_in()
     assert not set(STATE) & set(numbers(visitor))
 
 
 def test_a_visitor_cannot_add_a_label_value(site: Site) -> None:
-    visitor = site.visitor()
+    visitor = site.new_visitor()
 
     def make_trouble(word: str) -> None:
         visitor.sign_in(f"{word}@example.com", "wrong")
@@ -136,13 +136,15 @@ def test_the_number_of_upstream_host_labels_is_bounded(site: Site) -> None:
     audit.upstream_request_finished.connect(metrics._called, calls)
     for number in range(200):
         audit.upstream_request_finished.send(calls, host=f"{number}.example.com", status_class="2xx", seconds=0.1)
-    calls_of = {name[1]: value for name, value in numbers(site.visitor()).items() if name[0].endswith("seconds_count")}
+    calls_of = {
+        name[1]: value for name, value in numbers(site.new_visitor()).items() if name[0].endswith("seconds_count")
+    }
     assert len(calls_of) == MAX_HOSTS + 1
     assert calls_of["other"] == 200 - MAX_HOSTS
 
 
 def test_the_metrics_contain_no_personal_data(site: Site) -> None:
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     visitor.sign_in()
     visitor.sign_in(password="wrong")
     text = visitor.get("/metrics", headers=BEARER).text

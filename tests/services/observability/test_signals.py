@@ -11,7 +11,7 @@ from services.backend.user import User
 from services.observability import audit
 from services.observability.audit import account_hash
 from tests.support.logs import SIGNALS
-from tests.support.scripted import USER, Backend, scripted
+from tests.support.scripted import USER, ScriptedBackend, scripted_backend
 from tests.support.site import MINJI, SECRET, Site, SiteMaker
 
 Heard = list[tuple[str, dict[str, Any]]]
@@ -33,13 +33,13 @@ def heard(site: Site) -> Iterator[Heard]:
 
 
 @pytest.fixture
-def backend() -> Iterator[Backend]:
-    with scripted() as backend:
+def backend() -> Iterator[ScriptedBackend]:
+    with scripted_backend() as backend:
         yield backend
 
 
 def test_sign_in_and_sign_out_send_signals(site: Site) -> None:
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     with heard(site) as told:
         visitor.sign_in()
         visitor.submit("/auth/logout", {})
@@ -52,7 +52,7 @@ def test_sign_in_and_sign_out_send_signals(site: Site) -> None:
 
 def test_a_failed_sign_in_sends_a_signal(site: Site) -> None:
     with heard(site) as told:
-        site.visitor().sign_in(password="wrong")
+        site.new_visitor().sign_in(password="wrong")
     ((name, facts),) = told
     assert (name, facts["outcome"], facts["provider"]) == ("sign_in_failed", "CredentialsSignin", "email")
     assert facts["account"] == account_hash(MINJI, SECRET)
@@ -60,8 +60,8 @@ def test_a_failed_sign_in_sends_a_signal(site: Site) -> None:
 
 def test_a_refused_form_sends_a_signal(site: Site) -> None:
     with heard(site) as told:
-        site.visitor().post("/auth/login/email", data={"email": MINJI})
-        site.visitor().submit("/auth/logout", {}, headers={"Origin": "https://evil.example"})
+        site.new_visitor().post("/auth/login/email", data={"email": MINJI})
+        site.new_visitor().submit("/auth/logout", {}, headers={"Origin": "https://evil.example"})
     assert [(name, facts["outcome"]) for name, facts in told] == [
         ("csrf_failed", "CookiesBlocked"),
         ("csrf_failed", "FormExpired"),
@@ -70,18 +70,18 @@ def test_a_refused_form_sends_a_signal(site: Site) -> None:
 
 def test_a_reached_limit_sends_a_signal(make_site: SiteMaker) -> None:
     site = make_site(login_limit_per_account_and_ip="1/hour")
-    site.visitor().sign_in(password="wrong")
+    site.new_visitor().sign_in(password="wrong")
     with heard(site) as told:
-        site.visitor().sign_in()
+        site.new_visitor().sign_in()
     assert [name for name, _ in told] == ["rate_limited", "sign_in_failed"]
     assert told[0][1]["limit"] == "account"
     assert 3590 <= told[0][1]["wait"] <= 3600
     assert told[1][1]["outcome"] == "TooManyAttempts"
 
 
-def test_a_session_revoked_by_the_backend_sends_a_signal(make_site: SiteMaker, backend: Backend) -> None:
+def test_a_session_revoked_by_the_backend_sends_a_signal(make_site: SiteMaker, backend: ScriptedBackend) -> None:
     site = make_site(backend.url)
-    visitor = site.visitor_since(301, User.from_json(USER))
+    visitor = site.visitor_signed_in_ago(301, User.from_json(USER))
     backend.user_status = 401
     with heard(site) as told:
         assert not visitor.is_signed_in
@@ -91,7 +91,7 @@ def test_a_session_revoked_by_the_backend_sends_a_signal(make_site: SiteMaker, b
 
 
 def test_a_cookie_copy_used_after_sign_out_sends_a_signal(site: Site) -> None:
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     visitor.sign_in()
     copy = visitor.cookies.copy()
     visitor.submit("/auth/logout", {})
@@ -110,7 +110,7 @@ def test_a_failing_receiver_does_not_prevent_sign_in(site: Site, caplog: pytest.
         stack.enter_context(audit.signed_in.connected_to(fails, site.app))
         told = stack.enter_context(heard(site))
         stack.enter_context(audit.signed_in.connected_to(fails, site.app))
-        visitor = site.visitor()
+        visitor = site.new_visitor()
         assert visitor.sign_in().status_code == 303
     assert visitor.is_signed_in
     assert [name for name, _ in told] == ["signed_in"], "the others are told"
@@ -120,5 +120,5 @@ def test_a_failing_receiver_does_not_prevent_sign_in(site: Site, caplog: pytest.
 
 def test_a_receiver_of_one_site_gets_no_signals_of_another(site: Site, make_site: SiteMaker) -> None:
     with heard(make_site()) as told:
-        site.visitor().sign_in()
+        site.new_visitor().sign_in()
     assert told == []

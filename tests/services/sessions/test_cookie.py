@@ -27,33 +27,33 @@ from tests.support.forge import (
     COOKIE,
     DAY,
     IV,
-    LEFT_OUT,
     MONTH,
+    OMITTED,
     TAG,
     USER,
-    aged,
-    chunks,
-    claims,
-    compact,
-    cookie,
-    derived,
-    flipped,
-    jar,
-    key_of,
-    of_length,
-    part_of,
-    seal,
-    seal_cbc,
-    seal_wrapped,
-    seal_zipped,
-    signed,
-    spelled,
-    unseal,
-    with_part,
+    chunk_cookies,
+    claims_json,
+    cookie_header,
+    cookie_pair,
+    decrypt,
+    derive_session_key,
+    encrypt,
+    encrypt_cbc,
+    encrypt_compressed,
+    encrypt_with_wrapped_key,
+    flip_bit,
+    get_part,
+    hkdf,
+    make_claims,
+    make_claims_aged,
+    replace_part,
+    sign_jws,
+    to_json,
+    token_of_length,
 )
-from tests.support.scripted import Backend, scripted
+from tests.support.scripted import ScriptedBackend, scripted_backend
 from tests.support.site import MINJI, SECRET, Page, Site, SiteMaker, Visitor, cookie_names, running_site, set_cookies
-from tests.support.tables import some
+from tests.support.tables import sample_rows
 
 SLOWEST = 0.25
 """Seconds for the answer to any cookie."""
@@ -61,10 +61,10 @@ OLD_SECRET = "an-older-secret-0f-this-very-site-8Zq"
 OTHER_SECRET = "somebody-elses-secret-1aB2cD3eF4gH5"
 MAX_AGE, ABSOLUTE_AGE = MONTH, 90 * DAY
 
-GOOD = seal(claims())
-OTHER = seal(claims(user={**USER, "id": 8}))
-TWO, THREE = chunks(of_length(2 * CHUNK_SIZE - 9)), chunks(of_length(3 * CHUNK_SIZE - 9))
-BEARER_OF_3_KB = seal(claims(accessToken="t" * 3072))
+GOOD = encrypt(make_claims())
+OTHER = encrypt(make_claims(user={**USER, "id": 8}))
+TWO, THREE = chunk_cookies(token_of_length(2 * CHUNK_SIZE - 9)), chunk_cookies(token_of_length(3 * CHUNK_SIZE - 9))
+BEARER_OF_3_KB = encrypt(make_claims(accessToken="t" * 3072))
 NOW = int(time.time())
 
 
@@ -72,12 +72,12 @@ NOW = int(time.time())
 
 
 def good(**given: Any) -> tuple[str, dict[str, Any]]:
-    made = claims(**given)
-    return cookie(seal(made)), made
+    made = make_claims(**given)
+    return cookie_pair(encrypt(made)), made
 
 
 def of(header: str, token: str) -> tuple[str, dict[str, Any]]:
-    return header, unseal(token)
+    return header, decrypt(token)
 
 
 def tokens_of(pieces: list[str]) -> str:
@@ -90,25 +90,27 @@ SESSIONS = {
     "valid: a name with HTML in it": good(user={**USER, "nick_name": '"><svg/onload=alert(1)>{{7*7}}'}),
     "valid: no names at all": good(user={"id": 9}),
     "valid: an id of text": good(user={**USER, "id": "0b1f6a52-7c1e-4f0e-9a57-0a4f7f1d2c3b"}),
-    "valid: two chunks": of(jar(*TWO), tokens_of(TWO)),
-    "valid: three full chunks": of(jar(*THREE), tokens_of(THREE)),
-    "valid: chunks in another order": of(jar(*reversed(THREE)), tokens_of(THREE)),
-    "valid: a bearer of 3 KB": of(jar(*chunks(BEARER_OF_3_KB)), BEARER_OF_3_KB),
-    "valid: among cookies of others": of(jar("a=b", cookie(GOOD), "_ga=GA1.1", "x"), GOOD),
+    "valid: two chunks": of(cookie_header(*TWO), tokens_of(TWO)),
+    "valid: three full chunks": of(cookie_header(*THREE), tokens_of(THREE)),
+    "valid: chunks in another order": of(cookie_header(*reversed(THREE)), tokens_of(THREE)),
+    "valid: a bearer of 3 KB": of(cookie_header(*chunk_cookies(BEARER_OF_3_KB)), BEARER_OF_3_KB),
+    "valid: among cookies of others": of(cookie_header("a=b", cookie_pair(GOOD), "_ga=GA1.1", "x"), GOOD),
     "valid: among two hundred cookies of others": of(
-        jar(*(f"c{n}={'x' * 95}" for n in range(200)), cookie(GOOD)), GOOD
+        cookie_header(*(f"c{n}={'x' * 95}" for n in range(200)), cookie_pair(GOOD)), GOOD
     ),
-    "chunks: cut at other places": of(jar(*chunks(GOOD, 200)), GOOD),
-    "chunks: a single one": of(jar(cookie(GOOD, f"{COOKIE}.0")), GOOD),
-    "chunks: the whole one goes before stale ones": of(jar(*TWO, cookie(GOOD)), GOOD),
-    "chunks: empty ones beside the whole one": of(jar(f"{COOKIE}.0=", cookie(GOOD), f"{COOKIE}.1="), GOOD),
-    "chunks: an empty one at the end": of(jar(*TWO, f"{COOKIE}.2="), tokens_of(TWO)),
-    "duplicate: the first counts": of(jar(cookie(GOOD), cookie(OTHER)), GOOD),
-    "duplicate: the first counts, the other way round": of(jar(cookie(OTHER), cookie(GOOD)), OTHER),
-    "duplicate: a good one before a bad one": of(jar(cookie(GOOD), cookie("x")), GOOD),
-    "duplicate: a good chunk before a bad one": of(jar(*TWO, f"{COOKIE}.0=x"), tokens_of(TWO)),
-    "shape: in quotes, which RFC 6265 allows around a value": of(cookie(f'"{GOOD}"'), GOOD),
-    "shape: as RFC 2109 once wanted it": of(f'$Version=1; {cookie(f"{GOOD}")}; $Path="/"', GOOD),
+    "chunks: cut at other places": of(cookie_header(*chunk_cookies(GOOD, 200)), GOOD),
+    "chunks: a single one": of(cookie_header(cookie_pair(GOOD, f"{COOKIE}.0")), GOOD),
+    "chunks: the whole one goes before stale ones": of(cookie_header(*TWO, cookie_pair(GOOD)), GOOD),
+    "chunks: empty ones beside the whole one": of(
+        cookie_header(f"{COOKIE}.0=", cookie_pair(GOOD), f"{COOKIE}.1="), GOOD
+    ),
+    "chunks: an empty one at the end": of(cookie_header(*TWO, f"{COOKIE}.2="), tokens_of(TWO)),
+    "duplicate: the first counts": of(cookie_header(cookie_pair(GOOD), cookie_pair(OTHER)), GOOD),
+    "duplicate: the first counts, the other way round": of(cookie_header(cookie_pair(OTHER), cookie_pair(GOOD)), OTHER),
+    "duplicate: a good one before a bad one": of(cookie_header(cookie_pair(GOOD), cookie_pair("x")), GOOD),
+    "duplicate: a good chunk before a bad one": of(cookie_header(*TWO, f"{COOKIE}.0=x"), tokens_of(TWO)),
+    "shape: in quotes, which RFC 6265 allows around a value": of(cookie_pair(f'"{GOOD}"'), GOOD),
+    "shape: as RFC 2109 once wanted it": of(f'$Version=1; {cookie_pair(f"{GOOD}")}; $Path="/"', GOOD),
     "time: issued by a clock an hour ahead": good(iat=NOW + 3600, exp=NOW + MONTH),
     "time: begun": good(nbf=NOW - 1),
     "content: further claims": good(picture=None, role=["admin"], provider={"x": 1}),
@@ -124,28 +126,30 @@ def parts(token: str) -> list[str]:
 
 
 TAMPERED = {
-    "first bit of the iv": flipped(GOOD, IV, 0),
-    "last bit of the iv": flipped(GOOD, IV, -1),
-    "first bit of the ciphertext": flipped(GOOD, CIPHERTEXT, 0),
-    "last bit of the ciphertext": flipped(GOOD, CIPHERTEXT, -1),
-    "first bit of the tag": flipped(GOOD, TAG, 0),
-    "last bit of the tag": flipped(GOOD, TAG, -1),
-    "tag and ciphertext of two tokens": with_part(GOOD, TAG, part_of(OTHER, TAG)),
-    "iv of another token": with_part(GOOD, IV, part_of(OTHER, IV)),
-    "ciphertext of another token": with_part(GOOD, CIPHERTEXT, part_of(OTHER, CIPHERTEXT)),
-    "no ciphertext": seal(b""),
-    "ciphertext cut": with_part(GOOD, CIPHERTEXT, part_of(GOOD, CIPHERTEXT)[:-1]),
-    "ciphertext longer": with_part(GOOD, CIPHERTEXT, part_of(GOOD, CIPHERTEXT) + b"\0"),
-    **{f"tag of {n} bytes": with_part(GOOD, TAG, part_of(GOOD, TAG)[:n]) for n in (0, 1, 4, 8, 12, 15)},
-    "tag of 17 bytes": with_part(GOOD, TAG, part_of(GOOD, TAG) + b"\0"),
-    **{f"iv of {n} bytes": with_part(GOOD, IV, part_of(GOOD, IV)[:n]) for n in (0, 1, 8, 11)},
-    **{f"iv of {n} bytes that opens": seal(claims(), iv=os.urandom(n)) for n in (8, 11, 16)},
+    "first bit of the iv": flip_bit(GOOD, IV, 0),
+    "last bit of the iv": flip_bit(GOOD, IV, -1),
+    "first bit of the ciphertext": flip_bit(GOOD, CIPHERTEXT, 0),
+    "last bit of the ciphertext": flip_bit(GOOD, CIPHERTEXT, -1),
+    "first bit of the tag": flip_bit(GOOD, TAG, 0),
+    "last bit of the tag": flip_bit(GOOD, TAG, -1),
+    "tag and ciphertext of two tokens": replace_part(GOOD, TAG, get_part(OTHER, TAG)),
+    "iv of another token": replace_part(GOOD, IV, get_part(OTHER, IV)),
+    "ciphertext of another token": replace_part(GOOD, CIPHERTEXT, get_part(OTHER, CIPHERTEXT)),
+    "no ciphertext": encrypt(b""),
+    "ciphertext cut": replace_part(GOOD, CIPHERTEXT, get_part(GOOD, CIPHERTEXT)[:-1]),
+    "ciphertext longer": replace_part(GOOD, CIPHERTEXT, get_part(GOOD, CIPHERTEXT) + b"\0"),
+    **{f"tag of {n} bytes": replace_part(GOOD, TAG, get_part(GOOD, TAG)[:n]) for n in (0, 1, 4, 8, 12, 15)},
+    "tag of 17 bytes": replace_part(GOOD, TAG, get_part(GOOD, TAG) + b"\0"),
+    **{f"iv of {n} bytes": replace_part(GOOD, IV, get_part(GOOD, IV)[:n]) for n in (0, 1, 8, 11)},
+    **{f"iv of {n} bytes that opens": encrypt(make_claims(), iv=os.urandom(n)) for n in (8, 11, 16)},
     "base64 with its padding": f"{GOOD}==",
-    "base64 with padding inside": with_part(GOOD, IV, parts(GOOD)[IV] + "="),
-    "base64 in the standard alphabet": seal(claims(padding="???>>>"), iv=b"\xfb\xff" * 6).replace("-", "+", 1),
+    "base64 with padding inside": replace_part(GOOD, IV, parts(GOOD)[IV] + "="),
+    "base64 in the standard alphabet": encrypt(make_claims(padding="???>>>"), iv=b"\xfb\xff" * 6).replace("-", "+", 1),
     "base64 of impossible length": f"{GOOD}AAA",
-    "base64 with junk inside": with_part(GOOD, CIPHERTEXT, parts(GOOD)[CIPHERTEXT][:8] + "!" + parts(GOOD)[3][8:]),
-    "base64 with a space inside": with_part(GOOD, CIPHERTEXT, parts(GOOD)[CIPHERTEXT][:8] + " " + parts(GOOD)[3][8:]),
+    "base64 with junk inside": replace_part(GOOD, CIPHERTEXT, parts(GOOD)[CIPHERTEXT][:8] + "!" + parts(GOOD)[3][8:]),
+    "base64 with a space inside": replace_part(
+        GOOD, CIPHERTEXT, parts(GOOD)[CIPHERTEXT][:8] + " " + parts(GOOD)[3][8:]
+    ),
     "base64 with a bit to spare set": f"{GOOD[:-1]}{chr(ord(GOOD[-1]) + 1)}",
 }
 SHAPES = {
@@ -174,37 +178,37 @@ SHAPES = {
     "the header alone": parts(GOOD)[0],
     "the header and dots": f"{parts(GOOD)[0]}....",
     "JSON serialisation": json.dumps({"protected": parts(GOOD)[0], "iv": parts(GOOD)[2], "tag": parts(GOOD)[4]}),
-    "an encrypted key": seal(claims(), encrypted_key=b"k" * 40),
-    "an encrypted key of one letter": with_part(GOOD, 1, "A"),
+    "an encrypted key": encrypt(make_claims(), encrypted_key=b"k" * 40),
+    "an encrypted key of one letter": replace_part(GOOD, 1, "A"),
     "two tokens": f"{GOOD},{OTHER}",
     "a bearer": f"Bearer {GOOD}",
 }
 V5_PURPOSE = f"Auth.js Generated Encryption Key ({COOKIE})"
 STATE = {"value": "t3ij", "provider": "kakao", "iat": NOW, "exp": NOW + 900, "jti": "1"}
 KEYS = {
-    "another secret": seal(claims(), key_of(OTHER_SECRET)),
-    "the secret in capitals": seal(claims(), key_of(SECRET.upper())),
-    "the plain hash of the secret": seal(claims(), sha256(SECRET.encode()).digest()),
-    "the first bytes of the secret": seal(claims(), SECRET.encode()[:32]),
-    "zeros": seal(claims(), bytes(32)),
-    "an empty secret": seal(claims(), key_of("")),
-    "half the key": seal(claims(), key_of()[:16]),
-    "Auth.js v5's key": seal(claims(), derived(SECRET, COOKIE, V5_PURPOSE, 32)),
-    "an Auth.js v5 token": seal_cbc(
-        claims(),
-        derived(SECRET, COOKIE, V5_PURPOSE, 64),
+    "another secret": encrypt(make_claims(), derive_session_key(OTHER_SECRET)),
+    "the secret in capitals": encrypt(make_claims(), derive_session_key(SECRET.upper())),
+    "the plain hash of the secret": encrypt(make_claims(), sha256(SECRET.encode()).digest()),
+    "the first bytes of the secret": encrypt(make_claims(), SECRET.encode()[:32]),
+    "zeros": encrypt(make_claims(), bytes(32)),
+    "an empty secret": encrypt(make_claims(), derive_session_key("")),
+    "half the key": encrypt(make_claims(), derive_session_key()[:16]),
+    "Auth.js v5's key": encrypt(make_claims(), hkdf(SECRET, COOKIE, V5_PURPOSE, 32)),
+    "an Auth.js v5 token": encrypt_cbc(
+        make_claims(),
+        hkdf(SECRET, COOKIE, V5_PURPOSE, 64),
         "A256CBC-HS512",
         hashes.SHA512(),
     ),
-    "a state cookie": seal(STATE, key_of(salt="next-auth.state")),
-    "a session under the key of state cookies": seal(claims(), key_of(salt="next-auth.state")),
-    "a session salted with its own name": seal(claims(), key_of(salt=COOKIE)),
-    "a state payload under the key of sessions": seal(STATE),
+    "a state cookie": encrypt(STATE, derive_session_key(salt="next-auth.state")),
+    "a session under the key of state cookies": encrypt(make_claims(), derive_session_key(salt="next-auth.state")),
+    "a session salted with its own name": encrypt(make_claims(), derive_session_key(salt=COOKIE)),
+    "a state payload under the key of sessions": encrypt(STATE),
 }
 
 
 def headed(header: str, key: bytes | None = None) -> str:
-    return seal(claims(), key, header)
+    return encrypt(make_claims(), key, header)
 
 
 HEADERS = {
@@ -222,13 +226,13 @@ HEADERS = {
     "alg in capitals": headed('{"alg":"DIR","enc":"A256GCM"}'),
     "enc none": headed('{"alg":"dir","enc":"none"}'),
     "enc a list": headed('{"alg":"dir","enc":["A256GCM"]}'),
-    "A128GCM": headed('{"alg":"dir","enc":"A128GCM"}', key_of()[:16]),
-    "A192GCM": headed('{"alg":"dir","enc":"A192GCM"}', key_of()[:24]),
-    "A256KW under the same key": seal_wrapped(claims()),
-    "RSA1_5": seal(claims(), header='{"alg":"RSA1_5","enc":"A256GCM"}', encrypted_key=os.urandom(256)),
-    "CBC under the same key": seal_cbc(claims(), key_of(), "A128CBC-HS256", hashes.SHA256()),
-    "PBES2 of a billion rounds": seal(
-        claims(),
+    "A128GCM": headed('{"alg":"dir","enc":"A128GCM"}', derive_session_key()[:16]),
+    "A192GCM": headed('{"alg":"dir","enc":"A192GCM"}', derive_session_key()[:24]),
+    "A256KW under the same key": encrypt_with_wrapped_key(make_claims()),
+    "RSA1_5": encrypt(make_claims(), header='{"alg":"RSA1_5","enc":"A256GCM"}', encrypted_key=os.urandom(256)),
+    "CBC under the same key": encrypt_cbc(make_claims(), derive_session_key(), "A128CBC-HS256", hashes.SHA256()),
+    "PBES2 of a billion rounds": encrypt(
+        make_claims(),
         header='{"alg":"PBES2-HS256+A128KW","enc":"A256GCM","p2c":2147483648,"p2s":"AAAAAAAAAAA"}',
         encrypted_key=os.urandom(24),
     ),
@@ -240,18 +244,18 @@ HEADERS = {
     "empty": headed(""),
     "nested deeply": headed('{"alg":"dir","enc":"A256GCM","x":' + "[" * 1000 + "]" * 1000 + "}"),
     "with base64 padding": GOOD.replace(".", "=.", 1),
-    "a signed token, alg none": signed(claims(), "none"),
-    "a signed token, HS256": signed(claims(), "HS256"),
-    "zip, small": seal_zipped(claims()),
-    "zip, a bomb": seal_zipped(compact(claims(padding="x" * 3_000_000))),
-    "zip without payload": seal(b"", header='{"alg":"dir","enc":"A256GCM","zip":"DEF"}'),
+    "a signed token, alg none": sign_jws(make_claims(), "none"),
+    "a signed token, HS256": sign_jws(make_claims(), "HS256"),
+    "zip, small": encrypt_compressed(make_claims()),
+    "zip, a bomb": encrypt_compressed(to_json(make_claims(padding="x" * 3_000_000))),
+    "zip without payload": encrypt(b"", header='{"alg":"dir","enc":"A256GCM","zip":"DEF"}'),
 }
 FUTURE = NOW + MONTH
 TIMES: dict[str, Any] = {
     "expired an hour ago": {"exp": NOW - 3600},
     "expired 30 s ago": {"exp": NOW - 30},
     "expired 5 s ago": {"exp": NOW - 5},
-    "no exp": {"exp": LEFT_OUT},
+    "no exp": {"exp": OMITTED},
     "exp a string": {"exp": str(FUTURE)},
     "exp null": {"exp": None},
     "exp true": {"exp": True},
@@ -265,7 +269,7 @@ TIMES: dict[str, Any] = {
     "not yet begun": {"nbf": NOW + 3600},
     "nbf a string": {"nbf": "0"},
     "nbf null": {"nbf": None},
-    "no iat": {"iat": LEFT_OUT},
+    "no iat": {"iat": OMITTED},
     "iat a string": {"iat": str(NOW)},
     "iat null": {"iat": None},
     "iat negative": {"iat": -1},
@@ -275,10 +279,12 @@ TIMES: dict[str, Any] = {
     "auth_time null": {"auth_time": None},
     "checked_at a string": {"checked_at": "never"},
 }
-SPELLED_TIMES = {f"exp {text[:6]}": spelled(exp=text) for text in ("1e400", "-1e400", "NaN", "Infinity", "9" * 4400)}
+SPELLED_TIMES = {
+    f"exp {text[:6]}": claims_json(exp=text) for text in ("1e400", "-1e400", "NaN", "Infinity", "9" * 4400)
+}
 USERS: dict[str, Any] = {
     "null": None,
-    "left out": LEFT_OUT,
+    "left out": OMITTED,
     "a string": "7",
     "a number": 7,
     "a list": [USER],
@@ -302,7 +308,7 @@ IDS: dict[str, Any] = {
     "of 300 characters": "7" * 300,
 }
 BEARERS: dict[str, Any] = {
-    "left out": LEFT_OUT,
+    "left out": OMITTED,
     "null": None,
     "a number": 7,
     "true": True,
@@ -317,19 +323,19 @@ BEARERS: dict[str, Any] = {
 }
 PAYLOADS = {
     "not JSON": b"name=hong",
-    "an array": compact([claims()]),
-    "a string": compact("claims"),
+    "an array": to_json([make_claims()]),
+    "a string": to_json("claims"),
     "null": b"null",
     "a number": b"7",
     "an empty object": b"{}",
-    "two objects": compact(claims()) * 2,
-    "bad UTF-8": compact(claims(padding="@")).replace(b"@", b"\xff\xfe"),
-    "a raw surrogate": compact(claims(padding="@")).replace(b"@", b"\xed\xa0\x80"),
-    "UTF-16": compact(claims()).decode().encode("utf-16"),
-    "a byte order mark": b"\xef\xbb\xbf" + compact(claims()),
-    "1200 levels": spelled(padding="[" * 1200 + "]" * 1200),
+    "two objects": to_json(make_claims()) * 2,
+    "bad UTF-8": to_json(make_claims(padding="@")).replace(b"@", b"\xff\xfe"),
+    "a raw surrogate": to_json(make_claims(padding="@")).replace(b"@", b"\xed\xa0\x80"),
+    "UTF-16": to_json(make_claims()).decode().encode("utf-16"),
+    "a byte order mark": b"\xef\xbb\xbf" + to_json(make_claims()),
+    "1200 levels": claims_json(padding="[" * 1200 + "]" * 1200),
     "a hundred thousand brackets": b"[" * 8000,
-    "a comma too many": compact(claims())[:-1] + b",}",
+    "a comma too many": to_json(make_claims())[:-1] + b",}",
 }
 
 
@@ -340,38 +346,38 @@ def numbered(*numbers: int | str, value: str = "x") -> list[str]:
 def renamed(pieces: list[str], *numbers: int | str) -> str:
     """Return these chunks with other numbers."""
     values = [piece.partition("=")[2] for piece in pieces]
-    return jar(*(f"{COOKIE}.{number}={value}" for number, value in zip(numbers, values, strict=True)))
+    return cookie_header(*(f"{COOKIE}.{number}={value}" for number, value in zip(numbers, values, strict=True)))
 
 
 CHUNKS = {
-    "the first is missing": jar(*THREE[1:]),
-    "the middle one is missing": jar(THREE[0], THREE[2]),
-    "the last is missing": jar(*THREE[:-1]),
+    "the first is missing": cookie_header(*THREE[1:]),
+    "the middle one is missing": cookie_header(THREE[0], THREE[2]),
+    "the last is missing": cookie_header(*THREE[:-1]),
     "contents swapped": renamed(TWO, 1, 0),
     "contents turned round": renamed(THREE, 1, 2, 0),
     "a gap in the numbers": renamed(TWO, 0, 2),
     "counted from one": renamed(TWO, 1, 2),
-    "a stale one more": jar(*TWO, THREE[2]),
-    "a stale fourth": jar(*THREE, *numbered(3)),
-    "a stale one far off": jar(*THREE, *numbered(9)),
-    "of two tokens": jar(TWO[0], THREE[1]),
-    "a bad whole one beside good chunks": jar(*TWO, cookie("x")),
-    "an empty whole one beside good chunks": jar(*TWO, cookie("")),
-    "a bad chunk before a good one of its name": jar(f"{COOKIE}.0=x", *TWO),
-    "empty ones": jar(*numbered(0, 1, value="")),
-    "one empty one": jar(*numbered(0, value="")),
-    "four": jar(*chunks(of_length(12_000))),
-    "fifty": jar(*numbered(*range(50))),
-    "fifty of a good token": jar(*chunks(GOOD, -(-len(GOOD) // 50))),
-    "of one letter, ten of them": jar(*(f"{COOKIE}.{n}={letter}" for n, letter in enumerate(GOOD[:10]))),
-    "a whole one that no browser would keep": cookie(of_length(5000)),
+    "a stale one more": cookie_header(*TWO, THREE[2]),
+    "a stale fourth": cookie_header(*THREE, *numbered(3)),
+    "a stale one far off": cookie_header(*THREE, *numbered(9)),
+    "of two tokens": cookie_header(TWO[0], THREE[1]),
+    "a bad whole one beside good chunks": cookie_header(*TWO, cookie_pair("x")),
+    "an empty whole one beside good chunks": cookie_header(*TWO, cookie_pair("")),
+    "a bad chunk before a good one of its name": cookie_header(f"{COOKIE}.0=x", *TWO),
+    "empty ones": cookie_header(*numbered(0, 1, value="")),
+    "one empty one": cookie_header(*numbered(0, value="")),
+    "four": cookie_header(*chunk_cookies(token_of_length(12_000))),
+    "fifty": cookie_header(*numbered(*range(50))),
+    "fifty of a good token": cookie_header(*chunk_cookies(GOOD, -(-len(GOOD) // 50))),
+    "of one letter, ten of them": cookie_header(*(f"{COOKIE}.{n}={letter}" for n, letter in enumerate(GOOD[:10]))),
+    "a whole one that no browser would keep": cookie_pair(token_of_length(5000)),
 }
 
 
 def alone(**tables: dict[str, str]) -> Iterator[tuple[str, str]]:
     for kind, table in tables.items():
         for name, token in table.items():
-            yield f"{kind}: {name}", cookie(token)
+            yield f"{kind}: {name}", cookie_pair(token)
 
 
 ANONYMOUS = dict(
@@ -380,12 +386,12 @@ ANONYMOUS = dict(
         tampering=TAMPERED,
         keys=KEYS,
         header=HEADERS,
-        time={name: seal(claims(**given)) for name, given in TIMES.items()}
-        | {name: seal(text) for name, text in SPELLED_TIMES.items()},
-        content={name: seal(payload) for name, payload in PAYLOADS.items()}
-        | {f"user {name}": seal(claims(user=user)) for name, user in USERS.items()}
-        | {f"id {name}": seal(claims(user={**USER, "id": value})) for name, value in IDS.items()}
-        | {f"bearer {name}": seal(claims(accessToken=value)) for name, value in BEARERS.items()},
+        time={name: encrypt(make_claims(**given)) for name, given in TIMES.items()}
+        | {name: encrypt(text) for name, text in SPELLED_TIMES.items()},
+        content={name: encrypt(payload) for name, payload in PAYLOADS.items()}
+        | {f"user {name}": encrypt(make_claims(user=user)) for name, user in USERS.items()}
+        | {f"id {name}": encrypt(make_claims(user={**USER, "id": value})) for name, value in IDS.items()}
+        | {f"bearer {name}": encrypt(make_claims(accessToken=value)) for name, value in BEARERS.items()},
     )
 ) | {f"chunks: {name}": header for name, header in CHUNKS.items()}
 
@@ -417,13 +423,13 @@ LOOK_ALIKES = {
 
 
 @pytest.fixture(scope="module")
-def backend() -> Iterator[Backend]:
-    with scripted() as running:
+def backend() -> Iterator[ScriptedBackend]:
+    with scripted_backend() as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def gate(backend: Backend) -> Iterator[Site]:
+def gate(backend: ScriptedBackend) -> Iterator[Site]:
     """A site that never checks sessions with the backend."""
     with running_site(backend_url=backend.url, session_revalidate=0) as running:
         yield running
@@ -432,14 +438,14 @@ def gate(backend: Backend) -> Iterator[Site]:
 def ask(site: Site, path: str, cookies: str = "", **fields: str) -> requests.Response:
     """Send one request with this Cookie header only; with fields, a form."""
     headers = {"Cookie": cookies.encode("utf-8", "surrogateescape")} if cookies else {}
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     if fields:
         return visitor.post(path, data=fields, headers=headers)
     return visitor.get(path, headers=headers)
 
 
 @pytest.fixture
-def door(backend: Backend) -> Iterator[Site]:
+def door(backend: ScriptedBackend) -> Iterator[Site]:
     """The same site for sign-outs, which revoke a session in every copy."""
     with running_site(backend_url=backend.url, session_revalidate=0) as running:
         yield running
@@ -448,9 +454,9 @@ def door(backend: Backend) -> Iterator[Site]:
 @pytest.fixture(scope="module")
 def form(gate: Site) -> tuple[str, str]:
     """Return the visitor cookie of a browser that has opened a form, and the CSRF token in it."""
-    visitor = gate.visitor()
-    token = visitor.csrf()
-    return cookie(str(visitor.cookies["munjigi.visitor"]), "munjigi.visitor"), token
+    visitor = gate.new_visitor()
+    token = visitor.csrf_token()
+    return cookie_pair(str(visitor.cookies["munjigi.visitor"]), "munjigi.visitor"), token
 
 
 READ = ("/account", "/api/auth/session", "/auth/login/email")
@@ -467,7 +473,7 @@ def read(site: Site, path: str, cookies: str = "") -> requests.Response:
 
 def sign_out(site: Site, form: tuple[str, str], cookies: str = "") -> requests.Response:
     visitor_cookie, token = form
-    return ask(site, "/auth/logout", jar(*filter(None, (cookies, visitor_cookie))), csrfToken=token)
+    return ask(site, "/auth/logout", cookie_header(*filter(None, (cookies, visitor_cookie))), csrfToken=token)
 
 
 def seen(response: requests.Response) -> object:
@@ -535,23 +541,25 @@ def test_an_invalid_cookie_is_read_as_no_session(gate: Site, row: str) -> None:
 
 @pytest.mark.parametrize("row", LOOK_ALIKES)
 def test_a_cookie_with_a_similar_name_is_not_read(gate: Site, row: str) -> None:
-    assert opened(gate, cookie(GOOD, LOOK_ALIKES[row])) == ReadResult(())
-    both = opened(gate, jar(cookie(OTHER, LOOK_ALIKES[row]), cookie(GOOD), cookie("x", LOOK_ALIKES[row])))
+    assert opened(gate, cookie_pair(GOOD, LOOK_ALIKES[row])) == ReadResult(())
+    both = opened(
+        gate, cookie_header(cookie_pair(OTHER, LOOK_ALIKES[row]), cookie_pair(GOOD), cookie_pair("x", LOOK_ALIKES[row]))
+    )
     assert both.session
     assert both.session.user.to_json() == USER
     assert both.names == (COOKIE,)
 
 
-@pytest.mark.parametrize("row", some(SESSIONS))
+@pytest.mark.parametrize("row", sample_rows(SESSIONS))
 def test_a_valid_cookie_signs_its_user_in(
-    gate: Site, door: Site, backend: Backend, form: tuple[str, str], row: str
+    gate: Site, door: Site, backend: ScriptedBackend, form: tuple[str, str], row: str
 ) -> None:
     cookies, told = SESSIONS[row]
     user = {"name": None, "nick_name": None, "email": None, **told["user"]}
     account, session, login = (read(gate, path, cookies) for path in READ)
     page = Page(account)
     assert page.status == 200
-    shown = [page.value("name") or None, page.value("nick_name") or None, *page.texts("dl//dd")]
+    shown = [page.input_value("name") or None, page.input_value("nick_name") or None, *page.texts("dl//dd")]
     assert shown == [user["name"], user["nick_name"], *filter(None, (user["email"], str(user["id"])))]
     assert session.json()["user"] == user
     assert (login.status_code, login.headers["Location"]) == (303, f"{gate.url}/")
@@ -566,10 +574,10 @@ KINDS = sorted({row.partition(":")[0] for row in ANONYMOUS})
 
 
 @pytest.mark.parametrize(
-    "row", [one for kind in KINDS for one in some(row for row in ANONYMOUS if row.startswith(kind))]
+    "row", [one for kind in KINDS for one in sample_rows(row for row in ANONYMOUS if row.startswith(kind))]
 )
 def test_an_invalid_cookie_is_no_session_and_is_deleted(
-    gate: Site, backend: Backend, form: tuple[str, str], nobody: dict[str, object], row: str
+    gate: Site, backend: ScriptedBackend, form: tuple[str, str], nobody: dict[str, object], row: str
 ) -> None:
     cookies = ANONYMOUS[row]
     calls = len(backend.calls)
@@ -583,38 +591,40 @@ def test_an_invalid_cookie_is_no_session_and_is_deleted(
     assert len(backend.calls) == calls, "the backend was told of a token that is none"
 
 
-@pytest.mark.parametrize("row", some(LOOK_ALIKES))
+@pytest.mark.parametrize("row", sample_rows(LOOK_ALIKES))
 def test_a_cookie_with_a_similar_name_is_left_alone(gate: Site, nobody: dict[str, object], row: str) -> None:
     name = LOOK_ALIKES[row]
     for path in READ:
-        response = read(gate, path, cookie(GOOD, name))
+        response = read(gate, path, cookie_pair(GOOD, name))
         assert seen(response) == nobody[path]
         assert not cleared(response)
-    both = read(gate, "/api/auth/session", jar(cookie(OTHER, name), cookie(GOOD), cookie("x", name)))
+    both = read(
+        gate, "/api/auth/session", cookie_header(cookie_pair(OTHER, name), cookie_pair(GOOD), cookie_pair("x", name))
+    )
     assert both.json()["user"] == USER
     assert not set_cookies(both)
 
 
 def test_the_session_and_visitor_cookies_cannot_be_swapped(gate: Site, form: tuple[str, str]) -> None:
     visitor_cookie, token = form
-    response = ask(gate, "/api/auth/session", cookie(visitor_cookie.partition("=")[2]))
+    response = ask(gate, "/api/auth/session", cookie_pair(visitor_cookie.partition("=")[2]))
     assert response.json() == {}
     assert cleared(response) == {COOKIE}
-    swapped = jar(cookie(GOOD), cookie(GOOD, "munjigi.visitor"))
+    swapped = cookie_header(cookie_pair(GOOD), cookie_pair(GOOD, "munjigi.visitor"))
     assert ask(gate, "/auth/logout", swapped, csrfToken=token).status_code == 400
 
 
 def test_the_visitor_cookie_cannot_sign_a_user_in(gate: Site) -> None:
     """Even with a valid signature, and with every key that Flask-Login uses."""
     flask_login = {"_user_id": "7", "_fresh": True, "_id": "x", "_remember": "set"}
-    visitor = cookie(str(signer(gate).dumps(flask_login)), "munjigi.visitor")
+    visitor = cookie_pair(str(signer(gate).dumps(flask_login)), "munjigi.visitor")
     assert ask(gate, "/api/auth/session", visitor).json() == {}
     assert ask(gate, "/account", visitor).status_code == 303
 
 
 @pytest.mark.parametrize("value", [f"Bearer {GOOD}", f"bearer {GOOD}", "Bearer %", "Bearer", "Basic eDp5"])
 def test_a_session_token_in_the_authorization_header_is_ignored(gate: Site, value: str) -> None:
-    visitor = gate.visitor(Authorization=value)
+    visitor = gate.new_visitor(Authorization=value)
     response = visitor.get("/api/auth/session")
     assert (response.status_code, response.json()) == (200, {})
     assert visitor.get("/account").status_code == 303
@@ -623,7 +633,7 @@ def test_a_session_token_in_the_authorization_header_is_ignored(gate: Site, valu
 def test_a_thousand_damaged_tokens_never_become_another_user(gate: Site) -> None:
     chance, nobodys = random.Random(20), 0
     for _ in range(1000):
-        found = opened(gate, cookie(damaged(GOOD, chance)))
+        found = opened(gate, cookie_pair(damaged(GOOD, chance)))
         assert found.session is None or found.session.user.to_json() == USER
         nobodys += found.session is None
     assert nobodys > 900
@@ -632,7 +642,7 @@ def test_a_thousand_damaged_tokens_never_become_another_user(gate: Site) -> None
 def test_damaged_tokens_cause_no_error_at_the_site(gate: Site) -> None:
     chance = random.Random(21)
     for _ in range(30):
-        response = ask(gate, "/api/auth/session", cookie(damaged(GOOD, chance)))
+        response = ask(gate, "/api/auth/session", cookie_pair(damaged(GOOD, chance)))
         assert response.status_code == 200
         assert response.json() == {} or response.json()["user"] == USER
 
@@ -670,7 +680,7 @@ def issued(response: requests.Response) -> str | None:
 def new_claims(response: requests.Response) -> dict[str, Any]:
     token = issued(response)
     assert token, "no new token"
-    return unseal(token)
+    return decrypt(token)
 
 
 def held(visitor: Visitor) -> set[str]:
@@ -679,13 +689,13 @@ def held(visitor: Visitor) -> set[str]:
 
 
 def sid_of(visitor: Visitor) -> str:
-    return str(unseal(str(visitor.cookies[COOKIE]))["sid"])
+    return str(decrypt(str(visitor.cookies[COOKIE]))["sid"])
 
 
 @pytest.fixture
-def generous() -> Iterator[tuple[Backend, Site]]:
+def generous() -> Iterator[tuple[ScriptedBackend, Site]]:
     """A backend whose users and tokens a test can enlarge, and a site in front of it."""
-    with scripted() as backend, running_site(backend_url=backend.url, session_revalidate=0) as site:
+    with scripted_backend() as backend, running_site(backend_url=backend.url, session_revalidate=0) as site:
         yield backend, site
 
 
@@ -694,8 +704,8 @@ def generous() -> Iterator[tuple[Backend, Site]]:
     [(0, False), (DAY, False), (3 * DAY - 60, False), (3 * DAY + 1, True), (29 * DAY, True), (MONTH - 60, True)],
 )
 def test_a_token_is_refreshed_after_a_tenth_of_its_lifetime(gate: Site, age: int, new: bool) -> None:
-    old = aged(age)
-    response = ask(gate, "/api/auth/session", cookie(seal(old)))
+    old = make_claims_aged(age)
+    response = ask(gate, "/api/auth/session", cookie_pair(encrypt(old)))
     assert response.json()["user"] == USER
     if not new:
         assert not set_cookies(response)
@@ -716,8 +726,8 @@ def test_a_token_is_refreshed_after_a_tenth_of_its_lifetime(gate: Site, age: int
 def test_the_refresh_follows_the_configured_lifetime(make_site: SiteMaker) -> None:
     site = make_site(session_max_age=3600, session_revalidate=0)
     for age, new in ((300, False), (370, True)):
-        old = aged(age)
-        response = ask(site, "/api/auth/session", cookie(seal({**old, "exp": old["iat"] + 3600})))
+        old = make_claims_aged(age)
+        response = ask(site, "/api/auth/session", cookie_pair(encrypt({**old, "exp": old["iat"] + 3600})))
         assert bool(issued(response)) is new
 
 
@@ -728,9 +738,9 @@ def test_reading_a_fresh_session_sets_no_cookie(visitor: Visitor) -> None:
 
 
 def test_a_session_in_regular_use_ends_at_its_absolute_age(gate: Site) -> None:
-    told, auth_time, days = claims(), int(time.time()), 0
+    told, auth_time, days = make_claims(), int(time.time()), 0
     while True:
-        response = ask(gate, "/api/auth/session", cookie(seal(told)))
+        response = ask(gate, "/api/auth/session", cookie_pair(encrypt(told)))
         if response.json() == {}:
             break
         if issued(response):
@@ -745,30 +755,30 @@ def test_a_session_in_regular_use_ends_at_its_absolute_age(gate: Site) -> None:
 
 def test_a_token_never_outlives_the_absolute_age(gate: Site) -> None:
     signed_in = NOW - 89 * DAY
-    response = ask(gate, "/api/auth/session", cookie(seal(aged(DAY, auth_time=signed_in))))
+    response = ask(gate, "/api/auth/session", cookie_pair(encrypt(make_claims_aged(DAY, auth_time=signed_in))))
     end = time.gmtime(signed_in + ABSOLUTE_AGE)
     assert response.json()["expires"] == time.strftime("%Y-%m-%dT%H:%M:%S.000Z", end)
     assert not set_cookies(response)
     signed_in = NOW - 80 * DAY
-    response = ask(gate, "/api/auth/session", cookie(seal(aged(25 * DAY, auth_time=signed_in))))
+    response = ask(gate, "/api/auth/session", cookie_pair(encrypt(make_claims_aged(25 * DAY, auth_time=signed_in))))
     assert new_claims(response)["exp"] == signed_in + ABSOLUTE_AGE
 
 
 @pytest.mark.parametrize("fallbacks", [OLD_SECRET, f"{OTHER_SECRET},{OLD_SECRET}"])
 def test_a_token_with_a_fallback_key_is_reissued_with_the_current_key(make_site: SiteMaker, fallbacks: str) -> None:
     site = make_site(secret_key_fallbacks=fallbacks, session_revalidate=0)
-    old = claims(sid="kept")
-    response = ask(site, "/api/auth/session", cookie(seal(old, key_of(OLD_SECRET))))
+    old = make_claims(sid="kept")
+    response = ask(site, "/api/auth/session", cookie_pair(encrypt(old, derive_session_key(OLD_SECRET))))
     assert response.json()["user"] == USER
     told = new_claims(response)
     assert (told["sid"], told["accessToken"]) == ("kept", old["accessToken"])
     with pytest.raises(InvalidTag):
-        unseal(issued(response) or "", OLD_SECRET)
-    assert not set_cookies(ask(site, "/api/auth/session", cookie(issued(response) or "")))
+        decrypt(issued(response) or "", OLD_SECRET)
+    assert not set_cookies(ask(site, "/api/auth/session", cookie_pair(issued(response) or "")))
 
 
 def test_a_token_with_a_removed_key_is_no_session(gate: Site) -> None:
-    response = ask(gate, "/api/auth/session", cookie(seal(claims(), key_of(OLD_SECRET))))
+    response = ask(gate, "/api/auth/session", cookie_pair(encrypt(make_claims(), derive_session_key(OLD_SECRET))))
     assert response.json() == {}
     assert cleared(response) == {COOKIE}
 
@@ -777,7 +787,9 @@ class OverTls(Visitor):
     """A browser behind a TLS proxy: it sends `Secure` cookies although the test's socket is plain."""
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
-        kwargs["headers"] = {"Cookie": jar(*(cookie(str(held.value), held.name) for held in self.cookies))}
+        kwargs["headers"] = {
+            "Cookie": cookie_header(*(cookie_pair(str(held.value), held.name) for held in self.cookies))
+        }
         return super().request(*args, **kwargs)
 
 
@@ -823,9 +835,9 @@ def test_cookie_names_and_attributes_follow_the_site_url(
 
 def test_on_https_a_cookie_without_the_secure_prefix_is_ignored(make_site: SiteMaker) -> None:
     site = make_site(site_url="https://login.example.com", session_revalidate=0)
-    response = ask(site, "/api/auth/session", cookie(GOOD))
+    response = ask(site, "/api/auth/session", cookie_pair(GOOD))
     assert (response.json(), set_cookies(response)) == ({}, [])
-    both = jar(cookie(OTHER), cookie(GOOD, f"__Secure-{COOKIE}"))
+    both = cookie_header(cookie_pair(OTHER), cookie_pair(GOOD, f"__Secure-{COOKIE}"))
     assert ask(site, "/api/auth/session", both).json()["user"] == USER
 
 
@@ -833,42 +845,44 @@ def test_on_https_a_cookie_without_the_secure_prefix_is_ignored(make_site: SiteM
 
 
 LARGE = {"id": 7, "name": "😀" * 200, "nick_name": "𠮷" * 200, "email": "😀" * 254}
-BESIDE_THE_CIPHERTEXT = len(seal(b""))
+BESIDE_THE_CIPHERTEXT = len(encrypt(b""))
 
 
-def make_room(backend: Backend, site: Site, length: int) -> None:
+def make_room(backend: ScriptedBackend, site: Site, length: int) -> None:
     """Set the backend's user and token so that the session token of a sign-in has this length."""
     payload = (length - BESIDE_THE_CIPHERTEXT) * 3 // 4
     backend.user = LARGE if payload > 4000 else {"id": 7}
     backend.token = "t"
-    probe = issued(site.visitor().sign_in())
+    probe = issued(site.new_visitor().sign_in())
     assert probe
-    backend.token = "t" * (payload - len(part_of(probe, CIPHERTEXT)) + 1)
+    backend.token = "t" * (payload - len(get_part(probe, CIPHERTEXT)) + 1)
 
 
 # No Base64 text has a length of 4n + 1, so 3934 and 7866 are impossible.
 @pytest.mark.parametrize(("length", "count"), [(3933, 1), (3935, 2), (7865, 2), (7867, 3), (11799, 3)])
-def test_a_token_is_split_at_next_auths_chunk_size(generous: tuple[Backend, Site], length: int, count: int) -> None:
+def test_a_token_is_split_at_next_auths_chunk_size(
+    generous: tuple[ScriptedBackend, Site], length: int, count: int
+) -> None:
     backend, site = generous
     make_room(backend, site, length)
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     response = visitor.sign_in()
     assert response.status_code == 303
     assert len(issued(response) or "") == length
     assert held(visitor) == ({COOKIE} if count == 1 else {f"{COOKIE}.{n}" for n in range(count)})
-    assert visitor.session()["user"]["id"] == 7
+    assert visitor.get_session()["user"]["id"] == 7
 
 
-def test_a_session_of_three_cookies_works(generous: tuple[Backend, Site]) -> None:
+def test_a_session_of_three_cookies_works(generous: tuple[ScriptedBackend, Site]) -> None:
     backend, site = generous
     make_room(backend, site, 3 * CHUNK_SIZE)
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     response = visitor.sign_in()
     assert all(len(line) <= 4096 for line in set_cookies(response))
     read = visitor.get("/api/auth/session")
     assert read.json()["user"] == backend.user
     assert len(read.request.headers["Cookie"]) < 12_500
-    assert visitor.page("/account").value("name") == backend.user["name"]
+    assert visitor.get_page("/account").input_value("name") == backend.user["name"]
     out = visitor.submit("/auth/logout", {})
     assert backend.calls[-1] == ("POST", "/logout", f"Bearer {backend.token}")
     assert cleared(out) == {f"{COOKIE}.{n}" for n in range(3)}
@@ -877,16 +891,16 @@ def test_a_session_of_three_cookies_works(generous: tuple[Backend, Site]) -> Non
 
 
 def test_a_session_too_large_for_three_cookies_refuses_the_sign_in(
-    generous: tuple[Backend, Site], caplog: pytest.LogCaptureFixture
+    generous: tuple[ScriptedBackend, Site], caplog: pytest.LogCaptureFixture
 ) -> None:
     backend, site = generous
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     visitor.sign_in()
     before = sid_of(visitor)
     make_room(backend, site, 3 * CHUNK_SIZE + 1)
     response = visitor.sign_in()
     assert response.status_code == 502
-    assert "is not set up correctly" in Page(response).problem
+    assert "is not set up correctly" in Page(response).message
     assert COOKIE not in "".join(cookie_names(response))
     assert sid_of(visitor) == before, "whoever was signed in is no more"
     assert backend.calls[-1] == ("POST", "/logout", f"Bearer {backend.token}")
@@ -895,34 +909,34 @@ def test_a_session_too_large_for_three_cookies_refuses_the_sign_in(
 
 
 def test_a_user_who_outgrows_the_cookies_stays_signed_in(caplog: pytest.LogCaptureFixture) -> None:
-    with scripted() as backend, running_site(backend_url=backend.url) as site:
+    with scripted_backend() as backend, running_site(backend_url=backend.url) as site:
         backend.user = LARGE
-        token = seal(claims(accessToken="t" * 4096, padding="x" * 1000))
-        response = ask(site, "/api/auth/session", jar(*chunks(token)))
-        assert backend.asked("/user") == 1
+        token = encrypt(make_claims(accessToken="t" * 4096, padding="x" * 1000))
+        response = ask(site, "/api/auth/session", cookie_header(*chunk_cookies(token)))
+        assert backend.request_count("/user") == 1
     assert response.json()["user"] == USER
     assert not set_cookies(response)
     assert "the old session is kept" in caplog.text
 
 
-def test_chunks_of_a_larger_or_smaller_session_are_deleted(generous: tuple[Backend, Site]) -> None:
+def test_chunks_of_a_larger_or_smaller_session_are_deleted(generous: tuple[ScriptedBackend, Site]) -> None:
     backend, site = generous
     numbered = {f"{COOKIE}.{n}" for n in range(3)}
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     for large in (True, False, True):
         make_room(backend, site, 9000 if large else 1000)
         response = visitor.sign_in()
         deleted = {line.partition("=")[0] for line in set_cookies(response) if "Max-Age=0" in line}
         assert held(visitor) == (numbered if large else {COOKIE})
-        assert visitor.session()["user"]["id"] == 7
+        assert visitor.get_session()["user"]["id"] == 7
     assert deleted == {COOKIE}
 
 
 @pytest.mark.parametrize(
     "cookies",
     [
-        jar(*chunks(seal(aged(4 * DAY, padding="x" * 8000)))),
-        jar(cookie(seal(aged(4 * DAY))), *(f"{COOKIE}.{n}=x" for n in range(3))),
+        cookie_header(*chunk_cookies(encrypt(make_claims_aged(4 * DAY, padding="x" * 8000)))),
+        cookie_header(cookie_pair(encrypt(make_claims_aged(4 * DAY))), *(f"{COOKIE}.{n}=x" for n in range(3))),
     ],
     ids=["chunks", "a whole one, and stale chunks"],
 )
@@ -946,21 +960,21 @@ def plant(visitor: Visitor, *cookies: str) -> None:
 @pytest.mark.parametrize(
     "planted",
     [
-        [cookie(seal(claims(sid="planted")))],
-        chunks(seal(claims(sid="planted", padding="x" * 8000))),
-        [cookie("x"), f"{COOKIE}.0=x", f"{COOKIE}.7=x"],
+        [cookie_pair(encrypt(make_claims(sid="planted")))],
+        chunk_cookies(encrypt(make_claims(sid="planted", padding="x" * 8000))),
+        [cookie_pair("x"), f"{COOKIE}.0=x", f"{COOKIE}.7=x"],
     ],
     ids=["a session", "a session in chunks", "junk"],
 )
 def test_a_planted_session_does_not_survive_the_sign_in(gate: Site, planted: list[str]) -> None:
-    victim = gate.visitor()
+    victim = gate.new_visitor()
     plant(victim, *planted)
     victim.sign_in()
     assert held(victim) == {COOKIE}
-    told = unseal(str(victim.cookies[COOKIE]))
+    told = decrypt(str(victim.cookies[COOKIE]))
     assert told["sid"] != "planted"
     assert told["auth_time"] >= NOW
-    assert victim.session()["user"]["email"] == USER["email"]
+    assert victim.get_session()["user"]["email"] == USER["email"]
 
 
 def test_every_sign_in_is_a_new_session(visitor: Visitor) -> None:
@@ -972,11 +986,11 @@ def test_every_sign_in_is_a_new_session(visitor: Visitor) -> None:
 
 
 def test_a_planted_visitor_cookie_does_not_survive_the_sign_in(site: Site) -> None:
-    attacker, victim = site.visitor(), site.visitor()
-    known = attacker.csrf()
+    attacker, victim = site.new_visitor(), site.new_visitor()
+    known = attacker.csrf_token()
     planted = str(attacker.cookies["munjigi.visitor"])
-    plant(victim, cookie(planted, "munjigi.visitor"))
-    assert victim.csrf() != ""
+    plant(victim, cookie_pair(planted, "munjigi.visitor"))
+    assert victim.csrf_token() != ""
     assert victim.post("/auth/login/email", data=credentials(csrfToken=known)).status_code == 303
     assert victim.cookies["munjigi.visitor"] != planted
     assert victim.post("/auth/logout", data={"csrfToken": known}).status_code == 400
@@ -991,19 +1005,19 @@ def credentials(**fields: str) -> dict[str, str]:
 
 def test_the_csrf_token_of_a_session_is_refused_after_sign_out(visitor: Visitor) -> None:
     visitor.sign_in()
-    known = visitor.csrf()
+    known = visitor.csrf_token()
     visitor.submit("/auth/logout", {})
     assert visitor.post("/auth/login/email", data=credentials(csrfToken=known)).status_code == 400
     assert not visitor.is_signed_in
 
 
 def test_the_chosen_language_survives_sign_in_and_sign_out(visitor: Visitor) -> None:
-    assert visitor.page("/").document.get("lang") == "en"
+    assert visitor.get_page("/").document.get("lang") == "en"
     visitor.get("/?lang=ko")
     visitor.sign_in()
-    assert visitor.page("/").document.get("lang") == "ko"
+    assert visitor.get_page("/").document.get("lang") == "ko"
     visitor.submit("/auth/logout", {})
-    assert visitor.page("/").document.get("lang") == "ko"
+    assert visitor.get_page("/").document.get("lang") == "ko"
 
 
 def test_the_visitor_cookie_holds_only_a_csrf_token_messages_and_a_language(site: Site, visitor: Visitor) -> None:
@@ -1024,9 +1038,9 @@ def test_a_compressed_visitor_cookie_is_read(site: Site) -> None:
     """Ours are uncompressed; those of an earlier release may be compressed."""
     packed = str(signer(site).dumps({"locale": "ja", "_flashes": [("message", "a" * 200)]}))
     assert packed.startswith(".")
-    page = Page(ask(site, "/", cookie(packed, "munjigi.visitor")))
+    page = Page(ask(site, "/", cookie_pair(packed, "munjigi.visitor")))
     assert page.document.get("lang") == "ja"
-    assert page.notes == ["a" * 200]
+    assert page.status_messages == ["a" * 200]
 
 
 # --- Beside other programs
@@ -1034,11 +1048,11 @@ def test_a_compressed_visitor_cookie_is_read(site: Site) -> None:
 
 def test_a_token_of_the_articles_next_auth_setup_is_a_session() -> None:
     """It has no `sid`, `auth_time` or `checked_at`; the backend is asked for the user once."""
-    with scripted() as backend, running_site(backend_url=backend.url) as site:
+    with scripted_backend() as backend, running_site(backend_url=backend.url) as site:
         backend.user = USER
-        token = seal(claims(accessToken="1|article"))
+        token = encrypt(make_claims(accessToken="1|article"))
         for _ in range(3):
-            response = ask(site, "/api/auth/session", cookie(token))
+            response = ask(site, "/api/auth/session", cookie_pair(token))
             assert response.json()["user"] == USER
             assert not set_cookies(response)
         assert backend.calls == [("POST", "/user", "Bearer 1|article")]
@@ -1046,7 +1060,7 @@ def test_a_token_of_the_articles_next_auth_setup_is_a_session() -> None:
 
 def test_copies_of_the_articles_token_share_one_session_id(gate: Site) -> None:
     def anew(**given: Any) -> dict[str, Any]:
-        return new_claims(ask(gate, "/api/auth/session", cookie(seal(aged(4 * DAY, **given)))))
+        return new_claims(ask(gate, "/api/auth/session", cookie_pair(encrypt(make_claims_aged(4 * DAY, **given)))))
 
     first, second = anew(accessToken="1|one"), anew(accessToken="1|one")
     assert first["sid"] == second["sid"] != anew(accessToken="1|another")["sid"]
@@ -1059,17 +1073,17 @@ REMEMBERED = "remember_token=7|0123456789abcdef"
 
 
 def test_a_remember_token_of_another_flask_app_is_ignored(gate: Site, form: tuple[str, str]) -> None:
-    account = read(gate, "/account", jar(REMEMBERED, cookie(GOOD)))
+    account = read(gate, "/account", cookie_header(REMEMBERED, cookie_pair(GOOD)))
     assert account.status_code == 200
     assert read(gate, "/account", REMEMBERED).status_code == 303
-    for answer in (account, sign_out(gate, form, jar(REMEMBERED, cookie(seal(claims()))))):
+    for answer in (account, sign_out(gate, form, cookie_header(REMEMBERED, cookie_pair(encrypt(make_claims()))))):
         assert "remember_token" not in cookie_names(answer)
 
 
 def test_a_remember_token_of_another_flask_app_is_kept(visitor: Visitor) -> None:
     plant(visitor, REMEMBERED)
     visitor.sign_in()
-    assert visitor.page("/").heading.startswith("Signed in as")
+    assert visitor.get_page("/").heading.startswith("Signed in as")
     visitor.submit("/auth/logout", {})
-    assert visitor.page("/").heading == "Not signed in"
+    assert visitor.get_page("/").heading == "Not signed in"
     assert visitor.cookies["remember_token"] == REMEMBERED.partition("=")[2]

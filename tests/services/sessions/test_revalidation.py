@@ -14,8 +14,8 @@ from services.backend.user import User
 from services.clock import Clock
 from services.sessions import revalidation
 from services.sessions.model import Session
-from tests.support.scripted import USER, Backend, scripted
-from tests.support.site import ManualClock, Page, Site, SiteMaker, Visitor, a_context, cookie_names, settings
+from tests.support.scripted import USER, ScriptedBackend, scripted_backend
+from tests.support.site import ManualClock, Page, Site, SiteMaker, Visitor, a_context, cookie_names, make_settings
 
 NOW = 1_700_000_000
 HONG = Session(
@@ -30,14 +30,14 @@ HONG = Session(
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Backend]:
-    with scripted() as backend:
+def server() -> Iterator[ScriptedBackend]:
+    with scripted_backend() as backend:
         yield backend
 
 
 @pytest.fixture
-def backend(server: Backend) -> Backend:
-    server.heal()
+def backend(server: ScriptedBackend) -> ScriptedBackend:
+    server.reset()
     return server
 
 
@@ -47,120 +47,122 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def site(shared_site: SiteMaker, backend: Backend, clock: ManualClock) -> Site:
+def site(shared_site: SiteMaker, backend: ScriptedBackend, clock: ManualClock) -> Site:
     """A shared site, one day later than in the test before, so that no back-off remains."""
     clock.advance(86400)
     return shared_site(backend.url, clock=clock)
 
 
 def signed_in_a_while_ago(site: Site) -> Visitor:
-    return site.visitor_since(301, User.from_json(USER))
+    return site.visitor_signed_in_ago(301, User.from_json(USER))
 
 
-def test_before_the_interval_ends_the_backend_is_not_called(site: Site, backend: Backend) -> None:
-    visitor = site.visitor()
+def test_before_the_interval_ends_the_backend_is_not_called(site: Site, backend: ScriptedBackend) -> None:
+    visitor = site.new_visitor()
     visitor.sign_in()
     for _ in range(5):
         response = visitor.get("/api/auth/session")
         assert response.json()["user"]["id"] == 7
         assert cookie_names(response) == set()
-    assert backend.asked("/user") == 1  # at sign-in
+    assert backend.request_count("/user") == 1  # at sign-in
 
 
-def test_when_the_interval_ends_one_read_calls_the_backend(site: Site, backend: Backend) -> None:
+def test_when_the_interval_ends_one_read_calls_the_backend(site: Site, backend: ScriptedBackend) -> None:
     visitor = signed_in_a_while_ago(site)
     assert cookie_names(visitor.get("/api/auth/session")) == set()
     visitor.get("/api/auth/session")
-    assert backend.asked("/user") == 1
+    assert backend.request_count("/user") == 1
 
 
-def test_a_name_changed_at_the_backend_is_saved_in_the_session(site: Site, backend: Backend) -> None:
+def test_a_name_changed_at_the_backend_is_saved_in_the_session(site: Site, backend: ScriptedBackend) -> None:
     visitor = signed_in_a_while_ago(site)
     backend.user["name"] = "홍길순"
     response = visitor.get("/api/auth/session")
     assert response.json()["user"]["name"] == "홍길순"
     assert cookie_names(response) == {"next-auth.session-token"}
-    assert visitor.session()["user"]["name"] == "홍길순"
-    assert backend.asked("/user") == 1
+    assert visitor.get_session()["user"]["name"] == "홍길순"
+    assert backend.request_count("/user") == 1
 
 
-def test_a_closed_account_is_signed_out_with_a_message_and_the_return_address(site: Site, backend: Backend) -> None:
+def test_a_closed_account_is_signed_out_with_a_message_and_the_return_address(
+    site: Site, backend: ScriptedBackend
+) -> None:
     visitor = signed_in_a_while_ago(site)
     backend.user_status = 401
     response = visitor.get("/account")
     assert response.status_code == 303
     assert "next-auth.session-token" in cookie_names(response)
-    page = visitor.page(response.headers["Location"])
-    assert "You were signed out" in page.problem
-    assert page.value("callbackUrl") == f"{site.url}/account"
-    assert visitor.session() == {}
+    page = visitor.get_page(response.headers["Location"])
+    assert "You were signed out" in page.message
+    assert page.input_value("callbackUrl") == f"{site.url}/account"
+    assert visitor.get_session() == {}
 
 
-def test_a_json_client_gets_401_session_expired(site: Site, backend: Backend) -> None:
+def test_a_json_client_gets_401_session_expired(site: Site, backend: ScriptedBackend) -> None:
     visitor = signed_in_a_while_ago(site)
     backend.user_status = 401
     response = visitor.get("/account", headers={"Accept": "application/json"})
     assert (response.status_code, response.json()["error"]) == (401, "SessionExpired")
 
 
-def test_a_copy_of_a_revoked_session_is_refused(site: Site, backend: Backend) -> None:
+def test_a_copy_of_a_revoked_session_is_refused(site: Site, backend: ScriptedBackend) -> None:
     visitor = signed_in_a_while_ago(site)
-    copy = site.visitor()
+    copy = site.new_visitor()
     copy.cookies.update(visitor.cookies)
     backend.user_status = 401
-    assert visitor.session() == {}
-    assert copy.session() == {}
+    assert visitor.get_session() == {}
+    assert copy.get_session() == {}
 
 
-def test_a_token_that_belongs_to_another_user_ends_the_session(site: Site, backend: Backend) -> None:
+def test_a_token_that_belongs_to_another_user_ends_the_session(site: Site, backend: ScriptedBackend) -> None:
     visitor = signed_in_a_while_ago(site)
     backend.user["id"] = 8
-    assert visitor.session() == {}
+    assert visitor.get_session() == {}
 
 
 @pytest.mark.parametrize("status", [500, 503, 403, 404, 429])
 def test_a_failing_backend_signs_nobody_out_and_is_not_called_again_soon(
-    site: Site, backend: Backend, status: int
+    site: Site, backend: ScriptedBackend, status: int
 ) -> None:
     visitor = signed_in_a_while_ago(site)
     backend.user_status = status
     for _ in range(3):
-        assert visitor.session()["user"]["id"] == 7
-    assert backend.asked("/user") == 1
+        assert visitor.get_session()["user"]["id"] == 7
+    assert backend.request_count("/user") == 1
 
 
-def test_while_the_backend_fails_other_sessions_do_not_call_it(site: Site, backend: Backend) -> None:
+def test_while_the_backend_fails_other_sessions_do_not_call_it(site: Site, backend: ScriptedBackend) -> None:
     first, second = signed_in_a_while_ago(site), signed_in_a_while_ago(site)
     backend.user_status = 500
-    assert first.session()
-    asked = backend.asked("/user")
-    assert second.session()
-    assert backend.asked("/user") == asked
+    assert first.get_session()
+    asked = backend.request_count("/user")
+    assert second.get_session()
+    assert backend.request_count("/user") == asked
 
 
-def test_a_403_for_one_user_does_not_delay_the_check_of_others(site: Site, backend: Backend) -> None:
+def test_a_403_for_one_user_does_not_delay_the_check_of_others(site: Site, backend: ScriptedBackend) -> None:
     first, second = signed_in_a_while_ago(site), signed_in_a_while_ago(site)
     backend.user_status = 403
-    assert first.session()
+    assert first.get_session()
     backend.user_status = 401
-    assert second.session() == {}
+    assert second.get_session() == {}
 
 
-def test_a_429_for_one_user_does_not_delay_the_check_of_others(site: Site, backend: Backend) -> None:
+def test_a_429_for_one_user_does_not_delay_the_check_of_others(site: Site, backend: ScriptedBackend) -> None:
     """Otherwise a second, throttled account could keep a revoked session alive."""
     throttled, revoked = signed_in_a_while_ago(site), signed_in_a_while_ago(site)
     backend.user_status = 429
-    assert throttled.session()
+    assert throttled.get_session()
     backend.user_status = 401
-    assert revoked.session() == {}
+    assert revoked.get_session() == {}
 
 
-def test_a_failure_for_others_delays_a_check_by_at_most_one_interval(site: Site, backend: Backend) -> None:
-    other, overdue = signed_in_a_while_ago(site), site.visitor_since(601, User.from_json(USER))
+def test_a_failure_for_others_delays_a_check_by_at_most_one_interval(site: Site, backend: ScriptedBackend) -> None:
+    other, overdue = signed_in_a_while_ago(site), site.visitor_signed_in_ago(601, User.from_json(USER))
     backend.user_status = 500
-    assert other.session()
+    assert other.get_session()
     backend.user_status = 401
-    assert overdue.session() == {}
+    assert overdue.get_session() == {}
 
 
 @pytest.mark.parametrize(("told", "waits"), [(None, 30), (5, 30), (90, 90), (86400, 300)])
@@ -176,48 +178,48 @@ def test_retry_after_of_the_backend_is_used_within_limits(
         asked.append(now[0])
         raise kind("as told", retry_after=told)
 
-    checks = revalidation.Revalidator(settings(), cast(Any, SimpleNamespace(user=user)), clock)
+    checks = revalidation.Revalidator(make_settings(), cast(Any, SimpleNamespace(user=user)), clock)
     while len(asked) < 2:
         assert checks.user(HONG, a_context) == HONG.user
         now[0] += 1
     assert asked == [NOW, NOW + waits]
 
 
-def test_of_concurrent_requests_one_calls_the_backend_and_no_other_waits(site: Site, backend: Backend) -> None:
+def test_of_concurrent_requests_one_calls_the_backend_and_no_other_waits(site: Site, backend: ScriptedBackend) -> None:
     visitor = signed_in_a_while_ago(site)
     backend.user_delay = 0.8
 
     def read(_: int) -> float:
-        copy = site.visitor()
+        copy = site.new_visitor()
         copy.cookies.update(visitor.cookies)
         started = time.monotonic()
-        assert copy.session()["user"]["id"] == 7
+        assert copy.get_session()["user"]["id"] == 7
         return time.monotonic() - started
 
     with ThreadPoolExecutor(20) as threads:
         waits = sorted(threads.map(read, range(20)))
-    assert backend.asked("/user") == 1
+    assert backend.request_count("/user") == 1
     assert waits[-1] >= 0.8
     assert waits[-2] < 0.6
 
 
 @pytest.mark.slow
-def test_a_check_takes_two_seconds_at_most(site: Site, backend: Backend) -> None:
+def test_a_check_takes_two_seconds_at_most(site: Site, backend: ScriptedBackend) -> None:
     visitor = signed_in_a_while_ago(site)
     backend.user_delay = 4
     started = time.monotonic()
-    assert visitor.session()["user"]["id"] == 7
+    assert visitor.get_session()["user"]["id"] == 7
     assert 1.9 < time.monotonic() - started < 2.6
     started = time.monotonic()
-    assert visitor.session()
+    assert visitor.get_session()
     assert time.monotonic() - started < 0.5
 
 
-def test_an_interval_of_zero_disables_the_check(shared_site: SiteMaker, backend: Backend) -> None:
+def test_an_interval_of_zero_disables_the_check(shared_site: SiteMaker, backend: ScriptedBackend) -> None:
     visitor = signed_in_a_while_ago(shared_site(backend.url, session_revalidate=0))
     backend.user_status = 401
-    assert visitor.session()
-    assert backend.asked("/user") == 0
+    assert visitor.get_session()
+    assert backend.request_count("/user") == 0
 
 
 def test_when_memory_is_full_the_oldest_session_is_checked_again(
@@ -235,35 +237,35 @@ def test_when_memory_is_full_the_oldest_session_is_checked_again(
     first, second, third = (
         replace(HONG, sid=name, access_token=name, checked_at=checked_at) for name in ("first", "second", "third")
     )
-    checks = revalidation.Revalidator(settings(), cast(Any, SimpleNamespace(user=user)), clock)
+    checks = revalidation.Revalidator(make_settings(), cast(Any, SimpleNamespace(user=user)), clock)
     for session in (first, second, third, third, first):
         checks.user(session, a_context)
     assert asked == ["first", "second", "third", "first"]
 
 
-def test_after_a_profile_answer_without_a_user_the_user_is_requested(site: Site, backend: Backend) -> None:
-    visitor = site.visitor()
+def test_after_a_profile_answer_without_a_user_the_user_is_requested(site: Site, backend: ScriptedBackend) -> None:
+    visitor = site.new_visitor()
     visitor.sign_in()
     backend.user["name"] = "저장한 이름"
     assert visitor.submit("/account", {"name": "저장한 이름", "nick_name": ""}).status_code == 303
-    assert visitor.session()["user"]["name"] == "저장한 이름"
+    assert visitor.get_session()["user"]["name"] == "저장한 이름"
 
 
-def test_a_401_while_saving_ends_the_session(site: Site, backend: Backend) -> None:
-    visitor = site.visitor()
+def test_a_401_while_saving_ends_the_session(site: Site, backend: ScriptedBackend) -> None:
+    visitor = site.new_visitor()
     visitor.sign_in()
     backend.user_status = 401
     page = Page(visitor.submit("/account", {"name": "x", "nick_name": ""}))
     assert page.status == 401
-    assert "You were signed out" in page.problem
-    assert visitor.session() == {}
+    assert "You were signed out" in page.message
+    assert visitor.get_session() == {}
 
 
-def test_signing_out_works_while_the_backend_fails(site: Site, backend: Backend) -> None:
-    visitor = site.visitor()
+def test_signing_out_works_while_the_backend_fails(site: Site, backend: ScriptedBackend) -> None:
+    visitor = site.new_visitor()
     visitor.sign_in()
     backend.logout_status = 500
     response = visitor.submit("/auth/logout", {})
     assert response.status_code == 303
-    assert "could not be told" in visitor.page("/").notes[0]
-    assert visitor.session() == {}
+    assert "could not be told" in visitor.get_page("/").status_messages[0]
+    assert visitor.get_session() == {}

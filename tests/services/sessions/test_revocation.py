@@ -10,7 +10,7 @@ from services.backend.user import User
 from services.clock import Clock
 from services.sessions.model import Session
 from services.sessions.revocation import RevokedSessions
-from tests.support.site import MINJI, Site, Visitor, running_site, settings
+from tests.support.site import MINJI, Site, Visitor, make_settings, running_site
 
 JUN = "jun@example.com"
 EVERYWHERE = {"everywhere": "1"}
@@ -23,14 +23,14 @@ def site() -> Iterator[Site]:
 
 
 def signed_in(site: Site, email: str = MINJI) -> Visitor:
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     assert visitor.sign_in(email).status_code == 303
     return visitor
 
 
 def copy_of(visitor: Visitor, site: Site) -> Visitor:
     """Return another browser with all cookies of this visitor."""
-    other = site.visitor()
+    other = site.new_visitor()
     other.cookies.update(visitor.cookies.copy())
     return other
 
@@ -54,9 +54,9 @@ def test_signing_out_leaves_other_devices_signed_in(site: Site) -> None:
 
 def test_signing_out_on_all_devices_ends_all_sessions_of_that_user_only(site: Site) -> None:
     here, there, jun = signed_in(site), signed_in(site), signed_in(site, JUN)
-    assert "on all devices" in here.page("/account").texts("button")[-1]
+    assert "on all devices" in here.get_page("/account").texts("button")[-1]
     here.submit("/auth/logout", EVERYWHERE)
-    assert here.page("/").notes == ["You are signed out on all devices."]
+    assert here.get_page("/").status_messages == ["You are signed out on all devices."]
     assert not here.is_signed_in
     assert not there.is_signed_in
     assert jun.is_signed_in
@@ -80,7 +80,7 @@ def test_signing_out_everywhere_twice_in_a_second_ends_sessions_started_in_betwe
 
 def test_signing_out_everywhere_needs_a_session(site: Site) -> None:
     victim = signed_in(site)
-    site.visitor().submit("/auth/logout", EVERYWHERE)
+    site.new_visitor().submit("/auth/logout", EVERYWHERE)
     assert victim.is_signed_in
 
 
@@ -88,7 +88,7 @@ def test_a_replaced_session_is_revoked(site: Site) -> None:
     visitor = signed_in(site)
     old = copy_of(visitor, site)
     visitor.sign_in(JUN)
-    assert visitor.session()["user"]["email"] == JUN
+    assert visitor.get_session()["user"]["email"] == JUN
     assert not old.is_signed_in
 
 
@@ -108,7 +108,7 @@ def session(sid: str, user: int = 1, began: int = 0) -> Session:
 
 
 def ended_sessions(**given: object) -> RevokedSessions:
-    known = settings(**given)
+    known = make_settings(**given)
     return RevokedSessions(known, None, Clock())
 
 

@@ -22,9 +22,9 @@ from services.sessions.revocation_feed import STREAM
 from services.state.redis import Redis
 from tests.support.certificates import certificate
 from tests.support.commands import ROOT
-from tests.support.redis_server import RedisServer, Relay, redis_cluster, redis_server, relay
-from tests.support.scripted import USER, Backend, scripted
-from tests.support.site import ManualClock, Site, SiteMaker, Visitor, settings
+from tests.support.redis_server import RedisServer, Relay, redis_cluster, redis_server, running_relay
+from tests.support.scripted import USER, ScriptedBackend, scripted_backend
+from tests.support.site import ManualClock, Site, SiteMaker, Visitor, make_settings
 
 pytestmark = pytest.mark.external
 
@@ -40,20 +40,20 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def backend() -> Iterator[Backend]:
-    with scripted() as backend:
+def backend() -> Iterator[ScriptedBackend]:
+    with scripted_backend() as backend:
         yield backend
 
 
 def signed_in(site: Site) -> Visitor:
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     assert visitor.sign_in().status_code == 303
     return visitor
 
 
 def copy(visitor: Visitor, site: Site) -> Visitor:
     """Return a browser at this site with the session cookie of the visitor."""
-    thief = site.visitor()
+    thief = site.new_visitor()
     for cookie in visitor.cookies:
         if "session-token" in cookie.name:
             thief.cookies.set_cookie(cookie)
@@ -73,7 +73,7 @@ def sign_out(visitor: Visitor, **fields: str) -> None:
 
 
 def wrong_guesses(site: Site, number: int, email: str = "minji@example.com") -> list[int]:
-    visitor = site.visitor()
+    visitor = site.new_visitor()
     return [visitor.sign_in(email, "wrong").status_code for _ in range(number)]
 
 
@@ -114,7 +114,7 @@ def test_a_revocation_reaches_the_other_site_in_milliseconds(make_site: SiteMake
     delays = []
     for _ in range(50):
         visitor = signed_in(here)
-        thief, token = copy(visitor, there), visitor.csrf()
+        thief, token = copy(visitor, there), visitor.csrf_token()
         assert thief.is_signed_in
         visitor.post("/auth/logout", data={"csrfToken": token})
         delays.append(seconds_until(lambda thief=thief: not thief.is_signed_in))  # type: ignore[misc]
@@ -123,7 +123,7 @@ def test_a_revocation_reaches_the_other_site_in_milliseconds(make_site: SiteMake
 
 
 def test_signing_out_everywhere_ends_the_sessions_at_both_sites(
-    make_site: SiteMaker, server: RedisServer, backend: Backend
+    make_site: SiteMaker, server: RedisServer, backend: ScriptedBackend
 ) -> None:
     here, there = make_site(backend.url, redis_url=server.url), make_site(backend.url, redis_url=server.url)
     phone, desk, tablet = signed_in(here), signed_in(there), signed_in(there)
@@ -145,8 +145,8 @@ def test_a_site_that_starts_later_knows_earlier_revocations(make_site: SiteMaker
 
 def two_hundred_guesses(sites: list[Site], email: str) -> list[int]:
     """Send two hundred guesses, fifty at a time, to all sites; return the statuses."""
-    visitors = [site.visitor() for site in sites * (200 // len(sites))]
-    tokens = [visitor.csrf() for visitor in visitors]
+    visitors = [site.new_visitor() for site in sites * (200 // len(sites))]
+    tokens = [visitor.csrf_token() for visitor in visitors]
     start = threading.Barrier(50)
 
     def guess(visitor: Visitor, token: str) -> int:
@@ -208,18 +208,22 @@ def hears(answer: bytes) -> tuple[Callable[[Shared], object], Callable[[Shared],
 FAULTS = [
     Fault("killed", lambda redis: redis.server.kill(), lambda redis: redis.server.start()),
     Fault("paused", lambda redis: redis.server.pause(), lambda redis: redis.server.resume()),
-    Fault("full", lambda redis: redis.server.fill(), lambda redis: redis.server.empty()),
+    Fault("full", lambda redis: redis.server.refuse_writes(), lambda redis: redis.server.accept_writes()),
     Fault("slow", lambda redis: setattr(redis.relay, "delay", 5), lambda redis: setattr(redis.relay, "delay", 0)),
-    Fault("a password", lambda redis: redis.server.require("pa55"), lambda redis: redis.server.require("")),
+    Fault(
+        "a password",
+        lambda redis: redis.server.require_password("pa55"),
+        lambda redis: redis.server.require_password(""),
+    ),
     Fault(
         "a replica",
-        lambda redis: redis.server.ask("REPLICAOF", "127.0.0.1", "1"),
-        lambda redis: redis.server.ask("REPLICAOF", "NO", "ONE"),
+        lambda redis: redis.server.execute("REPLICAOF", "127.0.0.1", "1"),
+        lambda redis: redis.server.execute("REPLICAOF", "NO", "ONE"),
     ),
     Fault(
         "another kind of key",
-        lambda redis: (redis.server.ask("DEL", STREAM), redis.server.ask("SET", STREAM, "?")),
-        lambda redis: redis.server.ask("DEL", STREAM),
+        lambda redis: (redis.server.execute("DEL", STREAM), redis.server.execute("SET", STREAM, "?")),
+        lambda redis: redis.server.execute("DEL", STREAM),
         stops_limits=False,
     ),
     Fault("loading", *hears(b"-LOADING Redis is loading the dataset in memory\r\n")),
@@ -232,9 +236,9 @@ FAULTS = [
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 def test_people_sign_in_and_out_during_each_redis_failure(
-    make_site: SiteMaker, server: RedisServer, backend: Backend, caplog: pytest.LogCaptureFixture, fault: Fault
+    make_site: SiteMaker, server: RedisServer, backend: ScriptedBackend, caplog: pytest.LogCaptureFixture, fault: Fault
 ) -> None:
-    with relay(server.port) as between:
+    with running_relay(server.port) as between:
         limit = {"login_limit_per_ip": "12/minute"}
         here, there = (make_site(backend.url, redis_url=between.url, **limit) for _ in range(2))
         redis = Shared(server, between)
@@ -244,7 +248,7 @@ def test_people_sign_in_and_out_during_each_redis_failure(
         seconds_until(lambda: not known[1].is_signed_in)
 
         fault.hurt(redis)
-        visitor, answers = here.visitor(), []
+        visitor, answers = here.new_visitor(), []
         visitor.hooks["response"] = [lambda response, **_: answers.append(response.elapsed.total_seconds())]
         for _ in range(3):
             assert visitor.sign_in().status_code == 303
@@ -256,7 +260,7 @@ def test_people_sign_in_and_out_during_each_redis_failure(
         assert max(answers) < 0.2 + BUSY
         assert not any(thief.is_signed_in for thief in known)
         if fault.stops_limits:
-            assert [here.visitor().sign_in().status_code for _ in range(10)] == [303] * 9 + [429]
+            assert [here.new_visitor().sign_in().status_code for _ in range(10)] == [303] * 9 + [429]
 
         fault.heal(redis)
         seconds_until(lambda: not meanwhile.is_signed_in)
@@ -281,7 +285,7 @@ def test_a_site_that_starts_without_redis_connects_later(
 ) -> None:
     server = RedisServer(tmp_path)
     here, there = (make_site(redis_url=server.url) for _ in range(2))
-    assert here.visitor().get("/health/ready").status_code == 200
+    assert here.new_visitor().get("/health/ready").status_code == 200
     visitor = signed_in(here)
     thief = copy(visitor, there)
     sign_out(visitor)
@@ -323,7 +327,7 @@ def test_foreign_stream_entries_do_not_stop_the_feed(
 ) -> None:
     here, there = make_site(redis_url=server.url), make_site(redis_url=server.url)
     for entry in FOREIGN:
-        server.ask("XADD", STREAM, "*", *(part for pair in entry.items() for part in pair))
+        server.execute("XADD", STREAM, "*", *(part for pair in entry.items() for part in pair))
     visitor = signed_in(here)
     thief = copy(visitor, there)
     sign_out(visitor)
@@ -336,11 +340,11 @@ def test_foreign_stream_entries_do_not_stop_the_feed(
 def test_an_unexpected_redis_answer_does_not_stop_the_feed(
     make_site: SiteMaker, server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with relay(server.port) as between:
+    with running_relay(server.port) as between:
         here, there = (make_site(redis_url=between.url) for _ in range(2))
-        between.answer = b"*1\r\n*1\r\n:7\r\n"
+        between.fixed_reply = b"*1\r\n*1\r\n:7\r\n"
         seconds_until(lambda: caplog.text.count("feed disconnected") == 2)
-        between.answer = None
+        between.fixed_reply = None
         seconds_until(lambda: caplog.text.count("connected again") == 2)
         visitor = signed_in(here)
         thief = copy(visitor, there)
@@ -350,16 +354,16 @@ def test_an_unexpected_redis_answer_does_not_stop_the_feed(
 
 @pytest.mark.parametrize("with_the_list", [True, False])
 def test_people_sign_in_and_out_while_a_cluster_node_is_down(
-    make_site: SiteMaker, tmp_path: Path, backend: Backend, with_the_list: bool
+    make_site: SiteMaker, tmp_path: Path, backend: ScriptedBackend, with_the_list: bool
 ) -> None:
     with redis_cluster(tmp_path) as cluster:
         here, there = (make_site(backend.url, redis_url=cluster.url) for _ in range(2))
-        holder = cluster.of(STREAM)
+        holder = cluster.node_for(STREAM)
         victim = holder if with_the_list else next(node for node in cluster.nodes if node is not holder)
         sign_out(signed_in(here))
         victim.kill()
         answers: list[float] = []
-        visitor = here.visitor()
+        visitor = here.new_visitor()
         visitor.hooks["response"] = [lambda response, **_: answers.append(response.elapsed.total_seconds())]
         for _ in range(5):
             assert visitor.sign_in().status_code == 303
@@ -373,9 +377,9 @@ def test_people_sign_in_and_out_while_a_cluster_node_is_down(
 
 
 def test_a_site_is_not_ready_before_earlier_revocations_are_read(server: RedisServer) -> None:
-    with relay(server.port) as between:
+    with running_relay(server.port) as between:
         between.delay = 0.2
-        site = app.create_app(settings(redis_url=between.url))
+        site = app.create_app(make_settings(redis_url=between.url))
         ended = site.extensions["munjigi"].revoked_sessions
         ready = site.test_client()
         threading.Thread(target=ended.ensure_synced).start()
@@ -409,8 +413,8 @@ def test_many_concurrent_sign_ins_do_not_mark_redis_as_unavailable(
     make_site: SiteMaker, server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     site = make_site(redis_url=server.url)
-    visitors = [site.visitor() for _ in range(100)]
-    tokens = [visitor.csrf() for visitor in visitors]
+    visitors = [site.new_visitor() for _ in range(100)]
+    tokens = [visitor.csrf_token() for visitor in visitors]
     fields = {"email": "minji@example.com", "password": "correct-horse"}
 
     def sign_in(visitor: Visitor, token: str) -> int:
@@ -426,7 +430,7 @@ def test_many_concurrent_sign_ins_do_not_mark_redis_as_unavailable(
 
 def ended_sessions(max_age: int, url: str | None = None, clock: Clock | None = None) -> RevokedSessions:
     clock = clock or Clock()
-    return RevokedSessions(replace(settings(), session_max_age=max_age), Redis(url, clock) if url else None, clock)
+    return RevokedSessions(replace(make_settings(), session_max_age=max_age), Redis(url, clock) if url else None, clock)
 
 
 def a_session(sid: str) -> Session:
@@ -454,19 +458,19 @@ def test_a_wrong_redis_clock_does_not_affect_revocation(server: RedisServer, hou
     ended = ended_sessions(60, server.url)
     ended.ensure_synced()
     key = sha256(b"sid:far").digest()[:8]
-    server.ask("XADD", STREAM, f"{int((time.time() + hours * 3600) * 1000)}-0", "s", key)
+    server.execute("XADD", STREAM, f"{int((time.time() + hours * 3600) * 1000)}-0", "s", key)
     seconds_until(lambda: ended.contains(a_session("far")), 1 + BUSY)
     ended.stop_feed()
 
 
 def test_the_data_in_redis_identify_nobody(make_site: SiteMaker, server: RedisServer) -> None:
     visitor = signed_in(make_site(redis_url=server.url))
-    user = visitor.session()["user"]
+    user = visitor.get_session()["user"]
     sign_out(visitor, everywhere="1")
     wrong_guesses(make_site(redis_url=server.url), 1)
-    found = repr(server.ask("XRANGE", STREAM, "-", "+"))
-    for key in server.ask("KEYS", "*"):
-        found += repr((key, server.ask("DUMP", key)))
+    found = repr(server.execute("XRANGE", STREAM, "-", "+"))
+    for key in server.execute("KEYS", "*"):
+        found += repr((key, server.execute("DUMP", key)))
     assert found.count("LIMITS") >= 3
     for secret in ("minji", "correct-horse", "wrong", "next-auth", "eyJ", str(user["name"])):
         assert secret not in found

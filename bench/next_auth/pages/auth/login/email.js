@@ -9,7 +9,7 @@ const PROVIDERS = [
   ["google", "Google로 로그인"],
 ];
 
-// The token in the page, as next-auth's documentation has it for a page of one's own: the form works without scripts.
+// The CSRF token is in the page, as in next-auth's documentation of custom sign-in pages: the form works without scripts.
 export async function getServerSideProps(context) {
   return { props: { csrfToken: await getCsrfToken(context) } };
 }
@@ -21,9 +21,9 @@ export default function SignIn({ csrfToken }) {
   async function submit(event) {
     event.preventDefault();
     const { email, password } = Object.fromEntries(new FormData(event.currentTarget));
-    const answer = await signIn("credentials", { email, password, redirect: false });
-    if (answer.ok) push(query.callbackUrl ?? "/");
-    else setProblem(answer.error);
+    const result = await signIn("credentials", { email, password, redirect: false });
+    if (result.ok) push(query.callbackUrl ?? "/");
+    else setProblem(result.error);
   }
 
   return (
