@@ -180,7 +180,7 @@ def press(button: Locator) -> None:
 
 def send(page: Page) -> None:
     """Press the button of the page's main form."""
-    press(page.locator("main button.main").first)
+    press(page.locator("main button.button-primary").first)
 
 
 def try_to_sign_in(page: Page, email: str = MINJI, password: str = PASSWORD) -> None:
@@ -319,7 +319,7 @@ def _luminance(color: str) -> float:
 _TOO_WIDE = """() => {
     const page = document.documentElement
     const cut = one => one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).display !== "inline"
-    const texts = [...document.querySelectorAll("body *:not(input, svg, svg *, .unseen)")].filter(cut)
+    const texts = [...document.querySelectorAll("body *:not(input, svg, svg *, .visually-hidden)")].filter(cut)
     return [
         ...(page.scrollWidth > page.clientWidth ? [`the page by ${page.scrollWidth - page.clientWidth} px`] : []),
         ...texts.map(one => `${one.localName}: ${one.textContent.trim()}`),

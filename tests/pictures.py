@@ -45,10 +45,10 @@ def _in_app(page: Page) -> None:
     page.unroute("**")
 
 
-def _onward(page: Page) -> None:
+def _redirecting(page: Page) -> None:
     page.route("**/google/**", lambda route: route.fulfill(status=204))
     page.goto(LOGIN)
-    press(page.locator("button.way-google"))
+    press(page.locator("button.provider-button-google"))
 
 
 def _used_last(page: Page) -> None:
@@ -61,7 +61,7 @@ OF_PROVIDERS: dict[str, Callable[[Page], object]] = {
     "login-development": lambda page: page.goto(LOGIN),
     "login-used-last": _used_last,
     "login-in-app": _in_app,
-    "onward": _onward,
+    "redirecting": _redirecting,
 }
 
 

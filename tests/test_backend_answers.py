@@ -386,7 +386,7 @@ def test_what_the_backend_says_of_both_fields_is_shown_at_them(backend: FaultyBa
         invalid(email=["<script>alert(1)</script>", "~secret~"], password="비밀번호 " + "x" * 300)
     )
     page = refused(visitor, 422)
-    said = page.texts("p[@class='why']")
+    said = page.texts("p[@class='field-error']")
     assert said == ["Error: <script>alert(1)</script>", f"Error: 비밀번호 {'x' * 195}"]
     assert all("/auth/static/" in script.get("src") for script in page.all("script"))
     assert "~secret~" not in page.text
@@ -521,7 +521,7 @@ def test_a_token_that_may_live_on_is_said_to_and_the_session_ends_all_the_same(
 ) -> None:
     backend.answers["/logout"] = kept_open(answer({"message": "~secret~"}, status, Location="/user"))
     page = member.page(member.submit("/auth/logout", {}).headers["Location"])
-    assert "could not be told" in page.notes[0]
+    assert "could not reach our service" in page.notes[0]
     assert not member.is_signed_in
     assert f"token not revoked: the logout path answered {status}" in caplog.messages
     assert [call.path for call in backend.calls] == ["/logout"]

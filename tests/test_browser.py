@@ -153,12 +153,13 @@ def test_tab_goes_from_the_address_to_the_password_the_button_and_the_links(page
 @pytest.mark.parametrize("way", ["home", "login-fields", "account"])
 def test_whatever_the_tab_key_reaches_shows_it(page: Page, way: str) -> None:
     WAYS[way](page)
-    page.locator(".top a").focus()
+    page.locator(".page-header a").focus()
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("Tab")
     reached = 0
     # A field in a box with a button shows it on the box.
-    while (here := page.locator(".box:has(input:focus), :focus:not(.box *)").or_(page.locator("button:focus"))).count():
+    focused_fields = page.locator(".password-input:has(input:focus), :focus:not(.password-input *)")
+    while (here := focused_fields.or_(page.locator("button:focus"))).count():
         assert style(here, "outline-style") == "solid", focused(page)
         assert float(style(here, "outline-width").removesuffix("px")) >= 2, focused(page)
         for scheme in SCHEMES:
@@ -266,7 +267,7 @@ def test_the_edge_of_a_field_stands_out(page: Page) -> None:
         WAYS[way](page)
         for scheme in SCHEMES:
             show_in(page, scheme)
-            for field in ("#email", ".box"):
+            for field in ("#email", ".password-input"):
                 edge = style(page.locator(field), "border-bottom-color")
                 assert contrast(edge, style(page.locator(".card"), "background-color")) >= 3
 

@@ -32,7 +32,8 @@ def page(open_page: Opener) -> Page:
     return open_page()
 
 
-_PLACES = """() => [...document.querySelectorAll("body *:not(.reveal, .reveal *, .box input)")].map(one => {
+_PLACES = """() => [...document.querySelectorAll(
+        "body *:not(.password-toggle, .password-toggle *, .password-input input)")].map(one => {
     const {x, y, width, height} = one.getBoundingClientRect()
     return [one.localName, one.className.baseVal ?? one.className, x, y, width, height]
 })"""
@@ -106,7 +107,7 @@ def test_a_password_manager_may_fill_in_late_and_without_a_word(page: Page) -> N
 def test_without_a_script_there_is_no_button_that_does_nothing(open_page: Opener) -> None:
     page = open_page(java_script_enabled=False)
     page.goto(LOGIN)
-    expect(page.locator(".reveal")).to_be_hidden()
+    expect(page.locator(".password-toggle")).to_be_hidden()
     expect(page.get_by_role("button")).to_have_count(1)
 
 
@@ -115,7 +116,7 @@ def test_caps_lock_is_told_of_as_long_as_it_is_on(open_page: Opener, locale: str
     page = open_page(locale, viewport=NARROW)
     page.goto(LOGIN)
     before = places(page)
-    hint, password = page.locator(".caps"), page.locator("#password")
+    hint, password = page.locator(".caps-lock-hint"), page.locator("#password")
     expect(hint).to_have_attribute("aria-live", "polite")
     for event, on in (("keydown", True), ("keyup", False), ("pointerdown", True), ("blur", False)):
         kind = {"keydown": "KeyboardEvent", "keyup": "KeyboardEvent", "pointerdown": "PointerEvent"}.get(event, "Event")
@@ -124,7 +125,8 @@ def test_caps_lock_is_told_of_as_long_as_it_is_on(open_page: Opener, locale: str
             [kind, event, on],
         )
         expect(hint).to_have_text(words if on else "")
-        assert [one for one in places(page) if one[1] != "caps"] == [one for one in before if one[1] != "caps"]
+        hint_class = "caps-lock-hint"
+        assert [one for one in places(page) if one[1] != hint_class] == [one for one in before if one[1] != hint_class]
 
 
 @pytest.mark.parametrize(

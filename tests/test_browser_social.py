@@ -61,7 +61,7 @@ def page(open_page: Opener) -> Page:
 
 
 def way(page: Page, provider: str) -> Any:
-    return page.locator(f"button.way-{provider}")
+    return page.locator(f"button.provider-button-{provider}")
 
 
 def to_provider(page: Page, provider: str) -> None:
@@ -292,7 +292,7 @@ def test_the_way_used_last_is_pointed_out(page: Page) -> None:
 def test_the_buttons_have_no_barrier_and_fit_a_phone(open_page: Opener, locale: str) -> None:
     page = open_page(locale)
     page.goto(LOGIN)
-    expect(page.locator(".way")).to_have_count(len(ALL))
+    expect(page.locator(".provider-button")).to_have_count(len(ALL))
     assert barriers(page) == []
     assert too_wide_on_a_phone(page) == []
 
@@ -315,7 +315,7 @@ def test_the_tab_key_reaches_each_button_in_order(page: Page) -> None:
     for _ in ALL:
         page.keyboard.press("Tab")
         reached.append(page.locator(":focus").inner_text())
-    assert reached == page.locator(".way").all_inner_texts()
+    assert reached == page.locator(".provider-button").all_inner_texts()
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Who signs in?")).to_be_visible()
@@ -344,7 +344,7 @@ def test_the_page_between_has_no_barrier_and_a_link_for_who_stays_there(open_pag
 def test_inside_another_app_people_learn_what_works_there_before_they_try(open_page: Opener, app: str) -> None:
     page = open_page(user_agent=IN_APP[app], viewport=NARROW)
     page.goto(f"{LOGIN}?callbackUrl=/account")
-    note = page.locator("main .note")
+    note = page.locator("main .notice")
     expect(note).to_contain_text(f"Google sign-in does not work inside {app}.")
     expect(way(page, "google")).to_have_count(0)
     expect(way(page, "kakao")).to_be_visible()

@@ -16,7 +16,7 @@ def test_a_page_that_is_not_there_says_so_and_leads_on(visitor: Visitor) -> None
 
 def test_a_page_used_the_wrong_way_says_so(visitor: Visitor) -> None:
     page = Page(visitor.delete("/account"))
-    assert (page.status, page.heading) == (405, "This page cannot be opened that way")
+    assert (page.status, page.heading) == (405, "That action is not available here")
 
 
 @pytest.fixture

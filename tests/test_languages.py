@@ -174,13 +174,13 @@ def _pages_of_a_person(visitor: Visitor) -> Iterator[tuple[str, Page]]:
     yield "signed out", visitor.page("/")
 
 
-NAMES = {"Munjigi", "English", "Caps", "Lock", "Cookie", "name@example.com", MINJI}
+NAMES = {"Munjigi", "English", "Caps", "Lock", "Cookie", "ID", "name@example.com", MINJI}
 NAMES |= {"Apple", "Google", "GitHub", "LINE", "NAVER", "OpenID", "Connect", "Instagram", "KakaoTalk"}
 
 
 def english_in(page: Page) -> list[str]:
     """The words in Latin letters that a person sees or hears, less names and the number of the request."""
-    attributes = ("aria-label", "alt", "title", "placeholder", "data-words", "data-over")
+    attributes = ("aria-label", "alt", "title", "placeholder", "data-message", "data-done-message")
     said = [one.get(name, "") for one in page.all("*") for name in attributes]
     text = " ".join([*page.texts("title"), *page.texts("body"), *said])
     for code in page.texts("code"):
@@ -192,7 +192,7 @@ def english_in(page: Page) -> list[str]:
 def test_no_page_says_a_word_in_english(full_site: Site, code: str) -> None:
     seen = 0
     for name, page in every_page(full_site, code):
-        assert page.document.get("lang") == locale.tag(code), name
+        assert page.document.get("lang") == locale.language_tag(code), name
         assert english_in(page) == [], name
         seen += 1
     assert seen > 50
@@ -240,7 +240,7 @@ def test_a_browser_gets_the_first_language_that_it_asks_for_and_the_site_has(
     ],
 )
 def test_another_region_is_taken_where_there_is_no_better(wish: str, given: str | None) -> None:
-    assert locale._best(wish, ("en", "pt_BR", "pt_PT", "zh_Hant")) == given
+    assert locale._best_match(wish, ("en", "pt_BR", "pt_PT", "zh_Hant")) == given
 
 
 def test_a_choice_stays_and_one_that_the_site_does_not_have_changes_nothing(visitor: Visitor) -> None:

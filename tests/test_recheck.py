@@ -267,5 +267,5 @@ def test_signing_out_works_when_the_backend_does_not(site: Site, backend: Backen
     backend.logout_status = 500
     response = visitor.submit("/auth/logout", {})
     assert response.status_code == 303
-    assert "could not be told" in visitor.page("/").notes[0]
+    assert "could not reach our service" in visitor.page("/").notes[0]
     assert visitor.session() == {}

@@ -95,7 +95,7 @@ def leads_astray(entry: dict[str, Any], location: str) -> bool:
 def test_each_address_is_judged_as_the_table_says(client: FlaskClient) -> None:
     assert (len(VALUES), sum(entry["allowed"] for entry in VALUES)) == (346, 48)
     with client.application.app_context():
-        passed = [(entry, redirect_target.passed(entry["value"])) for entry in VALUES]
+        passed = [(entry, redirect_target.validate(entry["value"])) for entry in VALUES]
     assert [entry["value"] for entry, address in passed if leads_astray(entry, address or f"{ORIGIN}/")] == []
     assert [entry["value"] for entry, address in passed if entry["strict"] and bool(address) != entry["allowed"]] == []
 

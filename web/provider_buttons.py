@@ -1,4 +1,4 @@
-"""How the ways in through a provider look on the sign-in page, in the order of `PROVIDERS`."""
+"""The provider buttons of the sign-in page, in the order of `PROVIDERS`."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,56 +11,59 @@ from config import Settings
 from providers.base import Client, localized
 from services import services
 
-_YEAR = 365 * 24 * 3600
+_YEAR_SECONDS = 365 * 24 * 3600
 
 
 @dataclass(frozen=True)
-class Way:
+class ProviderButton:
     id: str
     label: str
-    words: str
-    """On the button."""
-    used_last: bool
+    """The name of the provider."""
+    text: str
+    """The text on the button."""
+    is_last_used: bool
     refuses_in_app: bool
 
 
-def ways() -> list[Way]:
-    last = used_last()
+def buttons() -> list[ProviderButton]:
+    """The buttons of all configured providers, in the current language."""
+    last_used = last_used_provider()
     return [
-        Way(
+        ProviderButton(
             client.id,
             label(client),
-            _words(client),
-            client.id == last,
+            _text(client),
+            client.id == last_used,
             client.provider.refuses_in_app,
         )
         for client in services().settings.clients
     ]
 
 
-def used_last() -> str | None:
-    """The id of the provider that somebody signed in with on this browser before, if the site offers it."""
+def last_used_provider() -> str | None:
+    """The id of the provider that this browser used last; None if the site does not offer it."""
     settings = services().settings
-    last = request.cookies.get(_cookie(settings))
-    return last if last in [client.id for client in settings.clients] else None
+    provider_id = request.cookies.get(_cookie_name(settings))
+    return provider_id if provider_id in [client.id for client in settings.clients] else None
 
 
 def label(client: Client) -> str:
+    """The name of the provider in the current language."""
     return localized(client.label, str(get_locale()))
 
 
-def _words(client: Client) -> str:
-    """As the provider's guideline wants them, where it says something about this language."""
+def _text(client: Client) -> str:
+    """The text that the provider's brand guideline requires in this language, else "Sign in with <provider>"."""
     return client.provider.button.get(str(get_locale())) or _("Sign in with %(provider)s", provider=label(client))
 
 
-def remember(response: Response, client: Client) -> None:
-    """For the hint on this browser's next visit; it says nothing of who the person is."""
+def save_last_used(response: Response, client: Client) -> None:
+    """Set the cookie for the "Last used" hint. It holds the provider id and no data about the user."""
     settings = services().settings
     response.set_cookie(
-        _cookie(settings),
+        _cookie_name(settings),
         client.id,
-        max_age=_YEAR,
+        max_age=_YEAR_SECONDS,
         path=settings.site_path or "/",
         secure=settings.secure,
         httponly=True,
@@ -68,11 +71,11 @@ def remember(response: Response, client: Client) -> None:
     )
 
 
-def _cookie(settings: Settings) -> str:
+def _cookie_name(settings: Settings) -> str:
     return f"{'__Secure-' if settings.secure else ''}munjigi.last-provider"
 
 
 def style_rules(clients: Iterable[Client]) -> str:
-    """The colours of the buttons: the CSP allows no style but that of the sheet."""
-    rule = ".way-{id} {{ --way: {0}; --on-way: {1}; --way-edge: {2}; }}\n"
+    """CSS rules with the colors of the buttons. They go into the style sheet: the CSP forbids inline styles."""
+    rule = ".provider-button-{id} {{ --provider-background: {0}; --provider-text: {1}; --provider-border: {2}; }}\n"
     return "".join(rule.format(*client.provider.colours, id=client.id) for client in clients)
