@@ -1,7 +1,6 @@
 """The endpoints of NextAuth v4 that its client (`next-auth/react`) posts to or links to.
 
-They answer with a redirect; with `json=true`, with JSON and an absolute `url`, from which the client
-reads the error.
+They answer with a redirect; with `json=true`, with JSON and an absolute `url`, from which the client reads the error.
 """
 
 import logging

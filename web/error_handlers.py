@@ -60,11 +60,15 @@ def _unhandled(error: BaseException) -> ResponseReturnValue:
 
 
 def _static_500() -> str:
+    """The page `500.html`, which extends no layout."""
     return render_template("500.html", reference=request_id())
 
 
 def wants_json() -> bool:
-    """Whether this request gets JSON errors: below `/api/`, or if `Accept` prefers JSON to HTML."""
+    """Whether this request gets errors as JSON.
+
+    True below `/api/`, except for `_HTML_ENDPOINTS` if `Accept` lists HTML. Elsewhere, true if `Accept` prefers JSON.
+    """
     accepted = request.accept_mimetypes
     if request.path.startswith("/api/"):
         return request.endpoint not in _HTML_ENDPOINTS or "text/html" not in accepted.values()
