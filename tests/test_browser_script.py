@@ -175,7 +175,7 @@ def test_a_form_is_sent_once_however_often_the_button_is_pressed(make_site: Site
     fill_in(page)
     sent: list[str] = []
     page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
-    page.locator("button.main").evaluate("one => { one.click(); setTimeout(() => one.click(), 150) }")
+    page.locator("button.button-primary").evaluate("one => { one.click(); setTimeout(() => one.click(), 150) }")
     page.wait_for_url("**/")
     assert len(sent) == 1
     expect(page.locator("h1")).to_have_text("Signed in as 민지")
@@ -187,12 +187,12 @@ def test_a_page_that_comes_back_as_it_was_left_can_be_sent_again(page: Page) -> 
     page.evaluate(
         "sent = 0; addEventListener('submit', event => { sent += !event.defaultPrevented; event.preventDefault() })"
     )
-    page.locator("button.main").dblclick()
+    page.locator("button.button-primary").dblclick()
     expect(page.locator("form[aria-busy=true]")).to_have_count(1)
     assert page.evaluate("sent") == 1
     page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))")
     expect(page.locator("form[aria-busy=true]")).to_have_count(0)
-    page.locator("button.main").click()
+    page.locator("button.button-primary").click()
     assert page.evaluate("sent") == 2
 
 

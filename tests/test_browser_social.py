@@ -310,7 +310,7 @@ def test_each_button_stands_out_from_the_page(page: Page) -> None:
 
 def test_the_tab_key_reaches_each_button_in_order(page: Page) -> None:
     page.goto(LOGIN)
-    page.locator("main form button.main").focus()
+    page.locator("main form button.button-primary").focus()
     reached = []
     for _ in ALL:
         page.keyboard.press("Tab")
