@@ -99,9 +99,9 @@ def _wire_requests(app: Flask, settings: Settings) -> None:
     app.url_map.merge_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined]  # of Flask's default provider
     request_context.init_app(app)
-    app.before_request(locale.remember)
+    app.before_request(locale.save_choice)
     app.before_request(csrf.protect)
-    app.after_request(security_headers.after_request(settings))
+    security_headers.init_app(app, settings)
 
 
 def _wire_people(app: Flask) -> None:
@@ -123,8 +123,8 @@ def _wire_people(app: Flask) -> None:
 
 
 def _wire_pages(app: Flask, settings: Settings) -> None:
-    locale.offered_by(app)
-    Babel(app, locale_selector=locale.select)
+    locale.init_app(app)
+    Babel(app, locale_selector=locale.select_locale)
     static_files.init_app(app, settings)
     app.jinja_env.undefined = StrictUndefined
     if settings.templates_dir and app.jinja_loader:
@@ -133,11 +133,11 @@ def _wire_pages(app: Flask, settings: Settings) -> None:
     app.jinja_env.globals.update(
         csrf_token=generate_csrf,
         current_user=current_user,
-        duration=locale.duration,
+        duration=locale.format_duration,
         get_locale=get_locale,
-        language_links=locale.links,
-        language_name=locale.name,
-        language_tag=locale.tag,
+        language_links=locale.language_links,
+        language_name=locale.language_name,
+        language_tag=locale.language_tag,
         request_id=request_context.request_id,
         site_name=settings.site_name,
         logo_url=settings.logo_url,

@@ -1,4 +1,7 @@
-"""May this request pass? What a proxy asks before each request of an app (nginx `auth_request`, Caddy, Traefik)."""
+"""Forward authentication: a proxy asks `/auth/verify` before each request to an app.
+
+For nginx `auth_request`, Caddy `forward_auth` and Traefik `ForwardAuth`.
+"""
 
 from urllib.parse import quote
 
@@ -14,19 +17,23 @@ bp = Blueprint("forward_auth", __name__)
 
 @bp.get("/auth/verify")
 def verify() -> ResponseReturnValue:
-    """204 with who it is, percent-encoded, or 401. It only looks: proxies lose the cookies of such an answer.
+    """204 with the identity headers for a valid session, else 401.
 
-    A proxy that says what was asked for (`X-Forwarded-Uri`) is told with the 401 where to send the person: not
-    every one can encode an address. Whoever makes up that header gets no further than the gate lets everybody.
+    The session is read only, because proxies drop the cookies of this response. If the proxy sends `X-Forwarded-Uri`,
+    the 401 has the URL of the sign-in page in `X-Auth-Sign-In`, with the callback URL encoded: not every proxy can
+    encode it. `redirect_target.validate` checks the header, because clients can forge it.
     """
     session = services().sessions.load_readonly()
     if session is None:
-        asked = redirect_target.passed(request.headers.get("X-Forwarded-Uri", ""))
-        return Response(status=401, headers={"X-Auth-Sign-In": login_page.url(None, asked)})
-    return Response(status=204, headers=told(session.user), mimetype="text/plain")
+        callback_url = redirect_target.validate(request.headers.get("X-Forwarded-Uri", ""))
+        return Response(status=401, headers={"X-Auth-Sign-In": login_page.url(None, callback_url)})
+    return Response(status=204, headers=identity_headers(session.user), mimetype="text/plain")
 
 
-def told(user: User) -> dict[str, str]:
-    """The headers that say who it is. All three, always: of a missing one, Caddy lets the visitor's own through."""
-    known = {"Id": user.id, "Email": user.email or "", "Name": user.name or ""}
-    return {f"X-Auth-User-{name}": quote(str(value), safe="@") for name, value in known.items()}
+def identity_headers(user: User) -> dict[str, str]:
+    """The `X-Auth-User-…` headers, percent-encoded.
+
+    An empty value is sent as an empty header: if one is missing, Caddy passes on the header that the client sent.
+    """
+    claims = {"Id": user.id, "Email": user.email or "", "Name": user.name or ""}
+    return {f"X-Auth-User-{name}": quote(str(value), safe="@") for name, value in claims.items()}

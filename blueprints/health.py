@@ -1,4 +1,4 @@
-"""For balancers: is the process alive, does it take requests? And for Prometheus: what has it done?"""
+"""Health checks for load balancers and orchestrators, and metrics for Prometheus."""
 
 import hmac
 
@@ -12,14 +12,16 @@ bp = Blueprint("health", __name__)
 
 @bp.get("/health/live")
 def live() -> ResponseReturnValue:
+    """Liveness: the process answers."""
     return {"status": "ok"}
 
 
 @bp.get("/health/ready")
 def ready() -> ResponseReturnValue:
-    """503 while the server stops, or still reads which sessions were ended before it started.
+    """Readiness: 503 while the server shuts down, or while it loads the revoked sessions from Redis at the start.
 
-    Not a word of the backend, nor of a Redis that is away: all instances would leave the balancer at once.
+    The state of the backend and an outage of Redis have no effect: they would take all instances out of the load
+    balancer at once.
     """
     if current_app.extensions["munjigi.stopping"]():
         return {"status": "stopping"}, 503
@@ -31,11 +33,11 @@ def ready() -> ResponseReturnValue:
 
 @bp.get("/metrics")
 def metrics() -> ResponseReturnValue:
-    """404 without `METRICS_TOKEN`; with it, for who sends it."""
-    token, found = services().settings.metrics_token, services().metrics
-    if token is None or found is None:
+    """Metrics in the Prometheus text format. 404 without `METRICS_TOKEN`; 401 without that token as Bearer token."""
+    token, registry = services().settings.metrics_token, services().metrics
+    if token is None or registry is None:
         abort(404)
-    sent = request.headers.get("Authorization", "").removeprefix("Bearer ")
-    if not hmac.compare_digest(sent.encode(), token.encode()):
+    bearer_token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    if not hmac.compare_digest(bearer_token.encode(), token.encode()):
         return Response(status=401, headers={"WWW-Authenticate": "Bearer"})
-    return Response(found.render(), mimetype="text/plain")
+    return Response(registry.render(), mimetype="text/plain")

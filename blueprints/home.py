@@ -1,4 +1,4 @@
-"""The front page: who is signed in."""
+"""The home page: shows the signed-in user, or a link to the sign-in page."""
 
 from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue

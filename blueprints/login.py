@@ -1,9 +1,8 @@
-"""The sign-in page and its form."""
+"""The sign-in page, and sign-in with email address and password."""
 
 from flask import Blueprint, redirect, request
 from flask.typing import ResponseReturnValue
 
-import errors
 from services import services
 from web import login_page, redirect_target, request_context
 from web.forms import LoginForm
@@ -13,9 +12,10 @@ bp = Blueprint("login", __name__)
 
 @bp.get("/auth/login/email")
 def show() -> ResponseReturnValue:
-    error = login_page.error_from_query(errors.from_code(request.args.get("error")))
+    """The sign-in page. Redirects a signed-in user, unless there is an error to show."""
+    error = login_page.error_from_query()
     if error is None and services().sessions.load() is not None:
-        return redirect(redirect_target.take(), 303)
+        return redirect(redirect_target.redirect_target(), 303)
     return login_page.render(None, error)
 
 
@@ -25,4 +25,4 @@ def sign_in() -> ResponseReturnValue:
     if not form.validate():
         return login_page.render(form), 422
     services().sign_in.with_password(form.email.data or "", form.password.data or "", request_context.current())
-    return redirect(redirect_target.take(), 303)
+    return redirect(redirect_target.redirect_target(), 303)

@@ -1,4 +1,4 @@
-"""Signing out: GET asks, POST does it."""
+"""Sign-out: GET asks for confirmation, POST ends the session."""
 
 from flask import Blueprint, flash, make_response, redirect, render_template, request
 from flask.typing import ResponseReturnValue
@@ -14,8 +14,8 @@ bp = Blueprint("logout", __name__)
 @bp.get("/auth/logout")
 def show() -> ResponseReturnValue:
     if services().sessions.load() is None:
-        return redirect(redirect_target.take(), 303)
-    return render_template("logout.html", error=None, callback_url=redirect_target.kept())
+        return redirect(redirect_target.redirect_target(), 303)
+    return render_template("logout.html", error=None, callback_url=redirect_target.requested())
 
 
 @bp.post("/auth/logout")
@@ -24,13 +24,13 @@ def sign_out() -> ResponseReturnValue:
     if services().sign_in.sign_out(request_context.current(), everywhere=everywhere):
         flash(_("You are signed out on all devices.") if everywhere else _("You are signed out."))
     else:
-        flash(_("You are signed out, but our service did not respond and could not be told."))
-    response = make_response(redirect(redirect_target.take(), 303))
-    response.headers["Clear-Site-Data"] = '"cache"'  # so that Back shows no page of the person who left
+        flash(_("You are signed out on this device, but we could not reach our service to end the session there."))
+    response = make_response(redirect(redirect_target.redirect_target(), 303))
+    response.headers["Clear-Site-Data"] = '"cache"'  # so that the Back button shows no page of the signed-out user
     return response
 
 
 @bp.errorhandler(FormExpired)
 @bp.errorhandler(CookiesBlocked)
-def ask_again(error: FormExpired | CookiesBlocked) -> ResponseReturnValue:
-    return render_template("logout.html", error=error, callback_url=redirect_target.kept()), error.status
+def show_error(error: FormExpired | CookiesBlocked) -> ResponseReturnValue:
+    return render_template("logout.html", error=error, callback_url=redirect_target.requested()), error.status

@@ -1,6 +1,6 @@
-"""The rest of NextAuth v4's surface, as its client speaks it: forms, answered with a redirect or with `{"url"}`.
+"""The endpoints of NextAuth v4 that its client (`next-auth/react`) posts to or links to.
 
-With `json=true` every answer is JSON with an absolute `url`: the client reads the error from that.
+They answer with a redirect; with `json=true`, with JSON and an absolute `url`, from which the client reads the error.
 """
 
 import logging
@@ -24,22 +24,23 @@ _EMAIL = "email"
 
 @bp.get("/providers")
 def providers() -> ResponseReturnValue:
-    named = {_EMAIL: "E-mail", **{client.id: provider_buttons.label(client) for client in services().settings.clients}}
+    """The list of providers that NextAuth's `getProviders()` reads."""
+    labels = {_EMAIL: "E-mail"} | {client.id: provider_buttons.label(client) for client in services().settings.clients}
     return {
-        name: {
-            "id": name,
+        provider_id: {
+            "id": provider_id,
             "name": label,
-            "type": "credentials" if name == _EMAIL else "oauth",
-            "signinUrl": _here(f"/signin/{name}"),
-            "callbackUrl": _here(f"/callback/{name}"),
+            "type": "credentials" if provider_id == _EMAIL else "oauth",
+            "signinUrl": _api_url(f"/signin/{provider_id}"),
+            "callbackUrl": _api_url(f"/callback/{provider_id}"),
         }
-        for name, label in named.items()
+        for provider_id, label in labels.items()
     }
 
 
 @bp.get("/signin")
 def sign_in_page() -> ResponseReturnValue:
-    return redirect(login_page.url(errors.from_code(request.args.get("error")), redirect_target.kept()), 302)
+    return redirect(login_page.url(errors.from_code(request.args.get("error")), redirect_target.requested()), 302)
 
 
 @bp.get("/error")
@@ -49,56 +50,59 @@ def error_page() -> ResponseReturnValue:
 
 @bp.post("/signin/email")
 def start() -> ResponseReturnValue:
-    """There is nothing to start: the page has the form."""
-    return _answer(login_page.url(None, redirect_target.kept()))
+    """NextAuth's `signIn("email")` without a password: answer with the sign-in page, which has the form."""
+    return _respond(login_page.url(None, redirect_target.requested()))
 
 
 @bp.post("/callback/email")
 def sign_in() -> ResponseReturnValue:
-    """The same door as the form's, for programs."""
+    """NextAuth's `signIn("email", {email, password})`: the same sign-in as the form of the sign-in page."""
     form = LoginForm(request_body.fields())
     if not form.validate():
-        raise errors.CredentialsSignin("what was typed cannot be an address and a password")
+        raise errors.CredentialsSignin("email or password failed the form validation")
     services().sign_in.with_password(form.email.data or "", form.password.data or "", request_context.current())
-    return _answer(redirect_target.take())
+    return _respond(redirect_target.redirect_target())
 
 
 @bp.get("/signout")
 def sign_out_page() -> ResponseReturnValue:
-    query: dict[str, Any] = {redirect_target.FIELD: redirect_target.kept()}
+    query: dict[str, Any] = {redirect_target.FIELD: redirect_target.requested()}
     return redirect(services().settings.origin + url_for("logout.show", **query), 302)
 
 
 @bp.post("/signout")
 def sign_out() -> ResponseReturnValue:
     services().sign_in.sign_out(request_context.current())
-    return _answer(redirect_target.take())
+    return _respond(redirect_target.redirect_target())
 
 
 @bp.post("/_log")
 def client_log() -> ResponseReturnValue:
-    """What the client would like to have logged. Anybody may send it, so little of it is taken, and quietly."""
+    """The client's error reports. Anyone can send them, so only the error code is logged, at debug level."""
     code = request.form.get("code", "")
     if re.fullmatch(r"[A-Z_]{1,64}", code):
-        log.debug("a page reports %s", code)
+        log.debug("client error reported: code=%s", code)
     return "", 200
 
 
 @bp.errorhandler(errors.SiteError)
-def refused(error: errors.SiteError) -> ResponseReturnValue:
+def handle_error(error: errors.SiteError) -> ResponseReturnValue:
+    """Answer with the URL that NextAuth uses, and with the status of the error.
+
+    For a CSRF error NextAuth v4 sends 200, which its client reads as a successful sign-in.
+    """
     if isinstance(error, errors.FormExpired | errors.CookiesBlocked):
-        # v4 answers 200 here, and its client takes it for a sign-in.
         page = "/signout" if request.endpoint == "nextauth_client.sign_out" else "/signin"
-        kept = {redirect_target.FIELD: url} if (url := redirect_target.kept()) else {}
-        return _answer(f"{_here(page)}?{urlencode({'csrf': 'true', 'error': error.code, **kept})}", error)
-    return _answer(login_page.url_with_error(error, redirect_target.kept()), error)
+        callback = {redirect_target.FIELD: url} if (url := redirect_target.requested()) else {}
+        return _respond(f"{_api_url(page)}?{urlencode({'csrf': 'true', 'error': error.code, **callback})}", error)
+    return _respond(login_page.url_with_error(error, redirect_target.requested()), error)
 
 
-def _answer(url: str, error: errors.SiteError | None = None) -> ResponseReturnValue:
+def _respond(url: str, error: errors.SiteError | None = None) -> ResponseReturnValue:
     if request_body.fields().get("json") != "true":
         return redirect(url, 302)
     return ({"url": url}, error.status, error.headers) if error else {"url": url}
 
 
-def _here(path: str) -> str:
+def _api_url(path: str) -> str:
     return f"{services().settings.site_url}/api/auth{path}"

@@ -1,4 +1,4 @@
-"""NextAuth v4's JSON surface: what its clients ask about the session, and change of it."""
+"""NextAuth v4's session and CSRF endpoints: read and update the session as JSON."""
 
 import time
 
@@ -15,7 +15,7 @@ from web.forms import ProfileForm
 
 bp = Blueprint("nextauth_session", __name__)
 
-_CHANGEABLE = {"name", "nick_name"}
+_UPDATABLE_FIELDS = {"name", "nick_name"}
 
 
 @bp.get("/api/auth/csrf")
@@ -25,47 +25,49 @@ def csrf() -> ResponseReturnValue:
 
 @bp.get("/api/auth/session")
 def session() -> ResponseReturnValue:
-    """`{}` for anonymous visitors: NextAuth's client takes any other status for a failure."""
-    signed_in = services().sessions.load()
-    return shown(signed_in, with_token=services().settings.expose_access_token) if signed_in else {}
+    """The session, or `{}` without a session. NextAuth's client reads any other status than 200 as a failure."""
+    current_session = services().sessions.load()
+    if current_session is None:
+        return {}
+    return session_json(current_session, with_token=services().settings.expose_access_token)
 
 
 @bp.post("/api/auth/session")
 def update() -> ResponseReturnValue:
-    """NextAuth's `update(data)`: the names change; without data the person is read from the backend again."""
+    """NextAuth's `update(data)`: change the names. Without data, read the user from the backend again."""
     if services().sessions.load() is not None:
-        sent = request_body.value() if request.mimetype == request_body.JSON else {}
-        data = sent.get("data") if isinstance(sent, dict) else None
+        body = request_body.parse_json() if request.mimetype == request_body.JSON else {}
+        data = body.get("data") if isinstance(body, dict) else None
         if data is None:
             services().profile.refresh(request_context.current())
         else:
-            services().profile.save(*_names(data), request_context.current())
+            services().profile.save(*_updated_names(data), request_context.current())
     return session()
 
 
 @bp.errorhandler(errors.SiteError)
-def without_session(error: errors.SiteError) -> ResponseReturnValue:
-    """What the client reads as "no change": its `update()` then gives null, and shows what it had."""
+def empty_session(error: errors.SiteError) -> ResponseReturnValue:
+    """`{}` with the status of the error: the client's `update()` resolves to null, and keeps the session it has."""
     return {}, error.status, error.headers
 
 
-def _names(data: object) -> tuple[str | None, str | None]:
-    """Both names after the change; raises `InvalidFields` for whatever else somebody would like to be."""
-    signed_in = services().sessions.load()
-    if not isinstance(data, dict) or not data or not set(data) <= _CHANGEABLE or signed_in is None:
-        raise errors.InvalidFields({}, "an update has other fields than the names")
+def _updated_names(data: object) -> tuple[str | None, str | None]:
+    """The name and the nickname after the update. Raises `InvalidFields` for other fields and for invalid names."""
+    current_session = services().sessions.load()
+    if not isinstance(data, dict) or not data or not set(data) <= _UPDATABLE_FIELDS or current_session is None:
+        raise errors.InvalidFields({}, "session update: fields other than name and nick_name")
     if not all(isinstance(value, str) or (name == "nick_name" and value is None) for name, value in data.items()):
-        raise errors.InvalidFields({}, "an update has a name that is no text")
-    now = {"name": signed_in.user.name, "nick_name": signed_in.user.nick_name}
-    form = ProfileForm(MultiDict({name: value for name, value in {**now, **data}.items() if value is not None}))
-    # That a name is missing already is no fault of this update.
+        raise errors.InvalidFields({}, "session update: a name is not a string")
+    current = {"name": current_session.user.name, "nick_name": current_session.user.nick_name}
+    form = ProfileForm(MultiDict({name: value for name, value in {**current, **data}.items() if value is not None}))
+    # Ignore errors of fields that this update does not change: the user may have no name yet.
     if not form.validate() and set(form.errors) & set(data):
-        raise errors.InvalidFields({}, "an update has a name that the form would not take")
+        raise errors.InvalidFields({}, "session update: a name failed the form validation")
     return form.name.data or None, form.nick_name.data or None
 
 
-def shown(session: Session, *, with_token: bool) -> dict[str, object]:
-    """The session as NextAuth's client has it (v4's `Session`)."""
+def session_json(session: Session, *, with_token: bool) -> dict[str, object]:
+    """The session in the format of NextAuth v4's `Session` type. `with_token` adds the backend's access token."""
     expires = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(session.expires_at))
-    own = {"accessToken": session.access_token} if with_token else {}
-    return {"user": session.user.to_json(), "expires": expires, **own}
+    token = {"accessToken": session.access_token} if with_token else {}
+    return {"user": session.user.to_json(), "expires": expires, **token}

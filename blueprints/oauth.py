@@ -1,4 +1,4 @@
-"""Sign-in through a provider: the way out to it, and the way back."""
+"""Sign-in with a provider: the authorization request and the callback (OAuth 2.0, RFC 6749, section 4.1)."""
 
 import hashlib
 
@@ -16,51 +16,61 @@ from web import login_page, provider_buttons, redirect_target, request_body, req
 
 bp = Blueprint("oauth", __name__)
 
-_FINISHED = "finished"
-_LONGEST_REMEMBERED = 1000
+_LAST_SIGN_IN = "finished"
+"""Key in Flask's session: digest of the `state` and redirect target of the last completed sign-in."""
+_MAX_STORED_TARGET_LENGTH = 1000
 
 
 @bp.post("/api/auth/signin/<provider>")
 def start(provider: str) -> ResponseReturnValue:
-    """A form gets a page that goes on by itself: `form-action` would stop a redirect, at every further hop."""
+    """Start a sign-in: send the browser to the authorization endpoint of the provider.
+
+    A form gets a page with a meta refresh, not a redirect: the CSP's `form-action` blocks redirects of form posts to
+    other sites. With `json=true`, the answer is JSON with the `url`.
+    """
     client, context = _client(provider), request_context.current()
-    kept = redirect_target.kept()
+    callback_url = redirect_target.requested()
     try:
         services().limiter.hit_ip(context)
-        address, attempt = services().oauth.authorization_url(
-            client, context, kept, flask.session.get("locale"), **_wishes()
+        authorization_url, attempt = services().oauth.authorization_url(
+            client, context, callback_url, flask.session.get("locale"), **_extra_params()
         )
     except errors.SiteError as error:
         services().sign_in.record_failure(client, error, context)
-        return _told(error, kept)
-    onward: ResponseReturnValue = (
-        {"url": address}
-        if _wants_json()
-        else render_template("onward.html", url=address, to=provider_buttons.label(client))
-    )
+        return _redirect_with_error(error, callback_url)
     services().attempts.save(attempt, client.provider, context)
-    return onward
+    if _wants_json():
+        return {"url": authorization_url}
+    return render_template("redirecting.html", url=authorization_url, provider=provider_buttons.label(client))
 
 
 @bp.route("/api/auth/callback/<provider>", methods=["GET", "POST"])
 def callback(provider: str) -> ResponseReturnValue:
+    """Complete a sign-in: redirect to its target, or to the sign-in page with an error.
+
+    Providers with `form_post` answer by POST (OAuth 2.0 Form Post Response Mode). For them, a GET is only the redirect
+    that `_without_attempt` sends.
+    """
     client = _client(provider)
-    allowed = ["GET", "POST"] if client.provider.form_post else ["GET"]
-    if request.method not in allowed:
-        raise MethodNotAllowed(allowed)
+    methods = ["GET", "POST"] if client.provider.form_post else ["GET"]
+    if request.method not in methods:
+        raise MethodNotAllowed(methods)
     if request.method == "GET" and client.provider.form_post:
-        return _decide(client, request.args.get("state"))
-    answer, whole = _answer()
-    state, context = answer.get("state"), request_context.current()
+        return _handle_repeat(client, request.args.get("state"))
+    params, is_unambiguous = _callback_params()
+    state, context = params.get("state"), request_context.current()
     attempt = services().attempts.load(client.provider, state, context)
     services().attempts.delete(client.provider, state, context)
     if attempt is None:
-        return _elsewhere(client, state)
-    return _finish(client, attempt, answer if whole else {})
+        return _without_attempt(client, state)
+    return _complete(client, attempt, params if is_unambiguous else {})
 
 
-def _wishes() -> dict[str, str]:
-    """Whom the page expects. v4 lets it put anything into the provider's address, even another client."""
+def _extra_params() -> dict[str, str]:
+    """The parameters that a page may add to the authorization request: only `login_hint`.
+
+    See OpenID Connect Core 1.0, section 3.1.2.1. NextAuth v4 passes on all parameters, even `client_id`.
+    """
     hint = request.args.get("login_hint", "")
     return {"login_hint": hint} if 0 < len(hint) <= 254 and hint.isprintable() else {}
 
@@ -69,66 +79,74 @@ def _client(provider: str) -> Client:
     return next((client for client in services().settings.clients if client.id == provider), None) or abort(404)
 
 
-def _answer() -> tuple[dict[str, str], bool]:
-    """The parameters that came once, and whether all did: of two values, one may be somebody else's."""
+def _callback_params() -> tuple[dict[str, str], bool]:
+    """The parameters that occur once, and whether all do. Parameters must not repeat (RFC 6749, section 3.1)."""
     values = request.form if request.method == "POST" else request.args
-    once = {name: found[0] for name, found in values.lists() if len(found) == 1}
-    return once, len(once) == len(values)
+    single = {name: items[0] for name, items in values.lists() if len(items) == 1}
+    return single, len(single) == len(values)
 
 
-def _finish(client: Client, attempt: Attempt, answer: dict[str, str]) -> ResponseReturnValue:
-    target = attempt.return_to or redirect_target.home()
+def _complete(client: Client, attempt: Attempt, params: dict[str, str]) -> ResponseReturnValue:
+    target_url = attempt.return_to or redirect_target.home_url()
     try:
-        session, now = services().attempts.finish_once(attempt, lambda: _admit(client, attempt, answer))
-        if not now:
+        session, is_first = services().attempts.finish_once(attempt, lambda: _sign_in(client, attempt, params))
+        if not is_first:
             services().sign_in.repeat(client, session, request_context.current())
     except errors.SiteError as error:
-        return _told(error, attempt.return_to)
+        return _redirect_with_error(error, attempt.return_to)
     if attempt.language:
         flask.session["locale"] = attempt.language
-    if len(target) < _LONGEST_REMEMBERED:
-        flask.session[_FINISHED] = [_digest(attempt.state), target]
-    provider_buttons.remember(client)
-    return redirect(target, 303)
+    if len(target_url) < _MAX_STORED_TARGET_LENGTH:
+        flask.session[_LAST_SIGN_IN] = [_state_digest(attempt.state), target_url]
+    provider_buttons.save_last_used(client)
+    return redirect(target_url, 303)
 
 
-def _admit(client: Client, attempt: Attempt, answer: dict[str, str]) -> Session:
+def _sign_in(client: Client, attempt: Attempt, params: dict[str, str]) -> Session:
     context = request_context.current()
     try:
-        identity = services().oauth.fetch_identity(client, attempt, answer, context)
+        identity = services().oauth.fetch_identity(client, attempt, params, context)
     except errors.SiteError as error:
         services().sign_in.record_failure(client, error, context)
         raise
     return services().sign_in.with_identity(client, identity, context)
 
 
-def _elsewhere(client: Client, state: str | None) -> ResponseReturnValue:
-    """No attempt of this browser's. A POST from another site brought no cookies: a GET of ours will see them."""
+def _without_attempt(client: Client, state: str | None) -> ResponseReturnValue:
+    """Handle a callback without an attempt cookie.
+
+    A cross-site POST carries no `SameSite=Lax` cookies, so redirect it to a GET, which carries them.
+    """
     if client.provider.form_post:
-        known = state if state and len(state) < 100 else None
-        return redirect(services().settings.origin + url_for("oauth.callback", provider=client.id, state=known), 303)
-    return _decide(client, state)
+        short_state = state if state and len(state) < 100 else None
+        url = url_for("oauth.callback", provider=client.id, state=short_state)
+        return redirect(services().settings.origin + url, 303)
+    return _handle_repeat(client, state)
 
 
-def _decide(client: Client, state: str | None) -> ResponseReturnValue:
-    """A reload or a second click ends where the first did; whoever is signed in is not troubled."""
-    digest, target = flask.session.get(_FINISHED) or ("", "")
+def _handle_repeat(client: Client, state: str | None) -> ResponseReturnValue:
+    """Handle a repeated callback (a reload, a second click).
+
+    A signed-in user gets the redirect of the first callback, or one to the home page; others get `AttemptExpired`.
+    """
+    digest, target_url = flask.session.get(_LAST_SIGN_IN) or ("", "")
     if services().sessions.load() is not None:
-        return redirect(target if digest == _digest(state or "") else redirect_target.home(), 303)
-    error = errors.AttemptExpired("no attempt of this browser")
+        is_same = digest == _state_digest(state or "")
+        return redirect(target_url if is_same else redirect_target.home_url(), 303)
+    error = errors.AttemptExpired("no matching attempt cookie")
     services().sign_in.record_failure(client, error, request_context.current())
-    return _told(error, None)
+    return _redirect_with_error(error, None)
 
 
-def _told(error: errors.SiteError, callback_url: str | None) -> ResponseReturnValue:
-    """The sign-in page with the error: by its address, so that no reload sends a code again."""
-    address = login_page.url_with_error(error, callback_url)
-    return {"url": address} if _wants_json() else redirect(address, 303)
+def _redirect_with_error(error: errors.SiteError, callback_url: str | None) -> ResponseReturnValue:
+    """Redirect to the sign-in page with the error. After the redirect, a reload does not send the code again."""
+    url = login_page.url_with_error(error, callback_url)
+    return {"url": url} if _wants_json() else redirect(url, 303)
 
 
 def _wants_json() -> bool:
     return request_body.fields().get("json") == "true"
 
 
-def _digest(state: str) -> str:
+def _state_digest(state: str) -> str:
     return hashlib.sha256(state.encode()).hexdigest()[:16]

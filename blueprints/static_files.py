@@ -1,7 +1,6 @@
-"""The static files, read and packed once. Their versions are in their addresses, so that browsers keep them for ever.
+"""Static files. They are read and compressed at the start, and have a version in their URL for long-term caching.
 
-The style sheet has the colours of brand and providers in front: under a CSP without inline styles they cannot stand
-in the page.
+The style sheet begins with the colors of the brand and the providers, because the CSP forbids inline styles.
 """
 
 import gzip
@@ -20,12 +19,12 @@ from web import provider_buttons, theme
 bp = Blueprint("static_files", __name__)
 
 _STYLE_SHEET = "site.css"
-_PACKED_KINDS = ("text/", "application/javascript", "image/svg+xml")
+_COMPRESSIBLE_TYPES = ("text/", "application/javascript", "image/svg+xml")
 
 
 @dataclass(frozen=True)
 class _File:
-    kind: str
+    mimetype: str
     content: bytes
 
     @cached_property
@@ -33,29 +32,32 @@ class _File:
         return sha256(self.content).hexdigest()[:12]
 
     @cached_property
-    def packed(self) -> bytes | None:
-        """Shorter, for whoever takes gzip; None where packing gains nothing."""
-        packed = gzip.compress(self.content, mtime=0) if self.kind.startswith(_PACKED_KINDS) else self.content
-        return packed if len(packed) < len(self.content) else None
+    def gzipped(self) -> bytes | None:
+        """The gzipped content; None if it is not smaller."""
+        if not self.mimetype.startswith(_COMPRESSIBLE_TYPES):
+            return None
+        gzipped = gzip.compress(self.content, mtime=0)
+        return gzipped if len(gzipped) < len(self.content) else None
 
 
 @bp.get("/auth/static/<name>")
 def file(name: str) -> Response:
-    found: _File = current_app.extensions["munjigi.assets"].get(name) or abort(404)
-    if found.packed is None:
-        return Response(found.content, mimetype=found.kind)
+    static_file: _File = current_app.extensions["munjigi.static_files"].get(name) or abort(404)
+    if static_file.gzipped is None:
+        return Response(static_file.content, mimetype=static_file.mimetype)
     if request.accept_encodings["gzip"] > 0:
-        response = Response(found.packed, mimetype=found.kind, headers={"Content-Encoding": "gzip"})
+        headers = {"Content-Encoding": "gzip"}
+        response = Response(static_file.gzipped, mimetype=static_file.mimetype, headers=headers)
     else:
-        response = Response(found.content, mimetype=found.kind)
+        response = Response(static_file.content, mimetype=static_file.mimetype)
     response.vary.add("Accept-Encoding")
     return response
 
 
 class SessionInterface(SecureCookieSessionInterface):
-    """Flask's session, except for these files: they are the same for everybody, and caches keep them.
+    """Flask's session interface, which leaves publicly cacheable responses unchanged.
 
-    Flask-Login looks into the session at the end of each request, and Flask then adds `Vary: Cookie`.
+    Flask-Login reads the session after each request, so Flask would add `Vary: Cookie` to static files too.
     """
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
@@ -64,14 +66,17 @@ class SessionInterface(SecureCookieSessionInterface):
 
 
 def init_app(app: Flask, settings: Settings) -> None:
-    """Read the files of `static/`, and those of the folder of that name in `TEMPLATES_DIR` beside them."""
-    contents = _contents(Path(app.root_path) / "static")
-    own = _contents(settings.templates_dir / "static") if settings.templates_dir else {}
+    """Read the files of `static/`, then those of `static/` in `TEMPLATES_DIR`, which override files of the same name.
+
+    The style sheet of `TEMPLATES_DIR` is appended to the site's.
+    """
+    contents = _read_folder(Path(app.root_path) / "static")
+    custom = _read_folder(settings.templates_dir / "static") if settings.templates_dir else {}
     rules = (theme.rules(settings.brand_color) + provider_buttons.style_rules(settings.clients)).encode()
-    sheet = b"".join((rules, contents.pop(_STYLE_SHEET), own.pop(_STYLE_SHEET, b"")))
-    contents = {**contents, **own, _STYLE_SHEET: sheet}
-    files = {name: _File(_kind(name), content) for name, content in contents.items()}
-    app.extensions["munjigi.assets"] = files
+    style_sheet = b"".join((rules, contents.pop(_STYLE_SHEET), custom.pop(_STYLE_SHEET, b"")))
+    contents = {**contents, **custom, _STYLE_SHEET: style_sheet}
+    files = {name: _File(_guess_mimetype(name), content) for name, content in contents.items()}
+    app.extensions["munjigi.static_files"] = files
 
     @app.url_defaults
     def add_version(endpoint: str, values: dict[str, str]) -> None:
@@ -79,10 +84,10 @@ def init_app(app: Flask, settings: Settings) -> None:
             values.setdefault("v", files[values["name"]].version)
 
 
-def _contents(folder: Path) -> dict[str, bytes]:
+def _read_folder(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.glob("*") if path.is_file()}
 
 
-def _kind(name: str) -> str:
-    # Of Python's own table: the machine may have another, or none.
+def _guess_mimetype(name: str) -> str:
+    # Use Python's own table: the table of the operating system differs between machines.
     return mimetypes.MimeTypes().guess_type(name)[0] or "application/octet-stream"

@@ -32,7 +32,9 @@ class FastPath:
         self._services: Services = site.extensions["munjigi"]
         self._dumps = site.json.dumps
         settings = self._services.settings
-        self._fixed = _encode([("Vary", "Cookie"), *security_headers.of_data(settings), *security_headers.NO_ROBOTS])
+        self._fixed = _encode(
+            [("Vary", "Cookie"), *security_headers.data_headers(settings), *security_headers.NO_ROBOTS]
+        )
         answers = {"/api/auth/session": self._session, "/auth/verify": self._verify}
         # A proxy in front may strip the path of SITE_URL, or not.
         self._answers = {
@@ -51,12 +53,12 @@ class FastPath:
         return None if session is None else answer(session)
 
     def _session(self, session: Session) -> Answer:
-        shown = nextauth_session.shown(session, with_token=self._services.settings.expose_access_token)
+        shown = nextauth_session.session_json(session, with_token=self._services.settings.expose_access_token)
         body = self._dumps(shown, separators=(",", ":")).encode() + b"\n"
         return self._made(200, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))], body)
 
     def _verify(self, session: Session) -> Answer:
-        own = [*forward_auth.told(session.user).items(), ("Content-Type", "text/plain; charset=utf-8")]
+        own = [*forward_auth.identity_headers(session.user).items(), ("Content-Type", "text/plain; charset=utf-8")]
         return self._made(204, own, b"")
 
     def _made(self, status: int, own: list[tuple[str, str]], body: bytes) -> Answer:

@@ -1,69 +1,72 @@
-// What forms do better with a script: each page works without it, and nothing on the page moves when it comes.
+// Enhances forms. Every page works without this script, and enhancing a form moves nothing on the page.
 (() => {
-  const HELD = 10_000; // ms, as long as the site itself waits; who presses again after that means it
+  const SUBMIT_LOCK_MS = 10_000; // as long as the server waits for the backend; a later submit is deliberate
 
-  function sentOnce(form) {
-    let sent = -Infinity;
+  function preventDoubleSubmit(form) {
+    let submittedAt = -Infinity;
     form.addEventListener("submit", (event) => {
-      if (event.timeStamp - sent < HELD) return event.preventDefault();
-      sent = event.timeStamp;
+      if (event.timeStamp - submittedAt < SUBMIT_LOCK_MS) return event.preventDefault();
+      submittedAt = event.timeStamp;
       form.setAttribute("aria-busy", "true");
     });
     addEventListener("pageshow", ({ persisted }) => {
       if (!persisted) return;
-      sent = -Infinity; // the page came back by the Back button, as it was left
+      submittedAt = -Infinity; // the browser restored the page from the back/forward cache
       form.removeAttribute("aria-busy");
     });
   }
 
-  function shownOnWish(button) {
+  function passwordToggle(button) {
     const field = button.form.elements[button.getAttribute("aria-controls")];
-    const show = (shown) => {
-      field.type = shown ? "text" : "password";
-      button.setAttribute("aria-pressed", shown);
+    const setVisible = (visible) => {
+      field.type = visible ? "text" : "password";
+      button.setAttribute("aria-pressed", visible);
     };
-    button.addEventListener("pointerdown", (event) => event.preventDefault()); // the field keeps focus and keyboard
-    button.addEventListener("click", () => show(field.type === "password"));
+    button.addEventListener("pointerdown", (event) => event.preventDefault()); // keep the focus in the field
+    button.addEventListener("click", () => setVisible(field.type === "password"));
     button.parentElement.addEventListener("focusout", (event) => {
-      if (!button.parentElement.contains(event.relatedTarget)) show(false);
+      if (!button.parentElement.contains(event.relatedTarget)) setVisible(false);
     });
-    button.form.addEventListener("submit", () => show(false)); // or browsers would keep it as any other text
-    addEventListener("pagehide", () => show(false));
+    button.form.addEventListener("submit", () => setVisible(false)); // browsers save the value of a text field
+    addEventListener("pagehide", () => setVisible(false));
     button.hidden = false;
   }
 
-  function toldOfCapsLock(hint) {
-    const tell = (event) => {
+  function capsLockHint(hint) {
+    const update = (event) => {
       const isOn = event.type !== "blur" && event.getModifierState?.("CapsLock");
-      const words = isOn ? hint.dataset.words : "";
-      if (hint.textContent !== words) hint.textContent = words; // or it would be read out with each letter
+      const message = isOn ? hint.dataset.message : "";
+      // Set only on change: a live region is announced each time that its text is set.
+      if (hint.textContent !== message) hint.textContent = message;
     };
     const field = hint.parentElement.querySelector("input");
-    for (const type of ["keydown", "keyup", "pointerdown", "blur"]) field.addEventListener(type, tell);
+    for (const type of ["keydown", "keyup", "pointerdown", "blur"]) field.addEventListener(type, update);
   }
 
-  function countedDown(timer) {
+  function countdown(timer) {
     const sentence = timer.parentElement;
-    const until = Date.now() + timer.dataset.seconds * 1000;
-    const words = (count, unit) =>
+    const endsAt = Date.now() + timer.dataset.seconds * 1000;
+    const format = (count, unit) =>
       new Intl.NumberFormat(document.documentElement.lang, { style: "unit", unit, unitDisplay: "long" }).format(count);
-    const duration = (seconds) => {
+    // Same rounding as format_duration() in web/locale.py.
+    const formatDuration = (seconds) => {
       const [minutes, hours] = [Math.ceil(seconds / 60), Math.ceil(seconds / 3600)];
-      return seconds < 60 ? words(seconds, "second") : minutes < 100 ? words(minutes, "minute") : words(hours, "hour");
+      if (seconds < 60) return format(seconds, "second");
+      return minutes < 100 ? format(minutes, "minute") : format(hours, "hour");
     };
-    const clock = setInterval(() => {
-      const left = Math.ceil((until - Date.now()) / 1000);
-      if (left > 0) {
-        timer.textContent = duration(left);
+    const interval = setInterval(() => {
+      const seconds = Math.ceil((endsAt - Date.now()) / 1000);
+      if (seconds > 0) {
+        timer.textContent = formatDuration(seconds);
       } else {
-        clearInterval(clock);
-        sentence.textContent = sentence.dataset.over; // inside an alert: it is read out
+        clearInterval(interval);
+        sentence.textContent = sentence.dataset.doneMessage; // inside role="alert", so it is announced
       }
     }, 1000);
   }
 
-  document.querySelectorAll("form").forEach(sentOnce);
-  document.querySelectorAll(".reveal").forEach(shownOnWish);
-  document.querySelectorAll(".caps").forEach(toldOfCapsLock);
-  document.querySelectorAll("[role=timer]").forEach(countedDown);
+  document.querySelectorAll("form").forEach(preventDoubleSubmit);
+  document.querySelectorAll(".password-toggle").forEach(passwordToggle);
+  document.querySelectorAll(".caps-lock-hint").forEach(capsLockHint);
+  document.querySelectorAll("[role=timer]").forEach(countdown);
 })();

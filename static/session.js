@@ -1,43 +1,44 @@
-// Keeps a page true when the session changes elsewhere: in another tab, or while this one was out of sight.
-// Tabs tell each other by NextAuth's message in localStorage, so pages with next-auth/react hear ours, and we theirs.
-// Without this script a page is as it was when it was opened.
+// Reloads the page when the session changed in another tab, or while this tab was hidden.
+// Tabs notify each other with the localStorage message of next-auth/react, so pages that use next-auth/react
+// receive our messages and we receive theirs. Without this script, the page stays as it was rendered.
 (() => {
-  const MESSAGE = "nextauth.message";
-  const FOLLOWED = "munjigi.followed";
+  const MESSAGE_KEY = "nextauth.message";
+  const RELOADED_KEY = "munjigi.reloaded";
   const FIELDS = ["id", "name", "nick_name", "email"];
   const { session, user } = document.currentScript.dataset;
-  const shown = JSON.parse(user);
+  const renderedUser = JSON.parse(user);
 
-  const typed = () => [...document.querySelectorAll("input")].some((field) => field.value !== field.defaultValue);
+  const hasUnsavedInput = () =>
+    [...document.querySelectorAll("input")].some((field) => field.value !== field.defaultValue);
 
-  async function follow() {
+  async function reloadIfChanged() {
     const response = await fetch(session);
     if (!response.ok) return;
     const { user = null } = await response.json();
-    const isSame = (field) => user?.[field] === shown?.[field];
-    if (FIELDS.every(isSame) || (isSame("id") && typed())) return;
-    const address = new URL(location.href);
-    address.searchParams.delete("error"); // it was told, and would keep a person who is now signed in
-    address.hash = "";
-    sessionStorage.setItem(FOLLOWED, "");
-    location.replace(address);
+    const isSame = (field) => user?.[field] === renderedUser?.[field];
+    if (FIELDS.every(isSame) || (isSame("id") && hasUnsavedInput())) return;
+    const url = new URL(location.href);
+    url.searchParams.delete("error"); // with an error, the sign-in page does not redirect a signed-in user
+    url.hash = "";
+    sessionStorage.setItem(RELOADED_KEY, "");
+    location.replace(url);
   }
 
-  const followIf = (isTold) => isTold && follow().catch(() => {}); // no network: the next request will show it
+  const reloadIf = (condition) => condition && reloadIfChanged().catch(() => {}); // offline: keep the page
 
-  addEventListener("storage", ({ key, newValue }) => followIf(key === MESSAGE && newValue));
-  addEventListener("pageshow", ({ persisted }) => followIf(persisted));
-  document.addEventListener("visibilitychange", () => followIf(document.visibilityState === "visible"));
+  addEventListener("storage", ({ key, newValue }) => reloadIf(key === MESSAGE_KEY && newValue));
+  addEventListener("pageshow", ({ persisted }) => reloadIf(persisted));
+  document.addEventListener("visibilitychange", () => reloadIf(document.visibilityState === "visible"));
 
-  function tell() {
-    const followed = sessionStorage.getItem(FOLLOWED) !== null;
-    sessionStorage.removeItem(FOLLOWED);
-    if (followed) return; // or two tabs that disagree would send each other round for ever
+  function notifyOtherTabs() {
+    const wasReloaded = sessionStorage.getItem(RELOADED_KEY) !== null;
+    sessionStorage.removeItem(RELOADED_KEY);
+    if (wasReloaded) return; // two tabs that disagree would otherwise reload each other forever
     const message = { event: "session", data: { trigger: "getSession" }, timestamp: Date.now() / 1000 };
-    localStorage.setItem(MESSAGE, JSON.stringify(message));
+    localStorage.setItem(MESSAGE_KEY, JSON.stringify(message));
   }
 
   try {
-    tell();
-  } catch {} // a browser may forbid storage
+    notifyOtherTabs();
+  } catch {} // the browser may block storage
 })();

@@ -1,7 +1,7 @@
-"""No other site can post in a visitor's name.
+"""CSRF protection of every request that can change state (OWASP Cross-Site Request Forgery Prevention).
 
-Two locks, each enough by itself: a token of Flask-WTF's that is bound to the visitor cookie, and what the
-browser itself says of where the request comes from, held against `SITE_URL` (never against `Host`).
+Two independent checks: the Flask-WTF token, which is bound to the visitor cookie, and the `Origin` and
+`Sec-Fetch-Site` headers, which are compared with `SITE_URL`. The `Host` header is never used.
 """
 
 import logging
@@ -18,24 +18,28 @@ from web import request_body, request_context
 log = logging.getLogger("munjigi.csrf")
 
 FIELD = "csrfToken"
-_OPEN = ("oauth.callback", "nextauth_client.client_log")
-"""Providers come back by POST from their own site: there the attempt's cookie and `state` decide. And what a page
-reports changes nothing."""
-_UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_EXEMPT_ENDPOINTS = ("oauth.callback", "nextauth_client.client_log")
+"""Providers post cross-site to the OAuth callback; the attempt cookie and `state` protect it. The client log changes
+no state."""
+_UNSAFE_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
 def protect() -> None:
-    """Before each request that may change something: refuse it unless it comes from a page of this site."""
-    if request.method not in _UNSAFE or request.endpoint is None:
+    """A `before_request` hook: reject an unsafe request that a page of this site did not send.
+
+    Aborts with 415 for a body that is neither a form nor JSON, and with 400 for a body that cannot be parsed. Raises
+    `FormExpired` or `CookiesBlocked`.
+    """
+    if request.method not in _UNSAFE_METHODS or request.endpoint is None:
         return
     if request.mimetype not in (request_body.FORM, request_body.JSON):
         abort(415)
-    if request.endpoint in _OPEN:
+    if request.endpoint in _EXEMPT_ENDPOINTS:
         return
-    sent = _sent_token()
+    token = _submitted_token()
     try:
         _check_origin()
-        _check_token(sent)
+        _check_token(token)
     except errors.RestartRequired as error:
         context = request_context.current()
         services().audit.record("csrf_failed", context, outcome=error.code, reason=error.reason)
@@ -43,29 +47,37 @@ def protect() -> None:
 
 
 def _check_origin() -> None:
-    """Both headers are set by the browser, out of reach of scripts; older ones and other programs send none."""
-    origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site", "same-origin")
-    own = services().settings.origin
-    if (origin is not None and origin != own) or site not in ("same-origin", "none"):
-        log.warning("a form came from %r (Sec-Fetch-Site %r), and SITE_URL is %s", (origin or "")[:80], site[:20], own)
-        raise errors.FormExpired("the browser says that this was not sent from SITE_URL")
+    """Compare `Origin` and `Sec-Fetch-Site` with this site. Scripts cannot set them (Fetch, forbidden headers).
+
+    A missing header passes: older browsers and other HTTP clients do not send it.
+    """
+    origin, fetch_site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site", "same-origin")
+    site_origin = services().settings.origin
+    if (origin is not None and origin != site_origin) or fetch_site not in ("same-origin", "none"):
+        log.warning(
+            "cross-site request rejected: origin=%r sec_fetch_site=%r site_url=%s",
+            (origin or "")[:80],
+            fetch_site[:20],
+            site_origin,
+        )
+        raise errors.FormExpired("Origin or Sec-Fetch-Site does not match SITE_URL")
 
 
-def _check_token(sent: str | None) -> None:
+def _check_token(token: str | None) -> None:
     if current_app.config["SESSION_COOKIE_NAME"] not in request.cookies:
         raise errors.CookiesBlocked("the request has no visitor cookie")
     for secret_key in services().settings.secret_keys:
         try:
-            return validate_csrf(sent, secret_key=secret_key)  # type: ignore[no-any-return]  # untyped library
+            return validate_csrf(token, secret_key=secret_key)  # type: ignore[no-any-return]  # untyped library
         except ValidationError as error:
             reason = str(error)
     raise errors.FormExpired(reason)
 
 
-def _sent_token() -> str | None:
+def _submitted_token() -> str | None:
     try:
         if request.mimetype == request_body.FORM:
-            # Werkzeug would read bytes that are no UTF-8 as something else, and so change a password.
+            # Werkzeug replaces invalid UTF-8, which would change a password. Raise UnicodeDecodeError instead.
             unquote_to_bytes(request.get_data()).decode("utf-8")
         return request_body.fields().get(FIELD)
     except ValueError:

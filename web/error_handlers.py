@@ -1,4 +1,4 @@
-"""What an error looks like: JSON for programs, a page for people. Every one bears the request id of the log."""
+"""Error responses: JSON for API clients, HTML for people. Each one contains the request id that the log has."""
 
 import logging
 
@@ -13,58 +13,63 @@ from web.request_context import request_id
 
 log = logging.getLogger("munjigi.errors")
 
-_FOR_PEOPLE_TOO = ("oauth.start", "oauth.callback")
-"""Under `/api/`, where else only programs are: forms and providers send people there."""
+_HTML_ENDPOINTS = ("oauth.start", "oauth.callback")
+"""Endpoints below `/api/` that browsers also open: forms post to them, and providers redirect to them."""
 
 
 def init_app(app: Flask) -> None:
     app.register_error_handler(errors.SiteError, _site_error)
     app.register_error_handler(HTTPException, _http_error)
-    app.register_error_handler(Exception, _unforeseen)
+    app.register_error_handler(Exception, _unhandled)
 
 
 def _site_error(error: errors.SiteError) -> ResponseReturnValue:
     if wants_json():
-        url = login_page.url_with_error(error, redirect_target.kept())
+        url = login_page.url_with_error(error, redirect_target.requested())
         body = {"error": error.code, "url": url, "requestId": request_id()}
         response = make_response(body, error.status)
     else:
-        response = make_response(login_page.render_again(error), error.status)
+        response = make_response(login_page.rerender(error), error.status)
     response.headers.update(error.headers)
     return response
 
 
 def _http_error(error: HTTPException) -> ResponseReturnValue:
-    if isinstance(error, InternalServerError):  # a bug met while an error was being shown
-        return _unforeseen(error.original_exception or error)
+    if isinstance(error, InternalServerError):  # an exception while another error was rendered
+        return _unhandled(error.original_exception or error)
     status = error.code or 500
     if wants_json():
         response = make_response({"error": error.name, "requestId": request_id()}, status)
     else:
         response = make_response(render_template("error.html", status=status), status)
-    if "Allow" in (kept := dict(error.get_headers())):
-        response.headers["Allow"] = kept["Allow"]
+    if "Allow" in (headers := dict(error.get_headers())):
+        response.headers["Allow"] = headers["Allow"]
     return response
 
 
-def _unforeseen(error: BaseException) -> ResponseReturnValue:
-    """A bug. The page for it stands alone: it has to render when all else fails, be it what finds the language."""
-    log.error("unforeseen error", exc_info=error)
+def _unhandled(error: BaseException) -> ResponseReturnValue:
+    """Log the exception and answer with 500. If the locale selector fails too, the page is in English."""
+    log.error("unhandled exception", exc_info=error)
     if wants_json():
         return {"error": "Internal Server Error", "requestId": request_id()}, 500
     try:
-        return _last_resort(), 500
+        return _static_500(), 500
     except Exception:
         with force_locale("en"):
-            return _last_resort(), 500
+            return _static_500(), 500
 
 
-def _last_resort() -> str:
+def _static_500() -> str:
+    """The page `500.html`, which extends no layout."""
     return render_template("500.html", reference=request_id())
 
 
 def wants_json() -> bool:
+    """Whether this request gets errors as JSON.
+
+    True below `/api/`, except for `_HTML_ENDPOINTS` if `Accept` lists HTML. Elsewhere, true if `Accept` prefers JSON.
+    """
     accepted = request.accept_mimetypes
     if request.path.startswith("/api/"):
-        return request.endpoint not in _FOR_PEOPLE_TOO or "text/html" not in accepted.values()
+        return request.endpoint not in _HTML_ENDPOINTS or "text/html" not in accepted.values()
     return accepted.best_match(["text/html", "application/json"], "text/html") == "application/json"

@@ -1,4 +1,4 @@
-"""The shapes of what people type. Nothing is decided here: whether a password is right, the backend says."""
+"""Forms and their validation. The backend decides whether a password is correct."""
 
 import unicodedata
 from collections.abc import Mapping
@@ -8,26 +8,26 @@ from flask_wtf import FlaskForm
 from wtforms import PasswordField, StringField
 from wtforms.validators import InputRequired, Length, Regexp
 
-_ADDRESS = r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+$"
-"""One `@` between two somethings: finer rules would lock out addresses that a backend once took."""
-_NO_CONTROLS = r"^[^\x00-\x1f\x7f]*$"
+_EMAIL_PATTERN = r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+$"
+"""Something before and after one `@`. Stricter rules would reject addresses that the backend accepts."""
+_NO_CONTROLS_PATTERN = r"^[^\x00-\x1f\x7f]*$"
 
 
-def _normal_address(text: str | None) -> str | None:
-    """NFKC: the full-width sign of a Korean keyboard is an `@`, and two spellings are one account."""
+def _normalize_email(text: str | None) -> str | None:
+    """Normalize to NFKC (Unicode UAX #15), which maps a full-width `@` to `@`, and strip white space."""
     return unicodedata.normalize("NFKC", text).strip() if text else text
 
 
-def _stripped(text: str | None) -> str | None:
+def _strip(text: str | None) -> str | None:
     return text.strip() if text else text
 
 
 class _Form(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no type hints
     class Meta:
-        csrf = False  # checked for every request before its view, in csrf.py
+        csrf = False  # web/csrf.py checks the token before the view runs
 
     def show_errors(self, messages: Mapping[str, str]) -> None:
-        """Show what another judge has to say of some fields: field name -> one sentence."""
+        """Show errors of the backend. `messages`: field name -> message."""
         for name, message in messages.items():
             self[name].errors = [message]
 
@@ -35,14 +35,14 @@ class _Form(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no type hints
 class LoginForm(_Form):
     email = StringField(
         _l("Email address"),
-        filters=[_normal_address],
+        filters=[_normalize_email],
         validators=[
             InputRequired(_l("Enter your email address.")),
             Length(max=254, message=_l("This email address is too long. Check it.")),
-            Regexp(_ADDRESS, message=_l("Enter an email address in the right format, like name@example.com.")),
+            Regexp(_EMAIL_PATTERN, message=_l("Enter an email address in the right format, like name@example.com.")),
         ],
     )
-    password = PasswordField(  # taken exactly as typed: no trimming, no normalising
+    password = PasswordField(  # passed to the backend as typed: no stripping, no normalization
         _l("Password"),
         validators=[
             InputRequired(_l("Enter your password.")),
@@ -54,18 +54,18 @@ class LoginForm(_Form):
 class ProfileForm(_Form):
     name = StringField(
         _l("Name"),
-        filters=[_stripped],
+        filters=[_strip],
         validators=[
             InputRequired(_l("Enter your name.")),
             Length(max=200, message=_l("Use 200 characters or fewer.")),
-            Regexp(_NO_CONTROLS, message=_l("Use only letters, numbers and symbols.")),
+            Regexp(_NO_CONTROLS_PATTERN, message=_l("Remove line breaks and control characters.")),
         ],
     )
     nick_name = StringField(
         _l("Nickname"),
-        filters=[_stripped],
+        filters=[_strip],
         validators=[
             Length(max=200, message=_l("Use 200 characters or fewer.")),
-            Regexp(_NO_CONTROLS, message=_l("Use only letters, numbers and symbols.")),
+            Regexp(_NO_CONTROLS_PATTERN, message=_l("Remove line breaks and control characters.")),
         ],
     )

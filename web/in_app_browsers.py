@@ -1,4 +1,7 @@
-"""Browsers inside other apps: some providers refuse people there, and they should learn it before they try."""
+"""In-app browsers (web views of other apps), in which some providers refuse to sign people in.
+
+The sign-in page shows a notice in these browsers, and leaves out the providers that do not work.
+"""
 
 import re
 from dataclasses import dataclass
@@ -8,7 +11,7 @@ from urllib.parse import quote
 import providers
 from providers.base import App, localized
 
-_OTHERS = (
+_OTHER_APPS = (
     App({"en": "Instagram", "ko": "인스타그램"}, r"\bInstagram\b"),
     App({"en": "Facebook", "ko": "페이스북"}, r"\bFBA[NV]/"),
 )
@@ -17,19 +20,20 @@ _OTHERS = (
 @dataclass(frozen=True)
 class InAppNotice:
     app: str
+    """The name of the app in the language of the page."""
     way_out: str | None
-    """A link out of the app to the page, where the app has one."""
+    """A URL that opens the page in the system browser; None if the app has no such URL."""
 
 
-def inside(user_agent: str) -> App | None:
-    """The app whose browser this is; None for a browser of its own."""
+def detect(user_agent: str) -> App | None:
+    """The app whose in-app browser sent this `User-Agent`; None for any other browser."""
     if not _any_app().search(user_agent):
         return None
     return next(app for app in _apps() if re.search(app.pattern, user_agent))
 
 
-def hurdle(app: App, url: str, language: str) -> InAppNotice:
-    """This app, named in this language, with the way out of it to `url`."""
+def notice(app: App, url: str, language: str) -> InAppNotice:
+    """The notice for this app in `language`, with the link that opens `url` in the system browser."""
     joint = "&" if "?" in url else "?"
     link = app.way_out and app.way_out.format(url=url, quoted=quote(url, safe=""), joint=joint)
     return InAppNotice(localized(app.name, language), link)
@@ -37,8 +41,8 @@ def hurdle(app: App, url: str, language: str) -> InAppNotice:
 
 @lru_cache(1)
 def _apps() -> tuple[App, ...]:
-    own = (providers.find(name).app for name in providers.names())
-    return (*filter(None, own), *_OTHERS)
+    provider_apps = (providers.find(name).app for name in providers.names())
+    return (*filter(None, provider_apps), *_OTHER_APPS)
 
 
 @lru_cache(1)

@@ -1,7 +1,7 @@
-"""The language of a page: chosen with `?lang=`, else remembered, else asked for by the browser, else the site's.
+"""The locale of a page: from `?lang=`, else from the session, else from `Accept-Language`, else `DEFAULT_LOCALE`.
 
-Which languages there are, the folders of `translations/` say, and nothing else. Inside, a language goes by its folder's
-name (`pt_BR`), outside by its tag (`pt-BR`, BCP 47).
+The folders in `translations/` define the available locales. Python code uses the name of the folder (`pt_BR`); HTML and
+URLs use the language tag (`pt-BR`, BCP 47).
 """
 
 import math
@@ -19,84 +19,91 @@ from werkzeug.http import parse_accept_header
 import settings_readers
 from services import services
 
-_CHOICE = "lang"
-_KEPT = ("error", "reference", "wait")
-_LONGEST_WISH = 256
-"""Characters of an `Accept-Language` header that are read: a browser sends some forty."""
+_QUERY_PARAMETER = "lang"
+_PRESERVED_PARAMETERS = ("error", "reference", "wait")
+_MAX_HEADER_LENGTH = 256
+"""Characters of `Accept-Language` that are parsed. Browsers send about 40."""
 
 
-def remember() -> None:
-    """Before each request: keep a choice that a link of ours made. They lead to pages, and a file may be in a cache."""
+def init_app(app: flask.Flask) -> None:
+    """Read the available locales once."""
+    app.config["LANGUAGES"] = settings_readers.languages()
+
+
+def save_choice() -> None:
+    """A `before_request` hook: store the locale of a `?lang=` link in the session.
+
+    Only for pages (`.show` endpoints). A shared cache may hold static files, and their responses must set no cookie.
+    """
     if not request.query_string or request.method != "GET" or not str(request.endpoint).endswith(".show"):
         return
-    if chosen := _nearest(request.args.get(_CHOICE, "")):
-        flask.session["locale"] = chosen
+    if code := _negotiate(request.args.get(_QUERY_PARAMETER, "")):
+        flask.session["locale"] = code
 
 
-def select() -> Locale:
-    return _locale(_selected())
+def select_locale() -> Locale:
+    """The locale of this request, for Flask-Babel's `locale_selector`."""
+    return _parse_locale(_select_code())
 
 
-_locale = lru_cache(Locale.parse)
+_parse_locale = lru_cache(Locale.parse)
 
 
-def _selected() -> str:
-    remembered = flask.session.get("locale")
-    if remembered in _offered():
-        return str(remembered)
-    return _nearest(request.headers.get("Accept-Language", "")) or services().settings.default_locale
+def _select_code() -> str:
+    code = flask.session.get("locale")
+    if code in _available():
+        return str(code)
+    return _negotiate(request.headers.get("Accept-Language", "")) or services().settings.default_locale
 
 
-def _nearest(wish: str) -> str | None:
-    return _best(wish[:_LONGEST_WISH], _offered())
+def _negotiate(accept_language: str) -> str | None:
+    return _best_match(accept_language[:_MAX_HEADER_LENGTH], _available())
 
 
 @lru_cache(1024)
-def _best(wish: str, offered: tuple[str, ...]) -> str | None:
-    """The first language of this `Accept-Language` that is one of ours: `ja-JP` is `ja`.
+def _best_match(accept_language: str, available: tuple[str, ...]) -> str | None:
+    """The available locale for the first matching language of an `Accept-Language` value; `ja-JP` matches `ja`.
 
-    Werkzeug's `best_match` would prefer an `en` further back to a `ja-JP` in front, for it is one of ours exactly.
+    Werkzeug's `best_match` prefers an exact match at any position: for `ja-JP,en` it returns `en`, not `ja`.
     """
-    found = (_among(offered, tag) for tag, quality in parse_accept_header(wish, LanguageAccept) if quality)
-    return next(filter(None, found), None)
+    matches = (
+        _match_tag(available, tag) for tag, quality in parse_accept_header(accept_language, LanguageAccept) if quality
+    )
+    return next(filter(None, matches), None)
 
 
-def _among(offered: tuple[str, ...], tag: str) -> str | None:
-    asked = tag.replace("-", "_").lower()
-    same = [code for code in offered if code.partition("_")[0].lower() == asked.partition("_")[0]]
-    return min(same, key=lambda code: code.lower() != asked, default=None)
+def _match_tag(available: tuple[str, ...], tag: str) -> str | None:
+    code = tag.replace("-", "_").lower()
+    same_language = [name for name in available if name.partition("_")[0].lower() == code.partition("_")[0]]
+    return min(same_language, key=lambda name: name.lower() != code, default=None)
 
 
-def tag(code: str | None = None) -> str:
-    """What HTML calls a language, or that of this page: `ko`, `pt-BR`."""
+def language_tag(code: str | None = None) -> str:
+    """The BCP 47 tag of a locale code, or of the current locale: `ko`, `pt-BR`."""
     return (code or str(get_locale())).replace("_", "-")
 
 
-def links(callback_url: str | None) -> dict[str, str]:
-    """For each language's tag the address of this page in it; what the page says and where it leads stay the same."""
-    here = request.endpoint if request.url_rule and not request.url_rule.arguments else None
-    page = flask.url_for(here or "home.show")
-    kept = {name: request.args.get(name) for name in _KEPT}
-    query = {name: value for name, value in {"callbackUrl": callback_url, **kept}.items() if value}
-    return {tag(code): f"{page}?{urlencode({**query, _CHOICE: tag(code)})}" for code in _offered()}
+def language_links(callback_url: str | None) -> dict[str, str]:
+    """The URLs of this page in each language, by language tag. They preserve `callbackUrl` and the error shown."""
+    endpoint = request.endpoint if request.url_rule and not request.url_rule.arguments else None
+    path = flask.url_for(endpoint or "home.show")
+    preserved = {name: request.args.get(name) for name in _PRESERVED_PARAMETERS}
+    query = {name: value for name, value in {"callbackUrl": callback_url, **preserved}.items() if value}
+    tags = [language_tag(code) for code in _available()]
+    return {tag: f"{path}?{urlencode({**query, _QUERY_PARAMETER: tag})}" for tag in tags}
 
 
-def name(tag: str) -> str:
-    """What the language calls itself: `한국어`, `English`."""
+def language_name(tag: str) -> str:
+    """The name of a language in that language: `한국어`, `English`."""
     return Locale.parse(tag, sep="-").get_display_name() or tag
 
 
-def duration(seconds: int) -> str:
-    """In words, never too short: `57 seconds`, `2 minutes`, `3 hours`; static/form.js writes them the same."""
+def format_duration(seconds: int) -> str:
+    """A duration in words, rounded up: `57 seconds`, `2 minutes`, `3 hours`. static/form.js uses the same rounding."""
     unit, size = ("second", 1) if seconds < 60 else ("minute", 60) if seconds <= 99 * 60 else ("hour", 3600)
-    whole = timedelta(seconds=-(-seconds // size) * size)
-    return str(format_timedelta(whole, granularity=unit, threshold=math.inf))
+    rounded = timedelta(seconds=-(-seconds // size) * size)
+    return str(format_timedelta(rounded, granularity=unit, threshold=math.inf))
 
 
-def _offered() -> tuple[str, ...]:
+def _available() -> tuple[str, ...]:
     return flask.current_app.config["LANGUAGES"]  # type: ignore[no-any-return]
-
-
-def offered_by(app: flask.Flask) -> None:
-    """Look up once which languages there are."""
-    app.config["LANGUAGES"] = settings_readers.languages()

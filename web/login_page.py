@@ -1,4 +1,4 @@
-"""The sign-in page, which is also the error page of every sign-in, and its address."""
+"""Renders the sign-in page and builds its URL. The page also shows the errors of every way to sign in."""
 
 import re
 from urllib.parse import urlencode
@@ -15,38 +15,45 @@ from web.request_context import request_id
 
 
 def render(form: LoginForm | None, error: errors.SiteError | None = None) -> str:
-    """The page with what was typed and what is wrong with it; without a form, an empty one."""
-    callback_url = redirect_target.kept()
+    """Render the page with a submitted form and its errors. `form=None` renders an empty form."""
+    callback_url = redirect_target.requested()
     language = str(get_locale())
-    app = in_app_browsers.inside(request.headers.get("User-Agent", ""))
-    hurdle = in_app_browsers.hurdle(app, url(None, callback_url), language) if app else None
+    app = in_app_browsers.detect(request.headers.get("User-Agent", ""))
+    in_app_notice = in_app_browsers.notice(app, url(None, callback_url), language) if app else None
 
-    def render_with(**marks: object) -> str:
-        told = {"error": error, "reference": _reference(), "hurdle": hurdle, "callback_url": callback_url, **marks}
-        return render_template(
-            "login.html", form=form or LoginForm(formdata=None), ways=provider_buttons.ways(), **told
-        )
+    def render_with(**overrides: object) -> str:
+        context = {
+            "form": form or LoginForm(formdata=None),
+            "buttons": provider_buttons.buttons(),
+            "error": error,
+            "reference": _reference(),
+            "in_app_notice": in_app_notice,
+            "callback_url": callback_url,
+            **overrides,
+        }
+        return render_template("login.html", **context)
 
-    if form is None and error is None and hurdle is None and login_page_cache.fits():
-        return login_page_cache.filled(language, callback_url, render_with)
+    if form is None and error is None and in_app_notice is None and login_page_cache.is_cacheable():
+        return login_page_cache.render_cached(language, callback_url, render_with)
     return render_with()
 
 
-def error_from_query(error: errors.SiteError | None) -> errors.SiteError | None:
-    """The error of the request that sent the person here, with the wait that it had."""
+def error_from_query() -> errors.SiteError | None:
+    """The error that `url_with_error` put into the query string, with its wait in seconds; None without an error."""
+    error = errors.from_code(request.args.get("error"))
     if error and re.fullmatch(r"[1-9][0-9]{0,7}", wait := request.args.get("wait", "")):
         error.retry_after = int(wait)
     return error
 
 
 def _reference() -> str:
-    """The id of the request that failed: this one, or the one that sent the person here."""
-    named = request.args.get("reference", "")
-    return named if re.fullmatch(r"[0-9a-f]{16}", named) else request_id()
+    """The id of the failed request: from the `reference` parameter, else the id of this request."""
+    reference = request.args.get("reference", "")
+    return reference if re.fullmatch(r"[0-9a-f]{16}", reference) else request_id()
 
 
-def render_again(error: errors.SiteError) -> str:
-    """The page with what went wrong: the address that was typed is kept, the password never."""
+def rerender(error: errors.SiteError) -> str:
+    """Render the page with an error and the submitted email address. The password is never sent back."""
     form = LoginForm(MultiDict({"email": request.form.get("email", "")}))
     if isinstance(error, errors.InvalidFields):
         form.show_errors(error.fields)
@@ -54,15 +61,15 @@ def render_again(error: errors.SiteError) -> str:
 
 
 def url(
-    error: errors.SiteError | type[errors.SiteError] | None = None, callback_url: str | None = None, **also: object
+    error: errors.SiteError | type[errors.SiteError] | None = None, callback_url: str | None = None, **params: object
 ) -> str:
-    """The sign-in page's full address, for whoever has to go there first. `also`: its reference and wait."""
-    query = {"error": error.code if error else None, redirect_target.FIELD: callback_url, **also}
-    asked = urlencode({name: value for name, value in query.items() if value})
-    return services().settings.origin + url_for("login.show") + (f"?{asked}" if asked else "")
+    """The absolute URL of the sign-in page. `params`: further query parameters (`reference`, `wait`)."""
+    parameters = {"error": error.code if error else None, redirect_target.FIELD: callback_url, **params}
+    query = urlencode({name: value for name, value in parameters.items() if value})
+    return services().settings.origin + url_for("login.show") + (f"?{query}" if query else "")
 
 
 def url_with_error(error: errors.SiteError, callback_url: str | None) -> str:
-    """The page's address that tells of an error of this request: with the wait, and the id that is in the log."""
+    """The URL of the sign-in page that shows an error of this request, with its wait and, from 500 on, request id."""
     reference = request_id() if error.status >= 500 else None
     return url(error, callback_url, reference=reference, wait=error.retry_after)

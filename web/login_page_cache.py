@@ -1,7 +1,8 @@
-"""The sign-in page as most people meet it, before anything was typed or went wrong: rendered once, then filled in.
+"""Caches the rendered empty sign-in page, because most visitors get this page.
 
-What it says then depends on the language, on the provider that this browser used last, and on whether there is an
-address to return to. What else differs are two values, for which the kept page has marks. Nobody's data is kept.
+The cache key is all that changes the markup: the language, the last used provider, and whether there is a callback URL.
+The CSRF token and the callback URL differ per visitor. They are rendered as placeholders, and replaced in each
+response. The cache holds no data of a visitor.
 """
 
 import re
@@ -16,23 +17,27 @@ from markupsafe import escape
 from services import services
 from web import csrf, provider_buttons
 
-_TOKEN, _RETURN = "munjigi0token0mark", "munjigi0return0mark"  # nothing that HTML or an address would write otherwise
-_MARKS = re.compile(f"({_TOKEN}|callbackUrl={_RETURN}|{_RETURN})")
+# Letters and digits only, so that neither HTML escaping nor URL encoding changes a placeholder.
+_TOKEN, _CALLBACK_URL = "munjigi0token0mark", "munjigi0return0mark"
+_PLACEHOLDERS = re.compile(f"({_TOKEN}|callbackUrl={_CALLBACK_URL}|{_CALLBACK_URL})")
 
 
-def fits() -> bool:
-    """Whether this request gets a page that nothing else is said on. One's own templates may say anything."""
-    told = request.args.keys() - {"callbackUrl", "lang"}
-    return not told and "_flashes" not in flask.session and services().settings.templates_dir is None
+def is_cacheable() -> bool:
+    """Whether this request gets the plain page. `TEMPLATES_DIR` turns the cache off: templates may use any value."""
+    other_parameters = request.args.keys() - {"callbackUrl", "lang"}
+    return not other_parameters and "_flashes" not in flask.session and services().settings.templates_dir is None
 
 
-def filled(language: str, callback_url: str | None, render: Callable[..., str]) -> str:
-    """The page for this visitor; `render` makes one from the names in the template that are not as usual."""
-    key = (language, provider_buttons.used_last(), callback_url is not None)
-    pages = current_app.extensions.setdefault("munjigi.blank_pages", {})
-    parts = pages.get(key) or _MARKS.split(render(csrf_token=lambda: _TOKEN, callback_url=callback_url and _RETURN))
-    if csrf.FIELD not in g:  # where Flask-WTF notes that a token was made: somebody's would be in the page
+def render_cached(language: str, callback_url: str | None, render: Callable[..., str]) -> str:
+    """The page for this visitor. `render` renders the template; its keyword arguments override template variables."""
+    key = (language, provider_buttons.last_used_provider(), callback_url is not None)
+    pages = current_app.extensions.setdefault("munjigi.login_pages", {})
+    parts = pages.get(key) or _PLACEHOLDERS.split(
+        render(csrf_token=lambda: _TOKEN, callback_url=callback_url and _CALLBACK_URL)
+    )
+    # Flask-WTF stores the field in `g` once it makes a token. The page may then contain the token of a visitor.
+    if csrf.FIELD not in g:
         pages[key] = parts
-    values = {_TOKEN: generate_csrf(), _RETURN: escape(callback_url or "")}
-    values[f"callbackUrl={_RETURN}"] = urlencode({"callbackUrl": callback_url or ""})
+    values = {_TOKEN: generate_csrf(), _CALLBACK_URL: escape(callback_url or "")}
+    values[f"callbackUrl={_CALLBACK_URL}"] = urlencode({"callbackUrl": callback_url or ""})
     return "".join([values.get(part, part) for part in parts])

@@ -1,4 +1,4 @@
-"""How the ways in through a provider look on the sign-in page, in the order of `PROVIDERS`."""
+"""The provider buttons of the sign-in page, in the order of `PROVIDERS`."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,51 +13,54 @@ from services import services
 from services.response_cookies import Cookie, prefixed
 from web import request_context
 
-_YEAR = 365 * 24 * 3600
+_YEAR_SECONDS = 365 * 24 * 3600
 
 
 @dataclass(frozen=True)
-class Way:
+class ProviderButton:
     id: str
     label: str
-    words: str
-    """On the button."""
-    used_last: bool
+    """The name of the provider."""
+    text: str
+    """The text on the button."""
+    is_last_used: bool
     refuses_in_app: bool
 
 
-def ways() -> list[Way]:
-    last = used_last()
+def buttons() -> list[ProviderButton]:
+    """The buttons of all configured providers, in the current language."""
+    last_used = last_used_provider()
     return [
-        Way(
+        ProviderButton(
             client.id,
             label(client),
-            _words(client),
-            client.id == last,
+            _text(client),
+            client.id == last_used,
             client.provider.refuses_in_app,
         )
         for client in services().settings.clients
     ]
 
 
-def used_last() -> str | None:
-    """The id of the provider that somebody signed in with on this browser before, if the site offers it."""
+def last_used_provider() -> str | None:
+    """The id of the provider that this browser used last; None if the site does not offer it."""
     settings = services().settings
-    last = request.cookies.get(_cookie_name(settings))
-    return last if last in [client.id for client in settings.clients] else None
+    provider_id = request.cookies.get(_cookie_name(settings))
+    return provider_id if provider_id in [client.id for client in settings.clients] else None
 
 
 def label(client: Client) -> str:
+    """The name of the provider in the current language."""
     return localized(client.label, str(get_locale()))
 
 
-def _words(client: Client) -> str:
-    """As the provider's guideline wants them, where it says something about this language."""
+def _text(client: Client) -> str:
+    """The text that the provider's brand guideline requires in this language, else "Sign in with <provider>"."""
     return client.provider.button.get(str(get_locale())) or _("Sign in with %(provider)s", provider=label(client))
 
 
-def remember(client: Client) -> None:
-    """Remember the provider for a hint on this browser's next visit. The cookie does not say who the person is."""
+def save_last_used(client: Client) -> None:
+    """Remember the provider for the hint "Last used" at the next visit. The cookie holds no data about the user."""
     settings = services().settings
     request_context.current().response_cookies.set(
         Cookie(
@@ -65,7 +68,7 @@ def remember(client: Client) -> None:
             value=client.id,
             path=settings.site_path or "/",
             secure=settings.secure,
-            max_age=_YEAR,
+            max_age=_YEAR_SECONDS,
         )
     )
 
@@ -75,6 +78,6 @@ def _cookie_name(settings: Settings) -> str:
 
 
 def style_rules(clients: Iterable[Client]) -> str:
-    """The colours of the buttons: the CSP allows no style but that of the sheet."""
-    rule = ".way-{id} {{ --way: {0}; --on-way: {1}; --way-edge: {2}; }}\n"
+    """CSS rules with the colors of the buttons. They go into the style sheet: the CSP forbids inline styles."""
+    rule = ".provider-button-{id} {{ --provider-background: {0}; --provider-text: {1}; --provider-border: {2}; }}\n"
     return "".join(rule.format(*client.provider.colours, id=client.id) for client in clients)

@@ -1,8 +1,8 @@
-"""Where a person goes afterwards: the one gate for `callbackUrl`.
+"""Validates `callbackUrl`, the address that a browser is redirected to after sign-in or sign-out.
 
-A sign-in page that sends people where a link told it to is a gift to phishers: the link starts with a name
-they trust. Browsers, Werkzeug and `urllib` read odd addresses differently, so nothing is parsed and judged
-here: only what is plainly a path of this site passes, and what is sent out is always own origin + path.
+An open redirect on a sign-in page helps phishing (CWE-601): the link starts with a trusted host. Browsers, Werkzeug and
+`urllib` parse malformed URLs differently. So this module does not parse URLs: it accepts only plain paths of this
+site, and always answers with the site's own origin and a path.
 """
 
 import re
@@ -14,62 +14,69 @@ from services import services
 from web import request_body
 
 FIELD = "callbackUrl"
-LONGEST = 2048
+MAX_LENGTH = 2048
 
-# Controls, spaces, no-break and line separators, surrogates; and backslash, which browsers read as a slash.
-_UNFIT = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\ud800-\udfff\\]")
+# Control characters, white space, line separators, surrogates, and the backslash, which browsers read as a slash.
+_FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\ud800-\udfff\\]")
 _DOT_SEGMENT = re.compile(r"/(?:\.|%2e){1,2}(?=[/?#]|$)", re.IGNORECASE)
-_NO_RETURN = ("/auth/login/", "/auth/logout")
-"""Pages of ours that would only send the person on again."""
+_EXCLUDED_PATHS = ("/auth/login/", "/auth/logout")
+"""Pages of this site that would redirect the user again."""
 
 
-def take() -> str:
-    """The address to send this person to: what the form or the query asks for if it passes, else the home page."""
-    return kept() or home()
+def redirect_target() -> str:
+    """The absolute URL to redirect to: the requested `callbackUrl` if it is valid, else the home page."""
+    return requested() or home_url()
 
 
-def home() -> str:
+def home_url() -> str:
+    """The absolute URL of the home page."""
     return f"{services().settings.site_url}/"
 
 
-def kept() -> str | None:
-    """The return address that this request carries, safe to send out and to write into a page; None without one."""
-    # What comes in the body of a GET has no meaning (RFC 9110, 9.3.1).
+def requested() -> str | None:
+    """The validated `callbackUrl` of this request, from the body or the query string; None if missing or invalid."""
+    # The content of a GET request has no meaning (RFC 9110, section 9.3.1).
     posted = None if request.method in ("GET", "HEAD") else request_body.fields().get(FIELD)
-    asked = posted or request.args.get(FIELD)
-    return passed(asked) if asked else None
+    url = posted or request.args.get(FIELD)
+    return validate(url) if url else None
 
 
-def passed(asked: str) -> str | None:
-    """This address, whole, if it is plainly one of this site; else None."""
+def validate(url: str) -> str | None:
+    """The absolute form of `url`, percent-encoded, if it is plainly an address of this site; else None.
+
+    `url`: a path that starts with one slash, or an absolute URL with the origin of `SITE_URL`.
+    """
     settings = services().settings
-    if len(asked) > LONGEST or _UNFIT.search(asked):
+    if len(url) > MAX_LENGTH or _FORBIDDEN.search(url):
         return None
-    own = re.match(re.escape(settings.origin) + r"(?=[/?#]|$)", asked, re.IGNORECASE)
-    rest = asked[own.end() :] if own else asked
-    if own and not rest.startswith("/"):
-        rest = f"/{rest}"
-    if not rest.startswith("/") or rest.startswith("//") or _climbs_out(rest):
+    origin = re.match(re.escape(settings.origin) + r"(?=[/?#]|$)", url, re.IGNORECASE)
+    target = url[origin.end() :] if origin else url
+    if origin and not target.startswith("/"):
+        target = f"/{target}"
+    if not target.startswith("/") or target.startswith("//") or _resolves_to_double_slash(target):
         return None
-    if rest.startswith(tuple(settings.site_path + page for page in _NO_RETURN)):
+    if target.startswith(tuple(settings.site_path + path for path in _EXCLUDED_PATHS)):
         return None
-    address = settings.origin + quote(rest, safe="/?#%:@!$&'()*+,;=-._~[]")
-    return address if len(address) <= LONGEST else None
+    absolute_url = settings.origin + quote(target, safe="/?#%:@!$&'()*+,;=-._~[]")
+    return absolute_url if len(absolute_url) <= MAX_LENGTH else None
 
 
-def _climbs_out(rest: str) -> bool:
-    """Whether `/./` or `/x/..//host` leave two slashes in front once a browser has removed dot segments."""
-    path = re.split(r"[?#]", rest, maxsplit=1)[0]
+def _resolves_to_double_slash(target: str) -> bool:
+    """Whether the path starts with `//` once its dot segments are removed (RFC 3986, section 5.2.4).
+
+    Browsers read `//host` as another host: `/.//host` and `/x/..//host` both become `//host`.
+    """
+    path = re.split(r"[?#]", target, maxsplit=1)[0]
     if not _DOT_SEGMENT.search(path):
         return False
-    kept: list[str] = []
-    plain = ""
+    segments: list[str] = []
+    decoded = ""
     for segment in path.split("/")[1:]:
-        plain = segment.lower().replace("%2e", ".")
-        if plain == "..":
-            del kept[-1:]
-        elif plain != ".":
-            kept.append(segment)
-    if plain in (".", ".."):
-        kept.append("")  # as the last one, it leaves a slash behind
-    return len(kept) > 1 and kept[0] == ""
+        decoded = segment.lower().replace("%2e", ".")
+        if decoded == "..":
+            del segments[-1:]
+        elif decoded != ".":
+            segments.append(segment)
+    if decoded in (".", ".."):
+        segments.append("")  # a trailing dot segment leaves a trailing slash
+    return len(segments) > 1 and segments[0] == ""

@@ -1,4 +1,4 @@
-"""What the body of a request says: NextAuth takes forms and JSON alike (4.24.15, `next/index.ts`)."""
+"""Parses request bodies. NextAuth accepts forms and JSON alike (next-auth 4.24.15, `next/index.ts`)."""
 
 import json
 
@@ -10,24 +10,24 @@ from services.http import strict_json
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 
 
-def value() -> object:
-    """The value of a JSON body; raises `ValueError` if it is none."""
+def parse_json() -> object:
+    """The value of a JSON body, parsed once per request. Raises `ValueError` if the body is not valid JSON."""
     if "body" not in g:
-        g.body = None  # what the error page sees of a body that cannot be read
-        found = strict_json.loads(request.get_data())
+        g.body = None  # so that an error page can read the fields of a body that is not valid
+        value = strict_json.loads(request.get_data())
         try:
-            # JSON can write half of a surrogate pair, and nothing can send it: refused here, not where it meets UTF-8.
-            json.dumps(found, ensure_ascii=False).encode()
+            # JSON can contain lone surrogates, which cannot be encoded as UTF-8. Reject them here, not in a later call.
+            json.dumps(value, ensure_ascii=False).encode()
         except RecursionError:
             raise ValueError("JSON is nested too deeply") from None
-        g.body = found
+        g.body = value
     return g.body
 
 
 def fields() -> MultiDict[str, str]:
-    """The fields of a form, or the texts in a JSON object. v4 takes no `true` for `"true"`, and neither do we."""
+    """The fields of a form, or the strings of a JSON object. Like NextAuth v4, `true` is not `"true"`."""
     if request.mimetype != JSON:
         return request.form
-    sent = value()
-    members = sent.items() if isinstance(sent, dict) else ()
-    return MultiDict({name: text for name, text in members if isinstance(text, str)})
+    body = parse_json()
+    members = body.items() if isinstance(body, dict) else ()
+    return MultiDict({name: value for name, value in members if isinstance(value, str)})

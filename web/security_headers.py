@@ -1,70 +1,68 @@
-"""The security headers of every response (OWASP Secure Headers Project; MDN for each).
+"""The security headers of every response (OWASP Secure Headers Project; MDN documents each header).
 
-Fixed per site, so they are put together once and only copied onto a response.
+The values are the same for all requests, so they are built once, when the app is created.
 """
 
-from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from flask import Response, request, url_for
+from flask import Flask, Response, request, url_for
 
 from config import Settings
 from web.request_context import request_id
 
-_TWO_YEARS = 63072000
-_STATIC_YEAR = "public, max-age=31536000, immutable"
-_INDEXABLE = ("home.show", "login.show")
+_TWO_YEARS_SECONDS = 63072000
+_CACHE_FOREVER = "public, max-age=31536000, immutable"
+_INDEXABLE_ENDPOINTS = ("home.show", "login.show")
 NO_ROBOTS = (("X-Robots-Tag", "noindex"),)
 
 
-def after_request(settings: Settings) -> Callable[[Response], Response]:
-    """What puts the headers on a response of this site."""
-    page = {
-        **_private(settings),
+def init_app(app: Flask, settings: Settings) -> None:
+    """Register the `after_request` hook that sets the headers."""
+    page_headers = {
+        **_private_headers(settings),
         "Content-Security-Policy": _page_policy(settings),
         "Cross-Origin-Opener-Policy": "same-origin",
         "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
     }
-    static = {**_every(settings), "Content-Security-Policy": "default-src 'none'"}
+    static_headers = {**_common_headers(settings), "Content-Security-Policy": "default-src 'none'"}
+    page_items, data_items = tuple(page_headers.items()), data_headers(settings)
 
-    as_data, as_page = of_data(settings), tuple(page.items())
-
-    def put(response: Response) -> Response:
+    @app.after_request
+    def set_headers(response: Response) -> Response:
         endpoint, status = request.endpoint, response.status_code
         if endpoint == "static_files.file" and status == 200:
-            response.headers.update(static)
-            response.headers["Cache-Control"] = _STATIC_YEAR if _is_its_version() else "public, max-age=300"
+            response.headers.update(static_headers)
+            response.headers["Cache-Control"] = _CACHE_FOREVER if _is_current_version() else "public, max-age=300"
             return response
         is_page = response.mimetype == "text/html" and status not in (301, 302, 303)
-        robots = NO_ROBOTS if status >= 400 or endpoint not in _INDEXABLE or request.query_string else ()
+        robots = NO_ROBOTS if status >= 400 or endpoint not in _INDEXABLE_ENDPOINTS or request.query_string else ()
         response.headers.add("Vary", "Cookie")
-        response.headers.extend([*(as_page if is_page else as_data), *robots, ("X-Request-Id", request_id())])
+        response.headers.extend([*(page_items if is_page else data_items), *robots, ("X-Request-Id", request_id())])
         return response
 
-    return put
+
+def data_headers(settings: Settings) -> tuple[tuple[str, str], ...]:
+    """The headers of JSON, redirects and all other responses that are neither an HTML page nor a static file."""
+    policy = {"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"}
+    return tuple({**_private_headers(settings), **policy}.items())
 
 
-def of_data(settings: Settings) -> tuple[tuple[str, str], ...]:
-    """The fixed headers of what is no page and no file."""
-    own = {"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"}
-    return tuple({**_private(settings), **own}.items())
+def _common_headers(settings: Settings) -> dict[str, str]:
+    hsts_value = f"max-age={_TWO_YEARS_SECONDS}; includeSubDomains"
+    hsts = {"Strict-Transport-Security": hsts_value} if settings.secure else {}
+    return {"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "same-origin", **hsts}
 
 
-def _every(settings: Settings) -> dict[str, str]:
-    secure = {"Strict-Transport-Security": f"max-age={_TWO_YEARS}; includeSubDomains"} if settings.secure else {}
-    return {"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "same-origin", **secure}
+def _private_headers(settings: Settings) -> dict[str, str]:
+    # With `no-referrer`, browsers send `Origin: null` with the forms of this site, and csrf.py would reject them.
+    private = {"Cache-Control": "no-store", "X-Frame-Options": "DENY", "Referrer-Policy": "same-origin"}
+    return {**_common_headers(settings), **private}
 
 
-def _private(settings: Settings) -> dict[str, str]:
-    # Not no-referrer: then browsers send `Origin: null` with our own forms, and they would be refused.
-    own = {"Cache-Control": "no-store", "X-Frame-Options": "DENY", "Referrer-Policy": "same-origin"}
-    return {**_every(settings), **own}
-
-
-def _is_its_version() -> bool:
-    """Whether the file that was asked for is this one: not the next release's, which another worker has already."""
-    own = url_for(str(request.endpoint), **(request.view_args or {}))
-    return own.endswith(f"?v={request.args.get('v')}")
+def _is_current_version() -> bool:
+    """Whether `v` is the version of this file. During a rollout, `v` may name the file of another release."""
+    current_url = url_for(str(request.endpoint), **(request.view_args or {}))
+    return current_url.endswith(f"?v={request.args.get('v')}")
 
 
 def _page_policy(settings: Settings) -> str:

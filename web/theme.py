@@ -1,58 +1,64 @@
-"""The brand's colours, worked out so that they can be read whatever `BRAND_COLOR` is (WCAG 2.2, 1.4.3 and 1.4.11)."""
+"""CSS colors derived from `BRAND_COLOR`, with enough contrast for any brand (WCAG 2.2, criteria 1.4.3 and 1.4.11)."""
 
 import colorsys
 
-LIGHT = ("#ffffff", "#f4f3ef")
-DARK = ("#181c1a", "#101312")
-"""What lies under text and edges in each scheme, as `static/site.css` has it."""
+LIGHT_BACKGROUNDS = ("#ffffff", "#f4f3ef")
+DARK_BACKGROUNDS = ("#181c1a", "#101312")
+"""`--surface` and `--background` of each color scheme in `static/site.css`."""
 
-_TEXT, _TEXT_IN_DARK, _EDGE = 4.5, 6.0, 3.0  # in dark, what is only just enough looks dull
+_MIN_TEXT_CONTRAST, _MIN_BORDER_CONTRAST = 4.5, 3.0
+_MIN_DARK_TEXT_CONTRAST = 6.0  # WCAG asks for 4.5, which looks dull on a dark background
 _STEPS = 200
 
 
-def rules(brand: str) -> str:
-    """The custom properties that go before the style sheet: `--brand` is as given, the others follow from it.
+def rules(brand_color: str) -> str:
+    """The custom properties that precede the style sheet. `brand_color`: `#rrggbb`.
 
-    `--on-brand`: of the text on it. `--accent`: the brand where it has to be read itself, as a link, a mark or the
-    ring of the focus. `--edge`: of the main button, which the page could swallow if it has the page's colour.
+    `--brand`: `brand_color`, unchanged. `--on-brand`: text on the brand color. `--accent`: the brand color adjusted for
+    links, the logo mark and the focus ring. `--brand-border`: the border of the primary button, which must also be
+    visible if the brand color equals the background.
     """
-    light = f"--brand:{brand};--on-brand:{text_on(brand)};{_of_scheme(brand, LIGHT, _TEXT)}"
-    dark = _of_scheme(brand, DARK, _TEXT_IN_DARK)
-    return f":root{{{light}}}\n@media (prefers-color-scheme:dark){{:root{{{dark}}}}}\n"
+    light = _scheme_properties(brand_color, LIGHT_BACKGROUNDS, _MIN_TEXT_CONTRAST)
+    dark = _scheme_properties(brand_color, DARK_BACKGROUNDS, _MIN_DARK_TEXT_CONTRAST)
+    brand = f"--brand:{brand_color};--on-brand:{text_color_on(brand_color)}"
+    return f":root{{{brand};{light}}}\n@media (prefers-color-scheme:dark){{:root{{{dark}}}}}\n"
 
 
-def _of_scheme(brand: str, grounds: tuple[str, ...], text: float) -> str:
-    return f"--accent:{readable(brand, grounds, text)};--edge:{readable(brand, grounds, _EDGE)}"
+def _scheme_properties(brand_color: str, backgrounds: tuple[str, ...], min_text_contrast: float) -> str:
+    accent = readable_color(brand_color, backgrounds, min_text_contrast)
+    border = readable_color(brand_color, backgrounds, _MIN_BORDER_CONTRAST)
+    return f"--accent:{accent};--brand-border:{border}"
 
 
-def text_on(color: str) -> str:
-    """Black or white, whichever stands out more on `#rrggbb`: at least 4.58 to 1 on any."""
+def text_color_on(color: str) -> str:
+    """Black or white, whichever has more contrast with `color` (`#rrggbb`). The contrast is at least 4.58 to 1."""
     return "#ffffff" if (_luminance(color) + 0.05) ** 2 < 1.05 * 0.05 else "#000000"
 
 
-def readable(color: str, grounds: tuple[str, ...], least: float) -> str:
-    """The colour, made darker or lighter only as far as it takes to stand out `least` to 1 from all of these."""
-    hue, lightness, saturation = colorsys.rgb_to_hls(*_shares(color))
-    end = 0.0 if text_on(grounds[0]) == "#000000" else 1.0
+def readable_color(color: str, backgrounds: tuple[str, ...], min_contrast: float) -> str:
+    """`color`, darkened or lightened in small steps until its contrast with all backgrounds is `min_contrast`."""
+    hue, lightness, saturation = colorsys.rgb_to_hls(*_rgb(color))
+    target_lightness = 0.0 if text_color_on(backgrounds[0]) == "#000000" else 1.0
     for step in range(_STEPS):
-        red, green, blue = colorsys.hls_to_rgb(hue, lightness + (end - lightness) * step / _STEPS, saturation)
-        nearer = f"#{round(red * 255):02x}{round(green * 255):02x}{round(blue * 255):02x}"
-        if all(contrast(nearer, ground) >= least for ground in grounds):
-            return nearer
-    return text_on(grounds[0])
+        step_lightness = lightness + (target_lightness - lightness) * step / _STEPS
+        red, green, blue = colorsys.hls_to_rgb(hue, step_lightness, saturation)
+        candidate = f"#{round(red * 255):02x}{round(green * 255):02x}{round(blue * 255):02x}"
+        if all(contrast(candidate, background) >= min_contrast for background in backgrounds):
+            return candidate
+    return text_color_on(backgrounds[0])
 
 
-def contrast(one: str, other: str) -> float:
-    """Between two colours `#rrggbb`, 1 to 21."""
-    darker, lighter = sorted((_luminance(one), _luminance(other)))
+def contrast(color: str, other_color: str) -> float:
+    """The contrast ratio of two colors `#rrggbb`, from 1 to 21 (WCAG 2.2, "contrast ratio")."""
+    darker, lighter = sorted((_luminance(color), _luminance(other_color)))
     return (lighter + 0.05) / (darker + 0.05)
 
 
 def _luminance(color: str) -> float:
-    """Relative luminance, 0 to 1, as WCAG 2.2 defines it."""
-    red, green, blue = (s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in _shares(color))
+    """The relative luminance, from 0 to 1 (WCAG 2.2, "relative luminance")."""
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in _rgb(color))
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def _shares(color: str) -> tuple[float, float, float]:
+def _rgb(color: str) -> tuple[float, float, float]:
     return int(color[1:3], 16) / 255, int(color[3:5], 16) / 255, int(color[5:7], 16) / 255

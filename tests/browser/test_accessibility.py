@@ -112,7 +112,7 @@ READ_OUT = {
   - heading "Your account" [level=1]
   - term: Email address
   - definition: minji@example.com
-  - term: Member number
+  - term: Account ID
   - definition: "1"
   - text: Name
   - textbox "Name": 김민지
@@ -162,7 +162,8 @@ def test_every_page_starts_with_the_site_name_and_ends_with_the_languages(open_p
     )
 
 
-_EDGES = """() => [...document.querySelectorAll("button:not(.reveal), .button, .problem, .note, .box, .field > input")]
+_EDGES = """() => [...document.querySelectorAll(
+        "button:not(.password-toggle), .button, .error-summary, .notice, .password-input, .field > input")]
     .map(one => {
         const {borderTopWidth: width, borderTopStyle: line, borderTopColor: edge} = getComputedStyle(one)
         return [one.outerHTML.slice(0, 60), parseFloat(width), line, edge]
@@ -188,9 +189,9 @@ def test_in_forced_colors_every_icon_is_visible(open_page: PageOpener, scheme: s
     page = open_page(forced_colors="active", color_scheme=scheme)
     page.goto(LOGIN)
     ground = computed_style(page.locator("body"), "background-color")
-    for drawn in page.locator(".mark path, .way svg [fill]:not(g)").all():
+    for drawn in page.locator(".mark path, .provider-button svg [fill]:not(g)").all():
         assert contrast_ratio(computed_style(drawn, "fill"), ground) >= 3, drawn.evaluate("one => one.outerHTML")
-    for drawn in page.locator(".way svg [stroke], .reveal svg path").all():
+    for drawn in page.locator(".provider-button svg [stroke], .password-toggle svg path").all():
         assert contrast_ratio(computed_style(drawn, "stroke"), ground) >= 3, drawn.evaluate("one => one.outerHTML")
 
 
@@ -276,9 +277,9 @@ def test_a_shown_password_and_the_caps_lock_hint_are_accessible(open_page: PageO
     page = open_page(locale)
     page.goto(LOGIN)
     page.locator("#password").fill("correct-horse")
-    page.locator(".reveal").click()
+    page.locator(".password-toggle").click()
     page.locator("#password").evaluate(
         "one => one.dispatchEvent(new KeyboardEvent('keydown', {modifierCapsLock: true}))"
     )
-    expect(page.locator(".caps")).not_to_be_empty()
+    expect(page.locator(".caps-lock-hint")).not_to_be_empty()
     assert accessibility_violations(page) == []

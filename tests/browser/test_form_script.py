@@ -41,7 +41,8 @@ def page(open_page: PageOpener) -> Page:
     return open_page()
 
 
-_PLACES = """() => [...document.querySelectorAll("body *:not(.reveal, .reveal *, .box input)")].map(one => {
+_PLACES = """() => [...document.querySelectorAll(
+        "body *:not(.password-toggle, .password-toggle *, .password-input input)")].map(one => {
     const {x, y, width, height} = one.getBoundingClientRect()
     return [one.localName, one.className.baseVal ?? one.className, x, y, width, height]
 })"""
@@ -115,7 +116,7 @@ def test_a_password_manager_may_fill_in_late_without_events(page: Page) -> None:
 def test_without_javascript_there_is_no_show_password_button(open_page: PageOpener) -> None:
     page = open_page(java_script_enabled=False)
     page.goto(LOGIN)
-    expect(page.locator(".reveal")).to_be_hidden()
+    expect(page.locator(".password-toggle")).to_be_hidden()
     expect(page.get_by_role("button")).to_have_count(1)
 
 
@@ -124,7 +125,7 @@ def test_a_hint_is_shown_while_caps_lock_is_on(open_page: PageOpener, locale: st
     page = open_page(locale, viewport=NARROW)
     page.goto(LOGIN)
     before = places(page)
-    hint, password = page.locator(".caps"), page.locator("#password")
+    hint, password = page.locator(".caps-lock-hint"), page.locator("#password")
     expect(hint).to_have_attribute("aria-live", "polite")
     for event, on in (("keydown", True), ("keyup", False), ("pointerdown", True), ("blur", False)):
         kind = {"keydown": "KeyboardEvent", "keyup": "KeyboardEvent", "pointerdown": "PointerEvent"}.get(event, "Event")
@@ -133,7 +134,8 @@ def test_a_hint_is_shown_while_caps_lock_is_on(open_page: PageOpener, locale: st
             [kind, event, on],
         )
         expect(hint).to_have_text(words if on else "")
-        assert [one for one in places(page) if one[1] != "caps"] == [one for one in before if one[1] != "caps"]
+        hint_class = "caps-lock-hint"
+        assert [one for one in places(page) if one[1] != hint_class] == [one for one in before if one[1] != hint_class]
 
 
 @pytest.mark.parametrize(
@@ -182,7 +184,7 @@ def test_a_form_is_sent_once_however_often_the_button_is_clicked(make_site: Site
     fill_credentials(page)
     sent: list[str] = []
     page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
-    page.locator("button.main").evaluate("one => { one.click(); setTimeout(() => one.click(), 150) }")
+    page.locator("button.button-primary").evaluate("one => { one.click(); setTimeout(() => one.click(), 150) }")
     page.wait_for_url("**/")
     assert len(sent) == 1
     expect(page.locator("h1")).to_have_text("Signed in as 민지")
@@ -194,12 +196,12 @@ def test_a_form_restored_from_the_back_forward_cache_can_be_sent_again(page: Pag
     page.evaluate(
         "sent = 0; addEventListener('submit', event => { sent += !event.defaultPrevented; event.preventDefault() })"
     )
-    page.locator("button.main").dblclick()
+    page.locator("button.button-primary").dblclick()
     expect(page.locator("form[aria-busy=true]")).to_have_count(1)
     assert page.evaluate("sent") == 1
     page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))")
     expect(page.locator("form[aria-busy=true]")).to_have_count(0)
-    page.locator("button.main").click()
+    page.locator("button.button-primary").click()
     assert page.evaluate("sent") == 2
 
 

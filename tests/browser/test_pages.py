@@ -153,12 +153,13 @@ def test_tab_moves_from_the_address_to_the_password_the_button_and_the_links(pag
 @pytest.mark.parametrize("way", ["home", "login-fields", "account"])
 def test_keyboard_focus_is_always_visible(page: Page, way: str) -> None:
     PAGE_STATES[way](page)
-    page.locator(".top a").focus()
+    page.locator(".page-header a").focus()
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("Tab")
     reached = 0
     # A field with a button inside shows its focus on the surrounding box.
-    while (here := page.locator(".box:has(input:focus), :focus:not(.box *)").or_(page.locator("button:focus"))).count():
+    focused_fields = page.locator(".password-input:has(input:focus), :focus:not(.password-input *)")
+    while (here := focused_fields.or_(page.locator("button:focus"))).count():
         assert computed_style(here, "outline-style") == "solid", focused(page)
         assert float(computed_style(here, "outline-width").removesuffix("px")) >= 2, focused(page)
         for scheme in SCHEMES:
@@ -268,7 +269,7 @@ def test_the_border_of_a_field_has_enough_contrast(page: Page) -> None:
         PAGE_STATES[way](page)
         for scheme in SCHEMES:
             set_color_scheme(page, scheme)
-            for field in ("#email", ".box"):
+            for field in ("#email", ".password-input"):
                 edge = computed_style(page.locator(field), "border-bottom-color")
                 assert contrast_ratio(edge, computed_style(page.locator(".card"), "background-color")) >= 3
 

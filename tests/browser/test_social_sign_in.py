@@ -61,7 +61,7 @@ def page(open_page: PageOpener) -> Page:
 
 
 def way(page: Page, provider: str) -> Any:
-    return page.locator(f"button.way-{provider}")
+    return page.locator(f"button.provider-button-{provider}")
 
 
 def to_provider(page: Page, provider: str) -> None:
@@ -296,7 +296,7 @@ def test_the_last_used_provider_is_marked(page: Page) -> None:
 def test_the_provider_buttons_are_accessible_and_fit_a_phone(open_page: PageOpener, locale: str) -> None:
     page = open_page(locale)
     page.goto(LOGIN)
-    expect(page.locator(".way")).to_have_count(len(ALL))
+    expect(page.locator(".provider-button")).to_have_count(len(ALL))
     assert accessibility_violations(page) == []
     assert overflowing_elements_on_phone(page) == []
 
@@ -314,12 +314,12 @@ def test_each_provider_button_has_enough_contrast(page: Page) -> None:
 
 def test_tab_reaches_each_provider_button_in_order(page: Page) -> None:
     page.goto(LOGIN)
-    page.locator("main form button.main").focus()
+    page.locator("main form button.button-primary").focus()
     reached = []
     for _ in ALL:
         page.keyboard.press("Tab")
         reached.append(page.locator(":focus").inner_text())
-    assert reached == page.locator(".way").all_inner_texts()
+    assert reached == page.locator(".provider-button").all_inner_texts()
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Who signs in?")).to_be_visible()
@@ -348,7 +348,7 @@ def test_the_redirect_page_is_accessible_and_has_a_link(open_page: PageOpener, l
 def test_inside_an_in_app_browser_the_page_says_which_providers_do_not_work(open_page: PageOpener, app: str) -> None:
     page = open_page(user_agent=IN_APP[app], viewport=NARROW)
     page.goto(f"{LOGIN}?callbackUrl=/account")
-    note = page.locator("main .note")
+    note = page.locator("main .notice")
     expect(note).to_contain_text(f"Google sign-in does not work inside {app}.")
     expect(way(page, "google")).to_have_count(0)
     expect(way(page, "kakao")).to_be_visible()

@@ -74,7 +74,7 @@ class Registered:
         page = Page(visitor.submit("/api/auth/signin/oidc", {"callbackUrl": back_to}))
         assert page.status == 200
         address = str(page.find_all("meta[@http-equiv='refresh']")[0].get("content")).partition("url=")[2]
-        assert address == page.find_all("a[@class='button main']")[0].get("href")
+        assert address == page.find_all("a[@class='button button-primary']")[0].get("href")
         return self._follow(visitor, requests.Request("GET", address))
 
     def sign_in(self, visitor: Visitor, login: str = "minji") -> requests.Response:

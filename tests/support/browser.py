@@ -185,7 +185,7 @@ def click_and_wait(button: Locator) -> None:
 
 def submit_main_form(page: Page) -> None:
     """Submit the main form of the page, and wait for the navigation."""
-    click_and_wait(page.locator("main button.main").first)
+    click_and_wait(page.locator("main button.button-primary").first)
 
 
 def submit_sign_in(page: Page, email: str = MINJI, password: str = PASSWORD) -> None:
@@ -324,7 +324,7 @@ def _luminance(color: str) -> float:
 _OVERFLOWING = """() => {
     const page = document.documentElement
     const cut = one => one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).display !== "inline"
-    const texts = [...document.querySelectorAll("body *:not(input, svg, svg *, .unseen)")].filter(cut)
+    const texts = [...document.querySelectorAll("body *:not(input, svg, svg *, .visually-hidden)")].filter(cut)
     return [
         ...(page.scrollWidth > page.clientWidth ? [`the page by ${page.scrollWidth - page.clientWidth} px`] : []),
         ...texts.map(one => `${one.localName}: ${one.textContent.trim()}`),

@@ -48,7 +48,7 @@ def _open_in_app(page: Page) -> None:
 def _open_redirecting(page: Page) -> None:
     page.route("**/google/**", lambda route: route.fulfill(status=204))
     page.goto(LOGIN)
-    click_and_wait(page.locator("button.way-google"))
+    click_and_wait(page.locator("button.provider-button-google"))
 
 
 def _open_with_last_provider(page: Page) -> None:
@@ -61,7 +61,7 @@ PROVIDER_STATES: dict[str, Callable[[Page], object]] = {
     "login-development": lambda page: page.goto(LOGIN),
     "login-used-last": _open_with_last_provider,
     "login-in-app": _open_in_app,
-    "onward": _open_redirecting,
+    "redirecting": _open_redirecting,
 }
 
 

@@ -29,7 +29,7 @@ def test_the_login_page_with_every_button_is_small(make_site: SiteMaker) -> None
     visitor = make_site(**SEVEN_PROVIDERS, sign_up_url="/join", reset_password_url="/forgot").new_visitor()
     response = visitor.get(LOGIN)
     page = Page(response)
-    assert len(page.find_all("ul[@class='providers']/li")) == 7
+    assert len(page.find_all("ul[@class='provider-list']/li")) == 7
     assert len(page.find_all("link[@rel='stylesheet']")) == 1
     assert len(assets(page)) <= 4
     assert sum(map(on_the_wire, [response, *map(visitor.get, assets(page))])) <= MOST_BYTES
@@ -68,17 +68,18 @@ def test_each_visitor_gets_a_csrf_token_of_their_own(make_site: SiteMaker) -> No
 
 def test_a_custom_template_can_extend_the_original(make_site: SiteMaker, tmp_path: Path) -> None:
     (tmp_path / "login.html").write_text(
-        '{% extends "site/login.html" %}{% block intro %}<p class="aside">Use your hotel account.</p>{% endblock %}'
+        '{% extends "site/login.html" %}'
+        '{% block intro %}<p class="text-muted">Use your hotel account.</p>{% endblock %}'
     )
     page = make_site(templates_dir=tmp_path).new_visitor().get_page(LOGIN)
-    assert page.texts("p[@class='aside']") == ["Use your hotel account."]
+    assert page.texts("p[@class='text-muted']") == ["Use your hotel account."]
     assert page.heading == "Sign in"
     assert len(page.find_all("input[@type='password']")) == 1
 
 
 def test_a_custom_base_block_is_on_every_page(make_site: SiteMaker, tmp_path: Path) -> None:
     (tmp_path / "base.html").write_text(
-        '{% extends "site/base.html" %}{% block foot %}<p><a href="/privacy">Privacy</a></p>{% endblock %}'
+        '{% extends "site/base.html" %}{% block footer %}<p><a href="/privacy">Privacy</a></p>{% endblock %}'
     )
     visitor = make_site(templates_dir=tmp_path).new_visitor()
     for address in ("/", LOGIN, "/nowhere"):
@@ -88,13 +89,13 @@ def test_a_custom_base_block_is_on_every_page(make_site: SiteMaker, tmp_path: Pa
 def test_custom_css_and_images_are_served_with_the_originals(make_site: SiteMaker, tmp_path: Path) -> None:
     own = tmp_path / "static"
     own.mkdir()
-    (own / "site.css").write_text(":root { --round: 2px; }\n")
+    (own / "site.css").write_text(":root { --radius: 2px; }\n")
     (own / "logo.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
     visitor = make_site(templates_dir=tmp_path, logo_url="/auth/static/logo.svg").new_visitor()
     page = visitor.get_page(LOGIN)
     (sheet,) = page.find_all("link[@rel='stylesheet']")
     response = visitor.get(sheet.get("href"))
-    assert response.text.endswith("--round: 2px; }\n")
+    assert response.text.endswith("--radius: 2px; }\n")
     assert "immutable" in response.headers["Cache-Control"]
     logo = visitor.get(page.find_all("img")[0].get("src"))
     assert (logo.status_code, logo.headers["Content-Type"]) == (200, "image/svg+xml; charset=utf-8")
@@ -111,10 +112,10 @@ def test_the_examples_of_the_guide_work(make_site: SiteMaker, tmp_path: Path) ->
     )
     visitor = make_site(templates_dir=tmp_path, **{name.lower(): text for name, text in given.items()}).new_visitor()
     page = visitor.get_page(LOGIN)
-    assert page.texts("p[@class='aside']") == ["Staff sign in with their company account."]
+    assert page.texts("p[@class='text-muted']") == ["Staff sign in with their company account."]
     assert page.texts("footer/p") == ["Privacy"]
     assert page.title == "Sign in – Hotel Haru"
-    assert [link.get("href") for link in page.find_all("ul[@class='ways']//a")] == [
+    assert [link.get("href") for link in page.find_all("ul[@class='link-list']//a")] == [
         "https://example.com/password",
         "https://example.com/join",
     ]
@@ -126,9 +127,9 @@ def test_the_examples_of_the_guide_work(make_site: SiteMaker, tmp_path: Path) ->
 def test_the_guide_documents_every_block_and_macro() -> None:
     templates = {path.name: path.read_text("utf-8") for path in (ROOT / "templates").glob("*.html")}
     blocks = {name for text in templates.values() for name in re.findall(r"{% block (\w+) %}", text)}
-    macros = set(re.findall(r"{% macro (\w+\(.*?\)) %}", templates["parts.html"]))
+    macros = set(re.findall(r"{% macro (\w+\(.*?\)) %}", templates["macros.html"]))
     assert {name for name in blocks if not re.search(rf"\| `{name}` \|", GUIDE)} == set()
     assert {re.sub(r"=[^,)]+", "", macro) for macro in macros} == set(
         re.findall(r"^\| `(\w+\(.*?\))` \|", GUIDE, re.MULTILINE)
     )
-    assert {name for name in templates if name != "parts.html" and f"`{name}`" not in GUIDE} == set()
+    assert {name for name in templates if name != "macros.html" and f"`{name}`" not in GUIDE} == set()

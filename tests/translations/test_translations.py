@@ -176,13 +176,13 @@ def _pages_of_a_person(visitor: Visitor) -> Iterator[tuple[str, Page]]:
     yield "signed out", visitor.get_page("/")
 
 
-NAMES = {"Munjigi", "English", "Caps", "Lock", "Cookie", "name@example.com", MINJI}
+NAMES = {"Munjigi", "English", "Caps", "Lock", "Cookie", "ID", "name@example.com", MINJI}
 NAMES |= {"Apple", "Google", "GitHub", "LINE", "NAVER", "OpenID", "Connect", "Instagram", "KakaoTalk"}
 
 
 def english_in(page: Page) -> list[str]:
     """Return the words in Latin letters on a page, without names and the request id."""
-    attributes = ("aria-label", "alt", "title", "placeholder", "data-words", "data-over")
+    attributes = ("aria-label", "alt", "title", "placeholder", "data-message", "data-done-message")
     said = [one.get(name, "") for one in page.find_all("*") for name in attributes]
     text = " ".join([*page.texts("title"), *page.texts("body"), *said])
     for code in page.texts("code"):
@@ -194,7 +194,7 @@ def english_in(page: Page) -> list[str]:
 def test_a_translated_page_contains_no_english(full_site: Site, code: str) -> None:
     seen = 0
     for name, page in every_page(full_site, code):
-        assert page.document.get("lang") == locale.tag(code), name
+        assert page.document.get("lang") == locale.language_tag(code), name
         assert english_in(page) == [], name
         seen += 1
     assert seen > 50
@@ -240,7 +240,7 @@ def test_a_browser_gets_its_most_preferred_available_language(visitor: Visitor, 
     ],
 )
 def test_another_region_of_a_language_is_used_if_there_is_no_exact_match(wish: str, given: str | None) -> None:
-    assert locale._best(wish, ("en", "pt_BR", "pt_PT", "zh_Hant")) == given
+    assert locale._best_match(wish, ("en", "pt_BR", "pt_PT", "zh_Hant")) == given
 
 
 def test_a_chosen_language_is_remembered_and_an_unknown_one_ignored(visitor: Visitor) -> None:

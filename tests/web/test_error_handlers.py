@@ -16,7 +16,7 @@ def test_a_missing_page_is_404_with_a_link_that_works(visitor: Visitor) -> None:
 
 def test_a_wrong_method_shows_an_error_page(visitor: Visitor) -> None:
     page = Page(visitor.delete("/account"))
-    assert (page.status, page.heading) == (405, "This page cannot be opened that way")
+    assert (page.status, page.heading) == (405, "That action is not available here")
 
 
 @pytest.fixture

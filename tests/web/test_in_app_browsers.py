@@ -14,9 +14,9 @@ QUERY = f"{PAGE}?callbackUrl=https%3A%2F%2Fexample.com%2Fa%3Fb%3Dc%26d"
 KAKAO_OUT = "kakaotalk://web/openExternal?url=https%3A%2F%2Fexample.com%2Fauth%2Flogin%2Femail"
 
 
-def hurdle(user_agent: str, url: str, language: str) -> InAppNotice | None:
-    app = in_app_browsers.inside(user_agent)
-    return in_app_browsers.hurdle(app, url, language) if app else None
+def notice(user_agent: str, url: str, language: str) -> InAppNotice | None:
+    app = in_app_browsers.detect(user_agent)
+    return in_app_browsers.notice(app, url, language) if app else None
 
 
 @pytest.mark.parametrize(
@@ -44,11 +44,11 @@ def hurdle(user_agent: str, url: str, language: str) -> InAppNotice | None:
     ],
 )
 def test_an_in_app_browser_is_recognized_by_its_user_agent(user_agent: str, expected: InAppNotice | None) -> None:
-    assert hurdle(user_agent, PAGE, "en") == expected
+    assert notice(user_agent, PAGE, "en") == expected
 
 
 def test_the_link_out_of_the_app_keeps_the_return_address() -> None:
-    line, kakao = hurdle("Line/14.9.0", QUERY, "en"), hurdle("KAKAOTALK 10", QUERY, "ko")
+    line, kakao = notice("Line/14.9.0", QUERY, "en"), notice("KAKAOTALK 10", QUERY, "ko")
     assert line
     assert kakao
     assert line.way_out == f"{QUERY}&openExternalBrowser=1"
@@ -60,12 +60,12 @@ def test_the_link_out_of_the_app_keeps_the_return_address() -> None:
 def test_without_any_usable_provider_there_is_no_empty_list(shared_site: SiteMaker) -> None:
     site = shared_site(providers="google", google_client_id="id", google_client_secret="secret-of-this-test")
     page = site.new_visitor(**{"User-Agent": f"{IPHONE} Instagram 334.0.4.32.98"}).get_page("/auth/login/email")
-    assert page.texts("div[@class='note']/p")[0] == "Google sign-in does not work inside Instagram."
-    assert not page.find_all("ul[@class='providers']")
+    assert page.texts("div[@class='notice']/p")[0] == "Google sign-in does not work inside Instagram."
+    assert not page.find_all("ul[@class='provider-list']")
 
 
 def test_without_unusable_providers_there_is_no_notice(shared_site: SiteMaker) -> None:
     site = shared_site(providers="kakao", kakao_client_id="id", kakao_client_secret="secret-of-this-test")
     page = site.new_visitor(**{"User-Agent": "Line/14.9.0"}).get_page("/auth/login/email")
-    assert not page.find_all("div[@class='note']")
-    assert len(page.find_all("button[@class='way way-kakao']")) == 1
+    assert not page.find_all("div[@class='notice']")
+    assert len(page.find_all("button[@class='provider-button provider-button-kakao']")) == 1

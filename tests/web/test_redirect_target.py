@@ -65,7 +65,7 @@ WAYS = (signed_in_at_the_page, form_field, query_of_the_form, sign_out_field)
 def test_each_address_of_the_table_gets_its_verdict(client: FlaskClient) -> None:
     assert (len(RETURN_ADDRESSES), sum(entry["allowed"] for entry in RETURN_ADDRESSES)) == (346, 48)
     with client.application.app_context():
-        passed = [(entry, redirect_target.passed(entry["value"])) for entry in RETURN_ADDRESSES]
+        passed = [(entry, redirect_target.validate(entry["value"])) for entry in RETURN_ADDRESSES]
     assert [entry["value"] for entry, address in passed if is_misdirected(entry, address or f"{ORIGIN}/")] == []
     assert [entry["value"] for entry, address in passed if entry["strict"] and bool(address) != entry["allowed"]] == []
 

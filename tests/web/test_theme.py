@@ -49,31 +49,31 @@ def test_any_brand_color_is_readable_in_light_and_in_dark(brand: str) -> None:
     for scheme in in_each_scheme(brand):
         assert scheme["brand"] == brand
         assert contrast(scheme["on-brand"], brand) >= 4.5
-        for ground in ("paper", "ground"):
+        for ground in ("surface", "background"):
             assert contrast(scheme["accent"], scheme[ground]) >= 4.5, ground
-            assert contrast(scheme["edge"], scheme[ground]) >= 3, ground
+            assert contrast(scheme["brand-border"], scheme[ground]) >= 3, ground
 
 
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
 def test_the_fixed_colors_are_readable(scheme: int) -> None:
     given = properties(SHEET)[scheme]
-    for text in ("ink", "soft", "wrong"):
-        for ground in ("paper", "ground"):
+    for text in ("text", "text-muted", "error"):
+        for ground in ("surface", "background"):
             assert contrast(given[text], given[ground]) >= 4.5, (text, ground)
-    assert contrast(given["wrong"], given["wrong-ground"]) >= 4.5
-    assert contrast(given["ink"], given["wrong-ground"]) >= 4.5
-    assert contrast(given["soft"], given["wrong-ground"]) >= 4.5
-    assert contrast(given["line"], given["paper"]) >= 3
+    assert contrast(given["error"], given["error-background"]) >= 4.5
+    assert contrast(given["text"], given["error-background"]) >= 4.5
+    assert contrast(given["text-muted"], given["error-background"]) >= 4.5
+    assert contrast(given["border"], given["surface"]) >= 3
 
 
 def test_the_theme_uses_the_backgrounds_of_the_style_sheet() -> None:
-    grounds = [(scheme["paper"], scheme["ground"]) for scheme in properties(SHEET)]
-    assert grounds == [theme.LIGHT, theme.DARK]
+    grounds = [(scheme["surface"], scheme["background"]) for scheme in properties(SHEET)]
+    assert grounds == [theme.LIGHT_BACKGROUNDS, theme.DARK_BACKGROUNDS]
 
 
 def test_a_readable_brand_color_is_unchanged() -> None:
     light, dark = in_each_scheme("#17624a")
-    assert light["accent"] == light["edge"] == "#17624a"
+    assert light["accent"] == light["brand-border"] == "#17624a"
     assert dark["accent"] != "#17624a"
 
 

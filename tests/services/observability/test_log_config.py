@@ -77,9 +77,9 @@ def test_an_exception_message_cannot_start_a_new_record() -> None:
         try:
             raise ValueError("a\n2026-01-01T00:00:00.000Z info    signed_in\u2028x")
         except ValueError:
-            logging.getLogger("munjigi.errors").exception("unforeseen error")
+            logging.getLogger("munjigi.errors").exception("unhandled exception")
     first, *rest = text.getvalue().splitlines()
-    assert first.endswith("unforeseen error")
+    assert first.endswith("unhandled exception")
     assert rest[0] == "    Traceback (most recent call last):"
     assert all(line.startswith("    ") for line in rest)
 

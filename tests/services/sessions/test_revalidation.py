@@ -267,5 +267,5 @@ def test_signing_out_works_while_the_backend_fails(site: Site, backend: Scripted
     backend.logout_status = 500
     response = visitor.submit("/auth/logout", {})
     assert response.status_code == 303
-    assert "could not be told" in visitor.get_page("/").status_messages[0]
+    assert "could not reach our service" in visitor.get_page("/").status_messages[0]
     assert visitor.get_session() == {}
