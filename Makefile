@@ -17,7 +17,7 @@ run: $(VENV)/site ## the site with its development stand-ins, on PORT (8080)
 	@$(BIN)/flask run --port $(PORT)
 
 test: $(VENV)/dev ## the tests that need Python alone: about a minute
-	@$(BIN)/pytest -n auto --dist loadgroup -m "not browser and not server and not external and not slow"
+	@$(BIN)/pytest -n auto --dist loadgroup -m "not browser and not server and not external and not corpus"
 
 test-all: $(VENV)/dev tests/node_modules ## every test: in Chromium, at the production server, with Redis, Node.js and proxies
 	@$(BIN)/pytest -n auto --dist loadgroup

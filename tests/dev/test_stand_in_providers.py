@@ -191,7 +191,7 @@ def of(stand_ins: dict[str, StandIn], names: list[str]) -> list[StandIn]:
     ],
     ids=["elsewhere", "missing", "another client"],
 )
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_an_unregistered_redirect_uri_or_client_is_refused(stand_in: StandIn, changes: dict[str, str | None]) -> None:
     page = stand_in.page(**changes)
     assert page.status_code == 400
@@ -199,12 +199,12 @@ def test_an_unregistered_redirect_uri_or_client_is_refused(stand_in: StandIn, ch
     assert f"not {stand_in.provider.name}" in page.text
 
 
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_a_redirect_uri_with_an_extra_path_is_refused(stand_in: StandIn) -> None:
     assert stand_in.page(redirect_uri=f"{stand_in.client.redirect_uri}/..").status_code == 400
 
 
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_a_missing_code_challenge_returns_an_error_where_pkce_is_required(stand_ins: dict[str, StandIn]) -> None:
     for stand_in in of(stand_ins, CHALLENGED):
         for changes in ({"code_challenge": None}, {"code_challenge_method": "plain"}):
@@ -215,23 +215,23 @@ def test_a_missing_code_challenge_returns_an_error_where_pkce_is_required(stand_
             assert response.headers["Location"].startswith(f"{stand_in.client.redirect_uri}?error=invalid_request&")
 
 
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_kakao_signs_in_on_a_further_origin(stand_ins: dict[str, StandIn]) -> None:
     page = stand_ins["kakao"].page()
     assert [urlsplit(step.url).hostname for step in [*page.history, page]] == ["127.0.0.1", "localhost"]
 
 
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_kakao_without_openid_connect_refuses_the_openid_scope(stand_ins: dict[str, StandIn]) -> None:
     assert "KOE205" in stand_ins["kakao"].page(scope="openid account_email").text
 
 
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_apple_requires_response_mode_form_post(stand_ins: dict[str, StandIn]) -> None:
     assert "response_mode must be form_post" in stand_ins["apple"].page(response_mode=None).text
 
 
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_apple_sends_the_name_once_until_consent_is_revoked(stand_ins: dict[str, StandIn]) -> None:
     apple = stand_ins["apple"]
     requests.post(apple.page().url, {"action": "forget"}, timeout=5)
@@ -244,14 +244,14 @@ def test_apple_sends_the_name_once_until_consent_is_revoked(stand_ins: dict[str,
 @pytest.mark.parametrize(
     ("name", "issuer"), [("google", "https://accounts.google.com"), ("github", "https://github.com/login/oauth")]
 )
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_the_callback_has_the_issuer_of_the_real_provider(
     stand_ins: dict[str, StandIn], name: str, issuer: str
 ) -> None:
     assert stand_ins[name].answer("approve")["iss"] == issuer
 
 
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_each_page_says_that_it_is_a_stand_in_and_works_without_javascript(stand_in: StandIn) -> None:
     text = stand_in.page().text
     assert f"Development sign-in, not {stand_in.provider.name}" in text
@@ -267,27 +267,27 @@ def error_of(answer: requests.Response) -> tuple[int, Any]:
     return answer.status_code, answer.json()
 
 
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_a_code_is_valid_once(stand_in: StandIn) -> None:
     code = stand_in.answer("approve")["code"]
     assert "access_token" in stand_in.exchange(code).json()
     assert error_of(stand_in.exchange(code)) == stand_in.provider.error("invalid_grant")
 
 
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_a_code_is_valid_for_one_minute(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     code = stand_in.answer("approve")["code"]
     monkeypatch.setattr("dev.grants._CODE_SECONDS", -1)
     assert error_of(stand_in.exchange(code)) == stand_in.provider.error("invalid_grant")
 
 
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_another_redirect_uri_gets_no_token(stand_in: StandIn) -> None:
     answer = stand_in.exchange(stand_in.answer("approve")["code"], redirect_uri="http://localhost/other")
     assert error_of(answer) == stand_in.provider.error("redirect_uri_mismatch")
 
 
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_a_wrong_or_missing_client_secret_gets_no_token(stand_in: StandIn) -> None:
     code = stand_in.answer("approve")["code"]
     for secret in ("wrong", None, "é"):
@@ -297,7 +297,7 @@ def test_a_wrong_or_missing_client_secret_gets_no_token(stand_in: StandIn) -> No
 
 
 @pytest.mark.parametrize("verifier", ["w" * 43, None])
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_a_wrong_or_missing_code_verifier_gets_no_token_where_pkce_is_required(
     stand_in: StandIn, verifier: str | None
 ) -> None:
@@ -308,7 +308,7 @@ def test_a_wrong_or_missing_code_verifier_gets_no_token_where_pkce_is_required(
         assert "access_token" in answer.json()
 
 
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_basic_authentication_is_accepted_only_where_the_real_provider_accepts_it(stand_in: StandIn) -> None:
     settings = stand_in.client.settings
     answer = requests.post(
@@ -342,14 +342,14 @@ def test_basic_authentication_is_accepted_only_where_the_real_provider_accepts_i
     ],
     ids=["iss", "sub", "aud", "expired", "too long-lived", "no exp"],
 )
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_apple_checks_every_claim_of_the_client_secret(stand_ins: dict[str, StandIn], claims: dict[str, Any]) -> None:
     apple = stand_ins["apple"]
     answer = apple.exchange(apple.answer("approve")["code"], client_secret=apple.secret(**claims))
     assert error_of(answer) == (400, {"error": "invalid_client"})
 
 
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_apple_refuses_a_client_secret_signed_by_another_key(stand_ins: dict[str, StandIn]) -> None:
     apple = stand_ins["apple"]
     other = stand_in_settings.completed({}, 1, "another key")["APPLE_PRIVATE_KEY"]
@@ -358,7 +358,7 @@ def test_apple_refuses_a_client_secret_signed_by_another_key(stand_ins: dict[str
     assert error_of(answer) == (400, {"error": "invalid_client"})
 
 
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_naver_requires_the_state_in_the_token_request_and_sends_expires_in_as_text(
     stand_ins: dict[str, StandIn],
 ) -> None:
@@ -367,7 +367,7 @@ def test_naver_requires_the_state_in_the_token_request_and_sends_expires_in_as_t
     assert naver.tokens()["expires_in"] == "3600"
 
 
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_github_answers_form_encoded_unless_json_is_accepted(stand_ins: dict[str, StandIn]) -> None:
     github = stand_ins["github"]
     form = {"client_id": "another"}
@@ -380,7 +380,7 @@ def test_github_answers_form_encoded_unless_json_is_accepted(stand_ins: dict[str
 
 
 @pytest.mark.parametrize("name", ["apple", "google", "line", "oidc"])
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_an_id_token_has_issuer_audience_nonce_and_subject(stand_ins: dict[str, StandIn], name: str) -> None:
     stand_in = stand_ins[name]
     claims = stand_in.claims(stand_in.tokens())
@@ -393,19 +393,19 @@ def test_an_id_token_has_issuer_audience_nonce_and_subject(stand_ins: dict[str, 
 
 
 @pytest.mark.parametrize("name", ["kakao", "naver", "github"])
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_a_plain_oauth_provider_sends_no_id_token(stand_ins: dict[str, StandIn], name: str) -> None:
     assert "id_token" not in stand_ins[name].tokens()
 
 
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_kakao_may_send_an_unrequested_id_token(stand_ins: dict[str, StandIn]) -> None:
     kakao = stand_ins["kakao"]
     assert kakao.claims(kakao.tokens(failure="oidc_on"))["iss"] == "https://kauth.kakao.com"
 
 
 @pytest.mark.parametrize("name", ["google", "oidc"])
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_without_the_scopes_there_is_no_name_and_no_address(stand_ins: dict[str, StandIn], name: str) -> None:
     stand_in = stand_ins[name]
     tokens = stand_in.tokens(scope="openid")
@@ -415,20 +415,20 @@ def test_without_the_scopes_there_is_no_name_and_no_address(stand_ins: dict[str,
         assert {"name", "email", "picture"}.isdisjoint(told)
 
 
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_a_wrong_access_token_gets_an_error(stand_in: StandIn) -> None:
     for path in stand_in.provider.personas[0].api_responses:
         assert error_of(stand_in.ask(path, "wrong")) == stand_in.provider.error("invalid_token")
         assert requests.get(stand_in.url + path, timeout=5).status_code in (401, 403)
 
 
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_an_access_token_of_one_provider_is_refused_by_another(stand_ins: dict[str, StandIn]) -> None:
     token = stand_ins["google"].tokens()["access_token"]
     assert stand_ins["oidc"].ask("/userinfo", token).status_code == 401
 
 
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_github_requires_a_user_agent_and_the_email_scope(stand_ins: dict[str, StandIn]) -> None:
     github = stand_ins["github"]
     token = github.tokens(scope="read:user")["access_token"]
@@ -438,7 +438,7 @@ def test_github_requires_a_user_agent_and_the_email_scope(stand_ins: dict[str, S
 
 
 @pytest.mark.parametrize("name", SIGNED_BY_KEYS)
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_after_a_key_rotation_both_keys_are_published(stand_ins: dict[str, StandIn], name: str) -> None:
     stand_in = stand_ins[name]
     before = stand_in.tokens()
@@ -451,7 +451,7 @@ def test_after_a_key_rotation_both_keys_are_published(stand_ins: dict[str, Stand
     assert all("d" not in key for key in keys)
 
 
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_the_discovery_document_names_every_endpoint(stand_ins: dict[str, StandIn]) -> None:
     oidc = stand_ins["oidc"]
     document = requests.get(f"{oidc.url}/.well-known/openid-configuration", timeout=5).json()
@@ -465,14 +465,14 @@ def test_the_discovery_document_names_every_endpoint(stand_ins: dict[str, StandI
 
 
 @pytest.mark.parametrize("failure", ["server_error", "temporarily_unavailable"])
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_an_error_callback_includes_the_state(stand_in: StandIn, failure: str) -> None:
     answer = stand_in.answer("approve", failure=failure)
     assert (answer["error"], answer["state"]) == (failure, STATE)
     assert "code" not in answer
 
 
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_each_callback_failure_can_be_chosen(stand_in: StandIn) -> None:
     assert "state" not in stand_in.answer("approve", failure="missing_state")
     assert stand_in.answer("approve", failure="other_state")["state"] != STATE
@@ -481,12 +481,12 @@ def test_each_callback_failure_can_be_chosen(stand_in: StandIn) -> None:
     assert error_of(stand_in.exchange(replayed)) == stand_in.provider.error("invalid_grant")
 
 
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_line_may_send_errors_in_upper_case(stand_ins: dict[str, StandIn]) -> None:
     assert stand_ins["line"].answer("cancel", failure="upper_case")["error"] == "ACCESS_DENIED"
 
 
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_each_token_endpoint_failure_can_be_chosen(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     def exchanged(failure: str) -> requests.Response:
         return stand_in.exchange(stand_in.answer("approve", failure=failure)["code"])
@@ -502,7 +502,7 @@ def test_each_token_endpoint_failure_can_be_chosen(stand_in: StandIn, monkeypatc
 
 @pytest.mark.parametrize("name", SIGNED_BY_KEYS)
 @pytest.mark.parametrize("failure", ["wrong_signature", "unknown_kid", "alg_none", "public_key_as_secret"])
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_an_id_token_with_a_bad_signature_fails_verification(
     stand_ins: dict[str, StandIn], name: str, failure: str
 ) -> None:
@@ -512,7 +512,7 @@ def test_an_id_token_with_a_bad_signature_fails_verification(
 
 
 @pytest.mark.parametrize("name", [*SIGNED_BY_KEYS, "line"])
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_each_wrong_claim_of_an_id_token_can_be_chosen(stand_ins: dict[str, StandIn], name: str) -> None:
     stand_in = stand_ins[name]
     right = stand_in.claims(stand_in.tokens())
@@ -534,7 +534,7 @@ def test_each_wrong_claim_of_an_id_token_can_be_chosen(stand_ins: dict[str, Stan
         assert (stand_in.claims(tokens)["at_hash"] == at_hash(tokens["access_token"])) is is_right
 
 
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_apple_flags_can_be_strings_or_booleans_and_its_issuer_can_be_the_new_one(
     stand_ins: dict[str, StandIn],
 ) -> None:
@@ -545,14 +545,14 @@ def test_apple_flags_can_be_strings_or_booleans_and_its_issuer_can_be_the_new_on
 
 
 @pytest.mark.parametrize(("name", "path"), [("google", "/v1/userinfo"), ("oidc", "/userinfo")])
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_the_userinfo_endpoint_can_return_another_subject(stand_ins: dict[str, StandIn], name: str, path: str) -> None:
     stand_in = stand_ins[name]
     token = stand_in.tokens(failure="user_other_sub")["access_token"]
     assert stand_in.ask(path, token).json()["sub"] == "somebody-else"
 
 
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_navers_profile_can_return_an_error_with_status_200(stand_ins: dict[str, StandIn]) -> None:
     naver = stand_ins["naver"]
     answer = naver.ask("/v1/nid/me", naver.tokens(failure="refused_024")["access_token"])
@@ -568,7 +568,7 @@ def social(stand_in: StandIn, tokens: Mapping[str, Any], **body: str) -> request
     return requests.post(url, json={"social_token": token, **body}, timeout=10)
 
 
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_the_backend_accepts_each_providers_token_and_recognizes_the_user(stand_in: StandIn) -> None:
     person = "long"
     email = {"email": "long@example.com"} if stand_in.provider.id == "apple" else {}
@@ -588,14 +588,14 @@ def test_the_backend_accepts_each_providers_token_and_recognizes_the_user(stand_
     assert set(users[0]) == {"id", "name", "nick_name", "email"}
 
 
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_the_backend_refuses_an_invalid_provider_token(stand_in: StandIn) -> None:
     for token in ("wrong", "a.b.c", "한글", "line\r\nbreak"):
         answer = social(stand_in, {"access_token": token, "id_token": token})
         assert error_of(answer) == (401, {"message": "Invalid token"})
 
 
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_the_backend_refuses_a_token_of_another_provider(stand_ins: dict[str, StandIn]) -> None:
     tokens = stand_ins["google"].tokens()
     assert social(stand_ins["apple"], tokens).status_code == 401
@@ -603,25 +603,25 @@ def test_the_backend_refuses_a_token_of_another_provider(stand_ins: dict[str, St
 
 
 @pytest.mark.parametrize("failure", ["wrong_aud", "wrong_iss", "expired", "alg_none", "public_key_as_secret"])
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_the_backend_verifies_apples_id_token_itself(stand_ins: dict[str, StandIn], failure: str) -> None:
     assert social(stand_ins["apple"], stand_ins["apple"].tokens(failure=failure)).status_code == 401
 
 
 @pytest.mark.parametrize("body", [[], {}, {"social_token": 1}, {"social_token": "t", "email": []}, "text"])
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_the_backend_answers_a_malformed_body_with_422(stand_ins: dict[str, StandIn], body: Any) -> None:
     url = f"{stand_ins['apple'].url.rpartition('/')[0]}/login/social/callback/apple"
     assert requests.post(url, json=body, timeout=5).status_code == 422
 
 
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_the_backend_answers_an_unknown_provider_with_404(stand_ins: dict[str, StandIn]) -> None:
     url = f"{stand_ins['apple'].url.rpartition('/')[0]}/login/social/callback/facebook"
     assert requests.post(url, json={"social_token": "t"}, timeout=5).status_code == 404
 
 
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_an_address_that_belongs_to_an_email_account_is_a_conflict(stand_in: StandIn) -> None:
     email = {"email": "minji@example.com"} if stand_in.provider.id == "apple" else {}
     tells_none = stand_in.provider.id == "line"
@@ -642,7 +642,7 @@ def test_an_address_that_belongs_to_an_email_account_is_a_conflict(stand_in: Sta
         ("backend_html", 200),
     ],
 )
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_a_backend_failure_can_be_chosen_on_the_providers_page(stand_in: StandIn, failure: str, status: int) -> None:
     answer = social(stand_in, stand_in.tokens(failure=failure))
     assert answer.status_code == status
@@ -650,7 +650,7 @@ def test_a_backend_failure_can_be_chosen_on_the_providers_page(stand_in: StandIn
     assert "plainTextToken" not in answer.text
 
 
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_an_unusable_backend_token_can_be_chosen(stand_in: StandIn) -> None:
     def token(failure: str) -> str:
         return str(social(stand_in, stand_in.tokens(failure=failure)).json()["data"]["token"]["plainTextToken"])
@@ -690,14 +690,14 @@ def test_with_a_real_backend_only_the_listed_providers_have_a_stand_in() -> None
     assert needed_stand_ins({**asked, **stand_in_settings.completed(asked, 8080, KEY)}, 8080) == ["naver"]
 
 
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_with_a_real_backend_the_stand_ins_serve_providers_only() -> None:
     given = {"BACKEND_URL": "https://api.example.com", "SITE_URL": "http://localhost:8080", "PROVIDERS": "naver"}
     rules = create_stand_ins(given | stand_in_settings.completed(given, 8080, KEY), 8080).url_map.iter_rules()
     assert {rule.rule for rule in rules} == {"/naver/oauth2.0/authorize", "/naver/oauth2.0/token", "/naver/v1/nid/me"}
 
 
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_the_stand_in_logs_one_line_per_call_and_no_secrets(capfd: pytest.CaptureFixture[str]) -> None:
     port = free_port_pair()
     given = {

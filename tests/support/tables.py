@@ -13,7 +13,7 @@ def sample_pairs(rows: Iterable[object], steps: Sequence[str], max_rows: int | N
     only about that many rows, evenly spaced, run in `make test`. Use it where another test runs the same rows.
     """
     return [
-        pytest.param(row, step, marks=pytest.mark.slow if is_excluded or turn % len(steps) != index else ())
+        pytest.param(row, step, marks=pytest.mark.corpus if is_excluded or turn % len(steps) != index else ())
         for row, turn, is_excluded in _select(rows, max_rows)
         for index, step in enumerate(steps)
     ]
@@ -22,7 +22,7 @@ def sample_pairs(rows: Iterable[object], steps: Sequence[str], max_rows: int | N
 def sample_rows(rows: Iterable[object], max_rows: int = 10) -> list[Any]:
     """Return all rows as parameters. `make test` runs about `max_rows` of them; the others are marked `slow`."""
     return [
-        pytest.param(row, marks=pytest.mark.slow if left_out else ()) for row, _, left_out in _select(rows, max_rows)
+        pytest.param(row, marks=pytest.mark.corpus if left_out else ()) for row, _, left_out in _select(rows, max_rows)
     ]
 
 

@@ -142,7 +142,7 @@ def test_no_generated_return_address_leads_off_the_site(site: Any, address: str)
 
 @examples(60)
 @given(address=ADDRESSES)
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_no_generated_return_address_of_a_sign_in_leads_off_the_site(signed_in: Client, address: str) -> None:
     response = sign_in(signed_in, {"callbackUrl": address})
     if response.status_code == 400:
@@ -202,14 +202,14 @@ TOKENS = changed(st.sampled_from([GOOD, LONG]), VISIBLE)
 
 @examples(400)
 @given(header=st.one_of(TOKENS.map(cookie_pair), in_pieces(st.just(LONG)), in_pieces(TOKENS), VISIBLE.map(cookie_pair)))
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_a_modified_cookie_is_the_same_user_or_no_session(without_cookies: Client, header: str) -> None:
     assert who(without_cookies, header) in (None, CLAIMS["user"])
 
 
 @examples(150)
 @given(strange=st.dictionaries(st.sampled_from(NAMES), JSON_VALUES, max_size=3))
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_generated_claims_never_become_another_user(without_cookies: Client, strange: dict[str, Any]) -> None:
     made = {**make_claims(), **strange}
     found = who(without_cookies, cookie_pair(encrypt(to_json(made).decode("utf-8", "replace").encode())))
@@ -230,7 +230,7 @@ def parameters(draw: st.DrawFn) -> Pairs:
 @pytest.mark.parametrize("name", SOME)
 @examples(40)
 @given(sent=parameters(), posted=st.booleans(), known=st.booleans())
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_no_generated_callback_signs_anybody_in(site: Any, name: str, sent: Pairs, posted: bool, known: bool) -> None:
     client: Client = site.test_client()
     begun = client.post(f"/api/auth/signin/{name}", data={"csrfToken": csrf_token(client), "json": "true"})
@@ -279,7 +279,7 @@ def bodies(draw: st.DrawFn) -> tuple[str, bytes]:
 @pytest.mark.parametrize("path", POSTS)
 @examples(50)
 @given(body=bodies(), accept=st.sampled_from(["*/*", "application/json", "text/html", ""]))
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_no_generated_body_causes_an_error_or_signs_anybody_in(
     anonymous: Client, path: str, body: tuple[str, bytes], accept: str
 ) -> None:
@@ -293,7 +293,7 @@ def test_no_generated_body_causes_an_error_or_signs_anybody_in(
 @pytest.mark.parametrize("path", ["/account", "/api/auth/session"])
 @examples(100)
 @given(body=bodies())
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_no_generated_update_changes_the_user_id_or_address(
     site: Any, signed_in: Client, path: str, body: tuple[str, bytes]
 ) -> None:

@@ -54,7 +54,7 @@ from tests.support.issuer import (
 from tests.support.logs import SIGNALS
 from tests.support.site import SECRET, Site, Visitor, make_settings, running_site, set_cookies
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("canaries")]
+pytestmark = [pytest.mark.corpus, pytest.mark.xdist_group("canaries")]
 
 PASSWORD = "canary+password 8c41/ä한"
 TYPED = "canary.typed.5d20@example.com"

@@ -479,7 +479,7 @@ def test_the_memory_storage_keeps_the_most_recently_used_keys() -> None:
     wait_for(guess())
 
 
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_an_unknown_address_takes_as_long_as_a_wrong_password(limited: Callable[..., Site]) -> None:
     site = limited()
     visitor = at(site)

@@ -203,7 +203,7 @@ def test_of_concurrent_requests_one_calls_the_backend_and_no_other_waits(site: S
     assert waits[-2] < 0.6
 
 
-@pytest.mark.slow
+@pytest.mark.corpus
 def test_a_check_takes_two_seconds_at_most(site: Site, backend: ScriptedBackend) -> None:
     visitor = signed_in_a_while_ago(site)
     backend.user_delay = 4
