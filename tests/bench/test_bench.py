@@ -58,9 +58,9 @@ def http(body: str, status: str = "200 OK", *headers: str) -> bytes:
         (http('{"user":{"id":0,"name":"Visitor 0","nick_name":null,"email":"visitor0@example.com"}}'), "GET /api"),
         (http("<h1>Busy</h1>", "503 Service Unavailable"), "GET /api/auth/session: 503"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n{}", "was closed"),
-        (b"SSH-2.0-OpenSSH_9.2\r\n", "not HTTP"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "invalid HTTP"),
     ],
-    ids=["no session", "another user", "an error", "cut off", "not HTTP"],
+    ids=["no session", "another user", "an error", "cut off", "invalid HTTP"],
 )
 def test_a_wrong_answer_to_a_session_read_stops_the_bench(answer: bytes, reason: str) -> None:
     with pytest.raises(WrongAnswer, match=reason):
