@@ -24,7 +24,10 @@ _EMAIL = "email"
 
 @bp.get("/providers")
 def providers() -> ResponseReturnValue:
-    named = {_EMAIL: "E-mail", **{client.id: provider_buttons.label(client) for client in services().settings.clients}}
+    named = {
+        _EMAIL: "E-mail",
+        **{registration.id: provider_buttons.label(registration) for registration in services().settings.registrations},
+    }
     return {
         name: {
             "id": name,

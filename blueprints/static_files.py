@@ -67,7 +67,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     """Read the files of `static/`, and those of the folder of that name in `TEMPLATES_DIR` beside them."""
     contents = _contents(Path(app.root_path) / "static")
     own = _contents(settings.templates_dir / "static") if settings.templates_dir else {}
-    rules = (theme.rules(settings.brand_color) + provider_buttons.style_rules(settings.clients)).encode()
+    rules = (theme.rules(settings.brand_color) + provider_buttons.style_rules(settings.registrations)).encode()
     sheet = b"".join((rules, contents.pop(_STYLE_SHEET), own.pop(_STYLE_SHEET, b"")))
     contents = {**contents, **own, _STYLE_SHEET: sheet}
     files = {name: _File(_kind(name), content) for name, content in contents.items()}

@@ -39,7 +39,7 @@ def examine(environ: dict[str, str]) -> Iterator[Finding]:
     with made.test_request_context():
         yield from backend.examine(settings, upstream)
         services: Services = made.extensions["munjigi"]
-        for client in settings.clients:
-            yield from provider.examine(settings, services, client)
+        for registration in settings.registrations:
+            yield from provider.examine(settings, services, registration)
     yield from state.examine(settings)
     yield from site.examine(settings, upstream, cookies)

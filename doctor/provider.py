@@ -6,25 +6,30 @@ from collections.abc import Iterator
 import config
 import errors
 from doctor.finding import ADVICE, OK, WRONG, Finding
-from providers.base import Client
+from providers.base import Registration
 from services import Services
 from services.oauth.attempts import Attempt
 
 
-def examine(settings: config.Settings, services: Services, client: Client) -> Iterator[Finding]:
+def examine(settings: config.Settings, services: Services, registration: Registration) -> Iterator[Finding]:
     """A made-up code is refused in one way if the credentials are right, and in another if they are not."""
-    callback = f"{settings.site_url}/api/auth/callback/{client.id}"
+    callback = f"{settings.site_url}/api/auth/callback/{registration.id}"
     try:
-        services.oauth.start(client, None, None)
-        answer = {"code": f"doctor-{secrets.token_hex(8)}", **({"iss": client.issuer} if client.issuer else {})}
-        services.oauth.finish(client, Attempt(client.id, None, None), answer)
-        yield Finding(WRONG, client.id, "it redeemed a code that nobody gave out", "Do not use this issuer.")
+        services.oauth.start(registration, None, None)
+        answer = {
+            "code": f"doctor-{secrets.token_hex(8)}",
+            **({"iss": registration.issuer} if registration.issuer else {}),
+        }
+        services.oauth.finish(registration, Attempt(registration.id, None, None), answer)
+        yield Finding(WRONG, registration.id, "it redeemed a code that nobody gave out", "Do not use this issuer.")
     except errors.Configuration as error:
-        yield Finding(WRONG, client.id, error.reason, f"Its console must know id, secret and {callback}.")
+        yield Finding(WRONG, registration.id, error.reason, f"Its console must know id, secret and {callback}.")
     except errors.ProviderUnavailable as error:
-        yield Finding(WRONG, client.id, error.reason, "Can it be reached from here, and is its address right?")
+        yield Finding(WRONG, registration.id, error.reason, "Can it be reached from here, and is its address right?")
     except errors.AttemptExpired:
-        yield Finding(OK, client.id, f"takes our credentials; callback address to register: {callback}")
+        yield Finding(OK, registration.id, f"takes our credentials; callback address to register: {callback}")
     except errors.SiteError as error:
         found = f"reached; whether it takes our credentials cannot be told ({error.reason})"
-        yield Finding(ADVICE, client.id, found, f"Sign in once yourself. Callback address to register: {callback}")
+        yield Finding(
+            ADVICE, registration.id, found, f"Sign in once yourself. Callback address to register: {callback}"
+        )

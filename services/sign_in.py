@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import errors
 from config import Settings
-from providers.base import Client, Identity
+from providers.base import Identity, Registration
 from services.backend.client import Backend
 from services.backend.user import User
 from services.limits.login_limiter import LoginLimiter
@@ -34,18 +34,18 @@ class SignIn:
             give_back()
             return session.user
 
-    def with_identity(self, client: Client, identity: Identity) -> Session:
+    def with_identity(self, registration: Registration, identity: Identity) -> Session:
         """Sign in whom a provider has proven. Raises as above."""
-        with self._audited(client.id, f"{client.id}:{identity.subject}"):
-            with_email = client.provider.backend_token == "id_token"
-            access_token = self._backend.social_login(client.backend_name, identity, with_email)
-            return self._admit(access_token, client.id, blind=client.provider.form_post)
+        with self._audited(registration.id, f"{registration.id}:{identity.subject}"):
+            with_email = registration.provider.backend_token == "id_token"
+            access_token = self._backend.social_login(registration.backend_name, identity, with_email)
+            return self._admit(access_token, registration.id, blind=registration.provider.form_post)
 
-    def refused(self, client: Client, error: errors.SiteError) -> None:
+    def refused(self, registration: Registration, error: errors.SiteError) -> None:
         """Put into the log a sign-in that ended before anybody was proven."""
-        audit("sign_in_failed", _level(error), provider=client.id, outcome=error.code, reason=error.reason)
+        audit("sign_in_failed", _level(error), provider=registration.id, outcome=error.code, reason=error.reason)
 
-    def again(self, client: Client, first: Session) -> None:
+    def again(self, registration: Registration, first: Session) -> None:
         """The same sign-in, asked for twice: the second answer needs the session in its cookies too.
 
         Raises `AttemptExpired` if it was signed out meanwhile: nothing brings that session back.
@@ -56,7 +56,9 @@ class SignIn:
             raise errors.AttemptExpired("the token was revoked meanwhile") from None
         if self._sessions.is_ended(first):
             raise errors.AttemptExpired("it was signed out meanwhile")
-        self._sessions.start(user, first.access_token, client.id, blind=client.provider.form_post, again=first)
+        self._sessions.start(
+            user, first.access_token, registration.id, blind=registration.provider.form_post, again=first
+        )
 
     def out(self, *, everywhere: bool = False) -> bool:
         """Sign out here, whatever the backend says; whether its token is revoked, as far as it can be."""

@@ -195,7 +195,7 @@ def test_a_code_of_somebody_elses_does_not_go_with_the_victims_verifier(here: Wo
     assert here.backend.handed_over == []
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if providers.find(name).openid])
+@pytest.mark.parametrize("name", [name for name in ALL if providers.find(name).is_oidc])
 def test_the_nonce_refuses_it_where_a_provider_forgets_the_verifier(here: World, name: str) -> None:
     here.providers.checks_verifier = False
     try:

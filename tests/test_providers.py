@@ -27,7 +27,7 @@ CASES = [
 ]
 GOOD = [(name, case) for name, case in CASES if "error" not in sample_of(name, case)]
 BAD = [(name, case) for name, case in CASES if "error" in sample_of(name, case)]
-OPENID = [name for name in ALL if providers.find(name).openid]
+OPENID = [name for name in ALL if providers.find(name).is_oidc]
 
 
 def names_of(value: object) -> str:
@@ -187,10 +187,10 @@ def test_whoever_is_not_named_is_not_signed_in(here: World, name: str, case: str
 def identity(world: World, name: str, sample: dict[str, Any]) -> Identity:
     """Whom the engine finds, over the same sockets; no cookie and no page shows all of it."""
     engine = world.site.app.extensions["munjigi"].oauth
-    (client,) = (one for one in world.site.app.extensions["munjigi"].settings.clients if one.id == name)
+    (registration,) = (one for one in world.site.app.extensions["munjigi"].settings.registrations if one.id == name)
     with world.site.app.test_request_context():
-        address, attempt = engine.start(client, None, None)
-        found = engine.finish(client, attempt, world.providers.approve(address, sample))
+        address, attempt = engine.start(registration, None, None)
+        found = engine.finish(registration, attempt, world.providers.approve(address, sample))
     assert isinstance(found, Identity)
     return found
 
@@ -207,9 +207,9 @@ def test_an_id_token_of_another_sign_in_is_refused(here: World, name: str) -> No
 @pytest.mark.parametrize("name", ALL)
 def test_a_hundred_starts_are_a_hundred_secrets(here: World, name: str) -> None:
     engine = here.site.app.extensions["munjigi"].oauth
-    (client,) = (one for one in here.site.app.extensions["munjigi"].settings.clients if one.id == name)
+    (registration,) = (one for one in here.site.app.extensions["munjigi"].settings.registrations if one.id == name)
     with here.site.app.test_request_context():
-        started = [engine.start(client, None, None)[1] for _ in range(100)]
+        started = [engine.start(registration, None, None)[1] for _ in range(100)]
     for part in ("state", "nonce", "code_verifier"):
         assert len({getattr(attempt, part) for attempt in started}) == 100
 
@@ -276,7 +276,7 @@ def test_the_buttons_are_in_the_order_of_the_setting() -> None:
 
 def test_names_of_providers_may_be_written_large_and_with_spaces() -> None:
     environ = BARE.environ("kakao", "naver") | {"PROVIDERS": " Kakao , NAVER ,"}
-    assert [client.id for client in loaded(**environ).clients] == ["kakao", "naver"]
+    assert [registration.id for registration in loaded(**environ).registrations] == ["kakao", "naver"]
 
 
 @pytest.mark.parametrize("listed", ["kakao,facebook", "kakao,kakao", "base", "../kakao", "kakao;naver", "__init__"])
@@ -307,7 +307,7 @@ def test_all_problems_of_all_providers_are_named_at_once() -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_a_provider_that_is_not_listed_needs_no_settings(name: str) -> None:
-    assert loaded(**{f"{name.upper()}_CLIENT_ID": "has a space"}, PROVIDERS="").clients == ()
+    assert loaded(**{f"{name.upper()}_CLIENT_ID": "has a space"}, PROVIDERS="").registrations == ()
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -330,8 +330,8 @@ def apple_settings(form: str, folder: Any) -> str:
 
 @pytest.mark.parametrize("form", ["pem", "pem with \\n", "base64", "path"])
 def test_apples_key_is_taken_in_each_of_its_forms(form: str, tmp_path: Any) -> None:
-    (client,) = loaded("apple", APPLE_PRIVATE_KEY=apple_settings(form, tmp_path)).clients
-    check_secret("apple", client.provider.client_secret(client, 1_800_000_000) or "")
+    (registration,) = loaded("apple", APPLE_PRIVATE_KEY=apple_settings(form, tmp_path)).registrations
+    check_secret("apple", registration.provider.client_secret(registration, 1_800_000_000) or "")
 
 
 @pytest.mark.parametrize(
@@ -351,17 +351,17 @@ def test_apples_key_has_to_be_one_that_can_sign() -> None:
 @pytest.mark.parametrize("part", ["TEAM_ID", "KEY_ID", "PRIVATE_KEY"])
 def test_apple_needs_all_three_or_a_ready_secret(part: str) -> None:
     assert problems("apple", **{f"APPLE_{part}": None}) == ["APPLE_CLIENT_ID"]
-    (client,) = loaded("apple", **{f"APPLE_{part}": None, "APPLE_CLIENT_SECRET": "a.ready.one"}).clients
-    assert client.provider.client_secret(client, 0) == "a.ready.one"
+    (registration,) = loaded("apple", **{f"APPLE_{part}": None, "APPLE_CLIENT_SECRET": "a.ready.one"}).registrations
+    assert registration.provider.client_secret(registration, 0) == "a.ready.one"
 
 
 @pytest.mark.parametrize(
     "address", ["https://proxy.example.com/x", "http://localhost:8081", "http://127.0.0.1", "http://[::1]:1/a"]
 )
 def test_a_provider_may_be_moved_over_https_or_on_this_machine(address: str) -> None:
-    (client,) = loaded("kakao", KAKAO_BASE_URL=address).clients
-    assert client.address("https://kauth.kakao.com/oauth/token") == f"{address}/oauth/token"
-    assert client.issuer == "https://kauth.kakao.com"
+    (registration,) = loaded("kakao", KAKAO_BASE_URL=address).registrations
+    assert registration.url("https://kauth.kakao.com/oauth/token") == f"{address}/oauth/token"
+    assert registration.issuer == "https://kauth.kakao.com"
 
 
 @pytest.mark.parametrize(
@@ -385,7 +385,7 @@ def test_no_token_travels_over_an_open_network(setting: str, address: str) -> No
 
 def test_without_a_base_of_its_own_a_provider_is_the_real_one() -> None:
     for name in ALL:
-        (client,) = loaded(name, **{f"{name.upper()}_BASE_URL": None}).clients
+        (registration,) = loaded(name, **{f"{name.upper()}_BASE_URL": None}).registrations
         real = providers.find(name).token_url
-        assert client.address(real) == real
+        assert registration.url(real) == real
         assert real.startswith("https://") or providers.find(name).discovery

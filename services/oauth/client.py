@@ -16,7 +16,7 @@ from authlib.oauth2.client import OAuth2Client
 
 import errors
 from config import Settings
-from providers.base import Answers, Client, Identity, at
+from providers.base import Identity, ProviderResponses, Registration, dig
 from services.backend.user import validate_identity
 from services.clock import Clock
 from services.http.client import HttpClient
@@ -41,16 +41,18 @@ class OAuthClient:
         self._api = ProviderHttp(settings.backend_timeout, upstream)
         self._directory = ProviderMetadata(self._api, clock)
 
-    def start(self, client: Client, return_to: str | None, language: str | None, **wishes: str) -> tuple[str, Attempt]:
+    def start(
+        self, registration: Registration, return_to: str | None, language: str | None, **wishes: str
+    ) -> tuple[str, Attempt]:
         """The provider's address to go on to, and the attempt that begins; raises `ProviderUnavailable`.
 
         `wishes`: further parameters of this one start.
         """
-        provider = client.provider
+        provider = registration.provider
         attempt = Attempt(provider.id, return_to, language)
-        nonce = {"nonce": attempt.nonce} if provider.openid else {}
-        address, _ = self._oauth(client).create_authorization_url(
-            self._directory.endpoints(client).authorize,
+        nonce = {"nonce": attempt.nonce} if provider.is_oidc else {}
+        address, _ = self._oauth(registration).create_authorization_url(
+            self._directory.endpoints(registration).authorize,
             state=attempt.state,
             code_verifier=attempt.code_verifier,
             **wishes,
@@ -59,43 +61,43 @@ class OAuthClient:
         )
         return str(address), attempt
 
-    def finish(self, client: Client, attempt: Attempt, answer: Mapping[str, str]) -> Identity:
+    def finish(self, registration: Registration, attempt: Attempt, answer: Mapping[str, str]) -> Identity:
         """Who the person is that this callback of this attempt brings back; raises a `SiteError`.
 
         `answer`: the callback's parameters, each of which came once.
         """
-        endpoints = self._directory.endpoints(client)
+        endpoints = self._directory.endpoints(registration)
         _check_issuer(endpoints, answer)
         if "error" in answer:
-            _raise(client, answer["error"], "the callback")
+            _raise(registration, answer["error"], "the callback")
         if not _CODE.fullmatch(answer.get("code", "")):
             raise errors.OAuthCallback("the callback has no code")
-        tokens = self._tokens(client, endpoints, attempt, answer)
-        claims = self._claims(client, endpoints, attempt, tokens) if client.provider.openid else {}
-        identity = self._identity(client, endpoints, tokens, claims, answer)
-        return replace(identity, social_token=tokens[client.provider.backend_token])
+        tokens = self._tokens(registration, endpoints, attempt, answer)
+        claims = self._claims(registration, endpoints, attempt, tokens) if registration.provider.is_oidc else {}
+        identity = self._identity(registration, endpoints, tokens, claims, answer)
+        return replace(identity, social_token=tokens[registration.provider.backend_token])
 
-    def _oauth(self, client: Client, endpoints: Endpoints | None = None) -> Any:
-        secret = client.provider.client_secret(client, int(self._clock.time())) if endpoints else None
+    def _oauth(self, registration: Registration, endpoints: Endpoints | None = None) -> Any:
+        secret = registration.provider.client_secret(registration, int(self._clock.time())) if endpoints else None
         method = endpoints.client_auth if endpoints and secret else "none"
         in_header = method == "client_secret_basic"  # RFC 6749, 2.3.1: both are written there as in a form
         return OAuth2Client(
             Wire(self._api),
-            client_id=quote_plus(client.client_id) if in_header else client.client_id,
+            client_id=quote_plus(registration.client_id) if in_header else registration.client_id,
             client_secret=quote_plus(secret or "") if in_header else secret,
             token_endpoint_auth_method=method,
-            scope=client.provider.scope or None,
-            redirect_uri=f"{self._settings.site_url}/api/auth/callback/{client.id}",
+            scope=registration.provider.scope or None,
+            redirect_uri=f"{self._settings.site_url}/api/auth/callback/{registration.id}",
             code_challenge_method="S256",
         )
 
     def _tokens(
-        self, client: Client, endpoints: Endpoints, attempt: Attempt, answer: Mapping[str, str]
+        self, registration: Registration, endpoints: Endpoints, attempt: Attempt, answer: Mapping[str, str]
     ) -> Mapping[str, Any]:
-        again = {name: answer[name] for name in client.provider.token_params if name in answer}
+        again = {name: answer[name] for name in registration.provider.token_params if name in answer}
         body = "&".join(f"{quote_plus(name)}={quote_plus(value)}" for name, value in again.items())
         try:
-            tokens = self._oauth(client, endpoints).fetch_token(
+            tokens = self._oauth(registration, endpoints).fetch_token(
                 endpoints.token,
                 body=body,
                 grant_type="authorization_code",
@@ -104,7 +106,7 @@ class OAuthClient:
             )
             validate_token(tokens.get("access_token"))
         except OAuth2Error as error:
-            _raise(client, error.error, "the token endpoint")
+            _raise(registration, error.error, "the token endpoint")
         except (ValueError, TypeError, AttributeError):
             raise errors.OAuthCallback("the token endpoint gave no usable token") from None
         if str(tokens.get("token_type", "bearer")).lower() != "bearer":
@@ -112,17 +114,17 @@ class OAuthClient:
         return tokens  # type: ignore[no-any-return]  # untyped library
 
     def _claims(
-        self, client: Client, endpoints: Endpoints, attempt: Attempt, tokens: Mapping[str, Any]
+        self, registration: Registration, endpoints: Endpoints, attempt: Attempt, tokens: Mapping[str, Any]
     ) -> dict[str, Any]:
         expected = Expected(
             endpoints.issuers,
-            client.client_id,
+            registration.client_id,
             attempt.nonce,
             tokens["access_token"],
-            client.provider.algorithms,
+            registration.provider.algorithms,
             self._clock.time(),
         )
-        keys = partial(self._directory.keys, client, endpoints)
+        keys = partial(self._directory.keys, registration, endpoints)
         try:
             try:
                 return id_token.verify(tokens.get("id_token"), keys, expected)
@@ -135,27 +137,27 @@ class OAuthClient:
 
     def _identity(
         self,
-        client: Client,
+        registration: Registration,
         endpoints: Endpoints,
         tokens: Mapping[str, Any],
         claims: dict[str, Any],
         answer: Mapping[str, str],
     ) -> Identity:
-        token, provider = tokens["access_token"], client.provider
+        token, provider = tokens["access_token"], registration.provider
         user = more = None
         if endpoints.user and not (claims.get("email") and claims.get("name")):
             user = self._api.read(endpoints.user, token)
-            if claims and at(user, "sub") != claims["sub"]:  # OpenID Connect Core, 5.3.2
+            if claims and dig(user, "sub") != claims["sub"]:  # OpenID Connect Core, 5.3.2
                 raise errors.OAuthCallback("its userinfo is about somebody else")
         if provider.optional_url:
-            more = self._api.read(client.address(provider.optional_url), token, optional=True)
+            more = self._api.read(registration.url(provider.optional_url), token, optional=True)
         try:
-            return validate_identity(provider.identity(Answers(claims, user, more, answer)), provider.id)
+            return validate_identity(provider.identity(ProviderResponses(claims, user, more, answer)), provider.id)
         except (ValueError, KeyError, TypeError) as error:
             raise errors.OAuthCallback(f"what it says of the person is not understood ({error})") from None
 
 
-def _raise(client: Client, code: object, place: str) -> NoReturn:
+def _raise(registration: Registration, code: object, place: str) -> NoReturn:
     """The error that a provider's error code means to the person. None of its own words reaches anybody."""
     word = code.lower() if isinstance(code, str) else ""
     reason = f"{place} says {word if re.fullmatch(r'[a-z0-9_.-]{1,64}', word) else 'something strange'}"
@@ -163,10 +165,10 @@ def _raise(client: Client, code: object, place: str) -> NoReturn:
         raise errors.Cancelled(reason)
     if word in _BUSY:
         raise errors.ProviderUnavailable(reason, status=503)
-    if word in client.provider.code_reuse_errors:
+    if word in registration.provider.code_reuse_errors:
         raise errors.AttemptExpired(reason)
     if word in _SETUP:
-        raise errors.Configuration(f"{reason}: check the settings of {client.id}")
+        raise errors.Configuration(f"{reason}: check the settings of {registration.id}")
     raise errors.OAuthCallback(reason)
 
 

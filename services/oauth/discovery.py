@@ -8,7 +8,7 @@ from joserfc.jwk import Key, OctKey
 
 import errors
 import settings_readers
-from providers.base import Client
+from providers.base import Registration
 from services.clock import Clock
 from services.oauth import id_token
 from services.oauth.metadata_cache import MetadataCache
@@ -36,31 +36,31 @@ class ProviderMetadata:
     def __init__(self, api: ProviderHttp, clock: Clock) -> None:
         self._documents = MetadataCache(api.document, api.time_left, clock)
 
-    def endpoints(self, client: Client) -> Endpoints:
+    def endpoints(self, registration: Registration) -> Endpoints:
         """Raises `ProviderUnavailable` if they cannot be had, or are not to be trusted."""
-        provider = client.provider
+        provider = registration.provider
         if not provider.discovery:
             return Endpoints(
-                authorize=client.address(provider.authorize_url),
-                token=client.address(provider.token_url),
-                keys=provider.keys_url and client.address(provider.keys_url),
-                user=provider.user_url and client.address(provider.user_url),
+                authorize=registration.url(provider.authorize_url),
+                token=registration.url(provider.token_url),
+                keys=provider.keys_url and registration.url(provider.keys_url),
+                user=provider.user_url and registration.url(provider.user_url),
                 issuers=tuple(filter(None, (provider.issuer, *provider.other_issuers))),
                 client_auth=provider.client_auth,
             )
-        url = (client.issuer or "").rstrip("/") + _WELL_KNOWN
+        url = (registration.issuer or "").rstrip("/") + _WELL_KNOWN
         try:
-            return _discovered(client, self._documents.get(url))
+            return _discovered(registration, self._documents.get(url))
         except errors.ProviderUnavailable:
             renewed = self._documents.again(url)
             if renewed is None:
                 raise
-            return _discovered(client, renewed)
+            return _discovered(registration, renewed)
 
-    def keys(self, client: Client, endpoints: Endpoints, kid: str | None) -> Sequence[Key]:
+    def keys(self, registration: Registration, endpoints: Endpoints, kid: str | None) -> Sequence[Key]:
         """Those that may have signed an id_token with this `kid`; raises `InvalidIdToken` if there are none."""
-        if client.provider.signed_with_secret:
-            return [OctKey.import_key(client.secret or "")]
+        if registration.provider.signed_with_secret:
+            return [OctKey.import_key(registration.secret or "")]
         return id_token.public_keys(self._documents.get(endpoints.keys or ""), kid)
 
     def renew_keys(self, endpoints: Endpoints) -> bool:
@@ -68,9 +68,9 @@ class ProviderMetadata:
         return bool(endpoints.keys) and self._documents.again(endpoints.keys or "") is not None
 
 
-def _discovered(client: Client, metadata: Mapping[str, Any]) -> Endpoints:
+def _discovered(registration: Registration, metadata: Mapping[str, Any]) -> Endpoints:
     """OpenID Connect Discovery, 3 and 4.3: the issuer is compared to the letter, and no address may be an open one."""
-    issuer = client.issuer or ""
+    issuer = registration.issuer or ""
     if metadata.get("issuer") != issuer:
         raise errors.ProviderUnavailable("its metadata names another issuer than the settings")
     local = issuer.startswith("http://")
