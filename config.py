@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import click
 import limits
 
 import providers
@@ -17,8 +18,11 @@ import settings_readers as read
 from providers.base import Registration, SettingSpec
 
 
-class SettingsError(Exception):
-    """The settings are invalid. `problems` has one text for each invalid setting; none contains a secret."""
+class SettingsError(click.ClickException):
+    """The settings are invalid. `problems` has one text for each invalid setting; none contains a secret.
+
+    A `ClickException`, so that every `flask` command prints it without a traceback.
+    """
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems

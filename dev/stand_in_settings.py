@@ -19,10 +19,8 @@ def completed(given: Mapping[str, str], port: int, key: str) -> dict[str, str]:
     A provider with a client id has its settings already, and is the real one. A real backend takes no token of a
     stand-in, so none is offered beside one unless `PROVIDERS` asks for it.
     """
-    ours = {} if "BACKEND_URL" in given else {"PROVIDERS": ",".join(PROVIDERS)}
-    for name in _named({**ours, **given}):
-        if f"{name.upper()}_CLIENT_ID" in given:
-            continue
+    ours = _default_providers(given)
+    for name in providers_without_settings(given):
         secret = hmac.digest(key.encode(), name.encode(), "sha256").hex()[:32]
         settings = PROVIDERS[name].settings(f"{origin(port)}/{name}", secret)
         ours |= {
@@ -30,6 +28,16 @@ def completed(given: Mapping[str, str], port: int, key: str) -> dict[str, str]:
             for setting, value in ({"CLIENT_ID": PROVIDERS[name].client_id} | settings).items()
         }
     return {name: value for name, value in ours.items() if name not in given}
+
+
+def providers_without_settings(environ: Mapping[str, str]) -> list[str]:
+    """Return the providers that are enabled but have no client id: their stand-ins replace them."""
+    names = _named({**_default_providers(environ), **environ})
+    return [name for name in names if f"{name.upper()}_CLIENT_ID" not in environ]
+
+
+def _default_providers(environ: Mapping[str, str]) -> dict[str, str]:
+    return {} if "BACKEND_URL" in environ else {"PROVIDERS": ",".join(PROVIDERS)}
 
 
 def clients(settings: Mapping[str, str]) -> dict[str, Client]:

@@ -1,35 +1,38 @@
-"""Is a provider there, and does it take our credentials?"""
+"""Checks that a provider is reachable and accepts the site's credentials."""
 
 import secrets
 from collections.abc import Iterator
 
 import config
 import errors
-from doctor.finding import ADVICE, OK, WRONG, Finding
+from doctor.finding import ERROR, OK, WARNING, Finding
 from providers.base import Registration
 from services import Services
 from services.oauth.attempts import Attempt
 
 
-def examine(settings: config.Settings, services: Services, registration: Registration) -> Iterator[Finding]:
-    """A made-up code is refused in one way if the credentials are right, and in another if they are not."""
-    callback = f"{settings.site_url}/api/auth/callback/{registration.id}"
+def check(settings: config.Settings, services: Services, registration: Registration) -> Iterator[Finding]:
+    """Send a made-up authorization code to the token endpoint.
+
+    With valid credentials, the provider refuses the code; with invalid ones, it refuses the client (RFC 6749, 5.2).
+    """
+    name = registration.id
+    callback_url = f"{settings.site_url}/api/auth/callback/{name}"
+    issuer = {"iss": registration.issuer} if registration.issuer else {}
     try:
         services.oauth.start(registration, None, None)
-        answer = {
-            "code": f"doctor-{secrets.token_hex(8)}",
-            **({"iss": registration.issuer} if registration.issuer else {}),
-        }
-        services.oauth.finish(registration, Attempt(registration.id, None, None), answer)
-        yield Finding(WRONG, registration.id, "it redeemed a code that nobody gave out", "Do not use this issuer.")
-    except errors.Configuration as error:
-        yield Finding(WRONG, registration.id, error.reason, f"Its console must know id, secret and {callback}.")
-    except errors.ProviderUnavailable as error:
-        yield Finding(WRONG, registration.id, error.reason, "Can it be reached from here, and is its address right?")
-    except errors.AttemptExpired:
-        yield Finding(OK, registration.id, f"takes our credentials; callback address to register: {callback}")
-    except errors.SiteError as error:
-        found = f"reached; whether it takes our credentials cannot be told ({error.reason})"
-        yield Finding(
-            ADVICE, registration.id, found, f"Sign in once yourself. Callback address to register: {callback}"
+        services.oauth.finish(
+            registration, Attempt(name, None, None), {"code": f"doctor-{secrets.token_hex(8)}", **issuer}
         )
+        yield Finding(ERROR, name, "it accepted a made-up authorization code", "Do not use this issuer.")
+    except errors.Configuration as error:
+        fix = f"Compare client id, client secret and callback URL ({callback_url}) with the provider's console."
+        yield Finding(ERROR, name, error.reason, fix)
+    except errors.ProviderUnavailable as error:
+        yield Finding(ERROR, name, error.reason, "Check the network and the provider's URL.")
+    except errors.AttemptExpired:
+        yield Finding(OK, name, f"accepts the client credentials; register the callback URL {callback_url}")
+    except errors.SiteError as error:
+        message = f"reachable, but its response does not show whether the client credentials are valid ({error.reason})"
+        fix = f"Sign in once to be sure. Register the callback URL {callback_url}."
+        yield Finding(WARNING, name, message, fix)

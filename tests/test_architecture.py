@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROOMS: tuple[str, ...] = (
+PACKAGES: tuple[str, ...] = (
     "errors",
     "settings_readers",
     "providers",
@@ -24,14 +24,14 @@ ROOMS: tuple[str, ...] = (
 """From the ground up."""
 PROVIDERS = ("kakao", "naver", "apple", "google", "github", "discord")
 """And LINE, whose name is a word of every module."""
-FILES = sorted(path for room in ROOMS for path in [*ROOT.glob(f"{room}.py"), *ROOT.glob(f"{room}/**/*.py")])
+FILES = sorted(path for room in PACKAGES for path in [*ROOT.glob(f"{room}.py"), *ROOT.glob(f"{room}/**/*.py")])
 
 
 def named(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def room_of(path: Path) -> str:
+def package_of(path: Path) -> str:
     return path.relative_to(ROOT).parts[0].removesuffix(".py")
 
 
@@ -47,7 +47,7 @@ def imports(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("path", FILES, ids=named)
 def test_a_room_knows_only_the_rooms_below_it(path: Path) -> None:
-    above = ROOMS[ROOMS.index(room_of(path)) + 1 :]
+    above = PACKAGES[PACKAGES.index(package_of(path)) + 1 :]
     known = {module.partition(".")[0] for module in imports(path)}
     assert known.isdisjoint(above)
 
@@ -117,7 +117,9 @@ def test_each_cookie_is_written_in_one_place() -> None:
 
 
 def test_no_line_of_the_site_knows_a_provider_or_development() -> None:
-    site = [path for path in FILES if room_of(path) not in ("dev", "providers")] + sorted(ROOT.glob("templates/*.html"))
+    site = [path for path in FILES if package_of(path) not in ("dev", "providers")] + sorted(
+        ROOT.glob("templates/*.html")
+    )
     for path in site:
         words = set(re.findall(r"[a-z]+", path.read_text("utf-8").lower()))
         assert words.isdisjoint(PROVIDERS), named(path)

@@ -8,12 +8,12 @@ import pytest
 from dotenv import dotenv_values
 
 import config
-from doctor import advice
+from doctor import settings_check
 from server.worker import KILL_SECONDS
 from services.http.client import QUEUE_FACTOR
 from tests.commands import ROOT, program
 from tests.site import SECRET
-from tests.test_architecture import ROOMS
+from tests.test_architecture import PACKAGES
 
 DEPLOY = ROOT / "deploy"
 
@@ -54,12 +54,12 @@ def test_the_image_is_healthy_while_it_starts_and_stops() -> None:
 def test_the_image_has_all_that_production_needs_and_no_stand_in() -> None:
     lines = re.findall(r"^COPY (?!--from)(.+) \S+$", (DEPLOY / "Dockerfile").read_text("utf-8"), re.MULTILINE)
     copied = {name for line in lines for name in line.split()}
-    rooms = {name if (ROOT / name).is_dir() else f"{name}.py" for name in ROOMS if name != "dev"}
+    rooms = {name if (ROOT / name).is_dir() else f"{name}.py" for name in PACKAGES if name != "dev"}
     assert copied == {*rooms, "requirements.txt", "static", "templates", "translations"}
 
 
-def test_the_settings_for_production_need_a_key_and_leave_nothing_to_advise() -> None:
+def test_the_settings_for_production_need_a_key_and_give_no_warning() -> None:
     given = {name: value or "" for name, value in dotenv_values(DEPLOY / ".env.production.example").items()}
     assert given["SECRET_KEY"] == ""
     settings = config.load({**given, "SECRET_KEY": SECRET})
-    assert list(advice.examine(settings)) == []
+    assert list(settings_check.check(settings)) == []

@@ -25,7 +25,7 @@ from tests import docs_pictures
 from tests.commands import DEVELOPMENT, FLASK, ROOT, free_ports, program
 from tests.markdown import Block, Doc
 from tests.site import SECRET, Site, served
-from tests.test_architecture import FILES, ROOMS, imports, room_of
+from tests.test_architecture import FILES, PACKAGES, imports, package_of
 
 PATHS = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*/README.md")})
 DOCS = {doc.name: doc for doc in map(Doc, PATHS)}
@@ -390,9 +390,9 @@ def reached(arrows: set[tuple[str, str]]) -> set[tuple[str, str]]:
 def test_the_drawing_of_the_rooms_is_that_of_the_imports() -> None:
     rooms, _ = (block for block in DOCS["docs/architecture.md"].blocks if block.language == "mermaid")
     real = {
-        (room_of(path), known)
+        (package_of(path), known)
         for path in FILES
-        for known in {module.partition(".")[0] for module in imports(path)} & set(ROOMS) - {room_of(path)}
+        for known in {module.partition(".")[0] for module in imports(path)} & set(PACKAGES) - {package_of(path)}
     }
     assert reached(drawn(rooms)) == reached(real)
 
@@ -408,7 +408,7 @@ def test_each_arrow_between_services_is_an_import() -> None:
 
 def test_every_room_is_described() -> None:
     told = {row[0].strip("`").removesuffix(".py").rstrip("/") for row in DOCS["docs/architecture.md"].rows}
-    assert set(ROOMS) <= told
+    assert set(PACKAGES) <= told
 
 
 def test_every_name_on_the_way_of_a_sign_in_is_in_its_file() -> None:

@@ -201,7 +201,7 @@ def _sessions(url: str, token: str) -> list[bool]:
 
 def test_several_workers_without_redis_are_warned_of(tmp_path: Path) -> None:
     with serving(tmp_path, WORKERS="2") as (command, _):
-        assert "REDIS_URL is not set with several WORKERS" in command.output
+        assert "REDIS_URL is not set, but WORKERS is greater than 1" in command.output
 
 
 def test_there_is_one_worker_without_redis_and_one_a_core_with_it_unless_a_number_is_set() -> None:

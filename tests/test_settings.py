@@ -11,6 +11,7 @@ from limits import RateLimitItem
 
 import config
 import providers
+from app import create_app
 from config import Settings, SettingsError
 from tests.site import SECRET, settings
 
@@ -188,3 +189,10 @@ def test_the_example_file_shows_the_defaults_and_is_good_as_it_stands() -> None:
         default = field.metadata["default"]
         if shown.get(name) and isinstance(default, int | float | str | bool | RateLimitItem):
             assert getattr(loaded, field.name) == default, name
+
+
+def test_an_extension_finds_the_settings_in_the_configuration_of_the_app() -> None:
+    site_settings = settings(site_name="Hotel Haru")
+    app = create_app(site_settings)
+    assert app.config["MUNJIGI"] is site_settings
+    assert SECRET not in repr(app.config["MUNJIGI"])
