@@ -44,18 +44,18 @@ login_manager.session_protection = None
 
 
 def create_app(
-    settings: Settings | None = None, stopping: Callable[[], bool] = lambda: False, clock: Clock | None = None
+    settings: Settings | None = None, is_stopping: Callable[[], bool] = lambda: False, clock: Clock | None = None
 ) -> Flask:
     """Create the site with these settings, or with those of the environment. Raises `SettingsError`.
 
-    `stopping` returns whether the server is shutting down, for `/health/ready`. Tests pass their own `clock`.
+    `is_stopping` returns whether the server is shutting down, for `/health/ready`. Tests pass their own `clock`.
     """
     settings = settings or config.load(os.environ)
     app = Flask(__name__, static_folder=None)  # blueprints/static_files.py serves them
     app.session_interface = static_files.SessionInterface()
     app.config.update(_flask_settings(settings))
     app.extensions["munjigi"] = Services.build(settings, clock or Clock())
-    app.extensions["munjigi.stopping"] = stopping
+    app.extensions["munjigi.stopping"] = is_stopping
     if metrics := app.extensions["munjigi"].metrics:
         metrics.listen(app)
     _register_hooks(app, settings)

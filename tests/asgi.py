@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from flask import Flask
 
-from server.asgi import Asgi
+from server.asgi import AsgiApp
 
 
 @dataclass
@@ -28,12 +28,12 @@ async def nothing() -> None:
     pass
 
 
-def asgi_of(site: Flask) -> Asgi:
-    return Asgi(site, nothing, nothing)
+def asgi_of(site: Flask) -> AsgiApp:
+    return AsgiApp(site, nothing, nothing)
 
 
 async def ask(
-    asgi: Asgi,
+    asgi: AsgiApp,
     method: str,
     path: str,
     headers: Iterable[tuple[str, str]] = (),
@@ -73,7 +73,7 @@ async def ask(
 class Browser:
     """Keeps cookies and sends forms."""
 
-    def __init__(self, asgi: Asgi) -> None:
+    def __init__(self, asgi: AsgiApp) -> None:
         self._asgi = asgi
         self.cookies: dict[str, str] = {}
 
