@@ -1,4 +1,5 @@
-# `flask run` is the site with its development stand-ins. Port 5000 belongs to AirPlay on a Mac.
+# `flask run` in this folder starts the development site, with stand-ins. `flask --app app` is the production site.
+# Port 8080, because macOS uses port 5000 for AirPlay.
 FLASK_APP=dev
 FLASK_RUN_HOST=localhost
 FLASK_RUN_PORT=8080

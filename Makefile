@@ -3,55 +3,56 @@
 PORT ?= 8080
 VENV := .venv
 BIN := $(VENV)/bin
-# The first Python that is new enough, unless PYTHON names one.
+# The first Python that is new enough. Override with PYTHON=.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-all serve check format bench pictures messages lock
 
-help: ## this list
+help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
-run: $(VENV)/site ## the site with its development stand-ins, on PORT (8080)
+run: $(VENV)/site ## run the site with development stand-ins, on PORT (8080)
 	@$(BIN)/flask run --port $(PORT)
 
-test: $(VENV)/dev ## the tests that need Python alone: about a minute
+test: $(VENV)/dev ## run the tests that need only Python: about a minute
 	@$(BIN)/pytest -n auto --dist loadgroup -m "not browser and not server and not external and not corpus"
 
-test-all: $(VENV)/dev tests/node_modules ## every test: in Chromium, at the production server, with Redis, Node.js and proxies
+test-all: $(VENV)/dev tests/node_modules ## run every test, with Chromium, the production server, Redis, Node.js and proxies
 	@$(BIN)/pytest -n auto --dist loadgroup
 
-serve: $(VENV)/site ## the production server, from the environment or .env
+serve: $(VENV)/site ## run the production server; settings come from the environment or .env
 	@$(BIN)/python serve.py
 
-check: $(VENV)/dev ## format, lint, types
+check: $(VENV)/dev ## check format, lint, types and imports between packages
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy .
+	@$(BIN)/lint-imports --no-logo
 
-format: $(VENV)/dev ## put the code into shape
+format: $(VENV)/dev ## format the code
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-bench: $(VENV)/dev $(if $(QUICK),,bench/next_auth/.next) ## speed and memory beside next-auth, as one table; QUICK=1: without Node.js
+bench: $(VENV)/dev $(if $(QUICK),,bench/next_auth/.next) ## measure speed and memory, and compare with next-auth; QUICK=1: without Node.js
 	@$(BIN)/python -m bench $(if $(BESIDE),--beside $(BESIDE))
 
-pictures: $(VENV)/dev ## those that the docs show, of the pages as they are now
+pictures: $(VENV)/dev ## take the screenshots of the docs again
 	@$(BIN)/python -m tests.support.docs_pictures docs/pictures
 
-messages: $(VENV)/dev ## bring the translations up to the sources, and compile them; NEW=de begins one
+messages: $(VENV)/dev ## update and compile the translations; NEW=de adds a language
 	@$(BIN)/pybabel -q extract -F babel.cfg -k _l --no-location --sort-output -o $(VENV)/messages.pot .
 	@$(BIN)/pybabel -q update -i $(VENV)/messages.pot -d translations $(if $(NEW),-l $(NEW) --init-missing) \
 		--no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date -w 100
 	@$(BIN)/pybabel -q compile -d translations
 
 release-check: export CI := true
-release-check: $(VENV)/dev ## is this commit fit to be a release? With every check and test
+release-check: $(VENV)/dev ## check that this commit can be released; runs every check and test
 	@$(BIN)/python scripts/release_check.py
 	@$(MAKE) check test-all
 
-lock: ## pin what requirements.in and requirements-dev.in name (needs uv)
+lock: ## pin the packages of requirements.in and requirements-dev.in (needs uv)
 	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--custom-compile-command "make lock" requirements.in -o requirements.txt
 	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
@@ -71,17 +72,17 @@ $(VENV)/dev: requirements-dev.txt $(VENV)/site
 	@$(BIN)/pip install -q --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-# Unmodified packages: next-auth, which our cookie is held against, and an OpenID Connect issuer that is not ours.
+# The original next-auth, which the session cookie is compared with, and an independent OpenID Connect issuer.
 tests/node_modules: tests/package-lock.json
 	@if command -v npm >/dev/null 2>&1; then \
 		echo "Setting up: the packages of tests/package.json"; npm ci --prefix tests --silent --no-audit --no-fund && touch $@; \
-	else echo "No npm here: the tests against next-auth and oidc-provider will be left out"; fi
+	else echo "npm is not installed: the tests against next-auth and oidc-provider are skipped"; fi
 
-# next-auth, which `make bench` measures beside the site.
+# next-auth, which `make bench` compares the site with.
 bench/next_auth/node_modules: bench/next_auth/package-lock.json
 	@if command -v npm >/dev/null 2>&1; then \
 		echo "Setting up: the packages of bench/next_auth"; npm ci --prefix bench/next_auth --silent --no-audit --no-fund && touch $@; \
-	else echo "No npm here: next-auth will be left out"; fi
+	else echo "npm is not installed: next-auth is skipped"; fi
 
 bench/next_auth/.next: bench/next_auth/node_modules $(wildcard bench/next_auth/*.* bench/next_auth/pages/*.js bench/next_auth/pages/*/*/*.js)
 	@if [ -d $< ]; then \

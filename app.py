@@ -1,4 +1,4 @@
-"""The site, put together. No rules live here."""
+"""The application factory: configuration, extensions, hooks and blueprints."""
 
 import os
 import secrets
@@ -29,6 +29,7 @@ from blueprints import (
     static_files,
 )
 from config import Settings
+from doctor.command import doctor_command
 from services import Services, services
 from services.backend.user import User
 from services.clock import Clock
@@ -36,23 +37,27 @@ from web import csrf, error_handlers, locale, login_page, request_context, secur
 
 MAX_BODY_BYTES = 64 * 1024
 
+login_manager = LoginManager()
+# Session protection binds a session to the client address, and a phone's address changes between networks.
+login_manager.session_protection = None
+
 
 def create_app(
-    settings: Settings | None = None, stopping: Callable[[], bool] = lambda: False, clock: Clock | None = None
+    settings: Settings | None = None, is_stopping: Callable[[], bool] = lambda: False, clock: Clock | None = None
 ) -> Flask:
-    """The site for these settings, or for those of the environment; raises `SettingsError`.
+    """Create the site with these settings, or with those of the environment. Raises `SettingsError`.
 
-    `stopping` tells whether the server is about to stop, for `/health/ready`. `clock`: a test's own.
+    `is_stopping` returns whether the server is shutting down, for `/health/ready`. Tests pass their own `clock`.
     """
     settings = settings or config.load(os.environ)
-    app = Flask(__name__, static_folder=None)  # static_files.py has them
+    app = Flask(__name__, static_folder=None)  # blueprints/static_files.py serves them
     app.session_interface = static_files.SessionInterface()
     app.config.update(_flask_settings(settings))
     app.extensions["munjigi"] = Services.build(settings, app, request_context.current, clock or Clock())
-    app.extensions["munjigi.stopping"] = stopping
-    _wire_requests(app, settings)
-    _wire_people(app)
-    _wire_pages(app, settings)
+    app.extensions["munjigi.stopping"] = is_stopping
+    _register_hooks(app, settings)
+    login_manager.init_app(app, add_context_processor=False)  # it would load the session for every template
+    _init_templates(app, settings)
     for views in (
         account,
         forward_auth,
@@ -67,14 +72,16 @@ def create_app(
     ):
         app.register_blueprint(views.bp)
     error_handlers.init_app(app)
-    behind_proxies = ProxyFix(app.wsgi_app, settings.proxy_hops, 0, 0, 0, 0)
-    app.wsgi_app = _at_site_url(settings, behind_proxies)  # type: ignore[method-assign]  # as Flask's docs have it
+    app.cli.add_command(doctor_command(create_app))
+    proxy_fix = ProxyFix(app.wsgi_app, settings.proxy_hops, 0, 0, 0, 0)
+    app.wsgi_app = _site_url_middleware(settings, proxy_fix)  # type: ignore[method-assign]  # Flask documents this
     return app
 
 
 def _flask_settings(settings: Settings) -> dict[str, object]:
     prefix = "" if not settings.secure else "__Secure-" if settings.site_path else "__Host-"
     return {
+        "MUNJIGI": settings,
         "SECRET_KEY": settings.secret_key,
         "SECRET_KEY_FALLBACKS": list(settings.secret_key_fallbacks),
         "SESSION_COOKIE_NAME": f"{prefix}munjigi.visitor",
@@ -82,10 +89,11 @@ def _flask_settings(settings: Settings) -> dict[str, object]:
         "SESSION_COOKIE_HTTPONLY": True,
         "SESSION_COOKIE_SAMESITE": "Lax",
         "SESSION_COOKIE_SECURE": settings.secure,
-        # Not used, and a name that nobody can send: with such a cookie, Flask-Login would not ask the request loader.
+        # The site has no remember-me cookie. If a client sent one, Flask-Login would skip the request loader, so its
+        # name is random.
         "REMEMBER_COOKIE_NAME": f"munjigi.remember-{secrets.token_hex(8)}",
         "WTF_CSRF_FIELD_NAME": csrf.FIELD,
-        "WTF_CSRF_TIME_LIMIT": None,  # as long as the visitor cookie: a page left open over lunch still works
+        "WTF_CSRF_TIME_LIMIT": None,  # a token is valid as long as the visitor cookie
         "MAX_CONTENT_LENGTH": MAX_BODY_BYTES,
         "MAX_FORM_MEMORY_SIZE": MAX_BODY_BYTES,
         "PROVIDE_AUTOMATIC_OPTIONS": False,
@@ -94,42 +102,39 @@ def _flask_settings(settings: Settings) -> dict[str, object]:
     }
 
 
-def _wire_requests(app: Flask, settings: Settings) -> None:
-    # Werkzeug would answer `//x` with a redirect to what `Host` says.
-    app.url_map.merge_slashes = False
-    app.json.sort_keys = False  # type: ignore[attr-defined]  # of Flask's default provider
+def _register_hooks(app: Flask, settings: Settings) -> None:
+    app.url_map.merge_slashes = False  # Werkzeug redirects `//x` to a URL that it builds from the Host header
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # an attribute of Flask's default provider
     request_context.init_app(app)
     app.before_request(locale.save_choice)
     app.before_request(csrf.protect)
     security_headers.init_app(app, settings)
 
 
-def _wire_people(app: Flask) -> None:
-    people = LoginManager(app, add_context_processor=False)  # or each page would ask who is signed in
-    people.session_protection = None  # binds a session to an address: phones would be signed out on the train
-
-    @people.request_loader
-    def signed_in(_: Any) -> User | None:
-        session = services().sessions.load()
-        return session.user if session else None
-
-    @people.unauthorized_handler
-    def to_sign_in() -> ResponseReturnValue:
-        error = errors.SessionExpired if services().sessions.is_expired() else errors.SessionRequired
-        if error_handlers.wants_json():
-            raise error()
-        page = url_for(str(request.endpoint).rpartition(".")[0] + ".show")
-        return redirect(login_page.url(error if error is errors.SessionExpired else None, page), 303)
+@login_manager.request_loader
+def _load_user(_: Any) -> User | None:
+    session = services().sessions.load()
+    return session.user if session else None
 
 
-def _wire_pages(app: Flask, settings: Settings) -> None:
+@login_manager.unauthorized_handler
+def _redirect_to_login() -> ResponseReturnValue:
+    error = errors.SessionExpired if services().sessions.is_expired() else errors.SessionRequired
+    if error_handlers.wants_json():
+        raise error()
+    page = url_for(str(request.endpoint).rpartition(".")[0] + ".show")
+    return redirect(login_page.url(error if error is errors.SessionExpired else None, page), 303)
+
+
+def _init_templates(app: Flask, settings: Settings) -> None:
     locale.init_app(app)
     Babel(app, locale_selector=locale.select_locale)
     static_files.init_app(app, settings)
     app.jinja_env.undefined = StrictUndefined
     if settings.templates_dir and app.jinja_loader:
-        ours = PrefixLoader({"site": app.jinja_loader})  # so that a page of one's own can build on the site's
-        app.jinja_env.loader = ChoiceLoader([FileSystemLoader(settings.templates_dir), app.jinja_loader, ours])
+        site_templates = PrefixLoader({"site": app.jinja_loader})  # for {% extends "site/login.html" %}
+        overrides = FileSystemLoader(settings.templates_dir)
+        app.jinja_env.loader = ChoiceLoader([overrides, app.jinja_loader, site_templates])
     app.jinja_env.globals.update(
         csrf_token=generate_csrf,
         current_user=current_user,
@@ -146,19 +151,20 @@ def _wire_pages(app: Flask, settings: Settings) -> None:
     )
 
 
-def _at_site_url(settings: Settings, site: Any) -> Any:
-    """The site at its address, whether the proxy in front strips that address's path or not.
+def _site_url_middleware(settings: Settings, wsgi_app: Any) -> Any:
+    """Wrap the WSGI application so that every URL is built from `SITE_URL`.
 
-    `Host` has no say, not even one so odd that Werkzeug would find no address to build others from.
+    The `Host` header is replaced. The path of `SITE_URL` becomes `SCRIPT_NAME`, whether the proxy in front has removed
+    it from the request's path or not.
     """
     path, host = settings.site_path, settings.origin.partition("://")[2]
 
-    def below(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    def middleware(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         environ["HTTP_HOST"] = host
         environ["SCRIPT_NAME"] = path
-        asked = environ["PATH_INFO"]
-        if path and (asked == path or asked.startswith(f"{path}/")):
-            environ["PATH_INFO"] = asked[len(path) :] or "/"
-        return site(environ, start_response)  # type: ignore[no-any-return]
+        path_info = environ["PATH_INFO"]
+        if path and (path_info == path or path_info.startswith(f"{path}/")):
+            environ["PATH_INFO"] = path_info[len(path) :] or "/"
+        return wsgi_app(environ, start_response)  # type: ignore[no-any-return]
 
-    return below
+    return middleware

@@ -1,24 +1,33 @@
-"""What can go wrong, as one tree. Raised where it is known, rendered in one place (`error_pages.py`).
+"""All errors that end a request. Services raise them; `web/error_handlers.py` renders them.
 
-    SiteError                    a code of `?error=`, a status, a sentence for a person
-    ├── Rejected                  the person, or what they sent, is not let in
-    │   ├── CredentialsSignin        unknown address or wrong password: one text for both
-    │   ├── AccessDenied
-    │   │   └── SecondFactorRequired         the backend wants a second factor
-    │   ├── EmailNotVerified, EmailMissing, OAuthAccountNotLinked
-    │   ├── TooManyAttempts          carries the seconds to wait
-    │   └── InvalidFields            carries one sentence a field
-    ├── RestartRequired               nothing is wrong with the person: the way in has to be taken anew
-    │   ├── Cancelled, AttemptExpired, FormExpired, CookiesBlocked
-    │   └── SessionRequired, SessionExpired
-    └── ServerSideError                    not the person's doing; logged as an error
-        ├── BackendUnavailable       no answer, or none that can be used
-        ├── ProviderUnavailable
-        ├── OAuthSignin, OAuthCallback, Callback
-        └── Configuration            only the operator can mend it
-            └── SessionTooLarge
+    SiteError                           code, HTTP status and message; the base of all
+    ├── Rejected                        the site refuses the user or their input
+    │   ├── CredentialsSignin           wrong email address or wrong password: one message for both
+    │   ├── AccessDenied                the backend or the provider refuses this account
+    │   │   └── SecondFactorRequired    the backend asks for a second factor, which the site does not support
+    │   ├── EmailNotVerified            the backend requires a verified email address
+    │   ├── OAuthAccountNotLinked       the backend has this email address with another way to sign in
+    │   ├── EmailMissing                the provider did not share the email address
+    │   ├── TooManyAttempts             a login limit, or the backend's; `retry_after` has the seconds to wait
+    │   └── InvalidFields               `fields` has one message for each invalid field
+    ├── RestartRequired                 the user has to start again
+    │   ├── Cancelled                   the user cancelled at the provider
+    │   ├── AttemptExpired              the OAuth attempt is unknown, too old or already used
+    │   ├── FormExpired                 the CSRF token is missing or invalid, or another site sent the form
+    │   ├── CookiesBlocked              the form came without the cookie that belongs to it
+    │   ├── SessionRequired             the page needs a session
+    │   └── SessionExpired              the session has ended
+    └── ServerSideError                 not caused by the user; logged with level ERROR
+        ├── BackendUnavailable          no response from the backend, or an invalid one
+        ├── ProviderUnavailable         no response from the provider, or an invalid one
+        ├── OAuthSignin                 never raised; NextAuth's code for a sign-in that could not start
+        ├── OAuthCallback               the provider's callback, token response or id_token is invalid
+        ├── Callback                    the backend refuses the provider's token, or returns none of its own
+        └── Configuration               only the operator can fix it
+            └── SessionTooLarge         the session does not fit into the cookies
 
-Codes are NextAuth v4's where it has one, else ours (contract, section 7).
+`code` is the value of the query parameter `error`. It is a code of NextAuth v4 where that has one
+(https://next-auth.js.org/configuration/pages#error-codes), otherwise one of this site's own.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,22 +37,23 @@ from flask_babel.speaklater import LazyString
 
 
 class SiteError(Exception):
-    """Something a person has to be told.
+    """The base of all errors that a user sees.
 
-    `reason` is for the log alone: it never reaches a page, and never holds a secret.
+    `reason` is written to the log and never shown. It must not contain a secret. `retry_after` is in seconds; None if
+    the time to wait is unknown.
     """
 
     code = "Default"
     status = 500
-    is_notice = False  # told as a note, not as something that failed
+    is_notice = False  # shown as a notice, not as an error
     message: LazyString = _l("Something went wrong. Try again.")
-    retry_hint: LazyString | None = None  # said where it would help to wait, and nobody knows how long
+    retry_hint: LazyString | None = None  # shown with the message if `retry_after` is None
 
     def __init__(self, reason: str = "", *, status: int | None = None, retry_after: int | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
         self.status = status or self.status
-        self.retry_after = retry_after  # seconds; None where nothing is known
+        self.retry_after = retry_after
 
     @property
     def headers(self) -> dict[str, str]:
@@ -108,7 +118,7 @@ class TooManyAttempts(Rejected):
 
 
 class InvalidFields(Rejected):
-    """What was typed cannot be taken. `fields`: name of the field -> one sentence."""
+    """Form input is invalid. `fields`: name of the form field -> message."""
 
     code = "InvalidFields"
     status = 422
@@ -203,18 +213,18 @@ class Configuration(ServerSideError):
 
 
 class SessionTooLarge(Configuration):
-    """The person's token and names do not fit into the cookies that browsers and servers let pass."""
+    """The session does not fit into the cookies: `MAX_CHUNKS` in `services/sessions/cookie.py`."""
 
 
-def _below(kind: type[SiteError]) -> Iterator[type[SiteError]]:
-    for child in kind.__subclasses__():
+def _subclasses(error_class: type[SiteError]) -> Iterator[type[SiteError]]:
+    for child in error_class.__subclasses__():
         yield child
-        yield from _below(child)
+        yield from _subclasses(child)
 
 
 def from_code(code: str | None) -> SiteError | None:
-    """The error that `?error=<code>` names; None without a code, the general one for an unknown one."""
+    """Return the error for the query parameter `error`: None without a code, `SiteError` for an unknown code."""
     if not code:
         return None
-    named = (kind for kind in _below(SiteError) if kind.code == code and kind is not InvalidFields)
-    return next(named, SiteError)()
+    matches = (error for error in _subclasses(SiteError) if error.code == code and error is not InvalidFields)
+    return next(matches, SiteError)()

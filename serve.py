@@ -1,7 +1,7 @@
-"""`make serve`: the production server. Settings are checked once, before anything listens.
+"""`make serve`: validates the settings, then runs the production server.
 
-With one worker, this process serves. With several, it starts a process for each, replaces those that end or hang, and
-stops them when it is stopped.
+With one worker, this process serves requests. With several, uvicorn's supervisor starts a process for each, replaces
+those that exit or hang, and stops them when it is stopped.
 """
 
 import logging
@@ -16,12 +16,12 @@ import uvicorn
 from dotenv import find_dotenv, load_dotenv
 
 import config
-from doctor import advice
+from doctor import settings_check
 from server.http_protocol import HttpProtocol
 from server.worker import STOP_SECONDS, configure_logs
 
 KEEP_ALIVE_SECONDS = 75
-"""Longer than a proxy keeps an unused connection (nginx: 60), so that the proxy is the one to close it."""
+"""Longer than a reverse proxy keeps an idle connection (nginx: 60 s), so that the proxy closes it first."""
 
 
 def main() -> None:
@@ -31,12 +31,12 @@ def main() -> None:
     except config.SettingsError as error:
         sys.exit(str(error))
     configure_logs(settings)
-    _warn(settings)
+    _log_warnings(settings)
     _raise_open_files_limit()
-    # uvicorn sends itself the signal again when it has stopped: that is not a failure.
+    # After a graceful stop uvicorn raises the signal again; exit with status 0 then.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with TemporaryDirectory(prefix="munjigi-metrics-") as metrics:
-        if settings.metrics_token:  # before prometheus_client is imported: then it adds up the workers' numbers
+        if settings.metrics_token:  # read when prometheus_client is imported; it then sums up all workers
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics
         uvicorn.run(
             "server.worker:create",
@@ -51,7 +51,7 @@ def main() -> None:
             interface="asgi3",
             log_config=None,
             access_log=False,
-            proxy_headers=False,  # the site's own setting, PROXY_HOPS, says whom to trust
+            proxy_headers=False,  # app.py evaluates X-Forwarded-For, by PROXY_HOPS
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=STOP_SECONDS,
@@ -59,22 +59,24 @@ def main() -> None:
 
 
 def workers(settings: config.Settings) -> int:
-    """Without Redis one: processes would count sign-ins and ended sessions each for itself. Else one per core."""
+    """Return WORKERS. If unset: one per core with Redis, else 1, because processes cannot share login limits."""
     return settings.workers or (1 if settings.redis_url is None else os.cpu_count() or 1)
 
 
 def _raise_open_files_limit() -> None:
-    """To the hard limit: each request that waits has a connection to the client and one to the backend, and many
-    systems start programs with 1,024."""
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    """Raise the soft limit of open files to the hard limit.
+
+    A waiting request needs one connection to the client and one to the backend; a common soft limit is 1024.
+    """
+    hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))
 
 
-def _warn(settings: config.Settings) -> None:
-    for finding in advice.examine(settings):
-        if finding.what in ("SITE_URL", "REDIS_URL"):
-            logging.getLogger("munjigi.serve").warning("%s %s", finding.what, finding.found)
+def _log_warnings(settings: config.Settings) -> None:
+    for finding in settings_check.check(settings):
+        if finding.subject in ("SITE_URL", "REDIS_URL"):
+            logging.getLogger("munjigi.serve").warning("%s %s", finding.subject, finding.message)
 
 
 if __name__ == "__main__":

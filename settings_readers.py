@@ -1,8 +1,7 @@
-"""How the text of a setting becomes its value.
+"""Readers: functions that parse and validate the text of one setting.
 
-Each reader takes the text (never empty, without spaces around it) and returns the value, or raises
-`ValueError` with what is wrong, worded to follow the setting's name: "must be …". A reader of
-something that may be secret never repeats the text.
+A reader takes the text, which is stripped and not empty, and returns the value. It raises `ValueError` with a message
+that continues the name of the setting: "must be …". The message of a reader for secrets never contains the text.
 """
 
 import re
@@ -28,7 +27,7 @@ TRANSLATIONS = Path(__file__).parent / "translations"
 
 
 def base_url(text: str) -> str:
-    """An absolute http(s) address, normalised (lower-case host, no default port, no slash at the end)."""
+    """Return an absolute http(s) URL in normal form: lower-case host, no default port, no trailing slash."""
     if not text.isascii() or re.search(r"[\s\\<>\"]", text):
         raise ValueError("must be an address in ASCII without spaces (a Korean host in its xn-- form)")
     try:
@@ -41,8 +40,8 @@ def base_url(text: str) -> str:
     if parts.username is not None or parts.query or parts.fragment or text.endswith(("?", "#")):
         raise ValueError("must have no user name, no '?' and no '#'")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    at_port = "" if port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{port}"
-    return f"{parts.scheme}://{host}{at_port}{_normal_path(parts.path)}"
+    port_suffix = "" if port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{port}"
+    return f"{parts.scheme}://{host}{port_suffix}{_normal_path(parts.path)}"
 
 
 def _normal_path(path: str) -> str:
@@ -52,14 +51,14 @@ def _normal_path(path: str) -> str:
 
 
 def api_path(text: str) -> str:
-    """A path below BACKEND_URL."""
+    """Return a path below BACKEND_URL."""
     if not re.fullmatch(r"/[\w\-.~%/{}:@]*", text, re.ASCII) or "//" in text:
         raise ValueError("must be a path that starts with one '/'")
     return text
 
 
 def link(text: str) -> str:
-    """Where a link or picture of the page points: a path of this site or an http(s) address."""
+    """Return the target of a link or image: a path of this site, or an http(s) URL."""
     if re.fullmatch(r"/(?![/\\])[^\s\\\"'<>;]*", text):
         return text
     if not re.fullmatch(r"https?://[^\s\\\"'<>;]+", text) or not urlsplit(text).hostname:
@@ -68,22 +67,25 @@ def link(text: str) -> str:
 
 
 def secret(text: str) -> str:
-    """A key that is hard to guess; never repeated in a message."""
+    """Return a secret of at least 32 characters that is not a placeholder."""
     if len(text) < 32:
         raise ValueError(f"has {len(text)} characters; it must have at least 32")
-    if any(word in text.lower() for word in _PLACEHOLDERS) or len(set(text)) < 8:
+    if any(placeholder in text.lower() for placeholder in _PLACEHOLDERS) or len(set(text)) < 8:
         raise ValueError("is a placeholder, not a secret")
     return text
 
 
 def secrets(text: str) -> tuple[str, ...]:
+    """Return comma-separated secrets."""
     return tuple(secret(part.strip()) for part in text.split(",") if part.strip())
 
 
-def whole(least: int, most: int) -> Callable[[str], int]:
+def integer(minimum: int, maximum: int) -> Callable[[str], int]:
+    """Make a reader of whole numbers in this range."""
+
     def read(text: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,12}", text) or not least <= int(text) <= most:
-            raise ValueError(f"must be a whole number from {least} to {most}, not {text[:20]!r}")
+        if not re.fullmatch(r"[0-9]{1,12}", text) or not minimum <= int(text) <= maximum:
+            raise ValueError(f"must be a whole number from {minimum} to {maximum}, not {text[:20]!r}")
         return int(text)
 
     return read
@@ -95,13 +97,15 @@ def seconds(text: str) -> float:
     return float(text)
 
 
-def flag(text: str) -> bool:
+def boolean(text: str) -> bool:
     if text.lower() not in ("true", "false"):
         raise ValueError(f"must be true or false, not {text[:20]!r}")
     return text.lower() == "true"
 
 
-def one_of(*choices: str) -> Callable[[str], str]:
+def choice(*choices: str) -> Callable[[str], str]:
+    """Make a reader that accepts these words, in any case, and returns them in lower case."""
+
     def read(text: str) -> str:
         if text.lower() not in choices:
             raise ValueError(f"must be one of {', '.join(choices)}, not {text[:20]!r}")
@@ -111,31 +115,32 @@ def one_of(*choices: str) -> Callable[[str], str]:
 
 
 def languages() -> tuple[str, ...]:
-    """The languages of the pages: English, in which they are written, and each that has a compiled translation."""
+    """Return the codes of the languages that the pages have: `en`, and each with a compiled translation."""
     return ("en", *sorted(path.parts[-3] for path in TRANSLATIONS.glob("*/LC_MESSAGES/messages.mo")))
 
 
 def language(text: str) -> str:
-    named = {code.lower(): code for code in languages()}
-    return named[one_of(*named)(text.replace("-", "_"))]
+    """Return the code of a language that the pages have."""
+    codes = {code.lower(): code for code in languages()}
+    return codes[choice(*codes)(text.replace("-", "_"))]
 
 
-def colour(text: str) -> str:
-    """A CSS colour as `#rrggbb`."""
+def color(text: str) -> str:
+    """Return a CSS color as `#rrggbb`."""
     if not re.fullmatch(r"#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})", text):
-        raise ValueError(f"must be a colour written #rgb or #rrggbb, not {text[:20]!r}")
+        raise ValueError(f"must be a color written #rgb or #rrggbb, not {text[:20]!r}")
     digits = text[1:] if len(text) == 7 else "".join(digit * 2 for digit in text[1:])
     return f"#{digits.lower()}"
 
 
-def words(text: str) -> str:
+def single_line(text: str) -> str:
     if len(text) > 60 or not text.isprintable():
         raise ValueError("must be at most 60 characters on one line")
     return text
 
 
 def client_cert(text: str) -> Path:
-    """A PEM file with a certificate and the key that belongs to it."""
+    """Return the path of a PEM file that has a certificate and its private key, without a passphrase."""
     try:
         ssl.create_default_context().load_cert_chain(text)
     except FileNotFoundError:
@@ -146,88 +151,91 @@ def client_cert(text: str) -> Path:
 
 
 def proxy_url(text: str) -> str:
-    """An HTTP proxy; never repeated in a message, for it may hold a password."""
+    """Return the URL of an HTTP proxy. It may contain a password, so no message repeats it."""
     try:
         parts = urlsplit(text)
-        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        is_valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        sound = False
-    if not sound or parts.path not in ("", "/") or parts.query or re.search(r"\s", text):
+        is_valid = False
+    if not is_valid or parts.path not in ("", "/") or parts.query or re.search(r"\s", text):
         raise ValueError("must be written like http://proxy.example.com:3128")
     return text
 
 
 def host_names(text: str) -> tuple[str, ...]:
+    """Return comma-separated host names in lower case, without a leading dot."""
     names = tuple(part.strip().lower().lstrip(".") for part in text.split(",") if part.strip())
-    if wrong := [name for name in names if not re.fullmatch(r"[\w.\-:]+", name)]:
-        raise ValueError(f"must be a list of host names, not {wrong[0][:20]!r}")
+    if invalid := [name for name in names if not re.fullmatch(r"[\w.\-:]+", name)]:
+        raise ValueError(f"must be a list of host names, not {invalid[0][:20]!r}")
     return names
 
 
 def folder(text: str) -> Path:
+    """Return the absolute path of a folder that exists."""
     if not Path(text).is_dir():
         raise ValueError("must be a folder that exists")
     return Path(text).resolve()
 
 
 def rate(text: str) -> limits.RateLimitItem:
-    """How often something may be done: `5/5minutes`."""
+    """Return a rate limit, for example `5/5minutes`."""
     if not re.fullmatch(r"[1-9][0-9]{0,8}/([1-9][0-9]{0,2})?(second|minute|hour|day)s?", text):
         raise ValueError(f"must be written like 30/minute or 5/5minutes, not {text[:20]!r}")
     return limits.parse(text)
 
 
 def redis_url(text: str) -> str:
-    """A Redis or a cluster; never repeated in a message, for it may contain a password."""
+    """Return the URL of a Redis server or cluster. It may contain a password, so no message repeats it."""
     try:
         parts = urlsplit(text)
         hosts = [urlsplit(f"//{host}") for host in parts.netloc.rpartition("@")[2].split(",")]
-        sound = all(host.hostname and host.port != 0 for host in hosts)
-        # Any other option would take the site's place: how long it waits, how answers are read.
-        sound = sound and all(option.startswith("ssl_") for option in parts.query.split("&") if option)
+        is_valid = all(host.hostname and host.port != 0 for host in hosts)
+        # Other options would override those that the site sets itself, such as timeouts and decoding.
+        is_valid = is_valid and all(option.startswith("ssl_") for option in parts.query.split("&") if option)
     except ValueError:
-        sound = False
-    if not sound or parts.scheme not in ("redis", "rediss", "redis+cluster"):
+        is_valid = False
+    if not is_valid or parts.scheme not in ("redis", "rediss", "redis+cluster"):
         raise ValueError("must be redis://host:port/0, rediss://… or redis+cluster://host:port,host:port")
     return text
 
 
 def credential(text: str) -> str:
-    """A client id or secret as a provider's console shows it; never repeated in a message."""
+    """Return a client id or secret. No message repeats it."""
     if not re.fullmatch(r"[!-~]{1,2000}", text):
         raise ValueError("must be printable ASCII without spaces")
     return text
 
 
-def path_word(text: str) -> str:
+def path_segment(text: str) -> str:
+    """Return one segment of a URL path."""
     if not re.fullmatch(r"[\w\-]{1,60}", text, re.ASCII):
         raise ValueError(f"must be one word of letters, digits, '-' and '_', not {text[:20]!r}")
     return text
 
 
 def safe_base_url(text: str) -> str:
-    """A base address over https, or on this machine: tokens travel there."""
-    _refuse_open_network(base_url(text))
+    """Return a base URL that tokens may be sent to: https, or http on this machine."""
+    _require_safe(base_url(text))
     return base_url(text)
 
 
 def issuer(text: str) -> str:
-    """An issuer, which is compared to the letter, a slash at its end included (OpenID Connect Discovery, 4.3)."""
-    _refuse_open_network(base_url(text))
+    """Return an issuer unchanged: it is compared character by character (OpenID Connect Discovery, 4.3)."""
+    _require_safe(base_url(text))
     return text
 
 
-def _refuse_open_network(url: str) -> None:
+def _require_safe(url: str) -> None:
     if not is_safe(url):
         raise ValueError("must start with https:// (http:// only for this machine)")
 
 
 def is_safe(url: str, loopback: bool = True) -> bool:
-    """Whether what is sent there stays secret: https, or (if allowed) http on this machine."""
+    """Whether tokens may be sent to `url`: it is https, or, if `loopback` allows it, http on this machine."""
     try:
         parts = urlsplit(url)
-        sound = bool(parts.hostname) and parts.port != 0 and "@" not in parts.netloc
+        is_valid = bool(parts.hostname) and parts.port != 0 and "@" not in parts.netloc
     except ValueError:
         return False
-    local = parts.hostname in ("localhost", "127.0.0.1", "::1")
-    return sound and (parts.scheme == "https" or (loopback and local and parts.scheme == "http"))
+    is_local = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    return is_valid and (parts.scheme == "https" or (loopback and is_local and parts.scheme == "http"))

@@ -25,7 +25,9 @@ _EMAIL = "email"
 @bp.get("/providers")
 def providers() -> ResponseReturnValue:
     """The list of providers that NextAuth's `getProviders()` reads."""
-    labels = {_EMAIL: "E-mail"} | {client.id: provider_buttons.label(client) for client in services().settings.clients}
+    labels = {_EMAIL: "E-mail"} | {
+        registration.id: provider_buttons.label(registration) for registration in services().settings.registrations
+    }
     return {
         provider_id: {
             "id": provider_id,

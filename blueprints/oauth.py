@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import MethodNotAllowed
 
 import errors
-from providers.base import Client
+from providers.base import Registration
 from services import services
 from services.oauth.attempts import Attempt
 from services.sessions.model import Session
@@ -28,20 +28,20 @@ def start(provider: str) -> ResponseReturnValue:
     A form gets a page with a meta refresh, not a redirect: the CSP's `form-action` blocks redirects of form posts to
     other sites. With `json=true`, the answer is JSON with the `url`.
     """
-    client, context = _client(provider), request_context.current()
+    registration, context = _registration(provider), request_context.current()
     callback_url = redirect_target.requested()
     try:
         services().limiter.hit_ip(context)
         authorization_url, attempt = services().oauth.authorization_url(
-            client, context, callback_url, flask.session.get("locale"), **_extra_params()
+            registration, context, callback_url, flask.session.get("locale"), **_extra_params()
         )
     except errors.SiteError as error:
-        services().sign_in.record_failure(client, error, context)
+        services().sign_in.record_failure(registration, error, context)
         return _redirect_with_error(error, callback_url)
-    services().attempts.save(attempt, client.provider, context)
+    services().attempts.save(attempt, registration.provider, context)
     if _wants_json():
         return {"url": authorization_url}
-    return render_template("redirecting.html", url=authorization_url, provider=provider_buttons.label(client))
+    return render_template("redirecting.html", url=authorization_url, provider=provider_buttons.label(registration))
 
 
 @bp.route("/api/auth/callback/<provider>", methods=["GET", "POST"])
@@ -51,19 +51,19 @@ def callback(provider: str) -> ResponseReturnValue:
     Providers with `form_post` answer by POST (OAuth 2.0 Form Post Response Mode). For them, a GET is only the redirect
     that `_without_attempt` sends.
     """
-    client = _client(provider)
-    methods = ["GET", "POST"] if client.provider.form_post else ["GET"]
+    registration = _registration(provider)
+    methods = ["GET", "POST"] if registration.provider.form_post else ["GET"]
     if request.method not in methods:
         raise MethodNotAllowed(methods)
-    if request.method == "GET" and client.provider.form_post:
-        return _handle_repeat(client, request.args.get("state"))
+    if request.method == "GET" and registration.provider.form_post:
+        return _handle_repeat(registration, request.args.get("state"))
     params, is_unambiguous = _callback_params()
     state, context = params.get("state"), request_context.current()
-    attempt = services().attempts.load(client.provider, state, context)
-    services().attempts.delete(client.provider, state, context)
+    attempt = services().attempts.load(registration.provider, state, context)
+    services().attempts.delete(registration.provider, state, context)
     if attempt is None:
-        return _without_attempt(client, state)
-    return _complete(client, attempt, params if is_unambiguous else {})
+        return _without_attempt(registration, state)
+    return _complete(registration, attempt, params if is_unambiguous else {})
 
 
 def _extra_params() -> dict[str, str]:
@@ -75,8 +75,9 @@ def _extra_params() -> dict[str, str]:
     return {"login_hint": hint} if 0 < len(hint) <= 254 and hint.isprintable() else {}
 
 
-def _client(provider: str) -> Client:
-    return next((client for client in services().settings.clients if client.id == provider), None) or abort(404)
+def _registration(provider: str) -> Registration:
+    registrations = services().settings.registrations
+    return next((registration for registration in registrations if registration.id == provider), None) or abort(404)
 
 
 def _callback_params() -> tuple[dict[str, str], bool]:
@@ -86,45 +87,45 @@ def _callback_params() -> tuple[dict[str, str], bool]:
     return single, len(single) == len(values)
 
 
-def _complete(client: Client, attempt: Attempt, params: dict[str, str]) -> ResponseReturnValue:
+def _complete(registration: Registration, attempt: Attempt, params: dict[str, str]) -> ResponseReturnValue:
     target_url = attempt.return_to or redirect_target.home_url()
     try:
-        session, is_first = services().attempts.finish_once(attempt, lambda: _sign_in(client, attempt, params))
+        session, is_first = services().attempts.finish_once(attempt, lambda: _sign_in(registration, attempt, params))
         if not is_first:
-            services().sign_in.repeat(client, session, request_context.current())
+            services().sign_in.repeat(registration, session, request_context.current())
     except errors.SiteError as error:
         return _redirect_with_error(error, attempt.return_to)
     if attempt.language:
         flask.session["locale"] = attempt.language
     if len(target_url) < _MAX_STORED_TARGET_LENGTH:
         flask.session[_LAST_SIGN_IN] = [_state_digest(attempt.state), target_url]
-    provider_buttons.save_last_used(client)
+    provider_buttons.save_last_used(registration)
     return redirect(target_url, 303)
 
 
-def _sign_in(client: Client, attempt: Attempt, params: dict[str, str]) -> Session:
+def _sign_in(registration: Registration, attempt: Attempt, params: dict[str, str]) -> Session:
     context = request_context.current()
     try:
-        identity = services().oauth.fetch_identity(client, attempt, params, context)
+        identity = services().oauth.fetch_identity(registration, attempt, params, context)
     except errors.SiteError as error:
-        services().sign_in.record_failure(client, error, context)
+        services().sign_in.record_failure(registration, error, context)
         raise
-    return services().sign_in.with_identity(client, identity, context)
+    return services().sign_in.with_identity(registration, identity, context)
 
 
-def _without_attempt(client: Client, state: str | None) -> ResponseReturnValue:
+def _without_attempt(registration: Registration, state: str | None) -> ResponseReturnValue:
     """Handle a callback without an attempt cookie.
 
     A cross-site POST carries no `SameSite=Lax` cookies, so redirect it to a GET, which carries them.
     """
-    if client.provider.form_post:
+    if registration.provider.form_post:
         short_state = state if state and len(state) < 100 else None
-        url = url_for("oauth.callback", provider=client.id, state=short_state)
+        url = url_for("oauth.callback", provider=registration.id, state=short_state)
         return redirect(services().settings.origin + url, 303)
-    return _handle_repeat(client, state)
+    return _handle_repeat(registration, state)
 
 
-def _handle_repeat(client: Client, state: str | None) -> ResponseReturnValue:
+def _handle_repeat(registration: Registration, state: str | None) -> ResponseReturnValue:
     """Handle a repeated callback (a reload, a second click).
 
     A signed-in user gets the redirect of the first callback, or one to the home page; others get `AttemptExpired`.
@@ -134,7 +135,7 @@ def _handle_repeat(client: Client, state: str | None) -> ResponseReturnValue:
         is_same = digest == _state_digest(state or "")
         return redirect(target_url if is_same else redirect_target.home_url(), 303)
     error = errors.AttemptExpired("no matching attempt cookie")
-    services().sign_in.record_failure(client, error, request_context.current())
+    services().sign_in.record_failure(registration, error, request_context.current())
     return _redirect_with_error(error, None)
 
 

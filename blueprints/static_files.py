@@ -72,7 +72,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     """
     contents = _read_folder(Path(app.root_path) / "static")
     custom = _read_folder(settings.templates_dir / "static") if settings.templates_dir else {}
-    rules = (theme.rules(settings.brand_color) + provider_buttons.style_rules(settings.clients)).encode()
+    rules = (theme.rules(settings.brand_color) + provider_buttons.style_rules(settings.registrations)).encode()
     style_sheet = b"".join((rules, contents.pop(_STYLE_SHEET), custom.pop(_STYLE_SHEET, b"")))
     contents = {**contents, **custom, _STYLE_SHEET: style_sheet}
     files = {name: _File(_guess_mimetype(name), content) for name, content in contents.items()}

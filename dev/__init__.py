@@ -20,7 +20,6 @@ import app
 import config
 from dev import backend, stand_in_settings, stand_ins
 from dev.providers import PROVIDERS
-from doctor.command import command
 from services.observability import log_config
 
 _KEY_FILE = Path(__file__).parent.parent / "instance" / "development-secret-key"
@@ -43,13 +42,9 @@ def create_site(environ: Mapping[str, str], port: int) -> Flask:
 
     Raises `click.ClickException` if a setting is invalid.
     """
-    try:
-        settings = config.load(completed(environ, port))
-    except config.SettingsError as error:
-        raise click.ClickException(str(error)) from None
+    settings = config.load(completed(environ, port))
     _configure_logs(settings)
     site = app.create_app(settings)
-    site.cli.add_command(command)
     site.jinja_env.globals["stand_in_accounts"] = backend.ACCOUNTS
     site.jinja_env.globals["stand_in_password"] = backend.PASSWORD
     site.wsgi_app = _redirect_to_site_url(settings.site_url, site.wsgi_app)  # type: ignore[method-assign]
@@ -76,7 +71,9 @@ def completed(environ: Mapping[str, str], port: int) -> dict[str, str]:
             "BACKEND_PROFILE_PATH": "/profile",
             "TEMPLATES_DIR": str(_TEMPLATES),
         }
-    return ours | stand_in_settings.completed(given, port, _development_key()) | given
+    if stand_in_settings.providers_without_settings(given):
+        ours |= stand_in_settings.completed(given, port, _development_key())
+    return ours | given
 
 
 def _development_key() -> str:

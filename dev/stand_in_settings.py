@@ -12,24 +12,32 @@ def origin(port: int) -> str:
     return f"http://127.0.0.1:{port + 1}"
 
 
-def completed(settings: Mapping[str, str], port: int, key: str) -> dict[str, str]:
-    """Return the settings of the stand-in providers that are missing in `settings`.
+def completed(environ: Mapping[str, str], port: int, key: str) -> dict[str, str]:
+    """Return the settings of the stand-in providers that are missing in `environ`.
 
     `key`: the secret from which the client secrets are derived, so that all processes of a checkout agree.
     A provider with a client id is a real one and keeps its settings. Without `PROVIDERS` all stand-ins are used,
     but not with a real backend, which does not accept their tokens.
     """
-    defaults = {} if "BACKEND_URL" in settings else {"PROVIDERS": ",".join(PROVIDERS)}
-    for name in _provider_ids({**defaults, **settings}):
-        if f"{name.upper()}_CLIENT_ID" in settings:
-            continue
+    defaults = _default_providers(environ)
+    for name in providers_without_settings(environ):
         secret = hmac.digest(key.encode(), name.encode(), "sha256").hex()[:32]
-        provider_settings = PROVIDERS[name].settings(f"{origin(port)}/{name}", secret)
+        settings = PROVIDERS[name].settings(f"{origin(port)}/{name}", secret)
         defaults |= {
             f"{name.upper()}_{setting}": value
-            for setting, value in ({"CLIENT_ID": PROVIDERS[name].client_id} | provider_settings).items()
+            for setting, value in ({"CLIENT_ID": PROVIDERS[name].client_id} | settings).items()
         }
-    return {name: value for name, value in defaults.items() if name not in settings}
+    return {name: value for name, value in defaults.items() if name not in environ}
+
+
+def providers_without_settings(environ: Mapping[str, str]) -> list[str]:
+    """Return the providers that are enabled but have no client id: their stand-ins replace them."""
+    names = _provider_ids({**_default_providers(environ), **environ})
+    return [name for name in names if f"{name.upper()}_CLIENT_ID" not in environ]
+
+
+def _default_providers(environ: Mapping[str, str]) -> dict[str, str]:
+    return {} if "BACKEND_URL" in environ else {"PROVIDERS": ",".join(PROVIDERS)}
 
 
 def clients(settings: Mapping[str, str]) -> dict[str, Client]:

@@ -1,44 +1,48 @@
-"""`flask doctor`: is everything set up as people will need it? It asks the real backend, providers, Redis and site.
+"""`flask doctor`: checks the settings, the backend, the providers, Redis and the running site.
 
-Nothing is changed anywhere: the backend is asked to sign in somebody who cannot exist, each provider to redeem a
-code that it never gave. No secret is printed. The exit status is 0 if nothing is wrong.
+The checks change nothing: the backend gets a sign-in for an account that cannot exist, and each provider a made-up
+authorization code. No secret is printed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-import app
+from flask import Flask
+
 import config
-from doctor import advice, backend, provider, site, state
-from doctor.finding import OK, WRONG, Finding
+from doctor import backend, provider, redis, settings_check, site
+from doctor.finding import ERROR, OK, Finding
 from services import Services, __version__
 from services.clock import Clock
 from services.http.client import HttpClient
 from services.sessions.cookie import SessionCookie
 
+CreateApp = Callable[[config.Settings], Flask]
+"""The application factory, passed in because `app.py` imports this package to register the command."""
 
-def examine(environ: dict[str, str]) -> Iterator[Finding]:
-    """Everything that there is to find, in the order in which it should be mended."""
+
+def check(environ: dict[str, str], create_app: CreateApp) -> Iterator[Finding]:
+    """Run all checks on the site that these variables configure. Yields the findings in the order to fix them in."""
     try:
         settings = config.load(environ)
     except config.SettingsError as error:
         for problem in error.problems:
-            first, _, rest = problem.strip().partition("\n")
-            yield Finding(WRONG, "settings", first, rest.strip())
+            message, _, example = problem.strip().partition("\n")
+            yield Finding(ERROR, "settings", message, example.strip())
         return
-    made = app.create_app(settings)
-    cookies = SessionCookie(settings, Clock()).name, made.config["SESSION_COOKIE_NAME"]
+    flask_app = create_app(settings)
+    cookies = SessionCookie(settings, Clock()).name, flask_app.config["SESSION_COOKIE_NAME"]
     yield Finding(OK, "settings", f"Munjigi {__version__} at {settings.site_url}, cookies {' and '.join(cookies)}")
-    yield from advice.examine(settings)
-    upstream = HttpClient(
+    yield from settings_check.check(settings)
+    http_client = HttpClient(
         f"Munjigi-doctor/{__version__}",
         max_concurrency=1,
         proxy=settings.outbound_proxy,
         no_proxy=settings.outbound_no_proxy,
         client_cert=settings.backend_client_cert,
     )
-    yield from backend.examine(settings, upstream)
-    services: Services = made.extensions["munjigi"]
-    for client in settings.clients:
-        yield from provider.examine(settings, services, client)
-    yield from state.examine(settings)
-    yield from site.examine(settings, upstream, cookies)
+    yield from backend.check(settings, http_client)
+    services: Services = flask_app.extensions["munjigi"]
+    for registration in settings.registrations:
+        yield from provider.check(settings, services, registration)
+    yield from redis.check(settings)
+    yield from site.check(settings, http_client, cookies)

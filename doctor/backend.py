@@ -1,4 +1,4 @@
-"""Is the backend there, and does it speak the protocol to somebody who does not exist?"""
+"""Checks that the backend is reachable and answers as docs/your-backend.md describes."""
 
 import secrets
 import time
@@ -6,60 +6,61 @@ from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 
 import config
-from doctor.finding import OK, WRONG, Finding
+from doctor.finding import ERROR, OK, Finding
 from services.http.client import HttpClient, UpstreamError
 from services.http.response import UpstreamResponse
 
-_NOBODY = "doctor@munjigi.invalid"
+_UNKNOWN_EMAIL = "doctor@munjigi.invalid"  # RFC 2606, 2: `.invalid` never exists
 _HEADERS = {"Accept": "application/json", "Content-Type": "application/json"}
-_MOST_SECONDS_OFF = 60
+MAX_CLOCK_SKEW_SECONDS = 60
 
 
-def examine(settings: config.Settings, upstream: HttpClient) -> Iterator[Finding]:
-    login, user = (settings.backend_url + path for path in (settings.backend_login_path, settings.backend_user_path))
-    nobody = {"email": _NOBODY, "password": secrets.token_urlsafe(24)}
-    for url, sent, judge in ((login, nobody, _judge_login), (user, None, _judge_user)):
+def check(settings: config.Settings, http_client: HttpClient) -> Iterator[Finding]:
+    login_url = settings.backend_url + settings.backend_login_path
+    user_url = settings.backend_url + settings.backend_user_path
+    credentials = {"email": _UNKNOWN_EMAIL, "password": secrets.token_urlsafe(24)}
+    for url, body, check_response in ((login_url, credentials, _check_login), (user_url, None, _check_user)):
         try:
-            answer = upstream.send("POST", url, _HEADERS, within=settings.backend_timeout, json=sent)
-        except UpstreamError as fault:
-            yield Finding(
-                WRONG, "backend", f"{url}: {fault.reason}", "Check BACKEND_URL, and that it can be reached from here."
-            )
+            response = http_client.send("POST", url, _HEADERS, within=settings.backend_timeout, json=body)
+        except UpstreamError as error:
+            fix = "Check BACKEND_URL, and that this machine can reach it."
+            yield Finding(ERROR, "backend", f"{url}: {error.reason}", fix)
             return
-        yield judge(url, answer)
-    yield from _clock(answer)
+        yield check_response(url, response)
+    yield from _check_clock(response)
 
 
-def _judge_login(url: str, answer: UpstreamResponse) -> Finding:
-    status, is_json = answer.status, answer.json() is not None
+def _check_login(url: str, response: UpstreamResponse) -> Finding:
+    status, is_json = response.status, response.json() is not None
     if status in (400, 401, 404, 422) and is_json:
-        return Finding(OK, "backend", f"{url} answers a stranger with {status} and JSON")
+        return Finding(OK, "backend", f"{url} answers {status} with JSON to unknown credentials")
     if 300 <= status < 400:
-        do = "It is behind a page for browsers: it must answer JSON where JSON is asked for (Laravel: an api route)."
+        fix = "The path is for browsers. It must answer with JSON if `Accept` asks for it (Laravel: routes/api.php)."
     elif status == 419:
-        do = "It wants a CSRF token: take this path out of the stateful ones (Laravel: routes/api.php)."
+        fix = "The path requires a CSRF token. Exclude it from CSRF protection (Laravel: routes/api.php)."
     elif status < 300:
-        do = "It lets in somebody who does not exist, or that is another address than the one for signing in."
+        fix = "The backend accepts unknown credentials, or the path is not the one for signing in."
     elif not is_json:
-        do = "Only JSON is understood; is this BACKEND_URL the API's, and BACKEND_LOGIN_PATH right?"
+        fix = "The backend must answer with JSON. Check BACKEND_URL and BACKEND_LOGIN_PATH."
     else:
-        do = "401 or 422 with JSON was expected: docs/decisions/0005."
-    return Finding(WRONG, "backend", f"{url} answered {status}{'' if is_json else ' without JSON'} to nobody", do)
+        fix = "Answer 401 or 422 with JSON (docs/decisions/0005-what-a-backends-answer-means.md)."
+    without_json = "" if is_json else " without JSON"
+    return Finding(ERROR, "backend", f"{url} answers {status}{without_json} to unknown credentials", fix)
 
 
-def _judge_user(url: str, answer: UpstreamResponse) -> Finding:
-    if answer.status == 401:
+def _check_user(url: str, response: UpstreamResponse) -> Finding:
+    if response.status == 401:
         return Finding(OK, "backend", f"{url} answers 401 without a token")
-    do = "Without a token it must be 401: that is how a session learns that it is over."
-    return Finding(WRONG, "backend", f"{url} answered {answer.status} without a token", do)
+    fix = "Answer 401 without a valid token: the site ends a session when it gets 401."
+    return Finding(ERROR, "backend", f"{url} answers {response.status} without a token", fix)
 
 
-def _clock(answer: UpstreamResponse) -> Iterator[Finding]:
+def _check_clock(response: UpstreamResponse) -> Iterator[Finding]:
+    """Compare the `Date` header with this machine's clock."""
     try:
-        off = abs(parsedate_to_datetime(answer.headers["Date"]).timestamp() - time.time())
+        skew_seconds = abs(parsedate_to_datetime(response.headers["Date"]).timestamp() - time.time())
     except (KeyError, ValueError):
         return
-    if off > _MOST_SECONDS_OFF:
-        yield Finding(
-            WRONG, "clock", f"it is {off:.0f} seconds off the backend's", "Let both follow NTP: tokens have times."
-        )
+    if skew_seconds > MAX_CLOCK_SKEW_SECONDS:
+        message = f"differs from the backend's clock by {skew_seconds:.0f} seconds"
+        yield Finding(ERROR, "clock", message, "Synchronize both clocks with NTP: tokens expire by time.")

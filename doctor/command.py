@@ -1,4 +1,4 @@
-"""`flask doctor`, or `python -m doctor` where only the production server is."""
+"""The command `flask doctor`."""
 
 import json
 import os
@@ -8,29 +8,36 @@ from dataclasses import asdict
 import click
 from dotenv import find_dotenv, load_dotenv
 
-from doctor import examine
-from doctor.finding import ADVICE, OK, WRONG, Finding
+from doctor import CreateApp, check
+from doctor.finding import ERROR, OK, WARNING, Finding
 
-_SIGNS = {OK: ("✓", "green"), ADVICE: ("!", "yellow"), WRONG: ("✗", "red")}
-
-
-@click.command("doctor")
-@click.option("--json", "as_json", is_flag=True, help="One JSON array instead of lines.")
-def command(as_json: bool) -> None:
-    """Check settings, backend, providers and shared state, as production would use them."""
-    load_dotenv(find_dotenv(usecwd=True))
-    findings = list(examine(dict(os.environ)))
-    if as_json:
-        click.echo(json.dumps([asdict(one) for one in findings], ensure_ascii=False, indent=1))
-    else:
-        for one in findings:
-            _print(one)
-    sys.exit(any(one.kind == WRONG for one in findings))
+_SYMBOLS = {OK: ("✓", "green"), WARNING: ("!", "yellow"), ERROR: ("✗", "red")}
+_KIND_WIDTH = max(map(len, _SYMBOLS))
 
 
-def _print(one: Finding) -> None:
-    sign, colour = _SIGNS[one.kind]
-    sign = click.style(sign, fg=colour, bold=True) if sys.stdout.isatty() else f"{one.kind:6}"
-    click.echo(f"{sign} {one.what}: {one.found}")
-    if one.do:
-        click.echo(f"         {one.do}")
+def doctor_command(create_app: CreateApp) -> click.Command:
+    """Make the command. It exits with status 1 if there is an error, else with 0."""
+
+    @click.command("doctor")
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+    def doctor(as_json: bool) -> None:
+        """Check the settings, the backend, the providers, Redis and the running site."""
+        load_dotenv(find_dotenv(usecwd=True))
+        findings = list(check(dict(os.environ), create_app))
+        if as_json:
+            click.echo(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False, indent=1))
+        else:
+            for finding in findings:
+                _print(finding)
+        sys.exit(any(finding.kind == ERROR for finding in findings))
+
+    return doctor
+
+
+def _print(finding: Finding) -> None:
+    symbol, color = _SYMBOLS[finding.kind]
+    is_terminal = sys.stdout.isatty()
+    label = click.style(symbol, fg=color, bold=True) if is_terminal else finding.kind.ljust(_KIND_WIDTH)
+    click.echo(f"{label} {finding.subject}: {finding.message}")
+    if finding.fix:
+        click.echo(f"{' ' * (2 if is_terminal else _KIND_WIDTH + 1)}{finding.fix}")

@@ -1,15 +1,16 @@
-"""What the doctor has to say of one thing."""
+"""The result of one check."""
 
 from dataclasses import dataclass
 
-OK, ADVICE, WRONG = "ok", "advice", "wrong"
+OK, WARNING, ERROR = "ok", "warning", "error"
 
 
 @dataclass(frozen=True)
 class Finding:
     kind: str
-    what: str
-    """About which part."""
-    found: str
-    do: str = ""
+    """`OK`, `WARNING` or `ERROR`."""
+    subject: str
+    """The setting or the part that was checked."""
+    message: str
+    fix: str = ""
     """What to do about it."""

@@ -1,37 +1,40 @@
-"""Is a provider there, and does it take our credentials?"""
+"""Checks that a provider is reachable and accepts the site's credentials."""
 
 import secrets
 from collections.abc import Iterator
 
 import config
 import errors
-from doctor.finding import ADVICE, OK, WRONG, Finding
-from providers.base import Client
+from doctor.finding import ERROR, OK, WARNING, Finding
+from providers.base import Registration
 from services import Services
 from services.oauth.attempts import Attempt
 from services.request_context import Deadline, RequestContext
 
 
-def examine(settings: config.Settings, services: Services, client: Client) -> Iterator[Finding]:
-    """A made-up code is refused in one way if the credentials are right, and in another if they are not."""
-    callback = f"{settings.site_url}/api/auth/callback/{client.id}"
-    context = RequestContext(
-        client_ip=None,
-        locale="en",
-        request_id="doctor",
-        deadline=Deadline(settings.backend_timeout, services.clock),
-    )
+def check(settings: config.Settings, services: Services, registration: Registration) -> Iterator[Finding]:
+    """Send a made-up authorization code to the token endpoint.
+
+    With valid credentials, the provider refuses the code; with invalid ones, it refuses the client (RFC 6749, 5.2).
+    """
+    name = registration.id
+    callback_url = f"{settings.site_url}/api/auth/callback/{name}"
+    issuer = {"iss": registration.issuer} if registration.issuer else {}
+    deadline = Deadline(settings.backend_timeout, services.clock)
+    context = RequestContext(client_ip=None, locale="en", request_id="doctor", deadline=deadline)
     try:
-        services.oauth.authorization_url(client, context, None, None)
-        answer = {"code": f"doctor-{secrets.token_hex(8)}", **({"iss": client.issuer} if client.issuer else {})}
-        services.oauth.fetch_identity(client, Attempt(client.id, None, None), answer, context)
-        yield Finding(WRONG, client.id, "it redeemed a code that nobody gave out", "Do not use this issuer.")
+        services.oauth.authorization_url(registration, context, None, None)
+        params = {"code": f"doctor-{secrets.token_hex(8)}", **issuer}
+        services.oauth.fetch_identity(registration, Attempt(name, None, None), params, context)
+        yield Finding(ERROR, name, "it accepted a made-up authorization code", "Do not use this issuer.")
     except errors.Configuration as error:
-        yield Finding(WRONG, client.id, error.reason, f"Its console must know id, secret and {callback}.")
+        fix = f"Compare client id, client secret and callback URL ({callback_url}) with the provider's console."
+        yield Finding(ERROR, name, error.reason, fix)
     except errors.ProviderUnavailable as error:
-        yield Finding(WRONG, client.id, error.reason, "Can it be reached from here, and is its address right?")
+        yield Finding(ERROR, name, error.reason, "Check the network and the provider's URL.")
     except errors.AttemptExpired:
-        yield Finding(OK, client.id, f"takes our credentials; callback address to register: {callback}")
+        yield Finding(OK, name, f"accepts the client credentials; register the callback URL {callback_url}")
     except errors.SiteError as error:
-        found = f"reached; whether it takes our credentials cannot be told ({error.reason})"
-        yield Finding(ADVICE, client.id, found, f"Sign in once yourself. Callback address to register: {callback}")
+        message = f"reachable, but its response does not show whether the client credentials are valid ({error.reason})"
+        fix = f"Sign in once to be sure. Register the callback URL {callback_url}."
+        yield Finding(WARNING, name, message, fix)

@@ -1,63 +1,67 @@
-"""Does the site answer where people reach it, with its cookies and theirs unharmed by what is in front of it?"""
+"""Checks that the site is reachable at SITE_URL, and that the reverse proxy passes its cookies unchanged."""
 
 import re
 from collections.abc import Iterator
 
 import config
-from doctor.finding import ADVICE, OK, WRONG, Finding
+from doctor.finding import ERROR, OK, WARNING, Finding
 from services.http.client import HttpClient, UpstreamError
 from services.http.response import UpstreamResponse
 from services.sessions.cookie import CHUNK_SIZE, MAX_CHUNKS
 
-_SECONDS = 5.0
-_DOCS = "docs/operations.md has a proxy to copy from."
+TIMEOUT_SECONDS = 5.0
 
 
-def examine(settings: config.Settings, upstream: HttpClient, cookies: tuple[str, str]) -> Iterator[Finding]:
-    """`cookies`: the names of the session's and the visitor's."""
-    session, visitor = cookies
+def check(settings: config.Settings, http_client: HttpClient, cookies: tuple[str, str]) -> Iterator[Finding]:
+    """`cookies`: the names of the session cookie and of the visitor cookie."""
+    session_cookie, visitor_cookie = cookies
 
-    def ask(path: str, **headers: str) -> UpstreamResponse:
-        return upstream.send("GET", settings.site_url + path, headers, within=_SECONDS)
+    def get(path: str, **headers: str) -> UpstreamResponse:
+        return http_client.send("GET", settings.site_url + path, headers, within=TIMEOUT_SECONDS)
 
     try:
-        alive = ask("/health/live")
-        if alive.get_path("status") != "ok":
-            yield _another(settings, alive)
+        response = get("/health/live")
+        if response.get_path("status") != "ok":
+            yield _check_other_server(settings, response)
             return
-        yield _judge_cookie(settings, ask("/api/auth/csrf"), visitor)
-        chunks = "; ".join(f"{session}.{number}={'x' * CHUNK_SIZE}" for number in range(MAX_CHUNKS))
-        yield _judge_size(ask("/health/live", Cookie=chunks))
-    except UpstreamError as fault:
-        found = f"{settings.site_url} does not answer: {fault.reason}"
-        yield Finding(ADVICE, "site", found, "Ask again when it runs, from where people are.")
+        yield _check_cookie(settings, get("/api/auth/csrf"), visitor_cookie)
+        chunks = "; ".join(f"{session_cookie}.{number}={'x' * CHUNK_SIZE}" for number in range(MAX_CHUNKS))
+        yield _check_header_size(get("/health/live", Cookie=chunks))
+    except UpstreamError as error:
+        message = f"{settings.site_url} does not answer: {error.reason}"
+        yield Finding(WARNING, "site", message, "Start the site, and run this again where its visitors can reach it.")
 
 
-def _another(settings: config.Settings, answer: UpstreamResponse) -> Finding:
-    to = answer.headers.get("Location", "")
-    if not settings.secure and to.startswith("https:"):
-        do = "People come over https: say so in SITE_URL, or their cookies are not kept for https."
+def _check_other_server(settings: config.Settings, response: UpstreamResponse) -> Finding:
+    location = response.headers.get("Location", "")
+    if not settings.secure and location.startswith("https:"):
+        fix = "Visitors use https: set SITE_URL to the https URL, so that cookies are Secure."
     else:
-        do = "Something else is there, or the proxy does not pass it on to HOST and PORT."
-    return Finding(WRONG, "site", f"{settings.site_url}/health/live answered {answer.status}, which is not ours", do)
+        fix = "Another server has this address, or the reverse proxy does not forward to HOST and PORT."
+    message = f"{settings.site_url}/health/live answers {response.status}, but not from this site"
+    return Finding(ERROR, "site", message, fix)
 
 
-def _judge_cookie(settings: config.Settings, answer: UpstreamResponse, name: str) -> Finding:
-    cookie = re.search(r"([^\s;,=]*munjigi\.visitor)=([^,]*)", answer.headers.get("Set-Cookie", ""))
+def _check_cookie(settings: config.Settings, response: UpstreamResponse, name: str) -> Finding:
+    cookie = re.search(r"([^\s;,=]*munjigi\.visitor)=([^,]*)", response.headers.get("Set-Cookie", ""))
     attributes = {part.strip().partition("=")[0].lower() for part in cookie[2].split(";")[1:]} if cookie else set()
     if cookie is None:
-        found, do = "its cookie does not arrive", "Something in front of it takes Set-Cookie away: nobody can sign in."
+        message = f"the response has no cookie {name}"
+        fix = "The reverse proxy removes Set-Cookie. Let it pass: without cookies no one can sign in."
     elif cookie[1] != name:
-        found, do = f"its cookie is {cookie[1]}, not {name}", "It was started with another SITE_URL: restart it."
+        message = f"the cookie is {cookie[1]}, not {name}"
+        fix = "The running site has another SITE_URL. Restart it."
     elif "domain" in attributes or (settings.secure and "secure" not in attributes):
-        found, do = f"{name} has lost Secure, or got a Domain, on its way", "Let the proxy leave cookies as they are."
+        message = f"the cookie {name} arrives without Secure, or with a Domain"
+        fix = "Configure the reverse proxy to leave cookies unchanged."
     else:
-        return Finding(OK, "site", f"{settings.site_url} answers, {name} arrives as it was sent")
-    return Finding(WRONG, "site", found, do)
+        return Finding(OK, "site", f"{settings.site_url} answers, and the cookie {name} arrives unchanged")
+    return Finding(ERROR, "site", message, fix)
 
 
-def _judge_size(answer: UpstreamResponse) -> Finding:
-    if answer.get_path("status") == "ok":
-        return Finding(OK, "site", f"a session of {MAX_CHUNKS} cookies passes")
-    found = f"a session of {MAX_CHUNKS} cookies does not pass: {answer.status}"
-    return Finding(WRONG, "site", found, f"Let headers of 16 kB pass. {_DOCS}")
+def _check_header_size(response: UpstreamResponse) -> Finding:
+    if response.get_path("status") == "ok":
+        return Finding(OK, "site", f"accepts a session of {MAX_CHUNKS} cookies")
+    message = f"answers {response.status} to a session of {MAX_CHUNKS} cookies"
+    fix = "Configure the reverse proxy to accept 16 kB of headers (docs/operations.md)."
+    return Finding(ERROR, "site", message, fix)

@@ -1,4 +1,4 @@
-"""Identity providers: one file each, found by its name. What a file has to hold is in `base.py`."""
+"""Identity providers. Each module defines `provider`, a value of `providers.base.Provider`; its name is the id."""
 
 import pkgutil
 from functools import lru_cache
@@ -10,11 +10,11 @@ from providers.base import Provider
 
 @lru_cache(1)
 def names() -> tuple[str, ...]:
-    """The ids that `PROVIDERS` may list."""
+    """The ids that the setting `PROVIDERS` accepts, sorted."""
     modules = (module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
     return tuple(sorted(name for name in modules if name != "base"))
 
 
 def find(name: str) -> Provider:
-    """The provider of this id, one of `names()`."""
-    return import_module(f"providers.{name}").provider  # type: ignore[no-any-return]  # each file has one
+    """Import and return the provider with this id, which must be one of `names()`."""
+    return import_module(f"providers.{name}").provider  # type: ignore[no-any-return]  # import_module is untyped

@@ -1,4 +1,4 @@
-"""Apple: its callback is a POST, its client secret a JWT that is signed for each use. docs/providers/apple.md"""
+"""Apple: OpenID Connect with a `form_post` callback and a signed JWT as client secret. docs/providers/apple.md"""
 
 import base64
 import json
@@ -9,34 +9,37 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
 import settings_readers as read
-from providers.base import Answers, Client, Identity, Need, Provider, at
+from providers.base import Identity, Provider, ProviderResponses, Registration, SettingSpec, dig
 
 _ISSUER = "https://appleid.apple.com"
 _SECRET_SECONDS = 300
 
 
-def _identity(answers: Answers) -> Identity:
-    claims = answers.claims
+def _identity(responses: ProviderResponses) -> Identity:
+    claims = responses.claims
     return Identity(
         subject=claims["sub"],
-        name=_name(answers.form.get("user", "")),
-        email=claims.get("email"),  # never the one beside it in the form, which nobody has signed
+        name=_name(responses.form.get("user", "")),
+        email=claims.get("email"),  # not the email in the form: that is unsigned
         email_verified=claims.get("email_verified") is True or claims.get("email_verified") == "true",
     )
 
 
 def _name(text: str) -> str | None:
-    """From the form of the first consent, and of that alone; whatever else comes is no name."""
+    """Return the name in the form field `user`, which Apple sends only at the first consent; None if it has no name."""
     try:
-        name = at(json.loads(text[:2000]), "name")
+        name = dig(json.loads(text[:2000]), "name")
     except (ValueError, RecursionError):
         return None
-    parts = [at(name, "lastName"), at(name, "firstName")]
+    parts = [dig(name, "lastName"), dig(name, "firstName")]
     return "".join(part for part in parts if isinstance(part, str)) or None
 
 
 def _private_key(text: str) -> str:
-    """The key as PEM: given so, with `\\n` for its line ends, as base64 of it, or as the path of its file."""
+    """Return the key as PEM.
+
+    `text` is PEM, PEM with `\\n` as line breaks, base64 of PEM, or the path of a .p8 or .pem file.
+    """
     pem = text.replace("\\n", "\n")
     try:
         if pem.endswith((".p8", ".pem")):
@@ -51,43 +54,44 @@ def _private_key(text: str) -> str:
     return pem
 
 
-def _check(client: Client) -> None:
-    own = ("TEAM_ID", "KEY_ID", "PRIVATE_KEY")
-    if not client.secret and not all(client.settings[name] for name in own):
+def _validate(registration: Registration) -> None:
+    names = ("TEAM_ID", "KEY_ID", "PRIVATE_KEY")
+    if not registration.secret and not all(registration.settings[name] for name in names):
         raise ValueError("needs TEAM_ID, KEY_ID and PRIVATE_KEY beside it, or a ready CLIENT_SECRET")
 
 
-def _signed_secret(client: Client, now: int) -> str | None:
-    if client.secret:
-        return client.secret
-    header = {"alg": "ES256", "kid": client.settings["KEY_ID"]}
-    claims = {"iss": client.settings["TEAM_ID"], "sub": client.client_id, "aud": _ISSUER}
-    key = ECKey.import_key(client.settings["PRIVATE_KEY"] or "")
+def _signed_secret(registration: Registration, now: int) -> str | None:
+    """Return the CLIENT_SECRET of the settings, or else a JWT that is valid for five minutes from `now`."""
+    if registration.secret:
+        return registration.secret
+    header = {"alg": "ES256", "kid": registration.settings["KEY_ID"]}
+    claims = {"iss": registration.settings["TEAM_ID"], "sub": registration.client_id, "aud": _ISSUER}
+    key = ECKey.import_key(registration.settings["PRIVATE_KEY"] or "")
     return jwt.encode(header, {**claims, "iat": now, "exp": now + _SECRET_SECONDS}, key, default_type=None)
 
 
 provider = Provider(
     id="apple",
     label={"en": "Apple"},
-    button={"en": "Sign in with Apple", "ja": "Appleでサインイン", "ko": "Apple로 로그인"},
-    colours=("#000000", "#ffffff", "#868e89"),
+    button_text={"en": "Sign in with Apple", "ja": "Appleでサインイン", "ko": "Apple로 로그인"},
+    colors=("#000000", "#ffffff", "#868e89"),
     issuer=_ISSUER,
-    other_issuers=("https://account.apple.com",),  # its discovery said so for some days of 2025
+    other_issuers=("https://account.apple.com",),  # Apple's metadata named this issuer for some days in 2025
     authorize_url="https://appleid.apple.com/auth/authorize",
     token_url="https://appleid.apple.com/auth/token",
     keys_url="https://appleid.apple.com/auth/keys",
-    openid=True,
+    is_oidc=True,
     scope="openid name email",
     authorize_params={"response_mode": "form_post"},
     form_post=True,
     backend_token="id_token",
     identity=_identity,
     secret_required=False,
-    needs={
-        "TEAM_ID": Need(read.credential, "A1B2C3D4E5"),
-        "KEY_ID": Need(read.credential, "F6G7H8I9J0"),
-        "PRIVATE_KEY": Need(_private_key, "/etc/munjigi/AuthKey_F6G7H8I9J0.p8"),
+    settings={
+        "TEAM_ID": SettingSpec(read.credential, "A1B2C3D4E5"),
+        "KEY_ID": SettingSpec(read.credential, "F6G7H8I9J0"),
+        "PRIVATE_KEY": SettingSpec(_private_key, "/etc/munjigi/AuthKey_F6G7H8I9J0.p8"),
     },
-    check=_check,
+    validate=_validate,
     client_secret=_signed_secret,
 )

@@ -1,7 +1,8 @@
-"""What a provider is: a value, not a class of its own. The protocol is the same for all (`services/identities.py`).
+"""The types that describe an identity provider.
 
-A file of this folder says where the provider's addresses are, what it wants to be asked, how its answers
-describe a person, and how its button looks. Each fact has its source in `docs/providers/`.
+A provider is a value of `Provider`, not a subclass: `services/oauth/` implements the protocol once for all of them.
+Each module of this package gives the provider's endpoints, the parameters it expects, how its responses map to an
+`Identity`, and the look of its button. `docs/providers/` has the source of each fact.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,15 +12,15 @@ from urllib.parse import urlsplit
 
 import settings_readers as read
 
-Words = Mapping[str, str]
-"""Language -> text; English is always there."""
+Translations = Mapping[str, str]
+"""Language code -> text. `en` is always present."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """A person as a provider knows them. They are (provider, subject), never an address.
+    """A user as a provider identifies them. The key is (provider, subject), never the email address.
 
-    A provider's file fills this from its answers as they are; the engine cleans and bounds each field.
+    A provider's module fills the fields with unvalidated values; `services.backend.user.validate_identity` checks them.
     """
 
     subject: Any
@@ -28,115 +29,130 @@ class Identity:
     nickname: Any = None
     email: Any = None
     email_verified: Any = False
-    """Only the boolean true counts."""
+    """Only the boolean `True` counts as verified."""
     picture: Any = None
     social_token: str = field(default="", repr=False)
-    """What the backend gets to see the proof for itself."""
+    """The token that the backend receives to verify the sign-in itself."""
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What a provider has said of the person. `user` and `more` are JSON of any shape."""
+class ProviderResponses:
+    """All responses of a provider about one user. `user` and `extra` are unvalidated JSON."""
 
     claims: Mapping[str, Any]
-    """Of the verified id_token; empty for plain OAuth."""
+    """The claims of the verified id_token; empty for plain OAuth 2.0."""
     user: Any = None
-    more: Any = None
-    """Of the optional address; None where it gave nothing."""
+    """The response of `user_url`; None if it was not called."""
+    extra: Any = None
+    """The response of `optional_url`; None if it was not called or failed."""
     form: Mapping[str, str] = field(default_factory=dict)
-    """What came with a `form_post` callback. Nobody has signed it."""
+    """The callback's parameters. They are not signed."""
 
 
 @dataclass(frozen=True)
-class Need:
-    """A setting: how its text is read, and what it is without one."""
+class SettingSpec:
+    """How to read one setting: the reader of its text, an example for error messages, and the default."""
 
-    read: Callable[[str], Any]
+    reader: Callable[[str], Any]
     example: str
     default: Any = None
     required: bool = False
 
 
 @dataclass(frozen=True)
-class App:
-    """An app with a browser of its own inside. There is no standard to ask: each writes its name into `User-Agent`."""
+class InAppBrowser:
+    """An app that opens links in a browser of its own. Each app puts its name into `User-Agent`; there is no standard
+    for it."""
 
-    name: Words
-    """What people call it."""
+    name: Translations
     pattern: str
-    """Of its `User-Agent`."""
-    way_out: str | None = None
-    """A link that opens `{url}` in the phone's own browser; `{quoted}`: the same as a parameter."""
+    """A regular expression that matches the `User-Agent` header."""
+    open_externally: str | None = None
+    """A URL that opens a page in the system browser. Placeholders: `{url}` is the page, `{quoted}` the same
+    percent-encoded, `{joint}` is `?` or `&`, whichever joins a further parameter to `{url}`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Provider:
     id: str
-    label: Words
-    """What people call it."""
-    button: Words = field(default_factory=dict)
-    """The words that its guideline wants on the button; in other languages the button has the site's own."""
-    colours: tuple[str, str, str] = ("#ffffff", "#1b1f1d", "#868e89")
-    """Of the button: ground, text, edge."""
+    label: Translations
+    """The provider's name on the sign-in page."""
+    button_text: Translations = field(default_factory=dict)
+    """The button text that the provider's brand guidelines require. Other languages use the site's own text."""
+    colors: tuple[str, str, str] = ("#ffffff", "#1b1f1d", "#868e89")
+    """Background, text and border of the button, as `#rrggbb`."""
 
     issuer: str | None = None
-    """Its own name in id_tokens and callbacks (RFC 9207)."""
+    """The `iss` of its id_tokens and of its callbacks (RFC 9207)."""
     other_issuers: tuple[str, ...] = ()
+    """Further values of `iss` to accept."""
     discovery: bool = False
-    """Addresses and issuer come from the operator's issuer (OpenID Connect Discovery)."""
+    """Read endpoints and issuer from the metadata of the issuer that the operator sets (OpenID Connect Discovery)."""
     authorize_url: str = ""
     token_url: str = ""
     keys_url: str | None = None
+    """The JWK Set that verifies its id_tokens (RFC 7517)."""
     user_url: str | None = None
-    """Read with the access token. With `discovery`: only where the id_token says too little."""
+    """Returns the user for an access token. With `discovery`: called only if the id_token has no name or email."""
     optional_url: str | None = None
-    """Read as well; a refusal there is no failure."""
+    """Called after `user_url`. An error response is ignored."""
 
-    openid: bool = False
-    """It issues an id_token, which is then required, with a nonce."""
+    is_oidc: bool = False
+    """The token response must contain an id_token, and the site sends a nonce (OpenID Connect Core, 3.1)."""
     algorithms: tuple[str, ...] = ("RS256",)
-    """Those that its id_token may be signed with, whatever its metadata or the token itself says."""
+    """The signature algorithms to accept. The metadata and the token's own header cannot extend this list."""
     signed_with_secret: bool = False
     """Its id_tokens are signed with the client secret (HMAC)."""
     scope: str = ""
     authorize_params: Mapping[str, str] = field(default_factory=dict)
+    """Additional parameters of the authorization request."""
     token_params: tuple[str, ...] = ()
-    """Parameters of the callback that the token endpoint wants to see again."""
+    """Callback parameters that the token request has to repeat."""
     form_post: bool = False
-    """Its callback is a POST from its own site: no Lax cookie comes with it."""
+    """Its callback is a cross-site POST (`response_mode=form_post`), which carries no SameSite=Lax cookie."""
     client_auth: Literal["client_secret_post", "client_secret_basic"] = "client_secret_post"
+    """Client authentication at the token endpoint (RFC 6749, 2.3.1)."""
     code_reuse_errors: frozenset[str] = frozenset({"invalid_grant", "bad_verification_code"})
-    """Errors of the token endpoint that mean: this code was used, or is too old."""
+    """Error codes of the token endpoint for a code that was already used or has expired."""
     refuses_in_app: bool = False
-    """It does not let people sign in inside the browser of another app."""
-    app: App | None = None
-    """Its own app, where people open links."""
+    """It refuses to sign users in inside an in-app browser."""
+    in_app_browser: InAppBrowser | None = None
+    """The in-app browser of the provider's own app."""
 
-    identity: Callable[[Answers], Identity]
+    identity: Callable[[ProviderResponses], Identity]
+    """Maps the responses to an `Identity`. Raises `ValueError`, `KeyError` or `TypeError` if they do not fit."""
     backend_token: Literal["access_token", "id_token"] = "access_token"
-    """What the backend gets as `social_token`; with an id_token, the verified address beside it."""
+    """The token that the backend receives as `social_token`. With `id_token`, it receives the verified email too."""
     secret_required: bool = True
-    needs: Mapping[str, Need] = field(default_factory=dict)
-    check: Callable[["Client"], None] = lambda _: None
-    """Raises `ValueError` if the settings do not fit together."""
-    client_secret: Callable[["Client", int], str | None] = lambda client, _: client.secret
-    """The secret to be sent now (seconds since 1970)."""
+    settings: Mapping[str, SettingSpec] = field(default_factory=dict)
+    """Additional settings, by their name without the prefix `<ID>_`."""
+    validate: Callable[["Registration"], None] = lambda _: None
+    """Raises `ValueError` if the settings contradict each other."""
+    client_secret: Callable[["Registration", int], str | None] = lambda registration, _: registration.secret
+    """Returns the client secret to send, for the current time in seconds since 1970."""
 
     @property
-    def all_settings(self) -> Mapping[str, Need]:
+    def all_settings(self) -> Mapping[str, SettingSpec]:
+        """The settings that every provider has, then its additional ones, by name without the prefix `<ID>_`."""
         return {
-            "CLIENT_ID": Need(read.credential, "<from the provider's console>", required=True),
-            "CLIENT_SECRET": Need(read.credential, "<from the provider's console>", required=self.secret_required),
-            "BACKEND_NAME": Need(read.path_word, self.id, default=self.id),
-            # Where the issuer is a setting, it is the base as well.
-            **({} if self.discovery else {"BASE_URL": Need(read.safe_base_url, f"http://127.0.0.1:8081/{self.id}")}),
-            **self.needs,
+            "CLIENT_ID": SettingSpec(read.credential, "<from the provider's console>", required=True),
+            "CLIENT_SECRET": SettingSpec(
+                read.credential, "<from the provider's console>", required=self.secret_required
+            ),
+            "BACKEND_NAME": SettingSpec(read.path_segment, self.id, default=self.id),
+            # With discovery, the setting ISSUER already says where the provider is.
+            **(
+                {}
+                if self.discovery
+                else {"BASE_URL": SettingSpec(read.safe_base_url, f"http://127.0.0.1:8081/{self.id}")}
+            ),
+            **self.settings,
         }
 
 
 @dataclass(frozen=True)
-class Client:
-    """This site at a provider: the provider, and what the operator has set for it."""
+class Registration:
+    """The site's client registration at a provider (RFC 6749, 2): the provider and the operator's settings for it."""
 
     provider: Provider
     settings: Mapping[str, str | None] = field(repr=False)
@@ -162,22 +178,23 @@ class Client:
         return self.settings.get("ISSUER") or self.provider.issuer
 
     @property
-    def label(self) -> Words:
-        own = self.settings.get("LABEL")
-        return {"en": own} if own else self.provider.label
+    def label(self) -> Translations:
+        label = self.settings.get("LABEL")
+        return {"en": label} if label else self.provider.label
 
-    def address(self, real: str) -> str:
-        """Where this address of the provider's is: moved to `<ID>_BASE_URL` if that is set, its path kept."""
+    def url(self, default: str) -> str:
+        """Return `default`, or its path below `<ID>_BASE_URL` if that is set."""
         base = self.settings.get("BASE_URL")
-        return base + urlsplit(real).path if base else real
+        return base + urlsplit(default).path if base else default
 
 
-def localized(words: Words, language: str) -> str:
-    return words.get(language) or words["en"]
+def localized(texts: Translations, language: str) -> str:
+    """Return the text in this language, or in English."""
+    return texts.get(language) or texts["en"]
 
 
-def at(value: Any, *path: str) -> Any:
-    """What lies below these keys; None where the way ends early."""
+def dig(value: Any, *path: str) -> Any:
+    """Return the value below these keys of nested dicts, or None if a key is missing or a level is not a dict."""
     for key in path:
         value = value.get(key) if isinstance(value, dict) else None
     return value

@@ -1,34 +1,34 @@
-"""Discord: plain OAuth 2.0; one address says all, the picture's has to be put together. docs/providers/discord.md"""
+"""Discord: plain OAuth 2.0; the picture's URL is built from the user's id and avatar hash. docs/providers/discord.md"""
 
 from typing import Any
 
-from providers.base import Answers, Identity, Provider, at
+from providers.base import Identity, Provider, ProviderResponses, dig
 
 
-def _identity(answers: Answers) -> Identity:
-    user = answers.user
+def _identity(responses: ProviderResponses) -> Identity:
+    user = responses.user
     return Identity(
-        subject=at(user, "id"),  # never the username, which people may change
-        name=at(user, "global_name") or at(user, "username"),
-        nickname=at(user, "username"),
-        email=at(user, "email"),
-        email_verified=at(user, "verified"),
-        picture=_picture(at(user, "id"), at(user, "avatar")),
+        subject=dig(user, "id"),  # not the username: users may change it
+        name=dig(user, "global_name") or dig(user, "username"),
+        nickname=dig(user, "username"),
+        email=dig(user, "email"),
+        email_verified=dig(user, "verified"),
+        picture=_picture(dig(user, "id"), dig(user, "avatar")),
     )
 
 
 def _picture(subject: Any, avatar: Any) -> str | None:
-    """None for who has chosen none: what Discord shows then is the same for many."""
+    """Return the URL of the avatar; None if the user has the default one."""
     if not (subject and avatar and isinstance(avatar, str)):
         return None
-    kind = "gif" if avatar.startswith("a_") else "png"  # a moving one
-    return f"https://cdn.discordapp.com/avatars/{subject}/{avatar}.{kind}"
+    extension = "gif" if avatar.startswith("a_") else "png"  # a_ marks an animated avatar
+    return f"https://cdn.discordapp.com/avatars/{subject}/{avatar}.{extension}"
 
 
 provider = Provider(
     id="discord",
     label={"en": "Discord", "ko": "디스코드"},
-    colours=("#5865f2", "#ffffff", "#5865f2"),
+    colors=("#5865f2", "#ffffff", "#5865f2"),
     authorize_url="https://discord.com/oauth2/authorize",
     token_url="https://discord.com/api/oauth2/token",
     user_url="https://discord.com/api/users/@me",

@@ -1,14 +1,17 @@
-"""LINE: an id_token that is signed with the channel secret, and alone has the address. docs/providers/line.md"""
+"""LINE: OpenID Connect; the id_token is signed with the channel secret and is the only source of the email address.
 
-from providers.base import Answers, App, Identity, Provider
+docs/providers/line.md
+"""
+
+from providers.base import Identity, InAppBrowser, Provider, ProviderResponses
 
 
-def _identity(answers: Answers) -> Identity:
-    claims = answers.claims
+def _identity(responses: ProviderResponses) -> Identity:
+    claims = responses.claims
     return Identity(
         subject=claims["sub"],
         name=claims.get("name"),
-        email=claims.get("email"),  # without any word on whether it is verified
+        email=claims.get("email"),  # LINE does not say whether it is verified
         picture=claims.get("picture"),
     )
 
@@ -16,15 +19,15 @@ def _identity(answers: Answers) -> Identity:
 provider = Provider(
     id="line",
     label={"en": "LINE"},
-    button={"en": "Log in with LINE", "ja": "LINEでログイン", "ko": "LINE으로 로그인"},
-    colours=("#ffffff", "#1b1f1d", "#868e89"),  # white on its green cannot be read well enough
+    button_text={"en": "Log in with LINE", "ja": "LINEでログイン", "ko": "LINE으로 로그인"},
+    colors=("#ffffff", "#1b1f1d", "#868e89"),  # white text on LINE green has too little contrast
     issuer="https://access.line.me",
     authorize_url="https://access.line.me/oauth2/v2.1/authorize",
     token_url="https://api.line.me/oauth2/v2.1/token",
-    openid=True,
+    is_oidc=True,
     algorithms=("HS256",),
     signed_with_secret=True,
     scope="profile openid email",
-    app=App({"en": "LINE"}, r"\bLine/\d", "{url}{joint}openExternalBrowser=1"),
+    in_app_browser=InAppBrowser({"en": "LINE"}, r"\bLine/\d", "{url}{joint}openExternalBrowser=1"),
     identity=_identity,
 )

@@ -1,32 +1,32 @@
-"""Naver: plain OAuth 2.0; answers come in an envelope, refusals with status 200. docs/providers/naver.md"""
+"""Naver: plain OAuth 2.0; the user is wrapped in an envelope, and errors have status 200. docs/providers/naver.md"""
 
-from providers.base import Answers, App, Identity, Provider, at
+from providers.base import Identity, InAppBrowser, Provider, ProviderResponses, dig
 
 
-def _identity(answers: Answers) -> Identity:
-    if at(answers.user, "resultcode") != "00":
-        raise ValueError("the envelope says that there is no person")
-    person = at(answers.user, "response")
+def _identity(responses: ProviderResponses) -> Identity:
+    if dig(responses.user, "resultcode") != "00":
+        raise ValueError("resultcode is not 00")
+    user = dig(responses.user, "response")
     return Identity(
-        subject=at(person, "id"),
-        name=at(person, "name"),
-        nickname=at(person, "nickname"),
-        email=at(person, "email"),  # a contact address that people may change: never verified
-        picture=at(person, "profile_image"),
+        subject=dig(user, "id"),
+        name=dig(user, "name"),
+        nickname=dig(user, "nickname"),
+        email=dig(user, "email"),  # a contact address that users may change: never verified
+        picture=dig(user, "profile_image"),
     )
 
 
 provider = Provider(
     id="naver",
     label={"en": "NAVER", "ko": "네이버"},
-    button={"en": "Log in with NAVER", "ko": "네이버 로그인"},
-    colours=("#ffffff", "#1b1f1d", "#868e89"),  # white on its green cannot be read well enough
+    button_text={"en": "Log in with NAVER", "ko": "네이버 로그인"},
+    colors=("#ffffff", "#1b1f1d", "#868e89"),  # white text on NAVER green has too little contrast
     issuer="https://nid.naver.com",
     authorize_url="https://nid.naver.com/oauth2.0/authorize",
     token_url="https://nid.naver.com/oauth2.0/token",
     token_params=("state",),
     user_url="https://openapi.naver.com/v1/nid/me",
     code_reuse_errors=frozenset({"invalid_grant", "invalid_request"}),  # "no valid data in session"
-    app=App({"en": "NAVER", "ko": "네이버"}, r"\bNAVER\(inapp"),
+    in_app_browser=InAppBrowser({"en": "NAVER", "ko": "네이버"}, r"\bNAVER\(inapp"),
     identity=_identity,
 )

@@ -1,20 +1,20 @@
-"""Any OpenID Connect issuer that the operator names. docs/providers/oidc.md"""
+"""Any OpenID Connect issuer, set by the operator. docs/providers/oidc.md"""
 
 import settings_readers as read
-from providers.base import Answers, Identity, Need, Provider, at
+from providers.base import Identity, Provider, ProviderResponses, SettingSpec, dig
 
 
-def _identity(answers: Answers) -> Identity:
-    # Address and "verified" from the same document: half of each would vouch for an address that nobody checked.
-    said = answers.user if at(answers.user, "email") else answers.claims
-    claims = {**(answers.user or {}), **answers.claims}
+def _identity(responses: ProviderResponses) -> Identity:
+    # `email` and `email_verified` must come from the same document, or an unverified address could count as verified.
+    email_source = responses.user if dig(responses.user, "email") else responses.claims
+    claims = {**(responses.user or {}), **responses.claims}
     names = (claims.get("given_name"), claims.get("family_name"))
     return Identity(
-        subject=answers.claims["sub"],
+        subject=responses.claims["sub"],
         name=claims.get("name") or " ".join(part for part in names if isinstance(part, str)),
         nickname=claims.get("nickname") or claims.get("preferred_username"),
-        email=at(said, "email"),
-        email_verified=at(said, "email_verified"),
+        email=dig(email_source, "email"),
+        email_verified=dig(email_source, "email_verified"),
         picture=claims.get("picture"),
     )
 
@@ -23,13 +23,13 @@ provider = Provider(
     id="oidc",
     label={"en": "OpenID Connect"},
     discovery=True,
-    openid=True,
+    is_oidc=True,
     algorithms=("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"),
     scope="openid email profile",
     secret_required=False,
-    needs={
-        "ISSUER": Need(read.issuer, "https://login.example.org", required=True),
-        "LABEL": Need(read.words, "Example"),
+    settings={
+        "ISSUER": SettingSpec(read.issuer, "https://login.example.org", required=True),
+        "LABEL": SettingSpec(read.single_line, "Example"),
     },
     identity=_identity,
 )

@@ -1,7 +1,7 @@
-"""The site as an ASGI application: what `make serve` runs, on one event loop in each process.
+"""The ASGI application that `make serve` runs, on one event loop per process.
 
-Session reads and forward-auth checks are answered on the loop (`fast_path.py`). Everything else runs Flask in a
-greenlet (`services/event_loop.py`), once its body has been read.
+The fast path (`fast_path.py`) answers session reads and forward-auth checks on the event loop. For all other requests
+the application reads the body and then runs Flask in a greenlet (`services/event_loop.py`).
 """
 
 import asyncio
@@ -15,54 +15,54 @@ from urllib.parse import unquote_to_bytes
 
 from flask import Flask
 
-from server.fast_path import Answer, FastPath
+from server.fast_path import FastPath, Response
 from server.http_protocol import MAX_HEADER_BYTES
 from services import event_loop
 
 log = logging.getLogger("munjigi.serve")
 
 BODY_SECONDS = 20.0
-"""For a request's body, which may have 64 kB."""
+"""The time limit for receiving a request body, which may have up to `app.MAX_BODY_BYTES`."""
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
-class ClientGoneError(Exception):
-    pass
+class ClientDisconnectedError(Exception):
+    """The client closed the connection before it had sent the whole request."""
 
 
-class Asgi:
-    """startup, shutdown: called before the first and after the last request, on the event loop."""
+class AsgiApp:
+    """`startup` and `shutdown` run on the event loop, before the first request and after the last one."""
 
     def __init__(
-        self, site: Flask, startup: Callable[[], Awaitable[None]], shutdown: Callable[[], Awaitable[None]]
+        self, flask_app: Flask, startup: Callable[[], Awaitable[None]], shutdown: Callable[[], Awaitable[None]]
     ) -> None:
-        self._site = site
+        self._flask_app = flask_app
         self._startup, self._shutdown = startup, shutdown
-        self._fast_path = FastPath(site)
-        self._max_body = int(site.config["MAX_CONTENT_LENGTH"])
+        self._fast_path = FastPath(flask_app)
+        self._max_body_bytes = int(flask_app.config["MAX_CONTENT_LENGTH"])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self._live(receive, send)
-        elif answer := await self._answer(scope, receive):
-            await _send(answer, send)
+            await self._run_lifespan(receive, send)
+        elif response := await self._respond(scope, receive):
+            await _send(response, send)
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Answer | None:
-        """None if the client has gone before it had sent its request."""
+    async def _respond(self, scope: Scope, receive: Receive) -> Response | None:
+        """Return the response, or None if the client disconnected before it had sent the whole request."""
         if sum(len(name) + len(value) + 4 for name, value in scope["headers"]) > MAX_HEADER_BYTES:
-            return _refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-        return self._fast_path.answer(scope) or await self._ask_flask(scope, receive)
+            return _error_response(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        return self._fast_path.respond(scope) or await self._run_flask(scope, receive)
 
-    async def _live(self, receive: Receive, send: Send) -> None:
-        """The lifespan protocol of ASGI."""
+    async def _run_lifespan(self, receive: Receive, send: Send) -> None:
+        """Implement the ASGI lifespan protocol (https://asgi.readthedocs.io/en/latest/specs/lifespan.html)."""
         await receive()
         try:
             await self._startup()
         except Exception as error:
-            log.exception("the site does not start")
+            log.exception("startup failed")
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
         await send({"type": "lifespan.startup.complete"})
@@ -70,54 +70,59 @@ class Asgi:
         await self._shutdown()
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _ask_flask(self, scope: Scope, receive: Receive) -> Answer | None:
+    async def _run_flask(self, scope: Scope, receive: Receive) -> Response | None:
         try:
             async with asyncio.timeout(BODY_SECONDS):
-                body, is_whole = await _read_body(receive, self._max_body, _content_length(scope))
+                body, is_complete = await _read_body(receive, self._max_body_bytes, _content_length(scope))
         except TimeoutError:
-            return _refusal(HTTPStatus.REQUEST_TIMEOUT)
-        except ClientGoneError:
+            return _error_response(HTTPStatus.REQUEST_TIMEOUT)
+        except ClientDisconnectedError:
             return None
-        answer = await event_loop.run(self._call_flask, _environ(scope, body))
-        if not is_whole:  # the rest of it must not be taken for the next request
-            answer.headers.append((b"Connection", b"close"))
-        return answer
+        response = await event_loop.run(self._call_wsgi, _environ(scope, body))
+        if not is_complete:  # unread body bytes on a kept-alive connection would be parsed as the next request
+            response.headers.append((b"Connection", b"close"))
+        return response
 
-    def _call_flask(self, environ: dict[str, Any]) -> Answer:
-        started: list[Any] = []
+    def _call_wsgi(self, environ: dict[str, Any]) -> Response:
+        """Call the Flask application (PEP 3333)."""
+        status_and_headers: list[Any] = []
 
         def start_response(status: str, headers: list[tuple[str, str]], _: Any = None) -> Callable[[bytes], object]:
-            started[:] = int(status[:3]), headers
-            return lambda _: None  # PEP 3333's `write`, which Flask does not use
+            status_and_headers[:] = int(status[:3]), headers
+            return lambda _: None  # the `write` callable of PEP 3333, which Flask does not use
 
-        chunks: Any = self._site(environ, start_response)
+        chunks: Any = self._flask_app(environ, start_response)
         try:
             body = b"".join(chunks)
         finally:
             if hasattr(chunks, "close"):
                 chunks.close()
-        status, headers = started
-        return Answer(status, [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers], body)
+        status, headers = status_and_headers
+        return Response(status, [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers], body)
 
 
-def _refusal(status: HTTPStatus) -> Answer:
-    return Answer(status, [(b"Connection", b"close"), (b"Content-Length", b"0")], b"")
+def _error_response(status: HTTPStatus) -> Response:
+    """Return an empty response that closes the connection."""
+    return Response(status, [(b"Connection", b"close"), (b"Content-Length", b"0")], b"")
 
 
 def _content_length(scope: Scope) -> int:
+    """Return the value of the Content-Length header; 0 if there is no valid one."""
     return next((int(value) for name, value in scope["headers"] if name == b"content-length" and value.isdigit()), 0)
 
 
 async def _read_body(receive: Receive, max_bytes: int, content_length: int) -> tuple[bytes, bool]:
-    """The body, and whether that is all of it. Of a body that Flask will refuse as too long, little or nothing is
-    read."""
+    """Return the body, and whether it is complete.
+
+    A body longer than `max_bytes` is not read to its end: Flask answers it with 413. Raises `ClientDisconnectedError`.
+    """
     if content_length > max_bytes:
         return b"", False
     body = b""
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise ClientGoneError
+            raise ClientDisconnectedError
         body += message.get("body", b"")
         if not message.get("more_body"):
             return body, True
@@ -126,7 +131,7 @@ async def _read_body(receive: Receive, max_bytes: int, content_length: int) -> t
 
 
 def _environ(scope: Scope, body: bytes) -> dict[str, Any]:
-    """The WSGI environment of an ASGI request (PEP 3333): texts are bytes read as latin-1."""
+    """Return the WSGI environment of an ASGI request. Strings are bytes decoded as latin-1 (PEP 3333)."""
     client, server = scope.get("client"), scope.get("server") or ("localhost", 0)
     environ: dict[str, Any] = {
         "REQUEST_METHOD": scope["method"],
@@ -149,13 +154,13 @@ def _environ(scope: Scope, body: bytes) -> dict[str, Any]:
         environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = str(client[0]), str(client[1])
     _add_headers(environ, scope["headers"])
     if body:
-        environ["CONTENT_LENGTH"] = str(len(body))  # also for a body that came in chunks, without that header
+        environ["CONTENT_LENGTH"] = str(len(body))  # a chunked body has no Content-Length header
     return environ
 
 
 def _add_headers(environ: dict[str, Any], headers: Iterable[tuple[bytes, bytes]]) -> None:
     for raw_name, raw_value in headers:
-        if b"_" in raw_name:  # X_Forwarded_For would come out as X-Forwarded-For
+        if b"_" in raw_name:  # X_Forwarded_For and X-Forwarded-For have the same WSGI name
             continue
         name = raw_name.decode("latin-1").upper().replace("-", "_")
         value = raw_value.decode("latin-1")
@@ -166,6 +171,6 @@ def _add_headers(environ: dict[str, Any], headers: Iterable[tuple[bytes, bytes]]
         environ[name] = value
 
 
-async def _send(answer: Answer, send: Send) -> None:
-    await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
-    await send({"type": "http.response.body", "body": answer.body})
+async def _send(response: Response, send: Send) -> None:
+    await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
+    await send({"type": "http.response.body", "body": response.body})

@@ -1,8 +1,8 @@
-"""Session reads and forward-auth checks, answered on the event loop without Flask.
+"""Answers session reads and forward-auth checks on the event loop, without Flask.
 
-Apps and proxies ask who is signed in more often than for everything else together. Where nothing is due about a
-session (no renewal, no revalidation, nothing to delete), there is nothing to do but to say whose it is, and Flask would
-be most of the work: 130 of 170 µs. All other requests go to the views, which give the same answers.
+Apps and proxies send these requests more often than all others together. If the session needs no renewal, revalidation
+or deletion, the response depends on the cookie alone. Flask would take 130 of the 170 µs of such a request. All other
+requests go to the views, which give the same responses.
 """
 
 from collections.abc import Iterable
@@ -21,49 +21,49 @@ Headers = list[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     status: int
     headers: Headers
     body: bytes
 
 
 class FastPath:
-    def __init__(self, site: Flask) -> None:
-        self._services: Services = site.extensions["munjigi"]
-        self._dumps = site.json.dumps
+    def __init__(self, flask_app: Flask) -> None:
+        self._services: Services = flask_app.extensions["munjigi"]
+        self._dumps = flask_app.json.dumps
         settings = self._services.settings
-        self._fixed = _encode(
+        self._common_headers = _encode(
             [("Vary", "Cookie"), *security_headers.data_headers(settings), *security_headers.NO_ROBOTS]
         )
-        answers = {"/api/auth/session": self._session, "/auth/verify": self._verify}
-        # A proxy in front may strip the path of SITE_URL, or not.
-        self._answers = {
-            f"{prefix}{path}".encode(): answer
-            for path, answer in answers.items()
+        handlers = {"/api/auth/session": self._session, "/auth/verify": self._verify}
+        # The reverse proxy may remove the path of SITE_URL.
+        self._handlers = {
+            f"{prefix}{path}".encode(): handler
+            for path, handler in handlers.items()
             for prefix in ("", settings.site_path)
         }
 
-    def answer(self, scope: Any) -> Answer | None:
-        """The answer to this request (an ASGI HTTP scope), or None: then Flask has to be asked."""
-        answer = self._answers.get(scope["raw_path"])
-        if answer is None or scope["method"] != "GET" or scope["query_string"]:
+    def respond(self, scope: Any) -> Response | None:
+        """Return the response to this request (an ASGI HTTP scope), or None if Flask has to handle it."""
+        handler = self._handlers.get(scope["raw_path"])
+        if handler is None or scope["method"] != "GET" or scope["query_string"]:
             return None
         cookies = b"; ".join(value for name, value in scope["headers"] if name == b"cookie")
         session = self._services.sessions.load_if_current(cookies.decode("latin-1"))
-        return None if session is None else answer(session)
+        return None if session is None else handler(session)
 
-    def _session(self, session: Session) -> Answer:
-        shown = nextauth_session.session_json(session, with_token=self._services.settings.expose_access_token)
-        body = self._dumps(shown, separators=(",", ":")).encode() + b"\n"
-        return self._made(200, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))], body)
+    def _session(self, session: Session) -> Response:
+        data = nextauth_session.session_json(session, with_token=self._services.settings.expose_access_token)
+        body = self._dumps(data, separators=(",", ":")).encode() + b"\n"
+        return self._response(200, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))], body)
 
-    def _verify(self, session: Session) -> Answer:
-        own = [*forward_auth.identity_headers(session.user).items(), ("Content-Type", "text/plain; charset=utf-8")]
-        return self._made(204, own, b"")
+    def _verify(self, session: Session) -> Response:
+        headers = [*forward_auth.identity_headers(session.user).items(), ("Content-Type", "text/plain; charset=utf-8")]
+        return self._response(204, headers, b"")
 
-    def _made(self, status: int, own: list[tuple[str, str]], body: bytes) -> Answer:
+    def _response(self, status: int, headers: list[tuple[str, str]], body: bytes) -> Response:
         request_id = (b"X-Request-Id", new_request_id().encode())
-        return Answer(status, [*_encode(own), *self._fixed, request_id], body)
+        return Response(status, [*_encode(headers), *self._common_headers, request_id], body)
 
 
 def _encode(pairs: Iterable[tuple[str, str]]) -> Headers:

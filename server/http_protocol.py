@@ -1,4 +1,7 @@
-"""uvicorn's HTTP protocol with a bound on the time and the size of a request's header lines, of which it has none."""
+"""uvicorn's HTTP protocol with limits for the size of a request's headers and for the time to receive them.
+
+uvicorn itself has no such limits.
+"""
 
 import asyncio
 import logging
@@ -7,9 +10,9 @@ from http import HTTPStatus
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEADER_SECONDS = 10.0
-"""From the connection, or the first byte of a further request on it, to the end of the header lines."""
+"""The time limit for receiving the headers, from the connection or from the first byte of a later request on it."""
 MAX_HEADER_BYTES = 24 * 1024
-"""Of the header lines of a request: three session cookies of 4 kB, and as much again. Node.js allows 16 kB."""
+"""The limit for the headers of a request: 12 kB for three session cookies, and as much again. Node.js allows 16 kB."""
 
 log = logging.getLogger("munjigi.serve")
 
@@ -32,7 +35,7 @@ class HttpProtocol(HttpToolsProtocol):
             return
         self._header_bytes += len(data)
         if self._header_bytes > MAX_HEADER_BYTES:
-            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+            self._send_error(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         elif self._header_timer is None:
             self._start_timer()
 
@@ -42,18 +45,18 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def _is_between_requests(self) -> bool:
-        """Whether no request is being answered: what has been received belongs to the header lines of the next."""
+        """Whether no response is in progress, so that received bytes are the headers of the next request."""
         return self.cycle is None or self.cycle.response_complete
 
     def _start_timer(self) -> None:
-        self._header_timer = self.loop.call_later(HEADER_SECONDS, self._refuse, HTTPStatus.REQUEST_TIMEOUT)
+        self._header_timer = self.loop.call_later(HEADER_SECONDS, self._send_error, HTTPStatus.REQUEST_TIMEOUT)
 
     def _stop_timer(self) -> None:
         if self._header_timer is not None:
             self._header_timer.cancel()
             self._header_timer = None
 
-    def _refuse(self, status: HTTPStatus) -> None:
+    def _send_error(self, status: HTTPStatus) -> None:
         if not self.transport.is_closing():
             head = f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
             self.transport.write(head.encode())

@@ -1,4 +1,4 @@
-"""One process of `make serve`: the site, and what happens when the process starts and stops."""
+"""One worker process of `make serve`: creates the site, and handles start and stop of the process."""
 
 import asyncio
 import logging
@@ -14,31 +14,31 @@ from flask import Flask
 
 import app
 import config
-from server.asgi import Asgi
+from server.asgi import AsgiApp
 from services import Services
 from services.observability import audit, log_config
 
 STOP_SECONDS = 30
-"""For requests under way when the process is asked to stop; the longest may wait for the backend for 10."""
+"""The time limit for running requests at shutdown. A request waits for the backend for up to BACKEND_TIMEOUT."""
 KILL_SECONDS = STOP_SECONDS + 5
-"""After this a process that does not stop ends at once."""
+"""The time after which a process that has not stopped exits."""
 _FLUSH_SECONDS = 2.0
 
 log = logging.getLogger("munjigi.serve")
 
 
-def create() -> Asgi:
-    """The application that uvicorn runs, from the settings of the environment."""
+def create() -> AsgiApp:
+    """Create the ASGI application with the settings of the environment."""
     settings = config.load(os.environ)
     configure_logs(settings)
-    lines = log_config.use_queue()
+    log_writer = log_config.use_queue()
     stopping = threading.Event()
-    site = app.create_app(settings, stopping.is_set)
-    services: Services = site.extensions["munjigi"]
+    flask_app = app.create_app(settings, stopping.is_set)
+    services: Services = flask_app.extensions["munjigi"]
 
     async def startup() -> None:
         _delay_stop(stopping, settings.shutdown_delay)
-        preload(site)
+        preload(flask_app)
         if feed := services.revoked_sessions.feed:
             feed.start()
             await feed.wait_until_synced()
@@ -46,48 +46,50 @@ def create() -> Asgi:
     async def shutdown() -> None:
         await services.aclose()
         await asyncio.to_thread(audit.delivery.wait, _FLUSH_SECONDS)
-        await asyncio.to_thread(lines.wait, _FLUSH_SECONDS)
+        await asyncio.to_thread(log_writer.wait, _FLUSH_SECONDS)
 
-    return Asgi(site, startup, shutdown)
+    return AsgiApp(flask_app, startup, shutdown)
 
 
-def preload(site: Flask) -> None:
-    """Read all templates and translations, so that no request reads a file on the event loop."""
-    for template in site.jinja_env.list_templates(extensions=["html", "svg"]):
-        site.jinja_env.get_template(template)
-    client = site.test_client()
-    for language in site.config["LANGUAGES"]:
+def preload(flask_app: Flask) -> None:
+    """Load all templates and translations, so that no request reads files on the event loop."""
+    for template in flask_app.jinja_env.list_templates(extensions=["html", "svg"]):
+        flask_app.jinja_env.get_template(template)
+    client = flask_app.test_client()
+    for language in flask_app.config["LANGUAGES"]:
         client.get("/auth/login/email", headers={"Accept-Language": language})
 
 
 def configure_logs(settings: config.Settings) -> None:
-    """The site's log, with uvicorn's own lines in it."""
+    """Configure the site's log, and write uvicorn's log lines to it."""
     log_config.configure(settings)
-    uvicorn = logging.getLogger("uvicorn.error")
-    uvicorn.setLevel(settings.log_level.upper())
-    uvicorn.addFilter(_is_worth_a_line)
+    uvicorn_log = logging.getLogger("uvicorn.error")
+    uvicorn_log.setLevel(settings.log_level.upper())
+    uvicorn_log.addFilter(_is_relevant)
 
 
-def _is_worth_a_line(record: logging.LogRecord) -> bool:
-    """uvicorn warns of each request that is no HTTP: strangers send many."""
+def _is_relevant(record: logging.LogRecord) -> bool:
+    """Filter out uvicorn's warnings about invalid requests, which scanners cause in large numbers."""
     return not record.getMessage().startswith(("Invalid HTTP request", "Unsupported upgrade", "No supported WebSocket"))
 
 
 def _delay_stop(stopping: threading.Event, delay: float) -> None:
-    """On SIGTERM, `/health/ready` answers 503 for `delay` seconds, which a load balancer needs to notice it. Only then
-    uvicorn closes its socket and lets the requests under way finish."""
+    """On SIGTERM, let `/health/ready` answer 503 for `delay` seconds before uvicorn stops accepting connections.
+
+    Meanwhile the load balancer notices, and sends new requests to other processes.
+    """
     loop = asyncio.get_running_loop()
-    stop = cast(Callable[[int, FrameType | None], object], signal.getsignal(signal.SIGTERM))  # uvicorn's own
+    uvicorn_handler = cast(Callable[[int, FrameType | None], object], signal.getsignal(signal.SIGTERM))
 
-    def handle(number: int, frame: FrameType | None) -> None:
+    def handle_sigterm(number: int, frame: FrameType | None) -> None:
         stopping.set()
-        loop.call_soon_threadsafe(partial(loop.call_later, delay, stop, number, frame))
-        _kill_after(delay + KILL_SECONDS)
+        loop.call_soon_threadsafe(partial(loop.call_later, delay, uvicorn_handler, number, frame))
+        _exit_after(delay + KILL_SECONDS)
 
-    signal.signal(signal.SIGTERM, handle)
+    signal.signal(signal.SIGTERM, handle_sigterm)
 
 
-def _kill_after(seconds: float) -> None:
+def _exit_after(seconds: float) -> None:
     timer = threading.Timer(seconds, os._exit, (1,))
     timer.daemon = True
     timer.start()

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import errors
 from config import Settings
-from providers.base import Client, Identity
+from providers.base import Identity, Registration
 from services.backend.client import Backend
 from services.backend.user import User
 from services.limits.login_limiter import LoginLimiter
@@ -38,18 +38,20 @@ class SignIn:
             reset_limit()
             return session.user
 
-    def with_identity(self, client: Client, identity: Identity, context: RequestContext) -> Session:
+    def with_identity(self, registration: Registration, identity: Identity, context: RequestContext) -> Session:
         """Sign in a person whose identity a provider has proven. Raises as above."""
-        with self._audited(client.id, f"{client.id}:{identity.subject}", context):
-            with_email = client.provider.backend_token == "id_token"
-            access_token = self._backend.social_login(client.backend_name, identity, with_email, context)
-            return self._start_session(access_token, client.id, context, cross_site=client.provider.form_post)
+        with self._audited(registration.id, f"{registration.id}:{identity.subject}", context):
+            with_email = registration.provider.backend_token == "id_token"
+            access_token = self._backend.social_login(registration.backend_name, identity, with_email, context)
+            return self._start_session(
+                access_token, registration.id, context, cross_site=registration.provider.form_post
+            )
 
-    def record_failure(self, client: Client, error: errors.SiteError, context: RequestContext) -> None:
+    def record_failure(self, registration: Registration, error: errors.SiteError, context: RequestContext) -> None:
         """Log a social sign-in that failed before an identity was proven."""
-        self._record_failure(error, context, provider=client.id)
+        self._record_failure(error, context, provider=registration.id)
 
-    def repeat(self, client: Client, session: Session, context: RequestContext) -> None:
+    def repeat(self, registration: Registration, session: Session, context: RequestContext) -> None:
         """Sign in by a second callback of the same attempt: its response needs the session's cookies too.
 
         Raises `AttemptExpired` if the session was signed out meanwhile: it must not come back.
@@ -60,8 +62,8 @@ class SignIn:
             raise errors.AttemptExpired("the token was revoked meanwhile") from None
         if self._sessions.is_revoked(session):
             raise errors.AttemptExpired("it was signed out meanwhile")
-        cross_site = client.provider.form_post
-        self._sessions.start(user, session.access_token, client.id, cross_site=cross_site, reuse=session)
+        cross_site = registration.provider.form_post
+        self._sessions.start(user, session.access_token, registration.id, cross_site=cross_site, reuse=session)
 
     def sign_out(self, context: RequestContext, *, everywhere: bool = False) -> bool:
         """Sign out here, whatever the backend answers. Returns False if its token could not be revoked."""

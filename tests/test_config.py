@@ -8,6 +8,7 @@ from dotenv import dotenv_values
 from limits import RateLimitItem
 
 import config
+from app import create_app
 from config import SettingsError
 from tests.support.commands import ROOT
 from tests.support.setting_names import PROVIDER_SETTINGS, SETTINGS
@@ -184,3 +185,10 @@ def test_the_example_file_shows_the_defaults_and_can_be_loaded() -> None:
         default = field.metadata["default"]
         if shown.get(name) and isinstance(default, int | float | str | bool | RateLimitItem):
             assert getattr(loaded, field.name) == default, name
+
+
+def test_an_extension_finds_the_settings_in_the_configuration_of_the_app() -> None:
+    site_settings = make_settings(site_name="Hotel Haru")
+    app = create_app(site_settings)
+    assert app.config["MUNJIGI"] is site_settings
+    assert SECRET not in repr(app.config["MUNJIGI"])

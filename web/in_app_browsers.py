@@ -9,11 +9,11 @@ from functools import lru_cache
 from urllib.parse import quote
 
 import providers
-from providers.base import App, localized
+from providers.base import InAppBrowser, localized
 
 _OTHER_APPS = (
-    App({"en": "Instagram", "ko": "인스타그램"}, r"\bInstagram\b"),
-    App({"en": "Facebook", "ko": "페이스북"}, r"\bFBA[NV]/"),
+    InAppBrowser({"en": "Instagram", "ko": "인스타그램"}, r"\bInstagram\b"),
+    InAppBrowser({"en": "Facebook", "ko": "페이스북"}, r"\bFBA[NV]/"),
 )
 
 
@@ -25,23 +25,23 @@ class InAppNotice:
     """A URL that opens the page in the system browser; None if the app has no such URL."""
 
 
-def detect(user_agent: str) -> App | None:
+def detect(user_agent: str) -> InAppBrowser | None:
     """The app whose in-app browser sent this `User-Agent`; None for any other browser."""
     if not _any_app().search(user_agent):
         return None
     return next(app for app in _apps() if re.search(app.pattern, user_agent))
 
 
-def notice(app: App, url: str, language: str) -> InAppNotice:
+def notice(app: InAppBrowser, url: str, language: str) -> InAppNotice:
     """The notice for this app in `language`, with the link that opens `url` in the system browser."""
     joint = "&" if "?" in url else "?"
-    link = app.way_out and app.way_out.format(url=url, quoted=quote(url, safe=""), joint=joint)
+    link = app.open_externally and app.open_externally.format(url=url, quoted=quote(url, safe=""), joint=joint)
     return InAppNotice(localized(app.name, language), link)
 
 
 @lru_cache(1)
-def _apps() -> tuple[App, ...]:
-    provider_apps = (providers.find(name).app for name in providers.names())
+def _apps() -> tuple[InAppBrowser, ...]:
+    provider_apps = (providers.find(name).in_app_browser for name in providers.names())
     return (*filter(None, provider_apps), *_OTHER_APPS)
 
 

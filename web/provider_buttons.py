@@ -8,7 +8,7 @@ from flask_babel import get_locale
 from flask_babel import gettext as _
 
 from config import Settings
-from providers.base import Client, localized
+from providers.base import Registration, localized
 from services import services
 from services.response_cookies import Cookie, prefixed
 from web import request_context
@@ -32,13 +32,13 @@ def buttons() -> list[ProviderButton]:
     last_used = last_used_provider()
     return [
         ProviderButton(
-            client.id,
-            label(client),
-            _text(client),
-            client.id == last_used,
-            client.provider.refuses_in_app,
+            registration.id,
+            label(registration),
+            _text(registration),
+            registration.id == last_used,
+            registration.provider.refuses_in_app,
         )
-        for client in services().settings.clients
+        for registration in services().settings.registrations
     ]
 
 
@@ -46,26 +46,27 @@ def last_used_provider() -> str | None:
     """The id of the provider that this browser used last; None if the site does not offer it."""
     settings = services().settings
     provider_id = request.cookies.get(_cookie_name(settings))
-    return provider_id if provider_id in [client.id for client in settings.clients] else None
+    return provider_id if provider_id in [registration.id for registration in settings.registrations] else None
 
 
-def label(client: Client) -> str:
+def label(registration: Registration) -> str:
     """The name of the provider in the current language."""
-    return localized(client.label, str(get_locale()))
+    return localized(registration.label, str(get_locale()))
 
 
-def _text(client: Client) -> str:
+def _text(registration: Registration) -> str:
     """The text that the provider's brand guideline requires in this language, else "Sign in with <provider>"."""
-    return client.provider.button.get(str(get_locale())) or _("Sign in with %(provider)s", provider=label(client))
+    text = registration.provider.button_text.get(str(get_locale()))
+    return text or _("Sign in with %(provider)s", provider=label(registration))
 
 
-def save_last_used(client: Client) -> None:
+def save_last_used(registration: Registration) -> None:
     """Remember the provider for the hint "Last used" at the next visit. The cookie holds no data about the user."""
     settings = services().settings
     request_context.current().response_cookies.set(
         Cookie(
             name=_cookie_name(settings),
-            value=client.id,
+            value=registration.id,
             path=settings.site_path or "/",
             secure=settings.secure,
             max_age=_YEAR_SECONDS,
@@ -77,7 +78,7 @@ def _cookie_name(settings: Settings) -> str:
     return prefixed("munjigi.last-provider", settings)
 
 
-def style_rules(clients: Iterable[Client]) -> str:
+def style_rules(registrations: Iterable[Registration]) -> str:
     """CSS rules with the colors of the buttons. They go into the style sheet: the CSP forbids inline styles."""
     rule = ".provider-button-{id} {{ --provider-background: {0}; --provider-text: {1}; --provider-border: {2}; }}\n"
-    return "".join(rule.format(*client.provider.colours, id=client.id) for client in clients)
+    return "".join(rule.format(*registration.provider.colors, id=registration.id) for registration in registrations)

@@ -15,7 +15,7 @@ from authlib.oauth2.client import OAuth2Client
 
 import errors
 from config import Settings
-from providers.base import Answers, Client, Identity, at
+from providers.base import Identity, ProviderResponses, Registration, dig
 from services.backend.user import validate_identity
 from services.clock import Clock
 from services.http.client import HttpClient
@@ -42,17 +42,22 @@ class OAuthClient:
         self.metadata = ProviderMetadata(self._http, clock)
 
     def authorization_url(
-        self, client: Client, context: RequestContext, return_to: str | None, locale: str | None, **extra_params: str
+        self,
+        registration: Registration,
+        context: RequestContext,
+        return_to: str | None,
+        locale: str | None,
+        **extra_params: str,
     ) -> tuple[str, Attempt]:
         """The URL to redirect to, and the attempt that starts; raises `ProviderUnavailable`.
 
         return_to: where the person goes afterwards. locale: the language that they chose on this site.
         """
-        provider = client.provider
+        provider = registration.provider
         attempt = Attempt(provider.id, return_to, locale)
-        nonce = {"nonce": attempt.nonce} if provider.openid else {}
-        url, _ = self._authlib_client(client, context).create_authorization_url(
-            self.metadata.endpoints(client, context).authorize,
+        nonce = {"nonce": attempt.nonce} if provider.is_oidc else {}
+        url, _ = self._authlib_client(registration, context).create_authorization_url(
+            self.metadata.endpoints(registration, context).authorize,
             state=attempt.state,
             code_verifier=attempt.code_verifier,
             **extra_params,
@@ -62,51 +67,53 @@ class OAuthClient:
         return str(url), attempt
 
     def fetch_identity(
-        self, client: Client, attempt: Attempt, params: Mapping[str, str], context: RequestContext
+        self, registration: Registration, attempt: Attempt, params: Mapping[str, str], context: RequestContext
     ) -> Identity:
         """The identity of the person whom a callback brings back; raises a `SiteError`.
 
         params: the callback's parameters, each of which came once.
         """
-        endpoints = self.metadata.endpoints(client, context)
+        endpoints = self.metadata.endpoints(registration, context)
         _check_issuer(endpoints, params)
         if "error" in params:
-            _raise_provider_error(client, params["error"], "the callback")
+            _raise_provider_error(registration, params["error"], "the callback")
         if not _CODE.fullmatch(params.get("code", "")):
             raise errors.OAuthCallback("the callback has no code")
-        tokens = self._fetch_tokens(client, endpoints, attempt, params, context)
+        tokens = self._fetch_tokens(registration, endpoints, attempt, params, context)
         claims: dict[str, Any] = {}
-        if client.provider.openid:
-            claims = self._verify_id_token(client, endpoints, attempt, tokens, context)
-        identity = self._identity(client, endpoints, tokens, claims=claims, params=params, context=context)
-        return replace(identity, social_token=tokens[client.provider.backend_token])
+        if registration.provider.is_oidc:
+            claims = self._verify_id_token(registration, endpoints, attempt, tokens, context)
+        identity = self._identity(registration, endpoints, tokens, claims=claims, params=params, context=context)
+        return replace(identity, social_token=tokens[registration.provider.backend_token])
 
-    def _authlib_client(self, client: Client, context: RequestContext, endpoints: Endpoints | None = None) -> Any:
-        secret = client.provider.client_secret(client, int(self._clock.time())) if endpoints else None
+    def _authlib_client(
+        self, registration: Registration, context: RequestContext, endpoints: Endpoints | None = None
+    ) -> Any:
+        secret = registration.provider.client_secret(registration, int(self._clock.time())) if endpoints else None
         method = endpoints.client_auth if endpoints and secret else "none"
         in_header = method == "client_secret_basic"  # RFC 6749, 2.3.1: both are form-encoded there
         return OAuth2Client(
             AuthlibSession(self._http, context),
-            client_id=quote_plus(client.client_id) if in_header else client.client_id,
+            client_id=quote_plus(registration.client_id) if in_header else registration.client_id,
             client_secret=quote_plus(secret or "") if in_header else secret,
             token_endpoint_auth_method=method,
-            scope=client.provider.scope or None,
-            redirect_uri=f"{self._settings.site_url}/api/auth/callback/{client.id}",
+            scope=registration.provider.scope or None,
+            redirect_uri=f"{self._settings.site_url}/api/auth/callback/{registration.id}",
             code_challenge_method="S256",
         )
 
     def _fetch_tokens(
         self,
-        client: Client,
+        registration: Registration,
         endpoints: Endpoints,
         attempt: Attempt,
         params: Mapping[str, str],
         context: RequestContext,
     ) -> Mapping[str, Any]:
-        extra = {name: params[name] for name in client.provider.token_params if name in params}
+        extra = {name: params[name] for name in registration.provider.token_params if name in params}
         body = "&".join(f"{quote_plus(name)}={quote_plus(value)}" for name, value in extra.items())
         try:
-            tokens = self._authlib_client(client, context, endpoints).fetch_token(
+            tokens = self._authlib_client(registration, context, endpoints).fetch_token(
                 endpoints.token,
                 body=body,
                 grant_type="authorization_code",
@@ -115,7 +122,7 @@ class OAuthClient:
             )
             validate_token(tokens.get("access_token"))
         except OAuth2Error as error:
-            _raise_provider_error(client, error.error, "the token endpoint")
+            _raise_provider_error(registration, error.error, "the token endpoint")
         except (ValueError, TypeError, AttributeError):
             raise errors.OAuthCallback("the token endpoint returned no valid token") from None
         if str(tokens.get("token_type", "bearer")).lower() != "bearer":
@@ -124,7 +131,7 @@ class OAuthClient:
 
     def _verify_id_token(
         self,
-        client: Client,
+        registration: Registration,
         endpoints: Endpoints,
         attempt: Attempt,
         tokens: Mapping[str, Any],
@@ -132,15 +139,15 @@ class OAuthClient:
     ) -> dict[str, Any]:
         expected = id_token.Expected(
             endpoints.issuers,
-            client.client_id,
+            registration.client_id,
             attempt.nonce,
             tokens["access_token"],
-            client.provider.algorithms,
+            registration.provider.algorithms,
             self._clock.time(),
         )
 
         def keys(kid: str | None) -> Any:
-            return self.metadata.keys(client, endpoints, kid, context)
+            return self.metadata.keys(registration, endpoints, kid, context)
 
         try:
             try:
@@ -154,7 +161,7 @@ class OAuthClient:
 
     def _identity(
         self,
-        client: Client,
+        registration: Registration,
         endpoints: Endpoints,
         tokens: Mapping[str, Any],
         *,
@@ -162,21 +169,21 @@ class OAuthClient:
         params: Mapping[str, str],
         context: RequestContext,
     ) -> Identity:
-        token, provider = tokens["access_token"], client.provider
+        token, provider = tokens["access_token"], registration.provider
         userinfo = extra = None
         if endpoints.user and not (claims.get("email") and claims.get("name")):
             userinfo = self._http.get_json(endpoints.user, token, context)
-            if claims and at(userinfo, "sub") != claims["sub"]:  # OpenID Connect Core 1.0, 5.3.2
+            if claims and dig(userinfo, "sub") != claims["sub"]:  # OpenID Connect Core 1.0, 5.3.2
                 raise errors.OAuthCallback("its userinfo is about another person")
         if provider.optional_url:
-            extra = self._http.get_json(client.address(provider.optional_url), token, context, optional=True)
+            extra = self._http.get_json(registration.url(provider.optional_url), token, context, optional=True)
         try:
-            return validate_identity(provider.identity(Answers(claims, userinfo, extra, params)), provider.id)
+            return validate_identity(provider.identity(ProviderResponses(claims, userinfo, extra, params)), provider.id)
         except (ValueError, KeyError, TypeError) as error:
             raise errors.OAuthCallback(f"its user data cannot be used ({error})") from None
 
 
-def _raise_provider_error(client: Client, code: object, place: str) -> NoReturn:
+def _raise_provider_error(registration: Registration, code: object, place: str) -> NoReturn:
     """Raise the error that a provider's error code means to the person. The provider's own words are not shown."""
     word = code.lower() if isinstance(code, str) else ""
     reason = f"{place} says {word if re.fullmatch(r'[a-z0-9_.-]{1,64}', word) else 'something unreadable'}"
@@ -184,10 +191,10 @@ def _raise_provider_error(client: Client, code: object, place: str) -> NoReturn:
         raise errors.Cancelled(reason)
     if word in _BUSY_ERRORS:
         raise errors.ProviderUnavailable(reason, status=503)
-    if word in client.provider.code_reuse_errors:
+    if word in registration.provider.code_reuse_errors:
         raise errors.AttemptExpired(reason)
     if word in _CONFIGURATION_ERRORS:
-        raise errors.Configuration(f"{reason}: check the settings of {client.id}")
+        raise errors.Configuration(f"{reason}: check the settings of {registration.id}")
     raise errors.OAuthCallback(reason)
 
 

@@ -8,7 +8,7 @@ from joserfc.jwk import Key, OctKey
 
 import errors
 import settings_readers
-from providers.base import Client
+from providers.base import Registration
 from services.clock import Clock
 from services.oauth import id_token
 from services.oauth.metadata_cache import MetadataCache
@@ -27,7 +27,7 @@ class Endpoints:
     issuers: tuple[str, ...]
     """The names that the provider uses for itself in `iss`."""
     client_auth: str
-    """How the client authenticates at the token endpoint, such as `client_secret_basic`."""
+    """How the registration authenticates at the token endpoint, such as `client_secret_basic`."""
     sends_iss: bool = False
     """Each callback has an `iss` parameter (RFC 9207)."""
 
@@ -36,31 +36,33 @@ class ProviderMetadata:
     def __init__(self, http: ProviderHttp, clock: Clock) -> None:
         self._cache = MetadataCache(http, clock)
 
-    def endpoints(self, client: Client, context: RequestContext) -> Endpoints:
+    def endpoints(self, registration: Registration, context: RequestContext) -> Endpoints:
         """Raises `ProviderUnavailable` if the metadata cannot be fetched or is not acceptable."""
-        provider = client.provider
+        provider = registration.provider
         if not provider.discovery:
             return Endpoints(
-                authorize=client.address(provider.authorize_url),
-                token=client.address(provider.token_url),
-                keys=provider.keys_url and client.address(provider.keys_url),
-                user=provider.user_url and client.address(provider.user_url),
+                authorize=registration.url(provider.authorize_url),
+                token=registration.url(provider.token_url),
+                keys=provider.keys_url and registration.url(provider.keys_url),
+                user=provider.user_url and registration.url(provider.user_url),
                 issuers=tuple(filter(None, (provider.issuer, *provider.other_issuers))),
                 client_auth=provider.client_auth,
             )
-        url = (client.issuer or "").rstrip("/") + _WELL_KNOWN
+        url = (registration.issuer or "").rstrip("/") + _WELL_KNOWN
         try:
-            return _endpoints_from(client, self._cache.get(url, context))
+            return _endpoints_from(registration, self._cache.get(url, context))
         except errors.ProviderUnavailable:
             refreshed = self._cache.refresh(url, context)
             if refreshed is None:
                 raise
-            return _endpoints_from(client, refreshed)
+            return _endpoints_from(registration, refreshed)
 
-    def keys(self, client: Client, endpoints: Endpoints, kid: str | None, context: RequestContext) -> Sequence[Key]:
+    def keys(
+        self, registration: Registration, endpoints: Endpoints, kid: str | None, context: RequestContext
+    ) -> Sequence[Key]:
         """The keys that may have signed an id_token with this `kid`; raises `InvalidIdToken` if there is none."""
-        if client.provider.signed_with_secret:
-            return [OctKey.import_key(client.secret or "")]
+        if registration.provider.signed_with_secret:
+            return [OctKey.import_key(registration.secret or "")]
         return id_token.public_keys(self._cache.get(endpoints.keys or "", context), kid)
 
     def refresh_keys(self, endpoints: Endpoints, context: RequestContext) -> bool:
@@ -68,9 +70,9 @@ class ProviderMetadata:
         return bool(endpoints.keys) and self._cache.refresh(endpoints.keys or "", context) is not None
 
 
-def _endpoints_from(client: Client, metadata: Mapping[str, Any]) -> Endpoints:
+def _endpoints_from(registration: Registration, metadata: Mapping[str, Any]) -> Endpoints:
     """OpenID Connect Discovery 1.0, 3 and 4.3: the issuer must be identical, and every endpoint must be https."""
-    issuer = client.issuer or ""
+    issuer = registration.issuer or ""
     if metadata.get("issuer") != issuer:
         raise errors.ProviderUnavailable("its metadata names another issuer than the settings")
     is_local = issuer.startswith("http://")

@@ -193,7 +193,7 @@ def test_a_stolen_code_is_refused_by_the_victims_pkce_verifier(here: SocialSetup
     assert here.backend.social_logins == []
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if providers.find(name).openid])
+@pytest.mark.parametrize("name", [name for name in ALL if providers.find(name).is_oidc])
 def test_the_nonce_refuses_a_stolen_code_if_the_provider_skips_pkce(here: SocialSetup, name: str) -> None:
     here.providers.verifies_pkce = False
     try:

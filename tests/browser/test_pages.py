@@ -43,7 +43,7 @@ pytestmark = pytest.mark.xdist_group("browser")
 
 with_and_without_scripts = pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
 
-CODES = sorted({kind.code for kind in errors._below(errors.SiteError)} | {"Default", "NoSuchCode"})
+CODES = sorted({kind.code for kind in errors._subclasses(errors.SiteError)} | {"Default", "NoSuchCode"})
 BRANDS = ["#ffffff", "#000000", "#fee500", "#03c75a", "#767676", "#ff0000", "#1b1f1d"]
 
 

@@ -8,7 +8,7 @@ import pytest
 from dotenv import dotenv_values
 
 import config
-from doctor import advice
+from doctor import settings_check
 from server.worker import KILL_SECONDS
 from services.http.client import QUEUE_FACTOR
 from tests.support.architecture import PACKAGES
@@ -64,4 +64,4 @@ def test_the_production_settings_need_only_a_key_and_give_no_warnings() -> None:
     given = {name: value or "" for name, value in dotenv_values(DEPLOY / ".env.production.example").items()}
     assert given["SECRET_KEY"] == ""
     settings = config.load({**given, "SECRET_KEY": SECRET})
-    assert list(advice.examine(settings)) == []
+    assert list(settings_check.check(settings)) == []

@@ -1,4 +1,4 @@
-"""`flask doctor` finds each fault, names it, and says what to do."""
+"""`flask doctor`: it finds each fault and says how to fix it."""
 
 import json
 import re
@@ -19,7 +19,7 @@ import providers
 from app import create_app
 from dev.stand_ins import create_stand_ins
 from doctor import site
-from doctor.finding import ADVICE, OK, WRONG, Finding
+from doctor.finding import ERROR, OK, WARNING, Finding
 from services.clock import Clock
 from services.http.client import HttpClient
 from services.http.response import UpstreamResponse
@@ -32,54 +32,55 @@ Environ = dict[str, str]
 
 @pytest.fixture(scope="module")
 def environ() -> Iterator[Environ]:
-    """A complete setup, with stand-ins for every service."""
+    """The settings of a site whose backend and providers are with running stand-ins."""
     port = free_port_pair()
     settings = dev.completed({"SECRET_KEY": SECRET}, port)
     with serve_in_thread("127.0.0.1", lambda _: create_stand_ins(settings, port), port + 1):
         yield settings
 
 
-def findings(environ: Environ, **changed: str) -> dict[tuple[str, str], Finding]:
-    return {(one.kind, one.what): one for one in doctor.examine({**environ, **changed})}
+def findings(environ: Environ, **changes: str) -> dict[tuple[str, str], Finding]:
+    results = doctor.check({**environ, **changes}, create_app)
+    return {(finding.kind, finding.subject): finding for finding in results}
 
 
-def wrong(environ: Environ, **changed: str) -> dict[str, Finding]:
-    return {what: one for (kind, what), one in findings(environ, **changed).items() if kind == WRONG}
+def errors(environ: Environ, **changes: str) -> dict[str, Finding]:
+    return {subject: finding for (kind, subject), finding in findings(environ, **changes).items() if kind == ERROR}
 
 
-def test_a_correct_setup_has_no_errors(environ: Environ) -> None:
-    found = findings(environ)
-    assert not [one for (kind, _), one in found.items() if kind == WRONG]
-    assert {what for kind, what in found if kind == OK} >= {"settings", "shared state"}
+def test_a_site_without_faults_has_no_errors(environ: Environ) -> None:
+    results = findings(environ)
+    assert ERROR not in {kind for kind, _ in results}
+    assert {subject for kind, subject in results if kind == OK} >= {"settings", "redis"}
 
 
 @pytest.mark.parametrize("name", providers.names())
-def test_each_provider_shows_the_redirect_uri_to_register(environ: Environ, name: str) -> None:
-    (found,) = [one for one in doctor.examine(environ) if one.what == name]
-    assert found.kind in (OK, ADVICE)
-    assert f"{environ['SITE_URL']}/api/auth/callback/{name}" in found.found + found.do
+def test_each_provider_has_the_callback_url_to_register(environ: Environ, name: str) -> None:
+    (finding,) = [finding for finding in doctor.check(environ, create_app) if finding.subject == name]
+    assert finding.kind in (OK, WARNING)
+    assert f"{environ['SITE_URL']}/api/auth/callback/{name}" in finding.message + finding.fix
 
 
-def test_a_wrong_client_secret_is_found(environ: Environ) -> None:
-    found = wrong(environ, GOOGLE_CLIENT_SECRET="another-secret")
-    assert list(found) == ["google"]
-    assert "invalid_client" in found["google"].found
+def test_a_wrong_client_secret_is_an_error(environ: Environ) -> None:
+    results = errors(environ, GOOGLE_CLIENT_SECRET="another-secret")
+    assert list(results) == ["google"]
+    assert "invalid_client" in results["google"].message
 
 
-def test_an_unreachable_provider_is_found(environ: Environ) -> None:
-    assert list(wrong(environ, GITHUB_BASE_URL="http://127.0.0.1:9")) == ["github"]
+def test_an_unreachable_provider_is_an_error(environ: Environ) -> None:
+    assert list(errors(environ, GITHUB_BASE_URL="http://127.0.0.1:9")) == ["github"]
 
 
-def test_all_invalid_settings_are_reported_without_any_network_call() -> None:
-    found = list(doctor.examine({"SECRET_KEY": "changeme-changeme-changeme-changeme"}))
-    assert [one.kind for one in found] == [WRONG] * 3
-    assert "changeme" not in str(found)
+def test_all_invalid_settings_are_listed_and_no_network_call_is_made() -> None:
+    results = list(doctor.check({"SECRET_KEY": "changeme-changeme-changeme-changeme"}, create_app))
+    assert [finding.kind for finding in results] == [ERROR] * 3
+    assert "changeme" not in str(results)
 
 
-def test_an_unreachable_redis_is_found_and_its_password_is_not_shown(environ: Environ) -> None:
-    found = wrong(environ, REDIS_URL="redis://:hunter2@127.0.0.1:9/0")
-    assert list(found) == ["shared state"]
-    assert "hunter2" not in str(found)
+def test_an_unreachable_redis_is_an_error_and_its_password_is_not_shown(environ: Environ) -> None:
+    results = errors(environ, REDIS_URL="redis://:hunter2@127.0.0.1:9/0")
+    assert list(results) == ["redis"]
+    assert "hunter2" not in str(results)
 
 
 @pytest.mark.parametrize(
@@ -92,17 +93,17 @@ def test_an_unreachable_redis_is_found_and_its_password_is_not_shown(environ: En
         ("WORKERS", "2"),
     ],
 )
-def test_a_risky_setting_gets_a_warning(environ: Environ, setting: str, value: str) -> None:
-    told = {"WORKERS": "REDIS_URL"}.get(setting, setting)
-    assert (ADVICE, told) not in findings(environ)
-    assert (ADVICE, told) in findings(environ, **{setting: value})
+def test_a_valid_setting_that_is_not_recommended_is_a_warning(environ: Environ, setting: str, value: str) -> None:
+    subject = {"WORKERS": "REDIS_URL"}.get(setting, setting)
+    assert (WARNING, subject) not in findings(environ)
+    assert (WARNING, subject) in findings(environ, **{setting: value})
 
 
-def test_https_with_proxy_hops_0_gets_a_warning(environ: Environ) -> None:
-    assert (ADVICE, "PROXY_HOPS") in findings(environ, SITE_URL="https://login.example.com")
+def test_https_without_proxy_hops_is_a_warning(environ: Environ) -> None:
+    assert (WARNING, "PROXY_HOPS") in findings(environ, SITE_URL="https://login.example.com")
 
 
-# --- Backends with one fault
+# --- Backends with one fault.
 
 
 def backend(login: Any = ({"message": "No."}, 401), user: Any = ({"message": "Unauthenticated."}, 401)) -> Flask:
@@ -113,59 +114,60 @@ def backend(login: Any = ({"message": "No."}, 401), user: Any = ({"message": "Un
 
 
 @pytest.mark.parametrize(
-    ("broken", "told"),
+    ("fault", "fix"),
     [
-        ({"login": ("<h1>Sign in</h1>", 200)}, "lets in somebody who does not exist"),
-        ({"login": ({"data": {}}, 200)}, "lets in somebody who does not exist"),
-        ({"login": lambda: redirect("/home")}, "page for browsers"),
+        ({"login": ("<h1>Sign in</h1>", 200)}, "accepts unknown credentials"),
+        ({"login": ({"data": {}}, 200)}, "accepts unknown credentials"),
+        ({"login": lambda: redirect("/home")}, "The path is for browsers"),
         ({"login": ("expired", 419)}, "CSRF"),
         ({"login": ("<h1>Not Found</h1>", 404)}, "BACKEND_LOGIN_PATH"),
         ({"login": ({"message": "broken"}, 500)}, "401 or 422"),
-        ({"user": ({"data": {"user": {"id": 1}}}, 200)}, "Without a token it must be 401"),
+        ({"user": ({"data": {"user": {"id": 1}}}, 200)}, "Answer 401 without a valid token"),
     ],
-    ids=["HTML", "anybody", "redirect", "CSRF", "another path", "500", "user for all"],
+    ids=["HTML", "any credentials", "redirect", "CSRF", "another path", "500", "user without a token"],
 )
-def test_each_backend_fault_gets_its_own_advice(environ: Environ, broken: Any, told: str) -> None:
-    with serve_in_thread("127.0.0.1", lambda _: backend(**broken)) as port:
-        found = wrong(environ, BACKEND_URL=f"http://127.0.0.1:{port}", PROVIDERS="")
-    assert list(found) == ["backend"]
-    assert told in found["backend"].do
+def test_each_fault_of_a_backend_has_its_own_fix(environ: Environ, fault: Any, fix: str) -> None:
+    with serve_in_thread("127.0.0.1", lambda _: backend(**fault)) as port:
+        results = errors(environ, BACKEND_URL=f"http://127.0.0.1:{port}", PROVIDERS="")
+    assert list(results) == ["backend"]
+    assert fix in results["backend"].fix
 
 
-def test_a_wrong_clock_is_found() -> None:
-    then = datetime.now(UTC) - timedelta(minutes=5)
-    (found,) = doctor.backend._clock(UpstreamResponse(401, {"Date": format_datetime(then, usegmt=True)}, b"{}"))
-    assert re.search("30[01] seconds off", found.found)
-    assert not list(
-        doctor.backend._clock(UpstreamResponse(401, {"Date": format_datetime(datetime.now(UTC), usegmt=True)}, b"{}"))
-    )
+def test_a_clock_that_differs_from_the_backends_is_an_error() -> None:
+    def response(time: datetime) -> UpstreamResponse:
+        return UpstreamResponse(401, {"Date": format_datetime(time, usegmt=True)}, b"{}")
+
+    now = datetime.now(UTC)
+    (finding,) = doctor.backend._check_clock(response(now - timedelta(minutes=5)))
+    assert re.search("by 30[01] seconds", finding.message)
+    assert not list(doctor.backend._check_clock(response(now)))
 
 
-def test_the_doctor_sends_a_made_up_account_only(environ: Environ) -> None:
-    seen: list[Any] = []
+def test_the_backend_receives_no_email_address_that_could_exist(environ: Environ) -> None:
+    bodies: list[Any] = []
 
     def login() -> Any:
-        seen.append(request.get_json())
+        bodies.append(request.get_json())
         return {}, 401
 
     with serve_in_thread("127.0.0.1", lambda _: backend(login)) as port:
-        wrong(environ, BACKEND_URL=f"http://127.0.0.1:{port}", PROVIDERS="")
-    assert [one["email"] for one in seen] == ["doctor@munjigi.invalid"]
+        errors(environ, BACKEND_URL=f"http://127.0.0.1:{port}", PROVIDERS="")
+    assert [body["email"] for body in bodies] == ["doctor@munjigi.invalid"]
 
 
-# --- The site at its public URL
+# The site at its public URL.
 
 
-def site_findings(site_url: str, cookie_site_url: str | None = None) -> list[tuple[str, str]]:
-    names = cookie_names(cookie_site_url or site_url)
-    given = make_settings(site_url=site_url)
+def site_findings(site_url: str) -> list[tuple[str, str]]:
     client = HttpClient("doctor", max_concurrency=1)
-    return [(one.kind, one.found + one.do) for one in site.examine(given, client, names)]
+    results = site.check(make_settings(site_url=site_url), client, cookie_names(site_url))
+    return [(finding.kind, finding.message + finding.fix) for finding in results]
 
 
 def cookie_names(site_url: str) -> tuple[str, str]:
-    given = make_settings(site_url=site_url)
-    return SessionCookie(given, Clock()).name, create_app(given).config["SESSION_COOKIE_NAME"]
+    site_settings = make_settings(site_url=site_url)
+    app = create_app(site_settings)
+    return SessionCookie(site_settings, Clock()).name, app.config["SESSION_COOKIE_NAME"]
 
 
 @pytest.mark.parametrize(
@@ -176,37 +178,35 @@ def cookie_names(site_url: str) -> tuple[str, str]:
         ("https://example.com/login", "__Secure-next-auth.session-token", "__Secure-munjigi.visitor"),
     ],
 )
-def test_the_cookie_names_for_the_site_url_are_shown(
-    environ: Environ, site_url: str, session: str, visitor: str
-) -> None:
-    told = findings(environ, SITE_URL=site_url)[OK, "settings"].found
-    assert told.endswith(f"cookies {session} and {visitor}")
+def test_the_names_of_the_cookies_are_shown(environ: Environ, site_url: str, session: str, visitor: str) -> None:
+    message = findings(environ, SITE_URL=site_url)[OK, "settings"].message
+    assert message.endswith(f"cookies {session} and {visitor}")
 
 
 def test_a_running_site_is_checked_at_its_public_url() -> None:
     with running_site(path="/login-site") as running:
-        told = site_findings(running.url)
-    assert [kind for kind, _ in told] == [OK, OK]
-    assert "munjigi.visitor arrives" in told[0][1]
-    assert "3 cookies passes" in told[1][1]
+        results = site_findings(running.url)
+    assert [kind for kind, _ in results] == [OK, OK]
+    assert "munjigi.visitor arrives unchanged" in results[0][1]
+    assert "accepts a session of 3 cookies" in results[1][1]
 
 
 def test_a_site_that_is_not_running_is_a_warning() -> None:
-    ((kind, told),) = site_findings("http://127.0.0.1:9")
-    assert (kind, "no connection can be made" in told) == (ADVICE, True)
+    ((kind, text),) = site_findings("http://127.0.0.1:9")
+    assert (kind, "no connection can be made" in text) == (WARNING, True)
 
 
 LIVE, SECURE = ({"status": "ok"}, 200), "__Host-munjigi.visitor=x; Secure; HttpOnly; Path=/"
 
 
-def front(live: Any = LIVE, cookie: str | None = "munjigi.visitor=x; Path=/", most: int = 99_999) -> Flask:
-    """Return an app that answers at the site's URL in place of the site."""
+def front(live: Any = LIVE, cookie: str | None = "munjigi.visitor=x; Path=/", max_cookie_bytes: int = 99_999) -> Flask:
+    """A server at the public URL of the site, with one fault."""
     app = Flask("front")
 
     @app.get("/health/live")
-    def alive() -> Any:
-        found = live() if callable(live) else live
-        return found if len(request.headers.get("Cookie", "")) <= most else ("too large", 400)
+    def health_live() -> Any:
+        response = live() if callable(live) else live
+        return response if len(request.headers.get("Cookie", "")) <= max_cookie_bytes else ("too large", 400)
 
     @app.get("/api/auth/csrf")
     def csrf() -> Any:
@@ -216,51 +216,51 @@ def front(live: Any = LIVE, cookie: str | None = "munjigi.visitor=x; Path=/", mo
 
 
 @pytest.mark.parametrize(
-    ("broken", "told"),
+    ("fault", "text"),
     [
-        ({"live": ("<h1>It works!</h1>", 200)}, "answered 200, which is not ours"),
-        ({"live": ("Bad Gateway", 502)}, "answered 502, which is not ours"),
-        ({"live": lambda: redirect("https://login.example.com/")}, "say so in SITE_URL"),
-        ({"cookie": None}, "takes Set-Cookie away"),
+        ({"live": ("<h1>It works!</h1>", 200)}, "answers 200, but not from this site"),
+        ({"live": ("Bad Gateway", 502)}, "answers 502, but not from this site"),
+        ({"live": lambda: redirect("https://login.example.com/")}, "set SITE_URL to the https URL"),
+        ({"cookie": None}, "removes Set-Cookie"),
         ({"cookie": SECURE}, "is __Host-munjigi.visitor, not munjigi.visitor"),
-        ({"cookie": "munjigi.visitor=x; Domain=example.com; Path=/"}, "got a Domain"),
-        ({"most": 8192}, "3 cookies does not pass: 400"),
+        ({"cookie": "munjigi.visitor=x; Domain=example.com; Path=/"}, "with a Domain"),
+        ({"max_cookie_bytes": 8192}, "answers 400 to a session of 3 cookies"),
     ],
     ids=["another page", "proxy alone", "http for https", "no cookie", "another prefix", "a domain", "small headers"],
 )
-def test_each_proxy_fault_gets_its_own_message(broken: Any, told: str) -> None:
-    with serve_in_thread("127.0.0.1", lambda _: front(**broken)) as port:
-        found = site_findings(f"http://127.0.0.1:{port}")
-    ((_, text),) = [one for one in found if one[0] == WRONG]
-    assert told in text
+def test_each_fault_in_front_of_the_site_has_its_own_message(fault: Any, text: str) -> None:
+    with serve_in_thread("127.0.0.1", lambda _: front(**fault)) as port:
+        results = site_findings(f"http://127.0.0.1:{port}")
+    ((_, error),) = [result for result in results if result[0] == ERROR]
+    assert text in error
 
 
-@pytest.mark.parametrize(("cookie", "kind"), [(SECURE, OK), (SECURE.replace("Secure; ", ""), WRONG)])
+@pytest.mark.parametrize(("cookie", "kind"), [(SECURE, OK), (SECURE.replace("Secure; ", ""), ERROR)])
 def test_behind_tls_a_cookie_must_keep_the_secure_attribute(cookie: str, kind: str) -> None:
-    answer = UpstreamResponse(200, {"Set-Cookie": cookie}, b"{}")
-    given = make_settings(site_url="https://login.example.com")
-    assert site._judge_cookie(given, answer, "__Host-munjigi.visitor").kind == kind
+    response = UpstreamResponse(200, {"Set-Cookie": cookie}, b"{}")
+    site_settings = make_settings(site_url="https://login.example.com")
+    assert site._check_cookie(site_settings, response, "__Host-munjigi.visitor").kind == kind
 
 
 # --- The command
 
 
-def test_the_command_prints_plain_text_to_a_pipe_and_fails_on_errors(tmp_path: Path) -> None:
-    flask = (sys.executable, "-m", "flask", "--app", f"{ROOT}/dev", "doctor")
-    given = {"SITE_URL": "http://localhost:1", "SECRET_KEY": SECRET, "BACKEND_URL": "http://127.0.0.1:9"}
-    given["PYTHONPATH"] = str(ROOT)
+def test_the_command_prints_plain_text_to_a_pipe_and_exits_with_1_if_there_is_an_error(tmp_path: Path) -> None:
+    flask = (sys.executable, "-m", "flask", "--app", f"{ROOT}/app", "doctor")
+    environ = {"SITE_URL": "http://localhost:1", "SECRET_KEY": SECRET, "BACKEND_URL": "http://127.0.0.1:9"}
+    environ["PYTHONPATH"] = str(ROOT)
 
-    def told_by(*options: str, by: tuple[str, ...] = flask) -> subprocess.CompletedProcess[str]:
+    def run(*command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*by, *options], cwd=tmp_path, env=given, capture_output=True, text=True, timeout=60, check=False
+            command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60, check=False
         )
 
-    plain = told_by()
-    assert plain.returncode == 1
-    assert "wrong  backend: http://127.0.0.1:9/login: no connection can be made" in plain.stdout
-    assert "\x1b" not in plain.stdout
-    assert SECRET not in plain.stdout + plain.stderr
-    told = json.loads(told_by("--json").stdout)
-    assert {"kind", "what", "found", "do"} == set(told[0])
-    alone = told_by("--json", by=(sys.executable, "-m", "doctor"))
-    assert (alone.returncode, json.loads(alone.stdout)) == (1, told)
+    result = run(*flask)
+    assert result.returncode == 1
+    assert "error   backend: http://127.0.0.1:9/login: no connection can be made" in result.stdout
+    assert "\x1b" not in result.stdout
+    assert SECRET not in result.stdout + result.stderr
+    as_json = json.loads(run(*flask, "--json").stdout)
+    assert {"kind", "subject", "message", "fix"} == set(as_json[0])
+    python_m = run(sys.executable, "-m", "doctor", "--json")
+    assert (python_m.returncode, json.loads(python_m.stdout)) == (1, as_json)

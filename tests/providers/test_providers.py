@@ -27,7 +27,7 @@ CASES = [
 ]
 GOOD = [(name, case) for name, case in CASES if "error" not in load_sample(name, case)]
 BAD = [(name, case) for name, case in CASES if "error" in load_sample(name, case)]
-OPENID = [name for name in ALL if providers.find(name).openid]
+OPENID = [name for name in ALL if providers.find(name).is_oidc]
 
 
 def names_of(value: object) -> str:
@@ -195,9 +195,9 @@ def test_an_answer_without_a_valid_subject_signs_nobody_in(here: SocialSetup, na
 def identity(world: SocialSetup, name: str, sample: dict[str, Any]) -> Identity:
     """Return the identity of a sign-in over the same sockets; no page or cookie shows all of it."""
     engine = world.site.app.extensions["munjigi"].oauth
-    (client,) = (one for one in world.site.app.extensions["munjigi"].settings.clients if one.id == name)
-    url, attempt = engine.authorization_url(client, a_context(), None, None)
-    found = engine.fetch_identity(client, attempt, world.providers.approve(url, sample), a_context())
+    (registration,) = (one for one in world.site.app.extensions["munjigi"].settings.registrations if one.id == name)
+    url, attempt = engine.authorization_url(registration, a_context(), None, None)
+    found = engine.fetch_identity(registration, attempt, world.providers.approve(url, sample), a_context())
     assert isinstance(found, Identity)
     return found
 
@@ -217,8 +217,8 @@ def test_an_id_token_with_another_nonce_is_refused(here: SocialSetup, name: str)
 @pytest.mark.parametrize("name", ALL)
 def test_state_nonce_and_verifier_are_never_repeated(here: SocialSetup, name: str) -> None:
     engine = here.site.app.extensions["munjigi"].oauth
-    (client,) = (one for one in here.site.app.extensions["munjigi"].settings.clients if one.id == name)
-    started = [engine.authorization_url(client, a_context(), None, None)[1] for _ in range(100)]
+    (registration,) = (one for one in here.site.app.extensions["munjigi"].settings.registrations if one.id == name)
+    started = [engine.authorization_url(registration, a_context(), None, None)[1] for _ in range(100)]
     for part in ("state", "nonce", "code_verifier"):
         assert len({getattr(attempt, part) for attempt in started}) == 100
 
@@ -290,7 +290,7 @@ def test_the_buttons_are_in_the_order_of_the_setting() -> None:
 
 def test_provider_names_may_have_capitals_and_spaces() -> None:
     environ = BARE.environ("kakao", "naver") | {"PROVIDERS": " Kakao , NAVER ,"}
-    assert [client.id for client in loaded(**environ).clients] == ["kakao", "naver"]
+    assert [registration.id for registration in loaded(**environ).registrations] == ["kakao", "naver"]
 
 
 @pytest.mark.parametrize("listed", ["kakao,facebook", "kakao,kakao", "base", "../kakao", "kakao;naver", "__init__"])
@@ -321,7 +321,7 @@ def test_all_problems_of_all_providers_are_named_at_once() -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_a_provider_that_is_not_listed_needs_no_settings(name: str) -> None:
-    assert loaded(**{f"{name.upper()}_CLIENT_ID": "has a space"}, PROVIDERS="").clients == ()
+    assert loaded(**{f"{name.upper()}_CLIENT_ID": "has a space"}, PROVIDERS="").registrations == ()
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -344,8 +344,8 @@ def apple_settings(form: str, folder: Any) -> str:
 
 @pytest.mark.parametrize("form", ["pem", "pem with \\n", "base64", "path"])
 def test_apples_key_is_accepted_in_each_of_its_formats(form: str, tmp_path: Any) -> None:
-    (client,) = loaded("apple", APPLE_PRIVATE_KEY=apple_settings(form, tmp_path)).clients
-    check_secret("apple", client.provider.client_secret(client, 1_800_000_000) or "")
+    (registration,) = loaded("apple", APPLE_PRIVATE_KEY=apple_settings(form, tmp_path)).registrations
+    check_secret("apple", registration.provider.client_secret(registration, 1_800_000_000) or "")
 
 
 @pytest.mark.parametrize(
@@ -365,17 +365,17 @@ def test_apples_key_has_to_be_a_private_p_256_key() -> None:
 @pytest.mark.parametrize("part", ["TEAM_ID", "KEY_ID", "PRIVATE_KEY"])
 def test_apple_needs_team_key_id_and_key_or_a_ready_secret(part: str) -> None:
     assert problems("apple", **{f"APPLE_{part}": None}) == ["APPLE_CLIENT_ID"]
-    (client,) = loaded("apple", **{f"APPLE_{part}": None, "APPLE_CLIENT_SECRET": "a.ready.one"}).clients
-    assert client.provider.client_secret(client, 0) == "a.ready.one"
+    (registration,) = loaded("apple", **{f"APPLE_{part}": None, "APPLE_CLIENT_SECRET": "a.ready.one"}).registrations
+    assert registration.provider.client_secret(registration, 0) == "a.ready.one"
 
 
 @pytest.mark.parametrize(
     "address", ["https://proxy.example.com/x", "http://localhost:8081", "http://127.0.0.1", "http://[::1]:1/a"]
 )
 def test_a_base_url_may_be_https_or_this_machine(address: str) -> None:
-    (client,) = loaded("kakao", KAKAO_BASE_URL=address).clients
-    assert client.address("https://kauth.kakao.com/oauth/token") == f"{address}/oauth/token"
-    assert client.issuer == "https://kauth.kakao.com"
+    (registration,) = loaded("kakao", KAKAO_BASE_URL=address).registrations
+    assert registration.url("https://kauth.kakao.com/oauth/token") == f"{address}/oauth/token"
+    assert registration.issuer == "https://kauth.kakao.com"
 
 
 @pytest.mark.parametrize(
@@ -399,7 +399,7 @@ def test_a_base_url_over_plain_http_to_another_host_is_refused(setting: str, add
 
 def test_without_a_base_url_the_real_provider_is_used() -> None:
     for name in ALL:
-        (client,) = loaded(name, **{f"{name.upper()}_BASE_URL": None}).clients
+        (registration,) = loaded(name, **{f"{name.upper()}_BASE_URL": None}).registrations
         real = providers.find(name).token_url
-        assert client.address(real) == real
+        assert registration.url(real) == real
         assert real.startswith("https://") or providers.find(name).discovery

@@ -17,7 +17,7 @@ from flask import Flask
 import app
 from dev.backend import PASSWORD, create_backend
 from server import asgi as asgi_module
-from server.asgi import Asgi
+from server.asgi import AsgiApp
 from server.worker import preload
 from services.observability import log_config
 from tests.support.asgi import Browser, create_asgi, send_request
@@ -48,7 +48,7 @@ def blockbuster() -> Iterator[BlockBuster]:
         yield found
 
 
-def run(site: Flask, steps: Callable[[Asgi], Awaitable[None]]) -> None:
+def run(site: Flask, steps: Callable[[AsgiApp], Awaitable[None]]) -> None:
     preload(site)
 
     async def all_of_it() -> None:
@@ -66,7 +66,7 @@ def test_no_page_and_no_call_blocks_the_event_loop(
 ) -> None:
     site = app.create_app(make_settings(backend_url=backend_url, metrics_token=METRICS_TOKEN, **issuer.site_settings()))
 
-    async def steps(asgi: Asgi) -> None:
+    async def steps(asgi: AsgiApp) -> None:
         person = Browser(asgi)
         for path in ("/", "/auth/login/email", "/auth/logout", "/account", "/nothing", "/health/ready"):
             assert (await person.get(path)).status in (200, 303, 404)
@@ -95,7 +95,7 @@ def test_a_call_that_blocks_the_event_loop_is_detected(blockbuster: BlockBuster)
     site = app.create_app(make_settings())
     site.add_url_rule("/blocks", "blocks", lambda: str(time.sleep(0.01)))  # type: ignore[func-returns-value]
 
-    async def steps(asgi: Asgi) -> None:
+    async def steps(asgi: AsgiApp) -> None:
         assert (await send_request(asgi, "GET", "/blocks")).status == 500
 
     run(site, steps)
@@ -135,7 +135,7 @@ def test_a_log_stream_that_nobody_reads_does_not_block_requests(tmp_path: Path) 
 def test_a_request_body_may_arrive_in_parts(backend_url: str) -> None:
     site = app.create_app(make_settings(backend_url=backend_url))
 
-    async def steps(asgi: Asgi) -> None:
+    async def steps(asgi: AsgiApp) -> None:
         person = Browser(asgi)
         token = (await person.get("/api/auth/csrf")).json()["csrfToken"]
         body = f"csrfToken={token}&email={MINJI}&password={PASSWORD}".encode()
@@ -152,7 +152,7 @@ def test_a_request_body_may_arrive_in_parts(backend_url: str) -> None:
 def test_a_body_that_is_too_long_is_refused_before_all_of_it_arrives() -> None:
     parts = [b"x" * 1000] * 1_000_000
 
-    async def steps(asgi: Asgi) -> None:
+    async def steps(asgi: AsgiApp) -> None:
         headers = [("Content-Type", "application/x-www-form-urlencoded")]
         response = await send_request(asgi, "POST", "/auth/login/email", headers, iter(parts[:1000]))
         assert (response.status, response.header("Connection")) == (413, "close")
@@ -163,7 +163,7 @@ def test_a_body_that_is_too_long_is_refused_before_all_of_it_arrives() -> None:
 def test_a_body_that_does_not_arrive_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asgi_module, "BODY_SECONDS", 0.05)
 
-    async def steps(asgi: Asgi) -> None:
+    async def steps(asgi: AsgiApp) -> None:
         messages = []
 
         async def receive() -> dict[str, Any]:
@@ -185,7 +185,7 @@ def test_a_body_that_does_not_arrive_times_out(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize(("size", "status"), [(16_000, 200), (23_000, 200), (26_000, 431), (200_000, 431)])
 def test_headers_over_24_kb_are_refused(size: int, status: int) -> None:
-    async def steps(asgi: Asgi) -> None:
+    async def steps(asgi: AsgiApp) -> None:
         for path in ("/api/auth/session", "/auth/login/email"):
             response = await send_request(
                 asgi, "GET", path, [(f"X-{number}", "x" * 900) for number in range(size // 908)]
@@ -199,7 +199,7 @@ def test_headers_are_latin_1_and_underscore_names_are_dropped() -> None:
     site = app.create_app(make_settings(proxy_hops=1))
     site.add_url_rule("/echo", "echo", lambda: dict(flask.request.headers.items()))
 
-    async def steps(asgi: Asgi) -> None:
+    async def steps(asgi: AsgiApp) -> None:
         sent = [("X-A", "\xe9"), ("Cookie", "a=\xea"), ("Cookie", "b=2"), ("X-B", "1"), ("X-B", "2"), ("X_A", "other")]
         found = (await send_request(asgi, "GET", "/echo", sent)).json()
         assert found == {"X-A": "\xe9", "Cookie": "a=\xea; b=2", "X-B": "1,2", "Host": "localhost:5000"}
@@ -209,7 +209,7 @@ def test_headers_are_latin_1_and_underscore_names_are_dropped() -> None:
 
 @pytest.mark.parametrize("path", ["/%ff", "/%00", "/a%2Fb", "//evil.example", "/%", "/%zz", "/auth/%61bc"])
 def test_a_malformed_path_is_not_found(path: str) -> None:
-    async def steps(asgi: Asgi) -> None:
+    async def steps(asgi: AsgiApp) -> None:
         assert (await send_request(asgi, "GET", path)).status == 404
 
     run(app.create_app(make_settings()), steps)

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from flask import Flask
 
-from server.asgi import Asgi
+from server.asgi import AsgiApp
 
 
 @dataclass
@@ -28,12 +28,12 @@ async def do_nothing() -> None:
     pass
 
 
-def create_asgi(site: Flask) -> Asgi:
-    return Asgi(site, do_nothing, do_nothing)
+def create_asgi(site: Flask) -> AsgiApp:
+    return AsgiApp(site, do_nothing, do_nothing)
 
 
 async def send_request(
-    asgi: Asgi,
+    asgi: AsgiApp,
     method: str,
     path: str,
     headers: Iterable[tuple[str, str]] = (),
@@ -73,7 +73,7 @@ async def send_request(
 class Browser:
     """An HTTP client with cookies, which submits forms with a CSRF token."""
 
-    def __init__(self, asgi: Asgi) -> None:
+    def __init__(self, asgi: AsgiApp) -> None:
         self._asgi = asgi
         self.cookies: dict[str, str] = {}
 

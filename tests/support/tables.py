@@ -9,7 +9,7 @@ import pytest
 def sample_pairs(rows: Iterable[object], steps: Sequence[str], max_rows: int | None = None) -> list[Any]:
     """Return the parameters `(row, step)` for all combinations.
 
-    `make test` runs each row with one step, in rotation; the other combinations are marked `slow`. With `max_rows`,
+    `make test` runs each row with one step, in rotation; the other combinations are marked `corpus`. With `max_rows`,
     only about that many rows, evenly spaced, run in `make test`. Use it where another test runs the same rows.
     """
     return [
@@ -20,7 +20,7 @@ def sample_pairs(rows: Iterable[object], steps: Sequence[str], max_rows: int | N
 
 
 def sample_rows(rows: Iterable[object], max_rows: int = 10) -> list[Any]:
-    """Return all rows as parameters. `make test` runs about `max_rows` of them; the others are marked `slow`."""
+    """Return all rows as parameters. `make test` runs about `max_rows` of them; the others are marked `corpus`."""
     return [
         pytest.param(row, marks=pytest.mark.corpus if left_out else ()) for row, _, left_out in _select(rows, max_rows)
     ]

@@ -21,7 +21,7 @@ from joserfc.errors import SecurityWarning
 from joserfc.jwk import OctKey
 
 import providers
-from providers.base import Answers, Identity
+from providers.base import Identity, ProviderResponses
 from services.backend.user import validate_identity
 from services.oauth.id_token import Expected, InvalidIdToken, UnknownKey, public_keys, verify
 from services.oauth.metadata_cache import FRESH_SECONDS, REFRESH_PAUSE_SECONDS, MetadataCache
@@ -766,28 +766,31 @@ def apples_address(issuer: Issuer, backend: FaultyBackend, site: Site, **claims:
     return call.json.get("email")
 
 
-VOUCHED: dict[str, tuple[str, Answers, tuple[str | None, bool]]] = {
-    "only the boolean": ("oidc", Answers({"sub": "1", "email": "h@e.co", "email_verified": "true"}), ("h@e.co", False)),
-    "the boolean": ("oidc", Answers({"sub": "1", "email": "h@e.co", "email_verified": True}), ("h@e.co", True)),
+VOUCHED: dict[str, tuple[str, ProviderResponses, tuple[str | None, bool]]] = {
+    "only the boolean": (
+        "oidc", ProviderResponses({"sub": "1", "email": "h@e.co", "email_verified": "true"}), ("h@e.co", False)),
+    "the boolean": (
+        "oidc", ProviderResponses({"sub": "1", "email": "h@e.co", "email_verified": True}), ("h@e.co", True)),
     "the word for another address": (
         "oidc",
-        Answers({"sub": "1", "email": "v@e.co", "email_verified": True}, {"sub": "1", "email": "h@e.co"}),
+        ProviderResponses({"sub": "1", "email": "v@e.co", "email_verified": True}, {"sub": "1", "email": "h@e.co"}),
         ("h@e.co", False),
     ),
     "an outside address at Google": (
-        "google", Answers({"sub": "1", "email": "h@e.co", "email_verified": True}), ("h@e.co", False)),
+        "google", ProviderResponses({"sub": "1", "email": "h@e.co", "email_verified": True}), ("h@e.co", False)),
     "a Workspace address": (
-        "google", Answers({"sub": "1", "email": "h@e.co", "email_verified": True, "hd": "e.co"}), ("h@e.co", True)),
-    "Kakao without one": ("kakao", Answers({}, {"id": 1, "kakao_account": {}}), (None, False)),
-    "Kakao, no longer valid": ("kakao", Answers({}, {"id": 1, "kakao_account": {
+        "google",
+        ProviderResponses({"sub": "1", "email": "h@e.co", "email_verified": True, "hd": "e.co"}), ("h@e.co", True)),
+    "Kakao without one": ("kakao", ProviderResponses({}, {"id": 1, "kakao_account": {}}), (None, False)),
+    "Kakao, no longer valid": ("kakao", ProviderResponses({}, {"id": 1, "kakao_account": {
         "email": "h@e.co", "is_email_valid": False, "is_email_verified": True}}), (None, False)),
-    "Kakao, not verified": ("kakao", Answers({}, {"id": 1, "kakao_account": {
+    "Kakao, not verified": ("kakao", ProviderResponses({}, {"id": 1, "kakao_account": {
         "email": "h@e.co", "is_email_valid": True, "is_email_verified": False}}), ("h@e.co", False)),
-    "GitHub without one": ("github", Answers({}, {"id": 1, "email": None}, None), (None, False)),
-    "GitHub, the public one": ("github", Answers({}, {"id": 1, "email": "p@e.co"}, []), (None, False)),
-    "GitHub, primary and not verified": ("github", Answers({}, {"id": 1}, [
+    "GitHub without one": ("github", ProviderResponses({}, {"id": 1, "email": None}, None), (None, False)),
+    "GitHub, the public one": ("github", ProviderResponses({}, {"id": 1, "email": "p@e.co"}, []), (None, False)),
+    "GitHub, primary and not verified": ("github", ProviderResponses({}, {"id": 1}, [
         {"email": "h@e.co", "primary": True}, {"email": "o@e.co", "verified": True}]), (None, False)),
-    "GitHub, primary and verified": ("github", Answers({}, {"id": 1}, [
+    "GitHub, primary and verified": ("github", ProviderResponses({}, {"id": 1}, [
         {"email": "h@e.co", "primary": True, "verified": True}]), ("h@e.co", True)),
 }  # fmt: skip
 

@@ -1,0 +1,52 @@
+"""Settings that are valid but not recommended in production."""
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import config
+from doctor.finding import WARNING, Finding
+
+
+def check(settings: config.Settings) -> Iterator[Finding]:
+    host = urlsplit(settings.site_url).hostname
+    rules = (
+        (
+            not settings.secure and host not in ("localhost", "127.0.0.1", "::1"),
+            "SITE_URL",
+            "is not https: passwords and sessions are sent unencrypted",
+            "Use a reverse proxy with TLS (docs/operations.md).",
+        ),
+        (
+            settings.secure and settings.proxy_hops == 0,
+            "PROXY_HOPS",
+            "is 0, but https needs a reverse proxy: all visitors have the proxy's IP address and share its login limit",
+            "Set it to the number of reverse proxies.",
+        ),
+        (
+            settings.backend_logout_path is None,
+            "BACKEND_LOGOUT_PATH",
+            "is not set: the backend's token stays valid after sign-out",
+            "Add a path to the backend that revokes the bearer token, and set it here.",
+        ),
+        (
+            settings.expose_access_token,
+            "EXPOSE_ACCESS_TOKEN",
+            "is true: every script on every page can read the backend's token",
+            "Call the backend from a server instead (docs/moving-from-nextauth.md).",
+        ),
+        (
+            settings.session_revalidate == 0,
+            "SESSION_REVALIDATE",
+            "is 0: the user of a closed account stays signed in until the session expires",
+            "Remove it; the default is 300.",
+        ),
+        (
+            (settings.workers or 1) > 1 and settings.redis_url is None,
+            "REDIS_URL",
+            "is not set, but WORKERS is greater than 1: each process has its own login limits and revoked sessions",
+            "Set it to the URL of a Redis server.",
+        ),
+    )
+    for applies, subject, message, fix in rules:
+        if applies:
+            yield Finding(WARNING, subject, message, fix)
