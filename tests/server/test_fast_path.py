@@ -128,7 +128,7 @@ def test_a_session_that_needs_work_goes_to_the_view(path: str, brought: str) -> 
 def test_a_revoked_session_is_refused_on_the_fast_path(path: str) -> None:
     site, session = create_app(make_settings()), session_of()
     assert asked(site, path, cookies(session)).status in (200, 204)
-    site.extensions["munjigi"].revoked_sessions.end(session)
+    site.extensions["munjigi"].revoked_sessions.revoke(session)
     answer = asked(site, path, cookies(session))
     assert (answer.status, answer.body) == ((200, b"{}\n") if path == PATHS[0] else (401, b""))
 

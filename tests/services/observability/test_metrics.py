@@ -133,7 +133,7 @@ def test_a_visitor_cannot_add_a_label_value(site: Site) -> None:
 
 def test_the_number_of_upstream_host_labels_is_bounded(site: Site) -> None:
     metrics, calls = site.app.extensions["munjigi"].metrics, HttpClient("x", max_concurrency=1)
-    audit.upstream_request_finished.connect(metrics._called, calls)
+    audit.upstream_request_finished.connect(metrics._observe_request, calls)
     for number in range(200):
         audit.upstream_request_finished.send(calls, host=f"{number}.example.com", status_class="2xx", seconds=0.1)
     calls_of = {

@@ -916,7 +916,7 @@ def test_a_user_who_outgrows_the_cookies_stays_signed_in(caplog: pytest.LogCaptu
         assert backend.request_count("/user") == 1
     assert response.json()["user"] == USER
     assert not set_cookies(response)
-    assert "the old session is kept" in caplog.text
+    assert "session not renewed, the old one is kept" in caplog.text
 
 
 def test_chunks_of_a_larger_or_smaller_session_are_deleted(generous: tuple[ScriptedBackend, Site]) -> None:
