@@ -1,6 +1,6 @@
 """Revalidation: the user of a session is read from the backend again after `SESSION_REVALIDATE` seconds.
 
-Without it, an account that the backend closed would stay signed in for weeks. A backend that is down must not corpus
+Without it, an account that the backend closed would stay signed in for weeks. A backend that is down must not slow
 every page, and a hundred parallel requests of a page must not ask a hundred times. So one request of a session asks,
 within a short time, while the others use the user that they have; and after a failure nobody asks for a while. That
 while is limited for each session: otherwise a person who can make the backend fail could keep a revoked session alive.
