@@ -63,7 +63,8 @@ class Services:
         )
         metrics = None
         if settings.metrics_token:
-            metrics = Metrics(site, (backend_http, provider_http), redis, revoked_sessions.feed)
+            redis_parts = {"counts": redis, "revoked_sessions": revoked_sessions.feed} if redis else {}
+            metrics = Metrics(site, (backend_http, provider_http), redis_parts)
         return cls(
             settings=settings,
             clock=clock,

@@ -11,10 +11,10 @@ from config import Settings
 from providers.base import Identity
 from services.backend import login_errors
 from services.backend.user import User
+from services.bearer_token import validate_token
 from services.http.client import HttpClient, UpstreamError
 from services.http.response import UpstreamResponse
 from services.request_context import RequestContext
-from services.sessions.model import validate_token
 
 log = logging.getLogger("munjigi.backend")
 

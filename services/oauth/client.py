@@ -17,6 +17,7 @@ import errors
 from config import Settings
 from providers.base import Identity, ProviderResponses, Registration, dig
 from services.backend.user import validate_identity
+from services.bearer_token import validate_token
 from services.clock import Clock
 from services.http.client import HttpClient
 from services.oauth import id_token
@@ -24,7 +25,6 @@ from services.oauth.attempts import Attempt
 from services.oauth.discovery import Endpoints, ProviderMetadata
 from services.oauth.provider_http import AuthlibSession, ProviderHttp
 from services.request_context import RequestContext
-from services.sessions.model import validate_token
 
 _CODE = re.compile(r"[\x21-\x7e]{1,2048}")
 _CANCELLED_ERRORS = ("access_denied", "user_cancelled_authorize")

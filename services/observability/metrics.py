@@ -9,8 +9,6 @@ from typing import Any
 from flask import Flask
 
 from services.observability import audit
-from services.sessions.revocation_feed import RevocationFeed
-from services.state.redis import Redis
 
 MAX_HOSTS = 50
 """Further hosts are counted as `other`: an issuer names its own hosts, and may name others each day."""
@@ -19,9 +17,12 @@ _BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 3, 5, 10)
 
 
 class Metrics:
-    def __init__(
-        self, sender: Flask, http_clients: Iterable[object], redis: Redis | None, feed: RevocationFeed | None
-    ) -> None:
+    """Counts signals. The parameters are the senders of these signals.
+
+    redis_parts: by their value of the label `part`; empty without Redis.
+    """
+
+    def __init__(self, sender: Flask, http_clients: Iterable[object], redis_parts: Mapping[str, object]) -> None:
         # Imported here: on import, the library decides by an environment variable that `serve.py` sets whether
         # several processes count together.
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram  # noqa: PLC0415
@@ -50,10 +51,9 @@ class Metrics:
         audit.audited.connect(self._count_event, sender)
         for client in http_clients:
             audit.upstream_request_finished.connect(self._observe_request, client)
-        if redis:
-            for part, source in (("counts", redis), ("revoked_sessions", feed)):
-                self._redis_up.labels(part).set(1)
-                audit.redis_state_changed.connect(self._set_redis_up, source)
+        for part, source in redis_parts.items():
+            self._redis_up.labels(part).set(1)
+            audit.redis_state_changed.connect(self._set_redis_up, source)
 
     def render(self) -> bytes:
         """All metrics in Prometheus' text format; those of all workers if there are several."""

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from services.backend.user import User
+from services.bearer_token import validate_token
 
 _MAX_TIME = 2**53
 """Seconds since 1970. JSON readers keep larger integers only approximately."""
 _MAX_DATE = 253402300799
 """The end of the year 9999: Python and browsers cannot write later dates."""
-_TOKEN = re.compile(r"[!-~]{1,4096}")
 _WORD = re.compile(r"[\w\-]{1,64}", re.ASCII)
 
 
@@ -76,13 +76,6 @@ class Session:
             checked_at=_time(claims.get("checked_at", 0)),
             expires_at=expires_at,
         )
-
-
-def validate_token(value: object) -> str:
-    """A bearer token that can be sent in a header; raises `ValueError`. Its format is up to the backend."""
-    if not isinstance(value, str) or not _TOKEN.fullmatch(value):
-        raise ValueError("not a bearer token")
-    return value
 
 
 def _derive_sid(access_token: str, user: User) -> str:
