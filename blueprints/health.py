@@ -20,8 +20,7 @@ def live() -> ResponseReturnValue:
 def ready() -> ResponseReturnValue:
     """Readiness: 503 while the server shuts down, or while it loads the revoked sessions from Redis at the start.
 
-    The state of the backend and an outage of Redis have no effect: they would take all instances out of the load
-    balancer at once.
+    The backend and outages of Redis are ignored: they would take all instances out of the load balancer at once.
     """
     if current_app.extensions["munjigi.stopping"]():
         return {"status": "stopping"}, 503

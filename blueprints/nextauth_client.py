@@ -1,6 +1,6 @@
 """The endpoints of NextAuth v4 that its client (`next-auth/react`) posts to or links to.
 
-They answer with a redirect; with `json=true`, with JSON and an absolute `url`, from which the client reads the error.
+They return a redirect. With `json=true` they return JSON with an absolute `url`, from which the client reads the error.
 """
 
 import logging
@@ -19,20 +19,20 @@ from web.forms import LoginForm
 bp = Blueprint("nextauth_client", __name__, url_prefix="/api/auth")
 log = logging.getLogger("munjigi.next_auth")
 
-_EMAIL = "email"
+_EMAIL_PROVIDER_ID = "email"
 
 
 @bp.get("/providers")
 def providers() -> ResponseReturnValue:
     """The list of providers that NextAuth's `getProviders()` reads."""
-    labels = {_EMAIL: "E-mail"} | {
+    labels = {_EMAIL_PROVIDER_ID: "E-mail"} | {
         registration.id: provider_buttons.label(registration) for registration in services().settings.registrations
     }
     return {
         provider_id: {
             "id": provider_id,
             "name": label,
-            "type": "credentials" if provider_id == _EMAIL else "oauth",
+            "type": "credentials" if provider_id == _EMAIL_PROVIDER_ID else "oauth",
             "signinUrl": _api_url(f"/signin/{provider_id}"),
             "callbackUrl": _api_url(f"/callback/{provider_id}"),
         }

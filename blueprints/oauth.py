@@ -39,7 +39,7 @@ def start(provider: str) -> ResponseReturnValue:
         services().sign_in.record_failure(registration, error, context)
         return _redirect_with_error(error, callback_url)
     services().attempts.save(attempt, registration.provider, context)
-    if _wants_json():
+    if _json_requested():
         return {"url": authorization_url}
     return render_template("redirecting.html", url=authorization_url, provider=provider_buttons.label(registration))
 
@@ -48,8 +48,8 @@ def start(provider: str) -> ResponseReturnValue:
 def callback(provider: str) -> ResponseReturnValue:
     """Complete a sign-in: redirect to its target, or to the sign-in page with an error.
 
-    Providers with `form_post` answer by POST (OAuth 2.0 Form Post Response Mode). For them, a GET is only the redirect
-    that `_without_attempt` sends.
+    Providers with `form_post` answer by POST (OAuth 2.0 Form Post Response Mode). For them, the only expected GET is
+    the one that `_without_attempt` redirects to.
     """
     registration = _registration(provider)
     methods = ["GET", "POST"] if registration.provider.form_post else ["GET"]
@@ -142,10 +142,10 @@ def _handle_repeat(registration: Registration, state: str | None) -> ResponseRet
 def _redirect_with_error(error: errors.SiteError, callback_url: str | None) -> ResponseReturnValue:
     """Redirect to the sign-in page with the error. After the redirect, a reload does not send the code again."""
     url = login_page.url_with_error(error, callback_url)
-    return {"url": url} if _wants_json() else redirect(url, 303)
+    return {"url": url} if _json_requested() else redirect(url, 303)
 
 
-def _wants_json() -> bool:
+def _json_requested() -> bool:
     return request_body.fields().get("json") == "true"
 
 

@@ -1,4 +1,4 @@
-"""Static files. They are read and compressed at the start, and have a version in their URL for long-term caching.
+"""Static files. They are read at the start, compressed at their first request, and have a version in their URL.
 
 The style sheet begins with the colors of the brand and the providers, because the CSP forbids inline styles.
 """

@@ -59,28 +59,29 @@ def _configure_logs(settings: config.Settings) -> None:
 
 
 def completed(environ: Mapping[str, str], port: int) -> dict[str, str]:
-    """The environment of a site on this port, with the stand-ins' settings where it has none."""
+    """Return the environment for a site on `port`, with values for settings that are unset."""
     given = {name: value for name, value in environ.items() if value.strip()}
     ours = {"SITE_URL": f"http://localhost:{port}"}
     if "SECRET_KEY" not in given:
         ours["SECRET_KEY"] = _development_key()
     if "BACKEND_URL" not in given:
         ours |= {
-            "BACKEND_URL": stand_in_settings.origin(port),
+            "BACKEND_URL": stand_in_settings.stand_in_origin(port),
             "BACKEND_LOGOUT_PATH": "/logout",
             "BACKEND_PROFILE_PATH": "/profile",
             "TEMPLATES_DIR": str(_TEMPLATES),
         }
     if stand_in_settings.providers_without_settings(given):
-        ours |= stand_in_settings.completed(given, port, _development_key())
+        ours |= stand_in_settings.missing_settings(given, port, _development_key())
     return ours | given
 
 
 def _development_key() -> str:
-    """A secret made once for this checkout, in a file that git ignores: sessions survive a restart."""
+    """Return the secret key of this checkout, created once in a git-ignored file: sessions survive a restart."""
     if not _KEY_FILE.exists():
         _KEY_FILE.parent.mkdir(exist_ok=True)
-        # Whole as soon as it can be seen, for processes that start at once, and nobody else's to read at any moment.
+        # Write a private temporary file and rename it: other users can never read the key, and processes that start
+        # at the same time never see a partial one.
         with tempfile.NamedTemporaryFile("w", dir=_KEY_FILE.parent, delete=False) as made:
             made.write(secrets.token_urlsafe(33))
         Path(made.name).replace(_KEY_FILE)
@@ -118,7 +119,8 @@ def _print_greeting(site_url: str, port: int, started: list[str]) -> None:
         for account in backend.ACCOUNTS:
             click.echo(f"    {account.email:24} {account.description}")
         click.echo(
-            f"\n  The stand-in backend listens on {stand_in_settings.origin(port)}. Its requests are logged below."
+            f"\n  The stand-in backend listens on {stand_in_settings.stand_in_origin(port)}."
+            " Its requests are logged below."
         )
     if names := [PROVIDERS[name].name for name in started if name in PROVIDERS]:
         click.echo(f"  Stand-in providers, each with test accounts and failures: {', '.join(names)}.")

@@ -16,7 +16,7 @@ _MAX_GRANTS = 1000
 
 @dataclass(frozen=True)
 class Grant:
-    """The authorization that a user gave to the site; a code and its tokens stand for it."""
+    """An authorization that a user granted to the site. Its code and tokens refer to it."""
 
     persona: Persona
     scopes: list[str]

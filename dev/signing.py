@@ -29,7 +29,7 @@ class PublishedKeys:
             return self._keys
 
     def rotate(self) -> None:
-        """Sign with a new key, which is not in a key set that the site has cached."""
+        """Replace the signing key with a new one, which a key set cached by the site does not contain."""
         new_key = _rsa_key()
         previous_key = self.signing_keys()[0]
         with self._lock:

@@ -7,22 +7,22 @@ from dev.providers import PROVIDERS
 from dev.providers.base import Client
 
 
-def origin(port: int) -> str:
+def stand_in_origin(port: int) -> str:
     """Return the origin of the stand-ins for a site on `port`. It is cross-site to localhost, as in production."""
     return f"http://127.0.0.1:{port + 1}"
 
 
-def completed(environ: Mapping[str, str], port: int, key: str) -> dict[str, str]:
+def missing_settings(environ: Mapping[str, str], port: int, key: str) -> dict[str, str]:
     """Return the settings of the stand-in providers that are missing in `environ`.
 
     `key`: the secret from which the client secrets are derived, so that all processes of a checkout agree.
     A provider with a client id is a real one and keeps its settings. Without `PROVIDERS` all stand-ins are used,
     but not with a real backend, which does not accept their tokens.
     """
-    defaults = _default_providers(environ)
+    defaults = _providers_default(environ)
     for name in providers_without_settings(environ):
         secret = hmac.digest(key.encode(), name.encode(), "sha256").hex()[:32]
-        settings = PROVIDERS[name].settings(f"{origin(port)}/{name}", secret)
+        settings = PROVIDERS[name].settings(f"{stand_in_origin(port)}/{name}", secret)
         defaults |= {
             f"{name.upper()}_{setting}": value
             for setting, value in ({"CLIENT_ID": PROVIDERS[name].client_id} | settings).items()
@@ -32,15 +32,15 @@ def completed(environ: Mapping[str, str], port: int, key: str) -> dict[str, str]
 
 def providers_without_settings(environ: Mapping[str, str]) -> list[str]:
     """Return the providers that are enabled but have no client id: their stand-ins replace them."""
-    names = _provider_ids({**_default_providers(environ), **environ})
+    names = _provider_ids({**_providers_default(environ), **environ})
     return [name for name in names if f"{name.upper()}_CLIENT_ID" not in environ]
 
 
-def _default_providers(environ: Mapping[str, str]) -> dict[str, str]:
+def _providers_default(environ: Mapping[str, str]) -> dict[str, str]:
     return {} if "BACKEND_URL" in environ else {"PROVIDERS": ",".join(PROVIDERS)}
 
 
-def clients(settings: Mapping[str, str]) -> dict[str, Client]:
+def client_registrations(settings: Mapping[str, str]) -> dict[str, Client]:
     """Return the client registration of the site by provider id. `settings` must be complete."""
     return {
         name: Client(

@@ -14,21 +14,25 @@ from dev import backend
 from dev.identity_provider import IdentityProvider
 from dev.providers import PROVIDERS
 from dev.social_login import SocialLogin
-from dev.stand_in_settings import clients, origin
+from dev.stand_in_settings import client_registrations, stand_in_origin
 
 _TEMPLATES = Path(__file__).parent / "templates" / "stand_ins"
 
 
 def needed_stand_ins(settings: Mapping[str, str], port: int) -> list[str]:
     """Return the stand-ins that the settings of a site on `port` point to: `backend` and provider ids."""
-    stand_in_origin = origin(port)
-    names = [name for name, client in clients(settings).items() if client.base_url.startswith(f"{stand_in_origin}/")]
+    stand_in_origin = stand_in_origin(port)
+    names = [
+        name
+        for name, client in client_registrations(settings).items()
+        if client.base_url.startswith(f"{stand_in_origin}/")
+    ]
     return (["backend"] if settings.get("BACKEND_URL") == stand_in_origin else []) + names
 
 
 def create_stand_ins(settings: Mapping[str, str], port: int, delay: float = 0.0) -> Flask:
     """Create a Flask application with the stand-ins that a site on `port` needs. `settings` must be complete."""
-    names, registrations = needed_stand_ins(settings, port), clients(settings)
+    names, registrations = needed_stand_ins(settings, port), client_registrations(settings)
     providers = {name: IdentityProvider(PROVIDERS[name], registrations[name]) for name in names if name != "backend"}
     site = backend.create_backend(delay) if "backend" in names else Flask("stand-ins", static_folder=None)
     site.template_folder = str(_TEMPLATES)

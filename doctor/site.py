@@ -22,7 +22,7 @@ def check(settings: config.Settings, http_client: HttpClient, cookies: tuple[str
     try:
         response = get("/health/live")
         if response.get_path("status") != "ok":
-            yield _check_other_server(settings, response)
+            yield _wrong_server_finding(settings, response)
             return
         yield _check_cookie(settings, get("/api/auth/csrf"), visitor_cookie)
         chunks = "; ".join(f"{session_cookie}.{number}={'x' * CHUNK_SIZE}" for number in range(MAX_CHUNKS))
@@ -32,7 +32,7 @@ def check(settings: config.Settings, http_client: HttpClient, cookies: tuple[str
         yield Finding(WARNING, "site", message, "Start the site, and run this again where its visitors can reach it.")
 
 
-def _check_other_server(settings: config.Settings, response: UpstreamResponse) -> Finding:
+def _wrong_server_finding(settings: config.Settings, response: UpstreamResponse) -> Finding:
     location = response.headers.get("Location", "")
     if not settings.secure and location.startswith("https:"):
         fix = "Visitors use https: set SITE_URL to the https URL, so that cookies are Secure."

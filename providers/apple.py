@@ -60,7 +60,7 @@ def _validate(registration: Registration) -> None:
         raise ValueError("needs TEAM_ID, KEY_ID and PRIVATE_KEY beside it, or a ready CLIENT_SECRET")
 
 
-def _signed_secret(registration: Registration, now: int) -> str | None:
+def _client_secret(registration: Registration, now: int) -> str | None:
     """Return the CLIENT_SECRET of the settings, or else a JWT that is valid for five minutes from `now`."""
     if registration.secret:
         return registration.secret
@@ -93,5 +93,5 @@ provider = Provider(
         "PRIVATE_KEY": SettingSpec(_private_key, "/etc/munjigi/AuthKey_F6G7H8I9J0.p8"),
     },
     validate=_validate,
-    client_secret=_signed_secret,
+    client_secret=_client_secret,
 )

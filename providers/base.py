@@ -61,8 +61,7 @@ class SettingSpec:
 
 @dataclass(frozen=True)
 class InAppBrowser:
-    """An app that opens links in a browser of its own. Each app puts its name into `User-Agent`; there is no standard
-    for it."""
+    """The browser that an app opens links in. Its `User-Agent` has the app's name, in a format of the app's own."""
 
     name: Translations
     pattern: str

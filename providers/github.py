@@ -1,4 +1,4 @@
-"""GitHub: plain OAuth 2.0; errors have status 200, emails an endpoint of their own. docs/providers/github.md"""
+"""GitHub: plain OAuth 2.0; errors have status 200, and emails have a separate endpoint. docs/providers/github.md"""
 
 from providers.base import Identity, Provider, ProviderResponses, dig
 

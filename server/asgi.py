@@ -34,7 +34,10 @@ class ClientDisconnectedError(Exception):
 
 
 class AsgiApp:
-    """`startup` and `shutdown` run on the event loop, before the first request and after the last one."""
+    """Serves the Flask application over ASGI.
+
+    `startup` and `shutdown` run on the event loop, before the first request and after the last one.
+    """
 
     def __init__(
         self, flask_app: Flask, startup: Callable[[], Awaitable[None]], shutdown: Callable[[], Awaitable[None]]

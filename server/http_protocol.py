@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 HEADER_SECONDS = 10.0
 """The time limit for receiving the headers, from the connection or from the first byte of a later request on it."""
 MAX_HEADER_BYTES = 24 * 1024
-"""The limit for the headers of a request: 12 kB for three session cookies, and as much again. Node.js allows 16 kB."""
+"""The size limit for request headers: 12 kB for three session cookies and 12 kB for the rest. Node.js allows 16 kB."""
 
 log = logging.getLogger("munjigi.serve")
 
@@ -31,7 +31,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self.transport.is_closing() or not self._is_between_requests():
+        if self.transport.is_closing() or not self._is_awaiting_headers():
             return
         self._header_bytes += len(data)
         if self._header_bytes > MAX_HEADER_BYTES:
@@ -44,7 +44,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._header_bytes = 0
         super().on_headers_complete()
 
-    def _is_between_requests(self) -> bool:
+    def _is_awaiting_headers(self) -> bool:
         """Whether no response is in progress, so that received bytes are the headers of the next request."""
         return self.cycle is None or self.cycle.response_complete
 

@@ -25,7 +25,7 @@ _UNSAFE_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
 def protect() -> None:
-    """A `before_request` hook: reject an unsafe request that a page of this site did not send.
+    """A `before_request` hook: reject POST, PUT, PATCH and DELETE requests that no page of this site sent.
 
     Aborts with 415 for a body that is neither a form nor JSON, and with 400 for a body that cannot be parsed. Raises
     `FormExpired` or `CookiesBlocked`.

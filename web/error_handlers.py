@@ -53,13 +53,13 @@ def _unhandled(error: BaseException) -> ResponseReturnValue:
     if wants_json():
         return {"error": "Internal Server Error", "requestId": request_id()}, 500
     try:
-        return _static_500(), 500
+        return _render_500(), 500
     except Exception:
         with force_locale("en"):
-            return _static_500(), 500
+            return _render_500(), 500
 
 
-def _static_500() -> str:
+def _render_500() -> str:
     """The page `500.html`, which extends no layout."""
     return render_template("500.html", reference=request_id())
 

@@ -21,7 +21,7 @@ _OTHER_APPS = (
 class InAppNotice:
     app: str
     """The name of the app in the language of the page."""
-    way_out: str | None
+    external_url: str | None
     """A URL that opens the page in the system browser; None if the app has no such URL."""
 
 

@@ -70,6 +70,6 @@ def url(
 
 
 def url_with_error(error: errors.SiteError, callback_url: str | None) -> str:
-    """The URL of the sign-in page that shows an error of this request, with its wait and, from 500 on, request id."""
+    """The sign-in page URL for an error. It includes the time to wait and, from status 500 on, the request id."""
     reference = request_id() if error.status >= 500 else None
     return url(error, callback_url, reference=reference, wait=error.retry_after)

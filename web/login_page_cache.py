@@ -1,6 +1,6 @@
 """Caches the rendered empty sign-in page, because most visitors get this page.
 
-The cache key is all that changes the markup: the language, the last used provider, and whether there is a callback URL.
+The cache key has all that the markup depends on: language, last used provider, and whether there is a callback URL.
 The CSRF token and the callback URL differ per visitor. They are rendered as placeholders, and replaced in each
 response. The cache holds no data of a visitor.
 """
@@ -19,7 +19,7 @@ from web import csrf, provider_buttons
 
 # Letters and digits only, so that neither HTML escaping nor URL encoding changes a placeholder.
 _TOKEN, _CALLBACK_URL = "munjigi0token0mark", "munjigi0return0mark"
-_PLACEHOLDERS = re.compile(f"({_TOKEN}|callbackUrl={_CALLBACK_URL}|{_CALLBACK_URL})")
+_PLACEHOLDER_PATTERN = re.compile(f"({_TOKEN}|callbackUrl={_CALLBACK_URL}|{_CALLBACK_URL})")
 
 
 def is_cacheable() -> bool:
@@ -32,10 +32,10 @@ def render_cached(language: str, callback_url: str | None, render: Callable[...,
     """The page for this visitor. `render` renders the template; its keyword arguments override template variables."""
     key = (language, provider_buttons.last_used_provider(), callback_url is not None)
     pages = current_app.extensions.setdefault("munjigi.login_pages", {})
-    parts = pages.get(key) or _PLACEHOLDERS.split(
+    parts = pages.get(key) or _PLACEHOLDER_PATTERN.split(
         render(csrf_token=lambda: _TOKEN, callback_url=callback_url and _CALLBACK_URL)
     )
-    # Flask-WTF stores the field in `g` once it makes a token. The page may then contain the token of a visitor.
+    # `generate_csrf` stores its token in `g`. If this request has one already, the page may contain it.
     if csrf.FIELD not in g:
         pages[key] = parts
     values = {_TOKEN: generate_csrf(), _CALLBACK_URL: escape(callback_url or "")}

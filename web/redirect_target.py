@@ -35,7 +35,7 @@ def home_url() -> str:
 
 def requested() -> str | None:
     """The validated `callbackUrl` of this request, from the body or the query string; None if missing or invalid."""
-    # The content of a GET request has no meaning (RFC 9110, section 9.3.1).
+    # Ignore the body of GET and HEAD requests (RFC 9110, section 9.3.1).
     posted = None if request.method in ("GET", "HEAD") else request_body.fields().get(FIELD)
     url = posted or request.args.get(FIELD)
     return validate(url) if url else None

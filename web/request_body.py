@@ -25,7 +25,7 @@ def parse_json() -> object:
 
 
 def fields() -> MultiDict[str, str]:
-    """The fields of a form, or the strings of a JSON object. Like NextAuth v4, `true` is not `"true"`."""
+    """The fields of a form, or the strings in a JSON object: as in NextAuth v4, `true` is not `"true"`."""
     if request.mimetype != JSON:
         return request.form
     body = parse_json()

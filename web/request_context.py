@@ -45,7 +45,7 @@ def _reset_request_id(_: BaseException | None) -> None:
 
 
 def _set_cookies(response: Response) -> Response:
-    """Set the cookies that services have added, those of the session included."""
+    """Set the cookies that services added, including those of the session."""
     services().sessions.set_cookies()
     context: RequestContext | None = g.get("request_context")
     for cookie in context.response_cookies if context else ():

@@ -141,8 +141,8 @@ def stand_ins() -> Iterator[dict[str, StandIn]]:
     port = free_port_pair()
     settings = {
         "SITE_URL": f"http://localhost:{port}",
-        "BACKEND_URL": stand_in_settings.origin(port),
-        **stand_in_settings.completed({}, port, KEY),
+        "BACKEND_URL": stand_in_settings.stand_in_origin(port),
+        **stand_in_settings.missing_settings({}, port, KEY),
     }
     server: BaseWSGIServer = make_server(
         "127.0.0.1", port + 1, create_stand_ins(settings, port), threaded=True, request_handler=Quiet
@@ -150,8 +150,8 @@ def stand_ins() -> Iterator[dict[str, StandIn]]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     yield {
-        name: StandIn(PROVIDERS[name], client, f"{stand_in_settings.origin(port)}/{name}")
-        for name, client in stand_in_settings.clients(settings).items()
+        name: StandIn(PROVIDERS[name], client, f"{stand_in_settings.stand_in_origin(port)}/{name}")
+        for name, client in stand_in_settings.client_registrations(settings).items()
     }
     server.shutdown()
     server.server_close()
@@ -352,7 +352,7 @@ def test_apple_checks_every_claim_of_the_client_secret(stand_ins: dict[str, Stan
 @pytest.mark.corpus
 def test_apple_refuses_a_client_secret_signed_by_another_key(stand_ins: dict[str, StandIn]) -> None:
     apple = stand_ins["apple"]
-    other = stand_in_settings.completed({}, 1, "another key")["APPLE_PRIVATE_KEY"]
+    other = stand_in_settings.missing_settings({}, 1, "another key")["APPLE_PRIVATE_KEY"]
     forger = StandIn(apple.provider, Client({**apple.client.settings, "PRIVATE_KEY": other}, ""), "")
     answer = apple.exchange(apple.answer("approve")["code"], client_secret=forger.secret())
     assert error_of(answer) == (400, {"error": "invalid_client"})
@@ -665,35 +665,38 @@ def test_an_unusable_backend_token_can_be_chosen(stand_in: StandIn) -> None:
 
 
 def test_without_settings_every_provider_has_a_stand_in_with_stable_secrets() -> None:
-    settings = stand_in_settings.completed({}, 8080, KEY)
+    settings = stand_in_settings.missing_settings({}, 8080, KEY)
     assert settings["PROVIDERS"] == "kakao,naver,apple,google,github,line,discord,oidc"
     assert settings["KAKAO_BASE_URL"] == "http://127.0.0.1:8081/kakao"
     assert settings["OIDC_ISSUER"] == "http://127.0.0.1:8081/oidc"
     assert settings["OIDC_LABEL"] == "Example"
     assert "APPLE_CLIENT_SECRET" not in settings
     assert settings["APPLE_PRIVATE_KEY"].startswith("-----BEGIN PRIVATE KEY-----")
-    assert settings == stand_in_settings.completed({}, 8080, KEY)
-    assert settings["KAKAO_CLIENT_SECRET"] != stand_in_settings.completed({}, 8080, "another")["KAKAO_CLIENT_SECRET"]
+    assert settings == stand_in_settings.missing_settings({}, 8080, KEY)
+    assert (
+        settings["KAKAO_CLIENT_SECRET"]
+        != stand_in_settings.missing_settings({}, 8080, "another")["KAKAO_CLIENT_SECRET"]
+    )
 
 
 def test_a_provider_with_configured_credentials_has_no_stand_in() -> None:
     given = {"PROVIDERS": "kakao,google", "GOOGLE_CLIENT_ID": "real", "SITE_URL": "http://localhost:8080"}
-    ours = stand_in_settings.completed(given, 8080, KEY)
+    ours = stand_in_settings.missing_settings(given, 8080, KEY)
     assert set(ours) == {"KAKAO_CLIENT_ID", "KAKAO_CLIENT_SECRET", "KAKAO_BASE_URL"}
     assert needed_stand_ins({**given, **ours, "BACKEND_URL": "http://127.0.0.1:8081"}, 8080) == ["backend", "kakao"]
 
 
 def test_with_a_real_backend_only_the_listed_providers_have_a_stand_in() -> None:
     given = {"BACKEND_URL": "https://api.example.com", "SITE_URL": "http://localhost:8080"}
-    assert stand_in_settings.completed(given, 8080, KEY) == {}
+    assert stand_in_settings.missing_settings(given, 8080, KEY) == {}
     asked = {**given, "PROVIDERS": "naver"}
-    assert needed_stand_ins({**asked, **stand_in_settings.completed(asked, 8080, KEY)}, 8080) == ["naver"]
+    assert needed_stand_ins({**asked, **stand_in_settings.missing_settings(asked, 8080, KEY)}, 8080) == ["naver"]
 
 
 @pytest.mark.corpus
 def test_with_a_real_backend_the_stand_ins_serve_providers_only() -> None:
     given = {"BACKEND_URL": "https://api.example.com", "SITE_URL": "http://localhost:8080", "PROVIDERS": "naver"}
-    rules = create_stand_ins(given | stand_in_settings.completed(given, 8080, KEY), 8080).url_map.iter_rules()
+    rules = create_stand_ins(given | stand_in_settings.missing_settings(given, 8080, KEY), 8080).url_map.iter_rules()
     assert {rule.rule for rule in rules} == {"/naver/oauth2.0/authorize", "/naver/oauth2.0/token", "/naver/v1/nid/me"}
 
 
@@ -702,11 +705,11 @@ def test_the_stand_in_logs_one_line_per_call_and_no_secrets(capfd: pytest.Captur
     port = free_port_pair()
     given = {
         "SITE_URL": f"http://localhost:{port}",
-        "BACKEND_URL": stand_in_settings.origin(port),
+        "BACKEND_URL": stand_in_settings.stand_in_origin(port),
         "PROVIDERS": "kakao",
     }
-    serve_in_background(given | stand_in_settings.completed(given, port, KEY), port)
-    here = stand_in_settings.origin(port)
+    serve_in_background(given | stand_in_settings.missing_settings(given, port, KEY), port)
+    here = stand_in_settings.stand_in_origin(port)
     requests.get(f"{here}/kakao/oauth/authorize?client_id=sent-1", timeout=5)
     requests.post(f"{here}/login/social/callback/kakao", json={"social_token": "sent-2"}, timeout=5)
     printed = capfd.readouterr().err

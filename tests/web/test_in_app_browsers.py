@@ -51,8 +51,8 @@ def test_the_link_out_of_the_app_keeps_the_return_address() -> None:
     line, kakao = notice("Line/14.9.0", QUERY, "en"), notice("KAKAOTALK 10", QUERY, "ko")
     assert line
     assert kakao
-    assert line.way_out == f"{QUERY}&openExternalBrowser=1"
-    assert kakao.way_out == "kakaotalk://web/openExternal?url=" + QUERY.replace("%", "%25").replace(
+    assert line.external_url == f"{QUERY}&openExternalBrowser=1"
+    assert kakao.external_url == "kakaotalk://web/openExternal?url=" + QUERY.replace("%", "%25").replace(
         ":", "%3A", 1
     ).replace("/", "%2F").replace("?", "%3F", 1).replace("=", "%3D", 1)
 
