@@ -119,7 +119,7 @@ def _load_user(_: Any) -> User | None:
 
 @login_manager.unauthorized_handler
 def _redirect_to_login() -> ResponseReturnValue:
-    error = errors.SessionExpired if services().sessions.is_expired() else errors.SessionRequired
+    error = errors.SessionExpired if services().sessions.was_revoked() else errors.SessionRequired
     if error_handlers.wants_json():
         raise error()
     page = url_for(str(request.endpoint).rpartition(".")[0] + ".show")

@@ -23,7 +23,7 @@ def verify() -> ResponseReturnValue:
     the 401 has the URL of the sign-in page in `X-Auth-Sign-In`, with the callback URL encoded: not every proxy can
     encode it. `redirect_target.validate` checks the header, because clients can forge it.
     """
-    session = services().sessions.load_readonly()
+    session = services().sessions.load_without_cookies()
     if session is None:
         callback_url = redirect_target.validate(request.headers.get("X-Forwarded-Uri", ""))
         return Response(status=401, headers={"X-Auth-Sign-In": login_page.url(None, callback_url)})

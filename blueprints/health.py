@@ -25,7 +25,7 @@ def ready() -> ResponseReturnValue:
     if current_app.extensions["munjigi.stopping"]():
         return {"status": "stopping"}, 503
     services().revoked_sessions.start_feed()
-    if not services().revoked_sessions.is_synced:
+    if not services().revoked_sessions.is_ready:
         return {"status": "starting"}, 503
     return {"status": "ok"}
 

@@ -21,13 +21,10 @@ _TEMPLATES = Path(__file__).parent / "templates" / "stand_ins"
 
 def needed_stand_ins(settings: Mapping[str, str], port: int) -> list[str]:
     """Return the stand-ins that the settings of a site on `port` point to: `backend` and provider ids."""
-    stand_in_origin = stand_in_origin(port)
-    names = [
-        name
-        for name, client in client_registrations(settings).items()
-        if client.base_url.startswith(f"{stand_in_origin}/")
-    ]
-    return (["backend"] if settings.get("BACKEND_URL") == stand_in_origin else []) + names
+    origin = stand_in_origin(port)
+    clients = client_registrations(settings)
+    names = [name for name, client in clients.items() if client.base_url.startswith(f"{origin}/")]
+    return (["backend"] if settings.get("BACKEND_URL") == origin else []) + names
 
 
 def create_stand_ins(settings: Mapping[str, str], port: int, delay: float = 0.0) -> Flask:

@@ -41,7 +41,7 @@ def create() -> AsgiApp:
         preload(flask_app)
         if feed := services.revoked_sessions.feed:
             feed.start()
-            await feed.wait_until_synced()
+            await feed.ready()
 
     async def shutdown() -> None:
         await services.aclose()

@@ -1,4 +1,4 @@
-"""What the product does. `Services` is built once for each site, from its settings."""
+"""The services of a site. `Services` is built once for each site, from its settings."""
 
 from dataclasses import dataclass
 

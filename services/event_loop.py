@@ -77,7 +77,7 @@ async def _result_of(future: "Future[_T]", timeout: float) -> _T:
 def start_task(coroutine: Coroutine[Any, Any, None]) -> Callable[[], object]:
     """Run a coroutine beside the requests: on the running loop or, without one, on the background loop.
 
-    Returns what cancels it, from any thread.
+    Returns a function that cancels it, from any thread.
     """
     if not _is_on_loop():
         return asyncio.run_coroutine_threadsafe(coroutine, background_loop()).cancel
@@ -89,8 +89,8 @@ def start_task(coroutine: Coroutine[Any, Any, None]) -> Callable[[], object]:
 async def within(seconds: float, coroutine: Coroutine[Any, Any, _T]) -> _T:
     """Await a coroutine for at most so many seconds; raises `TimeoutError`.
 
-    For short times. Where the loop itself was busy with other requests, and so looks late at the clock, that is not
-    held against the other side: it gets the time again, up to `_MAX_EXTENSIONS` times.
+    For short timeouts. If the loop was busy with other requests and so notices the timeout late, the timeout starts
+    again, up to `_MAX_EXTENSIONS` times.
     """
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(coroutine)

@@ -18,7 +18,7 @@ _T = TypeVar("_T")
 
 
 class SingleFlight(Generic[_T]):
-    """Calls by key. With `keep_seconds`, a result is also shared with those who come so long after it.
+    """Deduplicates calls by key. A result is also shared with calls that come up to `keep_seconds` after it.
 
     Threads and greenlets may share one.
     """

@@ -21,7 +21,7 @@ log = logging.getLogger("munjigi.backend")
 LOGOUT_SECONDS = 3.0
 """The most that revoking a token may take."""
 _MIN_LOGOUT_SECONDS = 0.4
-"""So long it may take even if the request has no time left."""
+"""The time it may take even if the request has no time left."""
 
 
 class Backend:

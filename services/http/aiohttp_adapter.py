@@ -34,7 +34,7 @@ CONNECT_SECONDS = 3.0
 """For the TCP connection to any of the host's addresses, and the TLS handshake."""
 _LOOKUP_THREADS = 16
 QUEUE_SHARE = 0.5
-"""Of a call's time: the longest wait for a free slot. The rest must suffice for the call itself."""
+"""The share of a call's timeout that it may wait for a free slot. The rest is for the call itself."""
 _MAX_STALE_CONNECTIONS = 10
 
 
@@ -42,16 +42,16 @@ class NotSentError(requests.ConnectionError):
     """No connection was made; no byte of the request was sent."""
 
 
-class NoAnswerError(requests.ConnectionError):
+class NoResponseError(requests.ConnectionError):
     """The connection was closed before an answer came."""
 
 
-class QueueFullError(requests.ConnectionError):
+class NoSlotError(requests.ConnectionError):
     """All slots of the host are in use, and too many calls wait for one, or this call has waited long enough."""
 
 
-class _StaleConnectionError(aiohttp.ClientConnectionError):
-    """A kept connection has bytes that nobody asked for: they must not become the answer to the next request."""
+class _UnusableConnectionError(aiohttp.ClientConnectionError):
+    """A keep-alive connection has unsolicited bytes: they must not become the response to the next request."""
 
 
 class _Resolver(AbstractResolver):
@@ -80,7 +80,7 @@ class _Resolver(AbstractResolver):
 class _Request(aiohttp.ClientRequest):
     async def send(self, conn: Any) -> aiohttp.ClientResponse:
         if conn.protocol is None or conn.protocol.should_close:
-            raise _StaleConnectionError
+            raise _UnusableConnectionError
         return await super().send(conn)
 
 
@@ -99,7 +99,7 @@ def _announces_body(headers: Mapping[str, str]) -> bool:
 
 
 class _Slots:
-    """The slots of one host: so many calls at once, and a bounded queue behind them."""
+    """The concurrency limit of one host: `size` calls at a time, and a bounded queue for further ones."""
 
     def __init__(self, size: int, max_queued: int) -> None:
         self._semaphore = asyncio.Semaphore(size)
@@ -108,7 +108,7 @@ class _Slots:
 
     @asynccontextmanager
     async def slot(self, seconds: float) -> AsyncIterator[None]:
-        """A slot for one call, after at most so many seconds; raises `QueueFullError`."""
+        """Hold a slot for one call, after waiting for it up to `seconds`; raises `NoSlotError`."""
         if self._semaphore.locked():
             await self._queue(seconds)
         else:
@@ -120,13 +120,13 @@ class _Slots:
 
     async def _queue(self, seconds: float) -> None:
         if self._queued >= self._max_queued:
-            raise QueueFullError("too many calls wait for a slot")
+            raise NoSlotError("too many calls wait for a slot")
         self._queued += 1
         try:
             async with asyncio.timeout(seconds):
                 await self._semaphore.acquire()
         except TimeoutError:
-            raise QueueFullError("no slot became free in time") from None
+            raise NoSlotError("no slot became free in time") from None
         finally:
             self._queued -= 1
 
@@ -206,7 +206,7 @@ class AiohttpAdapter(HTTPAdapter):
             for _ in range(_MAX_STALE_CONNECTIONS):
                 try:
                     return await self._send_once(connections.session, request)
-                except _StaleConnectionError:
+                except _UnusableConnectionError:
                     continue
             raise NotSentError("the host sends answers that nobody asked for")
 
@@ -225,7 +225,7 @@ class AiohttpAdapter(HTTPAdapter):
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, ceil_threshold=CONNECT_SECONDS),
             ) as answer:
                 body = await _read(answer.content, self._max_bytes)
-        except _StaleConnectionError:
+        except _UnusableConnectionError:
             raise
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise _translate(error) from None
@@ -294,7 +294,7 @@ _TRANSLATIONS: tuple[tuple[type[Exception], type[requests.RequestException], str
     (aiohttp.ClientConnectorError, NotSentError, "no connection"),
     (aiohttp.InvalidURL, requests.exceptions.InvalidURL, "neither http nor https"),
     (aiohttp.ClientPayloadError, requests.exceptions.ChunkedEncodingError, "broken off"),
-    (aiohttp.ClientConnectionError, NoAnswerError, "closed"),
+    (aiohttp.ClientConnectionError, NoResponseError, "closed"),
     (aiohttp.ClientError, requests.ConnectionError, "no HTTP"),
     (ValueError, requests.exceptions.InvalidHeader, "it cannot be sent"),
 )

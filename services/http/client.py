@@ -14,19 +14,19 @@ from urllib.parse import urlsplit
 
 import requests
 
-from services.http.aiohttp_adapter import AiohttpAdapter, NoAnswerError, NotSentError, QueueFullError
+from services.http.aiohttp_adapter import AiohttpAdapter, NoResponseError, NoSlotError, NotSentError
 from services.http.response import UpstreamResponse
 from services.observability.audit import upstream_request_finished
 
 MAX_BYTES = 1024 * 1024
-"""Of an answer's decoded body."""
+"""The most bytes that the decoded body of a response may have."""
 QUEUE_FACTOR = 10
-"""As many calls may wait for a slot as ten times those that have one."""
+"""Up to this many times `max_concurrency` calls may wait for a slot."""
 _MIN_SECONDS = 0.05
 
 
 class UpstreamError(Exception):
-    """A call that brought no usable answer. `status`: what the site answers because of it (502, 503 or 504)."""
+    """A call without a usable response. `status`: the status that the site then responds with (502, 503 or 504)."""
 
     def __init__(self, reason: str, status: int) -> None:
         super().__init__(reason)
@@ -85,8 +85,8 @@ class HttpClient:
             request = _prepare(method, url, {**self._headers, **headers}, form, json)
             try:
                 response = self._send_once(request, deadline)
-            except (NotSentError, NoAnswerError) as error:
-                if not retry or (method == "GET" and isinstance(error, NoAnswerError)):  # aiohttp sent a GET again
+            except (NotSentError, NoResponseError) as error:
+                if not retry or (method == "GET" and isinstance(error, NoResponseError)):  # aiohttp sent a GET again
                     raise
                 response = self._send_once(request, deadline)
             body = _read_capped(response)
@@ -154,7 +154,7 @@ def _upstream_error(error: requests.RequestException) -> UpstreamError:
             return UpstreamError("no full answer in time", 504)
         case requests.exceptions.SSLError():
             return UpstreamError("its TLS certificate or protocol is refused", 502)
-        case QueueFullError():
+        case NoSlotError():
             return UpstreamError("too many calls wait for it already", 503)
         case NotSentError():
             return UpstreamError("no connection can be made", 503)

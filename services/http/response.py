@@ -1,4 +1,4 @@
-"""The answer of a backend or provider. Nothing in it is trusted: every level is examined when it is read."""
+"""The response of a backend or provider. Nothing in it is trusted: every level is checked when it is read."""
 
 import time
 from collections.abc import Mapping

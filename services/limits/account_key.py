@@ -1,4 +1,4 @@
-"""What all spellings of an e-mail address have in common that a backend may take for the same account."""
+"""A key shared by all spellings of an email address that a backend may treat as the same account."""
 
 import re
 import unicodedata

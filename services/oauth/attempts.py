@@ -27,9 +27,9 @@ _MAX_TOTAL_SIZE = 4096
 _STATE_PREFIX = 8
 """Characters of the state that are part of the cookie's name."""
 _KEEP_SECONDS = 30
-"""So long after a callback, a second click on the provider's page gets the same result."""
+"""How long after a callback a second click on the provider's page still gets the same result."""
 EXTRA_SECONDS = 5
-"""A second click waits so much longer than the backend may take."""
+"""How much longer than the backend timeout a second click waits."""
 
 _Result = TypeVar("_Result")
 

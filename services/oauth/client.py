@@ -57,7 +57,7 @@ class OAuthClient:
         attempt = Attempt(provider.id, return_to, locale)
         nonce = {"nonce": attempt.nonce} if provider.is_oidc else {}
         url, _ = self._authlib_client(registration, context).create_authorization_url(
-            self.metadata.endpoints(registration, context).authorize,
+            self.metadata.endpoints(registration, context).authorization_endpoint,
             state=attempt.state,
             code_verifier=attempt.code_verifier,
             **extra_params,
@@ -90,7 +90,7 @@ class OAuthClient:
         self, registration: Registration, context: RequestContext, endpoints: Endpoints | None = None
     ) -> Any:
         secret = registration.provider.client_secret(registration, int(self._clock.time())) if endpoints else None
-        method = endpoints.client_auth if endpoints and secret else "none"
+        method = endpoints.token_endpoint_auth_method if endpoints and secret else "none"
         in_header = method == "client_secret_basic"  # RFC 6749, 2.3.1: both are form-encoded there
         return OAuth2Client(
             AuthlibSession(self._http, context),
@@ -114,7 +114,7 @@ class OAuthClient:
         body = "&".join(f"{quote_plus(name)}={quote_plus(value)}" for name, value in extra.items())
         try:
             tokens = self._authlib_client(registration, context, endpoints).fetch_token(
-                endpoints.token,
+                endpoints.token_endpoint,
                 body=body,
                 grant_type="authorization_code",
                 code=params["code"],
@@ -152,7 +152,7 @@ class OAuthClient:
         try:
             try:
                 return id_token.verify(tokens.get("id_token"), keys, expected)
-            except id_token.UnknownKey:  # the provider may have rotated its keys
+            except id_token.KeyNotFound:  # the provider may have rotated its keys
                 if not self.metadata.refresh_keys(endpoints, context):
                     raise
                 return id_token.verify(tokens.get("id_token"), keys, expected)
@@ -171,8 +171,8 @@ class OAuthClient:
     ) -> Identity:
         token, provider = tokens["access_token"], registration.provider
         userinfo = extra = None
-        if endpoints.user and not (claims.get("email") and claims.get("name")):
-            userinfo = self._http.get_json(endpoints.user, token, context)
+        if endpoints.userinfo_endpoint and not (claims.get("email") and claims.get("name")):
+            userinfo = self._http.get_json(endpoints.userinfo_endpoint, token, context)
             if claims and dig(userinfo, "sub") != claims["sub"]:  # OpenID Connect Core 1.0, 5.3.2
                 raise errors.OAuthCallback("its userinfo is about another person")
         if provider.optional_url:

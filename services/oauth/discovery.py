@@ -20,14 +20,14 @@ _WELL_KNOWN = "/.well-known/openid-configuration"
 
 @dataclass(frozen=True)
 class Endpoints:
-    authorize: str
-    token: str
-    keys: str | None
-    user: str | None
+    authorization_endpoint: str
+    token_endpoint: str
+    jwks_uri: str | None
+    userinfo_endpoint: str | None
     issuers: tuple[str, ...]
     """The names that the provider uses for itself in `iss`."""
-    client_auth: str
-    """How the registration authenticates at the token endpoint, such as `client_secret_basic`."""
+    token_endpoint_auth_method: str
+    """How the client authenticates at the token endpoint, such as `client_secret_basic`."""
     sends_iss: bool = False
     """Each callback has an `iss` parameter (RFC 9207)."""
 
@@ -41,12 +41,12 @@ class ProviderMetadata:
         provider = registration.provider
         if not provider.discovery:
             return Endpoints(
-                authorize=registration.url(provider.authorize_url),
-                token=registration.url(provider.token_url),
-                keys=provider.keys_url and registration.url(provider.keys_url),
-                user=provider.user_url and registration.url(provider.user_url),
+                authorization_endpoint=registration.url(provider.authorize_url),
+                token_endpoint=registration.url(provider.token_url),
+                jwks_uri=provider.keys_url and registration.url(provider.keys_url),
+                userinfo_endpoint=provider.user_url and registration.url(provider.user_url),
                 issuers=tuple(filter(None, (provider.issuer, *provider.other_issuers))),
-                client_auth=provider.client_auth,
+                token_endpoint_auth_method=provider.client_auth,
             )
         url = (registration.issuer or "").rstrip("/") + _WELL_KNOWN
         try:
@@ -63,11 +63,11 @@ class ProviderMetadata:
         """The keys that may have signed an id_token with this `kid`; raises `InvalidIdToken` if there is none."""
         if registration.provider.signed_with_secret:
             return [OctKey.import_key(registration.secret or "")]
-        return id_token.public_keys(self._cache.get(endpoints.keys or "", context), kid)
+        return id_token.public_keys(self._cache.get(endpoints.jwks_uri or "", context), kid)
 
     def refresh_keys(self, endpoints: Endpoints, context: RequestContext) -> bool:
         """Fetch the keys again. Returns False if that was done a moment ago, or the provider publishes no keys."""
-        return bool(endpoints.keys) and self._cache.refresh(endpoints.keys or "", context) is not None
+        return bool(endpoints.jwks_uri) and self._cache.refresh(endpoints.jwks_uri or "", context) is not None
 
 
 def _endpoints_from(registration: Registration, metadata: Mapping[str, Any]) -> Endpoints:
@@ -86,11 +86,11 @@ def _endpoints_from(registration: Registration, metadata: Mapping[str, Any]) -> 
     methods = metadata.get("token_endpoint_auth_methods_supported")
     supports_post = isinstance(methods, list) and "client_secret_post" in methods
     return Endpoints(
-        authorize=str(urls["authorization_endpoint"]),
-        token=str(urls["token_endpoint"]),
-        keys=urls["jwks_uri"],
-        user=urls["userinfo_endpoint"],
+        authorization_endpoint=str(urls["authorization_endpoint"]),
+        token_endpoint=str(urls["token_endpoint"]),
+        jwks_uri=urls["jwks_uri"],
+        userinfo_endpoint=urls["userinfo_endpoint"],
         issuers=(issuer,),
-        client_auth="client_secret_post" if supports_post else "client_secret_basic",
+        token_endpoint_auth_method="client_secret_post" if supports_post else "client_secret_basic",
         sends_iss=metadata.get("authorization_response_iss_parameter_supported") is True,
     )

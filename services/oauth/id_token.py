@@ -1,7 +1,7 @@
-"""Is this id_token from this issuer, for this site, and of this sign-in? (OpenID Connect Core, 3.1.3.7)
+"""Validates that an id_token is from this issuer, for this site and of this sign-in (OpenID Connect Core, 3.1.3.7).
 
 Authlib's claims alone take a foreign `aud` beside our `azp`, an empty `aud` or `sub`, and tokens of any age;
-what it leaves open is closed here. Which algorithms may sign is ours to say, never the token's.
+this module rejects these. The allowed algorithms come from the provider's file, never from the token.
 """
 
 import base64
@@ -16,23 +16,23 @@ from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
 from services.http import strict_json
 
-LEEWAY = 60
+LEEWAY_SECONDS = 60
 """Seconds that clocks may differ."""
-OLDEST = 600
+MAX_AGE_SECONDS = 600
 """Seconds since it was issued: it comes straight from the token endpoint."""
-_LONGEST = 32 * 1024
-_MOST_KEYS = 100
-_KINDS: Mapping[str, Any] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
-_SHORTEST_RSA = 2048
-_LONGEST_RSA = 16384
-_MEMBERS = ("kty", "crv", "n", "e", "x", "y", "key_ops")
-"""Of a key, as far as they matter."""
+_MAX_TOKEN_LENGTH = 32 * 1024
+_MAX_KEYS = 100
+_KEY_TYPES: Mapping[str, Any] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
+_MIN_RSA_BITS = 2048
+_MAX_RSA_BITS = 16384
+_JWK_MEMBERS = ("kty", "crv", "n", "e", "x", "y", "key_ops")
+"""The members of a JWK that are used."""
 
 
 class _Registry(jws.JWSRegistry):
-    """As RFC 7515 has it, 4: a header that nobody knows is passed over. Joserfc alone also refuses long ones."""
+    """Ignores unknown header parameters (RFC 7515, 4). By default, joserfc also rejects long headers."""
 
-    max_header_length = _LONGEST
+    max_header_length = _MAX_TOKEN_LENGTH
 
     def get_alg(self, name: str) -> Any:
         """Without the warning that `EdDSA`, which issuers write, is called Ed25519 now."""
@@ -45,8 +45,8 @@ class InvalidIdToken(ValueError):
     pass
 
 
-class UnknownKey(InvalidIdToken):
-    """No key that we know explains the signature: there may be a new one."""
+class KeyNotFound(InvalidIdToken):
+    """No known key verifies the signature: the provider may have a new one."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Expected:
 
 def verify(token: object, keys: Callable[[str | None], Sequence[Key]], expected: Expected) -> dict[str, Any]:
     """Return the claims of a valid token; raises `InvalidIdToken`. `keys`: those for a `kid`."""
-    if not isinstance(token, str) or len(token) > _LONGEST or token.count(".") != 2:
+    if not isinstance(token, str) or len(token) > _MAX_TOKEN_LENGTH or token.count(".") != 2:
         raise InvalidIdToken("it is no signed token")
     head, body, _ = token.split(".")
     header, claims = _json(head), _json(body)
@@ -75,28 +75,28 @@ def verify(token: object, keys: Callable[[str | None], Sequence[Key]], expected:
 def public_keys(document: Mapping[str, Any], kid: str | None) -> list[Key]:
     """Those of a JWK set (RFC 7517) that may have signed a token with this `kid`; without one, the only one."""
     listed = document.get("keys")
-    if not isinstance(listed, list) or len(listed) > _MOST_KEYS:
-        raise UnknownKey("the issuer's keys are no list of them")
+    if not isinstance(listed, list) or len(listed) > _MAX_KEYS:
+        raise KeyNotFound("the issuer's keys are no list of them")
     fit = [one for one in listed if isinstance(one, dict) and one.get("use", "sig") == "sig" and "d" not in one]
     named = [one for one in fit if kid is None or one.get("kid") == kid]
     keys = [key for key in map(_key, named) if key]
     if not keys or (kid is None and len(keys) > 1):
-        raise UnknownKey("the issuer has no such key")
+        raise KeyNotFound("the issuer has no such key")
     return keys
 
 
 def _key(found: dict[str, Any]) -> Key | None:
     try:
-        if found["kty"] == "RSA" and not _SHORTEST_RSA <= _bits(found["n"]) <= _LONGEST_RSA:
+        if found["kty"] == "RSA" and not _MIN_RSA_BITS <= _bits(found["n"]) <= _MAX_RSA_BITS:
             return None
-        key: Key = _KINDS[found["kty"]].import_key({name: found[name] for name in _MEMBERS if name in found})
+        key: Key = _KEY_TYPES[found["kty"]].import_key({name: found[name] for name in _JWK_MEMBERS if name in found})
     except (KeyError, TypeError, ValueError, JoseError):
         return None
     return key
 
 
 def _bits(modulus: str) -> int:
-    """Counted before the key is made of it: a modulus of millions of bits takes seconds to look at."""
+    """The bit length, checked before the key is imported: importing millions of bits takes seconds."""
     return int.from_bytes(base64.urlsafe_b64decode(modulus + "=" * (-len(modulus) % 4))).bit_length()
 
 
@@ -129,26 +129,26 @@ def _check_signature(token: str, header: dict[str, Any], keys: Sequence[Key]) ->
         except (JoseError, ValueError, TypeError):
             continue
         return
-    raise UnknownKey("its signature is not right")
+    raise KeyNotFound("its signature is not right")
 
 
 def _check_claims(claims: dict[str, Any], header: dict[str, Any], expected: Expected) -> None:
-    _check_parties(claims, expected)
+    _check_identity_claims(claims, expected)
     now = expected.now
     if not all(_is_time(claims.get(name)) for name in ("exp", "iat")) or not _is_time(claims.get("nbf", 0)):
         raise InvalidIdToken("one of its times is none")
-    if not now - OLDEST - LEEWAY <= claims["iat"] <= now + LEEWAY:
+    if not now - MAX_AGE_SECONDS - LEEWAY_SECONDS <= claims["iat"] <= now + LEEWAY_SECONDS:
         raise InvalidIdToken("it was not issued just now")
     if not claims.get("at_hash", True):
         raise InvalidIdToken("its at_hash is empty")  # which Authlib passes over
     known = CodeIDToken(claims, header, params={"client_id": expected.client_id, "access_token": expected.access_token})
     try:
-        known.validate(now=int(now), leeway=LEEWAY)  # exp, nbf, at_hash
+        known.validate(now=int(now), leeway=LEEWAY_SECONDS)  # exp, nbf, at_hash
     except (JoseError, ValueError, TypeError, AttributeError) as error:
         raise InvalidIdToken(f"its claims do not hold ({type(error).__name__})") from None
 
 
-def _check_parties(claims: dict[str, Any], expected: Expected) -> None:
+def _check_identity_claims(claims: dict[str, Any], expected: Expected) -> None:
     if claims.get("iss") not in expected.issuers:
         raise InvalidIdToken("it is from another issuer")
     if claims.get("aud") not in (expected.client_id, [expected.client_id]):

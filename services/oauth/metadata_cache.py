@@ -20,7 +20,7 @@ FAILURE_PAUSE_SECONDS = 3
 REFRESH_PAUSE_SECONDS = 60
 """Between two fetches that an unknown key caused, and after a failed fetch of a document that is cached."""
 REFRESH_SHARE = 0.5
-"""Of the time that a request has left, so much may be spent on refreshing a cached document."""
+"""The share of a request's remaining time that refreshing a cached document may take."""
 
 _Document = Mapping[str, Any]
 

@@ -54,7 +54,7 @@ class ProviderHttp:
 
 
 class AuthlibSession:
-    """What Authlib uses as a session of `requests`. It sends one call, to the token endpoint."""
+    """The `requests`-like session for Authlib. It sends one call, to the token endpoint."""
 
     def __init__(self, http: ProviderHttp, context: RequestContext) -> None:
         self._http = http

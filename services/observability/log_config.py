@@ -97,14 +97,14 @@ class _QueueHandler(logging.handlers.QueueHandler):
         self._lines, self._writer = lines, writer
 
     def enqueue(self, record: logging.LogRecord) -> None:
-        if not self._lines.unfinished_tasks and _has_room(self._writer, record):
+        if not self._lines.unfinished_tasks and _can_write_without_blocking(self._writer, record):
             self._writer.handle(record)
             return
         with suppress(queue.Full):  # the reader of the log has stopped reading
             self._lines.put_nowait(record)
 
 
-def _has_room(writer: Any, record: logging.LogRecord) -> bool:
+def _can_write_without_blocking(writer: Any, record: logging.LogRecord) -> bool:
     """Whether a line can be written without blocking. A pipe that is writable has room for PIPE_BUF bytes."""
     if len(record.getMessage().encode()) >= select.PIPE_BUF:
         return False

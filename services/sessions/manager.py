@@ -39,7 +39,7 @@ class _RequestSession:
     session: Session | None = None
     new_token: str | None = None
     """The token to set; None if the cookie of the request is still right."""
-    is_expired: bool = False
+    is_revoked: bool = False
     """The session was revoked: just now by the backend, or earlier by a sign-out."""
 
 
@@ -67,13 +67,13 @@ class Sessions:
         """The session of this request, or None. Revalidates and renews it when that is due."""
         return self._current().session
 
-    def load_readonly(self) -> Session | None:
+    def load_without_cookies(self) -> Session | None:
         """The same for a response that must not set cookies: nothing is renewed or deleted."""
         session = self._current().session
         g.pop("session")
         return session
 
-    def load_if_current(self, cookie_header: str) -> Session | None:
+    def load_if_fresh(self, cookie_header: str) -> Session | None:
         """The session in a `Cookie` header if nothing is due about it, without a request context; else None."""
         result = self._cookie.read(cookie_header)
         session = result.session
@@ -82,9 +82,9 @@ class Sessions:
         is_due = self._is_renewal_due(session) or self._revalidator.is_due(session)
         return None if is_due else session
 
-    def is_expired(self) -> bool:
+    def was_revoked(self) -> bool:
         """Whether this request came with a session that was revoked."""
-        return self._current().is_expired
+        return self._current().is_revoked
 
     def is_revoked(self, session: Session) -> bool:
         return self._revoked.contains(session)
@@ -168,23 +168,23 @@ class Sessions:
         result = self._cookie.read(_cookie_header())
         if result.session is None:
             return _RequestSession(result.names)
-        self._revoked.ensure_synced()
+        self._revoked.wait_until_ready()
         if self._revoked.contains(result.session):
-            self._record_expiry(result.session, "person", "it was signed out")
-            return _RequestSession(result.names, is_expired=True)
+            self._record_revocation(result.session, "person", "it was signed out")
+            return _RequestSession(result.names, is_revoked=True)
         current = _RequestSession(result.names, result.session)
         try:
             user = self._revalidator.user(result.session, self._get_context)
         except errors.SessionExpired as error:
-            self._record_expiry(result.session, "backend", error.reason)
-            return _RequestSession(result.names, is_expired=True)
+            self._record_revocation(result.session, "backend", error.reason)
+            return _RequestSession(result.names, is_revoked=True)
         if user != result.session.user:
             self._renew(current, replace(result.session, user=user, checked_at=int(self._clock.time())))
         elif not result.uses_current_key or self._is_renewal_due(result.session):
             self._renew(current, result.session)
         return current
 
-    def _record_expiry(self, session: Session, by: str, reason: str) -> None:
+    def _record_revocation(self, session: Session, by: str, reason: str) -> None:
         self._audit.record("session_expired", self._get_context(), by=by, reason=reason, sid=session.sid)
 
     def _is_renewal_due(self, session: Session) -> bool:

@@ -70,19 +70,19 @@ class RevokedSessions:
         self._publish(Entry(user_key=_user_key(session.user), until=until))
 
     @property
-    def is_synced(self) -> bool:
+    def is_ready(self) -> bool:
         """Whether the entries of other processes are known here; also while Redis is unavailable."""
-        return self.feed is None or self.feed.is_synced
+        return self.feed is None or self.feed.is_ready
 
     def start_feed(self) -> None:
         """Follow other processes, if this process does not yet: a server may fork after the site was built."""
         if self.feed:
             self.feed.start()
 
-    def ensure_synced(self) -> None:
+    def wait_until_ready(self) -> None:
         """Start the feed, and wait until it is synced or that takes too long."""
         if self.feed:
-            self.feed.ensure_synced()
+            self.feed.wait_until_ready()
 
     def stop_feed(self) -> None:
         if self.feed:

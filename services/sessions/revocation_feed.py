@@ -76,7 +76,7 @@ class RevocationFeed:
         self._synced = asyncio.Event()
 
     @property
-    def is_synced(self) -> bool:
+    def is_ready(self) -> bool:
         return self._synced.is_set()
 
     def start(self) -> None:
@@ -88,12 +88,12 @@ class RevocationFeed:
                 self._started_in_pid, self._synced = os.getpid(), asyncio.Event()
                 self._cancel = start_task(self._run())
 
-    def ensure_synced(self) -> None:
+    def wait_until_ready(self) -> None:
         self.start()
-        if not self.is_synced:
-            wait_for(self.wait_until_synced())
+        if not self.is_ready:
+            wait_for(self.ready())
 
-    async def wait_until_synced(self) -> None:
+    async def ready(self) -> None:
         """Return when the stream has been read, Redis is unavailable, or `MAX_SYNC_SECONDS` have passed."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._synced.wait(), MAX_SYNC_SECONDS)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("munjigi.state")
 
 ANSWER_SECONDS = 0.5
-"""For one command, with a new connection where that takes one: to another data center over TLS, that is 0.3 s."""
+"""The timeout of a command, including a new connection if needed (0.3 s to another data center over TLS)."""
 CLIENT_SECONDS = 2.0
 """The client's own limits on one read and one connection. They are longer, for they count while the loop is busy."""
 RETRY_SECONDS = 2.0

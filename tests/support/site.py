@@ -147,7 +147,7 @@ def running_site(
         site_backend_url = backend_url or f"http://127.0.0.1:{backend_port}"
         with serve_in_thread("localhost", make) as port:
             # As the production server does. In a thread: this one may run the event loop of Playwright.
-            start = threading.Thread(target=apps[0].extensions["munjigi"].revoked_sessions.ensure_synced)
+            start = threading.Thread(target=apps[0].extensions["munjigi"].revoked_sessions.wait_until_ready)
             start.start()
             start.join()
             try:

@@ -23,7 +23,7 @@ from joserfc.jwk import OctKey
 import providers
 from providers.base import Identity, ProviderResponses
 from services.backend.user import validate_identity
-from services.oauth.id_token import Expected, InvalidIdToken, UnknownKey, public_keys, verify
+from services.oauth.id_token import Expected, InvalidIdToken, KeyNotFound, public_keys, verify
 from services.oauth.metadata_cache import FRESH_SECONDS, REFRESH_PAUSE_SECONDS, MetadataCache
 from tests.support.faulty_backend import NO_LIMITS, FaultyBackend, faulty_backend, http_response
 from tests.support.http_faults import MIB
@@ -582,7 +582,7 @@ def test_a_matching_key_of_the_jwks_is_found(issuer: Issuer, row: str) -> None:
 
 @pytest.mark.parametrize("row", BAD_KEYS)
 def test_an_unsuitable_key_of_the_jwks_is_not_used(issuer: Issuer, row: str) -> None:
-    with pytest.raises(UnknownKey):
+    with pytest.raises(KeyNotFound):
         verified(issuer, BAD_KEYS[row])
 
 

@@ -382,7 +382,7 @@ def test_a_site_is_not_ready_before_earlier_revocations_are_read(server: RedisSe
         site = app.create_app(make_settings(redis_url=between.url))
         ended = site.extensions["munjigi"].revoked_sessions
         ready = site.test_client()
-        threading.Thread(target=ended.ensure_synced).start()
+        threading.Thread(target=ended.wait_until_ready).start()
         seconds_until(lambda: ready.get("/health/ready").status_code == 503, 0.2)
         assert ready.get("/health/live").status_code == 200
         seconds_until(lambda: ready.get("/health/ready").status_code == 200)
@@ -456,7 +456,7 @@ def test_a_revocation_is_kept_for_the_lifetime_of_the_token() -> None:
 @pytest.mark.parametrize("hours", [-3, 3])
 def test_a_wrong_redis_clock_does_not_affect_revocation(server: RedisServer, hours: int) -> None:
     ended = ended_sessions(60, server.url)
-    ended.ensure_synced()
+    ended.wait_until_ready()
     key = sha256(b"sid:far").digest()[:8]
     server.execute("XADD", STREAM, f"{int((time.time() + hours * 3600) * 1000)}-0", "s", key)
     seconds_until(lambda: ended.contains(a_session("far")), 1 + BUSY)
