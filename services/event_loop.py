@@ -87,7 +87,7 @@ def start_task(coroutine: Coroutine[Any, Any, None]) -> Callable[[], object]:
 
 
 async def within(seconds: float, coroutine: Coroutine[Any, Any, _T]) -> _T:
-    """Await a coroutine for at most so many seconds; raises `TimeoutError`.
+    """Await a coroutine for at most `seconds`; raises `TimeoutError`.
 
     For short timeouts. If the loop was busy with other requests and so notices the timeout late, the timeout starts
     again, up to `_MAX_EXTENSIONS` times.

@@ -150,7 +150,7 @@ class _Connections:
 class AiohttpAdapter(HTTPAdapter):
     """Keep-alive connections on the event loop. Of `HTTPAdapter`, only `build_response` is used.
 
-    max_bytes: an answer's body is read up to so many bytes, and the connection then closed.
+    max_bytes: the part of a response body that is read; the connection of a longer one is closed.
     max_per_host, max_queued: calls to one host at a time, and those that may wait for a slot.
     proxy, no_proxy: the HTTP proxy to go through, and the hosts (with all names below them) that are reached directly.
     client_cert: a PEM file with a certificate and its key, for hosts that ask for one.
@@ -208,7 +208,7 @@ class AiohttpAdapter(HTTPAdapter):
                     return await self._send_once(connections.session, request)
                 except _UnusableConnectionError:
                     continue
-            raise NotSentError("the host sends answers that nobody asked for")
+            raise NotSentError("the host sends unsolicited bytes")
 
     async def _send_once(self, session: aiohttp.ClientSession, request: requests.PreparedRequest) -> requests.Response:
         url = URL(request.url or "", encoded=True)

@@ -140,7 +140,7 @@ def _prepare_url(url: str) -> str:
 
 def _read_capped(response: requests.Response) -> bytes:
     body = bytearray()
-    for chunk in response.iter_content(64 * 1024):  # decoded, should it be compressed although nobody asked for it
+    for chunk in response.iter_content(64 * 1024):  # decoded, if it is compressed although the request forbids it
         body += chunk
         if len(body) > MAX_BYTES:
             raise UpstreamError(f"answer {response.status_code} is over {MAX_BYTES} bytes", 502)

@@ -1,4 +1,4 @@
-"""Who is signed in: the only module that starts and ends sessions.
+"""The session of a request. No other module starts or ends sessions.
 
 The session lives in the encrypted session cookie (`cookie.py`). `flask.session` is another cookie, which every visitor
 has: CSRF token, flashed messages and language, but never a user. Flask-Login and Flask-WTF keep their state in

@@ -230,9 +230,9 @@ import serve
 from services.observability import audit
 
 
-def slow(site, **facts):
+def slow(site, **fields):
     time.sleep(3)
-    print("told of", facts["outcome"], flush=True)
+    print("told of", fields["outcome"], flush=True)
 
 
 audit.sign_in_failed.connect(slow)

@@ -388,8 +388,8 @@ def overheard(seen: Seen) -> Iterator[None]:
             seen.add(f"log ({kind})", line)
 
 
-def _receive(seen: Seen, name: str, sender: object, **facts: Any) -> None:
-    seen.add(f"signal {name}", facts)
+def _receive(seen: Seen, name: str, sender: object, **fields: Any) -> None:
+    seen.add(f"signal {name}", fields)
 
 
 @pytest.fixture(scope="module")

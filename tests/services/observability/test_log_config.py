@@ -65,9 +65,9 @@ def test_a_wrong_password_is_logged_at_level_info(site: Site) -> None:
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_a_log_field_cannot_start_a_new_line(log_format: str) -> None:
-    facts = {"reason": "a\r\n2026-01-01T00:00:00.000Z info signed_in\x1b[31m\u2028"}
+    fields = {"reason": "a\r\n2026-01-01T00:00:00.000Z info signed_in\x1b[31m\u2028"}
     with captured_log(log_format) as text:
-        logging.getLogger("munjigi.audit").info("refused", extra={"fields": facts})
+        logging.getLogger("munjigi.audit").info("refused", extra={"fields": fields})
     assert len(text.getvalue().splitlines()) == 1
     assert "\x1b" not in text.getvalue()
 

@@ -20,15 +20,15 @@ Heard = list[tuple[str, dict[str, Any]]]
 @contextmanager
 def heard(site: Site) -> Iterator[Heard]:
     """Collect the signals of a site with their arguments."""
-    told: Heard = []
+    received: Heard = []
     with ExitStack() as stack:
         for name in SIGNALS:
 
-            def receive(sender: object, name: str = name, **facts: Any) -> None:
-                told.append((name, facts))
+            def receive(sender: object, name: str = name, **fields: Any) -> None:
+                received.append((name, fields))
 
             stack.enter_context(getattr(audit, name).connected_to(receive, site.app))
-        yield told
+        yield received
         assert audit.delivery.wait(10), "receivers run in a thread of their own"
 
 
@@ -40,10 +40,10 @@ def backend() -> Iterator[ScriptedBackend]:
 
 def test_sign_in_and_sign_out_send_signals(site: Site) -> None:
     visitor = site.new_visitor()
-    with heard(site) as told:
+    with heard(site) as received:
         visitor.sign_in()
         visitor.submit("/auth/logout", {})
-    (first, signed_in), (second, signed_out) = told
+    (first, signed_in), (second, signed_out) = received
     assert (first, second) == ("signed_in", "signed_out")
     assert signed_in == {"address": "127.0.0.1", "provider": "email", "account": account_hash(MINJI, SECRET)}
     assert set(signed_out) == {"address", "provider", "sid", "revoked", "everywhere"}
@@ -51,18 +51,18 @@ def test_sign_in_and_sign_out_send_signals(site: Site) -> None:
 
 
 def test_a_failed_sign_in_sends_a_signal(site: Site) -> None:
-    with heard(site) as told:
+    with heard(site) as received:
         site.new_visitor().sign_in(password="wrong")
-    ((name, facts),) = told
-    assert (name, facts["outcome"], facts["provider"]) == ("sign_in_failed", "CredentialsSignin", "email")
-    assert facts["account"] == account_hash(MINJI, SECRET)
+    ((name, fields),) = received
+    assert (name, fields["outcome"], fields["provider"]) == ("sign_in_failed", "CredentialsSignin", "email")
+    assert fields["account"] == account_hash(MINJI, SECRET)
 
 
 def test_a_refused_form_sends_a_signal(site: Site) -> None:
-    with heard(site) as told:
+    with heard(site) as received:
         site.new_visitor().post("/auth/login/email", data={"email": MINJI})
         site.new_visitor().submit("/auth/logout", {}, headers={"Origin": "https://evil.example"})
-    assert [(name, facts["outcome"]) for name, facts in told] == [
+    assert [(name, fields["outcome"]) for name, fields in received] == [
         ("csrf_failed", "CookiesBlocked"),
         ("csrf_failed", "FormExpired"),
     ]
@@ -71,23 +71,23 @@ def test_a_refused_form_sends_a_signal(site: Site) -> None:
 def test_a_reached_limit_sends_a_signal(make_site: SiteMaker) -> None:
     site = make_site(login_limit_per_account_and_ip="1/hour")
     site.new_visitor().sign_in(password="wrong")
-    with heard(site) as told:
+    with heard(site) as received:
         site.new_visitor().sign_in()
-    assert [name for name, _ in told] == ["rate_limited", "sign_in_failed"]
-    assert told[0][1]["limit"] == "account"
-    assert 3590 <= told[0][1]["wait"] <= 3600
-    assert told[1][1]["outcome"] == "TooManyAttempts"
+    assert [name for name, _ in received] == ["rate_limited", "sign_in_failed"]
+    assert received[0][1]["limit"] == "account"
+    assert 3590 <= received[0][1]["wait"] <= 3600
+    assert received[1][1]["outcome"] == "TooManyAttempts"
 
 
 def test_a_session_revoked_by_the_backend_sends_a_signal(make_site: SiteMaker, backend: ScriptedBackend) -> None:
     site = make_site(backend.url)
     visitor = site.visitor_signed_in_ago(301, User.from_json(USER))
     backend.user_status = 401
-    with heard(site) as told:
+    with heard(site) as received:
         assert not visitor.is_signed_in
-    ((name, facts),) = told
+    ((name, fields),) = received
     assert name == "session_expired"
-    assert set(facts) == {"address", "by", "reason", "sid"}
+    assert set(fields) == {"address", "by", "reason", "sid"}
 
 
 def test_a_cookie_copy_used_after_sign_out_sends_a_signal(site: Site) -> None:
@@ -96,29 +96,29 @@ def test_a_cookie_copy_used_after_sign_out_sends_a_signal(site: Site) -> None:
     copy = visitor.cookies.copy()
     visitor.submit("/auth/logout", {})
     visitor.cookies.update(copy)
-    with heard(site) as told:
+    with heard(site) as received:
         visitor.get("/account")
-    ((name, facts),) = told
-    assert (name, facts["reason"]) == ("session_expired", "it was signed out")
+    ((name, fields),) = received
+    assert (name, fields["reason"]) == ("session_expired", "it was signed out")
 
 
 def test_a_failing_receiver_does_not_prevent_sign_in(site: Site, caplog: pytest.LogCaptureFixture) -> None:
-    def fails(sender: object, **facts: Any) -> None:
+    def fails(sender: object, **fields: Any) -> None:
         raise RuntimeError("the receiver's own fault")
 
     with ExitStack() as stack:
         stack.enter_context(audit.signed_in.connected_to(fails, site.app))
-        told = stack.enter_context(heard(site))
+        received = stack.enter_context(heard(site))
         stack.enter_context(audit.signed_in.connected_to(fails, site.app))
         visitor = site.new_visitor()
         assert visitor.sign_in().status_code == 303
     assert visitor.is_signed_in
-    assert [name for name, _ in told] == ["signed_in"], "the others are told"
+    assert [name for name, _ in received] == ["signed_in"], "the others are received"
     failed = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert [record.getMessage() for record in failed] == ["a receiver of signed_in failed"]
 
 
 def test_a_receiver_of_one_site_gets_no_signals_of_another(site: Site, make_site: SiteMaker) -> None:
-    with heard(make_site()) as told:
+    with heard(make_site()) as received:
         site.new_visitor().sign_in()
-    assert told == []
+    assert received == []
