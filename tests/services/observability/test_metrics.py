@@ -85,7 +85,7 @@ def test_refused_sessions_are_counted_by_who_ended_them(make_site: SiteMaker) ->
     assert counted["munjigi_revoked_sessions_refused_total", "person"] == 1
 
 
-STATE = [("munjigi_redis_up", part) for part in ("counts", "ended_sessions")]
+STATE = [("munjigi_redis_up", part) for part in ("counts", "revoked_sessions")]
 
 
 @pytest.mark.external
