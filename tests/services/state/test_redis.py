@@ -378,7 +378,7 @@ def test_people_sign_in_and_out_while_a_cluster_node_is_down(
 
 def test_a_site_is_not_ready_before_earlier_revocations_are_read(server: RedisServer) -> None:
     with running_relay(server.port) as between:
-        between.delay = 1
+        between.delay = 0.2
         site = app.create_app(make_settings(redis_url=between.url))
         ended = site.extensions["munjigi"].revoked_sessions
         ready = site.test_client()
