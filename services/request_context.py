@@ -1,4 +1,6 @@
-"""What services need to know about a request, as plain values: services know neither Flask nor WSGI.
+"""What services need to know about a request, as plain values, so that they can work without a Flask request.
+
+The exception is `sessions/manager.py`: Flask-Login and Flask-WTF keep their state in `g` and `flask.session`.
 
 `web/request_context.py` makes one for each request; the doctor and the tests make their own.
 """

@@ -66,11 +66,11 @@ class _Resolver(AbstractResolver):
 
     async def resolve(self, host: str, port: int = 0, family: int = socket.AF_UNSPEC) -> list[ResolveResult]:
         look_up = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
-        found = await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
+        addresses = await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
         flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
         return [
             ResolveResult(hostname=host, host=str(address[0]), port=port, family=kind, proto=protocol, flags=flags)
-            for kind, _, protocol, _, address in found
+            for kind, _, protocol, _, address in addresses
         ]
 
     async def close(self) -> None:
@@ -302,7 +302,7 @@ _TRANSLATIONS: tuple[tuple[type[Exception], type[requests.RequestException], str
 
 
 def _translate(error: Exception) -> requests.RequestException:
-    return next(kind(text) for known, kind, text in _TRANSLATIONS if isinstance(error, known))
+    return next(kind(text) for source, kind, text in _TRANSLATIONS if isinstance(error, source))
 
 
 async def _close(connections: _Connections) -> None:

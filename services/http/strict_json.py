@@ -16,10 +16,10 @@ def loads(raw: bytes) -> object:
 
 
 def _object(members: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(members)
-    if len(found) < len(members):
+    result = dict(members)
+    if len(result) < len(members):
         raise ValueError("JSON has a key twice")
-    return found
+    return result
 
 
 def _refuse_constant(name: str) -> NoReturn:

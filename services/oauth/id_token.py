@@ -85,11 +85,11 @@ def public_keys(document: Mapping[str, Any], kid: str | None) -> list[Key]:
     return keys
 
 
-def _key(found: dict[str, Any]) -> Key | None:
+def _key(jwk: dict[str, Any]) -> Key | None:
     try:
-        if found["kty"] == "RSA" and not _MIN_RSA_BITS <= _bits(found["n"]) <= _MAX_RSA_BITS:
+        if jwk["kty"] == "RSA" and not _MIN_RSA_BITS <= _bits(jwk["n"]) <= _MAX_RSA_BITS:
             return None
-        key: Key = _KEY_TYPES[found["kty"]].import_key({name: found[name] for name in _JWK_MEMBERS if name in found})
+        key: Key = _KEY_TYPES[jwk["kty"]].import_key({name: jwk[name] for name in _JWK_MEMBERS if name in jwk})
     except (KeyError, TypeError, ValueError, JoseError):
         return None
     return key
@@ -141,9 +141,11 @@ def _check_claims(claims: dict[str, Any], header: dict[str, Any], expected: Expe
         raise InvalidIdToken("it was not issued just now")
     if not claims.get("at_hash", True):
         raise InvalidIdToken("its at_hash is empty")  # which Authlib passes over
-    known = CodeIDToken(claims, header, params={"client_id": expected.client_id, "access_token": expected.access_token})
+    code_id_token = CodeIDToken(
+        claims, header, params={"client_id": expected.client_id, "access_token": expected.access_token}
+    )
     try:
-        known.validate(now=int(now), leeway=LEEWAY_SECONDS)  # exp, nbf, at_hash
+        code_id_token.validate(now=int(now), leeway=LEEWAY_SECONDS)  # exp, nbf, at_hash
     except (JoseError, ValueError, TypeError, AttributeError) as error:
         raise InvalidIdToken(f"its claims do not hold ({type(error).__name__})") from None
 

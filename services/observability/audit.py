@@ -41,12 +41,12 @@ class AuditLog:
 
     def record(self, event: str, context: RequestContext, level: int = logging.INFO, **fields: Any) -> None:
         """Write the line and send the signal. Fields that are None are left out."""
-        known = {name: value for name, value in fields.items() if value is not None}
+        present_fields = {name: value for name, value in fields.items() if value is not None}
         if context.client_ip:
-            known = {"address": context.client_ip, **known}
-        log.log(level, event, extra={"fields": known})
-        audited.send(self._sender, event=event, fields=known)
-        delivery.send(_signals[event], self._sender, known)
+            present_fields = {"address": context.client_ip, **present_fields}
+        log.log(level, event, extra={"fields": present_fields})
+        audited.send(self._sender, event=event, fields=present_fields)
+        delivery.send(_signals[event], self._sender, present_fields)
 
 
 def normalize_email(email: str) -> str:
