@@ -54,7 +54,12 @@ def client_of(storage: "RedisStorage") -> Any:
 
 
 async def close_storage(storage: "RedisStorage") -> None:
-    await client_of(storage).aclose()
+    client = client_of(storage)
+    await client.aclose()
+    # After a failed command, the `aclose()` of a cluster's client closes nothing (redis-py 8.1).
+    if nodes := getattr(client, "nodes_manager", None):
+        await nodes.aclose()
+        await nodes.aclose("startup_nodes")
 
 
 class _Connection:

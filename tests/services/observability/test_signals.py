@@ -106,14 +106,11 @@ def test_a_failing_receiver_does_not_prevent_sign_in(site: Site, caplog: pytest.
     def fails(sender: object, **fields: Any) -> None:
         raise RuntimeError("the receiver's own fault")
 
-    with ExitStack() as stack:
-        stack.enter_context(audit.signed_in.connected_to(fails, site.app))
-        received = stack.enter_context(heard(site))
-        stack.enter_context(audit.signed_in.connected_to(fails, site.app))
+    with audit.signed_in.connected_to(fails, site.app), heard(site) as received:
         visitor = site.new_visitor()
         assert visitor.sign_in().status_code == 303
     assert visitor.is_signed_in
-    assert [name for name, _ in received] == ["signed_in"], "the others are received"
+    assert [name for name, _ in received] == ["signed_in"], "the other receiver is called"
     failed = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert [record.getMessage() for record in failed] == ["a receiver of signed_in failed"]
 
