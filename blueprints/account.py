@@ -25,11 +25,12 @@ def show() -> ResponseReturnValue:
 def save() -> ResponseReturnValue:
     if not _is_editable():
         raise MethodNotAllowed(["GET"])
-    form = ProfileForm(request.form)
-    if not form.validate():
+    changes = {name: request.form[name] for name in ("name", "nick_name") if name in request.form} or {"name": ""}
+    form = ProfileForm.for_changes(current_user, changes)
+    if not form.accepts(changes):
         return _render(form), 422
     try:
-        services().profile.save(form.name.data or "", form.nick_name.data or None, request_context.current())
+        services().profile.save(form.name.data, form.nick_name.data, request_context.current())
     except (errors.InvalidFields, errors.ServerSideError, errors.TooManyAttempts) as error:
         return show_error(error)  # type: ignore[no-any-return]  # Flask-Login returns Any
     flash(_("Your changes are saved."))

@@ -5,7 +5,6 @@ import time
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import generate_csrf
-from werkzeug.datastructures import MultiDict
 
 import errors
 from services import services
@@ -58,12 +57,10 @@ def _updated_names(data: object) -> tuple[str | None, str | None]:
         raise errors.InvalidFields({}, "session update: fields other than name and nick_name")
     if not all(isinstance(value, str) or (name == "nick_name" and value is None) for name, value in data.items()):
         raise errors.InvalidFields({}, "session update: a name is not a string")
-    current = {"name": current_session.user.name, "nick_name": current_session.user.nick_name}
-    form = ProfileForm(MultiDict({name: value for name, value in {**current, **data}.items() if value is not None}))
-    # Ignore errors of fields that this update does not change: the user may have no name yet.
-    if not form.validate() and set(form.errors) & set(data):
+    form = ProfileForm.for_changes(current_session.user, data)
+    if not form.accepts(data):
         raise errors.InvalidFields({}, "session update: a name failed the form validation")
-    return form.name.data or None, form.nick_name.data or None
+    return form.name.data, form.nick_name.data
 
 
 def session_json(session: Session, *, with_token: bool) -> dict[str, object]:

@@ -5,12 +5,16 @@ from collections.abc import Mapping
 
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
+from werkzeug.datastructures import MultiDict
 from wtforms import PasswordField, StringField
-from wtforms.validators import InputRequired, Length, Regexp
+from wtforms.validators import DataRequired, InputRequired, Length, Regexp
+
+from services.backend.user import User, has_visible_character
 
 _EMAIL_PATTERN = r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+$"
 """Something before and after one `@`. Stricter rules would reject addresses that the backend accepts."""
-_NO_CONTROLS_PATTERN = r"^[^\x00-\x1f\x7f]*$"
+_NO_CONTROLS_PATTERN = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z"
+"""Neither control characters nor Unicode's line breaks."""
 
 
 def _normalize_email(text: str | None) -> str | None:
@@ -18,8 +22,9 @@ def _normalize_email(text: str | None) -> str | None:
     return unicodedata.normalize("NFKC", text).strip() if text else text
 
 
-def _strip(text: str | None) -> str | None:
-    return text.strip() if text else text
+def _normalize_name(text: str | None) -> str | None:
+    """Normalize to NFC (Unicode UAX #15) and strip white space. A name without a visible character is no name."""
+    return unicodedata.normalize("NFC", text).strip() if text and has_visible_character(text) else None
 
 
 class _Form(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no type hints
@@ -54,18 +59,28 @@ class LoginForm(_Form):
 class ProfileForm(_Form):
     name = StringField(
         _l("Name"),
-        filters=[_strip],
+        filters=[_normalize_name],
         validators=[
-            InputRequired(_l("Enter your name.")),
+            DataRequired(_l("Enter your name.")),
             Length(max=200, message=_l("Use 200 characters or fewer.")),
             Regexp(_NO_CONTROLS_PATTERN, message=_l("Remove line breaks and control characters.")),
         ],
     )
     nick_name = StringField(
         _l("Nickname"),
-        filters=[_strip],
+        filters=[_normalize_name],
         validators=[
             Length(max=200, message=_l("Use 200 characters or fewer.")),
             Regexp(_NO_CONTROLS_PATTERN, message=_l("Remove line breaks and control characters.")),
         ],
     )
+
+    @classmethod
+    def for_changes(cls, user: User, changes: Mapping[str, str | None]) -> "ProfileForm":
+        """The form with these changes of the user's names. Names that are not among them stay as they are."""
+        names = {"name": user.name, "nick_name": user.nick_name, **changes}
+        return cls(MultiDict({name: value for name, value in names.items() if value is not None}))
+
+    def accepts(self, changes: Mapping[str, str | None]) -> bool:
+        """Whether there are changes, all of them valid. A user may have no name yet and change the nickname."""
+        return (self.validate() or set(self.errors).isdisjoint(changes)) and bool(changes)

@@ -13,13 +13,25 @@ _MAX_EMAIL = 254
 """RFC 5321, 4.5.3.1.3, without the angle brackets."""
 _MAX_ID = 255
 _MAX_PICTURE = 2000
+_MAX_EXACT_NUMBER = 2**53
+"""From here on, JavaScript reads different integers as the same number."""
 _EMAIL = re.compile(r"[^@\s,;<>\x00-\x1f\x7f]{1,64}@[^@\s,;<>\x00-\x1f\x7f]{1,189}")
+_REMOVED = ("Cc", "Cs")
+_INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp", "Zs", "Mn", "Mc", "Me")
+"""Unicode categories of characters that show nothing of their own. Unassigned ones (Cn) may be in newer fonts."""
+_BLANKS = re.compile(
+    r"[\u115f\u1160\u3164\uffa0"  # Hangul fillers
+    r"\u2800\U0001d159\U00013441\U00013442"  # empty Braille pattern, notehead and hieroglyphs
+    r"\u2065\ufff0-\ufff8\U000e0000-\U000e0fff"  # reserved for invisible characters
+    r"\ufdd0-\ufdef\ufffe\uffff]"  # never characters
+)
+"""Invisible characters of other categories: Unicode's Default_Ignorable_Code_Point, and blank symbols."""
 
 
 @dataclass(frozen=True)
 class User(UserMixin):  # type: ignore[misc]  # Flask-Login has no type hints
     id: int | str
-    """The backend's id: a number above zero, or a text such as a UUID."""
+    """The backend's id: a number above zero, or a text such as a UUID. A number that JavaScript cannot hold is text."""
     name: str | None = None
     nick_name: str | None = None
     email: str | None = None
@@ -34,23 +46,32 @@ class User(UserMixin):  # type: ignore[misc]  # Flask-Login has no type hints
             raise ValueError("user is not an object")
         return cls(
             id=_validate_id(data.get("id")),
-            name=clean_text(data.get("name"), _MAX_TEXT),
-            nick_name=clean_text(data.get("nick_name"), _MAX_TEXT),
+            name=clean_name(data.get("name")),
+            nick_name=clean_name(data.get("nick_name")),
             email=clean_text(data.get("email"), _MAX_EMAIL),
         )
 
     def to_json(self) -> dict[str, int | str | None]:
         return {"id": self.id, "name": self.name, "nick_name": self.nick_name, "email": self.email}
 
+    def is_same_person(self, other: "User") -> bool:
+        """Compares ids as text: after an upgrade, a backend may send `"7"` instead of `7`."""
+        return str(self.id) == str(other.id)
+
     @property
     def display_name(self) -> str:
         return self.nick_name or self.name or self.email or str(self.id)
 
+    @property
+    def initial(self) -> str:
+        """The first visible character of the display name."""
+        return next(filter(has_visible_character, self.display_name), "")
+
 
 def _validate_id(value: object) -> int | str:
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**63:
-        return value
-    if isinstance(value, str) and 0 < len(value) <= _MAX_ID and clean_text(value) == value:
+        return value if value < _MAX_EXACT_NUMBER else str(value)
+    if isinstance(value, str) and 0 < len(value) <= _MAX_ID and _without_controls(value).strip() == value:
         return value
     raise ValueError("user has no valid id")
 
@@ -62,10 +83,25 @@ def clean_text(value: object, max_length: int = _MAX_ID) -> str | None:
     """
     if not isinstance(value, str):
         return None
-    if value.isprintable():  # the usual case: nothing to remove
-        return value.strip()[:max_length].rstrip() or None
-    allowed = "".join(char for char in value[: 2 * max_length] if unicodedata.category(char) not in ("Cc", "Cs"))
-    return allowed.strip()[:max_length].rstrip() or None
+    return _without_controls(value[: 2 * max_length]).strip()[:max_length].rstrip() or None
+
+
+def clean_name(value: object) -> str | None:
+    """A name, cleaned as by `clean_text` and in NFC (Unicode UAX #15); None if no character of it is visible."""
+    if not isinstance(value, str):
+        return None
+    text = clean_text(unicodedata.normalize("NFC", _without_controls(value[: 2 * _MAX_TEXT])), _MAX_TEXT)
+    return text if text and has_visible_character(text) else None
+
+
+def has_visible_character(text: str) -> bool:
+    return any(unicodedata.category(char) not in _INVISIBLE and not _BLANKS.match(char) for char in text)
+
+
+def _without_controls(text: str) -> str:
+    if text.isprintable():  # the usual case: nothing to remove
+        return text
+    return "".join(char for char in text if unicodedata.category(char) not in _REMOVED)
 
 
 def _is_email(text: str) -> bool:
@@ -86,8 +122,8 @@ def validate_identity(identity: Identity, provider: str) -> Identity:
     return Identity(
         provider=provider,
         subject=subject,
-        name=clean_text(identity.name, _MAX_TEXT),
-        nickname=clean_text(identity.nickname, _MAX_TEXT),
+        name=clean_name(identity.name),
+        nickname=clean_name(identity.nickname),
         email=email,
         email_verified=email is not None and identity.email_verified is True,
         picture=picture if picture.startswith("https://") and len(picture) <= _MAX_PICTURE else None,

@@ -127,7 +127,7 @@ class Sessions:
     def update_user(self, user: User) -> None:
         """Replace the session's user by newer data; raises `SessionExpired` if it is another user."""
         current = self._current()
-        if current.session is not None and user.id != current.session.user.id:
+        if current.session is not None and not user.is_same_person(current.session.user):
             raise errors.SessionExpired("the backend returned another user for the same token")
         if current.session is not None and user != current.session.user:
             self._renew(current, replace(current.session, user=user, checked_at=int(self._clock.time())))

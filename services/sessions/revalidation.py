@@ -52,7 +52,7 @@ class Revalidator:
         within = min(REVALIDATION_SECONDS, context.deadline.seconds_left())
         try:
             user = self._backend.user(session.access_token, context, within)
-            if user.id != session.user.id:
+            if not user.is_same_person(session.user):
                 raise errors.SessionExpired("/user returned another user for the same token")
         except errors.SessionExpired:
             # Due again at once: other copies of this token have to be refused as well.
