@@ -1,6 +1,7 @@
 """uvicorn's HTTP protocol with limits for the size of a request's headers and for the time to receive them.
 
-uvicorn itself has no such limits.
+uvicorn itself has no such limits, and at shutdown it closes idle connections at once. A request that a proxy has just
+sent on one would be lost, and a proxy does not repeat a POST; so they stay open for a moment (RFC 9112, 9.6).
 """
 
 import asyncio
@@ -13,6 +14,8 @@ HEADER_SECONDS = 10.0
 """The time limit for receiving the headers, from the connection or from the first byte of a later request on it."""
 MAX_HEADER_BYTES = 24 * 1024
 """The size limit for request headers: 12 kB for three session cookies and 12 kB for the rest. Node.js allows 16 kB."""
+SHUTDOWN_IDLE_SECONDS = 0.5
+"""At shutdown, the time for which an idle connection still accepts a request."""
 
 log = logging.getLogger("munjigi.serve")
 
@@ -20,6 +23,7 @@ log = logging.getLogger("munjigi.serve")
 class HttpProtocol(HttpToolsProtocol):
     _header_timer: asyncio.TimerHandle | None = None
     _header_bytes = 0
+    _is_stopping = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -43,6 +47,15 @@ class HttpProtocol(HttpToolsProtocol):
         self._stop_timer()
         self._header_bytes = 0
         super().on_headers_complete()
+        if self._is_stopping:
+            self.cycle.keep_alive = False
+
+    def shutdown(self) -> None:
+        self._is_stopping = True
+        if self._is_awaiting_headers():
+            self.loop.call_later(SHUTDOWN_IDLE_SECONDS, super().shutdown)
+        else:
+            super().shutdown()
 
     def _is_awaiting_headers(self) -> bool:
         """Whether no response is in progress, so that received bytes are the headers of the next request."""

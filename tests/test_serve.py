@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,15 @@ from tests.support.site import make_settings
 pytestmark = pytest.mark.server
 
 OPERATIONS = ROOT / "docs" / "operations.md"
+PATIENT = """
+import serve
+from server import http_protocol
+
+http_protocol.SHUTDOWN_IDLE_SECONDS = 20
+
+if __name__ == "__main__":
+    serve.main()
+"""
 
 
 def test_a_person_signs_in_and_each_event_is_one_log_line(tmp_path: Path) -> None:
@@ -93,6 +103,36 @@ def test_during_the_shutdown_delay_the_server_is_not_ready_and_still_serves(tmp_
         assert visitor.get("/health/live").status_code == 200
         assert visitor.sign_in().status_code == 303
         assert command.process.wait(10) == 0
+
+
+def answer_to(request: bytes, connection: socket.socket) -> bytes:
+    """Send a request whose answer is a JSON object, and return the answer."""
+    connection.sendall(request)
+    answer = b""
+    while not answer.endswith(b"}\n") and (data := connection.recv(65536)):
+        answer += data
+    return answer
+
+
+def test_a_request_that_arrives_as_the_server_stops_is_answered(tmp_path: Path) -> None:
+    request = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    script = tmp_path / "patient.py"
+    script.write_text(PATIENT)
+    with production_server(tmp_path, script=script) as (command, visitor):
+        port = int(visitor.url.rpartition(":")[2])
+        with (
+            socket.create_connection(("localhost", port), 10) as new,
+            socket.create_connection(("localhost", port), 10) as used,
+        ):
+            assert answer_to(request, used).startswith(b"HTTP/1.1 200")
+            command.process.send_signal(signal.SIGTERM)
+            while is_listening(port):
+                time.sleep(0.01)
+            for connection in (new, used):
+                answer = answer_to(request, connection)
+                assert answer.startswith(b"HTTP/1.1 200")
+                assert b"connection: close" in answer
+        assert command.process.wait(30) == 0
 
 
 def test_workers_that_die_are_replaced(tmp_path: Path) -> None:
