@@ -3,12 +3,11 @@
 import secrets
 import time
 from collections.abc import Iterator
-from email.utils import parsedate_to_datetime
 
 import config
 from doctor.finding import ERROR, OK, Finding
 from services.http.client import HttpClient, UpstreamError
-from services.http.response import UpstreamResponse
+from services.http.response import UpstreamResponse, parse_http_date
 
 _UNKNOWN_EMAIL = "doctor@munjigi.invalid"  # RFC 2606, 2: `.invalid` never exists
 _HEADERS = {"Accept": "application/json", "Content-Type": "application/json"}
@@ -32,6 +31,8 @@ def check(settings: config.Settings, http_client: HttpClient) -> Iterator[Findin
 
 def _check_login(url: str, response: UpstreamResponse) -> Finding:
     status, is_json = response.status, response.json() is not None
+    if wall := _wall(url, response):
+        return wall
     if status in (400, 401, 404, 422) and is_json:
         return Finding(OK, "backend", f"{url} answers {status} with JSON to unknown credentials")
     if 300 <= status < 400:
@@ -49,18 +50,31 @@ def _check_login(url: str, response: UpstreamResponse) -> Finding:
 
 
 def _check_user(url: str, response: UpstreamResponse) -> Finding:
+    if wall := _wall(url, response):
+        return wall
     if response.status == 401:
         return Finding(OK, "backend", f"{url} answers 401 without a token")
     fix = "Answer 401 without a valid token: the site ends a session when it gets 401."
     return Finding(ERROR, "backend", f"{url} answers {response.status} without a token", fix)
 
 
+def _wall(url: str, response: UpstreamResponse) -> Finding | None:
+    """What is in front of the backend and answers in its place."""
+    if response.protection:
+        fix = "Let the requests of this site's servers pass the bot protection."
+    elif response.is_html and response.status in (401, 403, 429):
+        fix = "A proxy or firewall in front of the backend answers. Let the requests of this site's servers pass."
+    else:
+        return None
+    return Finding(ERROR, "backend", f"{url} answers {response.status}{response.kind}", fix)
+
+
 def _check_clock(response: UpstreamResponse) -> Iterator[Finding]:
     """Compare the `Date` header with this machine's clock."""
-    try:
-        skew_seconds = abs(parsedate_to_datetime(response.headers["Date"]).timestamp() - time.time())
-    except (KeyError, ValueError):
+    date = parse_http_date(response.headers.get("Date", ""))
+    if date is None:
         return
+    skew_seconds = abs(date - time.time())
     if skew_seconds > MAX_CLOCK_SKEW_SECONDS:
         message = f"differs from the backend's clock by {skew_seconds:.0f} seconds"
         yield Finding(ERROR, "clock", message, "Synchronize both clocks with NTP: tokens expire by time.")

@@ -32,7 +32,7 @@ class Backend:
     def login(self, email: str, password: str, context: RequestContext) -> str:
         """Return the backend's token for these credentials. They are sent once; raises a `SiteError`."""
         path = self._settings.backend_login_path
-        response = self._send("POST", path, context, json={"email": email, "password": password})
+        response = self._send("POST", path, "/login", context, json={"email": email, "password": password})
         if response.status in (200, 201):
             return _token(response, errors.CredentialsSignin)
         raise login_errors.login_error(response)
@@ -44,7 +44,9 @@ class Backend:
         """
         path = self._settings.backend_social_path.replace("{provider}", name)
         email = {"email": identity.email} if with_email and identity.email_verified else {}
-        response = self._send("POST", path, context, json={"social_token": identity.social_token, **email})
+        response = self._send(
+            "POST", path, "the social path", context, json={"social_token": identity.social_token, **email}
+        )
         if response.status in (200, 201):
             return _token(response, errors.Callback)
         raise login_errors.social_login_error(response)
@@ -55,7 +57,7 @@ class Backend:
         within: seconds, by default what is left of the request's deadline.
         """
         path = self._settings.backend_user_path
-        response = self._send("POST", path, context, access_token, within=within, retry=True)
+        response = self._send("POST", path, "/user", context, access_token, within=within, retry=True)
         if response.status in (200, 201):
             return _user(response)
         if response.status == 401:
@@ -67,7 +69,8 @@ class Backend:
     def save_profile(self, access_token: str, name: str | None, nick_name: str | None, context: RequestContext) -> User:
         """Save both names. Returns the user as the backend has it afterwards."""
         path = self._settings.backend_profile_path or ""
-        response = self._send("PATCH", path, context, access_token, json={"name": name, "nick_name": nick_name})
+        names = {"name": name, "nick_name": nick_name}
+        response = self._send("PATCH", path, "the profile path", context, access_token, json=names)
         if response.status == 401:
             raise errors.SessionExpired("the profile path answered 401")
         if response.status == 422:
@@ -84,8 +87,8 @@ class Backend:
             return False
         within = min(LOGOUT_SECONDS, max(context.deadline.seconds_left(), _MIN_LOGOUT_SECONDS))
         try:
-            response = self._send("POST", path, context, access_token, within=within, retry=True)
-        except errors.BackendUnavailable as error:
+            response = self._send("POST", path, "the logout path", context, access_token, within=within, retry=True)
+        except errors.SiteError as error:
             log.error("token not revoked: %s", error.reason)
             return False
         if 200 <= response.status < 300 or response.status == 401:  # 401: the token was revoked before
@@ -97,6 +100,7 @@ class Backend:
         self,
         method: str,
         path: str,
+        place: str,
         context: RequestContext,
         access_token: str | None = None,
         *,
@@ -104,13 +108,19 @@ class Backend:
         within: float | None = None,
         retry: bool = False,
     ) -> UpstreamResponse:
+        """Send one call; raises a `SiteError` if no answer comes, or one that is not the backend's own.
+
+        place: what the log calls the path.
+        """
         if within is None:
             within = context.deadline.seconds_left()
         url, headers = self._settings.backend_url + path, _headers(context, access_token)
         try:
-            return self._http.send(method, url, headers, within=within, json=json, retry=retry)
+            response = self._http.send(method, url, headers, within=within, json=json, retry=retry)
         except UpstreamError as error:
             raise errors.BackendUnavailable(f"{path}: {error.reason}", status=error.status) from None
+        login_errors.check_answer(response, place)
+        return response
 
 
 def _headers(context: RequestContext, access_token: str | None) -> Mapping[str, str]:
@@ -138,11 +148,11 @@ def _token(response: UpstreamResponse, rejected: type[errors.SiteError]) -> str:
         raise errors.SecondFactorRequired("the backend asks for a second factor")
     if response.get_path("success") is False:
         raise rejected("200 with success: false")
-    raise errors.BackendUnavailable(f"a sign-in was answered with {response.status} without a valid token")
+    raise errors.BackendUnavailable(f"a sign-in was answered with {response.status}{response.kind}, no valid token")
 
 
 def _user(response: UpstreamResponse) -> User:
     try:
         return User.from_json(response.get_path("data", "user"))
     except ValueError as error:
-        raise errors.BackendUnavailable(f"{response.status} without a valid user: {error}") from None
+        raise errors.BackendUnavailable(f"/user answered {response.status}{response.kind}: {error}") from None

@@ -8,6 +8,18 @@ DEFAULT_RETRY_AFTER = 60
 """Seconds to wait if the backend does not say how many."""
 
 
+def check_answer(response: UpstreamResponse, place: str) -> None:
+    """Raise the error of an answer that is not the backend's own. Such an answer says nothing about the person.
+
+    Bot protections, firewalls, proxies and web servers answer with HTML or without a body, with statuses that a
+    backend uses for people: 403, 404, 429. An empty 401 counts: Spring's filters answer a wrong password with it.
+    """
+    is_success = 200 <= response.status < 300
+    is_text = not response.is_html and (is_success or response.status in (401, 429))
+    if response.protection or not (is_text or response.json() is not None):
+        raise backend_error(response, place)
+
+
 def login_error(response: UpstreamResponse) -> errors.SiteError:
     """The error of a sign-in without a token.
 
@@ -69,16 +81,18 @@ def field_messages(response: UpstreamResponse, fields: tuple[str, ...]) -> dict[
 
 def backend_error(response: UpstreamResponse, place: str) -> errors.SiteError:
     """The error of a response that says nothing about the person, but about the backend or its settings."""
-    reason = f"{place} answered {response.status}"
+    reason = f"{place} answered {response.status}{response.kind}"
+    if response.protection:
+        return errors.Configuration(f"{reason}: let this site's requests pass")
+    retry_after = response.retry_after() or DEFAULT_RETRY_AFTER
     match response.status:
-        case 429:
-            return errors.TooManyAttempts(reason, retry_after=response.retry_after() or DEFAULT_RETRY_AFTER)
-        case 503:
-            retry_after = response.retry_after() or DEFAULT_RETRY_AFTER
+        case 429 if not response.is_html:
+            return errors.TooManyAttempts(reason, retry_after=retry_after)
+        case 429 | 503:  # a page with 429 is of something that counts this site's requests, not this person's
             return errors.BackendUnavailable(reason, status=503, retry_after=retry_after)
         case status if 400 <= status < 500 and status not in (408, 413):
             return errors.Configuration(f"{reason}: check BACKEND_URL and the paths below it")
         case status if 300 <= status < 400:
             return errors.BackendUnavailable(f"{reason}, a redirect: check BACKEND_URL")
         case _:
-            return errors.BackendUnavailable(reason)
+            return errors.BackendUnavailable(f"{reason}: check BACKEND_URL" if response.is_html else reason)

@@ -1,8 +1,11 @@
 """The response of a backend or provider. Nothing in it is trusted: every level is checked when it is read."""
 
+import math
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 
@@ -10,6 +13,9 @@ from services.http import strict_json
 
 MAX_RETRY_AFTER = 3600
 """Seconds. A longer `Retry-After` is cut to this."""
+_DELAY_SECONDS = re.compile(r"0*([0-9]+)(\.[0-9]+)?")
+_PROTECTION_HEADERS = ("cf-mitigated", "x-amzn-waf-action")
+"""What Cloudflare and AWS WAF add to an answer of their own, such as `challenge`, instead of passing the request on."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +42,49 @@ class UpstreamResponse:
             value = value.get(key) if isinstance(value, dict) else None
         return value
 
+    @property
+    def is_html(self) -> bool:
+        """Whether the body is HTML or XML. `Content-Type` does not say: Laravel sends a bare token as `text/html`."""
+        return self.body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+
+    @property
+    def protection(self) -> str | None:
+        """The header by which a bot protection says that this answer is its own."""
+        return next((name for name in _PROTECTION_HEADERS if self.headers.get(name)), None)
+
+    @property
+    def kind(self) -> str:
+        """What came instead of JSON, for the log: ` with a page of HTML`; empty for JSON."""
+        if self.protection:
+            return f" with a challenge of a bot protection ({self.protection})"
+        if self.is_html:
+            return " with a page of HTML"
+        if not self.body.strip():
+            return "" if 300 <= self.status < 400 else " without a body"  # a redirect needs none
+        return "" if self.json() is not None else " without JSON"
+
     def retry_after(self) -> int | None:
-        """Seconds from `Retry-After` (RFC 9110, 10.2.3: a number or a date), within bounds; None if invalid."""
+        """Seconds from `Retry-After` (RFC 9110, 10.2.3: a number or a date), within bounds; None if invalid.
+
+        A fraction is rounded up: no RFC allows it, but Discord and others send one.
+        """
         text = self.headers.get("Retry-After", "").strip()
-        try:
-            seconds = int(text) if text.isdecimal() else parsedate_to_datetime(text).timestamp() - time.time()
-        except (ValueError, OverflowError):
+        if number := _DELAY_SECONDS.fullmatch(text):
+            seconds = MAX_RETRY_AFTER if len(number[1]) > 9 else math.ceil(float(text))
+        elif (time_of_day := parse_http_date(text)) is not None:
+            seconds = round(time_of_day - time.time())
+        else:
             return None
-        return min(max(round(seconds), 1), MAX_RETRY_AFTER)
+        return min(max(seconds, 1), MAX_RETRY_AFTER)
+
+
+def parse_http_date(text: str) -> float | None:
+    """Seconds since 1970 from any of the three formats of RFC 9110, 5.6.7; None if it is no date.
+
+    A date without a zone, as in asctime's format, is UTC and not the local time of this machine.
+    """
+    try:
+        date = parsedate_to_datetime(text)
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError, TypeError, IndexError):
+        return None

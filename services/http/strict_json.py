@@ -8,9 +8,12 @@ from typing import NoReturn
 
 
 def loads(raw: bytes) -> object:
-    """Parse UTF-8 JSON (RFC 8259); raises `ValueError` for everything that is not."""
+    """Parse UTF-8 JSON (RFC 8259); raises `ValueError` for everything that is not.
+
+    A byte order mark before it is skipped, as RFC 8259, 8.1 allows: .NET writes one.
+    """
     try:
-        return _DECODER.decode(raw.decode("utf-8"))
+        return _DECODER.decode(raw.decode("utf-8-sig"))
     except RecursionError:
         raise ValueError("JSON is nested too deeply") from None
 

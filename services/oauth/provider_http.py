@@ -22,7 +22,9 @@ class ProviderHttp:
         response = self.send("GET", url, context, share_of_deadline=share_of_deadline)
         document = response.json() if response.status == 200 else None
         if not isinstance(document, dict):
-            raise errors.ProviderUnavailable(f"{urlsplit(url).path} answered {response.status} without an object")
+            raise errors.ProviderUnavailable(
+                f"{urlsplit(url).path} answered {response.status}{response.kind}, no object"
+            )
         return document
 
     def get_json(self, url: str, access_token: str, context: RequestContext, *, optional: bool = False) -> object:
@@ -86,7 +88,7 @@ class _TokenResponse:
 
 
 def _refusal(response: UpstreamResponse, place: str) -> errors.SiteError:
-    reason = f"{place} answered {response.status}"
+    reason = f"{place} answered {response.status}{response.kind}"
     if response.status == 429 or response.status >= 500:
         return errors.ProviderUnavailable(reason, retry_after=response.retry_after())
     return errors.OAuthCallback(reason)

@@ -128,7 +128,7 @@ UNREADABLE: dict[str, Callable[[bytes], bytes]] = {
     "cut": lambda good: good[:-1],
     "twice": lambda good: good + good,
     "a key twice": lambda good: b'{"data": null, ' + good[1:],
-    "BOM": lambda good: b"\xef\xbb\xbf" + good,
+    "two BOMs": lambda good: b"\xef\xbb\xbf" * 2 + good,
     "UTF-16": lambda good: good.decode().encode("utf-16"),
     "UTF-32": lambda good: good.decode().encode("utf-32"),
     "invalid UTF-8": beside(b'"\xff"'),

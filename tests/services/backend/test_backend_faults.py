@@ -280,7 +280,10 @@ def test_if_the_backend_disappears_before_revocation_the_log_says_so(
     ("fault", "reason"),
     [
         (http_response({"message": "~secret~"}, 500), "the logout path answered 500"),
-        (http_response(status=302, Location="/~secret~"), "the logout path answered 302"),
+        (
+            http_response(status=302, Location="/~secret~"),
+            "the logout path answered 302, a redirect: check BACKEND_URL",
+        ),
         (reset_connection, "/logout: the answer broke off or is no HTTP (ConnectionError)"),
         (hang, "/logout: no full answer in time"),
     ],

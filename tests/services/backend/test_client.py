@@ -1,5 +1,6 @@
 """What the backend is sent, and what each of its answers leads to."""
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -8,8 +9,10 @@ import pytest
 import responses
 
 from dev.backend import PASSWORD
+from services.backend.user import User
 from services.http.aiohttp_adapter import NotSentError
 from tests.support.faulty_backend import (
+    HEALTHY,
     NO_LIMITS,
     TOKEN,
     USER,
@@ -19,9 +22,12 @@ from tests.support.faulty_backend import (
     http_response,
     keep_alive,
     login_body,
+    send_after_delay,
+    send_then,
     user_body,
 )
-from tests.support.site import MINJI, Page, Site, SiteMaker, Visitor, cookie_names, running_site
+from tests.support.site import MINJI, ManualClock, Page, Site, SiteMaker, Visitor, cookie_names, running_site
+from tests.support.tables import sample_pairs, sample_rows
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +56,10 @@ def member(visitor: Visitor, backend: FaultyBackend) -> Visitor:
 
 
 # --- Requests
+
+
+def saved_as(visitor: Visitor) -> Any:
+    return visitor.get_session()["user"]["name"]
 
 
 def all_four(visitor: Visitor) -> None:
@@ -246,6 +256,7 @@ def test_a_login_request_is_never_repeated(backend: FaultyBackend, visitor: Visi
 
 # --- Answers to the login
 
+NAMES = {"name": "새 이름", "nick_name": "새"}
 WRONG = "The email address or password is incorrect."
 UNVERIFIED = "Your email address is not verified yet."
 LINKED = "You cannot sign in this way with this email address."
@@ -295,7 +306,6 @@ SAID_BY_LOGIN = {
     "422 for the password": (invalid(password=["~secret~"]), 401, WRONG),
     "422 for nothing": (invalid(), 401, WRONG),
     "422 with errors that are none": (http_response({"errors": ["~secret~"]}, 422), 401, WRONG),
-    "422 as a page": (http_response(HTML, 422), 401, WRONG),
     "400": (http_response({"message": "~secret~"}, 400), 401, WRONG),
     "404": (http_response({"message": "The route api/v2/login could not be found."}, 404), 401, WRONG),
     "410": (http_response({"message": "~secret~"}, 410), 401, WRONG),
@@ -356,13 +366,22 @@ def test_an_answer_does_not_reveal_whether_an_account_exists(backend: FaultyBack
         ("600", 600, "10 minutes"),
         ("1000000000", 3600, "60 minutes"),
         ("9" * 4000, 3600, "60 minutes"),
-        ("9" * 5000, 60, "1 minute"),
+        ("9" * 5000, 3600, "60 minutes"),
+        ("0" * 5000 + "30", 30, "30 seconds"),
         ("Fri, 31 Dec 2100 23:59:59 GMT", 3600, "60 minutes"),
         ("Wed, 21 Oct 2015 07:28:00 GMT", 1, "1 second"),
         ("Wed, 99 Oct 2015 07:28:00 GMT", 60, "1 minute"),
         ("Mon, 01 Jan 0001 00:00:00 +2359", 1, "1 second"),
         ("-1", 60, "1 minute"),
-        ("1.5", 60, "1 minute"),
+        ("1.5", 2, "2 seconds"),
+        ("0.337", 1, "1 second"),
+        ("29.0", 29, "29 seconds"),
+        ("-1.5", 60, "1 minute"),
+        ("1e3", 60, "1 minute"),
+        ("+30", 60, "1 minute"),
+        ("30, 60", 60, "1 minute"),
+        (" 30 ", 30, "30 seconds"),
+        ("٣٠", 60, "1 minute"),
         ("²", 60, "1 minute"),
         ("soon", 60, "1 minute"),
         ("", 60, "1 minute"),
@@ -434,13 +453,175 @@ def test_the_content_type_of_an_answer_is_ignored(backend: FaultyBackend, visito
     assert visitor.get_session()["user"] == USER
 
 
+# --- Answers that are not the backend's own
+
+PAGE = b"\xef\xbb\xbf\r\n<!doctype html><title>~secret~</title>"
+CHALLENGE: dict[str, Any] = {"cf_mitigated": "challenge", "Content_Type": "text/html; charset=UTF-8"}
+WALLS = {
+    **{
+        f"{status} as a page": (http_response(HTML, status, Content_Type="text/html"), 502, OPERATOR)
+        for status in (400, 401, 403, 404, 405, 409, 410, 418, 422, 423, 451)
+    },
+    "403 as a page after a byte order mark": (http_response(PAGE, 403), 502, OPERATOR),
+    "401 as XML": (http_response(b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', 401), 502, OPERATOR),
+    "403 of Cloudflare": (http_response(HTML, 403, **CHALLENGE), 502, OPERATOR),
+    "403 of Cloudflare as JSON": (http_response({"message": "~secret~"}, 403, **CHALLENGE), 502, OPERATOR),
+    "401 of Cloudflare without a body": (http_response(status=401, **CHALLENGE), 502, OPERATOR),
+    "503 of Cloudflare": (http_response(HTML, 503, **CHALLENGE), 502, OPERATOR),
+    "429 of Cloudflare": (http_response(HTML, 429, **CHALLENGE), 502, OPERATOR),
+    "200 of Cloudflare": (http_response(HTML, **CHALLENGE), 502, OPERATOR),
+    "202 of AWS WAF": (http_response(HTML, 202, x_amzn_waf_action="challenge"), 502, OPERATOR),
+    "405 of AWS WAF": (http_response(HTML, 405, x_amzn_waf_action="captcha"), 502, OPERATOR),
+    "403 as text": (http_response(b"error code: 1020", 403, Content_Type="text/plain"), 502, OPERATOR),
+    **{
+        f"{status} without a body": (http_response(status=status), 502, OPERATOR)
+        for status in (400, 403, 404, 409, 410, 422, 423)
+    },
+    "403 of blanks": (http_response(b"\r\n", 403), 502, OPERATOR),
+    "200 as a page": (http_response(HTML, Content_Type="text/html"), 502, DOWN),
+    "429 as a page": (http_response(HTML, 429, Retry_After=120), 503, DOWN),
+    "502 as a page": (http_response(HTML, 502), 502, DOWN),
+}
+
+
+@pytest.mark.parametrize(("wall", "step"), sample_pairs(WALLS, ["/login", "/user"]))
+def test_an_answer_that_is_not_the_backends_own_says_nothing_about_the_person(
+    backend: FaultyBackend, visitor: Visitor, caplog: pytest.LogCaptureFixture, step: str, wall: str
+) -> None:
+    raw, status, words = WALLS[wall]
+    backend.responses[step] = keep_alive(raw)
+    assert words in assert_sign_in_rejected(visitor, status).message
+    line = next(record for record in caplog.records if record.getMessage() == "sign_in_failed")
+    assert line.levelname == "ERROR"
+    assert f"{step} answered {wall[:3]} with" in line.__dict__["fields"]["reason"]
+    assert "~secret~" not in caplog.text
+
+
+def test_the_log_names_the_bot_protection(
+    backend: FaultyBackend, visitor: Visitor, caplog: pytest.LogCaptureFixture
+) -> None:
+    backend.responses["/login"] = keep_alive(WALLS["403 of Cloudflare"][0])
+    assert_sign_in_rejected(visitor, 502)
+    reason = caplog.records[-1].__dict__["fields"]["reason"]
+    assert reason == (
+        "/login answered 403 with a challenge of a bot protection (cf-mitigated): let this site's requests pass"
+    )
+
+
+@pytest.mark.parametrize(
+    ("raw", "status", "words"),
+    [
+        (http_response(status=401), 401, WRONG),
+        (http_response(status=401, Content_Type="text/html"), 401, WRONG),
+        (http_response(b"Unauthorized", 401, Content_Type="text/plain"), 401, WRONG),
+        (http_response(b"Bad credentials", 401, Content_Type="text/html"), 401, WRONG),
+        (http_response(b"Too many requests, please try again later.", 429), 429, "1 minute"),
+        (http_response({"message": "<b>Wrong.</b>"}, 401, Content_Type="text/html"), 401, WRONG),
+    ],
+)
+def test_a_401_without_html_means_wrong_credentials(
+    backend: FaultyBackend, visitor: Visitor, raw: bytes, status: int, words: str
+) -> None:
+    """Spring's filters answer a wrong password without a body, Express with the status as text."""
+    backend.responses["/login"] = keep_alive(raw)
+    assert words in assert_sign_in_rejected(visitor, status).message
+
+
+def test_a_wall_in_front_of_the_backend_signs_nobody_out(shared_site: SiteMaker, backend: FaultyBackend) -> None:
+    clock = ManualClock()
+    site = shared_site(backend.url, clock=clock)
+    for number, (raw, _, _) in enumerate(WALLS.values(), 1):
+        clock.advance(86400)  # no back-off remains
+        backend.responses["/user"] = keep_alive(raw)
+        assert site.visitor_signed_in_ago(301, User.from_json(USER)).is_signed_in
+        assert len(backend.requests_to("/user")) == number
+
+
+@pytest.mark.parametrize("raw", [http_response(status=401), http_response({"message": "Unauthenticated."}, 401)])
+def test_a_401_without_html_ends_the_session(site: Site, backend: FaultyBackend, raw: bytes) -> None:
+    backend.responses["/user"] = keep_alive(raw)
+    assert not site.visitor_signed_in_ago(301, User.from_json(USER)).is_signed_in
+
+
+@pytest.mark.parametrize("wall", sample_rows(WALLS, 10))
+def test_a_name_that_a_wall_answered_is_not_saved_and_the_session_stays(
+    backend: FaultyBackend, member: Visitor, wall: str
+) -> None:
+    raw, status, words = WALLS[wall]
+    backend.responses["/profile"] = keep_alive(raw)
+    page = Page(member.submit("/account", NAMES))
+    assert (page.status, page.heading) == (status, "Your account")
+    assert words in page.message
+    assert saved_as(member) == USER["name"]
+
+
+@pytest.mark.parametrize("wall", sample_rows(WALLS, 10))
+def test_a_token_counts_as_revoked_only_by_an_answer_of_the_backend(
+    backend: FaultyBackend, member: Visitor, caplog: pytest.LogCaptureFixture, wall: str
+) -> None:
+    backend.responses["/logout"] = keep_alive(WALLS[wall][0])
+    page = member.get_page(member.submit("/auth/logout", {}).headers["Location"])
+    assert "could not reach our service" in page.status_messages[0]
+    assert not member.is_signed_in
+    assert any(line.startswith("token not revoked: the logout path answered") for line in caplog.messages)
+
+
+@pytest.mark.parametrize("body", [b"", b"OK", b"{}"])
+def test_a_token_is_revoked_by_any_success_that_is_no_page(
+    backend: FaultyBackend, member: Visitor, body: bytes
+) -> None:
+    backend.responses["/logout"] = keep_alive(http_response(body))
+    page = member.get_page(member.submit("/auth/logout", {}).headers["Location"])
+    assert page.status_messages == ["You are signed out."]
+
+
+# --- Interim answers (RFC 9110, 15.2)
+
+INTERIM = {
+    "100": b"HTTP/1.1 100 Continue\r\n\r\n",
+    "102": b"HTTP/1.1 102 Processing\r\n\r\n",
+    "103": b"HTTP/1.1 103 Early Hints\r\nLink: </app.css>; rel=preload; as=style\r\n\r\n",
+    "103 with a length": b"HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\n\r\n",
+    "199": b"HTTP/1.1 199 Whatever\r\n\r\n",
+    "100, 102 and 103": b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 x\r\n\r\nHTTP/1.1 103 x\r\nLink: <a>\r\n\r\n",
+    "20 times 103": b"HTTP/1.1 103 Early Hints\r\nLink: </app.css>\r\n\r\n" * 20,
+}
+
+
+@pytest.mark.parametrize("interim", INTERIM)
+def test_interim_answers_are_skipped_at_every_call(backend: FaultyBackend, visitor: Visitor, interim: str) -> None:
+    for path, response in HEALTHY.items():
+        backend.responses[path] = keep_alive(INTERIM[interim] + response)
+    for _ in range(2):
+        assert visitor.sign_in().status_code == 303
+        assert visitor.submit("/account", NAMES).status_code == 303
+        page = visitor.get_page(visitor.submit("/auth/logout", {}).headers["Location"])
+        assert page.status_messages == ["You are signed out."]
+    assert backend.connection_count <= 2  # one, or a second of the loop in another thread
+
+
+def test_an_interim_answer_that_comes_alone_is_waited_for(backend: FaultyBackend, visitor: Visitor) -> None:
+    for step in ("/login", "/user"):
+        backend.responses[step] = send_then(INTERIM["103"], send_after_delay(0.1, HEALTHY[step]))
+    assert visitor.sign_in().status_code == 303
+
+
+def test_an_interim_answer_before_a_refusal_is_skipped_too(backend: FaultyBackend, visitor: Visitor) -> None:
+    backend.responses["/login"] = keep_alive(INTERIM["103"] + http_response({"message": "Unauthorized"}, 401))
+    assert WRONG in assert_sign_in_rejected(visitor, 401).message
+
+
+# --- A byte order mark
+
+
+def test_a_byte_order_mark_before_json_is_skipped(backend: FaultyBackend, visitor: Visitor) -> None:
+    for step, body in (("/login", login_body()), ("/user", user_body())):
+        backend.responses[step] = keep_alive(http_response(b"\xef\xbb\xbf" + json.dumps(body).encode()))
+    assert visitor.sign_in().status_code == 303
+    assert visitor.get_session()["user"] == USER
+
+
 # --- Answers to a profile update
-
-NAMES = {"name": "새 이름", "nick_name": "새"}
-
-
-def saved_as(visitor: Visitor) -> Any:
-    return visitor.get_session()["user"]["name"]
 
 
 def test_the_saved_names_are_those_of_the_backends_answer(backend: FaultyBackend, member: Visitor) -> None:

@@ -234,6 +234,53 @@ def test_a_kept_connection_that_closes_mid_request_does_not_fail_the_sign_in(
     assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
 
 
+def test_interim_answers_of_a_provider_are_skipped(issuer: Issuer, visitor: Visitor) -> None:
+    """RFC 9110, 15.2: any number of 1xx answers may come before the final one."""
+    interim = b"HTTP/1.1 103 Early Hints\r\nLink: </app.css>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n"
+    for step in STEPS:
+        issuer.responses[step] = with_current_body(issuer, step, lambda body: keep_alive(interim + http_response(body)))
+    for _ in range(2):
+        assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
+
+
+def test_a_byte_order_mark_before_a_providers_json_is_skipped(issuer: Issuer, visitor: Visitor) -> None:
+    for step in STEPS:
+        issuer.responses[step] = with_current_body(
+            issuer, step, lambda body: keep_alive(http_response(b"\xef\xbb\xbf" + body))
+        )
+    assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
+
+
+@pytest.mark.parametrize(
+    ("raw", "code"),
+    [
+        *(
+            (http_response(b"<html>~secret~", status), "Configuration")
+            for status in (400, 401, 403, 404, 409, 410, 422)
+        ),
+        *((http_response(status=status), "Configuration") for status in (403, 409, 410, 422, 423)),
+        (http_response({"message": "~secret~"}, 403, cf_mitigated="challenge"), "Configuration"),
+        (http_response(b"<html>~secret~", 500), "BackendUnavailable"),
+        (http_response(b"<html>~secret~", 429), "BackendUnavailable"),
+        (http_response(b"<html>~secret~"), "BackendUnavailable"),
+        (http_response(status=401), "Callback"),
+    ],
+)
+def test_an_answer_to_a_social_sign_in_that_is_not_the_backends_own_says_nothing_about_the_person(
+    issuer: Issuer,
+    backend: FaultyBackend,
+    visitor: Visitor,
+    caplog: pytest.LogCaptureFixture,
+    raw: bytes,
+    code: str,
+) -> None:
+    backend.responses[SOCIAL] = keep_alive(raw)
+    assert_rejected(visitor, sign_in_via_provider(visitor, issuer), code)
+    line = next(record for record in caplog.records if record.getMessage() == "sign_in_failed")
+    assert line.levelname == "ERROR"
+    assert "the social path answered" in line.__dict__["fields"]["reason"]
+
+
 def test_a_code_is_never_sent_twice(issuer: Issuer, visitor: Visitor) -> None:
     issuer.responses[TOKEN] = b""
     assert_rejected(visitor, sign_in_via_provider(visitor, issuer), "ProviderUnavailable")
