@@ -156,12 +156,16 @@ def _site_url_middleware(settings: Settings, wsgi_app: Any) -> Any:
 
     The `Host` header is replaced. The path of `SITE_URL` becomes `SCRIPT_NAME`, whether the proxy in front has removed
     it from the request's path or not.
+
+    There are no WebSockets here, so `Upgrade` is ignored (RFC 9110, section 7.8). Caddy's `forward_auth` passes it on
+    with its check, and Werkzeug would answer such a request with 400.
     """
     path, host = settings.site_path, settings.origin.partition("://")[2]
 
     def middleware(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         environ["HTTP_HOST"] = host
         environ["SCRIPT_NAME"] = path
+        environ.pop("HTTP_UPGRADE", None)
         path_info = environ["PATH_INFO"]
         if path and (path_info == path or path_info.startswith(f"{path}/")):
             environ["PATH_INFO"] = path_info[len(path) :] or "/"

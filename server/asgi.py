@@ -24,6 +24,10 @@ log = logging.getLogger("munjigi.serve")
 BODY_SECONDS = 20.0
 """The time limit for receiving a request body, which may have up to `app.MAX_BODY_BYTES`."""
 
+_BODYLESS_METHODS = ("GET", "HEAD")
+"""Their body has no meaning (RFC 9110, section 9.3.1) and is not waited for. nginx's `auth_request` and other proxies
+pass on the `Content-Length` of the original request, whose body they do not send."""
+
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -57,7 +61,9 @@ class AsgiApp:
         """Return the response, or None if the client disconnected before it had sent the whole request."""
         if sum(len(name) + len(value) + 4 for name, value in scope["headers"]) > MAX_HEADER_BYTES:
             return _error_response(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-        return self._fast_path.respond(scope) or await self._run_flask(scope, receive)
+        if not _announces_body(scope) and (response := self._fast_path.respond(scope)):
+            return response
+        return await self._run_flask(scope, receive)
 
     async def _run_lifespan(self, receive: Receive, send: Send) -> None:
         """Implement the ASGI lifespan protocol (https://asgi.readthedocs.io/en/latest/specs/lifespan.html)."""
@@ -75,8 +81,7 @@ class AsgiApp:
 
     async def _run_flask(self, scope: Scope, receive: Receive) -> Response | None:
         try:
-            async with asyncio.timeout(BODY_SECONDS):
-                body, is_complete = await _read_body(receive, self._max_body_bytes, _content_length(scope))
+            body, is_complete = await self._body(scope, receive)
         except TimeoutError:
             return _error_response(HTTPStatus.REQUEST_TIMEOUT)
         except ClientDisconnectedError:
@@ -85,6 +90,13 @@ class AsgiApp:
         if not is_complete:  # unread body bytes on a kept-alive connection would be parsed as the next request
             response.headers.append((b"Connection", b"close"))
         return response
+
+    async def _body(self, scope: Scope, receive: Receive) -> tuple[bytes, bool]:
+        """Return the body, and whether it is complete. Raises `TimeoutError` and `ClientDisconnectedError`."""
+        if scope["method"] in _BODYLESS_METHODS and _announces_body(scope):
+            return b"", False
+        async with asyncio.timeout(BODY_SECONDS):
+            return await _read_body(receive, self._max_body_bytes, _content_length(scope))
 
     def _call_wsgi(self, environ: dict[str, Any]) -> Response:
         """Call the Flask application (PEP 3333)."""
@@ -107,6 +119,10 @@ class AsgiApp:
 def _error_response(status: HTTPStatus) -> Response:
     """Return an empty response that closes the connection."""
     return Response(status, [(b"Connection", b"close"), (b"Content-Length", b"0")], b"")
+
+
+def _announces_body(scope: Scope) -> bool:
+    return _content_length(scope) > 0 or any(name == b"transfer-encoding" for name, _ in scope["headers"])
 
 
 def _content_length(scope: Scope) -> int:
@@ -156,6 +172,9 @@ def _environ(scope: Scope, body: bytes) -> dict[str, Any]:
     if client:
         environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = str(client[0]), str(client[1])
     _add_headers(environ, scope["headers"])
+    if scope["method"] in _BODYLESS_METHODS:
+        environ.pop("CONTENT_LENGTH", None)
+        environ.pop("HTTP_TRANSFER_ENCODING", None)
     if body:
         environ["CONTENT_LENGTH"] = str(len(body))  # a chunked body has no Content-Length header
     return environ

@@ -132,6 +132,12 @@ def test_a_client_cannot_forge_identity_headers(front: Front, spelling: str) -> 
     assert told(front.member(**made_up)) == HONG
 
 
+def test_a_websocket_handshake_is_checked_like_any_other_request(front: Front) -> None:
+    handshake = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+    assert front.visitor().get("/socket", headers=handshake).status_code == 303
+    assert front.member().get("/socket", headers=handshake).status_code == 200
+
+
 def test_a_missing_name_or_address_cannot_be_forged(front: Front) -> None:
     front.backend.user |= {"name": None, "email": None}
     assert told(front.member(**{f"X-Auth-{name}": value for name, value in MADE_UP.items()})) == {"X-Auth-User-Id": "7"}

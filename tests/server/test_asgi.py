@@ -183,6 +183,54 @@ def test_a_body_that_does_not_arrive_times_out(monkeypatch: pytest.MonkeyPatch) 
     run(app.create_app(make_settings()), steps)
 
 
+BODY_HEADERS = [("Content-Length", "77"), ("Transfer-Encoding", "chunked")]
+
+
+@pytest.mark.parametrize("header", BODY_HEADERS, ids=lambda header: header[0])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_check_that_announces_a_body_is_answered_without_it(
+    backend_url: str, method: str, header: tuple[str, str]
+) -> None:
+    """nginx's `auth_request` passes on the `Content-Length` of the original request, but not its body."""
+    site = app.create_app(make_settings(backend_url=backend_url))
+
+    async def steps(asgi: AsgiApp) -> None:
+        person = Browser(asgi)
+        assert (await person.post("/auth/login/email", email=MINJI, password=PASSWORD)).status == 303
+        cookie = ("Cookie", "; ".join(f"{name}={value}" for name, value in person.cookies.items()))
+        for headers, status in (([cookie, header], 204), ([header], 401)):
+            response = await send_request(asgi, method, "/auth/verify", headers, never_received())
+            assert (response.status, response.header("Connection")) == (status, "close")
+        plain = await send_request(asgi, method, "/auth/verify", [cookie, ("Content-Length", "0")])
+        assert (plain.status, plain.header("Connection")) == (204, "")
+
+    run(site, steps)
+
+
+def never_received() -> Iterator[bytes]:
+    """The body of a request whose body must not be read."""
+    raise AssertionError("the body was read")
+    yield b""
+
+
+@pytest.mark.parametrize("connection", ["Upgrade", "keep-alive, Upgrade"])
+def test_a_websocket_handshake_is_an_ordinary_request(backend_url: str, connection: str) -> None:
+    """Caddy's `forward_auth` passes on the `Upgrade` header of the original request."""
+    site = app.create_app(make_settings(backend_url=backend_url))
+    handshake = [("Connection", connection), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")]
+
+    async def steps(asgi: AsgiApp) -> None:
+        person = Browser(asgi)
+        assert (await send_request(asgi, "GET", "/auth/verify", handshake)).status == 401
+        assert (await send_request(asgi, "GET", "/auth/login/email", handshake)).status == 200
+        assert (await person.post("/auth/login/email", email=MINJI, password=PASSWORD)).status == 303
+        handshake.append(("Cookie", "; ".join(f"{name}={value}" for name, value in person.cookies.items())))
+        for path in ("/auth/verify", "/auth/verify?fresh"):  # the query string excludes it from the fast path
+            assert (await send_request(asgi, "GET", path, handshake)).status == 204
+
+    run(site, steps)
+
+
 @pytest.mark.parametrize(("size", "status"), [(16_000, 200), (23_000, 200), (26_000, 431), (200_000, 431)])
 def test_headers_over_24_kb_are_refused(size: int, status: int) -> None:
     async def steps(asgi: AsgiApp) -> None:

@@ -164,6 +164,21 @@ def test_headers_that_arrive_too_slowly_are_cut_off(server: Visitor) -> None:
 # --- Bodies
 
 
+@pytest.mark.parametrize("announcement", ["Content-Length: 77", "Transfer-Encoding: chunked"])
+@pytest.mark.parametrize("signed", [True, False], ids=["signed in", "anonymous"])
+def test_a_check_whose_announced_body_never_arrives_is_answered_and_closed(
+    server: Visitor, signed: bool, announcement: str
+) -> None:
+    """Otherwise the proxy waits, and 77 bytes of its next check on the connection are taken for the body."""
+    cookie = signed_in(server) if signed else "a=b"
+    head = f"GET /auth/verify HTTP/1.1\r\nHost: x\r\nCookie: {cookie}\r\n{announcement}\r\n\r\n"
+    with connected(server) as connection:
+        connection.sendall(head.encode())
+        answer = received(connection)
+    assert answer.startswith(b"HTTP/1.1 204 " if signed else b"HTTP/1.1 401 ")
+    assert b"connection: close" in answer.lower()
+
+
 @pytest.mark.parametrize("body", [b"", b"email=a"], ids=["nothing", "half"])
 def test_a_body_that_does_not_arrive_gets_408(server: Visitor, body: bytes) -> None:
     head = b"POST /auth/login/email HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\n"

@@ -41,10 +41,13 @@ async def send_request(
     client: tuple[str, int] | None = ("127.0.0.1", 50000),
 ) -> Response:
     raw_path, _, query = path.encode().partition(b"?")
-    parts = [*chunks]
+    parts: list[bytes] | None = None
     messages: list[Any] = []
 
     async def receive() -> dict[str, Any]:
+        nonlocal parts
+        if parts is None:
+            parts = [*chunks]
         if not parts:
             return {"type": "http.disconnect"}
         return {"type": "http.request", "body": parts.pop(0), "more_body": bool(parts)}
