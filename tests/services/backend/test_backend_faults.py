@@ -39,7 +39,7 @@ from tests.support.memory import read_memory
 from tests.support.site import MINJI, Page, Site, SiteMaker, Visitor, cookie_names, running_site
 from tests.support.tables import sample_pairs, sample_rows
 
-TIMEOUT, SHORT_TIMEOUT, GRACE = 2.0, 0.35, 0.5
+TIMEOUT, SHORT_TIMEOUT, GRACE = 2.0, 0.35, 3.0
 STEPS = ("/login", "/user")
 """At the second step a token has been issued."""
 GOOD = {"/login": json.dumps(login_body()).encode(), "/user": json.dumps(user_body()).encode()}
