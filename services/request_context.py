@@ -5,7 +5,7 @@ The exception is `sessions/manager.py`: Flask-Login and Flask-WTF keep their sta
 `web/request_context.py` makes one for each request; the doctor and the tests make their own.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from services.clock import Clock
@@ -35,7 +35,8 @@ class RequestContext:
     request_id: str
     """In the log, on error pages, and in `X-Request-Id` to the backend and to the browser."""
     deadline: Deadline
-    cookies: Mapping[str, str] = field(default_factory=dict)
+    cookies: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """All values of each cookie: a browser may send two of one name, with another `Domain` or `Path`, in any order."""
     response_cookies: ResponseCookies = field(default_factory=ResponseCookies)
     """The cookies that the response will set."""
 

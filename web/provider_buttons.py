@@ -45,8 +45,8 @@ def buttons() -> list[ProviderButton]:
 def last_used_provider() -> str | None:
     """The id of the provider that this browser used last; None if the site does not offer it."""
     settings = services().settings
-    provider_id = request.cookies.get(_cookie_name(settings))
-    return provider_id if provider_id in [registration.id for registration in settings.registrations] else None
+    provider_ids = {registration.id for registration in settings.registrations}
+    return next(filter(provider_ids.__contains__, request.cookies.getlist(_cookie_name(settings))), None)
 
 
 def label(registration: Registration) -> str:

@@ -31,7 +31,7 @@ def current() -> RequestContext:
             locale=str(get_locale() or "en").replace("_", "-"),
             request_id=request_id(),
             deadline=Deadline(services().settings.backend_timeout, services().clock),
-            cookies=request.cookies,
+            cookies=dict(request.cookies.lists()),
         )
     return context
 

@@ -61,9 +61,15 @@ class DeviceCookie:
         return self.account_keys(normalize_email(email))
 
     def _read(self, context: RequestContext) -> _Device:
-        try:
-            value: Any = self._serializer.loads(context.cookies.get(self._name, ""), max_age=MAX_AGE_SECONDS)
-            device_id, account_keys = value
-        except (BadData, TypeError, ValueError):
-            return _Device(None, [])
-        return _Device(str(device_id), list(account_keys))
+        """The cookie of this browser; if it sent several, the one that was written last."""
+        latest, latest_time = _Device(None, []), None
+        for text in context.cookies.get(self._name, ()):
+            try:
+                value: Any
+                value, time = self._serializer.loads(text, max_age=MAX_AGE_SECONDS, return_timestamp=True)
+                device_id, account_keys = value
+            except (BadData, TypeError, ValueError):
+                continue
+            if latest_time is None or time > latest_time:
+                latest, latest_time = _Device(str(device_id), list(account_keys)), time
+        return latest

@@ -69,13 +69,14 @@ class Attempts:
 
     def load(self, provider: Provider, state: str | None, context: RequestContext) -> Attempt | None:
         """The attempt of this browser that a callback with this state belongs to, or None."""
-        value = context.cookies.get(self._cookie_name(state), "")
-        try:
-            attempt = Attempt(**self._serializer.loads(value, max_age=MAX_AGE_SECONDS))
-        except (BadData, TypeError):
-            return None
-        is_same = hmac.compare_digest(attempt.state.encode(), (state or "").encode())
-        return attempt if is_same and attempt.provider == provider.id else None
+        for value in context.cookies.get(self._cookie_name(state), ()):
+            try:
+                attempt = Attempt(**self._serializer.loads(value, max_age=MAX_AGE_SECONDS))
+            except (BadData, TypeError):
+                continue
+            if hmac.compare_digest(attempt.state.encode(), (state or "").encode()) and attempt.provider == provider.id:
+                return attempt
+        return None
 
     def delete(self, provider: Provider, state: str | None, context: RequestContext) -> None:
         name = self._cookie_name(state)
@@ -97,7 +98,9 @@ class Attempts:
 
     def _others(self, context: RequestContext) -> list[tuple[str, str]]:
         """The cookies of other attempts, newest first; those that cannot be read are last."""
-        cookies = [(name, value) for name, value in context.cookies.items() if name.startswith(self._name)]
+        cookies = [
+            (name, value) for name, values in context.cookies.items() if name.startswith(self._name) for value in values
+        ]
         cookies.reverse()  # browsers send the oldest first (RFC 6265, 5.4); some may be of the same second
         return sorted(cookies, key=lambda cookie: self._started_at(cookie[1]), reverse=True)
 

@@ -2,11 +2,15 @@
 
 A token of up to 3933 characters is one cookie with NextAuth's name. A longer one is split into `.0`, `.1`, `.2`. With a
 fourth part, a request would exceed the 16 kB of headers that Node.js accepts.
+
+A browser may send a cookie twice, in any order: one of this site, and an older one with a `Domain` or another `Path`,
+which this site cannot delete. So every copy is tried, and those that are no valid session do not matter.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice, product
 
 from config import Settings
 from errors import SessionTooLarge
@@ -18,6 +22,16 @@ from services.sessions.model import Session
 CHUNK_SIZE = 3933
 """next-auth, core/lib/cookie.ts: 4096 less the longest name and attributes."""
 MAX_CHUNKS = 3
+_MAX_COPIES = 100
+"""Values, and combinations of chunks, that are tried."""
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A valid session of a request."""
+
+    session: Session
+    uses_current_key: bool
 
 
 @dataclass(frozen=True)
@@ -26,8 +40,18 @@ class ReadResult:
 
     names: tuple[str, ...]
     """All session cookies of the request, valid or not."""
-    session: Session | None = None
-    uses_current_key: bool = False
+    copies: tuple[Copy, ...] = ()
+    """The valid sessions; the latest sign-in first, and of one session the latest token."""
+    repeated_names: tuple[str, ...] = ()
+    """The names of those that the request has more than once, with different values."""
+
+    @property
+    def session(self) -> Session | None:
+        return self.copies[0].session if self.copies else None
+
+    @property
+    def uses_current_key(self) -> bool:
+        return bool(self.copies) and self.copies[0].uses_current_key
 
 
 class SessionCookie:
@@ -40,15 +64,21 @@ class SessionCookie:
         self._keys = tuple(jwe.derive_key(secret) for secret in settings.secret_keys)
 
     def read(self, cookie_header: str) -> ReadResult:
-        """The session in a `Cookie` header, if it has a valid one. Never raises."""
+        """The sessions in a `Cookie` header. Never raises."""
         if self.name not in cookie_header:
             return ReadResult(())
         cookies = self._parse(cookie_header)
-        names = tuple(cookies)
-        try:
-            return ReadResult(names, *self._decrypt(cookies))
-        except (ValueError, KeyError):
-            return ReadResult(names)
+        copies: list[Copy] = []
+        for token in islice(self._tokens(cookies), _MAX_COPIES):
+            try:
+                copies.append(self._decrypt(token))
+            except (ValueError, KeyError):
+                continue
+        if len(copies) > 1:
+            copies.sort(key=lambda copy: _age_key(copy.session), reverse=True)
+        return ReadResult(
+            tuple(cookies), tuple(copies), tuple(name for name, values in cookies.items() if len(values) > 1)
+        )
 
     def encrypt(self, session: Session) -> str:
         """The token of a session; raises `SessionTooLarge` if it does not fit into the cookies."""
@@ -78,31 +108,42 @@ class SessionCookie:
         """Every name that a session cookie of this site may have."""
         return (self.name, *(f"{self.name}.{number}" for number in range(MAX_CHUNKS)))
 
-    def _parse(self, cookie_header: str) -> dict[str, str]:
-        """Our cookies. Werkzeug's parser leaves out cookies with odd values, which have to be deleted too."""
-        cookies: dict[str, str] = {}
+    def _parse(self, cookie_header: str) -> dict[str, list[str]]:
+        """The different values of our cookies.
+
+        Werkzeug's parser leaves out cookies with odd values, which have to be deleted too.
+        """
+        cookies: dict[str, list[str]] = {}
         for pair in cookie_header.split(";"):
             name, _, value = pair.partition("=")
             if self.name in name and self._name_pattern.fullmatch(name.strip(" \t")):
-                cookies.setdefault(name.strip(" \t"), value.strip(' \t"'))
+                values = cookies.setdefault(name.strip(" \t"), [])
+                if value.strip(' \t"') not in values:
+                    values.append(value.strip(' \t"'))
         return cookies
 
-    def _decrypt(self, cookies: Mapping[str, str]) -> tuple[Session, bool]:
-        """The session, and whether its token uses the current key; raises `ValueError` or `KeyError`."""
-        claims, key_index = jwe.decrypt(self._join_chunks(cookies), self._keys)
-        ages = self._settings.session_max_age, self._settings.session_absolute_age
-        return Session.from_claims(claims, int(self._clock.time()), *ages), key_index == 0
+    def _tokens(self, cookies: Mapping[str, list[str]]) -> Iterator[str]:
+        """What may be a token: each unsplit cookie, then each way to join `.0` and those that follow it."""
+        for value in cookies.get(self.name, ()):
+            yield value[: CHUNK_SIZE + 1]
+        chunks: list[list[str]] = []
+        for number in range(MAX_CHUNKS):
+            if not (values := cookies.get(f"{self.name}.{number}")):
+                break
+            chunks.append(values)
+            yield from map("".join, product(*chunks))
 
-    def _join_chunks(self, cookies: Mapping[str, str]) -> str:
-        """The token. If cookies contradict each other, the unsplit one counts, else exactly `.0` to the last."""
-        if self.name in cookies:
-            return cookies[self.name][: CHUNK_SIZE + 1]
-        names = [f"{self.name}.{number}" for number in range(min(len(cookies), MAX_CHUNKS))]
-        if names != sorted(cookies):
-            raise ValueError("parts of the token are missing, or there are too many")
-        return "".join(cookies[name] for name in names)
+    def _decrypt(self, token: str) -> Copy:
+        """The session of a token; raises `ValueError` or `KeyError`."""
+        claims, key_index = jwe.decrypt(token, self._keys)
+        ages = self._settings.session_max_age, self._settings.session_absolute_age
+        return Copy(Session.from_claims(claims, int(self._clock.time()), *ages), key_index == 0)
 
     def _cookie(self, name: str, value: str, *, expires: int | None = None, max_age: int | None = None) -> Cookie:
         # The path is "/" below a path too: a Next.js app beside the site reads this cookie.
         secure = self._settings.secure
         return Cookie(name=name, value=value, path="/", secure=secure, expires=expires, max_age=max_age)
+
+
+def _age_key(session: Session) -> tuple[int, int, int]:
+    return session.auth_time, session.checked_at, session.expires_at

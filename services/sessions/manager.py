@@ -19,7 +19,7 @@ from services.backend.user import User
 from services.clock import Clock
 from services.observability.audit import AuditLog
 from services.request_context import GetContext
-from services.sessions.cookie import SessionCookie
+from services.sessions.cookie import Copy, ReadResult, SessionCookie
 from services.sessions.model import Session
 from services.sessions.revalidation import Revalidator
 from services.sessions.revocation import RevokedSessions
@@ -28,6 +28,7 @@ log = logging.getLogger("munjigi.sessions")
 
 _KEPT_ON_RESET = ("locale",)
 _CSRF_FIELD = "csrfToken"
+_REPEATED_LOG_SECONDS = 60.0
 
 
 @dataclass
@@ -62,6 +63,7 @@ class Sessions:
         self._audit = audit
         self._get_context = get_context
         self._clock = clock
+        self._next_repeated_log = 0.0
 
     def load(self) -> Session | None:
         """The session of this request, or None. Revalidates and renews it when that is due."""
@@ -75,10 +77,10 @@ class Sessions:
 
     def load_if_fresh(self, cookie_header: str) -> Session | None:
         """The session in a `Cookie` header if nothing is due about it, without a request context; else None."""
-        result = self._cookie.read(cookie_header)
-        session = result.session
-        if session is None or not result.uses_current_key or self._revoked.contains(session):
+        copies = self._usable(self._cookie.read(cookie_header))
+        if not copies or not copies[0].uses_current_key:
             return None
+        session = copies[0].session
         is_due = self._is_renewal_due(session) or self._revalidator.is_due(session)
         return None if is_due else session
 
@@ -120,9 +122,10 @@ class Sessions:
         login_user(user)
         self._revalidator.mark_revalidated(session)
         _reset_visitor()
-        if result.session and result.session.sid != session.sid:
-            self._revoked.revoke(result.session)
-        return session, result.session
+        others = [copy.session for copy in self._usable(result) if copy.session.sid != session.sid]
+        for other in others:
+            self._revoked.revoke(other)
+        return session, others[0] if others else None
 
     def update_user(self, user: User) -> None:
         """Replace the session's user by newer data; raises `SessionExpired` if it is another user."""
@@ -138,11 +141,12 @@ class Sessions:
         The session is revoked, so a copy of its cookie is useless. With `everywhere`, all sessions of the user are.
         """
         session = self._current().session
-        if session is not None:
-            self._revoked.revoke(session)
-            if everywhere:
-                self._revoked.revoke_all(session)
-        g.session = _RequestSession(self._cookie.read(_cookie_header()).names)
+        result = self._cookie.read(_cookie_header())
+        for copy in self._usable(result):  # a copy that this site cannot delete must not sign anyone in again
+            self._revoked.revoke(copy.session)
+        if session is not None and everywhere:
+            self._revoked.revoke_all(session)
+        g.session = _RequestSession(result.names)
         logout_user()
         _reset_visitor()
         return session
@@ -166,23 +170,39 @@ class Sessions:
 
     def _read(self) -> _RequestSession:
         result = self._cookie.read(_cookie_header())
-        if result.session is None:
+        self._log_repeated(result.repeated_names)
+        if not result.copies:
             return _RequestSession(result.names)
         self._revoked.wait_until_ready()
-        if self._revoked.contains(result.session):
-            self._record_revocation(result.session, "person", "it was signed out")
-            return _RequestSession(result.names, is_revoked=True)
-        current = _RequestSession(result.names, result.session)
-        try:
-            user = self._revalidator.user(result.session, self._get_context)
-        except errors.SessionExpired as error:
-            self._record_revocation(result.session, "backend", error.reason)
-            return _RequestSession(result.names, is_revoked=True)
-        if user != result.session.user:
-            self._renew(current, replace(result.session, user=user, checked_at=int(self._clock.time())))
-        elif not result.uses_current_key or self._is_renewal_due(result.session):
-            self._renew(current, result.session)
+        copies = self._usable(result)
+        if not copies:
+            self._record_revocation(result.copies[0].session, "person", "it was signed out")
+        for copy in copies:
+            try:
+                return self._revalidated(copy, result.names)
+            except errors.SessionExpired as error:
+                self._record_revocation(copy.session, "backend", error.reason)
+        return _RequestSession(result.names, is_revoked=True)
+
+    def _usable(self, result: ReadResult) -> list[Copy]:
+        """The sessions of a request that were not revoked."""
+        return [copy for copy in result.copies if not self._revoked.contains(copy.session)]
+
+    def _revalidated(self, copy: Copy, names: tuple[str, ...]) -> _RequestSession:
+        """Raises `SessionExpired`."""
+        session, current = copy.session, _RequestSession(names, copy.session)
+        user = self._revalidator.user(session, self._get_context)
+        if user != session.user:
+            self._renew(current, replace(session, user=user, checked_at=int(self._clock.time())))
+        elif not copy.uses_current_key or self._is_renewal_due(session):
+            self._renew(current, session)
         return current
+
+    def _log_repeated(self, names: tuple[str, ...]) -> None:
+        """An operator can find out what sets the other cookie; once a minute, for it comes with each request."""
+        if names and self._clock.monotonic() >= self._next_repeated_log:
+            self._next_repeated_log = self._clock.monotonic() + _REPEATED_LOG_SECONDS
+            log.warning("session cookie sent more than once, a copy has another Domain or Path: %s", ", ".join(names))
 
     def _record_revocation(self, session: Session, by: str, reason: str) -> None:
         self._audit.record("session_expired", self._get_context(), by=by, reason=reason, sid=session.sid)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from tests.support.site import serve_in_thread
 
@@ -22,6 +22,8 @@ class ScriptedBackend:
     user_status: int = 200
     user_delay: float = 0.0
     logout_status: int = 204
+    refused_tokens: set[str] = field(default_factory=set)
+    """The user call answers 401 for these."""
     calls: list[tuple[str, str, str]] = field(default_factory=list)
     """Method, path and `Authorization` header of each request."""
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -30,6 +32,7 @@ class ScriptedBackend:
         """Restore the default responses and clear the recorded requests."""
         default = ScriptedBackend()
         self.token, self.user, self.user_status = default.token, default.user, default.user_status
+        self.refused_tokens = default.refused_tokens
         self.user_delay, self.logout_status, self.calls = default.user_delay, default.logout_status, default.calls
 
     def request_count(self, path: str) -> int:
@@ -40,7 +43,10 @@ class ScriptedBackend:
         with self.lock:
             self.calls.append((environ["REQUEST_METHOD"], path, environ.get("HTTP_AUTHORIZATION", "")))
         environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        status, body = self._respond(path)
+        if path == "/user" and environ.get("HTTP_AUTHORIZATION", "").removeprefix("Bearer ") in self.refused_tokens:
+            status, body = 401, cast(object, {})
+        else:
+            status, body = self._respond(path)
         start_response(f"{status} Whatever", [("Content-Type", "application/json")])
         return [json.dumps(body).encode()]
 

@@ -4,14 +4,17 @@ import gc
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
 import errors
+import providers
 from services.clock import Clock
 from services.oauth import attempts
 from services.oauth.attempts import Attempt, Attempts
-from tests.support.site import Visitor, make_settings
+from services.request_context import RequestContext
+from tests.support.site import Visitor, a_context, make_settings
 
 ATTEMPT = Attempt("github", None, None)
 
@@ -35,6 +38,19 @@ def test_a_second_callback_waits_for_the_first_and_gets_its_result() -> None:
         goes_on.set()
         assert (first.result(), second.result()) == (("signed in", True), ("signed in", False))
     assert ours.finish_once(ATTEMPT, pytest.fail) == ("signed in", False)
+
+
+def test_of_two_attempt_cookies_the_one_that_is_signed_counts() -> None:
+    ours, context, github = once(), a_context(), providers.find("github")
+    ours.save(ATTEMPT, github, context)
+    (cookie,) = context.response_cookies
+
+    def bringing(*values: str) -> RequestContext:
+        return replace(a_context(), cookies={cookie.name: values})
+
+    for values in (("x", cookie.value), (cookie.value, "x")):
+        assert ours.load(github, ATTEMPT.state, bringing(*values)) == ATTEMPT
+    assert ours.load(github, ATTEMPT.state, bringing("x", "y")) is None
 
 
 def test_a_remembered_failure_keeps_no_reference_to_the_request() -> None:

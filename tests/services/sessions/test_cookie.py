@@ -61,9 +61,13 @@ OLD_SECRET = "an-older-secret-0f-this-very-site-8Zq"
 OTHER_SECRET = "somebody-elses-secret-1aB2cD3eF4gH5"
 MAX_AGE, ABSOLUTE_AGE = MONTH, 90 * DAY
 
-GOOD = encrypt(make_claims())
-OTHER = encrypt(make_claims(user={**USER, "id": 8}))
-TWO, THREE = chunk_cookies(token_of_length(2 * CHUNK_SIZE - 9)), chunk_cookies(token_of_length(3 * CHUNK_SIZE - 9))
+_THEN = int(time.time())
+GOOD = encrypt(make_claims(iat=_THEN))
+OTHER = encrypt(make_claims(iat=_THEN, user={**USER, "id": 8}))
+NEWER = encrypt(make_claims(iat=_THEN + 10, user={**USER, "id": 9}))
+EXPIRED = encrypt(make_claims(iat=_THEN - 3600, exp=_THEN - 1800))
+TWO = chunk_cookies(token_of_length(2 * CHUNK_SIZE - 9, iat=_THEN))
+THREE = chunk_cookies(token_of_length(3 * CHUNK_SIZE - 9, iat=_THEN + 1))
 BEARER_OF_3_KB = encrypt(make_claims(accessToken="t" * 3072))
 NOW = int(time.time())
 
@@ -109,6 +113,31 @@ SESSIONS = {
     "duplicate: the first counts, the other way round": of(cookie_header(cookie_pair(OTHER), cookie_pair(GOOD)), OTHER),
     "duplicate: a good one before a bad one": of(cookie_header(cookie_pair(GOOD), cookie_pair("x")), GOOD),
     "duplicate: a good chunk before a bad one": of(cookie_header(*TWO, f"{COOKIE}.0=x"), tokens_of(TWO)),
+    "duplicate: a bad one before a good one": of(cookie_header(cookie_pair("x"), cookie_pair(GOOD)), GOOD),
+    "duplicate: one of another key before a good one": of(
+        cookie_header(cookie_pair(encrypt(make_claims(), derive_session_key(OTHER_SECRET))), cookie_pair(GOOD)), GOOD
+    ),
+    "duplicate: an expired one before a good one": of(cookie_header(cookie_pair(EXPIRED), cookie_pair(GOOD)), GOOD),
+    "duplicate: ten stale ones before a good one": of(
+        cookie_header(*(cookie_pair(f"x{n}") for n in range(10)), cookie_pair(GOOD), cookie_pair("y")), GOOD
+    ),
+    "duplicate: the latest sign-in counts": of(cookie_header(cookie_pair(GOOD), cookie_pair(NEWER)), NEWER),
+    "duplicate: the latest sign-in counts, sent first": of(cookie_header(cookie_pair(NEWER), cookie_pair(GOOD)), NEWER),
+    "chunks: a stale one more": of(cookie_header(*TWO, THREE[2]), tokens_of(TWO)),
+    "chunks: a stale fourth": of(cookie_header(*THREE, f"{COOKIE}.3=x"), tokens_of(THREE)),
+    "chunks: a stale one far off": of(cookie_header(*THREE, f"{COOKIE}.9=x"), tokens_of(THREE)),
+    "chunks: a bad whole one beside good chunks": of(cookie_header(*TWO, cookie_pair("x")), tokens_of(TWO)),
+    "chunks: an empty whole one beside good chunks": of(cookie_header(*TWO, cookie_pair("")), tokens_of(TWO)),
+    "chunks: a bad chunk before a good one": of(cookie_header(f"{COOKIE}.0=x", *TWO), tokens_of(TWO)),
+    "chunks: a stale chunk before each good one": of(
+        cookie_header(TWO[0], THREE[0], TWO[1], THREE[1], THREE[2]), tokens_of(THREE)
+    ),
+    "chunks: stale ones after each good one": of(
+        cookie_header(*THREE, f"{COOKIE}.0=x", f"{COOKIE}.1=y", f"{COOKIE}.2=z"), tokens_of(THREE)
+    ),
+    "chunks: stale ones beside a good whole one": of(
+        cookie_header(*(f"{COOKIE}.{n}=x" for n in range(10)), cookie_pair(GOOD)), GOOD
+    ),
     "shape: in quotes, which RFC 6265 allows around a value": of(cookie_pair(f'"{GOOD}"'), GOOD),
     "shape: as RFC 2109 once wanted it": of(f'$Version=1; {cookie_pair(f"{GOOD}")}; $Path="/"', GOOD),
     "time: issued by a clock an hour ahead": good(iat=NOW + 3600, exp=NOW + MONTH),
@@ -357,13 +386,7 @@ CHUNKS = {
     "contents turned round": renamed(THREE, 1, 2, 0),
     "a gap in the numbers": renamed(TWO, 0, 2),
     "counted from one": renamed(TWO, 1, 2),
-    "a stale one more": cookie_header(*TWO, THREE[2]),
-    "a stale fourth": cookie_header(*THREE, *numbered(3)),
-    "a stale one far off": cookie_header(*THREE, *numbered(9)),
     "of two tokens": cookie_header(TWO[0], THREE[1]),
-    "a bad whole one beside good chunks": cookie_header(*TWO, cookie_pair("x")),
-    "an empty whole one beside good chunks": cookie_header(*TWO, cookie_pair("")),
-    "a bad chunk before a good one of its name": cookie_header(f"{COOKIE}.0=x", *TWO),
     "empty ones": cookie_header(*numbered(0, 1, value="")),
     "one empty one": cookie_header(*numbered(0, value="")),
     "four": cookie_header(*chunk_cookies(token_of_length(12_000))),
@@ -1087,3 +1110,98 @@ def test_a_remember_token_of_another_flask_app_is_kept(visitor: Visitor) -> None
     visitor.submit("/auth/logout", {})
     assert visitor.get_page("/").heading == "Not signed in"
     assert visitor.cookies["remember_token"] == REMEMBERED.partition("=")[2]
+
+
+# --- Cookies that are there twice: the site cannot delete one with a `Domain` or another `Path`
+
+
+def brings(visitor: Visitor, *before: str) -> dict[str, str]:
+    """Return the headers of a request that has these cookies before those of the visitor."""
+    own = [f"{cookie.name}={cookie.value}" for cookie in visitor.cookies]
+    return {"Cookie": cookie_header(*before, *own)}
+
+
+STALE = {
+    "garbage": "x",
+    "expired": EXPIRED,
+    "of another key": encrypt(make_claims(), derive_session_key(OTHER_SECRET)),
+    "valid, of an earlier sign-in": encrypt(make_claims_aged(3600, user={**USER, "id": 8})),
+}
+
+
+@pytest.mark.parametrize("stale", STALE.values(), ids=STALE)
+def test_a_stale_session_cookie_before_the_own_one_does_not_matter(
+    gate: Site, caplog: pytest.LogCaptureFixture, stale: str
+) -> None:
+    visitor = gate.new_visitor()
+    before = cookie_pair(stale)
+    token = visitor.csrf_token()
+    fields = {"csrfToken": token, "email": "hong@example.com", "password": "x"}
+    assert visitor.post("/auth/login/email", data=fields, headers=brings(visitor, before)).status_code == 303
+    for path in ("/api/auth/session", "/account", "/api/auth/session?again"):
+        response = visitor.get(path, headers=brings(visitor, before))
+        assert "hong@example.com" in response.text
+        assert COOKIE not in cookie_names(response)
+    assert visitor.get("/auth/verify", headers=brings(visitor, before)).headers["X-Auth-User-Id"] == "7"
+
+
+def test_a_repeated_session_cookie_is_named_in_the_log(
+    make_site: SiteMaker, backend: ScriptedBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = make_site(backend.url)
+    for _ in range(3):
+        assert ask(site, "/account", cookie_header(cookie_pair("x"), cookie_pair(GOOD))).status_code == 200
+    lines = [record.message for record in caplog.records if "more than once" in record.message]
+    assert len(lines) == 1
+    assert COOKIE in lines[0]
+
+
+def test_after_signing_out_no_copy_of_a_session_cookie_signs_in(door: Site, form: tuple[str, str]) -> None:
+    cookies = cookie_header(cookie_pair(GOOD), cookie_pair(OTHER))
+    assert sign_out(door, form, cookies).status_code == 303
+    for token in (GOOD, OTHER):
+        assert ask(door, "/api/auth/session", cookie_pair(token)).json() == {}
+
+
+def test_a_copy_that_the_backend_refuses_makes_way_for_another(make_site: SiteMaker, backend: ScriptedBackend) -> None:
+    """The refused one may be one that the site cannot delete."""
+    site = make_site(backend.url)
+    good, refused = (
+        encrypt(make_claims(iat=NOW - age, accessToken=token)) for age, token in ((900, "1|good"), (600, "2|refused"))
+    )
+    backend.refused_tokens = {"2|refused"}
+    try:
+        for _ in range(2):
+            for tokens in ((good, refused), (refused, good)):
+                response = ask(site, "/api/auth/session", cookie_header(*map(cookie_pair, tokens)))
+                assert response.json()["user"]["id"] == 7
+    finally:
+        backend.reset()
+
+
+@pytest.mark.parametrize("stale", ["x", "signed"])
+def test_a_stale_visitor_cookie_before_the_own_one_does_not_break_forms(gate: Site, stale: str) -> None:
+    """Neither one that is not valid nor an older one that is."""
+    older = gate.new_visitor()
+    older.csrf_token()
+    if stale == "signed":
+        serializer = SecureCookieSessionInterface().get_signing_serializer(gate.app)
+        assert serializer
+        stale = _signed_earlier(serializer, {"csrfToken": "0" * 40})
+    before = cookie_pair(stale, "munjigi.visitor")
+    person = gate.new_visitor()
+    token = str(person.get("/api/auth/csrf", headers={"Cookie": before}).json()["csrfToken"])
+    if stale != "x":  # the site reads the older one, which is the only one
+        person.csrf_token()
+        token = str(person.get("/api/auth/csrf", headers=brings(person, before)).json()["csrfToken"])
+    fields = {"csrfToken": token, "email": "hong@example.com", "password": "x"}
+    assert person.post("/auth/login/email", data=fields, headers=brings(person, before)).status_code == 303
+
+
+def _signed_earlier(serializer: Any, data: dict[str, str]) -> str:
+    class Earlier(serializer.signer):  # type: ignore[misc]
+        def get_timestamp(self) -> int:
+            return int(time.time()) - 3600
+
+    serializer.signer = Earlier
+    return str(serializer.dumps(data))
