@@ -12,6 +12,7 @@ from flask_login import LoginManager, current_user
 from flask_wtf.csrf import generate_csrf
 from jinja2 import ChoiceLoader, FileSystemLoader, PrefixLoader, StrictUndefined
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import MapAdapter
 
 import config
 import errors
@@ -74,7 +75,7 @@ def create_app(
     error_handlers.init_app(app)
     app.cli.add_command(doctor_command(create_app))
     proxy_fix = ProxyFix(app.wsgi_app, settings.proxy_hops, 0, 0, 0, 0)
-    app.wsgi_app = _site_url_middleware(settings, proxy_fix)  # type: ignore[method-assign]  # Flask documents this
+    app.wsgi_app = _site_url_middleware(app, settings, proxy_fix)  # type: ignore[method-assign]  # Flask documents this
     return app
 
 
@@ -151,7 +152,7 @@ def _init_templates(app: Flask, settings: Settings) -> None:
     )
 
 
-def _site_url_middleware(settings: Settings, wsgi_app: Any) -> Any:
+def _site_url_middleware(app: Flask, settings: Settings, wsgi_app: Any) -> Any:
     """Wrap the WSGI application so that every URL is built from `SITE_URL`.
 
     The `Host` header is replaced. The path of `SITE_URL` becomes `SCRIPT_NAME`, whether the proxy in front has removed
@@ -161,6 +162,7 @@ def _site_url_middleware(settings: Settings, wsgi_app: Any) -> Any:
     with its check, and Werkzeug would answer such a request with 400.
     """
     path, host = settings.site_path, settings.origin.partition("://")[2]
+    routes = app.url_map.bind(host)
 
     def middleware(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         environ["HTTP_HOST"] = host
@@ -168,7 +170,18 @@ def _site_url_middleware(settings: Settings, wsgi_app: Any) -> Any:
         environ.pop("HTTP_UPGRADE", None)
         path_info = environ["PATH_INFO"]
         if path and (path_info == path or path_info.startswith(f"{path}/")):
-            environ["PATH_INFO"] = path_info[len(path) :] or "/"
+            environ["PATH_INFO"] = _without_prefix(path_info, path, environ["REQUEST_METHOD"], routes)
         return wsgi_app(environ, start_response)  # type: ignore[no-any-return]
 
     return middleware
+
+
+def _without_prefix(path_info: str, prefix: str, method: str, routes: MapAdapter) -> str:
+    """The path below `SITE_URL` of a request whose path starts with the path of `SITE_URL`.
+
+    If that is the start of a route too, as `/auth` is, the proxy may have removed it already. Then the path is that of
+    the route; if both readings are routes, for example `/account`, the one without the prefix counts.
+    """
+    stripped = path_info[len(prefix) :] or "/"
+    readings = [(path, each_method) for each_method in (method, "GET", "POST") for path in (stripped, path_info)]
+    return next((path for path, each_method in readings if routes.test(path, each_method)), stripped)

@@ -52,7 +52,7 @@ def _provider_ids(text: str) -> tuple[str, ...]:
 class Settings:
     """The validated settings. Each field is named like its environment variable, in lower case."""
 
-    site_url: str = setting(read.base_url, example="https://login.example.com")
+    site_url: str = setting(read.site_url, example="https://login.example.com")
     """The public URL of the site: scheme, host, port and optional path. Links, callback URLs and cookie prefixes are
     built from it, never from the `Host` header."""
     secret_key: str = setting(read.secret, secret=True, example="<the output of: openssl rand -base64 33>")

@@ -13,8 +13,10 @@
     ├── RestartRequired                 the user has to start again
     │   ├── Cancelled                   the user cancelled at the provider
     │   ├── AttemptExpired              the OAuth attempt is unknown, too old or already used
-    │   ├── FormExpired                 the CSRF token is missing or invalid, or another site sent the form
-    │   ├── CookiesBlocked              the form came without the cookie that belongs to it
+    │   ├── CsrfError                   the CSRF check failed
+    │   │   ├── FormExpired             the CSRF token is missing or invalid
+    │   │   ├── CookiesBlocked          the form came without the cookie that belongs to it
+    │   │   └── OriginMismatch          another site sent the form, or SITE_URL is not the address that people use
     │   ├── SessionRequired             the page needs a session
     │   └── SessionExpired              the session has ended
     └── ServerSideError                 not caused by the user; logged with level ERROR
@@ -144,16 +146,28 @@ class AttemptExpired(RestartRequired):
     message = _l("This sign-in took too long or was already used. Start again.")
 
 
-class FormExpired(RestartRequired):
+class CsrfError(RestartRequired):
+    pass
+
+
+class FormExpired(CsrfError):
     code = "FormExpired"
     message = _l("This page was open for too long. Try again.")
 
 
-class CookiesBlocked(RestartRequired):
+class CookiesBlocked(CsrfError):
     code = "CookiesBlocked"
     message = _l(
         "Your browser did not send this site's cookie. Try again."
         " If you see this message again, allow cookies for this site in your browser's settings."
+    )
+
+
+class OriginMismatch(CsrfError):
+    code = "OriginMismatch"
+    message = _l(
+        "This form was sent from another web address than this site's. Open this page again and try from there."
+        " If you see this message again, contact support."
     )
 
 

@@ -4,11 +4,12 @@ A reader takes the text, which is stripped and not empty, and returns the value.
 that continues the name of the setting: "must be …". The message of a reader for secrets never contains the text.
 """
 
+import ipaddress
 import re
 import ssl
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import limits
 
@@ -23,11 +24,17 @@ _PLACEHOLDERS = (
     "openssl",
 )
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_HOST_NAME = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?")
+_NUMERIC_HOST = re.compile(r"(^|\.)([0-9]+|0x[0-9a-f]*)\.?$")
+"""Browsers read a host whose last label is a number as an IPv4 address: `127.1` is `127.0.0.1`."""
 TRANSLATIONS = Path(__file__).parent / "translations"
 
 
 def base_url(text: str) -> str:
-    """Return an absolute http(s) URL in normal form: lower-case host, no default port, no trailing slash."""
+    """Return an absolute http(s) URL in normal form.
+
+    Lower-case host, the shortest form of an IPv6 address, no default port, no trailing slash.
+    """
     if not text.isascii() or re.search(r"[\s\\<>\"]", text):
         raise ValueError("must be an address in ASCII without spaces (a Korean host in its xn-- form)")
     try:
@@ -39,9 +46,43 @@ def base_url(text: str) -> str:
         raise ValueError("must start with https:// or http:// and name a host")
     if parts.username is not None or parts.query or parts.fragment or text.endswith(("?", "#")):
         raise ValueError("must have no user name, no '?' and no '#'")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    if not re.fullmatch(r"(\[.*\]|[^\[\]:]*)(:[0-9]*)?", parts.netloc):
+        raise ValueError("must be an address whose host and port can be read")
+    if port == 0:
+        raise ValueError("must have a port from 1 to 65535")
+    host = _normal_host(parts.hostname)
     port_suffix = "" if port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{port}"
     return f"{parts.scheme}://{host}{port_suffix}{_normal_path(parts.path)}"
+
+
+def site_url(text: str) -> str:
+    """Return the URL of the site. Its origin is compared with the `Origin` header that browsers send."""
+    url = base_url(text)
+    if (urlsplit(url).hostname or "").endswith("."):
+        raise ValueError("must have no dot at the end of the host: for browsers, that is another site")
+    if not re.fullmatch(r"[\w\-.~/@:+=]*", urlsplit(url).path, re.ASCII):
+        raise ValueError("must have a path of ASCII letters, digits, '-', '_', '.' and '~'")  # it goes into cookies
+    return url
+
+
+def _normal_host(host: str) -> str:
+    """Return a host in the form that browsers use (WHATWG URL, 3.5): of its spellings, only one is a site's origin."""
+    if ":" in host:
+        try:
+            address = ipaddress.IPv6Address(host)
+        except ValueError:
+            address = None
+        if address is None or address.scope_id or address.ipv4_mapped:
+            raise ValueError("must have a valid IPv6 address without a zone, or an IPv4 address, or a host name")
+        return f"[{address.compressed}]"
+    if _NUMERIC_HOST.search(host):
+        try:
+            return str(ipaddress.IPv4Address(host))
+        except ValueError:
+            raise ValueError("must have an IPv4 address written as four decimal numbers, or a host name") from None
+    if len(host) > 253 or not _HOST_NAME.fullmatch(host):
+        raise ValueError("must have a host name of letters, digits, '-' and '.' (a Korean host in its xn-- form)")
+    return host
 
 
 def _normal_path(path: str) -> str:
@@ -61,8 +102,13 @@ def link(text: str) -> str:
     """Return the target of a link or image: a path of this site, or an http(s) URL."""
     if re.fullmatch(r"/(?![/\\])[^\s\\\"'<>;]*", text):
         return text
-    if not re.fullmatch(r"https?://[^\s\\\"'<>;]+", text) or not urlsplit(text).hostname:
+    try:
+        host = urlsplit(text).hostname if re.fullmatch(r"https?://[^\s\\\"'<>;]+", text) else None
+    except ValueError:
+        host = None
+    if not host:
         raise ValueError("must be an https:// address or a path that starts with '/'")
+    _normal_host(host)  # it is part of a header: of the Content-Security-Policy
     return text
 
 
@@ -163,11 +209,19 @@ def proxy_url(text: str) -> str:
 
 
 def host_names(text: str) -> tuple[str, ...]:
-    """Return comma-separated host names in lower case, without a leading dot."""
-    names = tuple(part.strip().lower().lstrip(".") for part in text.split(",") if part.strip())
-    if invalid := [name for name in names if not re.fullmatch(r"[\w.\-:]+", name)]:
+    """Return comma-separated host names and IP addresses in normal form, without a leading or trailing dot."""
+    names = tuple(part.strip().lower().strip(".") for part in text.split(",") if part.strip())
+    if invalid := [name for name in names if not re.fullmatch(r"[\w.\-:]+|\[[\da-f:.]+\]", name, re.ASCII)]:
         raise ValueError(f"must be a list of host names, not {invalid[0][:20]!r}")
-    return names
+    return tuple(_normal_address(name.strip("[]")) for name in names)
+
+
+def _normal_address(name: str) -> str:
+    """Return an IP address in its shortest form, and any other name unchanged."""
+    try:
+        return ipaddress.ip_address(name).compressed
+    except ValueError:
+        return name
 
 
 def folder(text: str) -> Path:
@@ -237,5 +291,11 @@ def is_safe(url: str, loopback: bool = True) -> bool:
         is_valid = bool(parts.hostname) and parts.port != 0 and "@" not in parts.netloc
     except ValueError:
         return False
-    is_local = parts.hostname in ("localhost", "127.0.0.1", "::1")
-    return is_valid and (parts.scheme == "https" or (loopback and is_local and parts.scheme == "http"))
+    return is_valid and (parts.scheme == "https" or (parts.scheme == "http" and loopback and _is_loopback(parts)))
+
+
+def _is_loopback(parts: SplitResult) -> bool:
+    try:
+        return _normal_host(parts.hostname or "") in ("localhost", "127.0.0.1", "[::1]")
+    except ValueError:
+        return False

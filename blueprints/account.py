@@ -1,6 +1,6 @@
 """The account page: shows the signed-in user, and changes their names."""
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_login import current_user, login_required
@@ -8,7 +8,7 @@ from werkzeug.exceptions import MethodNotAllowed
 
 import errors
 from services import services
-from web import request_context
+from web import request_body, request_context
 from web.forms import ProfileForm
 
 bp = Blueprint("account", __name__)
@@ -25,7 +25,8 @@ def show() -> ResponseReturnValue:
 def save() -> ResponseReturnValue:
     if not _is_editable():
         raise MethodNotAllowed(["GET"])
-    changes = {name: request.form[name] for name in ("name", "nick_name") if name in request.form} or {"name": ""}
+    fields = request_body.fields()
+    changes = {name: fields[name] for name in ("name", "nick_name") if name in fields} or {"name": ""}
     form = ProfileForm.for_changes(current_user, changes)
     if not form.accepts(changes):
         return _render(form), 422
@@ -37,12 +38,11 @@ def save() -> ResponseReturnValue:
     return redirect(services().settings.origin + url_for("account.show"), 303)
 
 
-@bp.errorhandler(errors.FormExpired)
-@bp.errorhandler(errors.CookiesBlocked)
+@bp.errorhandler(errors.CsrfError)
 @login_required
 def show_error(error: errors.SiteError) -> ResponseReturnValue:
     """Render the form with the error and the submitted values."""
-    form = ProfileForm(request.form)
+    form = ProfileForm(request_body.fields())
     if isinstance(error, errors.InvalidFields):
         form.show_errors(error.fields)
     return _render(form, error), error.status, error.headers

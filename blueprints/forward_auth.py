@@ -5,12 +5,12 @@ For nginx `auth_request`, Caddy `forward_auth` and Traefik `ForwardAuth`.
 
 from urllib.parse import quote
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 from flask.typing import ResponseReturnValue
 
 from services import services
 from services.backend.user import User
-from web import login_page, redirect_target
+from web import login_page, redirect_target, request_context
 
 bp = Blueprint("forward_auth", __name__)
 
@@ -25,7 +25,7 @@ def verify() -> ResponseReturnValue:
     """
     session = services().sessions.load_without_cookies()
     if session is None:
-        callback_url = redirect_target.validate(request.headers.get("X-Forwarded-Uri", ""))
+        callback_url = redirect_target.validate(request_context.header_as_ascii("X-Forwarded-Uri"))
         return Response(status=401, headers={"X-Auth-Sign-In": login_page.url(None, callback_url)})
     return Response(status=204, headers=identity_headers(session.user), mimetype="text/plain")
 

@@ -1,10 +1,10 @@
 """The sign-in page, and sign-in with email address and password."""
 
-from flask import Blueprint, redirect, request
+from flask import Blueprint, redirect
 from flask.typing import ResponseReturnValue
 
 from services import services
-from web import login_page, redirect_target, request_context
+from web import login_page, redirect_target, request_body, request_context
 from web.forms import LoginForm
 
 bp = Blueprint("login", __name__)
@@ -21,7 +21,7 @@ def show() -> ResponseReturnValue:
 
 @bp.post("/auth/login/email")
 def sign_in() -> ResponseReturnValue:
-    form = LoginForm(request.form)
+    form = LoginForm(request_body.fields())
     if not form.validate():
         return login_page.render(form), 422
     services().sign_in.with_password(form.email.data or "", form.password.data or "", request_context.current())

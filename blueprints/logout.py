@@ -1,12 +1,12 @@
 """Sign-out: GET asks for confirmation, POST ends the session."""
 
-from flask import Blueprint, flash, make_response, redirect, render_template, request
+from flask import Blueprint, flash, make_response, redirect, render_template
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
-from errors import CookiesBlocked, FormExpired
+from errors import CsrfError
 from services import services
-from web import redirect_target, request_context
+from web import redirect_target, request_body, request_context
 
 bp = Blueprint("logout", __name__)
 
@@ -20,7 +20,7 @@ def show() -> ResponseReturnValue:
 
 @bp.post("/auth/logout")
 def sign_out() -> ResponseReturnValue:
-    everywhere = request.form.get("everywhere") == "1"
+    everywhere = request_body.flag("everywhere")
     if services().sign_in.sign_out(request_context.current(), everywhere=everywhere):
         flash(_("You are signed out on all devices.") if everywhere else _("You are signed out."))
     else:
@@ -30,7 +30,6 @@ def sign_out() -> ResponseReturnValue:
     return response
 
 
-@bp.errorhandler(FormExpired)
-@bp.errorhandler(CookiesBlocked)
-def show_error(error: FormExpired | CookiesBlocked) -> ResponseReturnValue:
+@bp.errorhandler(CsrfError)
+def show_error(error: CsrfError) -> ResponseReturnValue:
     return render_template("logout.html", error=error, callback_url=redirect_target.requested()), error.status

@@ -74,14 +74,14 @@ def sign_out_page() -> ResponseReturnValue:
 
 @bp.post("/signout")
 def sign_out() -> ResponseReturnValue:
-    services().sign_in.sign_out(request_context.current())
+    services().sign_in.sign_out(request_context.current(), everywhere=request_body.flag("everywhere"))
     return _respond(redirect_target.redirect_target())
 
 
 @bp.post("/_log")
 def client_log() -> ResponseReturnValue:
     """The client's error reports. Anyone can send them, so only the error code is logged, at debug level."""
-    code = request.form.get("code", "")
+    code = request_body.fields().get("code", "")
     if re.fullmatch(r"[A-Z_]{1,64}", code):
         log.debug("client error reported: code=%s", code)
     return "", 200
@@ -93,7 +93,7 @@ def handle_error(error: errors.SiteError) -> ResponseReturnValue:
 
     For a CSRF error NextAuth v4 sends 200, which its client reads as a successful sign-in.
     """
-    if isinstance(error, errors.FormExpired | errors.CookiesBlocked):
+    if isinstance(error, errors.CsrfError):
         page = "/signout" if request.endpoint == "nextauth_client.sign_out" else "/signin"
         callback = {redirect_target.FIELD: url} if (url := redirect_target.requested()) else {}
         return _respond(f"{_api_url(page)}?{urlencode({'csrf': 'true', 'error': error.code, **callback})}", error)

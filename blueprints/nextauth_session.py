@@ -35,7 +35,7 @@ def session() -> ResponseReturnValue:
 def update() -> ResponseReturnValue:
     """NextAuth's `update(data)`: change the names. Without data, read the user from the backend again."""
     if services().sessions.load() is not None:
-        body = request_body.parse_json() if request.mimetype == request_body.JSON else {}
+        body = request_body.parse_json() if request.mimetype == request_body.JSON else request_body.fields()
         data = body.get("data") if isinstance(body, dict) else None
         if data is None:
             services().profile.refresh(request_context.current())

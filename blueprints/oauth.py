@@ -82,7 +82,7 @@ def _registration(provider: str) -> Registration:
 
 def _callback_params() -> tuple[dict[str, str], bool]:
     """The parameters that occur once, and whether all do. Parameters must not repeat (RFC 6749, section 3.1)."""
-    values = request.form if request.method == "POST" else request.args
+    values = request_body.fields() if request.method == "POST" else request.args
     single = {name: items[0] for name, items in values.lists() if len(items) == 1}
     return single, len(single) == len(values)
 

@@ -10,14 +10,18 @@ from services.http.response import UpstreamResponse
 from services.sessions.cookie import CHUNK_SIZE, MAX_CHUNKS
 
 TIMEOUT_SECONDS = 5.0
+_JSON = {"Accept": "application/json"}
 
 
 def check(settings: config.Settings, http_client: HttpClient, cookies: tuple[str, str]) -> Iterator[Finding]:
     """`cookies`: the names of the session cookie and of the visitor cookie."""
     session_cookie, visitor_cookie = cookies
 
+    def send(method: str, path: str, headers: dict[str, str], form: dict[str, str] | None = None) -> UpstreamResponse:
+        return http_client.send(method, settings.site_url + path, headers, form=form, within=TIMEOUT_SECONDS)
+
     def get(path: str, **headers: str) -> UpstreamResponse:
-        return http_client.send("GET", settings.site_url + path, headers, within=TIMEOUT_SECONDS)
+        return send("GET", path, headers)
 
     try:
         response = get("/health/live")
@@ -26,6 +30,8 @@ def check(settings: config.Settings, http_client: HttpClient, cookies: tuple[str
             return
         yield _check_cookie(settings, get("/api/auth/csrf"), visitor_cookie)
         chunks = "; ".join(f"{session_cookie}.{number}={'x' * CHUNK_SIZE}" for number in range(MAX_CHUNKS))
+        yield _check_origin(settings, send("POST", "/auth/login/email", {"Origin": settings.origin, **_JSON}, form={}))
+        yield from _check_referrer_policy(get("/auth/login/email"))
         yield _check_header_size(get("/health/live", Cookie=chunks))
     except UpstreamError as error:
         message = f"{settings.site_url} does not answer: {error.reason}"
@@ -57,6 +63,28 @@ def _check_cookie(settings: config.Settings, response: UpstreamResponse, name: s
     else:
         return Finding(OK, "site", f"{settings.site_url} answers, and the cookie {name} arrives unchanged")
     return Finding(ERROR, "site", message, fix)
+
+
+def _check_origin(settings: config.Settings, response: UpstreamResponse) -> Finding:
+    """`response`: the answer to a form without a CSRF token from the origin of `SITE_URL`."""
+    if response.get_path("error") in ("CookiesBlocked", "FormExpired"):
+        return Finding(OK, "site", f"accepts forms of the origin {settings.origin}")
+    if response.get_path("error") == "OriginMismatch":
+        message = f"refuses forms of the origin {settings.origin}"
+        fix = "The reverse proxy changes the Origin header, or the running site has another SITE_URL."
+    else:
+        message = f"answers {response.status} to a form, but not from this site"
+        fix = "Configure the reverse proxy to pass POST requests on to this site."
+    return Finding(ERROR, "site", message, fix)
+
+
+def _check_referrer_policy(response: UpstreamResponse) -> Iterator[Finding]:
+    """With `no-referrer`, browsers hide the origin of forms, and some do not send `Sec-Fetch-Site` instead."""
+    policy = response.headers.get("Referrer-Policy", "")
+    if "no-referrer" in [part.strip() for part in policy.split(",")]:
+        message = "the sign-in page arrives with Referrer-Policy: no-referrer, so browsers send forms with Origin: null"
+        fix = "Configure the reverse proxy to leave Referrer-Policy unchanged: older browsers cannot send the forms."
+        yield Finding(WARNING, "site", message, fix)
 
 
 def _check_header_size(response: UpstreamResponse) -> Finding:

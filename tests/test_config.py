@@ -8,6 +8,7 @@ from dotenv import dotenv_values
 from limits import RateLimitItem
 
 import config
+import settings_readers
 from app import create_app
 from config import SettingsError
 from tests.support.commands import ROOT
@@ -111,6 +112,11 @@ def test_secrets_are_not_in_the_repr() -> None:
         ("https://example.com:8443/login-site/", "https://example.com:8443/login-site"),
         ("http://[::1]:8080", "http://[::1]:8080"),
         ("  https://login.example.com ", "https://login.example.com"),
+        ("http://[0:0:0:0:0:0:0:1]:8742", "http://[::1]:8742"),
+        ("https://[2001:DB8:0::00a]:443", "https://[2001:db8::a]"),
+        ("HTTPS://login.example.com:", "https://login.example.com"),
+        ("http://localhost:00080", "http://localhost"),
+        ("https://xn--bj0bj06e.kr/auth", "https://xn--bj0bj06e.kr/auth"),
     ],
 )
 def test_a_site_url_is_normalized(given: str, read: str) -> None:
@@ -133,10 +139,36 @@ def test_a_site_url_is_normalized(given: str, read: str) -> None:
         "https://login.example.com/../x",
         "https://login example.com",
         "https://[::1",
+        "https://[::1]x",
+        "http://[fe80::1%25eth0]",
+        "http://[::ffff:127.0.0.1]",
+        "https://login.example.com.",
+        "https://login..example.com",
+        "https://login.example.com:0",
+        "https://@login.example.com",
+        "https://lo%67in.example.com",
+        "https://login.example.com;x",
+        "http://127.1:8000",
+        "http://127.0.0.01:8000",
+        "http://2130706433",
+        "http://0x7f.0.0.1",
+        "http://127.0.0.1.",
+        f"https://{'a' * 64}.example.com",
+        "https://example.com/a;b",
+        "https://example.com/%EB%A1%9C",
     ],
 )
 def test_an_invalid_site_url_is_refused(wrong: str) -> None:
     assert "SITE_URL must" in problems(SITE_URL=wrong)
+
+
+def test_other_urls_may_have_another_spelling_of_the_same_host() -> None:
+    loaded = config.load({**GOOD, "BACKEND_URL": "http://[0::1]:8000", "OUTBOUND_NO_PROXY": "[0::1], Api.Internal."})
+    assert loaded.backend_url == "http://[::1]:8000"
+    assert loaded.outbound_no_proxy == ("::1", "api.internal")
+    kubernetes = "http://backend.default.svc.cluster.local.:8000"
+    assert config.load({**GOOD, "BACKEND_URL": kubernetes}).backend_url == kubernetes
+    assert settings_readers.is_safe("http://[0:0:0:0:0:0:0:1]:8081")
 
 
 @pytest.mark.parametrize(
@@ -151,6 +183,9 @@ def test_an_invalid_site_url_is_refused(wrong: str) -> None:
         ("SITE_NAME", "x" * 61),
         ("BRAND_COLOR", "red"),
         ("LOGO_URL", "javascript:alert(1)"),
+        ("LOGO_URL", "https://로고.한국/logo.svg"),
+        ("LOGO_URL", "https://[::1/logo.svg"),
+        ("BACKEND_URL", "http://127.1"),
         ("SIGN_UP_URL", "//evil.example"),
         ("RESET_PASSWORD_URL", "https://"),
         ("DEFAULT_LOCALE", "fr"),

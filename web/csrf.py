@@ -5,6 +5,7 @@ Two independent checks: the Flask-WTF token, which is bound to the visitor cooki
 """
 
 import logging
+import re
 from urllib.parse import unquote_to_bytes
 
 from flask import abort, current_app, request
@@ -12,6 +13,7 @@ from flask_wtf.csrf import validate_csrf
 from wtforms.validators import ValidationError
 
 import errors
+import settings_readers
 from services import services
 from web import request_body, request_context
 
@@ -28,19 +30,19 @@ def protect() -> None:
     """A `before_request` hook: reject POST, PUT, PATCH and DELETE requests that no page of this site sent.
 
     Aborts with 415 for a body that is neither a form nor JSON, and with 400 for a body that cannot be parsed. Raises
-    `FormExpired` or `CookiesBlocked`.
+    `FormExpired`, `CookiesBlocked` or `OriginMismatch`.
     """
     if request.method not in _UNSAFE_METHODS or request.endpoint is None:
         return
     if request.mimetype not in (request_body.FORM, request_body.JSON):
         abort(415)
+    token = _submitted_token()
     if request.endpoint in _EXEMPT_ENDPOINTS:
         return
-    token = _submitted_token()
     try:
         _check_origin()
         _check_token(token)
-    except errors.RestartRequired as error:
+    except errors.CsrfError as error:
         context = request_context.current()
         services().audit.record("csrf_failed", context, outcome=error.code, reason=error.reason)
         raise
@@ -49,18 +51,33 @@ def protect() -> None:
 def _check_origin() -> None:
     """Compare `Origin` and `Sec-Fetch-Site` with this site. Scripts cannot set them (Fetch, forbidden headers).
 
-    A missing header passes: older browsers and other HTTP clients do not send it.
+    A missing header passes: older browsers and other HTTP clients do not send it. `Origin: null` passes if the browser
+    says in `Sec-Fetch-Site` that the request is from this site: it hides the origin of a page with `Referrer-Policy:
+    no-referrer`, which a reverse proxy may have set (Fetch, "append a request `Origin` header").
     """
-    origin, fetch_site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site", "same-origin")
+    origin, fetch_site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
+    is_same_site = fetch_site in (None, "same-origin", "none")
+    is_same_origin = origin is None or _is_site_origin(origin) or (origin == "null" and fetch_site == "same-origin")
+    if is_same_site and is_same_origin:
+        return
+    log.warning(
+        "cross-site request rejected: origin=%r sec_fetch_site=%r site_url=%s",
+        (origin or "")[:80],
+        (fetch_site or "")[:20],
+        services().settings.site_url,
+    )
+    raise errors.OriginMismatch(f"Origin {origin!a:.80} or Sec-Fetch-Site {fetch_site!a:.20} is not of SITE_URL")
+
+
+def _is_site_origin(origin: str) -> bool:
+    """Whether this is the origin of `SITE_URL`. Browsers send its normal form; other clients may not."""
     site_origin = services().settings.origin
-    if (origin is not None and origin != site_origin) or fetch_site not in ("same-origin", "none"):
-        log.warning(
-            "cross-site request rejected: origin=%r sec_fetch_site=%r site_url=%s",
-            (origin or "")[:80],
-            fetch_site[:20],
-            site_origin,
-        )
-        raise errors.FormExpired("Origin or Sec-Fetch-Site does not match SITE_URL")
+    if origin == site_origin:
+        return True
+    try:
+        return bool(re.fullmatch(r"[^/]+://[^/]+", origin)) and settings_readers.base_url(origin) == site_origin
+    except ValueError:
+        return False
 
 
 def _check_token(token: str | None) -> None:

@@ -9,7 +9,7 @@ from werkzeug.datastructures import MultiDict
 
 import errors
 from services import services
-from web import in_app_browsers, login_page_cache, provider_buttons, redirect_target
+from web import in_app_browsers, login_page_cache, provider_buttons, redirect_target, request_body
 from web.forms import LoginForm
 from web.request_context import request_id
 
@@ -54,7 +54,7 @@ def _reference() -> str:
 
 def rerender(error: errors.SiteError) -> str:
     """Render the page with an error and the submitted email address. The password is never sent back."""
-    form = LoginForm(MultiDict({"email": request.form.get("email", "")}))
+    form = LoginForm(MultiDict({"email": request_body.fields().get("email", "")}))
     if isinstance(error, errors.InvalidFields):
         form.show_errors(error.fields)
     return render(form, error)

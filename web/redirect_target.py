@@ -16,8 +16,9 @@ from web import request_body
 FIELD = "callbackUrl"
 MAX_LENGTH = 2048
 
-# Control characters, white space, line separators, surrogates, and the backslash, which browsers read as a slash.
-_FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\ud800-\udfff\\]")
+# Control characters, white space, line separators, surrogates, and the backslash, which browsers read as a slash. A
+# space is percent-encoded: apps write it into links as it is.
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\xa0\u2028\u2029\ud800-\udfff\\]")
 _DOT_SEGMENT = re.compile(r"/(?:\.|%2e){1,2}(?=[/?#]|$)", re.IGNORECASE)
 _EXCLUDED_PATHS = ("/auth/login/", "/auth/logout")
 """Pages of this site that would redirect the user again."""
@@ -35,9 +36,7 @@ def home_url() -> str:
 
 def requested() -> str | None:
     """The validated `callbackUrl` of this request, from the body or the query string; None if missing or invalid."""
-    # Ignore the body of GET and HEAD requests (RFC 9110, section 9.3.1).
-    posted = None if request.method in ("GET", "HEAD") else request_body.fields().get(FIELD)
-    url = posted or request.args.get(FIELD)
+    url = request_body.fields().get(FIELD) or request.args.get(FIELD)
     return validate(url) if url else None
 
 
@@ -49,7 +48,8 @@ def validate(url: str) -> str | None:
     settings = services().settings
     if len(url) > MAX_LENGTH or _FORBIDDEN.search(url):
         return None
-    origin = re.match(re.escape(settings.origin) + r"(?=[/?#]|$)", url, re.IGNORECASE)
+    default_port = "" if re.search(r":\d+$", settings.origin) else ":443" if settings.secure else ":80"
+    origin = re.match(rf"{re.escape(settings.origin)}({default_port})?(?=[/?#]|$)", url, re.IGNORECASE)
     target = url[origin.end() :] if origin else url
     if origin and not target.startswith("/"):
         target = f"/{target}"

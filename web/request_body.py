@@ -2,12 +2,14 @@
 
 import json
 
-from flask import g, request
+from flask import abort, g, request
 from werkzeug.datastructures import MultiDict
 
 from services.http import strict_json
 
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
+_METHODS_WITHOUT_BODY = ("GET", "HEAD", "OPTIONS", "TRACE")
+_FLAGS = {"": False, "0": False, "false": False, "1": True, "true": True, "on": True}
 
 
 def parse_json() -> object:
@@ -25,9 +27,28 @@ def parse_json() -> object:
 
 
 def fields() -> MultiDict[str, str]:
-    """The fields of a form, or the strings in a JSON object: as in NextAuth v4, `true` is not `"true"`."""
+    """The fields of a form, or the strings in a JSON object: as in NextAuth v4, `true` is not `"true"`.
+
+    Empty for GET and HEAD: the body of such a request has no meaning (RFC 9110, section 9.3.1). `csrf.protect` has
+    rejected a body that cannot be parsed.
+    """
+    if request.method in _METHODS_WITHOUT_BODY:
+        return MultiDict()
     if request.mimetype != JSON:
         return request.form
     body = parse_json()
     members = body.items() if isinstance(body, dict) else ()
     return MultiDict({name: value for name, value in members if isinstance(value, str)})
+
+
+def flag(name: str) -> bool:
+    """A yes or no: the value of a checkbox, or `true` or `1` in JSON. False if it is missing.
+
+    Aborts with 422 for any other value, so that no request is understood as the opposite of what it says.
+    """
+    value: object = fields().get(name)
+    body = parse_json() if request.mimetype == JSON else None
+    if isinstance(body, dict):
+        value = body.get(name)
+    text = "" if value is None else str(value).lower() if isinstance(value, str | bool | int) else "invalid"
+    return _FLAGS[text] if text in _FLAGS else abort(422)

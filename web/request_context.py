@@ -1,5 +1,7 @@
 """The context that services get of a request, and the cookies that they set on its response."""
 
+from urllib.parse import quote
+
 from flask import Flask, Response, g, request
 from flask_babel import get_locale
 
@@ -7,6 +9,8 @@ from services import services
 from services.observability.client_ip import parse_client_ip
 from services.observability.request_id import current_request_id, new_request_id
 from services.request_context import Deadline, RequestContext
+
+_ASCII = bytes(range(128))
 
 
 def init_app(app: Flask) -> None:
@@ -34,6 +38,12 @@ def current() -> RequestContext:
             cookies=dict(request.cookies.lists()),
         )
     return context
+
+
+def header_as_ascii(name: str) -> str:
+    """A header that contains a URL. Bytes that a URL must not contain are percent-encoded, whatever their encoding."""
+    value = request.headers.get(name, "")
+    return value if value.isascii() else quote(value.encode("latin-1"), safe=_ASCII)  # WSGI: PEP 3333
 
 
 def _set_request_id() -> None:

@@ -24,6 +24,25 @@ def test_an_anonymous_request_gets_401_and_the_sign_in_url(visitor: Visitor) -> 
     assert response.headers["X-Auth-Sign-In"].startswith(f"{visitor.url}/auth/login/email?")
 
 
+@pytest.mark.parametrize(
+    ("sent", "address"),
+    [
+        ("/rooms?name=é".encode(), "/rooms?name=%C3%A9"),
+        ("/방/?이름=김%20민지".encode(), "/%EB%B0%A9/?%EC%9D%B4%EB%A6%84=%EA%B9%80%20%EB%AF%BC%EC%A7%80"),
+        (b"/rooms?name=\xe9", "/rooms?name=%E9"),
+        (b"/a\xe2\x80\xa8b\xc2\xa0", "/a%E2%80%A8b%C2%A0"),
+        (b"/\xff", "/%FF"),
+        (b"//evil.example/\xc3\xa9", ""),
+        (b"\xc3\xa9", ""),
+    ],
+)
+def test_bytes_that_are_not_ascii_in_the_forwarded_uri_are_percent_encoded(
+    visitor: Visitor, sent: bytes, address: str
+) -> None:
+    response = visitor.get(VERIFY, headers={"X-Forwarded-Uri": sent})
+    assert sign_in_address(response) == (f"{visitor.url}{address}" if address else "")
+
+
 @pytest.mark.parametrize("asked", ["//evil.example", "https://evil.example/", "\\evil", "javascript:alert(1)", "", "x"])
 def test_an_invalid_forwarded_uri_is_left_out_of_the_sign_in_url(visitor: Visitor, asked: str) -> None:
     response = visitor.get(VERIFY, headers={"X-Forwarded-Uri": asked})

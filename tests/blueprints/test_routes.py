@@ -166,3 +166,79 @@ def test_a_post_without_a_csrf_token_is_refused_and_changes_nothing(site: Site, 
     assert (response.status_code == 400) is route.form_token
     assert not {SESSION, DEVICE, ATTEMPT} & kinds(response)
     assert visitor.is_signed_in
+
+
+FORM, JSON = "application/x-www-form-urlencoded", "application/json"
+BODIES = [
+    *(
+        (kind, body)
+        for kind in (FORM, JSON)
+        for body in (b"", b"{", b"[]", b"null", b'"x"', b"a=%ff", b"\xff\x00", b"=&=&;")
+    ),
+    (JSON, b'{"json": "true", "csrfToken": 7, "callbackUrl": ["/"], "state": {}, "everywhere": [], "data": 1}'),
+    (JSON, b"[" * 20_000),
+    (f"{JSON}; charset=utf-16", b"\xff\xfe{\x00}\x00"),
+    ("multipart/form-data", b"--x"),
+    ("multipart/form-data; boundary=x", b"--x\r\nContent-Disposition: form-data; name=json\r\n\r\ntrue\r\n--x--"),
+    ("application/\xe9; charset=\xe9", b"x"),
+    ("text/plain", b"x"),
+    ("", b"x"),
+    (";", b""),
+]
+QUERIES = ("", "?state=x&code=y&json=true&callbackUrl=%FF&lang=%FF&error=%00&wait=%FF")
+
+
+@each_route
+def test_no_body_and_no_content_type_makes_a_server_error(site: Site, route: Route) -> None:
+    """At the method of the route and at others, signed in or not."""
+    client, cookies = site.app.test_client(use_cookies=False), ("", cookie_header(member(site)))
+    for number, (kind, body) in enumerate(BODIES):
+        for method in {route.method, "POST", "TRACE"}:
+            headers = {"Cookie": cookies[number % 2], "Content-Type": kind}
+            address = route.address + QUERIES[number // 2 % 2]
+            response = client.open(address, method=method, data=body, headers=headers)
+            assert response.status_code < 500, (method, kind, body)
+
+
+def cookie_header(visitor: Visitor) -> str:
+    visitor.csrf_token()
+    return "; ".join(f"{cookie.name}={cookie.value}" for cookie in visitor.cookies)
+
+
+GETS = [route for route in ROUTES if route.method == "GET"]
+
+
+@pytest.mark.parametrize("route", GETS, ids=lambda route: route.rule)
+def test_the_body_of_a_get_means_nothing(site: Site, route: Route) -> None:
+    plain, with_body = site.new_visitor().get(route.address), site.new_visitor()
+    for kind, body in (
+        (JSON, b'{"json": "true", "callbackUrl": "/account"}'),
+        (FORM, b"json=true&callbackUrl=/account"),
+    ):
+        response = with_body.get(route.address, data=body, headers={"Content-Type": kind})
+        assert (response.status_code, response.headers.get("Location")) == (
+            plain.status_code,
+            plain.headers.get("Location"),
+        )
+
+
+HEADERS = (
+    *("Accept", "Accept-Encoding", "Accept-Language", "Authorization", "Cookie", "If-None-Match", "If-Modified-Since"),
+    *("Origin", "Purpose", "Range", "Referer", "Sec-Fetch-Site", "Sec-Purpose", "User-Agent", "X-Forwarded-For"),
+    *("X-Forwarded-Host", "X-Forwarded-Method", "X-Forwarded-Prefix", "X-Forwarded-Proto", "X-Forwarded-Uri"),
+    *("X-Moz", "X-Request-Id", "X-Requested-With", "Forwarded", "Host"),
+)
+VALUES = ('é=김; 김=é, "김', "\xff\xfe=\x80;q=\xb2, Bearer \xe9, \xa0", "/é?\u2028=😀", "")
+
+
+@each_route
+def test_no_bytes_in_a_header_make_a_server_error(site: Site, route: Route) -> None:
+    client, cookies = site.app.test_client(use_cookies=False), cookie_header(member(site))
+    for name in HEADERS:
+        for value in VALUES:
+            # WSGI: a header is its bytes, decoded as latin-1 (PEP 3333).
+            headers = {"Cookie": cookies, name: value.encode().decode("latin-1")}
+            if name == "Cookie":
+                headers["Cookie"] = f"{cookies}; {headers['Cookie']}"
+            response = client.open(route.address, method=route.method, data={"x": "1"}, headers=headers)
+            assert response.status_code < 500, (name, value)

@@ -186,9 +186,10 @@ def test_the_names_of_the_cookies_are_shown(environ: Environ, site_url: str, ses
 def test_a_running_site_is_checked_at_its_public_url() -> None:
     with running_site(path="/login-site") as running:
         results = site_findings(running.url)
-    assert [kind for kind, _ in results] == [OK, OK]
+    assert [kind for kind, _ in results] == [OK, OK, OK]
     assert "munjigi.visitor arrives unchanged" in results[0][1]
-    assert "accepts a session of 3 cookies" in results[1][1]
+    assert "accepts forms of the origin http://localhost" in results[1][1]
+    assert "accepts a session of 3 cookies" in results[2][1]
 
 
 def test_a_site_that_is_not_running_is_a_warning() -> None:
@@ -199,7 +200,13 @@ def test_a_site_that_is_not_running_is_a_warning() -> None:
 LIVE, SECURE = ({"status": "ok"}, 200), "__Host-munjigi.visitor=x; Secure; HttpOnly; Path=/"
 
 
-def front(live: Any = LIVE, cookie: str | None = "munjigi.visitor=x; Path=/", max_cookie_bytes: int = 99_999) -> Flask:
+def front(
+    live: Any = LIVE,
+    cookie: str | None = "munjigi.visitor=x; Path=/",
+    max_cookie_bytes: int = 99_999,
+    origin: str | None = None,
+    referrer_policy: str = "same-origin",
+) -> Flask:
     """A server at the public URL of the site, with one fault."""
     app = Flask("front")
 
@@ -211,6 +218,15 @@ def front(live: Any = LIVE, cookie: str | None = "munjigi.visitor=x; Path=/", ma
     @app.get("/api/auth/csrf")
     def csrf() -> Any:
         return {"csrfToken": "x"}, 200, {"Set-Cookie": cookie} if cookie else {}
+
+    @app.get("/auth/login/email")
+    def sign_in_page() -> Any:
+        return "", 200, {"Referrer-Policy": referrer_policy}
+
+    @app.post("/auth/login/email")
+    def sign_in() -> Any:
+        is_wrong = (origin or request.headers["Origin"]) + "/" != request.host_url
+        return {"error": "OriginMismatch" if is_wrong else "CookiesBlocked"}, 400
 
     return app
 
@@ -225,14 +241,31 @@ def front(live: Any = LIVE, cookie: str | None = "munjigi.visitor=x; Path=/", ma
         ({"cookie": SECURE}, "is __Host-munjigi.visitor, not munjigi.visitor"),
         ({"cookie": "munjigi.visitor=x; Domain=example.com; Path=/"}, "with a Domain"),
         ({"max_cookie_bytes": 8192}, "answers 400 to a session of 3 cookies"),
+        ({"origin": "http://internal:8000"}, "refuses forms of the origin http://127.0.0.1"),
     ],
-    ids=["another page", "proxy alone", "http for https", "no cookie", "another prefix", "a domain", "small headers"],
+    ids=[
+        "another page",
+        "proxy alone",
+        "http for https",
+        "no cookie",
+        "another prefix",
+        "a domain",
+        "small headers",
+        "another origin",
+    ],
 )
 def test_each_fault_in_front_of_the_site_has_its_own_message(fault: Any, text: str) -> None:
     with serve_in_thread("127.0.0.1", lambda _: front(**fault)) as port:
         results = site_findings(f"http://127.0.0.1:{port}")
     ((_, error),) = [result for result in results if result[0] == ERROR]
     assert text in error
+
+
+def test_a_proxy_that_makes_browsers_hide_the_origin_is_a_warning() -> None:
+    with serve_in_thread("127.0.0.1", lambda _: front(referrer_policy="same-origin, no-referrer")) as port:
+        results = site_findings(f"http://127.0.0.1:{port}")
+    ((_, warning),) = [result for result in results if result[0] == WARNING]
+    assert "Referrer-Policy: no-referrer" in warning
 
 
 @pytest.mark.parametrize(("cookie", "kind"), [(SECURE, OK), (SECURE.replace("Secure; ", ""), ERROR)])

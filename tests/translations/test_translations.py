@@ -115,6 +115,7 @@ def test_all_documented_error_codes_have_a_text() -> None:
         "FormExpired",
         "SessionExpired",
         "CookiesBlocked",
+        "OriginMismatch",
     }
 
 

@@ -71,6 +71,28 @@ def test_each_address_of_the_table_gets_its_verdict(client: FlaskClient) -> None
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+def test_a_space_in_an_address_is_percent_encoded(client: FlaskClient, way: Any) -> None:
+    response = way(client, "/rooms?name=sea view")
+    assert response.headers["Location"] == f"{ORIGIN}/rooms?name=sea%20view"
+
+
+@pytest.mark.parametrize(
+    ("site_url", "address", "expected"),
+    [
+        ("https://example.com", "https://Example.com:443/x", "https://example.com/x"),
+        ("http://example.com", "http://example.com:80?x", "http://example.com/?x"),
+        ("http://example.com", "http://example.com:443/x", None),
+        ("https://example.com:8443", "https://example.com:8443:443/x", None),
+        ("https://example.com", "https://example.com:4433/x", None),
+        ("http://[0:0::1]:5000", "http://[::1]:5000/x", "http://[::1]:5000/x"),
+    ],
+)
+def test_an_address_may_have_the_default_port_of_the_site(site_url: str, address: str, expected: str | None) -> None:
+    with app.create_app(make_settings(site_url=site_url)).app_context():
+        assert redirect_target.validate(address) == expected
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 def test_every_entry_point_follows_the_verdicts(client: FlaskClient, way: Any) -> None:
     wrong, sent_on = [], 0
     for entry in ONE_OF_EACH_CATEGORY:

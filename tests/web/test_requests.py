@@ -1,9 +1,11 @@
 """CSRF, request bodies, paths, methods, hosts, response headers, and the language of a page."""
 
 import re
+from typing import Any
 
 import pytest
 import requests
+from werkzeug.test import Client
 
 from tests.support.site import MINJI, Page, Site, SiteMaker, Visitor, cookie_names, set_cookies
 
@@ -112,6 +114,104 @@ def test_a_cross_site_form_is_refused_even_with_a_valid_csrf_token(visitor: Visi
     assert not visitor.is_signed_in
 
 
+DOORS = {
+    "/auth/login/email": {"email": MINJI, "password": "correct-horse"},
+    "/auth/logout": {},
+    "/account": {"name": "Changed", "nick_name": ""},
+    "/api/auth/session": {},
+    "/api/auth/callback/email": {"email": MINJI, "password": "correct-horse", "json": "true"},
+    "/api/auth/signin/email": {"json": "true"},
+    "/api/auth/signout": {"json": "true"},
+    "/api/auth/signin/google": {"json": "true"},
+}
+"""Each route that checks the CSRF token, and the fields of a request that it accepts."""
+
+
+@pytest.fixture
+def site_with_google(shared_site: SiteMaker) -> Site:
+    return shared_site(providers="google", google_client_id="id", google_client_secret="a-secret-of-this-test-only")
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_wrong_origin_has_an_error_and_a_log_line_of_its_own(
+    site_with_google: Site, caplog: pytest.LogCaptureFixture, door: str
+) -> None:
+    visitor = site_with_google.new_visitor()
+    visitor.sign_in()
+    with caplog.at_level("INFO", "munjigi"):
+        response = visitor.submit(door, DOORS[door], headers={"Origin": "https://www.example.com"})
+    assert response.status_code == 400
+    assert "was open for too long" not in response.text
+    if response.headers["Content-Type"].startswith("text/html"):
+        assert "sent from another web address" in Page(response).message
+    elif door != "/api/auth/session":  # answers `{}` for all errors
+        assert "error=OriginMismatch" in response.json()["url"]
+        sign_in_page = Page(site_with_google.new_visitor().get("/auth/login/email?error=OriginMismatch"))
+        assert "sent from another web address" in sign_in_page.message
+    assert f"origin='https://www.example.com' sec_fetch_site='' site_url={site_with_google.url}" in caplog.text
+    assert [record.fields["outcome"] for record in caplog.records if record.msg == "csrf_failed"] == [  # type: ignore[attr-defined]
+        "OriginMismatch"
+    ]
+    assert visitor.get_session()["user"]["name"] == "김민지"
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_hidden_origin_is_accepted_if_the_browser_says_that_the_request_is_from_this_site(
+    site_with_google: Site, door: str
+) -> None:
+    """As Chromium sends it from a page with `Referrer-Policy: no-referrer`."""
+    visitor = site_with_google.new_visitor()
+    if door not in ("/auth/login/email", "/api/auth/callback/email"):
+        visitor.sign_in()
+    fields = {**DOORS[door], "name": "김민지", "nick_name": "민지"}
+    response = visitor.submit(door, fields, headers={"Origin": "null", "Sec-Fetch-Site": "same-origin"})
+    assert response.status_code in (200, 302, 303)
+    assert "error" not in response.headers.get("Location", "")
+
+
+@pytest.mark.parametrize("fetch_site", [None, "none", "same-site", "cross-site", "", "same-origin, cross-site"])
+def test_a_hidden_origin_alone_is_refused(visitor: Visitor, fetch_site: str | None) -> None:
+    headers = {"Origin": "null", "Sec-Fetch-Site": fetch_site}
+    fields = {"email": MINJI, "password": "correct-horse"}
+    assert visitor.submit("/auth/login/email", fields, headers=headers).status_code == 400
+    assert not visitor.is_signed_in
+
+
+@pytest.mark.parametrize(
+    ("site_url", "same", "others"),
+    [
+        (
+            "https://login.example.com",
+            ("https://login.example.com", "https://LOGIN.example.com", "https://login.example.com:443"),
+            ("https://login.example.com.", "https://login.example.com:8443", "http://login.example.com:443"),
+        ),
+        (
+            "http://[0:0:0:0:0:0:0:1]:8742",
+            ("http://[::1]:8742", "http://[0:0::1]:8742"),
+            ("http://[::2]:8742", "http://[::1]", "http://127.0.0.1:8742"),
+        ),
+        (
+            "http://EXAMPLE.com:80/login-site",
+            ("http://example.com", "http://example.com:80"),
+            ("http://example.com/login-site", "http://user@example.com", "http://example.com http://example.com", ""),
+        ),
+    ],
+)
+def test_each_spelling_of_the_origin_of_the_site_is_accepted_and_no_other_origin(
+    make_site: SiteMaker, site_url: str, same: tuple[str, ...], others: tuple[str, ...]
+) -> None:
+    site = make_site(site_url=site_url)
+    client = site.app.test_client()
+    path = "/login-site" if site_url.endswith("/login-site") else ""
+    base_url = site_url.lower().removesuffix("/login-site")
+    for origin, status in [*((each, 303) for each in same), *((each, 400) for each in others)]:
+        csrf = client.get(f"{path}/api/auth/csrf", base_url=base_url).get_json()["csrfToken"]
+        response = client.post(
+            f"{path}/auth/logout", base_url=base_url, data={"csrfToken": csrf}, headers={"Origin": origin}
+        )
+        assert response.status_code == status, origin
+
+
 def test_a_same_origin_form_is_accepted_whatever_the_host_header(site: Site, visitor: Visitor) -> None:
     fields = {"csrfToken": visitor.csrf_token(), "email": MINJI, "password": "correct-horse"}
     cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in visitor.cookies)
@@ -128,6 +228,49 @@ def test_a_get_of_the_logout_page_does_not_sign_out(visitor: Visitor) -> None:
 
 
 # --- Bodies
+
+
+@pytest.mark.parametrize("everywhere", ["1", 1, True, "true"])
+@pytest.mark.parametrize("door", ["/auth/logout", "/api/auth/signout"])
+def test_a_sign_out_everywhere_in_json_ends_the_sessions_of_all_devices(
+    make_site: SiteMaker, door: str, everywhere: object
+) -> None:
+    site = make_site()
+    phone, laptop = site.new_visitor(), site.new_visitor()
+    phone.sign_in()
+    laptop.sign_in()
+    body = {"csrfToken": phone.csrf_token(), "everywhere": everywhere}
+    assert phone.post(door, json=body).status_code in (302, 303)
+    assert not laptop.is_signed_in
+
+
+@pytest.mark.parametrize("everywhere", ["yes", ["1"], {}, 2, 1.0])
+def test_a_sign_out_that_may_mean_everywhere_is_refused(visitor: Visitor, everywhere: object) -> None:
+    visitor.sign_in()
+    body = {"csrfToken": visitor.csrf_token(), "everywhere": everywhere}
+    assert visitor.post("/auth/logout", json=body).status_code == 422
+    assert visitor.is_signed_in
+
+
+def test_a_sign_in_by_json_at_the_sign_in_page_works_as_by_a_form(visitor: Visitor) -> None:
+    body = {"csrfToken": visitor.csrf_token(), "email": MINJI, "password": "correct-horse", "callbackUrl": "/account"}
+    assert visitor.post("/auth/login/email", json={**body, "password": "wrong"}).status_code == 401
+    assert Page(visitor.post("/auth/login/email", json={**body, "password": "wrong"})).input_value("email") == MINJI
+    response = visitor.post("/auth/login/email", json=body)
+    assert (response.status_code, response.headers["Location"]) == (303, f"{visitor.url}/account")
+
+
+def test_the_account_form_by_json_saves_the_names(make_site: SiteMaker) -> None:
+    visitor = make_site().new_visitor()
+    visitor.sign_in()
+    body = {"csrfToken": visitor.csrf_token(), "name": "새 이름", "nick_name": "새"}
+    assert visitor.post("/account", json=body).status_code == 303
+    assert visitor.get_session()["user"]["name"] == "새 이름"
+
+
+def test_an_update_of_the_session_by_a_form_is_not_taken_for_an_update_without_data(visitor: Visitor) -> None:
+    visitor.sign_in()
+    assert visitor.submit("/api/auth/session", {"data": '{"name": "Changed"}'}).status_code == 422
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/xml", "multipart/form-data; boundary=x", ""])
@@ -344,6 +487,39 @@ def test_a_site_under_a_path_works_whether_or_not_the_proxy_strips_it(make_site:
     assert page.input_value("callbackUrl") == "https://example.com/login-site/account"
     assert "__Secure-munjigi.visitor" in cookie_names(response)
     assert "Path=/login-site" in set_cookies(response)[0]
+
+
+@pytest.mark.parametrize("stripped", [True, False])
+@pytest.mark.parametrize(
+    "path", ["/auth", "/api", "/static", "/health", "/account", "/auth/login", "/api/auth", "/metrics"]
+)
+def test_the_path_of_the_site_may_begin_like_one_of_its_routes(make_site: SiteMaker, path: str, stripped: bool) -> None:
+    site, base_url = make_site(site_url=f"https://example.com{path}"), "https://example.com"
+
+    def proxy(environ: dict[str, Any], start_response: Any) -> Any:
+        if stripped:
+            environ["PATH_INFO"] = environ["PATH_INFO"].removeprefix(path)
+        return site.app(environ, start_response)
+
+    client = Client(proxy, site.app.response_class)
+
+    def get(url: str) -> Any:
+        return client.get(path + url, base_url=base_url)
+
+    for rule in ("/", "/auth/login/email", "/health/live", "/health/ready", "/api/auth/csrf", "/api/auth/session"):
+        assert get(rule).status_code == 200, rule
+    assert get("/auth/static/site.css").mimetype == "text/css"
+    assert get("/auth/verify").status_code == 401
+    assert get("/auth/nowhere").status_code == 404
+    page = get("/auth/login/email").text
+    assert f'action="{path}/auth/login/email"' in page
+    fields = {"csrfToken": get("/api/auth/csrf").get_json()["csrfToken"], "email": MINJI, "password": "correct-horse"}
+    response = client.post(f"{path}/auth/login/email", data=fields, base_url=base_url)
+    assert (response.status_code, response.headers["Location"]) == (303, f"https://example.com{path}/")
+    assert get("/api/auth/session").get_json()["user"]["email"] == MINJI
+    if (path, stripped) != ("/account", True):  # the path of the home page, too, if the proxy did not strip it
+        assert "Signed in as" not in get("/account").text
+        assert get("/account").status_code == 200
 
 
 def test_the_health_endpoints_need_no_backend_and_set_no_cookie(make_site: SiteMaker) -> None:
