@@ -55,6 +55,8 @@ def callback(provider: str) -> ResponseReturnValue:
     methods = ["GET", "POST"] if registration.provider.form_post else ["GET"]
     if request.method not in methods:
         raise MethodNotAllowed(methods)
+    if request.method == "POST" and request.mimetype != request_body.FORM:
+        abort(415)
     if request.method == "GET" and registration.provider.form_post:
         return _handle_repeat(registration, request.args.get("state"))
     params, is_unambiguous = _callback_params()

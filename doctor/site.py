@@ -30,7 +30,9 @@ def check(settings: config.Settings, http_client: HttpClient, cookies: tuple[str
             return
         yield _check_cookie(settings, get("/api/auth/csrf"), visitor_cookie)
         chunks = "; ".join(f"{session_cookie}.{number}={'x' * CHUNK_SIZE}" for number in range(MAX_CHUNKS))
-        yield _check_origin(settings, send("POST", "/auth/login/email", {"Origin": settings.origin, **_JSON}, form={}))
+        yield _check_origin(
+            settings, send("POST", "/auth/login/email", {"Origin": settings.origin, **_JSON}, {"email": ""})
+        )
         yield from _check_referrer_policy(get("/auth/login/email"))
         yield _check_header_size(get("/health/live", Cookie=chunks))
     except UpstreamError as error:

@@ -64,7 +64,7 @@ def test_a_refused_form_sends_a_signal(site: Site) -> None:
         site.new_visitor().submit("/auth/logout", {}, headers={"Origin": "https://evil.example"})
     assert [(name, fields["outcome"]) for name, fields in received] == [
         ("csrf_failed", "CookiesBlocked"),
-        ("csrf_failed", "FormExpired"),
+        ("csrf_failed", "OriginMismatch"),
     ]
 
 
