@@ -2,10 +2,12 @@
 
 from flask import Blueprint, redirect
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
 
 from services import services
 from web import login_page, redirect_target, request_body, request_context
 from web.forms import LoginForm
+from web.redirects import redirect_after_form
 
 bp = Blueprint("login", __name__)
 
@@ -25,4 +27,4 @@ def sign_in() -> ResponseReturnValue:
     if not form.validate():
         return login_page.render(form), 422
     services().sign_in.with_password(form.email.data or "", form.password.data or "", request_context.current())
-    return redirect(redirect_target.redirect_target(), 303)
+    return redirect_after_form(redirect_target.redirect_target(), notice=_("You are signed in."))

@@ -1,12 +1,13 @@
 """Sign-out: GET asks for confirmation, POST ends the session."""
 
-from flask import Blueprint, flash, make_response, redirect, render_template
+from flask import Blueprint, flash, redirect, render_template
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
 from errors import CsrfError
 from services import services
 from web import redirect_target, request_body, request_context
+from web.redirects import redirect_after_form
 
 bp = Blueprint("logout", __name__)
 
@@ -21,13 +22,17 @@ def show() -> ResponseReturnValue:
 @bp.post("/auth/logout")
 def sign_out() -> ResponseReturnValue:
     everywhere = request_body.flag("everywhere")
-    if services().sign_in.sign_out(request_context.current(), everywhere=everywhere):
-        flash(_("You are signed out on all devices.") if everywhere else _("You are signed out."))
-    else:
-        flash(_("You are signed out on this device, but we could not reach our service to end the session there."))
-    response = make_response(redirect(redirect_target.redirect_target(), 303))
-    response.headers["Clear-Site-Data"] = '"cache"'  # so that the Back button shows no page of the signed-out user
-    return response
+    is_revoked = services().sign_in.sign_out(request_context.current(), everywhere=everywhere)
+    flash(sign_out_message(is_revoked=is_revoked, everywhere=everywhere))
+    return redirect_after_form(redirect_target.redirect_target(), pause=not is_revoked)
+
+
+def sign_out_message(*, is_revoked: bool, everywhere: bool = False) -> str:
+    """The message for the person after a sign-out. `is_revoked`: whether the backend has revoked the token."""
+    message = _("You are signed out on all devices.") if everywhere else _("You are signed out.")
+    if not is_revoked:
+        message = _("You are signed out on this device, but we could not reach our service to end the session there.")
+    return str(message)
 
 
 @bp.errorhandler(CsrfError)

@@ -8,13 +8,16 @@ import re
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import Blueprint, redirect, request, url_for
+from flask import Blueprint, flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
 
 import errors
+from blueprints.logout import sign_out_message
 from services import services
 from web import login_page, provider_buttons, redirect_target, request_body, request_context
 from web.forms import LoginForm
+from web.redirects import redirect_after_form
 
 bp = Blueprint("nextauth_client", __name__, url_prefix="/api/auth")
 log = logging.getLogger("munjigi.next_auth")
@@ -63,7 +66,8 @@ def sign_in() -> ResponseReturnValue:
     if not form.validate():
         raise errors.CredentialsSignin("email or password failed the form validation")
     services().sign_in.with_password(form.email.data or "", form.password.data or "", request_context.current())
-    return _respond(redirect_target.redirect_target())
+    url = redirect_target.redirect_target()
+    return _respond(url) if _json_requested() else redirect_after_form(url, notice=_("You are signed in."), status=302)
 
 
 @bp.get("/signout")
@@ -74,8 +78,13 @@ def sign_out_page() -> ResponseReturnValue:
 
 @bp.post("/signout")
 def sign_out() -> ResponseReturnValue:
-    services().sign_in.sign_out(request_context.current(), everywhere=request_body.flag("everywhere"))
-    return _respond(redirect_target.redirect_target())
+    everywhere = request_body.flag("everywhere")
+    is_revoked = services().sign_in.sign_out(request_context.current(), everywhere=everywhere)
+    url = redirect_target.redirect_target()
+    if _json_requested():
+        return _respond(url)
+    flash(sign_out_message(is_revoked=is_revoked, everywhere=everywhere))
+    return redirect_after_form(url, status=302, pause=not is_revoked)
 
 
 @bp.post("/_log")
@@ -101,9 +110,13 @@ def handle_error(error: errors.SiteError) -> ResponseReturnValue:
 
 
 def _respond(url: str, error: errors.SiteError | None = None) -> ResponseReturnValue:
-    if request_body.fields().get("json") != "true":
+    if not _json_requested():
         return redirect(url, 302)
     return ({"url": url}, error.status, error.headers) if error else {"url": url}
+
+
+def _json_requested() -> bool:
+    return request_body.fields().get("json") == "true"
 
 
 def _api_url(path: str) -> str:

@@ -41,7 +41,8 @@ def start(provider: str) -> ResponseReturnValue:
     services().attempts.save(attempt, registration.provider, context)
     if _json_requested():
         return {"url": authorization_url}
-    return render_template("redirecting.html", url=authorization_url, provider=provider_buttons.label(registration))
+    provider_name = provider_buttons.label(registration)
+    return render_template("redirecting.html", url=authorization_url, provider=provider_name, refresh=True)
 
 
 @bp.route("/api/auth/callback/<provider>", methods=["GET", "POST"])

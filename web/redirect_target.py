@@ -20,8 +20,8 @@ MAX_LENGTH = 2048
 # space is percent-encoded: apps write it into links as it is.
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\xa0\u2028\u2029\ud800-\udfff\\]")
 _DOT_SEGMENT = re.compile(r"/(?:\.|%2e){1,2}(?=[/?#]|$)", re.IGNORECASE)
-_EXCLUDED_PATHS = ("/auth/login/", "/auth/logout")
-"""Pages of this site that would redirect the user again."""
+_LOGIN_PATH, _LOGOUT_PATH = "/auth/login/", "/auth/logout"
+_SIGN_OUT_ENDPOINTS = ("logout.show", "logout.sign_out", "nextauth_client.sign_out_page", "nextauth_client.sign_out")
 
 
 def redirect_target() -> str:
@@ -37,13 +37,14 @@ def home_url() -> str:
 def requested() -> str | None:
     """The validated `callbackUrl` of this request, from the body or the query string; None if missing or invalid."""
     url = request_body.fields().get(FIELD) or request.args.get(FIELD)
-    return validate(url) if url else None
+    return validate(url, after_sign_out=request.endpoint in _SIGN_OUT_ENDPOINTS) if url else None
 
 
-def validate(url: str) -> str | None:
+def validate(url: str, *, after_sign_out: bool = False) -> str | None:
     """The absolute form of `url`, percent-encoded, if it is plainly an address of this site; else None.
 
-    `url`: a path that starts with one slash, or an absolute URL with the origin of `SITE_URL`.
+    `url`: a path that starts with one slash, or an absolute URL with the origin of `SITE_URL`. Pages that would
+    redirect the user again are no targets: the sign-out page, and the sign-in page except after a sign-out.
     """
     settings = services().settings
     if len(url) > MAX_LENGTH or _FORBIDDEN.search(url):
@@ -55,7 +56,8 @@ def validate(url: str) -> str | None:
         target = f"/{target}"
     if not target.startswith("/") or target.startswith("//") or _resolves_to_double_slash(target):
         return None
-    if target.startswith(tuple(settings.site_path + path for path in _EXCLUDED_PATHS)):
+    excluded_paths = (_LOGOUT_PATH,) if after_sign_out else (_LOGOUT_PATH, _LOGIN_PATH)
+    if target.startswith(tuple(settings.site_path + path for path in excluded_paths)):
         return None
     absolute_url = settings.origin + quote(target, safe="/?#%:@!$&'()*+,;=-._~[]")
     return absolute_url if len(absolute_url) <= MAX_LENGTH else None

@@ -4,7 +4,9 @@ Each entry has: `value` (the address), `cat` (its category), `allowed` (whether 
 URL that a browser should reach), `strict` (whether exactly that URL is required).
 """
 
+import html
 import json
+import re
 from itertools import groupby, islice
 from operator import itemgetter
 from pathlib import Path
@@ -34,6 +36,16 @@ def csrf_token(client: FlaskClient) -> str:
 def encode_form(form: dict[str, str]) -> bytes:
     # A lone surrogate is not valid UTF-8; a hostile client can still send its bytes.
     return urlencode(form, errors="surrogatepass").encode()
+
+
+def destination(response: Any) -> str:
+    """Return where a response sends the browser: its `Location`, or the URL of its meta refresh."""
+    if "Location" in response.headers:
+        return str(response.headers["Location"])
+    refresh = re.search(r'<meta http-equiv="refresh" content="0; url=([^"]*)">', response.text)
+    assert refresh, "neither a redirect nor a meta refresh"
+    assert f'href="{refresh[1]}"' in response.text, "no link for browsers that ignore a meta refresh"
+    return html.unescape(refresh[1])
 
 
 def resolve_as_browser(location: str) -> ada_url.URL:

@@ -1,0 +1,33 @@
+"""Redirects at the end of a form."""
+
+from flask import flash, redirect, render_template, url_for
+from flask.typing import ResponseReturnValue
+
+from services import services
+
+_OWN_PAGES = ("home.show", "account.show", "login.show")
+
+
+def redirect_after_form(
+    url: str, *, notice: str | None = None, status: int = 303, pause: bool = False
+) -> ResponseReturnValue:
+    """Send the browser to the page `url` of this origin, which `redirect_target` has validated, after a form.
+
+    A page of this site gets a redirect. The CSP's `form-action 'self'` covers every redirect that follows a form (CSP
+    Level 3, 6.4.2). An app at the same origin may redirect on to another origin or to the scheme of a mobile app, and
+    then the browser would cancel the navigation. Such a target gets a page with a meta refresh and a link: the
+    navigation that it starts is no form submission.
+
+    notice: what the form has done, for that page. pause: that page waits for a click, because it has to be read.
+    """
+    if _is_own_page(url):
+        return redirect(url, status)
+    if notice:
+        flash(notice)
+    return render_template("redirecting.html", url=url, provider=None, refresh=not pause)
+
+
+def _is_own_page(url: str) -> bool:
+    """Whether `url` is a page of this site that does not redirect to another address."""
+    path = url.removeprefix(services().settings.origin).partition("#")[0].partition("?")[0]
+    return path in [url_for(endpoint) for endpoint in _OWN_PAGES]
