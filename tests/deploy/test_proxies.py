@@ -17,6 +17,7 @@ from tests.support.commands import ROOT, Command
 from tests.support.markdown import MarkdownPage
 from tests.support.production import production_server
 from tests.support.proxies import DeployedConfig
+from tests.support.redirects import destination
 from tests.support.scripted import TOKEN, USER, ScriptedBackend, scripted_backend
 from tests.support.site import Visitor, cookie_names
 
@@ -116,9 +117,9 @@ def test_an_anonymous_request_is_sent_to_sign_in_and_returns_to_the_same_url(fro
     assert (sent.status_code, urlsplit(sent.headers["Location"]).path) == (303, "/auth/login/email")
     page = visitor.get_page(sent.headers["Location"])
     back = visitor.sign_in(callbackUrl=str(page.input_value("callbackUrl")))
-    assert back.headers["Location"] == f"{front.proxy.url}/rooms/%ED%95%9C%EA%B0%95?from=1&to=2&q=a%26b"
+    assert destination(back) == f"{front.proxy.url}/rooms/%ED%95%9C%EA%B0%95?from=1&to=2&q=a%26b"
     assert cookie_names(back) >= {"__Secure-next-auth.session-token", "__Host-munjigi.visitor"}
-    shown = visitor.get(back.headers["Location"]).json()
+    shown = visitor.get(destination(back)).json()
     assert (shown["path"], shown["told"]) == ("/rooms/%ED%95%9C%EA%B0%95?from=1&to=2&q=a%26b", HONG)
 
 

@@ -18,7 +18,7 @@ import app
 from dev.backend import create_backend
 from tests.support import site as sites
 from tests.support.forge import COOKIE, cookie_pair, encrypt, make_claims, to_json
-from tests.support.redirects import FORM, ORIGIN, RETURN_ADDRESSES, csrf_token, resolve_as_browser, sign_in
+from tests.support.redirects import FORM, ORIGIN, RETURN_ADDRESSES, csrf_token, destination, resolve_as_browser, sign_in
 from tests.support.scripted_provider import scripted_providers
 from tests.support.site import serve_in_thread
 from tests.support.social_backend import social_backend
@@ -148,7 +148,7 @@ def test_no_generated_return_address_of_a_sign_in_leads_off_the_site(signed_in: 
     if response.status_code == 400:
         assert any("\ud800" <= char <= "\udfff" for char in address)  # not valid UTF-8
     else:
-        assert resolve_as_browser(response.headers["Location"]).origin == ORIGIN
+        assert resolve_as_browser(destination(response)).origin == ORIGIN
 
 
 # --- Session cookies
