@@ -28,7 +28,7 @@ def _identity(responses: ProviderResponses) -> Identity:
 def _name(text: str) -> str | None:
     """Return the name in the form field `user`, which Apple sends only at the first consent; None if it has no name."""
     try:
-        name = dig(json.loads(text[:2000]), "name")
+        name = dig(json.loads(text), "name")
     except (ValueError, RecursionError):
         return None
     parts = [dig(name, "lastName"), dig(name, "firstName")]

@@ -92,9 +92,10 @@ class Provider:
     keys_url: str | None = None
     """The JWK Set that verifies its id_tokens (RFC 7517)."""
     user_url: str | None = None
-    """Returns the user for an access token. With `discovery`: called only if the id_token has no name or email."""
+    """Returns the user for an access token. With an id_token: called only if that has no name or email, and then
+    the sign-in does not depend on it."""
     optional_url: str | None = None
-    """Called after `user_url`. An error response is ignored."""
+    """Called after `user_url`. The sign-in does not depend on it."""
 
     is_oidc: bool = False
     """The token response must contain an id_token, and the site sends a nonce (OpenID Connect Core, 3.1)."""

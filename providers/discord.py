@@ -29,6 +29,7 @@ provider = Provider(
     id="discord",
     label={"en": "Discord", "ko": "디스코드"},
     colors=("#5865f2", "#ffffff", "#5865f2"),
+    issuer="https://discord.com",
     authorize_url="https://discord.com/oauth2/authorize",
     token_url="https://discord.com/api/oauth2/token",
     user_url="https://discord.com/api/users/@me",

@@ -1,8 +1,11 @@
-"""Bearer tokens (RFC 6750) of the backend and of providers. Their format is up to whoever issues them."""
+"""Bearer tokens (RFC 6750) of the backend and of providers. Their format and size are up to whoever issues them.
+
+The backend's token is bounded by the session cookie that holds it: `MAX_CHUNKS` in `services/sessions/cookie.py`.
+"""
 
 import re
 
-_TOKEN = re.compile(r"[!-~]{1,4096}")
+_TOKEN = re.compile(r"[!-~]+")
 
 
 def validate_token(value: object) -> str:

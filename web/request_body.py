@@ -16,7 +16,7 @@ def parse_json() -> object:
     """The value of a JSON body, parsed once per request. Raises `ValueError` if the body is not valid JSON."""
     if "body" not in g:
         g.body = None  # so that an error page can read the fields of a body that is not valid
-        value = strict_json.loads(request.get_data())
+        value = strict_json.loads_message(request.get_data())
         try:
             # JSON can contain lone surrogates, which cannot be encoded as UTF-8. Reject them here, not in a later call.
             json.dumps(value, ensure_ascii=False).encode()

@@ -12,10 +12,10 @@ _MAX_TEXT = 200
 _MAX_EMAIL = 254
 """RFC 5321, 4.5.3.1.3, without the angle brackets."""
 _MAX_ID = 255
-_MAX_PICTURE = 2000
 _MAX_EXACT_NUMBER = 2**53
 """From here on, JavaScript reads different integers as the same number."""
-_EMAIL = re.compile(r"[^@\s,;<>\x00-\x1f\x7f]{1,64}@[^@\s,;<>\x00-\x1f\x7f]{1,189}")
+_EMAIL = re.compile(r"[^@\s,;<>\x00-\x1f\x7f]{1,64}@[^@\s,;<>\x00-\x1f\x7f]+")
+"""RFC 5321, 4.5.3.1.1: 64 characters before the `@`."""
 _REMOVED = ("Cc", "Cs")
 _INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp", "Zs", "Mn", "Mc", "Me")
 """Unicode categories of characters that show nothing of their own. Unassigned ones (Cn) may be in newer fonts."""
@@ -107,7 +107,9 @@ def _without_controls(text: str) -> str:
 def _is_email(text: str) -> bool:
     """Whether this is one address, also to a backend that normalizes it: NFKC turns a full-width @ into an @
     (GHSA-7rqj-j65f-68wh)."""
-    return all(_EMAIL.fullmatch(form) for form in (text, unicodedata.normalize("NFKC", text[:1000])))
+    return len(text) <= _MAX_EMAIL and all(
+        _EMAIL.fullmatch(form) for form in (text, unicodedata.normalize("NFKC", text))
+    )
 
 
 def validate_identity(identity: Identity, provider: str) -> Identity:
@@ -116,7 +118,7 @@ def validate_identity(identity: Identity, provider: str) -> Identity:
     if isinstance(subject, int) and not isinstance(subject, bool):
         subject = str(subject)
     if not isinstance(subject, str) or not subject or len(subject) > _MAX_ID or not subject.isprintable():
-        raise ValueError("no subject")
+        raise ValueError(f"no subject of 1 to {_MAX_ID} printable characters")
     email = identity.email if isinstance(identity.email, str) and _is_email(identity.email) else None
     picture = identity.picture if isinstance(identity.picture, str) else ""
     return Identity(
@@ -126,5 +128,5 @@ def validate_identity(identity: Identity, provider: str) -> Identity:
         nickname=clean_name(identity.nickname),
         email=email,
         email_verified=email is not None and identity.email_verified is True,
-        picture=picture if picture.startswith("https://") and len(picture) <= _MAX_PICTURE else None,
+        picture=picture if picture.startswith("https://") else None,
     )

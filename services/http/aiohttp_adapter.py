@@ -36,6 +36,10 @@ _LOOKUP_THREADS = 16
 QUEUE_SHARE = 0.5
 """The share of a call's timeout that it may wait for a free slot. The rest is for the call itself."""
 _MAX_STALE_CONNECTIONS = 10
+MAX_HEADER_LINE_BYTES = 64 * 1024
+"""Of the status line and of each header of a response. `Content-Security-Policy` may have more than aiohttp's 8 kB."""
+MAX_HEADERS = 128
+"""Of a response: aiohttp's own limit. Together with the one above, it bounds the memory that a response takes."""
 
 
 class NotSentError(requests.ConnectionError):
@@ -48,6 +52,10 @@ class NoResponseError(requests.ConnectionError):
 
 class NoSlotError(requests.ConnectionError):
     """All slots of the host are in use, and too many calls wait for one, or this call has waited long enough."""
+
+
+class HeaderTooLargeError(requests.ConnectionError):
+    """A header of the response is over `MAX_HEADER_LINE_BYTES`, or it has more than `MAX_HEADERS`."""
 
 
 class _UnusableConnectionError(aiohttp.ClientConnectionError):
@@ -140,6 +148,9 @@ class _Connections:
         self.session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, resolver=self.resolver),
             cookie_jar=aiohttp.DummyCookieJar(),  # or one person's cookies would be sent with another's call
+            max_line_size=MAX_HEADER_LINE_BYTES,
+            max_field_size=MAX_HEADER_LINE_BYTES,
+            max_headers=MAX_HEADERS,
             auto_decompress=False,  # `requests` does it, in steps whose size is bounded
             request_class=_Request,
             response_class=_Response,
@@ -301,7 +312,13 @@ _TRANSLATIONS: tuple[tuple[type[Exception], type[requests.RequestException], str
 """Of aiohttp's exceptions, in this order, to those of `requests`. No text has an address or a byte of an answer."""
 
 
+_TOO_LARGE_MESSAGES = ("Got more than", "Too many headers")
+"""How aiohttp's messages about `MAX_HEADER_LINE_BYTES` and `MAX_HEADERS` begin."""
+
+
 def _translate(error: Exception) -> requests.RequestException:
+    if isinstance(error, aiohttp.ClientResponseError) and error.message.startswith(_TOO_LARGE_MESSAGES):
+        return HeaderTooLargeError("too large")
     return next(kind(text) for source, kind, text in _TRANSLATIONS if isinstance(error, source))
 
 

@@ -14,7 +14,15 @@ from urllib.parse import urlsplit
 
 import requests
 
-from services.http.aiohttp_adapter import AiohttpAdapter, NoResponseError, NoSlotError, NotSentError
+from services.http.aiohttp_adapter import (
+    MAX_HEADER_LINE_BYTES,
+    MAX_HEADERS,
+    AiohttpAdapter,
+    HeaderTooLargeError,
+    NoResponseError,
+    NoSlotError,
+    NotSentError,
+)
 from services.http.response import UpstreamResponse
 from services.observability.audit import upstream_request_finished
 
@@ -147,18 +155,23 @@ def _read_capped(response: requests.Response) -> bytes:
     return bytes(body)
 
 
+_REASONS: tuple[tuple[type[requests.RequestException], str, int], ...] = (
+    (requests.Timeout, "no full answer in time", 504),
+    (requests.exceptions.SSLError, "its TLS certificate or protocol is refused", 502),
+    (NoSlotError, "too many calls wait for it already", 503),
+    (NotSentError, "no connection can be made", 503),
+    (
+        HeaderTooLargeError,
+        f"a header of the answer is over {MAX_HEADER_LINE_BYTES} bytes, or it has over {MAX_HEADERS} headers",
+        502,
+    ),
+    (requests.ConnectionError, "the answer broke off or is no HTTP (ConnectionError)", 502),
+)
+"""Reason and status for each kind of exception, the first that fits. Their texts may hold bytes of the answer."""
+
+
 def _upstream_error(error: requests.RequestException) -> UpstreamError:
-    """Described by its kind alone: the texts of exceptions may hold addresses and bytes of the answer."""
-    match error:
-        case requests.Timeout():
-            return UpstreamError("no full answer in time", 504)
-        case requests.exceptions.SSLError():
-            return UpstreamError("its TLS certificate or protocol is refused", 502)
-        case NoSlotError():
-            return UpstreamError("too many calls wait for it already", 503)
-        case NotSentError():
-            return UpstreamError("no connection can be made", 503)
-        case requests.ConnectionError():
-            return UpstreamError("the answer broke off or is no HTTP (ConnectionError)", 502)
-        case _:
-            return UpstreamError(f"the answer broke off or is no HTTP ({type(error).__name__})", 502)
+    for kind, reason, status in _REASONS:
+        if isinstance(error, kind):
+            return UpstreamError(reason, status)
+    return UpstreamError(f"the answer broke off or is no HTTP ({type(error).__name__})", 502)

@@ -16,6 +16,7 @@ MAX_RETRY_AFTER = 3600
 _DELAY_SECONDS = re.compile(r"0*([0-9]+)(\.[0-9]+)?")
 _PROTECTION_HEADERS = ("cf-mitigated", "x-amzn-waf-action")
 """What Cloudflare and AWS WAF add to an answer of their own, such as `challenge`, instead of passing the request on."""
+_JWT = re.compile(rb"eyJ[\w-]*(\.[\w-]*){2,4}")
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class UpstreamResponse:
     @cached_property
     def _parsed(self) -> object:
         try:
-            return strict_json.loads(self.body)
+            return strict_json.loads_message(self.body)
         except ValueError:
             return None
 
@@ -61,7 +62,9 @@ class UpstreamResponse:
             return " with a page of HTML"
         if not self.body.strip():
             return "" if 300 <= self.status < 400 else " without a body"  # a redirect needs none
-        return "" if self.json() is not None else " without JSON"
+        if self.json() is not None:
+            return ""
+        return " with a JWT" if _JWT.fullmatch(self.body.strip()) else " without JSON"
 
     def retry_after(self) -> int | None:
         """Seconds from `Retry-After` (RFC 9110, 10.2.3: a number or a date), within bounds; None if invalid.

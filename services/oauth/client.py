@@ -26,7 +26,8 @@ from services.oauth.discovery import Endpoints, ProviderMetadata
 from services.oauth.provider_http import AuthlibSession, ProviderHttp
 from services.request_context import RequestContext
 
-_CODE = re.compile(r"[\x21-\x7e]{1,2048}")
+_CODE = re.compile(r"[!-~]+")
+"""RFC 6749, A.11, which allows a space too; in practice, a space was a `+`. The size is up to the provider."""
 _CANCELLED_ERRORS = ("access_denied", "user_cancelled_authorize")
 _BUSY_ERRORS = ("temporarily_unavailable", "server_error", "slow_down")
 _CONFIGURATION_ERRORS = ("invalid_client", "unauthorized_client", "redirect_uri_mismatch", "invalid_scope",
@@ -77,8 +78,10 @@ class OAuthClient:
         _check_issuer(endpoints, params)
         if "error" in params:
             _raise_provider_error(registration, params["error"], "the callback")
-        if not _CODE.fullmatch(params.get("code", "")):
+        if not params.get("code"):
             raise errors.OAuthCallback("the callback has no code")
+        if not _CODE.fullmatch(params["code"]):
+            raise errors.OAuthCallback("the callback's code is no printable ASCII without spaces")
         tokens = self._fetch_tokens(registration, endpoints, attempt, params, context)
         claims: dict[str, Any] = {}
         if registration.provider.is_oidc:
@@ -172,8 +175,11 @@ class OAuthClient:
         token, provider = tokens["access_token"], registration.provider
         userinfo = extra = None
         if endpoints.userinfo_endpoint and not (claims.get("email") and claims.get("name")):
-            userinfo = self._http.get_json(endpoints.userinfo_endpoint, token, context)
-            if claims and dig(userinfo, "sub") != claims["sub"]:  # OpenID Connect Core 1.0, 5.3.2
+            # The id_token alone proves who signs in. Without userinfo, only a name or an address may be missing.
+            userinfo = self._http.get_json(endpoints.userinfo_endpoint, token, context, optional=bool(claims))
+            if claims and not isinstance(userinfo, dict):
+                userinfo = None
+            elif claims and dig(userinfo, "sub") != claims["sub"]:  # OpenID Connect Core 1.0, 5.3.2
                 raise errors.OAuthCallback("its userinfo is about another person")
         if provider.optional_url:
             extra = self._http.get_json(registration.url(provider.optional_url), token, context, optional=True)

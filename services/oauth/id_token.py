@@ -20,19 +20,23 @@ LEEWAY_SECONDS = 60
 """Seconds that clocks may differ."""
 MAX_AGE_SECONDS = 600
 """Seconds since it was issued: it comes straight from the token endpoint."""
-_MAX_TOKEN_LENGTH = 32 * 1024
-_MAX_KEYS = 100
 _KEY_TYPES: Mapping[str, Any] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
-_MIN_RSA_BITS = 2048
-_MAX_RSA_BITS = 16384
+MAX_TOKEN_LENGTH = 256 * 1024
+"""Characters. It is decoded and hashed before anything is known of who signed it, while no other request is served."""
+MIN_RSA_BITS = 2048
+"""RFC 7518, 3.3."""
+MAX_RSA_BITS = 16384
+"""The most that OpenSSL verifies with."""
+MAX_SUBJECT_LENGTH = 255
+"""OpenID Connect Core 1.0, 2: `sub`."""
 _JWK_MEMBERS = ("kty", "crv", "n", "e", "x", "y", "key_ops")
 """The members of a JWK that are used."""
 
 
 class _Registry(jws.JWSRegistry):
-    """Ignores unknown header parameters (RFC 7515, 4). By default, joserfc also rejects long headers."""
+    """Ignores unknown header parameters (RFC 7515, 4). joserfc's own limits are below what issuers may send."""
 
-    max_header_length = _MAX_TOKEN_LENGTH
+    max_header_length = max_payload_length = max_signature_length = MAX_TOKEN_LENGTH
 
     def get_alg(self, name: str) -> Any:
         """Without the warning that `EdDSA`, which issuers write, is called Ed25519 now."""
@@ -62,8 +66,10 @@ class Expected:
 
 def verify(token: object, keys: Callable[[str | None], Sequence[Key]], expected: Expected) -> dict[str, Any]:
     """Return the claims of a valid token; raises `InvalidIdToken`. `keys`: those for a `kid`."""
-    if not isinstance(token, str) or len(token) > _MAX_TOKEN_LENGTH or token.count(".") != 2:
+    if not isinstance(token, str) or token.count(".") != 2:
         raise InvalidIdToken("it is no signed token")
+    if len(token) > MAX_TOKEN_LENGTH:
+        raise InvalidIdToken(f"it has {len(token)} characters; at most {MAX_TOKEN_LENGTH} are read")
     head, body, _ = token.split(".")
     header, claims = _json(head), _json(body)
     _check_header(header, expected.algorithms)
@@ -75,19 +81,23 @@ def verify(token: object, keys: Callable[[str | None], Sequence[Key]], expected:
 def public_keys(document: Mapping[str, Any], kid: str | None) -> list[Key]:
     """Those of a JWK set (RFC 7517) that may have signed a token with this `kid`; without one, the only one."""
     listed = document.get("keys")
-    if not isinstance(listed, list) or len(listed) > _MAX_KEYS:
+    if not isinstance(listed, list):
         raise KeyNotFound("the issuer's keys are no list of them")
     fit = [one for one in listed if isinstance(one, dict) and one.get("use", "sig") == "sig" and "d" not in one]
     named = [one for one in fit if kid is None or one.get("kid") == kid]
     keys = [key for key in map(_key, named) if key]
-    if not keys or (kid is None and len(keys) > 1):
+    if not named:
         raise KeyNotFound("the issuer has no such key")
+    if not keys:
+        raise KeyNotFound(f"the issuer's key cannot be used; RSA keys need {MIN_RSA_BITS} to {MAX_RSA_BITS} bits")
+    if kid is None and len(keys) > 1:
+        raise KeyNotFound("the issuer has several keys, and the token does not name one")
     return keys
 
 
 def _key(jwk: dict[str, Any]) -> Key | None:
     try:
-        if jwk["kty"] == "RSA" and not _MIN_RSA_BITS <= _bits(jwk["n"]) <= _MAX_RSA_BITS:
+        if jwk["kty"] == "RSA" and not MIN_RSA_BITS <= _bits(jwk["n"]) <= MAX_RSA_BITS:
             return None
         key: Key = _KEY_TYPES[jwk["kty"]].import_key({name: jwk[name] for name in _JWK_MEMBERS if name in jwk})
     except (KeyError, TypeError, ValueError, JoseError):
@@ -117,8 +127,8 @@ def _check_header(header: dict[str, Any], algorithms: Sequence[str]) -> None:
         raise InvalidIdToken("it asks for an extension")
     if str(header.get("typ", "JWT")).upper() != "JWT":
         raise InvalidIdToken("it is a token of another kind")
-    if not isinstance(header.get("kid", ""), str) or len(header.get("kid", "")) > 256:
-        raise InvalidIdToken("its key id is no short text")
+    if not isinstance(header.get("kid", ""), str):
+        raise InvalidIdToken("its key id is no text")
 
 
 def _check_signature(token: str, header: dict[str, Any], keys: Sequence[Key]) -> None:
@@ -157,8 +167,8 @@ def _check_identity_claims(claims: dict[str, Any], expected: Expected) -> None:
         raise InvalidIdToken("it is for another site, or not for this one alone")
     if claims.get("azp", expected.client_id) != expected.client_id:
         raise InvalidIdToken("another site had it issued")
-    if not isinstance(claims.get("sub"), str) or not 0 < len(claims["sub"]) <= 255:
-        raise InvalidIdToken("it names nobody")
+    if not isinstance(claims.get("sub"), str) or not 0 < len(claims["sub"]) <= MAX_SUBJECT_LENGTH:
+        raise InvalidIdToken(f"its sub is no text of 1 to {MAX_SUBJECT_LENGTH} characters")
     if claims.get("nonce") != expected.nonce:
         raise InvalidIdToken("it belongs to another sign-in")
 

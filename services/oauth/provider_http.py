@@ -1,5 +1,6 @@
 """Calls to providers, within the deadline of the request."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, quote_plus, urlsplit
@@ -9,6 +10,10 @@ from services.http.client import HttpClient, UpstreamError
 from services.http.response import UpstreamResponse
 from services.request_context import RequestContext
 
+log = logging.getLogger("munjigi.oauth")
+
+OPTIONAL_SHARE = 0.5
+"""The share of the request's remaining time for a call that a sign-in can do without: the rest is for the backend."""
 _USED_FIELDS = ("access_token", "id_token", "token_type", "error")
 """Of a token endpoint's response."""
 
@@ -28,13 +33,21 @@ class ProviderHttp:
         return document
 
     def get_json(self, url: str, access_token: str, context: RequestContext, *, optional: bool = False) -> object:
-        """JSON of any type about the owner of a token; None if `optional` and the provider refuses."""
-        response = self.send("GET", url, context, headers={"Authorization": f"Bearer {access_token}"})
-        if response.status == 200:
-            return response.json()
-        if optional:
+        """JSON of any type about the owner of a token; None if `optional` and the call fails, which is logged."""
+        headers, share = {"Authorization": f"Bearer {access_token}"}, OPTIONAL_SHARE if optional else 1
+        path = urlsplit(url).path
+        try:
+            response = self.send("GET", url, context, headers=headers, share_of_deadline=share)
+            if response.status != 200:
+                raise _refusal(response, path)
+            if response.json() is None:
+                raise errors.OAuthCallback(f"{path} answered 200{response.kind}")
+        except errors.SiteError as error:
+            if not optional:
+                raise
+            log.warning("optional answer of a provider not used: %s", error.reason)
             return None
-        raise _refusal(response, urlsplit(url).path)
+        return response.json()
 
     def send(
         self,

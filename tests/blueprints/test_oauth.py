@@ -104,7 +104,6 @@ STRANGE_ANSWERS: dict[str, tuple[str, Callable[[Answer], Pairs]]] = {
     "two codes, the good one last": ("OAuthCallback", lambda a: [("code", "x"), *a.items()]),
     "no code": ("OAuthCallback", lambda a: [("state", a["state"])]),
     "an empty code": ("OAuthCallback", lambda a: [("state", a["state"]), ("code", "")]),
-    "a code of 10 KB": ("OAuthCallback", lambda a: [("state", a["state"]), ("code", "c" * 10240)]),
     "a code with a line end": ("OAuthCallback", lambda a: [("state", a["state"]), ("code", "a\r\nX: y")]),
     "a code in Korean": ("OAuthCallback", lambda a: [("state", a["state"]), ("code", "코드")]),
     "a code with a space": ("OAuthCallback", lambda a: [("state", a["state"]), ("code", "a b")]),
@@ -504,14 +503,6 @@ def test_a_wrong_iss_parameter_is_refused_before_the_token_exchange(here: Social
     visitor, answer = under_way(here, name)
     twice = [*answer.items(), ("iss", right), ("iss", right)]
     assert error_code(visitor.send_callback(name, twice)) == "OAuthCallback"
-    assert nothing_was_exchanged(here)
-
-
-@pytest.mark.parametrize("name", sorted(set(ALL) - set(NAMED)))
-def test_any_iss_parameter_is_refused_for_a_provider_without_an_issuer(here: SocialSetup, name: str) -> None:
-    for issuer in ("", "None", "https://evil.example", here.providers.issuer("google")):
-        visitor, answer = under_way(here, name)
-        assert error_code(visitor.send_callback(name, {**answer, "iss": issuer})) == "OAuthCallback"
     assert nothing_was_exchanged(here)
 
 

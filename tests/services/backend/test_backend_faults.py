@@ -162,7 +162,7 @@ NO_TOKEN: tuple[object, ...] = (
     *({"data": value} for value in (*NEITHER, "~secret~", 5, {"plainTextToken": TOKEN}, [login_body()])),
     *({"data": {"token": value}} for value in (*NEITHER, "~secret~", 5, TOKEN, {"accessToken": TOKEN})),
     *(login_body(value) for value in (*NEITHER, 5, " ", f" {TOKEN}", {"token": TOKEN})),
-    *(login_body(TOKEN + tail) for tail in (" ", "\t", "\n", "\r\nX: y", "\x00", "\x7f", "é", "토큰", "x" * 4096)),
+    *(login_body(TOKEN + tail) for tail in (" ", "\t", "\n", "\r\nX: y", "\x00", "\x7f", "é", "토큰")),
     {"plainTextToken": TOKEN},
     {"token": {"plainTextToken": TOKEN}},
 )
