@@ -34,7 +34,7 @@ from doctor.command import doctor_command
 from services import Services, services
 from services.backend.user import User
 from services.clock import Clock
-from web import csrf, error_handlers, locale, login_page, request_context, security_headers
+from web import csrf, error_handlers, forms, locale, login_page, request_context, security_headers
 
 MAX_BODY_BYTES = 64 * 1024
 
@@ -136,6 +136,7 @@ def _init_templates(app: Flask, settings: Settings) -> None:
         site_templates = PrefixLoader({"site": app.jinja_loader})  # for {% extends "site/login.html" %}
         overrides = FileSystemLoader(settings.templates_dir)
         app.jinja_env.loader = ChoiceLoader([overrides, app.jinja_loader, site_templates])
+    app.jinja_env.filters["without_controls"] = forms.without_controls
     app.jinja_env.globals.update(
         csrf_token=generate_csrf,
         current_user=current_user,

@@ -143,7 +143,7 @@ class Cancelled(RestartRequired):
 
 class AttemptExpired(RestartRequired):
     code = "AttemptExpired"
-    message = _l("This sign-in took too long or was already used. Start again.")
+    message = _l("This sign-in took too long, was already used, or began in another browser. Start again.")
 
 
 class CsrfError(RestartRequired):

@@ -1,5 +1,6 @@
 """Forms and their validation. The backend decides whether a password is correct."""
 
+import re
 import unicodedata
 from collections.abc import Mapping
 
@@ -15,6 +16,11 @@ _EMAIL_PATTERN = r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+$"
 """Something before and after one `@`. Stricter rules would reject addresses that the backend accepts."""
 _NO_CONTROLS_PATTERN = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z"
 """Neither control characters nor Unicode's line breaks."""
+
+
+def without_controls(text: str) -> str:
+    """Text to show in a field again. HTML does not allow control characters (HTML, 13.2.3.5)."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", "", text)
 
 
 def _normalize_email(text: str | None) -> str | None:

@@ -173,9 +173,9 @@ def test_a_cancelled_sign_in_shows_a_notice_and_another_way_works(
         ("naver", "backend_409", "Sign in the way you did before"),
         ("apple", "server_error", "is not responding right now"),
         ("apple", "backend_429", "Too many attempts"),
-        ("github", "replayed_code", "took too long or was already used"),
+        ("github", "replayed_code", "took too long, was already used, or began in another browser"),
         ("line", "backend_503", "The problem is on our side"),
-        ("oidc", "other_state", "took too long or was already used"),
+        ("oidc", "other_state", "took too long, was already used, or began in another browser"),
         ("oidc", "backend_422", "did not share it"),
     ],
 )
@@ -260,7 +260,7 @@ def test_a_callback_url_of_another_browser_signs_nobody_in(open_page: PageOpener
     sent = callbacks(page)
     sign_in(page, "github")
     stranger.goto(sent[-1].url)
-    expect_told(stranger, "alert", "took too long or was already used")
+    expect_told(stranger, "alert", "took too long, was already used, or began in another browser")
 
 
 @pytest.mark.parametrize("provider", ["google", "apple"])
