@@ -9,7 +9,7 @@ from werkzeug.exceptions import MethodNotAllowed
 
 import errors
 from providers.base import Registration
-from services import services
+from services import identifiers, services
 from services.oauth.attempts import Attempt
 from services.sessions.model import Session
 from web import login_page, provider_buttons, redirect_target, request_body, request_context
@@ -74,8 +74,8 @@ def _extra_params() -> dict[str, str]:
 
     See OpenID Connect Core 1.0, section 3.1.2.1. NextAuth v4 passes on all parameters, even `client_id`.
     """
-    hint = request.args.get("login_hint", "")
-    return {"login_hint": hint} if 0 < len(hint) <= 254 and hint.isprintable() else {}
+    hint = identifiers.clean(request.args.get("login_hint", ""))
+    return {"login_hint": hint} if hint and hint.isprintable() else {}
 
 
 def _registration(provider: str) -> Registration:

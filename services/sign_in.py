@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import errors
 from config import Settings
 from providers.base import Identity, Registration
+from services import identifiers
 from services.backend.client import Backend
 from services.backend.user import User
 from services.limits.login_limiter import LoginLimiter
@@ -31,6 +32,7 @@ class SignIn:
 
     def with_password(self, email: str, password: str, context: RequestContext) -> User:
         """Sign in by email address and password. Raises a `SiteError`, and then nobody is signed in."""
+        email = identifiers.normalize(email)
         with self._audited("email", email, context):
             reset_limit = self._limiter.hit(email, context)
             access_token = self._backend.login(email, password, context)

@@ -10,6 +10,7 @@ from werkzeug.datastructures import MultiDict
 from wtforms import PasswordField, StringField
 from wtforms.validators import DataRequired, InputRequired, Length, Regexp
 
+from services import identifiers
 from services.backend.user import User, has_visible_character
 
 _EMAIL_PATTERN = r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+$"
@@ -23,9 +24,8 @@ def without_controls(text: str) -> str:
     return re.sub(r"[\x00-\x1f\x7f-\x9f]", "", text)
 
 
-def _normalize_email(text: str | None) -> str | None:
-    """Normalize to NFKC (Unicode UAX #15), which maps a full-width `@` to `@`, and strip white space."""
-    return unicodedata.normalize("NFKC", text).strip() if text else text
+def _clean_identifier(text: str | None) -> str | None:
+    return identifiers.clean(text) if text else text
 
 
 def _normalize_name(text: str | None) -> str | None:
@@ -46,7 +46,7 @@ class _Form(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no type hints
 class LoginForm(_Form):
     email = StringField(
         _l("Email address"),
-        filters=[_normalize_email],
+        filters=[_clean_identifier],
         validators=[
             InputRequired(_l("Enter your email address.")),
             Length(max=254, message=_l("This email address is too long. Check it.")),

@@ -69,7 +69,7 @@ class UpstreamResponse:
     def retry_after(self) -> int | None:
         """Seconds from `Retry-After` (RFC 9110, 10.2.3: a number or a date), within bounds; None if invalid.
 
-        A fraction is rounded up: no RFC allows it, but Discord and others send one.
+        A fraction, which no RFC allows but some servers send, is rounded up.
         """
         text = self.headers.get("Retry-After", "").strip()
         if number := _DELAY_SECONDS.fullmatch(text):

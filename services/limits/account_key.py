@@ -3,6 +3,7 @@
 import re
 import unicodedata
 
+from services import identifiers
 from services.observability.audit import normalize_email
 
 _LATIN = re.compile(r"LATIN (?:SMALL|CAPITAL) (?:LETTER|LIGATURE) (?:LONG |INSULAR )?(\w{1,2})(?: |$)")
@@ -15,7 +16,8 @@ def account_key(email: str) -> str:
     Many databases compare without accents, so letters are decomposed (NFKD) and their marks left out. By the first
     weight of the Unicode collation, with which MySQL 8 compares by default, any script's 5 is a 5, and `ł` is an `l`.
     """
-    return "".join(map(_fold, unicodedata.normalize("NFKD", normalize_email(email).replace("ð", "d"))))
+    text = identifiers.with_unicode_domain(normalize_email(email))
+    return "".join(map(_fold, unicodedata.normalize("NFKD", text.replace("ð", "d"))))
 
 
 def _fold(char: str) -> str:

@@ -7,12 +7,12 @@ of their own (`signal_delivery.py`).
 
 import hmac
 import logging
-import unicodedata
 from typing import Any
 
 from blinker import Namespace, Signal
 from flask import Flask
 
+from services import identifiers
 from services.observability.signal_delivery import SignalDelivery
 from services.request_context import RequestContext
 
@@ -50,8 +50,8 @@ class AuditLog:
 
 
 def normalize_email(email: str) -> str:
-    """What two spellings of one email address have in common: NFKC, no surrounding spaces, no case."""
-    return unicodedata.normalize("NFKC", email).strip().casefold()
+    """What two spellings of one email address have in common, without case."""
+    return identifiers.normalize(email).casefold()
 
 
 def account_hash(identifier: str | None, key: str) -> str | None:

@@ -105,6 +105,11 @@ def program(visitor: Visitor, email: str = MINJI, password: str = "wrong") -> re
     return visitor.post("/api/auth/callback/email", json=sent)
 
 
+def json_form(visitor: Visitor, email: str = MINJI, password: str = "wrong") -> requests.Response:
+    sent = {"csrfToken": visitor.csrf_token(), "email": email, "password": password}
+    return visitor.post("/auth/login/email", json=sent)
+
+
 DOORS = [form, program]
 Door = Callable[..., requests.Response]
 
@@ -258,6 +263,36 @@ def test_every_spelling_of_an_address_counts_as_one_account(
         assert form(at(site), one).status_code == 401, "this is an address"
     assert form(at(site), spelling).status_code == form(at(site)).status_code == 429
     assert len(backend.asked) == 2
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "minji@xn--3e0b707e.kr",
+        "minji@한국.kr",
+        "minji@한국.KR.",
+        "minji@한국。kr",
+        "minji＠한국.kr",
+        "\ufeffminji@한국.kr\u200b",
+        "\u00a0minji@xn--3E0B707E.kr\u3000",
+        "minji\u00ad@한\u2060국.kr\u202c",
+    ],
+    ids=ascii,
+)
+def test_the_backend_gets_one_spelling_of_an_address_at_every_door(
+    limited: Callable[..., Site], backend: Backend, spelling: str
+) -> None:
+    """The spelling that Chromium sends for an `<input type=email>`."""
+    site = limited(login_limit_per_account_and_ip="3/5minutes")
+    for door in (form, program, json_form):
+        assert door(at(site), spelling).status_code == 401
+    assert backend.asked == ["minji@xn--3e0b707e.kr"] * 3
+    assert form(at(site), "minji@한국.kr").status_code == 429
+
+
+def test_a_refused_sign_in_keeps_the_domain_as_it_was_typed(limited: Callable[..., Site]) -> None:
+    page = Page(form(at(limited()), " minji@한국.kr\u200b"))
+    assert page.input_value("email") == "minji@한국.kr"
 
 
 @pytest.mark.parametrize("five", ["\u0665", "\u0beb", "\uff15", "\u2784", "\U0001010b"], ids=ascii)
