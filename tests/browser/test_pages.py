@@ -288,6 +288,17 @@ def test_a_password_manager_finds_one_form_with_both_fields(page: Page) -> None:
         assert form.get_attribute("autocomplete") is None
 
 
+@pytest.mark.parametrize("way", ["login", "login-fields", "account"])
+def test_a_phone_does_not_zoom_into_a_field(page: Page, way: str) -> None:
+    """Safari on iOS zooms into a field with a font below 16 px, and stays there."""
+    page.set_viewport_size(NARROW)
+    PAGE_STATES[way](page)
+    fields = page.locator("input:not([type=hidden])")
+    expect(fields).to_have_count(2)
+    for field in fields.all():
+        assert float(computed_style(field, "font-size").removesuffix("px")) >= 16
+
+
 def test_a_password_can_be_pasted(page: Page) -> None:
     page.goto(LOGIN)
     fill_credentials(page, PASSWORD, "")
