@@ -88,6 +88,21 @@ def test_every_file_that_is_named_exists() -> None:
                 assert word in modules, f"{doc.name}: {word}"
 
 
+def test_each_field_report_has_one_row_and_existing_tests() -> None:
+    page = DOCS["docs/field-reports.md"]
+    rows = [row for row in page.table_rows if row[0].startswith("[")]
+    assert len(rows) > 50
+    assert all(len(row) == 4 and all(row[:3]) for row in rows)
+    reports = [link for link in page.links if link.startswith("https:")]
+    assert len(reports) == len(set(reports)) == len(rows)
+    source = "".join(
+        path.read_text("utf-8") for path in ROOT.glob("tests/**/test_*.py") if "node_modules" not in path.parts
+    )
+    named = [word for word in page.inline_code if word.startswith("test_")]
+    assert [name for name in named if f"def {name}(" not in source] == []
+    assert len(named) > len(rows) - 5
+
+
 def test_the_docs_show_exactly_the_pictures_that_are_generated() -> None:
     shown = {Path(link).stem for doc in DOCS.values() for link in doc.links if link.endswith(".webp")}
     kept = {path.stem for path in ROOT.glob("docs/pictures/*.webp")}

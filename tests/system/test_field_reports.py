@@ -7,6 +7,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from flask.sessions import SecureCookieSessionInterface
+from itsdangerous import TimestampSigner
 
 from tests.support.redirects import destination
 from tests.support.site import Page, Site, Visitor, cookie_names, running_site, serve_in_thread, set_cookies
@@ -75,6 +77,21 @@ def test_a_page_that_was_restored_without_its_cookies_needs_one_more_click(visit
     assert again.message
     assert again.input_value("email") == HANEUL
     assert submit_page(visitor, again) == f"{visitor.url}/rooms"
+
+
+@pytest.mark.parametrize("days", [1, 30])
+def test_a_sign_in_page_that_was_open_for_days_still_works(setup: SocialSetup, visitor: Visitor, days: int) -> None:
+    class EarlierSigner(TimestampSigner):
+        def get_timestamp(self) -> int:
+            return super().get_timestamp() - days * 86400
+
+    serializer: Any = SecureCookieSessionInterface().get_signing_serializer(setup.site.app)
+    page = visitor.get_page(LOGIN)
+    (cookie,) = visitor.cookies
+    content = serializer.loads(cookie.value)
+    serializer.signer = EarlierSigner
+    cookie.value = serializer.dumps(content)
+    assert submit_page(visitor, page) == f"{visitor.url}/"
 
 
 def test_checks_for_the_scripts_of_an_app_do_not_change_where_its_page_returns_to(visitor: Visitor) -> None:
