@@ -13,9 +13,13 @@ from urllib.parse import urlsplit
 import click
 import limits
 
+import backends
 import providers
 import settings_readers as read
-from providers.base import Registration, SettingSpec
+from backends import overrides, validation
+from backends.base import Backend
+from providers.base import Registration
+from settings_readers import SettingSpec
 
 
 class SettingsError(click.ClickException):
@@ -34,8 +38,11 @@ _REQUIRED: Any = object()
 
 
 def setting(reader: Callable[[str], Any], default: Any = _REQUIRED, *, example: str, secret: bool = False) -> Any:
-    """Declare a field of `Settings` that `load` reads. A secret field is left out of `repr`."""
-    metadata = {"reader": reader, "default": default, "example": example}
+    """Declare a field of `Settings` that `load` reads.
+
+    A secret field is left out of `repr`, and can also be read from the file that `<NAME>_FILE` names.
+    """
+    metadata = {"reader": reader, "default": default, "example": example, "secret": secret}
     return field(metadata=metadata, repr=not secret)
 
 
@@ -46,6 +53,10 @@ def _provider_ids(text: str) -> tuple[str, ...]:
     if len(set(ids)) < len(ids):
         raise ValueError("must list each provider once")
     return ids
+
+
+def _backend_id(text: str) -> str:
+    return read.choice(*backends.names())(text.replace("_", "-"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,18 +74,10 @@ class Settings:
 
     backend_url: str = setting(read.base_url, example="https://api.example.com/api/v2")
     """The base URL of the backend's API."""
-    backend_login_path: str = setting(read.api_path, "/login", example="/login")
-    """POST `{email, password}` returns the backend's token."""
-    backend_social_path: str = setting(
-        read.api_path, "/login/social/callback/{provider}", example="/login/social/callback/{provider}"
-    )
-    """POST `{social_token}` returns the backend's token; `{provider}` is replaced by `<ID>_BACKEND_NAME`."""
-    backend_user_path: str = setting(read.api_path, "/user", example="/user")
-    """POST with the bearer token returns the user."""
-    backend_logout_path: str | None = setting(read.api_path, None, example="/logout")
-    """POST with the bearer token revokes it on sign-out. If unset, a token stays valid after its session ended."""
-    backend_profile_path: str | None = setting(read.api_path, None, example="/profile")
-    """PATCH `{name, nick_name}` with the bearer token saves them. If unset, the account page is read-only."""
+    backend: Backend = setting(_backend_id, "laravel", example="laravel")
+    """Which file of `backends/` describes the backend: its calls, and what its answers mean."""
+    backend_constants: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The settings that the templates of `backend` use, such as `BACKEND_API_KEY`, by name."""
     backend_timeout: float = setting(read.seconds, 10.0, example="10")
     """Seconds: the deadline that all backend calls of one request share."""
     backend_concurrency: int = setting(read.integer(1, 100000), 100, example="100")
@@ -185,12 +188,33 @@ def load(environ: Mapping[str, str]) -> Settings:
     problems: list[str] = []
     for setting_field in fields(Settings):
         if metadata := setting_field.metadata:
-            spec = SettingSpec(metadata["reader"], metadata["example"], metadata["default"])
+            spec = SettingSpec(**metadata)
             values[setting_field.name] = _read(environ, setting_field.name.upper(), spec, problems)
+    values |= _read_backend(environ, values["backend"] or "laravel", problems)
     registrations = [_read_registration(environ, name, problems) for name in values["providers"] or ()]
     if problems:
         raise SettingsError(problems)
     return Settings(**values, registrations=tuple(registrations))
+
+
+def _read_backend(environ: Mapping[str, str], name: str, problems: list[str]) -> dict[str, Any]:
+    """Read the settings of the backend with this id. Adds to `problems`, like `_read_registration`."""
+    problems_before = len(problems)
+    backend = backends.find(name)
+    values = {part: _read(environ, part, spec, problems) for part, spec in overrides.SETTINGS.items()}
+    faults = overrides.contradictions(backend, values)
+    backend = overrides.override(backend, values)
+    if len(problems) == problems_before:
+        faults += validation.problems(backend)
+    problems += [_problem(setting, message, overrides.SETTINGS[setting].example) for setting, message in faults]
+    constants = {
+        setting: _read(environ, setting, overrides.constant(backend, setting), problems)
+        for setting in validation.setting_names(backend)
+    }
+    return {
+        "backend": backend,
+        "backend_constants": {setting: value for setting, value in constants.items() if value is not None},
+    }
 
 
 def _read_registration(environ: Mapping[str, str], name: str, problems: list[str]) -> Registration:
@@ -212,13 +236,30 @@ def _read_registration(environ: Mapping[str, str], name: str, problems: list[str
 
 def _read(environ: Mapping[str, str], name: str, spec: SettingSpec, problems: list[str]) -> Any:
     """Read one variable. If it is invalid or missing, adds to `problems` and returns None."""
-    text = environ.get(name, "").strip()
     try:
+        text = _text(environ, name, spec)
         if text:
             return spec.reader(text)
         if spec.required or spec.default is _REQUIRED:
             raise ValueError("is required")
     except ValueError as error:
-        problems.append(f"  {name} {error}\n      for example: {name}={spec.example}")
+        problems.append(_problem(name, str(error), spec.example))
         return None
     return spec.default
+
+
+def _text(environ: Mapping[str, str], name: str, spec: SettingSpec) -> str:
+    """The text of a setting; empty if it is unset. That of a secret may be in the file that `<NAME>_FILE` names."""
+    text, path = environ.get(name, "").strip(), environ.get(f"{name}_FILE", "").strip() if spec.secret else ""
+    if not path:
+        return text
+    if text:
+        raise ValueError(f"must be unset if {name}_FILE is set")
+    try:
+        return Path(path).read_text("utf-8").removesuffix("\n").removesuffix("\r")
+    except (OSError, ValueError):
+        raise ValueError(f"cannot be read: {name}_FILE must be a file that can be opened") from None
+
+
+def _problem(name: str, message: str, example: str) -> str:
+    return f"  {name} {message}\n      for example: {name}={example}"

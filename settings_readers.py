@@ -8,7 +8,9 @@ import ipaddress
 import re
 import ssl
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 import limits
@@ -28,6 +30,18 @@ _HOST_NAME = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?")
 _NUMERIC_HOST = re.compile(r"(^|\.)([0-9]+|0x[0-9a-f]*)\.?$")
 """Browsers read a host whose last label is a number as an IPv4 address: `127.1` is `127.0.0.1`."""
 TRANSLATIONS = Path(__file__).parent / "translations"
+
+
+@dataclass(frozen=True)
+class SettingSpec:
+    """How to read one setting: the reader of its text, an example for error messages, and the default."""
+
+    reader: Callable[[str], Any]
+    example: str
+    default: Any = None
+    required: bool = False
+    secret: bool = False
+    """The value can also be read from the file that `<NAME>_FILE` names."""
 
 
 def base_url(text: str) -> str:
@@ -257,6 +271,13 @@ def credential(text: str) -> str:
     """Return a client id or secret. No message repeats it."""
     if not re.fullmatch(r"[!-~]{1,2000}", text):
         raise ValueError("must be printable ASCII without spaces")
+    return text
+
+
+def header_value(text: str) -> str:
+    """Return a text that a header can have. No message repeats it."""
+    if not re.fullmatch(r"[ -~]{1,2000}", text):
+        raise ValueError("must be printable ASCII")
     return text
 
 

@@ -53,4 +53,4 @@ def _render(form: ProfileForm, error: errors.SiteError | None = None) -> str:
 
 
 def _is_editable() -> bool:
-    return services().settings.backend_profile_path is not None
+    return services().backend.can_save_profile

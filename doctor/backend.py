@@ -5,35 +5,43 @@ import time
 from collections.abc import Iterator
 
 import config
+import errors
 from doctor.finding import ERROR, OK, Finding
-from services.http.client import HttpClient, UpstreamError
+from services.backend import results
+from services.backend.answer import Answer
+from services.backend.client import BackendClient
+from services.clock import Clock
+from services.http.client import HttpClient
 from services.http.response import UpstreamResponse, parse_http_date
+from services.request_context import Deadline, RequestContext
 
 _UNKNOWN_EMAIL = "doctor@munjigi.invalid"  # RFC 2606, 2: `.invalid` never exists
-_HEADERS = {"Accept": "application/json", "Content-Type": "application/json"}
 MAX_CLOCK_SKEW_SECONDS = 60
 
 
 def check(settings: config.Settings, http_client: HttpClient) -> Iterator[Finding]:
-    login_url = settings.backend_url + settings.backend_login_path
-    user_url = settings.backend_url + settings.backend_user_path
-    credentials = {"email": _UNKNOWN_EMAIL, "password": secrets.token_urlsafe(24)}
-    for url, body, check_response in ((login_url, credentials, _check_login), (user_url, None, _check_user)):
+    client = BackendClient(settings, http_client)
+    credentials = {"identifier": _UNKNOWN_EMAIL, "password": secrets.token_urlsafe(24)}
+    values = {"login": credentials, "user": {"token": secrets.token_urlsafe(24)}}
+    checks = {"login": _check_login, "user": _check_user}
+    for name in [name for name in checks if name in settings.backend.calls]:
+        deadline = Deadline(settings.backend_timeout, Clock())
+        context = RequestContext(client_ip=None, locale="en", request_id="doctor", deadline=deadline)
         try:
-            response = http_client.send("POST", url, _HEADERS, within=settings.backend_timeout, json=body)
-        except UpstreamError as error:
+            answer = client.call(name, values[name], context)
+        except errors.BackendUnavailable as error:
             fix = "Check BACKEND_URL, and that this machine can reach it."
-            yield Finding(ERROR, "backend", f"{url}: {error.reason}", fix)
+            yield Finding(ERROR, "backend", f"{client.url(name)}: {error.reason.partition(': ')[2]}", fix)
             return
-        yield check_response(url, response)
-    yield from _check_clock(response)
+        yield checks[name](settings, client.url(name), answer)
+    yield from _check_clock(answer.response)
 
 
-def _check_login(url: str, response: UpstreamResponse) -> Finding:
-    status, is_json = response.status, response.json() is not None
-    if wall := _wall(url, response):
+def _check_login(settings: config.Settings, url: str, answer: Answer) -> Finding:
+    status, is_json = answer.status, answer.response.json() is not None
+    if wall := _wall(url, answer.response):
         return wall
-    if status in (400, 401, 404, 422) and is_json:
+    if is_json and _is_wrong_password(settings, answer):
         return Finding(OK, "backend", f"{url} answers {status} with JSON to unknown credentials")
     if 300 <= status < 400:
         fix = "The path is for browsers. It must answer with JSON if `Accept` asks for it (Laravel: routes/api.php)."
@@ -49,13 +57,29 @@ def _check_login(url: str, response: UpstreamResponse) -> Finding:
     return Finding(ERROR, "backend", f"{url} answers {status}{without_json} to unknown credentials", fix)
 
 
-def _check_user(url: str, response: UpstreamResponse) -> Finding:
-    if wall := _wall(url, response):
+def _check_user(settings: config.Settings, url: str, answer: Answer) -> Finding:
+    if wall := _wall(url, answer.response):
         return wall
-    if response.status == 401:
-        return Finding(OK, "backend", f"{url} answers 401 without a token")
+    if _is_session_over(settings, answer):
+        return Finding(OK, "backend", f"{url} answers {answer.status} without a valid token")
     fix = "Answer 401 without a valid token: the site ends a session when it gets 401."
-    return Finding(ERROR, "backend", f"{url} answers {response.status} without a token", fix)
+    return Finding(ERROR, "backend", f"{url} answers {answer.status} without a valid token", fix)
+
+
+def _is_wrong_password(settings: config.Settings, answer: Answer) -> bool:
+    try:
+        results.tokens(settings.backend, "login", answer)
+    except errors.SiteError as error:
+        return isinstance(error, errors.CredentialsSignin)
+    return False
+
+
+def _is_session_over(settings: config.Settings, answer: Answer) -> bool:
+    try:
+        results.user(settings.backend, "user", answer)
+    except errors.SiteError as error:
+        return isinstance(error, errors.SessionExpired)
+    return False
 
 
 def _wall(url: str, response: UpstreamResponse) -> Finding | None:

@@ -23,7 +23,7 @@ def check(settings: config.Settings) -> Iterator[Finding]:
             "Set it to the number of reverse proxies.",
         ),
         (
-            settings.backend_logout_path is None,
+            settings.backend.logout is None,
             "BACKEND_LOGOUT_PATH",
             "is not set: the backend's token stays valid after sign-out",
             "Add a path to the backend that revokes the bearer token, and set it here.",

@@ -9,7 +9,8 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
 import settings_readers as read
-from providers.base import Identity, Provider, ProviderResponses, Registration, SettingSpec, dig
+from providers.base import Identity, Provider, ProviderResponses, Registration, dig
+from settings_readers import SettingSpec
 
 _ISSUER = "https://appleid.apple.com"
 _SECRET_SECONDS = 300
@@ -90,7 +91,7 @@ provider = Provider(
     settings={
         "TEAM_ID": SettingSpec(read.credential, "A1B2C3D4E5"),
         "KEY_ID": SettingSpec(read.credential, "F6G7H8I9J0"),
-        "PRIVATE_KEY": SettingSpec(_private_key, "/etc/munjigi/AuthKey_F6G7H8I9J0.p8"),
+        "PRIVATE_KEY": SettingSpec(_private_key, "/etc/munjigi/AuthKey_F6G7H8I9J0.p8", secret=True),
     },
     validate=_validate,
     client_secret=_client_secret,

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import settings_readers as read
+from settings_readers import SettingSpec
 
 Translations = Mapping[str, str]
 """Language code -> text. `en` is always present."""
@@ -47,16 +48,6 @@ class ProviderResponses:
     """The response of `optional_url`; None if it was not called or failed."""
     form: Mapping[str, str] = field(default_factory=dict)
     """The callback's parameters. They are not signed."""
-
-
-@dataclass(frozen=True)
-class SettingSpec:
-    """How to read one setting: the reader of its text, an example for error messages, and the default."""
-
-    reader: Callable[[str], Any]
-    example: str
-    default: Any = None
-    required: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,7 +128,7 @@ class Provider:
         return {
             "CLIENT_ID": SettingSpec(read.credential, "<from the provider's console>", required=True),
             "CLIENT_SECRET": SettingSpec(
-                read.credential, "<from the provider's console>", required=self.secret_required
+                read.credential, "<from the provider's console>", required=self.secret_required, secret=True
             ),
             "BACKEND_NAME": SettingSpec(read.path_segment, self.id, default=self.id),
             # With discovery, the setting ISSUER already says where the provider is.

@@ -1,7 +1,8 @@
 """Any OpenID Connect issuer, set by the operator. docs/providers/oidc.md"""
 
 import settings_readers as read
-from providers.base import Identity, Provider, ProviderResponses, SettingSpec, dig
+from providers.base import Identity, Provider, ProviderResponses, dig
+from settings_readers import SettingSpec
 
 
 def _identity(responses: ProviderResponses) -> Identity:

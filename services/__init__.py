@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from flask import Flask, current_app
 
 from config import Settings
-from services.backend.client import Backend
+from services.backend.client import BackendClient
 from services.clock import Clock
 from services.http.client import HttpClient
 from services.limits.device_cookie import DeviceCookie
@@ -31,7 +31,7 @@ class Services:
     settings: Settings
     clock: Clock
     audit: AuditLog
-    backend: Backend
+    backend: BackendClient
     sessions: Sessions
     sign_in: SignIn
     oauth: OAuthClient
@@ -49,7 +49,7 @@ class Services:
         backend_http = _http_client(settings, for_backend=True)
         provider_http = _http_client(settings, for_backend=False)
         redis = Redis(settings.redis_url, clock) if settings.redis_url else None
-        audit, backend = AuditLog(site), Backend(settings, backend_http)
+        audit, backend = AuditLog(site), BackendClient(settings, backend_http)
         limiter = LoginLimiter(settings, redis, DeviceCookie(settings), audit, clock)
         revoked_sessions = RevokedSessions(settings, redis, clock)
         sessions = Sessions(
@@ -74,7 +74,7 @@ class Services:
             sign_in=SignIn(settings, backend, sessions, limiter, audit),
             oauth=OAuthClient(settings, provider_http, clock),
             attempts=Attempts(settings, clock),
-            profile=Profile(settings, backend, sessions),
+            profile=Profile(backend, sessions),
             limiter=limiter,
             revoked_sessions=revoked_sessions,
             redis=redis,

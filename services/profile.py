@@ -5,34 +5,35 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import errors
-from config import Settings
-from services.backend.client import Backend
+from services.backend.client import BackendClient
 from services.request_context import RequestContext
 from services.sessions.manager import Sessions
 from services.sessions.model import Session
 
 
 class Profile:
-    def __init__(self, settings: Settings, backend: Backend, sessions: Sessions) -> None:
-        self._has_backend_path = settings.backend_profile_path is not None
+    def __init__(self, backend: BackendClient, sessions: Sessions) -> None:
         self._backend = backend
         self._sessions = sessions
 
     def save(self, name: str | None, nick_name: str | None, context: RequestContext) -> None:
         """Save both names at the backend and in the session. Raises a `SiteError`, and then nothing has changed.
 
-        Without `BACKEND_PROFILE_PATH`, only the session changes, until its next revalidation.
+        Without a profile call, only the session changes, until its next revalidation.
         """
         session = self._session()
-        if not self._has_backend_path:
+        if not self._backend.can_save_profile:
             self._sessions.update_user(replace(session.user, name=name, nick_name=nick_name))
             return
         with self._ending_expired_session():
-            self._sessions.update_user(self._backend.save_profile(session.access_token, name, nick_name, context))
+            user = self._backend.save_profile(session.access_token, session.user, name, nick_name, context)
+            self._sessions.update_user(user or replace(session.user, name=name, nick_name=nick_name))
 
     def refresh(self, context: RequestContext) -> None:
-        """Read the user from the backend again. Raises a `SiteError`; a 401 ends the session."""
+        """Read the user from the backend again, if it can be read. Raises a `SiteError`; a 401 ends the session."""
         session = self._session()
+        if not self._backend.can_reread_user:
+            return
         with self._ending_expired_session():
             self._sessions.update_user(self._backend.user(session.access_token, context))
 

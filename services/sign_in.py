@@ -8,7 +8,8 @@ import errors
 from config import Settings
 from providers.base import Identity, Registration
 from services import identifiers
-from services.backend.client import Backend
+from services.backend.client import BackendClient, Login, Revocation
+from services.backend.tokens import Tokens
 from services.backend.user import User
 from services.limits.login_limiter import LoginLimiter
 from services.observability.audit import AuditLog, account_hash
@@ -21,10 +22,9 @@ log = logging.getLogger("munjigi.sign_in")
 
 class SignIn:
     def __init__(
-        self, settings: Settings, backend: Backend, sessions: Sessions, limiter: LoginLimiter, audit: AuditLog
+        self, settings: Settings, backend: BackendClient, sessions: Sessions, limiter: LoginLimiter, audit: AuditLog
     ) -> None:
         self._secret_key = settings.secret_key
-        self._can_revoke_tokens = settings.backend_logout_path is not None
         self._backend = backend
         self._sessions = sessions
         self._limiter = limiter
@@ -35,8 +35,8 @@ class SignIn:
         email = identifiers.normalize(email)
         with self._audited("email", email, context):
             reset_limit = self._limiter.hit(email, context)
-            access_token = self._backend.login(email, password, context)
-            session = self._start_session(access_token, "email", context)
+            login = self._backend.login(email, password, context)
+            session = self._start_session(login, "email", context)
             reset_limit()
             return session.user
 
@@ -44,10 +44,8 @@ class SignIn:
         """Sign in a person whose identity a provider has proven. Raises as above."""
         with self._audited(registration.id, f"{registration.id}:{identity.subject}", context):
             with_email = registration.provider.backend_token == "id_token"
-            access_token = self._backend.social_login(registration.backend_name, identity, with_email, context)
-            return self._start_session(
-                access_token, registration.id, context, cross_site=registration.provider.form_post
-            )
+            login = self._backend.social_login(registration.backend_name, identity, with_email, context)
+            return self._start_session(login, registration.id, context, cross_site=registration.provider.form_post)
 
     def record_failure(self, registration: Registration, error: errors.SiteError, context: RequestContext) -> None:
         """Log a social sign-in that failed before an identity was proven."""
@@ -59,7 +57,7 @@ class SignIn:
         Raises `AttemptExpired` if the session was signed out meanwhile: it must not come back.
         """
         try:
-            user = self._backend.user(session.access_token, context)
+            user = self._backend.user(session.access_token, context) if self._backend.can_reread_user else session.user
         except errors.SessionExpired:
             raise errors.AttemptExpired("the token was revoked meanwhile") from None
         if self._sessions.is_revoked(session):
@@ -68,39 +66,44 @@ class SignIn:
         self._sessions.start(user, session.access_token, registration.id, cross_site=cross_site, reuse=session)
 
     def sign_out(self, context: RequestContext, *, everywhere: bool = False) -> bool:
-        """Sign out here, whatever the backend answers. Returns False if its token could not be revoked."""
+        """Sign out here, whatever the backend answers. Returns False if revoking its token failed."""
         session = self._sessions.end(everywhere=everywhere)
         if session is None:
             return True
-        is_revoked = self._backend.logout(session.access_token, context)
+        revocation = self._backend.logout(Tokens(session.access_token), context)
         self._audit.record(
             "signed_out",
             context,
             provider=session.provider,
             sid=session.sid,
-            revoked=is_revoked,
+            revoked=revocation is Revocation.REVOKED,
             everywhere=everywhere,
         )
-        return is_revoked or not self._can_revoke_tokens
+        return revocation is not Revocation.FAILED
 
     def _start_session(
-        self, access_token: str, provider: str, context: RequestContext, *, cross_site: bool = False
+        self, login: Login, provider: str, context: RequestContext, *, cross_site: bool = False
     ) -> Session:
         """Look the user up and start a session: nobody is signed in unless token and user are both valid.
 
         A token that cannot be used is revoked: it would open the account for as long as it lives.
         """
+        access_token = login.tokens.access
         try:
-            user = self._backend.user(access_token, context)
+            user = self._backend.user_of(login, context)
             session, replaced = self._sessions.start(user, access_token, provider, cross_site=cross_site)
         except errors.SiteError as error:
-            is_revoked = self._backend.logout(access_token, context)
-            log.error("issued token not used, session could not be started: %s; token revoked: %s", error, is_revoked)
+            revocation = self._backend.logout(login.tokens, context)
+            log.error(
+                "issued token not used, session could not be started: %s; token revoked: %s",
+                error,
+                revocation is Revocation.REVOKED,
+            )
             if isinstance(error, errors.SessionExpired):
-                raise errors.BackendUnavailable("/user refused the token that was just issued") from None
+                raise errors.BackendUnavailable("the backend refused the token that was just issued") from None
             raise
         if replaced and replaced.access_token != access_token:
-            self._backend.logout(replaced.access_token, context)
+            self._backend.logout(Tokens(replaced.access_token), context)
         return session
 
     @contextmanager

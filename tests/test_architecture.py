@@ -12,7 +12,7 @@ from tests.support.commands import ROOT
 MODULE_IMPORTS: dict[str, set[str]] = {
     "errors": set(),
     "settings_readers": set(),
-    "config": {"providers", "settings_readers"},
+    "config": {"backends", "providers", "settings_readers"},
     "app": {*PACKAGES} - {"app", "server", "dev", "serve"},
     "serve": {"config", "doctor", "server"},
 }

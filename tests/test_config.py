@@ -12,7 +12,7 @@ import settings_readers
 from app import create_app
 from config import SettingsError
 from tests.support.commands import ROOT
-from tests.support.setting_names import PROVIDER_SETTINGS, SETTINGS
+from tests.support.setting_names import BACKEND_SETTINGS, PROVIDER_SETTINGS, SETTINGS
 from tests.support.site import SECRET, make_settings
 
 GOOD = {"SITE_URL": "https://login.example.com", "SECRET_KEY": SECRET, "BACKEND_URL": "https://api.example.com/v2"}
@@ -208,14 +208,18 @@ def test_fallback_keys_follow_the_current_key() -> None:
 def test_the_example_file_names_exactly_the_existing_settings() -> None:
     text = (ROOT / ".env.example").read_text("utf-8")
     named = re.findall(r"^#?([A-Z_]+)=", text, re.MULTILINE)
-    assert sorted(named) == sorted([*SETTINGS, *PROVIDER_SETTINGS])
+    assert sorted(named) == sorted([*SETTINGS, *BACKEND_SETTINGS, *PROVIDER_SETTINGS])
 
 
 def test_the_example_file_shows_the_defaults_and_can_be_loaded() -> None:
     text = re.sub(r"^#(?=[A-Z_]+=)", "", (ROOT / ".env.example").read_text("utf-8"), flags=re.MULTILINE)
     shown = {name: value for name, value in dotenv_values(stream=io.StringIO(text)).items() if value}
     shown |= {"SECRET_KEY": SECRET, "TEMPLATES_DIR": str(ROOT)}
+    shown = {
+        name: value for name, value in shown.items() if name not in BACKEND_SETTINGS
+    }  # examples that exclude each other
     loaded = config.load(shown)
+    assert loaded.backend.id == shown.pop("BACKEND") == "laravel"
     for name, field in SETTINGS.items():
         default = field.metadata["default"]
         if shown.get(name) and isinstance(default, int | float | str | bool | RateLimitItem):

@@ -1,19 +1,22 @@
-"""The backend that owns the users. No other module knows its paths and its JSON.
+"""The backend that owns the users. It runs the calls of a value of `backends/`, and knows no backend itself.
 
-The paths are settings. What each status means is documented in `docs/decisions/0005-what-a-backends-answer-means.md`.
+What each answer means is documented in `docs/decisions/0005-what-a-backends-answer-means.md`.
 """
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
 
 import errors
+from backends.base import Call, placeholders
 from config import Settings
 from providers.base import Identity
-from services.backend import login_errors
+from services.backend import login_errors, results, templates
+from services.backend.answer import Answer
+from services.backend.tokens import Tokens
 from services.backend.user import User
-from services.bearer_token import validate_token
 from services.http.client import HttpClient, UpstreamError
-from services.http.response import UpstreamResponse
 from services.request_context import RequestContext
 
 log = logging.getLogger("munjigi.backend")
@@ -24,135 +27,166 @@ _MIN_LOGOUT_SECONDS = 0.4
 """The time it may take even if the request has no time left."""
 
 
-class Backend:
+class Revocation(Enum):
+    """What a logout has done at the backend."""
+
+    REVOKED = "revoked"
+    """The backend no longer accepts the token."""
+    ACCEPTED = "accepted"
+    """The backend has logged the session out, but its access tokens stay valid until they expire."""
+    UNSUPPORTED = "unsupported"
+    """The backend has no such call."""
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Login:
+    """The answer to a sign-in that has a valid token."""
+
+    tokens: Tokens
+    answer: Answer
+
+
+class BackendClient:
     def __init__(self, settings: Settings, http: HttpClient) -> None:
-        self._settings = settings
+        self._url = settings.backend_url
+        self._backend = settings.backend
+        self._constants = settings.backend_constants
         self._http = http
 
-    def login(self, email: str, password: str, context: RequestContext) -> str:
-        """Return the backend's token for these credentials. They are sent once; raises a `SiteError`."""
-        path = self._settings.backend_login_path
-        response = self._send("POST", path, "/login", context, json={"email": email, "password": password})
-        if response.status in (200, 201):
-            return _token(response, errors.CredentialsSignin)
-        raise login_errors.login_error(response)
+    @property
+    def can_reread_user(self) -> bool:
+        """Whether the user of a token can be read at any time, and not only from the answer to the login."""
+        return self._backend.user is not None
 
-    def social_login(self, name: str, identity: Identity, with_email: bool, context: RequestContext) -> str:
-        """Return the backend's token for a person whose identity a provider has proven. Sent once.
+    @property
+    def can_save_profile(self) -> bool:
+        return self._backend.profile is not None
+
+    def login(self, identifier: str, password: str, context: RequestContext) -> Login:
+        """Exchange these credentials for the backend's tokens. They are sent once; raises a `SiteError`."""
+        answer = self.call("login", {"identifier": identifier, "password": password}, context)
+        return Login(results.tokens(self._backend, "login", answer), answer)
+
+    def social_login(self, name: str, identity: Identity, with_email: bool, context: RequestContext) -> Login:
+        """The same for a person whose identity a provider has proven.
 
         name: what the backend calls the provider. with_email: send the address too, if the provider has verified it.
         """
-        path = self._settings.backend_social_path.replace("{provider}", name)
         email = {"email": identity.email} if with_email and identity.email_verified else {}
-        response = self._send(
-            "POST", path, "the social path", context, json={"social_token": identity.social_token, **email}
-        )
-        if response.status in (200, 201):
-            return _token(response, errors.Callback)
-        raise login_errors.social_login_error(response)
+        values = {"provider": name, "social_token": identity.social_token, **email}
+        answer = self.call("social", values, context)
+        return Login(results.tokens(self._backend, "social", answer), answer)
+
+    def user_of(self, login: Login, context: RequestContext) -> User:
+        """Return the user who has just signed in; raises a `SiteError`."""
+        if self._backend.user_from_login:
+            return results.user(self._backend, "user", login.answer)
+        return self.user(login.tokens.access, context)
 
     def user(self, access_token: str, context: RequestContext, within: float | None = None) -> User:
         """Return the user of a token; raises `SessionExpired` if the backend no longer accepts it.
 
         within: seconds, by default what is left of the request's deadline.
         """
-        path = self._settings.backend_user_path
-        response = self._send("POST", path, "/user", context, access_token, within=within, retry=True)
-        if response.status in (200, 201):
-            return _user(response)
-        if response.status == 401:
-            raise errors.SessionExpired("/user answered 401")
-        if response.status == 403:
-            raise errors.EmailNotVerified("/user answered 403")
-        raise login_errors.backend_error(response, "/user")
+        answer = self.call("user", {"token": access_token}, context, within=within, retry=True)
+        return results.user(self._backend, "user", answer)
 
-    def save_profile(self, access_token: str, name: str | None, nick_name: str | None, context: RequestContext) -> User:
-        """Save both names. Returns the user as the backend has it afterwards."""
-        path = self._settings.backend_profile_path or ""
-        names = {"name": name, "nick_name": nick_name}
-        response = self._send("PATCH", path, "the profile path", context, access_token, json=names)
-        if response.status == 401:
-            raise errors.SessionExpired("the profile path answered 401")
-        if response.status == 422:
-            raise errors.InvalidFields(login_errors.field_messages(response, ("name", "nick_name")))
-        if not 200 <= response.status < 300:
-            raise login_errors.backend_error(response, "the profile path")
-        has_user = response.get_path("data", "user") is not None
-        return _user(response) if has_user else self.user(access_token, context)
+    def save_profile(
+        self, access_token: str, user: User, name: str | None, nick_name: str | None, context: RequestContext
+    ) -> User | None:
+        """Save both names. Returns the user as the backend has it afterwards; None if it does not tell."""
+        values = {"token": access_token, "user_id": user.id, "name": name, "nick_name": nick_name}
+        answer = self.call("profile", values, context)
+        login_errors.check_profile(self._backend, answer)
+        if results.has_user(self._backend, answer):
+            return results.user(self._backend, "profile", answer)
+        return self.user(access_token, context) if self.can_reread_user else None
 
-    def logout(self, access_token: str, context: RequestContext) -> bool:
-        """Revoke a token. Returns whether it is certain that the backend no longer accepts it."""
-        path = self._settings.backend_logout_path
-        if path is None:
-            return False
+    def refresh(self, tokens: Tokens, context: RequestContext, within: float | None = None) -> Tokens:
+        """Exchange these tokens for new ones. Sent once: the backend may accept a refresh token a single time.
+
+        Raises `SessionExpired` if the backend refuses, and another `SiteError` if it is not certain that it does.
+        """
+        answer = self.call("refresh", _values(tokens), context, within=within)
+        new = results.tokens(self._backend, "refresh", answer)
+        return new if new.refresh else replace(new, refresh=tokens.refresh)
+
+    def logout(self, tokens: Tokens, context: RequestContext) -> Revocation:
+        """Revoke these tokens. Returns what is certain afterwards; raises nothing."""
+        if self._backend.logout is None:
+            return Revocation.UNSUPPORTED
         within = min(LOGOUT_SECONDS, max(context.deadline.seconds_left(), _MIN_LOGOUT_SECONDS))
         try:
-            response = self._send("POST", path, "the logout path", context, access_token, within=within, retry=True)
+            answer = self.call("logout", _values(tokens), context, within=within, retry=True)
+            login_errors.check_logout(self._backend, answer)
         except errors.SiteError as error:
             log.error("token not revoked: %s", error.reason)
-            return False
-        if 200 <= response.status < 300 or response.status == 401:  # 401: the token was revoked before
-            return True
-        log.error("token not revoked: the logout path answered %d", response.status)
-        return False
+            return Revocation.FAILED
+        return Revocation.REVOKED if self._backend.logout_revokes else Revocation.ACCEPTED
 
-    def _send(
+    def call(
         self,
-        method: str,
-        path: str,
-        place: str,
+        name: str,
+        values: templates.Values,
         context: RequestContext,
-        access_token: str | None = None,
         *,
-        json: object = None,
         within: float | None = None,
         retry: bool = False,
-    ) -> UpstreamResponse:
-        """Send one call; raises a `SiteError` if no answer comes, or one that is not the backend's own.
+    ) -> Answer:
+        """Make the call with this name; raises a `SiteError` if no answer comes.
 
-        place: what the log calls the path.
+        values: for the placeholders of its templates. within: seconds. retry: send it again if that can be done safely.
         """
+        call: Call | None = getattr(self._backend, name)
+        if call is None:
+            raise errors.Configuration(f"the backend {self._backend.id} has no {name} call: set BACKEND_{name.upper()}")
         if within is None:
             within = context.deadline.seconds_left()
-        url, headers = self._settings.backend_url + path, _headers(context, access_token)
+        values = {**self._constants, **values}
         try:
-            response = self._http.send(method, url, headers, within=within, json=json, retry=retry)
+            path = templates.fill_path(call.path or "", values)
+            headers = self._headers(name, call, values, context)
+            body = None if call.body is None else templates.fill_body(call.body, values)
+            url = path if "://" in path else self._url + path
+            content = {"form": body} if call.form else {"json": body}
+            return Answer(self._http.send(call.method, url, headers, within=within, retry=retry, **content))
+        except ValueError as error:
+            raise errors.BackendUnavailable(f"the {name} path was not called: {error}") from None
         except UpstreamError as error:
-            raise errors.BackendUnavailable(f"{path}: {error.reason}", status=error.status) from None
-        login_errors.check_answer(response, place)
-        return response
+            raise errors.BackendUnavailable(f"{call.path}: {error.reason}", status=error.status) from None
+
+    def url(self, name: str) -> str:
+        """The URL of a call, with its placeholders."""
+        path = self._backend.calls[name].path or ""
+        return path if "://" in path else self._url + path
+
+    def _headers(self, name: str, call: Call, values: templates.Values, context: RequestContext) -> Mapping[str, str]:
+        """The headers of a call. Without Origin, Referer and Cookie: with these, Sanctum would require a CSRF token."""
+        headers = {
+            # Laravel answers a wrong password with a redirect to HTML unless JSON is the first type here.
+            "Accept": "application/json",
+            **templates.fill_headers(self._backend.headers, values),
+            "Accept-Language": context.locale,
+            "X-Request-Id": context.request_id,
+        }
+        if call.form:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        if context.client_ip:
+            headers["X-Forwarded-For"] = context.client_ip
+        if self._sends_token_header(name, call):
+            header, _, template = self._backend.token_header.partition(":")
+            headers |= templates.fill_headers({header: template.strip()}, values)
+        return headers | templates.fill_headers(call.headers, values)
+
+    def _sends_token_header(self, name: str, call: Call) -> bool:
+        """As `Backend.token_header` documents."""
+        if not self._backend.token_header or name in ("login", "social"):
+            return False
+        if name == "refresh" and self._backend.refresh_token:
+            return False
+        return not any("token" in placeholders(template) for template in (call.path, call.body, call.headers))
 
 
-def _headers(context: RequestContext, access_token: str | None) -> Mapping[str, str]:
-    """Headers of every call. Without Origin, Referer and Cookie: with these, Sanctum would require a CSRF token."""
-    headers = {
-        # Laravel answers a wrong password with a redirect to HTML unless JSON is the first type here.
-        "Accept": "application/json",
-        "Content-Type": "application/json",
-        "Accept-Language": context.locale,
-        "X-Request-Id": context.request_id,
-    }
-    if context.client_ip:
-        headers["X-Forwarded-For"] = context.client_ip
-    if access_token:
-        headers["Authorization"] = f"Bearer {access_token}"
-    return headers
-
-
-def _token(response: UpstreamResponse, rejected: type[errors.SiteError]) -> str:
-    try:
-        return validate_token(response.get_path("data", "token", "plainTextToken"))
-    except ValueError:
-        pass
-    if response.get_path("two_factor") is True:
-        raise errors.SecondFactorRequired("the backend asks for a second factor")
-    if response.get_path("success") is False:
-        raise rejected("200 with success: false")
-    raise errors.BackendUnavailable(f"a sign-in was answered with {response.status}{response.kind}, no valid token")
-
-
-def _user(response: UpstreamResponse) -> User:
-    try:
-        return User.from_json(response.get_path("data", "user"))
-    except ValueError as error:
-        raise errors.BackendUnavailable(f"/user answered {response.status}{response.kind}: {error}") from None
+def _values(tokens: Tokens) -> dict[str, str]:
+    return {"token": tokens.access, **({"refresh_token": tokens.refresh} if tokens.refresh else {})}

@@ -1,98 +1,253 @@
-"""The error that a response of the backend means: `docs/decisions/0005-what-a-backends-answer-means.md`."""
+"""What an answer of the backend means, and the error that this is.
+
+The statuses are documented in `docs/decisions/0005-what-a-backends-answer-means.md`.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
 
 import errors
+from backends.base import Backend, Call, Meaning, Rule
+from services.backend.answer import MISSING, Answer, find_joined
 from services.backend.user import clean_text
-from services.http.response import UpstreamResponse
+from services.http.response import parse_retry_after
 
 DEFAULT_RETRY_AFTER = 60
 """Seconds to wait if the backend does not say how many."""
+_MAX_MESSAGE = 200
+_FORM_FIELDS = {"identifier": "email"}
+"""Placeholder -> field of the site's form, where the two have different names."""
+_NO_FIELD = frozenset({"", "detail", "non_field_errors", "__all__"})
+"""Keys under which frameworks report errors that belong to no field."""
+
+_SIGN_IN = {
+    Meaning.WRONG_CREDENTIALS: errors.CredentialsSignin,
+    Meaning.LOCKED: errors.CredentialsSignin,  # a locked account looks like a wrong password
+    Meaning.NOT_VERIFIED: errors.EmailNotVerified,
+    Meaning.OTHER_WAY: errors.OAuthAccountNotLinked,
+    Meaning.NEXT_STEP: errors.SecondFactorRequired,
+}
+_WITH_TOKEN = {
+    Meaning.SESSION_OVER: errors.SessionExpired,
+    Meaning.LOCKED: errors.SessionExpired,
+    Meaning.NOT_VERIFIED: errors.EmailNotVerified,
+    Meaning.NEXT_STEP: errors.SecondFactorRequired,
+}
+_ERRORS: Mapping[str, Mapping[Meaning, type[errors.SiteError]]] = {
+    "login": _SIGN_IN,
+    "social": {**_SIGN_IN, Meaning.WRONG_CREDENTIALS: errors.Callback, Meaning.LOCKED: errors.AccessDenied},
+    "user": _WITH_TOKEN,
+    "profile": _WITH_TOKEN,
+    "refresh": {**_WITH_TOKEN, Meaning.WRONG_CREDENTIALS: errors.SessionExpired},
+    "logout": {},
+}
+"""The error of each meaning. A meaning that a call does not list says nothing about its answers."""
+_ANY_CALL = frozenset({Meaning.THROTTLED, Meaning.INVALID_FIELDS, Meaning.CONFIGURATION, Meaning.UNAVAILABLE})
+
+_WRONG = Meaning.WRONG_CREDENTIALS
+_COMMON = {403: Meaning.NOT_VERIFIED, 409: Meaning.OTHER_WAY}
+_STATUSES: Mapping[str, Mapping[int, Meaning]] = {
+    "login": {**dict.fromkeys((400, 401, 404, 410, 422), _WRONG), 423: Meaning.LOCKED, **_COMMON},
+    # 500: Laravel's answer to a token that the provider rejects
+    "social": {**dict.fromkeys((400, 401, 422, 500), _WRONG), 410: Meaning.LOCKED, 423: Meaning.LOCKED, **_COMMON},
+    "user": {401: Meaning.SESSION_OVER, 403: Meaning.NOT_VERIFIED},
+    "profile": {401: Meaning.SESSION_OVER},
+    "refresh": dict.fromkeys((400, 401, 403), Meaning.SESSION_OVER),
+    "logout": {},
+}
+_COMMON_RULES = tuple(
+    Rule(status, "error", code, Meaning.CONFIGURATION)  # RFC 6749, 5.2: the site's registration is wrong
+    for status in (400, 401)
+    for code in ("invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope")
+)
+_NO_TOKEN_RULES = tuple(
+    rule
+    for status in (200, 201)
+    for rule in (
+        Rule(status, "two_factor", value=True, meaning=Meaning.NEXT_STEP),
+        Rule(status, "success", value=False, meaning=_WRONG),
+    )
+)
 
 
-def check_answer(response: UpstreamResponse, place: str) -> None:
-    """Raise the error of an answer that is not the backend's own. Such an answer says nothing about the person.
+def declared_meaning(backend: Backend, call: str, answer: Answer) -> Meaning | None:
+    """What the backend's own description, or a rule for all backends, says about this answer; None if nothing.
+
+    Raises the error of an answer that is not the backend's own. Such an answer says nothing about the person.
 
     Bot protections, firewalls, proxies and web servers answer with HTML or without a body, with statuses that a
     backend uses for people: 403, 404, 429. An empty 401 counts: Spring's filters answer a wrong password with it.
     """
-    is_success = 200 <= response.status < 300
-    is_text = not response.is_html and (is_success or response.status in (401, 429))
-    if response.protection or not (is_text or response.json() is not None):
-        raise backend_error(response, place)
+    if answer.response.protection or answer.response.is_html:
+        raise _backend_error(backend, answer, _reason(call, answer))
+    meaning = backend.classify(answer)
+    if meaning is not None and _applies(call, meaning):
+        return meaning
+    meaning = _first_match((*backend.meanings, *_COMMON_RULES), call, answer)
+    is_text = 200 <= answer.status < 300 or answer.status in (401, 429)
+    if meaning is None and not is_text and answer.response.json() is None:
+        raise _backend_error(backend, answer, _reason(call, answer))
+    return meaning
 
 
-def login_error(response: UpstreamResponse) -> errors.SiteError:
-    """The error of a sign-in without a token.
+def sign_in_error(backend: Backend, call: str, answer: Answer, meaning: Meaning | None = None) -> errors.SiteError:
+    """The error of an answer to `login` or `social` that has no token.
 
     Everything that may mean "unknown account" or "wrong password" is one error: the page must not reveal which.
     """
-    match response.status:
-        case 422:
-            return _unprocessable(response)
-        case 400 | 401 | 404 | 410 | 423:
-            return errors.CredentialsSignin(f"/login answered {response.status}")
-        case 403:
-            return errors.EmailNotVerified("/login answered 403")
-        case 409:
-            return errors.OAuthAccountNotLinked("/login answered 409")
+    meaning = meaning or _first_match(_NO_TOKEN_RULES, call, answer)
+    if meaning is None and answer.status == backend.field_errors.status:
+        error = _login_fields_error(backend, answer) if call == "login" else _social_fields_error(backend, answer)
+        if error:
+            return error
+    return call_error(backend, call, answer, meaning)
+
+
+def call_error(backend: Backend, call: str, answer: Answer, meaning: Meaning | None = None) -> errors.SiteError:
+    """The error of an answer with this meaning; by default, with that of its status."""
+    reason = _reason(call, answer)
+    meaning = meaning or _STATUSES[call].get(answer.status)
+    match meaning:
+        case Meaning.THROTTLED:
+            return errors.TooManyAttempts(reason, retry_after=_retry_after(backend, answer))
+        case Meaning.INVALID_FIELDS:
+            return errors.InvalidFields(_field_messages(backend, call, answer), reason)
+        case Meaning.CONFIGURATION:
+            return errors.Configuration(f"{reason}: check the settings of the backend")
+        case Meaning.UNAVAILABLE:
+            return errors.BackendUnavailable(reason)
+        case None:
+            return _backend_error(backend, answer, reason)
         case _:
-            return backend_error(response, "/login")
+            return _ERRORS[call][meaning](reason)
 
 
-def social_login_error(response: UpstreamResponse) -> errors.SiteError:
-    """The error of a social sign-in without a token."""
-    reason = f"the social path answered {response.status}"
-    match response.status:
-        case 422 if response.get_path("errors", "email") is not None:
-            return errors.EmailMissing(reason)
-        case 400 | 401 | 422 | 500:  # 500: Laravel's answer to a token that the provider rejects
-            return errors.Callback(reason)
-        case 403:
-            return errors.EmailNotVerified(reason)
-        case 409:
-            return errors.OAuthAccountNotLinked(reason)
-        case 410 | 423:
-            return errors.AccessDenied(reason)
-        case _:
-            return backend_error(response, "the social path")
+def check_profile(backend: Backend, answer: Answer) -> None:
+    """Raise the error of an answer to `profile` that says that nothing was saved."""
+    meaning = declared_meaning(backend, "profile", answer)
+    if meaning is None and answer.status == backend.field_errors.status:
+        meaning = Meaning.INVALID_FIELDS
+    if meaning is not None or not 200 <= answer.status < 300:
+        raise call_error(backend, "profile", answer, meaning)
 
 
-def _unprocessable(response: UpstreamResponse) -> errors.SiteError:
-    """422 is Laravel's answer to wrong credentials (an error for one of the two fields) and to a malformed request."""
-    messages = response.get_path("errors")
-    fields = set(messages) if isinstance(messages, dict) else set()
-    if fields == {"email", "password"}:
-        return errors.InvalidFields(field_messages(response, ("email", "password")))
-    if unknown := fields - {"email", "password"}:
+def check_logout(backend: Backend, answer: Answer) -> None:
+    """Raise the error of an answer to `logout` after which the token may still be accepted."""
+    is_done = 200 <= answer.status < 300 or answer.status in backend.logout_done
+    if not is_done or answer.response.is_html or answer.response.protection:
+        raise call_error(backend, "logout", answer)
+
+
+def _field_messages(backend: Backend, call: str, answer: Answer) -> dict[str, str]:
+    """The backend's message for each field of the form that this call sends, bounded."""
+    messages = _field_errors(backend, answer)
+    cleaned = {
+        field: clean_text(messages.get(key), _MAX_MESSAGE) for key, field in _fields(getattr(backend, call)).items()
+    }
+    return {field: message for field, message in cleaned.items() if message}
+
+
+def _first_match(rules: Iterable[Rule], call: str, answer: Answer) -> Meaning | None:
+    return next((rule.meaning for rule in rules if _applies(call, rule.meaning) and _fits(rule, answer)), None)
+
+
+def _applies(call: str, meaning: Meaning) -> bool:
+    return meaning in _ANY_CALL or meaning in _ERRORS[call]
+
+
+def _fits(rule: Rule, answer: Answer) -> bool:
+    if rule.status != answer.status:
+        return False
+    if rule.place == "*":
+        return True
+    value = answer.find(rule.place)
+    if value is MISSING or value is None or rule.value is None:
+        return value is None and rule.value is None
+    if rule.value is ...:
+        return True
+    text, expected = _text(value), _text(rule.value)
+    if expected is None or text is None:
+        return False
+    return text.startswith(expected[:-1]) if expected.endswith("*") else text == expected
+
+
+def _text(value: object) -> str | None:
+    """JSON's text of a value that is no object and no list."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, str | int | float) else None
+
+
+def _login_fields_error(backend: Backend, answer: Answer) -> errors.SiteError | None:
+    """Errors for one of the two fields are wrong credentials, as Laravel reports them; for both, invalid input."""
+    fields = set(_field_errors(backend, answer)) - _NO_FIELD
+    known = set(_fields(backend.login))
+    if fields and fields == known:
+        return errors.InvalidFields(_field_messages(backend, "login", answer))
+    if unknown := fields - known:
         names = ", ".join(sorted(filter(None, map(clean_text, unknown))))
-        return errors.Configuration(f"/login wants fields that this site does not send: {names[:200]}")
-    return errors.CredentialsSignin("/login answered 422")
+        return errors.Configuration(f"the login path wants fields that this site does not send: {names[:200]}")
+    return None
 
 
-def field_messages(response: UpstreamResponse, fields: tuple[str, ...]) -> dict[str, str]:
-    """The backend's message for each of these fields, bounded. No other text of a backend is shown to people."""
-    messages: dict[str, str] = {}
-    for name in fields:
-        value = response.get_path("errors", name)
-        first = value[0] if isinstance(value, list) and value else value
-        if message := clean_text(first, 200):
-            messages[name] = message
+def _social_fields_error(backend: Backend, answer: Answer) -> errors.SiteError | None:
+    if _field_errors(backend, answer).get("email") is not None:
+        return errors.EmailMissing(_reason("social", answer))
+    return None
+
+
+def _field_errors(backend: Backend, answer: Answer) -> dict[str, object]:
+    """Field -> the first message for it, as it came."""
+    place = backend.field_errors
+    value = answer.get(place.place)
+    if isinstance(value, dict):
+        return {name: _first(message) for name, message in value.items()}
+    messages: dict[str, object] = {}
+    for item in value if isinstance(value, list) else ():
+        name = find_joined(item, place.name)
+        name = name[-1] if isinstance(name, list) and name else name  # FastAPI: ["body", "email"]
+        if isinstance(name, str):
+            messages.setdefault(name, find_joined(item, place.message))
     return messages
 
 
-def backend_error(response: UpstreamResponse, place: str) -> errors.SiteError:
-    """The error of a response that says nothing about the person, but about the backend or its settings."""
-    reason = f"{place} answered {response.status}{response.kind}"
+def _first(message: object) -> object:
+    return message[0] if isinstance(message, list) and message else message
+
+
+def _fields(call: Call | None) -> dict[str, str]:
+    """Key of the call's body -> field of the form whose value it has."""
+    fields: dict[str, str] = {}
+    for key, template in (call.body or {}).items() if call else ():
+        if isinstance(template, dict):
+            fields |= _fields(Call("", None, template))
+        elif isinstance(template, str) and (match := re.fullmatch(r"\{([a-z_]+)\}", template)):
+            fields[key] = _FORM_FIELDS.get(match[1], match[1])
+    return fields
+
+
+def _backend_error(backend: Backend, answer: Answer, reason: str) -> errors.SiteError:
+    """The error of a status that says nothing about the person, but about the backend or its settings."""
+    response = answer.response
     if response.protection:
         return errors.Configuration(f"{reason}: let this site's requests pass")
-    retry_after = response.retry_after() or DEFAULT_RETRY_AFTER
-    match response.status:
+    match answer.status:
         case 429 if not response.is_html:
-            return errors.TooManyAttempts(reason, retry_after=retry_after)
+            return errors.TooManyAttempts(reason, retry_after=_retry_after(backend, answer))
         case 429 | 503:  # a page with 429 is of something that counts this site's requests, not this person's
-            return errors.BackendUnavailable(reason, status=503, retry_after=retry_after)
+            return errors.BackendUnavailable(reason, status=503, retry_after=_retry_after(backend, answer))
         case status if 400 <= status < 500 and status not in (408, 413):
             return errors.Configuration(f"{reason}: check BACKEND_URL and the paths below it")
         case status if 300 <= status < 400:
             return errors.BackendUnavailable(f"{reason}, a redirect: check BACKEND_URL")
         case _:
             return errors.BackendUnavailable(f"{reason}: check BACKEND_URL" if response.is_html else reason)
+
+
+def _reason(call: str, answer: Answer) -> str:
+    return f"the {call} path answered {answer.status}{answer.response.kind}"
+
+
+def _retry_after(backend: Backend, answer: Answer) -> int:
+    value = answer.get(backend.retry_after)
+    return parse_retry_after(str(value)) or DEFAULT_RETRY_AFTER

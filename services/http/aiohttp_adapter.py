@@ -245,7 +245,7 @@ class AiohttpAdapter(HTTPAdapter):
     def _response(
         self, request: requests.PreparedRequest, answer: aiohttp.ClientResponse, body: bytes
     ) -> requests.Response:
-        if "Content-Encoding" not in answer.headers:
+        if "Content-Encoding" not in answer.headers and "Set-Cookie" not in answer.headers:
             response = requests.Response()
             response.status_code, response.url, response.request = answer.status, request.url or "", request
             response.headers = CaseInsensitiveDict(answer.headers)

@@ -102,7 +102,7 @@ class HttpClient:
             raise _upstream_error(error) from None
         else:
             status_class = f"{response.status_code // 100}xx"
-            return UpstreamResponse(response.status_code, response.headers, body)
+            return UpstreamResponse(response.status_code, response.headers, body, _set_cookies(response))
         finally:
             upstream_request_finished.send(
                 self, host=host, status_class=status_class, seconds=time.monotonic() - started
@@ -144,6 +144,12 @@ def _prepare_url(url: str) -> str:
     request = requests.PreparedRequest()
     request.prepare_url(url, None)
     return request.url or ""
+
+
+def _set_cookies(response: requests.Response) -> Sequence[str]:
+    """`response.headers` has only one of several headers with the same name."""
+    getlist = getattr(getattr(response.raw, "headers", None), "getlist", None)
+    return getlist("Set-Cookie") if getlist else ()
 
 
 def _read_capped(response: requests.Response) -> bytes:

@@ -3,7 +3,7 @@
 import math
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -13,6 +13,9 @@ from services.http import strict_json
 
 MAX_RETRY_AFTER = 3600
 """Seconds. A longer `Retry-After` is cut to this."""
+_MAX_RESET_SECONDS = 86400
+"""A number this close to the current time is a time, not a duration."""
+_NO_JSON = object()
 _DELAY_SECONDS = re.compile(r"0*([0-9]+)(\.[0-9]+)?")
 _PROTECTION_HEADERS = ("cf-mitigated", "x-amzn-waf-action")
 """What Cloudflare and AWS WAF add to an answer of their own, such as `challenge`, instead of passing the request on."""
@@ -24,17 +27,23 @@ class UpstreamResponse:
     status: int
     headers: Mapping[str, str]
     body: bytes
+    set_cookies: Sequence[str] = ()
+    """The values of its `Set-Cookie` headers."""
+
+    @property
+    def is_json(self) -> bool:
+        return self._parsed is not _NO_JSON
 
     def json(self) -> object:
         """The body as JSON; None if it is not JSON."""
-        return self._parsed
+        return self._parsed if self.is_json else None
 
     @cached_property
     def _parsed(self) -> object:
         try:
             return strict_json.loads_message(self.body)
         except ValueError:
-            return None
+            return _NO_JSON
 
     def get_path(self, *path: str) -> object:
         """The value below these keys; None if one of them is missing."""
@@ -62,23 +71,31 @@ class UpstreamResponse:
             return " with a page of HTML"
         if not self.body.strip():
             return "" if 300 <= self.status < 400 else " without a body"  # a redirect needs none
-        if self.json() is not None:
+        if self.is_json:
             return ""
         return " with a JWT" if _JWT.fullmatch(self.body.strip()) else " without JSON"
 
     def retry_after(self) -> int | None:
-        """Seconds from `Retry-After` (RFC 9110, 10.2.3: a number or a date), within bounds; None if invalid.
+        """Seconds from `Retry-After`, within bounds; None if invalid."""
+        return parse_retry_after(self.headers.get("Retry-After", ""))
 
-        A fraction, which no RFC allows but some servers send, is rounded up.
-        """
-        text = self.headers.get("Retry-After", "").strip()
-        if number := _DELAY_SECONDS.fullmatch(text):
-            seconds = MAX_RETRY_AFTER if len(number[1]) > 9 else math.ceil(float(text))
-        elif (time_of_day := parse_http_date(text)) is not None:
-            seconds = round(time_of_day - time.time())
-        else:
-            return None
-        return min(max(seconds, 1), MAX_RETRY_AFTER)
+
+def parse_retry_after(text: str) -> int | None:
+    """Seconds to wait, within bounds; None if invalid.
+
+    text: a number or a date (RFC 9110, 10.2.3), or seconds since 1970, as in `X-RateLimit-Reset`. A fraction is rounded
+    up: no RFC allows it, but some APIs send one.
+    """
+    text, now = text.strip(), time.time()
+    if number := _DELAY_SECONDS.fullmatch(text):
+        seconds = MAX_RETRY_AFTER if len(number[1]) > 10 else math.ceil(float(text))
+        if abs(seconds - now) < _MAX_RESET_SECONDS:
+            seconds = math.ceil(seconds - now)
+    elif (time_of_day := parse_http_date(text)) is not None:
+        seconds = round(time_of_day - now)
+    else:
+        return None
+    return min(max(seconds, 1), MAX_RETRY_AFTER)
 
 
 def parse_http_date(text: str) -> float | None:

@@ -13,7 +13,7 @@ from cachetools import LRUCache
 
 import errors
 from config import Settings
-from services.backend.client import Backend
+from services.backend.client import BackendClient
 from services.backend.user import User
 from services.clock import Clock
 from services.request_context import GetContext
@@ -32,8 +32,8 @@ MAX_SESSIONS = 50_000
 class Revalidator:
     """Remembers for each session id when it was revalidated; no data of users."""
 
-    def __init__(self, settings: Settings, backend: Backend, clock: Clock) -> None:
-        self._interval = settings.session_revalidate
+    def __init__(self, settings: Settings, backend: BackendClient, clock: Clock) -> None:
+        self._interval = settings.session_revalidate if backend.can_reread_user else 0
         self._max_backoff = max(self._interval, MIN_BACKOFF_SECONDS)
         self._backend = backend
         self._clock = clock
@@ -53,7 +53,7 @@ class Revalidator:
         try:
             user = self._backend.user(session.access_token, context, within)
             if not user.is_same_person(session.user):
-                raise errors.SessionExpired("/user returned another user for the same token")
+                raise errors.SessionExpired("the backend returned another user for the same token")
         except errors.SessionExpired:
             # Due again at once: other copies of this token have to be refused as well.
             self._set_revalidated_at(session.sid, 0.0)

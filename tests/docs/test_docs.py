@@ -25,6 +25,7 @@ from tests.support import docs_pictures
 from tests.support.architecture import FILES, PACKAGES, imports, package_of
 from tests.support.commands import DEVELOPMENT_ENVIRON, FLASK, ROOT, free_port_pair, require_program
 from tests.support.markdown import CodeBlock, MarkdownPage
+from tests.support.setting_names import BACKEND_SETTINGS
 from tests.support.site import SECRET, Site, serve_in_thread
 
 PATHS = sorted(
@@ -181,7 +182,11 @@ def test_the_settings_table_lists_each_provider_setting() -> None:
     of_all = {f"<ID>_{part}" for part in ("CLIENT_ID", "CLIENT_SECRET", "BACKEND_NAME", "BASE_URL")}
     for name in of_all | {one for one in OF_PROVIDERS if f"<ID>_{one.partition('_')[2]}" not in of_all}:
         assert f"| `{name}` |" in text
-    assert set(documented()) <= {*SETTINGS, *OF_PROVIDERS}
+    assert set(documented()) <= {*SETTINGS, *BACKEND_SETTINGS, *OF_PROVIDERS}
+
+
+def test_the_settings_table_lists_each_part_of_a_backend() -> None:
+    assert set(documented()) >= {*BACKEND_SETTINGS}
 
 
 FOREIGN = {
@@ -207,7 +212,13 @@ def test_every_setting_that_is_named_exists(doc: MarkdownPage) -> None:
         for word in re.findall(r"[A-Z<>_]+", text)
     }
     named = {word for word in words if re.fullmatch(r"[A-Z]+(_[A-Z]+)+", word)}
-    assert named <= {*SETTINGS, *OF_PROVIDERS, *FOREIGN, *(RENAMED if doc.name == "CHANGELOG.md" else ())}
+    assert named <= {
+        *SETTINGS,
+        *BACKEND_SETTINGS,
+        *OF_PROVIDERS,
+        *FOREIGN,
+        *(RENAMED if doc.name == "CHANGELOG.md" else ()),
+    }
 
 
 OURS = [(doc, block) for doc, block in of("ini") if "NEXTAUTH_URL" not in block.text]
@@ -221,7 +232,7 @@ def test_every_env_block_can_be_loaded(doc: MarkdownPage, block: CodeBlock) -> N
     needed = {"SITE_URL": "https://login.example.com", "SECRET_KEY": SECRET, "BACKEND_URL": "https://api.example.com"}
     if "APPLE_PRIVATE_KEY" in given:
         filled["APPLE_PRIVATE_KEY"] = _a_key()
-    assert set(given) <= {*SETTINGS, *OF_PROVIDERS}
+    assert set(given) <= {*SETTINGS, *BACKEND_SETTINGS, *OF_PROVIDERS}
     config.load(needed | filled)
 
 

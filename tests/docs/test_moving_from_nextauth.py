@@ -12,7 +12,7 @@ import pytest
 from tests.support.commands import ROOT, require_program
 from tests.support.forge import COOKIE, OMITTED, cookie_pair, encrypt, make_claims
 from tests.support.scripted import USER, ScriptedBackend, scripted_backend
-from tests.support.setting_names import PROVIDER_SETTINGS, SETTINGS
+from tests.support.setting_names import BACKEND_SETTINGS, PROVIDER_SETTINGS, SETTINGS
 from tests.support.site import Site, cookie_names, running_site
 
 GUIDES = ("moving-from-nextauth", "operations")
@@ -26,7 +26,7 @@ def test_every_setting_in_the_migration_guide_exists() -> None:
     named = set(re.findall(r"`([A-Z]+_[A-Z_]+)\b", guide("moving-from-nextauth")))
     theirs = {name for name in named if name.startswith(("NEXT", "AUTH_"))}
     assert len(named - theirs) > 20
-    assert named - theirs <= {*SETTINGS, *PROVIDER_SETTINGS}
+    assert named - theirs <= {*SETTINGS, *BACKEND_SETTINGS, *PROVIDER_SETTINGS}
 
 
 @pytest.mark.parametrize("name", GUIDES)

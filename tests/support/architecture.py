@@ -8,6 +8,7 @@ from tests.support.commands import ROOT
 PACKAGES: tuple[str, ...] = (
     "errors",
     "settings_readers",
+    "backends",
     "providers",
     "config",
     "services",

@@ -493,7 +493,7 @@ def test_an_answer_that_is_not_the_backends_own_says_nothing_about_the_person(
     assert words in assert_sign_in_rejected(visitor, status).message
     line = next(record for record in caplog.records if record.getMessage() == "sign_in_failed")
     assert line.levelname == "ERROR"
-    assert f"{step} answered {wall[:3]} with" in line.__dict__["fields"]["reason"]
+    assert f"the {step[1:]} path answered {wall[:3]} with" in line.__dict__["fields"]["reason"]
     assert "~secret~" not in caplog.text
 
 
@@ -504,7 +504,7 @@ def test_the_log_names_the_bot_protection(
     assert_sign_in_rejected(visitor, 502)
     reason = caplog.records[-1].__dict__["fields"]["reason"]
     assert reason == (
-        "/login answered 403 with a challenge of a bot protection (cf-mitigated): let this site's requests pass"
+        "the login path answered 403 with a challenge of a bot protection (cf-mitigated): let this site's requests pass"
     )
 
 
@@ -707,7 +707,7 @@ def test_a_failed_revocation_shows_a_warning_and_still_ends_the_session(
     page = member.get_page(member.submit("/auth/logout", {}).headers["Location"])
     assert "could not reach our service" in page.status_messages[0]
     assert not member.is_signed_in
-    assert f"token not revoked: the logout path answered {status}" in caplog.messages
+    assert f"token not revoked: the logout path answered {status}" in caplog.text
     assert [call.path for call in backend.calls] == ["/logout"]
 
 

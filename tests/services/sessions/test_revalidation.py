@@ -178,7 +178,9 @@ def test_retry_after_of_the_backend_is_used_within_limits(
         asked.append(now[0])
         raise kind("as told", retry_after=told)
 
-    checks = revalidation.Revalidator(make_settings(), cast(Any, SimpleNamespace(user=user)), clock)
+    checks = revalidation.Revalidator(
+        make_settings(), cast(Any, SimpleNamespace(user=user, can_reread_user=True)), clock
+    )
     while len(asked) < 2:
         assert checks.user(HONG, a_context) == HONG.user
         now[0] += 1
@@ -237,7 +239,9 @@ def test_when_memory_is_full_the_oldest_session_is_checked_again(
     first, second, third = (
         replace(HONG, sid=name, access_token=name, checked_at=checked_at) for name in ("first", "second", "third")
     )
-    checks = revalidation.Revalidator(make_settings(), cast(Any, SimpleNamespace(user=user)), clock)
+    checks = revalidation.Revalidator(
+        make_settings(), cast(Any, SimpleNamespace(user=user, can_reread_user=True)), clock
+    )
     for session in (first, second, third, third, first):
         checks.user(session, a_context)
     assert asked == ["first", "second", "third", "first"]

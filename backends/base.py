@@ -1,0 +1,180 @@
+"""The types that describe a backend: its calls, where its answers hold what, and what its refusals mean.
+
+A backend is a value of `Backend`, not a subclass: `services/backend/` implements the protocol once for all of them.
+
+**Templates** are the texts of paths, bodies and headers. `{identifier}` and the like are replaced when a call is made;
+`PLACEHOLDERS` has the names for each call, and `{BACKEND_API_KEY}` is the value of that setting. A value is encoded as
+its place requires: percent-encoded in a path, as JSON or form data in a body. A member of a body or a header whose
+value is unknown is left out.
+
+**Places** say where an answer holds a value:
+
+    data.users.0.token      keys and list indexes of the JSON, separated by dots
+    header:Authorization    a response header, without the prefix `Bearer `
+    cookie:refresh          the value of a cookie that the answer sets
+    body                    the whole answer: its JSON, or its text
+    a|b                     the first of these places that has a value
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import EllipsisType
+from typing import Any, Protocol
+
+from settings_readers import SettingSpec
+
+CALLS = ("login", "social", "user", "refresh", "logout", "profile")
+PLACEHOLDERS: Mapping[str, frozenset[str]] = {
+    "login": frozenset({"identifier", "password"}),
+    "social": frozenset({"provider", "social_token", "email"}),
+    "user": frozenset({"token"}),
+    "refresh": frozenset({"token", "refresh_token"}),
+    "logout": frozenset({"token", "refresh_token"}),
+    "profile": frozenset({"token", "user_id", "name", "nick_name"}),
+}
+"""The names that the templates of each call can use, beside those of settings."""
+
+
+@dataclass(frozen=True)
+class Call:
+    method: str
+    path: str | None
+    """A path below `BACKEND_URL` with its query, or a URL. None: only called if its setting gives a path."""
+    body: Mapping[str, Any] | None = None
+    """Texts in it are templates; other constants are sent as they are."""
+    form: bool = False
+    """Send the body as form data instead of JSON."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Meaning(StrEnum):
+    """What an answer says. The values are the words of the setting `BACKEND_MEANINGS`."""
+
+    WRONG_CREDENTIALS = "wrong_credentials"
+    NOT_VERIFIED = "not_verified"
+    LOCKED = "locked"
+    OTHER_WAY = "use_another_way"
+    THROTTLED = "throttled"
+    NEXT_STEP = "next_step"
+    """The password is right, but the backend wants a second factor or another step."""
+    INVALID_FIELDS = "invalid_fields"
+    SESSION_OVER = "session_over"
+    """The token is no longer accepted."""
+    CONFIGURATION = "configuration"
+    """Only the operator can fix it."""
+    UNAVAILABLE = "unavailable"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """An answer with this status and this value has this meaning."""
+
+    status: int
+    place: str
+    value: str | int | bool | EllipsisType | None
+    """Compared as text; a text that ends with `*` is a prefix. `...`: any value but null. None: JSON's null."""
+    meaning: Meaning
+
+
+class Answer(Protocol):
+    """The answer of a backend, as the functions of a backend see it. Nothing in it is trusted."""
+
+    @property
+    def status(self) -> int: ...
+
+    def get(self, place: str) -> object:
+        """The value at this place, None if there is none."""
+
+
+@dataclass(frozen=True)
+class FieldErrors:
+    """Where an answer has its messages for the fields of a form.
+
+    At `place` is an object (field -> message or list of messages), or a list of objects that each have the field at
+    `name` and the message at `message`.
+    """
+
+    place: str = "errors"
+    status: int = 422
+    name: str = "param|path|loc|field"
+    message: str = "message|msg"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backend:
+    id: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Headers of every call."""
+
+    login: Call | None
+    """Sent once, never repeated."""
+    social: Call | None = None
+    """Exchanges a provider's token for the backend's. Sent once."""
+    user: Call | None = None
+    refresh: Call | None = None
+    """Returns new tokens, at the places of those of `login`. Sent once."""
+    logout: Call | None = None
+    profile: Call | None = None
+    """Saves the names of the user."""
+
+    token: str
+    """The place of the access token in the answers of `login`, `social` and `refresh`."""
+    token_header: str = "Authorization: Bearer {token}"
+    """How each call after the sign-in sends the token, unless one of its own templates has `{token}`. Empty: no header.
+    `refresh` sends it only if there is no refresh token: the access token then renews itself."""
+    refresh_token: str = ""
+    """The place of the refresh token. If an answer to `refresh` has none, the old one stays valid."""
+    expires: str = ""
+    """When the token expires: `expires_in:s` or `expires:ms` (a duration), or `exp:at` (a time: seconds or milliseconds
+    since 1970, or ISO 8601). By default, the claim `exp` of a JWT."""
+
+    user_at: str = "body"
+    """The place of the user in the answers of `user` and `profile`, and of `login` with `user_from_login`."""
+    user_fields: Mapping[str, str] = field(
+        default_factory=lambda: {"id": "id", "name": "name", "nick_name": "nick_name", "email": "email"}
+    )
+    """Field of the user -> place below `user_at`. `a+b` joins texts with a space."""
+    user_from_login: bool = False
+    """The answer to `login` has the user; `user`, if there is one, is only called later."""
+    read_user: Callable[[Answer], object] | None = None
+    """Returns the user's fields, if places cannot say where they are."""
+
+    classify: Callable[[Answer], Meaning | None] = lambda _: None
+    """Returns the meaning of an answer, or None; for what `meanings` cannot say."""
+    meanings: tuple[Rule, ...] = ()
+    """The first rule that fits decides, before the statuses of docs/decisions/0005-what-a-backends-answer-means.md."""
+    field_errors: FieldErrors = FieldErrors()
+    message: str = "message"
+    """The place of the sentence for people in a refusal, for `BACKEND_SHOW_MESSAGES`."""
+    retry_after: str = "header:Retry-After"
+    """The place of the seconds to wait, or of the time to wait for."""
+    logout_done: tuple[int, ...] = (401,)
+    """Statuses of `logout`, beside 2xx, that mean that the token is no longer accepted."""
+    logout_revokes: bool = True
+    """Whether `logout` ends the access token. A JWT often stays valid until it expires."""
+
+    settings: Mapping[str, SettingSpec] = field(default_factory=dict)
+    """The settings that its templates use, by name."""
+
+    @property
+    def calls(self) -> Mapping[str, Call]:
+        """The calls that it has, by name."""
+        calls: Mapping[str, Call | None] = {name: getattr(self, name) for name in CALLS}
+        return {name: call for name, call in calls.items() if call is not None and call.path is not None}
+
+
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+
+
+def placeholders(template: object) -> frozenset[str]:
+    """The names in braces in all texts of this template: a text, or the body of a call."""
+    if isinstance(template, Mapping):
+        return frozenset().union(*map(placeholders, template.values()))
+    return frozenset(_PLACEHOLDER.findall(template)) if isinstance(template, str) else frozenset()
+
+
+def is_setting(name: str) -> bool:
+    """Whether this placeholder is the name of a setting."""
+    return name.startswith("BACKEND_")

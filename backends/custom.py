@@ -1,0 +1,15 @@
+"""Any backend: `BACKEND_LOGIN`, `BACKEND_TOKEN`, `BACKEND_USER` and the like describe it. docs/your-backend.md"""
+
+from backends.base import Backend, Call
+
+backend = Backend(
+    id="custom",
+    login=Call("POST", None, {"email": "{identifier}", "password": "{password}"}),
+    social=Call("POST", None, {"provider": "{provider}", "token": "{social_token}"}),
+    user=Call("GET", None),
+    refresh=Call("POST", None),
+    logout=Call("POST", None),
+    profile=Call("PATCH", None, {"name": "{name}", "nick_name": "{nick_name}"}),
+    token="",
+    message="message|error.message|error_description|detail",
+)

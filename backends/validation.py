@@ -1,0 +1,67 @@
+"""Whether the parts of a backend fit together. Runs at the start, on the presets and on what settings made of them."""
+
+from collections.abc import Iterator, Mapping
+
+from backends.base import PLACEHOLDERS, Backend, Call, is_setting, placeholders
+
+Problem = tuple[str, str]
+"""A setting, and a message that continues its name."""
+
+
+def problems(backend: Backend) -> Iterator[Problem]:
+    """Yield what is missing or contradicts itself."""
+    if "login" not in backend.calls:
+        yield "BACKEND_LOGIN", "is required"
+    if not backend.token:
+        yield "BACKEND_TOKEN", "is required: where the answer to the login has the token"
+    if "user" not in backend.calls and not backend.user_from_login:
+        yield "BACKEND_USER", "is required, unless BACKEND_USER_FROM_LOGIN is true"
+    for name, call in backend.calls.items():
+        yield from _call_problems(name, call)
+    for header, template in backend.headers.items():
+        if unknown := [name for name in sorted(placeholders(template)) if not is_setting(name)]:
+            yield "BACKEND_HEADERS", f"can use settings such as {{BACKEND_API_KEY}} in {header}, not {{{unknown[0]}}}"
+    yield from _login_problems(backend)
+    yield from _token_problems(backend)
+
+
+def _call_problems(name: str, call: Call) -> Iterator[Problem]:
+    setting = f"BACKEND_{name.upper()}"
+    for part, template in (("", call.path), ("_BODY", call.body), ("", call.headers)):
+        for unknown in sorted(placeholders(template) - PLACEHOLDERS[name]):
+            if not is_setting(unknown):
+                known = ", ".join(f"{{{known}}}" for known in sorted(PLACEHOLDERS[name]))
+                yield setting + part, f"uses {{{unknown}}}, which is unknown; this call can use {known}"
+    if call.body is not None and call.method == "GET":
+        yield f"{setting}_BODY", "must be unset: a GET has no body"
+    if call.form and any(isinstance(value, Mapping) for value in (call.body or {}).values()):
+        yield f"{setting}_FORM", "must be false: form data has no nested values"
+    if call.form and call.body is None:
+        yield f"{setting}_FORM", f"needs {setting}_BODY"
+
+
+def _login_problems(backend: Backend) -> Iterator[Problem]:
+    login = backend.calls.get("login")
+    if login and (missing := {"identifier", "password"} - _placeholders_of(login)):
+        yield "BACKEND_LOGIN_BODY", f"must use {{{min(missing)}}}"
+
+
+def _token_problems(backend: Backend) -> Iterator[Problem]:
+    user, refresh = backend.calls.get("user"), backend.calls.get("refresh")
+    if user and not backend.token_header and "token" not in _placeholders_of(user):
+        yield "BACKEND_TOKEN_HEADER", "must not be none, unless BACKEND_USER_BODY or BACKEND_USER uses {token}"
+    if refresh and backend.refresh_token and "refresh_token" not in _placeholders_of(refresh):
+        yield "BACKEND_REFRESH_SEND", "is required: the refresh call does not send {refresh_token}"
+    for name, call in backend.calls.items():
+        if "refresh_token" in _placeholders_of(call) and not backend.refresh_token:
+            yield "BACKEND_REFRESH_TOKEN", f"is required: the {name} call sends {{refresh_token}}"
+
+
+def _placeholders_of(call: Call) -> frozenset[str]:
+    return placeholders(call.path) | placeholders(call.body) | placeholders(call.headers)
+
+
+def setting_names(backend: Backend) -> list[str]:
+    """The settings that the templates of a backend use."""
+    used = [placeholders(backend.headers), *map(_placeholders_of, backend.calls.values())]
+    return sorted(name for name in frozenset().union(*used) if is_setting(name))

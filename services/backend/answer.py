@@ -1,0 +1,86 @@
+"""The answer of a backend: the values at the places that `backends/base.py` describes."""
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Final
+from urllib.parse import unquote
+
+from services.http.response import UpstreamResponse
+
+MISSING: Final = object()
+"""What `find` returns for a place that the answer does not have; None is JSON's null."""
+_BEARER = re.compile(r"bearer +", re.IGNORECASE)
+_INDEX = re.compile(r"[0-9]{1,4}", re.ASCII)
+
+
+class Answer:
+    def __init__(self, response: UpstreamResponse) -> None:
+        self.response = response
+        self.status = response.status
+
+    def get(self, place: str) -> object:
+        """The value at this place; None if there is none."""
+        value = self.find(place)
+        return None if value is MISSING else value
+
+    def find(self, place: str) -> object:
+        """The first value of the alternatives that is neither null nor an empty text, else the first that exists."""
+        values = [value for part in place.split("|") if (value := self._find(part)) is not MISSING]
+        return next((value for value in values if value not in (None, "")), values[0] if values else MISSING)
+
+    def _find(self, place: str) -> object:
+        kind, _, name = place.partition(":")
+        match kind:
+            case "header":
+                text = self.response.headers.get(name, "")
+                return _BEARER.sub("", text, count=1) or MISSING
+            case "cookie":
+                return self._cookies.get(name) or MISSING
+            case "body":
+                return self._body
+            case _:
+                return find(self.response.json(), place)
+
+    @cached_property
+    def _cookies(self) -> Mapping[str, str]:
+        """The cookies that the answer sets. Nothing keeps them: the caller reads one by its name."""
+        lines = (line.partition(";")[0].partition("=") for line in self.response.set_cookies)
+        return {name.strip(): unquote(value.strip().strip('"')) for name, _, value in lines}
+
+    @cached_property
+    def _body(self) -> object:
+        if self.response.is_json:
+            return self.response.json()
+        try:
+            return self.response.body.decode().strip()
+        except UnicodeDecodeError:
+            return MISSING
+
+
+def find(value: object, path: str) -> object:
+    """The value at these keys and list indexes of JSON; `MISSING` if one of them is not there."""
+    for key in path.split("."):
+        if isinstance(value, dict):
+            value = value.get(key, MISSING)
+        elif isinstance(value, list) and _INDEX.fullmatch(key) and int(key) < len(value):
+            value = value[int(key)]
+        else:
+            return MISSING
+    return value
+
+
+def find_joined(value: object, places: str) -> object:
+    """The same with alternatives (`a|b`), each of which may join texts (`a+b`); None if there is no value."""
+    return next(filter(_has_value, (_joined(value, alternative) for alternative in places.split("|"))), None)
+
+
+def _joined(value: object, places: str) -> object:
+    values: Iterable[object] = [find(value, path) for path in places.split("+")]
+    if "+" not in places:
+        return next(iter(values))
+    return " ".join(text.strip() for text in values if isinstance(text, str) and text.strip())
+
+
+def _has_value(value: object) -> bool:
+    return value is not MISSING and value is not None and value != ""

@@ -1,0 +1,67 @@
+"""What the answers of a backend give: tokens and users, at the places that the backend's value says."""
+
+import logging
+
+import errors
+from backends.base import Backend
+from services.backend.answer import Answer, find_joined
+from services.backend.login_errors import call_error, declared_meaning, sign_in_error
+from services.backend.tokens import Tokens, expires_at, jwt_expiry
+from services.backend.user import User
+from services.bearer_token import validate_token
+
+log = logging.getLogger("munjigi.backend")
+
+_SUCCESS = (200, 201)
+"""Statuses of an answer that can have tokens or a user."""
+
+
+def tokens(backend: Backend, call: str, answer: Answer) -> Tokens:
+    """The tokens of an answer to `login`, `social` or `refresh`; raises the `SiteError` that it means without any."""
+    meaning = declared_meaning(backend, call, answer)
+    if meaning is None and answer.status in _SUCCESS and (access := _valid_token(answer.get(backend.token))):
+        return Tokens(access, _refresh_token(backend, answer), _expiry(backend, answer, access))
+    error_of = call_error if call == "refresh" else sign_in_error
+    raise error_of(backend, call, answer, meaning)
+
+
+def user(backend: Backend, call: str, answer: Answer) -> User:
+    """The user of an answer to `user`, `profile` or `login`; raises the `SiteError` that it means without one."""
+    meaning = declared_meaning(backend, call, answer)
+    if meaning is not None or answer.status not in _SUCCESS:
+        raise call_error(backend, call, answer, meaning)
+    try:
+        if backend.read_user:
+            return User.from_json(backend.read_user(answer))
+        data = answer.get(backend.user_at)
+        return User.from_json({field: find_joined(data, places) for field, places in backend.user_fields.items()})
+    except ValueError as error:
+        reason = f"the {call} path answered {answer.status}{answer.response.kind}"
+        raise errors.BackendUnavailable(f"{reason}: {error}") from None
+
+
+def has_user(backend: Backend, answer: Answer) -> bool:
+    """Whether an answer that need not have a user has one."""
+    data = answer.get(backend.user_at)
+    return find_joined(data, backend.user_fields["id"]) is not None if backend.user_at == "body" else data is not None
+
+
+def _refresh_token(backend: Backend, answer: Answer) -> str | None:
+    value = answer.get(backend.refresh_token) if backend.refresh_token else None
+    token = _valid_token(value)
+    if value and token is None:
+        log.warning("the refresh token is not 1 to 4096 visible ASCII characters and is not used")
+    return token
+
+
+def _valid_token(value: object) -> str | None:
+    try:
+        return validate_token(value)
+    except ValueError:
+        return None
+
+
+def _expiry(backend: Backend, answer: Answer, access_token: str) -> int | None:
+    place, _, unit = backend.expires.rpartition(":")
+    declared = expires_at(answer.get(place), unit) if place else None
+    return declared or jwt_expiry(access_token)

@@ -1,0 +1,59 @@
+"""Builds a request from the templates of a call. `backends/base.py` describes them."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from backends.base import placeholders
+
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+_HEADER_VALUE = re.compile(r"[ -~]*")
+_COOKIE_VALUE = re.compile(r"[!#-+\--:<-\[\]-~]*")
+"""RFC 6265, 4.1.1: without white space, quotes, commas, semicolons and backslashes."""
+
+Values = Mapping[str, Any]
+"""Placeholder -> value. A name that is missing has no value; None is JSON's null."""
+
+
+def fill_path(template: str, values: Values) -> str:
+    """Raises `ValueError` if a value is missing."""
+    if missing := placeholders(template) - set(values):
+        raise ValueError(f"{{{min(missing)}}} has no value")
+    return _PLACEHOLDER.sub(lambda match: quote(str(values[match[1]]), safe=""), template)
+
+
+def fill_body(template: Mapping[str, Any], values: Values) -> dict[str, Any]:
+    """Values become members of JSON or form data; they are never joined as text and parsed."""
+    return {key: _fill(value, values) for key, value in template.items() if _has_values(value, values)}
+
+
+def _fill(template: object, values: Values) -> object:
+    if isinstance(template, Mapping):
+        return fill_body(template, values)
+    if not isinstance(template, str):
+        return template
+    if match := _PLACEHOLDER.fullmatch(template):
+        return values[match[1]]
+    return _PLACEHOLDER.sub(lambda match: str(values[match[1]]), template)
+
+
+def _has_values(template: object, values: Values) -> bool:
+    return isinstance(template, Mapping) or placeholders(template) <= set(values)
+
+
+def fill_headers(templates: Mapping[str, str], values: Values) -> dict[str, str]:
+    """Raises `ValueError` for a value that a header or a cookie cannot have."""
+    return {
+        name: _fill_header(name, template, values)
+        for name, template in templates.items()
+        if _has_values(template, values)
+    }
+
+
+def _fill_header(name: str, template: str, values: Values) -> str:
+    allowed = _COOKIE_VALUE if name.lower() == "cookie" else _HEADER_VALUE
+    for placeholder in placeholders(template):
+        if not allowed.fullmatch(str(values[placeholder])):
+            raise ValueError(f"the value of {{{placeholder}}} cannot be sent in {name}")
+    return _PLACEHOLDER.sub(lambda match: str(values[match[1]]), template)

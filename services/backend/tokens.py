@@ -1,0 +1,70 @@
+"""The tokens that a backend issues."""
+
+import base64
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from services.http import strict_json
+
+_MAX_TIME = 253402300799
+"""The end of the year 9999."""
+_MIN_MILLISECONDS = 10**11
+"""A larger number of seconds would be after the year 5000."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    access: str = field(repr=False)
+    refresh: str | None = field(default=None, repr=False)
+    expires_at: int | None = None
+    """Seconds since 1970 when the access token expires; None if that is unknown. A hint, not verified."""
+
+
+def expires_at(value: object, unit: str) -> int | None:
+    """Return the time that this value means, in seconds since 1970; None if it is none.
+
+    unit: `s` or `ms` for a duration from now, `at` for a time.
+    """
+    if unit == "at" and isinstance(value, str) and "-" in value[1:]:
+        return _bounded(_iso_time(value))
+    number = _number(value)
+    if number is None:
+        return None
+    if unit == "at":
+        return _bounded(number / 1000 if number >= _MIN_MILLISECONDS else number)
+    return _bounded(time.time() + (number / 1000 if unit == "ms" else number))
+
+
+def jwt_expiry(token: str) -> int | None:
+    """Return the claim `exp` of a JWT (RFC 7519, 4.1.4), which is not verified; None for any other token."""
+    parts = token.split(".")
+    if len(parts) != 3:
+        return None
+    try:
+        claims = strict_json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except ValueError:
+        return None
+    return _bounded(_number(claims.get("exp"))) if isinstance(claims, dict) else None
+
+
+def _iso_time(text: str) -> float | None:
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float) or (isinstance(value, str) and len(value) < 20):
+        try:
+            return float(value)
+        except (ValueError, OverflowError):
+            return None
+    return None
+
+
+def _bounded(seconds: float | None) -> int | None:
+    return int(seconds) if seconds is not None and 0 < seconds <= _MAX_TIME else None
