@@ -34,7 +34,7 @@ from doctor.command import doctor_command
 from services import Services, services
 from services.backend.user import User
 from services.clock import Clock
-from web import csrf, error_handlers, forms, locale, login_page, request_context, security_headers
+from web import csrf, error_handlers, forms, locale, login_page, request_context, security_headers, visitor_cookie
 
 MAX_BODY_BYTES = 64 * 1024
 
@@ -52,7 +52,7 @@ def create_app(
     """
     settings = settings or config.load(os.environ)
     app = Flask(__name__, static_folder=None)  # blueprints/static_files.py serves them
-    app.session_interface = static_files.SessionInterface()
+    app.session_interface = visitor_cookie.SessionInterface()
     app.config.update(_flask_settings(settings))
     app.extensions["munjigi"] = Services.build(settings, app, request_context.current, clock or Clock())
     app.extensions["munjigi.stopping"] = is_stopping

@@ -5,17 +5,12 @@ The style sheet begins with the colors of the brand and the providers, because t
 
 import gzip
 import mimetypes
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
-from flask import Blueprint, Flask, Request, Response, abort, current_app, request
-from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
-from itsdangerous import BadSignature
+from flask import Blueprint, Flask, Response, abort, current_app, request
 
 from config import Settings
 from web import provider_buttons, theme
@@ -56,31 +51,6 @@ def file(name: str) -> Response:
         response = Response(static_file.content, mimetype=static_file.mimetype)
     response.vary.add("Accept-Encoding")
     return response
-
-
-class SessionInterface(SecureCookieSessionInterface):
-    """Flask's session interface, which leaves publicly cacheable responses unchanged.
-
-    Flask-Login reads the session after each request, so Flask would add `Vary: Cookie` to static files too.
-    """
-
-    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
-        """Of several visitor cookies, read the one that was written last: a stale one may have another `Domain`."""
-        name, serializer = self.get_cookie_name(app), self.get_signing_serializer(app)
-        values = request.cookies.getlist(name)
-        if len(values) < 2 or serializer is None:
-            return super().open_session(app, request)
-        max_age = int(app.permanent_session_lifetime.total_seconds())
-        sessions: list[tuple[datetime, Any]] = []
-        for value in values:
-            with suppress(BadSignature):
-                data, time = serializer.loads(value, max_age=max_age, return_timestamp=True)
-                sessions.append((time, data))
-        return self.session_class(max(sessions, key=lambda session: session[0])[1] if sessions else None)
-
-    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
-        if not response.cache_control.public:
-            super().save_session(app, session, response)
 
 
 def init_app(app: Flask, settings: Settings) -> None:

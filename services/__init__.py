@@ -50,7 +50,7 @@ class Services:
         provider_http = _http_client(settings, for_backend=False)
         redis = Redis(settings.redis_url, clock) if settings.redis_url else None
         audit, backend = AuditLog(site), BackendClient(settings, backend_http)
-        limiter = LoginLimiter(settings, redis, DeviceCookie(settings), audit, clock)
+        limiter = LoginLimiter(settings, redis, DeviceCookie(settings, clock), audit, clock)
         revoked_sessions = RevokedSessions(settings, redis, clock)
         sessions = Sessions(
             settings,

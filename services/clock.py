@@ -2,6 +2,9 @@
 
 import time
 
+MAX_DIFFERENCE_SECONDS = 60
+"""Seconds that the clocks of two machines may differ: of two that run the site, or of the site and a provider."""
+
 
 class Clock:
     """The system's clock."""

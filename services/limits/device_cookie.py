@@ -9,12 +9,14 @@ import hmac
 import secrets
 from typing import Any, NamedTuple
 
-from itsdangerous import BadData, URLSafeTimedSerializer
+from itsdangerous import BadData
 
 from config import Settings
+from services.clock import Clock
 from services.observability.audit import normalize_email
 from services.request_context import RequestContext
 from services.response_cookies import Cookie, prefixed
+from services.signing import TimedSerializer
 
 MAX_AGE_SECONDS = 365 * 24 * 3600
 MAX_ACCOUNTS = 5
@@ -26,10 +28,10 @@ class _Device(NamedTuple):
 
 
 class DeviceCookie:
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings = settings
         self._name = prefixed("munjigi.device", settings)
-        self._serializer = URLSafeTimedSerializer(settings.signing_keys, salt="munjigi.device")
+        self._serializer = TimedSerializer(settings.signing_keys, "munjigi.device", clock)
 
     def account_keys(self, account: str) -> list[str]:
         """Keyed hashes of an account for counts and cookies: under the current secret, then under each older one."""
@@ -62,14 +64,9 @@ class DeviceCookie:
 
     def _read(self, context: RequestContext) -> _Device:
         """The cookie of this browser; if it sent several, the one that was written last."""
-        latest, latest_time = _Device(None, []), None
-        for text in context.cookies.get(self._name, ()):
-            try:
-                value: Any
-                value, time = self._serializer.loads(text, max_age=MAX_AGE_SECONDS, return_timestamp=True)
-                device_id, account_keys = value
-            except (BadData, TypeError, ValueError):
-                continue
-            if latest_time is None or time > latest_time:
-                latest, latest_time = _Device(str(device_id), list(account_keys)), time
-        return latest
+        try:
+            value: Any = self._serializer.loads_newest(context.cookies.get(self._name, ()), MAX_AGE_SECONDS)
+            device_id, account_keys = value
+            return _Device(str(device_id), list(account_keys))
+        except (BadData, TypeError, ValueError):
+            return _Device(None, [])

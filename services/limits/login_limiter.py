@@ -55,7 +55,8 @@ class _Counts:
     async def seconds_left(self, rule: _Rule, now: float) -> int:
         """Seconds until the limit allows one more; 0 if it does now."""
         window = await self._limiter.get_window_stats(rule.limit, rule.name, *rule.key)
-        return 0 if window.remaining else math.ceil(window.reset_time - now)
+        # Counts in Redis may come from a process whose clock is ahead.
+        return 0 if window.remaining else min(math.ceil(window.reset_time - now), rule.limit.get_expiry())
 
     async def clear(self, rule: _Rule) -> None:
         await self._limiter.clear(rule.limit, rule.name, *rule.key)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
-from itsdangerous import BadData, URLSafeTimedSerializer
+from itsdangerous import BadData
 
 import errors
 from config import Settings
@@ -18,6 +18,7 @@ from providers.base import Provider
 from services.clock import Clock
 from services.request_context import RequestContext
 from services.response_cookies import Cookie, prefixed
+from services.signing import TimedSerializer
 from services.single_flight import SingleFlight
 
 MAX_AGE_SECONDS = 15 * 60
@@ -51,10 +52,9 @@ class Attempt:
 
 class Attempts:
     def __init__(self, settings: Settings, clock: Clock) -> None:
-        self._clock = clock
         self._settings = settings
         self._name = prefixed("munjigi.attempt.", settings)
-        self._serializer = URLSafeTimedSerializer(settings.signing_keys, salt="munjigi.attempt")
+        self._serializer = TimedSerializer(settings.signing_keys, "munjigi.attempt", clock)
         self._finishing: SingleFlight[Any] = SingleFlight(clock, keep_seconds=_KEEP_SECONDS)
 
     def save(self, attempt: Attempt, provider: Provider, context: RequestContext) -> None:
@@ -109,7 +109,7 @@ class Attempts:
             _, started = self._serializer.loads(value, max_age=MAX_AGE_SECONDS, return_timestamp=True)
         except BadData:
             return 0.0
-        return float(started.timestamp()) if started.timestamp() <= self._clock.time() + 1 else 0.0
+        return float(started.timestamp())
 
     def _set(self, name: str, value: str, max_age: int, provider: Provider, context: RequestContext) -> None:
         context.response_cookies.set(

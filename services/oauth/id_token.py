@@ -14,10 +14,9 @@ from joserfc import jws
 from joserfc.errors import JoseError, UnsupportedAlgorithmError
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
+from services.clock import MAX_DIFFERENCE_SECONDS
 from services.http import strict_json
 
-LEEWAY_SECONDS = 60
-"""Seconds that clocks may differ."""
 MAX_AGE_SECONDS = 600
 """Seconds since it was issued: it comes straight from the token endpoint."""
 _KEY_TYPES: Mapping[str, Any] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
@@ -147,7 +146,7 @@ def _check_claims(claims: dict[str, Any], header: dict[str, Any], expected: Expe
     now = expected.now
     if not all(_is_time(claims.get(name)) for name in ("exp", "iat")) or not _is_time(claims.get("nbf", 0)):
         raise InvalidIdToken("one of its times is none")
-    if not now - MAX_AGE_SECONDS - LEEWAY_SECONDS <= claims["iat"] <= now + LEEWAY_SECONDS:
+    if not now - MAX_AGE_SECONDS - MAX_DIFFERENCE_SECONDS <= claims["iat"] <= now + MAX_DIFFERENCE_SECONDS:
         raise InvalidIdToken("it was not issued just now")
     if not claims.get("at_hash", True):
         raise InvalidIdToken("its at_hash is empty")  # which Authlib passes over
@@ -155,7 +154,7 @@ def _check_claims(claims: dict[str, Any], header: dict[str, Any], expected: Expe
         claims, header, params={"client_id": expected.client_id, "access_token": expected.access_token}
     )
     try:
-        code_id_token.validate(now=int(now), leeway=LEEWAY_SECONDS)  # exp, nbf, at_hash
+        code_id_token.validate(now=int(now), leeway=MAX_DIFFERENCE_SECONDS)  # exp, nbf, at_hash
     except (JoseError, ValueError, TypeError, AttributeError) as error:
         raise InvalidIdToken(f"its claims do not hold ({type(error).__name__})") from None
 

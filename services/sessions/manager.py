@@ -105,8 +105,8 @@ class Sessions:
         have the last person's session. So the session gets a new `sid`, and the visitor cookie is reset. It keeps the
         language alone, and nothing of what Flask-Login writes there: the user must be in one place only.
         """
-        now = self._revoked.next_auth_time(user, int(self._clock.time()))
-        auth_time = reuse.auth_time if reuse else now
+        now = int(self._clock.time())
+        auth_time = reuse.auth_time if reuse else self._revoked.next_auth_time(user, now)
         session = Session(
             user=user,
             access_token=access_token,

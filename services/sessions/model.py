@@ -8,6 +8,7 @@ from hashlib import sha256
 
 from services.backend.user import User
 from services.bearer_token import validate_token
+from services.clock import MAX_DIFFERENCE_SECONDS
 
 _MAX_TIME = 2**53
 """Seconds since 1970. JSON readers keep larger integers only approximately."""
@@ -65,7 +66,7 @@ class Session:
         issued_at = _time(claims["iat"])
         auth_time = _time(claims.get("auth_time", issued_at))
         expires_at = min(_time(claims["exp"]), issued_at + max_age, auth_time + absolute_age, _MAX_DATE)
-        if expires_at <= now or _time(claims.get("nbf", 0)) > now:
+        if expires_at <= now or _time(claims.get("nbf", 0)) > now + MAX_DIFFERENCE_SECONDS:
             raise ValueError("the session has expired or is not valid yet")
         return cls(
             user=user,

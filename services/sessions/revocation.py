@@ -12,7 +12,7 @@ from hashlib import sha256
 
 from config import Settings
 from services.backend.user import User
-from services.clock import Clock
+from services.clock import MAX_DIFFERENCE_SECONDS, Clock
 from services.sessions.model import Session
 from services.sessions.revocation_feed import Entry, RevocationFeed
 from services.state.redis import Redis
@@ -46,7 +46,8 @@ class _Window:
 class RevokedSessions:
     def __init__(self, settings: Settings, redis: Redis | None, clock: Clock) -> None:
         self._clock = clock
-        self._max_age = settings.session_max_age
+        # A session may come from a process whose clock is ahead, and an entry from a Redis whose clock is behind.
+        self._max_age = settings.session_max_age + MAX_DIFFERENCE_SECONDS
         self._windows = [_Window(clock.time()), _Window(0)]
         self._lock = threading.Lock()
         self.feed = RevocationFeed(redis, self._add, self._max_age, clock) if redis else None
@@ -65,8 +66,8 @@ class RevokedSessions:
         self._publish(Entry(session_key=_session_key(session.sid)))
 
     def revoke_all(self, session: Session) -> None:
-        """Revoke all sessions of this session's user that have started by now."""
-        until = max(int(self._clock.time()), session.auth_time)
+        """Revoke all sessions of this session's user that have started by now, whatever the clock of their process."""
+        until = max(int(self._clock.time()) + MAX_DIFFERENCE_SECONDS, session.auth_time)
         self._publish(Entry(user_key=_user_key(session.user), until=until))
 
     @property
@@ -98,7 +99,8 @@ class RevokedSessions:
         with self._lock:
             if self._clock.time() - self._windows[0].since > self._max_age:
                 self._windows = [_Window(self._clock.time()), self._windows[0]]
-            window = self._windows[0 if time >= self._windows[0].since else 1]
+            is_recent = time >= self._windows[0].since - MAX_DIFFERENCE_SECONDS
+            window = self._windows[0 if is_recent else 1]
             if entry.user_key:
                 window.users[entry.user_key] = max(entry.until, window.users.get(entry.user_key, 0))
             else:

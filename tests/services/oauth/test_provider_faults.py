@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from itsdangerous import TimestampSigner
 
+from services import signing
 from services.oauth.metadata_cache import FAILURE_PAUSE_SECONDS, FRESH_SECONDS, REFRESH_PAUSE_SECONDS
 from tests.support.certificates import server_certificate
 from tests.support.faulty_backend import (
@@ -755,7 +755,7 @@ def test_an_attempt_expires_after_fifteen_minutes(
     issuer: Issuer, visitor: Visitor, monkeypatch: pytest.MonkeyPatch, minutes: int, in_time: bool
 ) -> None:
     asked = start_sign_in(visitor, issuer)
-    monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda _: int(time.time()) + minutes * 60)
+    monkeypatch.setattr(signing._Signer, "get_timestamp", lambda _: int(time.time()) + minutes * 60)
     response = send_callback(visitor, asked)
     if in_time:
         assert_signed_in(visitor, response)
