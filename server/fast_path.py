@@ -49,7 +49,9 @@ class FastPath:
         if handler is None or scope["method"] != "GET" or scope["query_string"]:
             return None
         cookies = b"; ".join(value for name, value in scope["headers"] if name == b"cookie")
-        session = self._services.sessions.load_if_fresh(cookies.decode("latin-1"))
+        session = self._services.sessions.load_if_fresh(
+            cookies.decode("latin-1"), can_set_cookies=handler == self._session
+        )
         return None if session is None else handler(session)
 
     def _session(self, session: Session) -> Response:

@@ -18,6 +18,7 @@ from services.profile import Profile
 from services.request_context import GetContext
 from services.sessions.cookie import SessionCookie
 from services.sessions.manager import Sessions
+from services.sessions.memory import SessionMemory
 from services.sessions.revalidation import Revalidator
 from services.sessions.revocation import RevokedSessions
 from services.sign_in import SignIn
@@ -51,11 +52,13 @@ class Services:
         redis = Redis(settings.redis_url, clock) if settings.redis_url else None
         audit, backend = AuditLog(site), BackendClient(settings, backend_http)
         limiter = LoginLimiter(settings, redis, DeviceCookie(settings, clock), audit, clock)
-        revoked_sessions = RevokedSessions(settings, redis, clock)
+        session_memory = SessionMemory(redis, clock)
+        revoked_sessions = RevokedSessions(settings, redis, clock, session_memory)
         sessions = Sessions(
             settings,
             cookie=SessionCookie(settings, clock),
-            revalidator=Revalidator(settings, backend, clock),
+            memory=session_memory,
+            revalidator=Revalidator(settings, backend, clock, session_memory),
             revoked_sessions=revoked_sessions,
             audit=audit,
             get_context=get_context,

@@ -44,6 +44,8 @@ class ReadResult:
     """The valid sessions; the latest sign-in first, and of one session the latest token."""
     repeated_names: tuple[str, ...] = ()
     """The names of those that the request has more than once, with different values."""
+    idle_copies: tuple[Copy, ...] = ()
+    """Those that have expired by their cookies, but may have been used meanwhile."""
 
     @property
     def session(self) -> Session | None:
@@ -69,6 +71,7 @@ class SessionCookie:
             return ReadResult(())
         cookies = self._parse(cookie_header)
         copies: list[Copy] = []
+        now = self._clock.time()
         for token in islice(self._tokens(cookies), _MAX_COPIES):
             try:
                 copies.append(self._decrypt(token))
@@ -77,7 +80,10 @@ class SessionCookie:
         if len(copies) > 1:
             copies.sort(key=lambda copy: _age_key(copy.session), reverse=True)
         return ReadResult(
-            tuple(cookies), tuple(copies), tuple(name for name, values in cookies.items() if len(values) > 1)
+            tuple(cookies),
+            tuple(copy for copy in copies if copy.session.expires_at > now),
+            tuple(name for name, values in cookies.items() if len(values) > 1),
+            tuple(copy for copy in copies if copy.session.expires_at <= now),
         )
 
     def encrypt(self, session: Session) -> str:

@@ -20,6 +20,7 @@ from services.clock import Clock
 from services.observability.audit import AuditLog
 from services.request_context import GetContext
 from services.sessions.cookie import Copy, ReadResult, SessionCookie
+from services.sessions.memory import SessionMemory
 from services.sessions.model import Session
 from services.sessions.revalidation import Revalidator
 from services.sessions.revocation import RevokedSessions
@@ -42,6 +43,8 @@ class _RequestSession:
     """The token to set; None if the cookie of the request is still right."""
     is_revoked: bool = False
     """The session was revoked: just now by the backend, or earlier by a sign-out."""
+    cookie_session: Session | None = None
+    """The same as the cookie of the request has it."""
 
 
 class Sessions:
@@ -50,6 +53,7 @@ class Sessions:
         settings: Settings,
         *,
         cookie: SessionCookie,
+        memory: SessionMemory,
         revalidator: Revalidator,
         revoked_sessions: RevokedSessions,
         audit: AuditLog,
@@ -58,6 +62,7 @@ class Sessions:
     ) -> None:
         self._settings = settings
         self._cookie = cookie
+        self._memory = memory
         self._revalidator = revalidator
         self._revoked = revoked_sessions
         self._audit = audit
@@ -70,19 +75,24 @@ class Sessions:
         return self._current().session
 
     def load_without_cookies(self) -> Session | None:
-        """The same for a response that must not set cookies: nothing is renewed or deleted."""
-        session = self._current().session
+        """The same for a response that must not set cookies. A renewal is remembered until another one may."""
+        current = self._current()
         g.pop("session")
+        session, cookie_session = current.session, current.cookie_session
+        if session and cookie_session and self._is_renewal_due(self._memory.apply(cookie_session)):
+            self._memory.extend(session, session.expires_at)
         return session
 
-    def load_if_fresh(self, cookie_header: str) -> Session | None:
+    def load_if_fresh(self, cookie_header: str, *, can_set_cookies: bool) -> Session | None:
         """The session in a `Cookie` header if nothing is due about it, without a request context; else None."""
         copies = self._usable(self._cookie.read(cookie_header))
         if not copies or not copies[0].uses_current_key:
             return None
-        session = copies[0].session
-        is_due = self._is_renewal_due(session) or self._revalidator.is_due(session)
-        return None if is_due else session
+        cookie_session = copies[0].session
+        session = self._memory.apply(cookie_session)
+        if self._is_renewal_due(session) or self._revalidator.is_due(session):
+            return None
+        return None if can_set_cookies and self._is_outdated(cookie_session, session) else session
 
     def was_revoked(self) -> bool:
         """Whether this request came with a session that was revoked."""
@@ -120,6 +130,8 @@ class Sessions:
         stale_names = self._cookie.all_names() if cross_site else result.names
         g.session = _RequestSession(stale_names, session, self._cookie.encrypt(session))
         login_user(user)
+        if reuse:
+            self._memory.learn(reuse, user, self._clock.time())
         self._revalidator.mark_revalidated(session)
         _reset_visitor()
         others = [copy.session for copy in self._usable(result) if copy.session.sid != session.sid]
@@ -130,10 +142,13 @@ class Sessions:
     def update_user(self, user: User) -> None:
         """Replace the session's user by newer data; raises `SessionExpired` if it is another user."""
         current = self._current()
-        if current.session is not None and not user.is_same_person(current.session.user):
+        if current.session is None:
+            return
+        if not user.is_same_person(current.session.user):
             raise errors.SessionExpired("the backend returned another user for the same token")
-        if current.session is not None and user != current.session.user:
-            self._renew(current, replace(current.session, user=user, checked_at=int(self._clock.time())))
+        self._revalidator.mark_revalidated(current.session)
+        if user != current.session.user:
+            self._renew(current, self._with_user(current.session, user))
 
     def end(self, *, everywhere: bool = False) -> Session | None:
         """Sign out. Returns the session, so that its token can be revoked.
@@ -171,6 +186,8 @@ class Sessions:
     def _read(self) -> _RequestSession:
         result = self._cookie.read(_cookie_header())
         self._log_repeated(result.repeated_names)
+        used_copies = tuple(copy for copy in result.idle_copies if self._memory.was_used(copy.session))
+        result = replace(result, copies=result.copies + used_copies, idle_copies=())
         if not result.copies:
             return _RequestSession(result.names)
         self._revoked.wait_until_ready()
@@ -179,24 +196,45 @@ class Sessions:
             self._record_revocation(result.copies[0].session, "person", "it was signed out")
         for copy in copies:
             try:
-                return self._revalidated(copy, result.names)
+                return self._load_copy(copy, result.names)
             except errors.SessionExpired as error:
+                self._revoked.revoke(copy.session)
                 self._record_revocation(copy.session, "backend", error.reason)
         return _RequestSession(result.names, is_revoked=True)
 
     def _usable(self, result: ReadResult) -> list[Copy]:
         """The sessions of a request that were not revoked."""
-        return [copy for copy in result.copies if not self._revoked.contains(copy.session)]
+        used_copies = [copy for copy in result.idle_copies if self._memory.is_used(copy.session)]
+        return [copy for copy in (*result.copies, *used_copies) if not self._revoked.contains(copy.session)]
 
-    def _revalidated(self, copy: Copy, names: tuple[str, ...]) -> _RequestSession:
+    def _load_copy(self, copy: Copy, names: tuple[str, ...]) -> _RequestSession:
         """Raises `SessionExpired`."""
-        session, current = copy.session, _RequestSession(names, copy.session)
+        session = self._memory.apply(copy.session)
+        asked_at = self._clock.time()
         user = self._revalidator.user(session, self._get_context)
-        if user != session.user:
-            self._renew(current, replace(session, user=user, checked_at=int(self._clock.time())))
-        elif not copy.uses_current_key or self._is_renewal_due(session):
+        session = self._memory.apply(session) if user == session.user else self._with_user(session, user, asked_at)
+        current = _RequestSession(names, session, cookie_session=copy.session)
+        if not copy.uses_current_key or self._is_outdated(copy.session, session):
             self._renew(current, session)
         return current
+
+    def _with_user(self, session: Session, user: User, asked_at: float | None = None) -> Session:
+        """The session with what the backend answered when it was asked (by default: just now), for every door.
+
+        The session as it is, if the user does not fit into its cookies: all doors have to agree.
+        """
+        asked_at = self._clock.time() if asked_at is None else asked_at
+        try:
+            self._cookie.encrypt(replace(session, user=user))
+        except errors.SessionTooLarge as error:
+            log.error("session not renewed, the old one is kept: %s", error)
+            user = session.user
+        self._memory.learn(session, user, asked_at)
+        return self._memory.apply(session)
+
+    def _is_outdated(self, cookie_session: Session, session: Session) -> bool:
+        """Whether the cookie should be written."""
+        return cookie_session.user != session.user or self._is_renewal_due(cookie_session)
 
     def _log_repeated(self, names: tuple[str, ...]) -> None:
         """An operator can find out what sets the other cookie; once a minute, for it comes with each request."""

@@ -4,12 +4,14 @@ import json
 import re
 import uuid
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 
 from services.backend.user import User
 from services.bearer_token import validate_token
 from services.clock import MAX_DIFFERENCE_SECONDS
 
+KEY_BYTES = 8
 _MAX_TIME = 2**53
 """Seconds since 1970. JSON readers keep larger integers only approximately."""
 _MAX_DATE = 253402300799
@@ -32,6 +34,11 @@ class Session:
     expires_at: int
     """Seconds since 1970."""
 
+    @cached_property
+    def key(self) -> bytes:
+        """A short hash of `sid`, under which processes remember and publish what they know about the session."""
+        return sha256(f"sid:{self.sid}".encode()).digest()[:KEY_BYTES]
+
     def to_claims(self, now: int) -> dict[str, object]:
         user = self.user
         return {
@@ -51,7 +58,9 @@ class Session:
 
     @classmethod
     def from_claims(cls, claims: dict[str, object], now: int, max_age: int, absolute_age: int) -> "Session":
-        """The session of a decrypted token that has not expired; raises `ValueError` or `KeyError` for any other.
+        """The session of a decrypted token; raises `ValueError` or `KeyError` if it is not valid or too old.
+
+        It may have expired before that, by `expires_at`: whether it was used meanwhile is known elsewhere.
 
         Tokens that NextAuth issued have no `sid`, `auth_time` and `checked_at`. These are derived from other claims, so
         that all copies of a token are the same session. A NextAuth app may let its pages change `user` by `update()`,
@@ -65,9 +74,10 @@ class Session:
             raise ValueError("sub and user are different people")
         issued_at = _time(claims["iat"])
         auth_time = _time(claims.get("auth_time", issued_at))
-        expires_at = min(_time(claims["exp"]), issued_at + max_age, auth_time + absolute_age, _MAX_DATE)
-        if expires_at <= now or _time(claims.get("nbf", 0)) > now + MAX_DIFFERENCE_SECONDS:
-            raise ValueError("the session has expired or is not valid yet")
+        ends_at = min(auth_time + absolute_age, _MAX_DATE)
+        expires_at = min(_time(claims["exp"]), issued_at + max_age, ends_at)
+        if ends_at <= now or _time(claims.get("nbf", 0)) > now + MAX_DIFFERENCE_SECONDS:
+            raise ValueError("the session is over or is not valid yet")
         return cls(
             user=user,
             access_token=access_token,

@@ -9,14 +9,13 @@ while is limited for each session: otherwise a person who can make the backend f
 import logging
 import threading
 
-from cachetools import LRUCache
-
 import errors
 from config import Settings
 from services.backend.client import BackendClient
 from services.backend.user import User
 from services.clock import Clock
 from services.request_context import GetContext
+from services.sessions.memory import SessionMemory
 from services.sessions.model import Session
 
 log = logging.getLogger("munjigi.sessions")
@@ -25,42 +24,45 @@ REVALIDATION_SECONDS = 2.0
 """The most that a revalidation may take."""
 MIN_BACKOFF_SECONDS = 30.0
 """After a failure, unless `Retry-After` asks for longer; at most `SESSION_REVALIDATE`."""
-MAX_SESSIONS = 50_000
-"""Sessions that this process remembers. The least recently used is dropped, and revalidated once more than needed."""
+_UNDELAYED_CHECKS = 3
+"""After a start, as many sessions are revalidated at once as are no burst. The others are spread over the interval."""
 
 
 class Revalidator:
-    """Remembers for each session id when it was revalidated; no data of users."""
-
-    def __init__(self, settings: Settings, backend: BackendClient, clock: Clock) -> None:
+    def __init__(
+        self, settings: Settings, backend: BackendClient, clock: Clock, memory: SessionMemory | None = None
+    ) -> None:
         self._interval = settings.session_revalidate if backend.can_reread_user else 0
         self._max_backoff = max(self._interval, MIN_BACKOFF_SECONDS)
         self._backend = backend
         self._clock = clock
-        self._revalidated_at: LRUCache[str, float] = LRUCache(MAX_SESSIONS)
+        self._memory = memory or SessionMemory(None, clock)
         self._lock = threading.Lock()
         self._paused_until = 0.0
+        self._started_at = clock.monotonic()
+        self._first_checks = 0
 
     def user(self, session: Session, get_context: GetContext) -> User:
-        """The session's user; read from the backend if that is due and succeeds.
+        """The session's user; read from the backend if that is due and succeeds. The caller remembers a changed one.
 
         Raises `SessionExpired` if the backend answers 401, or returns another user for the same token.
         """
         if not self._claim(session):
             return session.user
         context = get_context()
+        asked_at = self._clock.time()
         within = min(REVALIDATION_SECONDS, context.deadline.seconds_left())
         try:
             user = self._backend.user(session.access_token, context, within)
             if not user.is_same_person(session.user):
                 raise errors.SessionExpired("the backend returned another user for the same token")
         except errors.SessionExpired:
-            # Due again at once: other copies of this token have to be refused as well.
-            self._set_revalidated_at(session.sid, 0.0)
             raise
         except errors.SiteError as error:
             self._back_off(session, error)
             return session.user
+        if user == session.user:
+            self._memory.learn(session, user, asked_at)
         return user
 
     def is_due(self, session: Session) -> bool:
@@ -70,25 +72,39 @@ class Revalidator:
 
     def mark_revalidated(self, session: Session) -> None:
         """The session's user has just been read from the backend."""
-        self._set_revalidated_at(session.sid, self._clock.time())
+        now = self._clock.time()
+        self._memory.put(session, next_check_at=now + self._interval)
 
     def _claim(self, session: Session) -> bool:
         """Whether this request revalidates the session. Parallel requests then do not."""
         now = self._clock.time()
         with self._lock:
             if self._is_due(session, now):
-                self._revalidated_at[session.sid] = now
+                self._first_checks += self._memory.get(session).next_check_at is None
+                self._memory.put(session, next_check_at=now + self._interval)
                 return True
             return False
 
     def _is_due(self, session: Session, now: float) -> bool:
-        overdue = now - self._revalidated_at.get(session.sid, session.checked_at) - self._interval
+        known = self._memory.get(session)
+        if known.next_check_at is not None:
+            overdue = now - known.next_check_at
+        elif known.changed_at > session.checked_at:
+            overdue = 0.0
+        elif self._waits_after_start(session):
+            return False
+        else:
+            overdue = now - session.checked_at - self._interval
         is_paused = now < self._paused_until and overdue < self._max_backoff
         return bool(self._interval) and overdue >= 0 and not is_paused
 
-    def _set_revalidated_at(self, sid: str, time: float) -> None:
-        with self._lock:
-            self._revalidated_at[sid] = time
+    def _waits_after_start(self, session: Session) -> bool:
+        """Whether this session's first revalidation by this process is put off.
+
+        A new process knows only from the cookies when sessions were revalidated, and most cookies say: long ago.
+        """
+        delay = int.from_bytes(session.key) / 256 ** len(session.key) * self._interval
+        return self._clock.monotonic() < self._started_at + delay and self._first_checks >= _UNDELAYED_CHECKS
 
     def _back_off(self, session: Session, error: errors.SiteError) -> None:
         """A failure signs nobody out. Revalidate this session, or any session, only after a while.
@@ -98,6 +114,6 @@ class Revalidator:
         now = self._clock.time()
         seconds = min(max(error.retry_after or 0, MIN_BACKOFF_SECONDS), self._max_backoff)
         log.warning("revalidation failed, next one in %d s: %s", seconds, error)
-        self._set_revalidated_at(session.sid, now - self._interval + seconds)
+        self._memory.put(session, next_check_at=now + seconds)
         if isinstance(error, errors.BackendUnavailable):
             self._paused_until = now + seconds

@@ -13,11 +13,12 @@ from hashlib import sha256
 from config import Settings
 from services.backend.user import User
 from services.clock import MAX_DIFFERENCE_SECONDS, Clock
-from services.sessions.model import Session
+from services.sessions.memory import SessionMemory
+from services.sessions.model import KEY_BYTES, Session
 from services.sessions.revocation_feed import Entry, RevocationFeed
 from services.state.redis import Redis
 
-_KEY_BYTES, _BUCKET_BYTES = 8, 2
+_BUCKET_BYTES = 2
 """Of the hash of a session id; the first bytes select the bucket."""
 
 
@@ -44,8 +45,14 @@ class _Window:
 
 
 class RevokedSessions:
-    def __init__(self, settings: Settings, redis: Redis | None, clock: Clock) -> None:
+    def __init__(
+        self, settings: Settings, redis: Redis | None, clock: Clock, memory: SessionMemory | None = None
+    ) -> None:
+        """memory: hears of the changes that other processes publish, which come in the same feed."""
         self._clock = clock
+        self._memory = memory
+        if memory:
+            memory.publish_change = self._publish_change
         # A session may come from a process whose clock is ahead, and an entry from a Redis whose clock is behind.
         self._max_age = settings.session_max_age + MAX_DIFFERENCE_SECONDS
         self._windows = [_Window(clock.time()), _Window(0)]
@@ -54,7 +61,7 @@ class RevokedSessions:
 
     def contains(self, session: Session) -> bool:
         """Whether this session was revoked, alone or with all sessions of its user."""
-        key, user = _session_key(session.sid), _user_key(session.user)
+        key, user = session.key, _user_key(session.user)
         return any(w.users.get(user, -1) >= session.auth_time or w.contains(key) for w in self._windows)
 
     def next_auth_time(self, user: User, now: int) -> int:
@@ -63,7 +70,7 @@ class RevokedSessions:
 
     def revoke(self, session: Session) -> None:
         """Revoke a session: here at once, in other processes within a second."""
-        self._publish(Entry(session_key=_session_key(session.sid)))
+        self._publish(Entry(session_key=session.key))
 
     def revoke_all(self, session: Session) -> None:
         """Revoke all sessions of this session's user that have started by now, whatever the clock of their process."""
@@ -94,8 +101,16 @@ class RevokedSessions:
         if self.feed:
             self.feed.publish(entry)
 
+    def _publish_change(self, key: bytes, time: float) -> None:
+        if self.feed:
+            self.feed.publish(Entry(changed_key=key, until=int(time * 1000)))
+
     def _add(self, time: float, entry: Entry) -> None:
         """Add an entry that was made at this time."""
+        if entry.changed_key:
+            if self._memory:
+                self._memory.note_change(entry.changed_key, entry.until / 1000)
+            return
         with self._lock:
             if self._clock.time() - self._windows[0].since > self._max_age:
                 self._windows = [_Window(self._clock.time()), self._windows[0]]
@@ -107,13 +122,5 @@ class RevokedSessions:
                 window.add(entry.session_key)
 
 
-def _hash(kind: str, text: str) -> bytes:
-    return sha256(f"{kind}:{text}".encode()).digest()[:_KEY_BYTES]
-
-
-def _session_key(sid: str) -> bytes:
-    return _hash("sid", sid)
-
-
 def _user_key(user: User) -> bytes:
-    return _hash("person", str(user.id))
+    return sha256(f"person:{user.id}".encode()).digest()[:KEY_BYTES]

@@ -1,4 +1,4 @@
-"""The Redis stream through which processes tell each other which sessions are revoked."""
+"""The Redis stream through which processes tell each other which sessions are revoked, and whose user has changed."""
 
 import asyncio
 import logging
@@ -36,21 +36,29 @@ _MAX_UNPUBLISHED, _PUBLISH_BATCH_SIZE = 100_000, 1000
 
 @dataclass(frozen=True)
 class Entry:
-    """One revoked session, or all sessions of a user that started at `until` or before (seconds since 1970)."""
+    """One revoked session, or all sessions of a user that started at `until` or before (seconds since 1970).
+
+    Or one session whose user has changed at the backend, as a process learned at `until` (milliseconds).
+    """
 
     session_key: bytes = b""
     user_key: bytes = b""
+    changed_key: bytes = b""
     until: int = 0
 
     def to_fields(self) -> dict[str, Any]:
+        if self.changed_key:
+            return {"c": self.changed_key, "t": self.until}
         return {"p": self.user_key, "t": self.until} if self.user_key else {"s": self.session_key}
 
     @classmethod
     def from_fields(cls, fields: dict[bytes, bytes]) -> "Entry":
         """Raises `KeyError` or `ValueError` for fields that are not an entry."""
-        name = b"p" if b"p" in fields else b"s"
+        name = next((name for name in (b"c", b"p") if name in fields), b"s")
         if len(fields[name]) != KEY_BYTES:
             raise ValueError("not a key")
+        if name == b"c":
+            return cls(changed_key=fields[b"c"], until=int(fields[b"t"]))
         if name == b"p":
             return cls(user_key=fields[b"p"], until=int(fields[b"t"]))
         return cls(session_key=fields[b"s"])
