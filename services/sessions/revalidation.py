@@ -57,7 +57,7 @@ class Revalidator:
             if not user.is_same_person(session.user):
                 raise errors.SessionExpired("the backend returned another user for the same token")
         except errors.SessionExpired:
-            raise
+            raise  # not a failure of the backend
         except errors.SiteError as error:
             self._back_off(session, error)
             return session.user
