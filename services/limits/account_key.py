@@ -6,7 +6,7 @@ import unicodedata
 from services import identifiers
 from services.observability.audit import normalize_email
 
-_LATIN = re.compile(r"LATIN (?:SMALL|CAPITAL) (?:LETTER|LIGATURE) (?:LONG |INSULAR )?(\w{1,2})(?: |$)")
+_LATIN = re.compile(r"LATIN (?:SMALL|CAPITAL) (?:LETTER|LIGATURE) (?:LONG |INSULAR |DOTLESS )?(\w{1,2})(?: |$)")
 """Unicode names of letters that are an `a`, or an `ae`, with a stroke, in a circle, or above another letter."""
 
 
@@ -15,6 +15,7 @@ def account_key(email: str) -> str:
 
     Many databases compare without accents, so letters are decomposed (NFKD) and their marks left out. By the first
     weight of the Unicode collation, with which MySQL 8 compares by default, any script's 5 is a 5, and `ł` is an `l`.
+    Others compare in upper case, in which a dotless i is an `I` (CVE-2019-19844).
     """
     text = identifiers.with_unicode_domain(normalize_email(email))
     return "".join(map(_fold, unicodedata.normalize("NFKD", text.replace("ð", "d"))))

@@ -87,7 +87,7 @@ def test_a_sign_in_page_that_was_open_for_days_still_works(setup: SocialSetup, v
 
     serializer: Any = SecureCookieSessionInterface().get_signing_serializer(setup.site.app)
     page = visitor.get_page(LOGIN)
-    (cookie,) = visitor.cookies
+    cookie: Any = next(iter(visitor.cookies))
     content = serializer.loads(cookie.value)
     serializer.signer = EarlierSigner
     cookie.value = serializer.dumps(content)

@@ -3,6 +3,7 @@
 import json
 import statistics
 import time
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import settings_readers
 from config import SettingsError
 from services.clock import Clock
 from services.event_loop import wait_for
+from services.limits.account_key import account_key
 from services.limits.memory_storage import BoundedMemoryStorage
 from tests.support.site import (
     MINJI,
@@ -251,6 +253,7 @@ SPELLINGS = [
     "minji@examp\u0142e.com",  # the same for an l with a stroke (the default of MySQL 8)
     "m\u0365nji@example.com",
     "\U0001f15cinji@example.com",
+    "m\u0131nj\U0001d6a4@example.com",  # the same in upper case, with which Django compares on PostgreSQL
 ]
 
 
@@ -263,6 +266,18 @@ def test_every_spelling_of_an_address_counts_as_one_account(
         assert form(at(site), one).status_code == 401, "this is an address"
     assert form(at(site), spelling).status_code == form(at(site)).status_code == 429
     assert len(backend.asked) == 2
+
+
+def test_no_letter_that_is_ascii_in_another_case_has_a_key_of_its_own() -> None:
+    """Whatever case a backend compares in, a stranger gets no further guesses with a dotless i."""
+    letters = [chr(number) for number in range(0x80, 0x20000) if not 0xD800 <= number < 0xE000]
+    found = 0
+    for letter in letters:
+        for other in (letter.upper(), letter.lower(), letter.casefold(), unicodedata.normalize("NFKC", letter).upper()):
+            if other.isascii() and other.isalnum():
+                found += 1
+                assert account_key(f"a{letter}b@e.co") == account_key(f"a{other}b@e.co"), ascii(letter)
+    assert found > 1000
 
 
 @pytest.mark.parametrize(
