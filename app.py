@@ -37,6 +37,7 @@ from services.clock import Clock
 from web import csrf, error_handlers, forms, locale, login_page, request_context, security_headers, visitor_cookie
 
 MAX_BODY_BYTES = 64 * 1024
+"""Of a request: a provider's callback by POST is the largest, with a code, an id_token and a name. Beyond it, 413."""
 
 login_manager = LoginManager()
 # Session protection binds a session to the client address, and a phone's address changes between networks.

@@ -64,7 +64,7 @@ def sign_in() -> ResponseReturnValue:
     """NextAuth's `signIn("email", {email, password})`: the same sign-in as the form of the sign-in page."""
     form = LoginForm(request_body.fields())
     if not form.validate():
-        raise errors.CredentialsSignin("email or password failed the form validation")
+        raise errors.CredentialsSignin(f"not sent to the backend, invalid form fields: {', '.join(form.errors)}")
     services().sign_in.with_password(form.email.data or "", form.password.data or "", request_context.current())
     url = redirect_target.redirect_target()
     return _respond(url) if _json_requested() else redirect_after_form(url, notice=_("You are signed in."), status=302)

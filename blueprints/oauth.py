@@ -10,7 +10,7 @@ from werkzeug.exceptions import MethodNotAllowed
 import errors
 from providers.base import Registration
 from services import identifiers, services
-from services.oauth.attempts import Attempt
+from services.oauth.attempts import STATE_LENGTH, Attempt
 from services.sessions.model import Session
 from web import login_page, provider_buttons, redirect_target, request_body, request_context
 
@@ -19,6 +19,7 @@ bp = Blueprint("oauth", __name__)
 _LAST_SIGN_IN = "finished"
 """Key in Flask's session: digest of the `state` and redirect target of the last completed sign-in."""
 _MAX_STORED_TARGET_LENGTH = 1000
+"""Characters. The visitor cookie that holds it may have 4096 bytes. A reload of a longer one leads to the home page."""
 
 
 @bp.post("/api/auth/signin/<provider>")
@@ -122,7 +123,7 @@ def _without_attempt(registration: Registration, state: str | None) -> ResponseR
     A cross-site POST carries no `SameSite=Lax` cookies, so redirect it to a GET, which carries them.
     """
     if registration.provider.form_post:
-        short_state = state if state and len(state) < 100 else None
+        short_state = state if state and len(state) == STATE_LENGTH else None
         url = url_for("oauth.callback", provider=registration.id, state=short_state)
         return redirect(services().settings.origin + url, 303)
     return _handle_repeat(registration, state)

@@ -17,6 +17,7 @@ from services.request_context import Deadline, RequestContext
 
 _UNKNOWN_EMAIL = "doctor@munjigi.invalid"  # RFC 2606, 2: `.invalid` never exists
 MAX_CLOCK_SKEW_SECONDS = 60
+"""What the site itself tolerates between two clocks: `MAX_DIFFERENCE_SECONDS` in `services/clock.py`."""
 
 
 def check(settings: config.Settings, http_client: HttpClient) -> Iterator[Finding]:

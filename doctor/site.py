@@ -10,6 +10,7 @@ from services.http.response import UpstreamResponse
 from services.sessions.cookie import CHUNK_SIZE, MAX_CHUNKS
 
 TIMEOUT_SECONDS = 5.0
+"""For a page of this site, through the proxy. It calls nothing else."""
 _JSON = {"Accept": "application/json"}
 
 

@@ -14,6 +14,7 @@ from settings_readers import SettingSpec
 
 _ISSUER = "https://appleid.apple.com"
 _SECRET_SECONDS = 300
+"""The lifetime of a client secret, which is made for each token request. Apple allows half a year."""
 
 
 def _identity(responses: ProviderResponses) -> Identity:

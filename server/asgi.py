@@ -60,6 +60,7 @@ class AsgiApp:
     async def _respond(self, scope: Scope, receive: Receive) -> Response | None:
         """Return the response, or None if the client disconnected before it had sent the whole request."""
         if sum(len(name) + len(value) + 4 for name, value in scope["headers"]) > MAX_HEADER_BYTES:
+            log.info("request refused, its headers have over %d bytes", MAX_HEADER_BYTES)
             return _error_response(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         if not _announces_body(scope) and (response := self._fast_path.respond(scope)):
             return response

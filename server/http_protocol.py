@@ -39,6 +39,7 @@ class HttpProtocol(HttpToolsProtocol):
             return
         self._header_bytes += len(data)
         if self._header_bytes > MAX_HEADER_BYTES:
+            log.info("request refused, its headers have over %d bytes", MAX_HEADER_BYTES)
             self._send_error(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         elif self._header_timer is None:
             self._start_timer()

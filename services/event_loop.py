@@ -20,6 +20,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast
 import greenlet
 
 _MAX_EXTENSIONS = 3
+"""Of a timeout, if the loop was busy. After that, the load lasts, and waiting longer would only add to it."""
 
 _T = TypeVar("_T")
 _P = ParamSpec("_P")

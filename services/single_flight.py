@@ -13,6 +13,7 @@ from services.clock import Clock
 from services.event_loop import wait_for_future
 
 _MAX_KEPT = 1000
+"""Results, each with a session: some 10 MB. With more in `keep_seconds`, the oldest is not shared any longer."""
 
 _T = TypeVar("_T")
 

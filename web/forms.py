@@ -19,6 +19,14 @@ _NO_CONTROLS_PATTERN = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z"
 """Neither control characters nor Unicode's line breaks."""
 
 
+MAX_EMAIL_LENGTH = 254
+"""RFC 5321, 4.5.3.1.3, without the angle brackets."""
+MAX_PASSWORD_LENGTH = 1024
+"""Backends hash passwords slowly; a longer one only costs them time. OWASP asks for at least 64."""
+MAX_NAME_LENGTH = 200
+"""The session cookie holds both names: `_MAX_TEXT` in `services/backend/user.py`."""
+
+
 def without_controls(text: str) -> str:
     """Text to show in a field again. HTML does not allow control characters (HTML, 13.2.3.5)."""
     return re.sub(r"[\x00-\x1f\x7f-\x9f]", "", text)
@@ -49,7 +57,9 @@ class LoginForm(_Form):
         filters=[_clean_identifier],
         validators=[
             InputRequired(_l("Enter your email address.")),
-            Length(max=254, message=_l("This email address is too long. Check it.")),
+            Length(
+                max=MAX_EMAIL_LENGTH, message=_l("This email address is too long. Use %(max)d characters or fewer.")
+            ),
             Regexp(_EMAIL_PATTERN, message=_l("Enter an email address in the right format, like name@example.com.")),
         ],
     )
@@ -57,7 +67,7 @@ class LoginForm(_Form):
         _l("Password"),
         validators=[
             InputRequired(_l("Enter your password.")),
-            Length(max=1024, message=_l("This password is too long. Check it.")),
+            Length(max=MAX_PASSWORD_LENGTH, message=_l("This password is too long. Use %(max)d characters or fewer.")),
         ],
     )
 
@@ -68,7 +78,7 @@ class ProfileForm(_Form):
         filters=[_normalize_name],
         validators=[
             DataRequired(_l("Enter your name.")),
-            Length(max=200, message=_l("Use 200 characters or fewer.")),
+            Length(max=MAX_NAME_LENGTH, message=_l("Use 200 characters or fewer.")),
             Regexp(_NO_CONTROLS_PATTERN, message=_l("Remove line breaks and control characters.")),
         ],
     )
@@ -76,7 +86,7 @@ class ProfileForm(_Form):
         _l("Nickname"),
         filters=[_normalize_name],
         validators=[
-            Length(max=200, message=_l("Use 200 characters or fewer.")),
+            Length(max=MAX_NAME_LENGTH, message=_l("Use 200 characters or fewer.")),
             Regexp(_NO_CONTROLS_PATTERN, message=_l("Remove line breaks and control characters.")),
         ],
     )

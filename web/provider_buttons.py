@@ -14,6 +14,7 @@ from services.response_cookies import Cookie, prefixed
 from web import request_context
 
 _YEAR_SECONDS = 365 * 24 * 3600
+"""How long a browser remembers the provider that was used last."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ An open redirect on a sign-in page helps phishing (CWE-601): the link starts wit
 site, and always answers with the site's own origin and a path.
 """
 
+import logging
 import re
 from urllib.parse import quote
 
@@ -13,8 +14,11 @@ from flask import request
 from services import services
 from web import request_body
 
+log = logging.getLogger("munjigi.web")
+
 FIELD = "callbackUrl"
 MAX_LENGTH = 2048
+"""Characters, percent-encoded: the attempt cookie of a sign-in through a provider holds it."""
 
 # Control characters, white space, line separators, surrogates, and the backslash, which browsers read as a slash. A
 # space is percent-encoded: apps write it into links as it is.
@@ -47,7 +51,10 @@ def validate(url: str, *, after_sign_out: bool = False) -> str | None:
     redirect the user again are no targets: the sign-out page, and the sign-in page except after a sign-out.
     """
     settings = services().settings
-    if len(url) > MAX_LENGTH or _FORBIDDEN.search(url):
+    if len(url) > MAX_LENGTH:
+        log.info("callbackUrl ignored, it has %d characters and may have %d", len(url), MAX_LENGTH)
+        return None
+    if _FORBIDDEN.search(url):
         return None
     default_port = "" if re.search(r":\d+$", settings.origin) else ":443" if settings.secure else ":80"
     origin = re.match(rf"{re.escape(settings.origin)}({default_port})?(?=[/?#]|$)", url, re.IGNORECASE)
@@ -60,7 +67,10 @@ def validate(url: str, *, after_sign_out: bool = False) -> str | None:
     if target.startswith(tuple(settings.site_path + path for path in excluded_paths)):
         return None
     absolute_url = settings.origin + quote(target, safe="/?#%:@!$&'()*+,;=-._~[]")
-    return absolute_url if len(absolute_url) <= MAX_LENGTH else None
+    if len(absolute_url) > MAX_LENGTH:
+        log.info("callbackUrl ignored, it has %d characters and may have %d", len(absolute_url), MAX_LENGTH)
+        return None
+    return absolute_url
 
 
 def _resolves_to_double_slash(target: str) -> bool:

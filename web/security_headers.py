@@ -10,7 +10,7 @@ from flask import Flask, Response, request, url_for
 from config import Settings
 from web.request_context import request_id
 
-_TWO_YEARS_SECONDS = 63072000
+_TWO_YEARS_SECONDS = 63072000  # what hstspreload.org recommends
 _CACHE_FOREVER = "public, max-age=31536000, immutable"
 _INDEXABLE_ENDPOINTS = ("home.show", "login.show")
 NO_ROBOTS = (("X-Robots-Tag", "noindex"),)

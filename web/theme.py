@@ -6,7 +6,7 @@ LIGHT_BACKGROUNDS = ("#ffffff", "#f4f3ef")
 DARK_BACKGROUNDS = ("#181c1a", "#101312")
 """`--surface` and `--background` of each color scheme in `static/site.css`."""
 
-_MIN_TEXT_CONTRAST, _MIN_BORDER_CONTRAST = 4.5, 3.0
+_MIN_TEXT_CONTRAST, _MIN_BORDER_CONTRAST = 4.5, 3.0  # WCAG 2.2, 1.4.3 and 1.4.11
 _MIN_DARK_TEXT_CONTRAST = 6.0  # WCAG asks for 4.5, which looks dull on a dark background
 _STEPS = 200
 

@@ -22,7 +22,7 @@ from services.request_context import RequestContext
 log = logging.getLogger("munjigi.backend")
 
 LOGOUT_SECONDS = 3.0
-"""The most that revoking a token may take."""
+"""The most that revoking a token may take: the person waits for it, and is signed out in any case."""
 _MIN_LOGOUT_SECONDS = 0.4
 """The time it may take even if the request has no time left."""
 

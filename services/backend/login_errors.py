@@ -15,6 +15,7 @@ from services.http.response import parse_retry_after
 DEFAULT_RETRY_AFTER = 60
 """Seconds to wait if the backend does not say how many."""
 _MAX_MESSAGE = 200
+"""Characters of the backend's message at a field. It has to fit below the field; the rest is cut off."""
 _FORM_FIELDS = {"identifier": "email"}
 """Placeholder -> field of the site's form, where the two have different names."""
 _NO_FIELD = frozenset({"", "detail", "non_field_errors", "__all__"})

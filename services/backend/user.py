@@ -9,9 +9,11 @@ from flask_login import UserMixin
 from providers.base import Identity
 
 _MAX_TEXT = 200
+"""Characters of a name, which the session cookie holds. The rest of a longer one is cut off."""
 _MAX_EMAIL = 254
-"""RFC 5321, 4.5.3.1.3, without the angle brackets."""
+"""RFC 5321, 4.5.3.1.3, without the angle brackets. The rest of a longer address is cut off; a provider's is dropped."""
 _MAX_ID = 255
+"""Characters of an id, which the session cookie holds; OpenID Connect Core 1.0, 2, has the same for `sub`."""
 _MAX_EXACT_NUMBER = 2**53
 """From here on, JavaScript reads different integers as the same number."""
 _EMAIL = re.compile(r"[^@\s,;<>\x00-\x1f\x7f]{1,64}@[^@\s,;<>\x00-\x1f\x7f]+")
@@ -73,7 +75,7 @@ def _validate_id(value: object) -> int | str:
         return value if value < _MAX_EXACT_NUMBER else str(value)
     if isinstance(value, str) and 0 < len(value) <= _MAX_ID and _without_controls(value).strip() == value:
         return value
-    raise ValueError("user has no valid id")
+    raise ValueError(f"user has no valid id: a whole number above 0, or 1 to {_MAX_ID} printable characters")
 
 
 def clean_text(value: object, max_length: int = _MAX_ID) -> str | None:

@@ -33,9 +33,11 @@ from services.event_loop import PerLoop, wait_for
 CONNECT_SECONDS = 3.0
 """For the TCP connection to any of the host's addresses, and the TLS handshake."""
 _LOOKUP_THREADS = 16
+"""Names that can be looked up at a time. A look-up that hangs occupies one for up to half a minute."""
 QUEUE_SHARE = 0.5
 """The share of a call's timeout that it may wait for a free slot. The rest is for the call itself."""
 _MAX_STALE_CONNECTIONS = 10
+"""Unusable kept connections that one call passes over. With more, the host sends them on purpose."""
 MAX_HEADER_LINE_BYTES = 64 * 1024
 """Of the status line and of each header of a response. `Content-Security-Policy` may have more than aiohttp's 8 kB."""
 MAX_HEADERS = 128

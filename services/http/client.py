@@ -27,10 +27,11 @@ from services.http.response import UpstreamResponse
 from services.observability.audit import upstream_request_finished
 
 MAX_BYTES = 1024 * 1024
-"""The most bytes that the decoded body of a response may have."""
+"""The most that the decoded body of a response may have: a hundred of them at a time have to fit into memory."""
 QUEUE_FACTOR = 10
 """Up to this many times `max_concurrency` calls may wait for a slot."""
 _MIN_SECONDS = 0.05
+"""A call with less time left is not sent: it could reach the backend, but its answer not the site."""
 
 
 class UpstreamError(Exception):

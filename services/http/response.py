@@ -12,11 +12,11 @@ from functools import cached_property
 from services.http import strict_json
 
 MAX_RETRY_AFTER = 3600
-"""Seconds. A longer `Retry-After` is cut to this."""
+"""Seconds. A longer `Retry-After` is cut to this: a mistake of a backend must not lock people out for days."""
 _MAX_RESET_SECONDS = 86400
 """A number this close to the current time is a time, not a duration."""
 _NO_JSON = object()
-_DELAY_SECONDS = re.compile(r"0*([0-9]+)(\.[0-9]+)?")
+_DELAY = re.compile(r"0*([0-9]+)(\.[0-9]+)?")
 _PROTECTION_HEADERS = ("cf-mitigated", "x-amzn-waf-action")
 """What Cloudflare and AWS WAF add to an answer of their own, such as `challenge`, instead of passing the request on."""
 _JWT = re.compile(rb"eyJ[\w-]*(\.[\w-]*){2,4}")
@@ -87,7 +87,7 @@ def parse_retry_after(text: str) -> int | None:
     up: no RFC allows it, but some APIs send one.
     """
     text, now = text.strip(), time.time()
-    if number := _DELAY_SECONDS.fullmatch(text):
+    if number := _DELAY.fullmatch(text):
         seconds = MAX_RETRY_AFTER if len(number[1]) > 10 else math.ceil(float(text))
         if abs(seconds - now) < _MAX_RESET_SECONDS:
             seconds = math.ceil(seconds - now)

@@ -19,7 +19,9 @@ from services.response_cookies import Cookie, prefixed
 from services.signing import TimedSerializer
 
 MAX_AGE_SECONDS = 365 * 24 * 3600
+"""People who sign in once a year still count as known. Browsers keep a cookie for 400 days at most."""
 MAX_ACCOUNTS = 5
+"""Accounts that one browser is known for: a family. The one used least recently is forgotten."""
 
 
 class _Device(NamedTuple):

@@ -12,6 +12,7 @@ from limits.aio.storage import MovingWindowSupport, Storage
 from services.clock import Clock
 
 MAX_KEYS = 100_000
+"""Counts in memory, some 30 MB. A stranger who makes up keys cannot take more."""
 
 
 class BoundedMemoryStorage(Storage, MovingWindowSupport):

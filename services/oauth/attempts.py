@@ -22,7 +22,11 @@ from services.signing import TimedSerializer
 from services.single_flight import SingleFlight
 
 MAX_AGE_SECONDS = 15 * 60
+"""For a provider's page with two factors. An older callback starts again: `AttemptExpired`."""
 MAX_ATTEMPTS = 5
+"""In one browser: tabs that a person may have open. The oldest is deleted."""
+STATE_LENGTH = 43
+"""Characters of a state: 32 random bytes in Base64."""
 _MAX_TOTAL_SIZE = 4096
 """Characters of all attempt cookies: requests may have 16 kB of headers, and a session may take 12 kB."""
 _STATE_PREFIX = 8

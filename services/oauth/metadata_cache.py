@@ -15,6 +15,7 @@ from services.request_context import RequestContext
 from services.single_flight import SingleFlight
 
 FRESH_SECONDS = 3600
+"""After this, one request fetches the document again. An unknown key is fetched earlier."""
 FAILURE_PAUSE_SECONDS = 3
 """After a failed fetch of a document that is not cached."""
 REFRESH_PAUSE_SECONDS = 60

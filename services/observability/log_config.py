@@ -6,7 +6,6 @@ import logging.handlers
 import queue
 import re
 import select
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -14,7 +13,7 @@ from config import Settings
 from services.observability.request_id import current_request_id
 
 MAX_QUEUED = 10_000
-"""Lines that wait to be written. Further ones are dropped."""
+"""Lines that wait to be written, some 10 MB. Further ones are dropped and counted."""
 _OWN_LOGGERS = ("munjigi", "uvicorn")
 
 
@@ -95,13 +94,24 @@ class _QueueHandler(logging.handlers.QueueHandler):
     def __init__(self, lines: "queue.Queue[logging.LogRecord]", writer: logging.Handler) -> None:
         super().__init__(lines)
         self._lines, self._writer = lines, writer
+        self._dropped = 0
 
     def enqueue(self, record: logging.LogRecord) -> None:
         if not self._lines.unfinished_tasks and _can_write_without_blocking(self._writer, record):
             self._writer.handle(record)
             return
-        with suppress(queue.Full):  # the reader of the log has stopped reading
+        try:
+            if self._dropped:
+                self._lines.put_nowait(_dropped_record(self._dropped))
+                self._dropped = 0
             self._lines.put_nowait(record)
+        except queue.Full:  # the reader of the log has stopped reading
+            self._dropped += 1
+
+
+def _dropped_record(count: int) -> logging.LogRecord:
+    message = "%d log lines dropped, over %d waited to be written"
+    return logging.LogRecord("munjigi.log", logging.ERROR, __file__, 0, message, (count, MAX_QUEUED), None)
 
 
 def _can_write_without_blocking(writer: Any, record: logging.LogRecord) -> bool:

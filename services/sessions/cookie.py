@@ -22,6 +22,7 @@ from services.sessions.model import Session
 CHUNK_SIZE = 3933
 """next-auth, core/lib/cookie.ts: 4096 less the longest name and attributes."""
 MAX_CHUNKS = 3
+"""A fourth would exceed the 16 kB of headers that Node.js accepts. Beyond it, `SessionTooLarge`."""
 _MAX_COPIES = 100
 """Values, and combinations of chunks, that are tried."""
 

@@ -30,6 +30,7 @@ log = logging.getLogger("munjigi.sessions")
 _KEPT_ON_RESET = ("locale",)
 _CSRF_FIELD = "csrfToken"
 _REPEATED_LOG_SECONDS = 60.0
+"""Between two log lines about a cookie that is sent more than once: each request has it."""
 
 
 @dataclass

@@ -25,13 +25,18 @@ MAX_SYNC_SECONDS = 10.0
 """A process waits so long at its start. A longer list is read while it serves."""
 KEY_BYTES = 8
 _BLOCK_SECONDS = 0.9
+"""How long one read waits for entries, below `CLIENT_SECONDS` in `services/state/redis.py`."""
 _RETRY_SECONDS = 1.0
+"""Between two attempts to connect: a revoked session may be used for so long after Redis is back."""
 _BATCH_SIZE = 500
 """Entries read at once. Adding them takes some 5 ms, in which the event loop does nothing else."""
 _OVERLAP_SECONDS = 3600.0
 """Read again after a failure: a replica that took over may lack the last entries, and another Redis may have an empty
 list and a clock that is behind."""
-_MAX_UNPUBLISHED, _PUBLISH_BATCH_SIZE = 100_000, 1000
+MAX_UNPUBLISHED = 100_000
+"""Entries that wait for Redis, some 20 MB. The oldest is dropped; this process itself remembers it."""
+_PUBLISH_BATCH_SIZE = 1000
+"""Entries sent at once, some 100 kB."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,7 @@ class RevocationFeed:
         self._add = add
         self._max_age = max_age
         self._clock = clock
-        self._unpublished: deque[Entry] = deque(maxlen=_MAX_UNPUBLISHED)
+        self._unpublished: deque[Entry] = deque(maxlen=MAX_UNPUBLISHED)
         self._lock = threading.Lock()
         self._last_id = "0-0"
         self._is_disconnected = False
@@ -119,6 +124,8 @@ class RevocationFeed:
             await self._redis.command(lambda: self._append(client_of(storage), entry))
 
         async def keep() -> None:
+            if len(self._unpublished) == MAX_UNPUBLISHED - 1:
+                log.error("revoked sessions wait for Redis, from %d on the oldest are dropped", MAX_UNPUBLISHED)
             self._unpublished.append(entry)
 
         await self._redis.run(publish, otherwise=keep)
