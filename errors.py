@@ -236,6 +236,14 @@ def _subclasses(error_class: type[SiteError]) -> Iterator[type[SiteError]]:
         yield from _subclasses(child)
 
 
+def from_attributes(class_name: str, attributes: Mapping[str, object]) -> SiteError:
+    """Return an error that another process has raised, from the name of its class and its `vars`."""
+    error_class = next((each for each in _subclasses(SiteError) if each.__name__ == class_name), SiteError)
+    error = error_class.__new__(error_class, attributes.get("reason", ""))
+    vars(error).update(attributes)
+    return error
+
+
 def from_code(code: str | None) -> SiteError | None:
     """Return the error for the query parameter `error`: None without a code, `SiteError` for an unknown code."""
     if not code:

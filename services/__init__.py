@@ -76,7 +76,7 @@ class Services:
             sessions=sessions,
             sign_in=SignIn(settings, backend, sessions, limiter, audit),
             oauth=OAuthClient(settings, provider_http, clock),
-            attempts=Attempts(settings, clock),
+            attempts=Attempts(settings, clock, redis),
             profile=Profile(backend, sessions),
             limiter=limiter,
             revoked_sessions=revoked_sessions,

@@ -1,21 +1,34 @@
 """Of several requests that want the same thing at the same time, one gets it and the others share its result."""
 
+import asyncio
+import logging
+import math
 import threading
-from collections.abc import Callable, Hashable, MutableMapping
+from collections.abc import Callable, Coroutine, Hashable, MutableMapping
 from concurrent.futures import Future
 from copy import copy
-from typing import Generic, TypeVar
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from cachetools import TTLCache
 
 import errors
 from services.clock import Clock
-from services.event_loop import wait_for_future
+from services.event_loop import wait_for, wait_for_future
+from services.sealing import Sealer
+from services.state.redis import Redis, client_of
+
+if TYPE_CHECKING:
+    from limits.aio.storage import RedisStorage
+
+log = logging.getLogger("munjigi.state")
 
 _MAX_KEPT = 1000
 """Results, each with a session: some 10 MB. With more in `keep_seconds`, the oldest is not shared any longer."""
+_POLL_SECONDS = 0.05
 
 _T = TypeVar("_T")
+_R = TypeVar("_R")
 
 
 class SingleFlight(Generic[_T]):
@@ -56,6 +69,108 @@ class SingleFlight(Generic[_T]):
                 if self._keeps:
                     self._kept[key] = own
         return result, True
+
+
+class SharedSingleFlight(Generic[_T]):
+    """A `SingleFlight` of all processes that share a Redis. Of this process alone while Redis is unavailable.
+
+    In Redis, a key is an empty value while its call runs. Then it is the sealed result, or the sealed error.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        redis: Redis | None,
+        sealer: Sealer,
+        clock: Clock,
+        *,
+        keep_seconds: int,
+        dump: Callable[[_T], object],
+        load: Callable[[Any], _T],
+    ) -> None:
+        """name: of the keys in Redis. dump, load: convert a result to a JSON value and back; `load` may raise
+        `ValueError` or `KeyError`."""
+        self._name = name
+        self._redis = redis
+        self._sealer = sealer
+        self._keep_seconds = keep_seconds
+        self._dump, self._load = dump, load
+        self._in_process: SingleFlight[tuple[_T, bool]] = SingleFlight(clock, keep_seconds)
+
+    def run(self, key: str, call: Callable[[], _T], timeout: float) -> tuple[_T, bool]:
+        """As `SingleFlight.run`."""
+        (result, was_called), is_first = self._in_process.run(key, lambda: self._run(key, call, timeout), timeout)
+        return result, was_called and is_first
+
+    def _run(self, key: str, call: Callable[[], _T], timeout: float) -> tuple[_T, bool]:
+        if self._redis is None:
+            return call(), True
+        name = f"{self._name}:{sha256(key.encode()).hexdigest()}"
+        if not wait_for(self._claim(name, timeout)):
+            try:
+                result = self._open(name, wait_for(self._other_result(name, timeout)))
+            except (ValueError, KeyError):
+                log.warning("result of another process not available, key=%s", name)
+            else:
+                return result, False
+        try:
+            result = call()
+        except errors.SiteError as error:
+            wait_for(self._publish(name, {"error": type(error).__name__, "attributes": vars(error)}))
+            raise
+        wait_for(self._publish(name, {"result": self._dump(result)}))
+        return result, True
+
+    def _open(self, name: str, sealed: bytes | None) -> _T:
+        """The result of another process. Raises its error; `ValueError` or `KeyError` if there is no valid result."""
+        if sealed is None:
+            raise ValueError("it is not in Redis any more")
+        value: Any = self._sealer.open(name, sealed)
+        if "error" in value:
+            raise errors.from_attributes(value["error"], value["attributes"])
+        return self._load(value["result"])
+
+    async def _claim(self, name: str, timeout: float) -> bool:
+        """Whether this process runs the call; also if Redis is unavailable."""
+
+        async def claim(storage: "RedisStorage") -> bool:
+            return bool(
+                await self._command(lambda: client_of(storage).set(name, b"", nx=True, px=math.ceil(timeout * 1000)))
+            )
+
+        return await self._with_redis(claim, default=True)
+
+    async def _other_result(self, name: str, timeout: float) -> bytes | None:
+        """What another process publishes; None if it has ended without a result, or Redis is unavailable.
+
+        Raises `TimeoutError`.
+        """
+
+        async def get(storage: "RedisStorage") -> bytes | None:
+            value: bytes | None = await self._command(lambda: client_of(storage).get(name))
+            return value
+
+        async with asyncio.timeout(timeout):
+            while (value := await self._with_redis(get, default=None)) == b"":
+                await asyncio.sleep(_POLL_SECONDS)
+        return value
+
+    async def _publish(self, name: str, value: object) -> None:
+        sealed = self._sealer.seal(name, value)
+
+        async def publish(storage: "RedisStorage") -> None:
+            await self._command(lambda: client_of(storage).set(name, sealed, ex=self._keep_seconds))
+
+        await self._with_redis(publish, default=None)
+
+    async def _with_redis(self, operation: Callable[["RedisStorage"], Coroutine[Any, Any, _R]], default: _R) -> _R:
+        async def otherwise() -> _R:
+            return default
+
+        return await self._redis.run(operation, otherwise) if self._redis else default
+
+    async def _command(self, command: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        return await self._redis.command(command) if self._redis else None
 
 
 def _result(future: "Future[_T]", timeout: float) -> _T:

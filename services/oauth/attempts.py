@@ -8,7 +8,6 @@ import hmac
 import secrets
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any, TypeVar
 
 from itsdangerous import BadData
 
@@ -18,8 +17,11 @@ from providers.base import Provider
 from services.clock import Clock
 from services.request_context import RequestContext
 from services.response_cookies import Cookie, prefixed
+from services.sealing import Sealer
+from services.sessions.model import Session
 from services.signing import TimedSerializer
-from services.single_flight import SingleFlight
+from services.single_flight import SharedSingleFlight
+from services.state.redis import Redis
 
 MAX_AGE_SECONDS = 15 * 60
 """For a provider's page with two factors. An older callback starts again: `AttemptExpired`."""
@@ -35,8 +37,6 @@ _KEEP_SECONDS = 30
 """How long after a callback a second click on the provider's page still gets the same result."""
 EXTRA_SECONDS = 5
 """How much longer than the backend timeout a second click waits."""
-
-_Result = TypeVar("_Result")
 
 
 def _random_token() -> str:
@@ -55,11 +55,21 @@ class Attempt:
 
 
 class Attempts:
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(self, settings: Settings, clock: Clock, redis: Redis | None = None) -> None:
+        """redis: shared by the processes that may receive the same callback."""
         self._settings = settings
         self._name = prefixed("munjigi.attempt.", settings)
         self._serializer = TimedSerializer(settings.signing_keys, "munjigi.attempt", clock)
-        self._finishing: SingleFlight[Any] = SingleFlight(clock, keep_seconds=_KEEP_SECONDS)
+        ages = settings.session_max_age, settings.session_absolute_age
+        self._finishing = SharedSingleFlight(
+            "munjigi:attempt",
+            redis,
+            Sealer(settings.secret_keys, "attempt"),
+            clock,
+            keep_seconds=_KEEP_SECONDS,
+            dump=lambda session: session.to_claims(int(clock.time())),
+            load=lambda claims: Session.from_claims(claims, int(clock.time()), *ages),
+        )
 
     def save(self, attempt: Attempt, provider: Provider, context: RequestContext) -> None:
         """Set the attempt's cookie, and delete the oldest of the other attempts if there are too many."""
@@ -87,10 +97,10 @@ class Attempts:
         if name in context.cookies:
             self._set(name, "", 0, provider, context)
 
-    def finish_once(self, attempt: Attempt, finish: Callable[[], _Result]) -> tuple[_Result, bool]:
-        """Finish an attempt once. A second callback, by a second click, gets the same result.
+    def finish_once(self, attempt: Attempt, finish: Callable[[], Session]) -> tuple[Session, bool]:
+        """Finish an attempt once. A second callback, by a second click, gets the same session.
 
-        Returns the result, and whether it was produced by this call.
+        Returns the session, and whether it was started by this call.
         """
         try:
             return self._finishing.run(attempt.state, finish, self._settings.backend_timeout + EXTRA_SECONDS)
