@@ -97,13 +97,13 @@ class _QueueHandler(logging.handlers.QueueHandler):
         self._dropped = 0
 
     def enqueue(self, record: logging.LogRecord) -> None:
+        if self._dropped and not self._lines.full():
+            count, self._dropped = self._dropped, 0
+            self._lines.put_nowait(self.prepare(_dropped_record(count)))
         if not self._lines.unfinished_tasks and _can_write_without_blocking(self._writer, record):
             self._writer.handle(record)
             return
         try:
-            if self._dropped:
-                self._lines.put_nowait(_dropped_record(self._dropped))
-                self._dropped = 0
             self._lines.put_nowait(record)
         except queue.Full:  # the reader of the log has stopped reading
             self._dropped += 1

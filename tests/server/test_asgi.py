@@ -232,7 +232,9 @@ def test_a_websocket_handshake_is_an_ordinary_request(backend_url: str, connecti
 
 
 @pytest.mark.parametrize(("size", "status"), [(16_000, 200), (23_000, 200), (26_000, 431), (200_000, 431)])
-def test_headers_over_24_kb_are_refused(size: int, status: int) -> None:
+def test_headers_over_24_kb_are_refused(size: int, status: int, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "munjigi")
+
     async def steps(asgi: AsgiApp) -> None:
         for path in ("/api/auth/session", "/auth/login/email"):
             response = await send_request(
@@ -241,6 +243,7 @@ def test_headers_over_24_kb_are_refused(size: int, status: int) -> None:
             assert response.status == status
 
     run(app.create_app(make_settings()), steps)
+    assert ("request refused, its headers have over 24576 bytes" in caplog.messages) == (status == 431)
 
 
 def test_headers_are_latin_1_and_underscore_names_are_dropped() -> None:

@@ -5,6 +5,7 @@ entry points use judges each of them; one of each category goes through each ent
 where a browser would go.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -207,3 +208,14 @@ def test_the_return_address_survives_three_wrong_passwords(site: Site) -> None:
     for _ in range(3):
         address = Page(visitor.sign_in(password="wrong", callbackUrl=address or "")).input_value("callbackUrl")
     assert visitor.sign_in(callbackUrl=address or "").headers["Location"] == f"{site.url}/account?tab=1#names"
+
+
+@pytest.mark.parametrize("address", ["/x?" + "a" * 2048, "/x?" + "가" * 300])
+def test_the_log_says_that_a_return_address_is_too_long(
+    client: FlaskClient, caplog: pytest.LogCaptureFixture, address: str
+) -> None:
+    caplog.set_level("INFO", "munjigi")
+    assert destination(form_field(client, address)) == f"{ORIGIN}/"
+    assert any(
+        re.fullmatch(r"callbackUrl ignored, it has 2\d+ characters and may have 2048", line) for line in caplog.messages
+    )

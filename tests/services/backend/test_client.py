@@ -446,6 +446,27 @@ def test_a_token_of_any_format_is_used_unchanged(backend: FaultyBackend, visitor
     assert backend.requests_to("/user")[0].headers["Authorization"] == f"Bearer {text}"
 
 
+@pytest.mark.parametrize("size", [4_096, 4_097, 8_000])
+def test_a_token_of_any_size_that_fits_into_the_session_cookie_signs_in(
+    backend: FaultyBackend, visitor: Visitor, size: int
+) -> None:
+    backend.responses["/login"] = keep_alive(http_response(login_body("t" * size)))
+    assert visitor.sign_in().status_code == 303
+    assert visitor.is_signed_in
+    assert visitor.submit("/auth/logout", {}).status_code in (200, 303)
+    assert backend.calls[-1].headers["Authorization"] == "Bearer " + "t" * size
+
+
+@pytest.mark.parametrize("size", [9_000, 50_000])
+def test_a_token_that_is_too_large_for_the_session_cookie_is_revoked_and_named_in_the_log(
+    backend: FaultyBackend, visitor: Visitor, caplog: pytest.LogCaptureFixture, size: int
+) -> None:
+    backend.responses["/login"] = keep_alive(http_response(login_body("t" * size)))
+    assert OPERATOR in assert_sign_in_rejected(visitor, 502).message
+    assert backend.calls[-1].path == "/logout"
+    assert f"is over 3 cookies of 3933: the backend's token has {size}" in caplog.text
+
+
 def test_the_content_type_of_an_answer_is_ignored(backend: FaultyBackend, visitor: Visitor) -> None:
     backend.responses["/login"] = keep_alive(http_response(login_body(), Content_Type="text/html; charset=euc-kr"))
     backend.responses["/user"] = keep_alive(http_response(user_body(), Content_Type=None))

@@ -3,6 +3,9 @@
 import io
 import json
 import logging
+import os
+import re
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -100,6 +103,34 @@ def test_libraries_are_logged_from_level_warning_whatever_their_own_level(log_fo
         library.setLevel(logging.NOTSET)
     assert "canary" not in text.getvalue()
     assert "this is heard" in text.getvalue()
+
+
+def test_lines_that_are_dropped_while_nobody_reads_the_log_are_counted_in_it() -> None:
+    reader, writer = os.pipe()
+    with open(writer, "w", buffering=1) as stream:
+        handler = log_config.create_handler(make_settings(log_format="text"), stream)
+        queued = log_config.QueuedLines(handler)
+        queued.handler.setFormatter(handler.formatter)
+        handler.setFormatter(None)
+
+        def log(text: str) -> None:
+            queued.handler.handle(logging.LogRecord("munjigi", logging.INFO, "", 0, text, (), None))
+
+        for _ in range(log_config.MAX_QUEUED + 3000):  # the pipe takes up to 64 kB, some 2,000 lines
+            log("x")
+        output: list[bytes] = []
+        with open(reader, "rb", buffering=0) as pipe:
+            thread = threading.Thread(target=lambda: output.extend(iter(lambda: pipe.read(65536), b"")))
+            thread.start()
+            queued.wait(20)
+            log("y")
+            queued.wait(20)
+            stream.close()
+            thread.join(20)
+    lines = b"".join(output).decode().splitlines()
+    match = re.search(r"error   (\d+) log lines dropped, over 10000 waited to be written", "\n".join(lines))
+    assert match
+    assert int(match[1]) + sum(line.endswith(" x") for line in lines) == log_config.MAX_QUEUED + 3000
 
 
 def test_spellings_of_one_address_have_one_hash() -> None:
