@@ -74,7 +74,7 @@ class Rule:
     status: int
     place: str
     value: str | int | bool | EllipsisType | None
-    """Compared as text; a text that ends with `*` is a prefix. `...`: any value but null. None: JSON's null."""
+    """Compared as text; a text that ends with `*` is a prefix. `...`: any but null and the empty text. None: null."""
     meaning: Meaning
 
 

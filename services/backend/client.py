@@ -63,6 +63,10 @@ class BackendClient:
     def can_save_profile(self) -> bool:
         return self._backend.profile is not None
 
+    def can_refresh(self, tokens: Tokens) -> bool:
+        """Whether these tokens can be exchanged for new ones."""
+        return self._backend.refresh is not None and bool(tokens.refresh or not self._backend.refresh_token)
+
     def login(self, identifier: str, password: str, context: RequestContext) -> Login:
         """Exchange these credentials for the backend's tokens. They are sent once; raises a `SiteError`."""
         answer = self.call("login", {"identifier": identifier, "password": password}, context)

@@ -40,7 +40,7 @@ _ERRORS: Mapping[str, Mapping[Meaning, type[errors.SiteError]]] = {
     "user": _WITH_TOKEN,
     "profile": _WITH_TOKEN,
     "refresh": {**_WITH_TOKEN, Meaning.WRONG_CREDENTIALS: errors.SessionExpired},
-    "logout": {},
+    "logout": {Meaning.SESSION_OVER: errors.SessionExpired},
 }
 """The error of each meaning. A meaning that a call does not list says nothing about its answers."""
 _ANY_CALL = frozenset({Meaning.THROTTLED, Meaning.INVALID_FIELDS, Meaning.CONFIGURATION, Meaning.UNAVAILABLE})
@@ -135,6 +135,7 @@ def check_profile(backend: Backend, answer: Answer) -> None:
 def check_logout(backend: Backend, answer: Answer) -> None:
     """Raise the error of an answer to `logout` after which the token may still be accepted."""
     is_done = 200 <= answer.status < 300 or answer.status in backend.logout_done
+    is_done = is_done or _first_match(backend.meanings, "logout", answer) is Meaning.SESSION_OVER
     if not is_done or answer.response.is_html or answer.response.protection:
         raise call_error(backend, "logout", answer)
 
@@ -162,10 +163,10 @@ def _fits(rule: Rule, answer: Answer) -> bool:
     if rule.place == "*":
         return True
     value = answer.find(rule.place)
-    if value is MISSING or value is None or rule.value is None:
-        return value is None and rule.value is None
+    if rule.value is None:
+        return value is None
     if rule.value is ...:
-        return True
+        return value is not MISSING and value not in (None, "")
     text, expected = _text(value), _text(rule.value)
     if expected is None or text is None:
         return False
@@ -201,6 +202,8 @@ def _field_errors(backend: Backend, answer: Answer) -> dict[str, object]:
     """Field -> the first message for it, as it came."""
     place = backend.field_errors
     value = answer.get(place.place)
+    if place.place == "body" and isinstance(value, dict):  # other keys of the answer are not fields
+        value = {name: messages for name, messages in value.items() if isinstance(messages, list)}
     if isinstance(value, dict):
         return {name: _first(message) for name, message in value.items()}
     messages: dict[str, object] = {}

@@ -1,0 +1,25 @@
+"""dj-rest-auth with JWTs: the refresh token is in a cookie, or in JSON with `JWT_AUTH_HTTPONLY = False`."""
+
+from backends.base import Backend, Call, FieldErrors, Meaning, Rule
+
+backend = Backend(
+    id="dj-rest-auth",
+    login=Call("POST", "/dj-rest-auth/login/", {"email": "{identifier}", "password": "{password}"}),
+    social=Call("POST", "/dj-rest-auth/{provider}/", {"access_token": "{social_token}"}),
+    user=Call("GET", "/dj-rest-auth/user/"),
+    refresh=Call("POST", "/dj-rest-auth/token/refresh/", {"refresh": "{refresh_token}"}),
+    logout=Call(
+        "POST",
+        "/dj-rest-auth/logout/",
+        {"refresh": "{refresh_token}"},
+        headers={"Cookie": "my-refresh-token={refresh_token}"},
+    ),
+    token="access",
+    refresh_token="refresh|cookie:my-refresh-token",
+    user_fields={"id": "pk", "name": "first_name+last_name|username", "email": "email"},
+    meanings=(Rule(400, "non_field_errors.0", "E-mail is not verified.", Meaning.NOT_VERIFIED),),
+    field_errors=FieldErrors("body", status=400),
+    message="non_field_errors.0|detail",
+    logout_done=(),  # 401: the refresh token was missing or not accepted
+    logout_revokes=False,
+)

@@ -1,0 +1,32 @@
+"""Firebase Authentication and Identity Platform, through their REST API. The emulator speaks it too."""
+
+import settings_readers as read
+from backends.base import Backend, Call, Meaning, Rule
+from settings_readers import SettingSpec
+
+_KEY = "?key={BACKEND_API_KEY}"
+_LOGIN = {"email": "{identifier}", "password": "{password}", "returnSecureToken": True}
+_REFRESH = {"grant_type": "refresh_token", "refresh_token": "{refresh_token}"}
+_OVER = ("INVALID_ID_TOKEN", "TOKEN_EXPIRED", "USER_NOT_FOUND", "INVALID_REFRESH_TOKEN")
+
+backend = Backend(
+    id="firebase",
+    login=Call("POST", "/v1/accounts:signInWithPassword" + _KEY, _LOGIN),
+    user=Call("POST", "/v1/accounts:lookup" + _KEY, {"idToken": "{token}"}),
+    refresh=Call("POST", "https://securetoken.googleapis.com/v1/token" + _KEY, _REFRESH, form=True),
+    profile=Call("POST", "/v1/accounts:update" + _KEY, {"idToken": "{token}", "displayName": "{name}"}),
+    token="idToken|id_token",
+    token_header="",
+    refresh_token="refreshToken|refresh_token",
+    expires="expiresIn|expires_in:s",
+    user_at="users.0",
+    user_fields={"id": "localId", "name": "displayName", "email": "email"},
+    meanings=(
+        *(Rule(400, "error.message", code, Meaning.SESSION_OVER) for code in _OVER),
+        Rule(400, "error.message", "USER_DISABLED", Meaning.LOCKED),
+        Rule(400, "error.message", "TOO_MANY_ATTEMPTS_TRY_LATER*", Meaning.THROTTLED),
+        Rule(400, "error.message", "API key not valid*", Meaning.CONFIGURATION),
+        Rule(200, "mfaPendingCredential", ..., Meaning.NEXT_STEP),
+    ),
+    settings={"BACKEND_API_KEY": SettingSpec(read.credential, "<Project settings, General>", required=True)},
+)

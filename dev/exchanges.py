@@ -1,0 +1,118 @@
+"""Recorded exchanges with real backends, `tests/backends/exchanges/<id>.json`: one request for each call, its answers.
+
+The tests hold each file of `backends/` to its exchanges, and a stand-in can serve them. A file has
+
+    proof       "recorded" from running software, or "sources": written from its source code or documentation
+    software    what was running or read, with versions
+    settings    the settings that the site needs beside `BACKEND`; `{url}` is the address of the stand-in
+    user        the user of the answers: `user_id`, `name`, `nick_name`, `email`, null if the backend has none
+    life        seconds until the access token expires, null if the backend does not tell
+    jwt         whether the access token is a JWT
+    calls       for each call its `request`, and `answers` by case
+
+A request has `method`, `path` (with its query), the headers that matter, and its body as `json` or `form`. An answer
+has `status`, `headers`, `cookies` (name -> value), and its body as `json` or `text`; without either it is empty.
+
+Names in braces stand for values that differ from run to run: `{identifier}`, `{password}`, `{token}`,
+`{refresh_token}`, after a refresh `{new_token}` and `{new_refresh_token}`, the fields of `user`, `{social_token}`,
+`{provider}`, and `{expires_at}`, seconds since 1970. A text that is nothing else than a name becomes the value itself,
+so that a number stays one.
+
+The cases of `login` are `right`, `wrong`, `unverified`, `locked`, `throttled`, `next_step` and `configuration`; of
+`social` and `profile` `right`; of `user` `right` and `dead_token`; of `refresh` `right` and `refused`; of `logout`
+`right` and `refused`. A case that the backend does not have, or does not tell from another, is left out.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent.parent / "tests" / "backends" / "exchanges"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    json: Any = None
+    form: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    cookies: Mapping[str, str] = field(default_factory=dict)
+    json: Any = ...
+    """`...`: no JSON, as null is an answer too."""
+    text: str = ""
+
+    @property
+    def body(self) -> bytes:
+        return self.text.encode() if self.json is ... else json.dumps(self.json).encode()
+
+    @property
+    def all_headers(self) -> list[tuple[str, str]]:
+        kind = [] if self.json is ... else [("Content-Type", "application/json")]
+        cookies = [("Set-Cookie", f"{name}={value}; Path=/; HttpOnly") for name, value in self.cookies.items()]
+        return [*kind, *self.headers.items(), *cookies]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    request: Request
+    answers: Mapping[str, Answer]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exchanges:
+    proof: str
+    software: str
+    user: Mapping[str, Any]
+    calls: Mapping[str, Call]
+    settings: Mapping[str, str] = field(default_factory=dict)
+    life: int | None = None
+    jwt: bool = False
+
+
+def ids() -> list[str]:
+    return sorted(path.stem for path in FOLDER.glob("*.json"))
+
+
+@lru_cache
+def load(backend_id: str) -> Exchanges:
+    data = json.loads((FOLDER / f"{backend_id}.json").read_text("utf-8"))
+    calls = {
+        name: Call(
+            request=Request(**call["request"]),
+            answers={case: Answer(**answer) for case, answer in call["answers"].items()},
+        )
+        for name, call in data.pop("calls").items()
+    }
+    return Exchanges(calls=calls, **data)
+
+
+def fill_request(request: Request, values: Mapping[str, Any]) -> Request:
+    return Request(**fill(vars(request), values))
+
+
+def fill_answer(answer: Answer, values: Mapping[str, Any]) -> Answer:
+    return Answer(**fill(vars(answer), values))
+
+
+def fill(template: Any, values: Mapping[str, Any]) -> Any:
+    """Replace the names in all texts of this JSON. A name without a value stays as it is."""
+    if isinstance(template, Mapping):
+        return {key: fill(value, values) for key, value in template.items()}
+    if isinstance(template, list):
+        return [fill(value, values) for value in template]
+    if not isinstance(template, str):
+        return template
+    if (match := re.fullmatch(r"\{(\w+)\}", template)) and match[1] in values:
+        return values[match[1]]
+    return re.sub(r"\{(\w+)\}", lambda match: str(values.get(match[1], match[0])), template)

@@ -1,0 +1,299 @@
+"""Each file of `backends/` against its recorded exchanges: `dev/exchanges.py` describes their format."""
+
+import base64
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qsl
+
+import pytest
+
+import backends
+import errors
+from backends import validation
+from dev import exchanges
+from dev.exchanges import Exchanges
+from providers.base import Identity
+from services.backend.client import BackendClient, Login, Revocation
+from services.backend.tokens import Tokens
+from services.http.client import HttpClient
+from tests.support.commands import ROOT
+from tests.support.faulty_backend import FaultyBackend, faulty_backend, keep_alive
+from tests.support.site import a_context, make_settings
+
+PRESETS = [name for name in backends.names() if name != "custom"]
+CREDENTIALS = {"identifier": "minji@example.com", "password": "가 \"&'=+%;{token}"}
+NOW = int(time.time())
+MAX_LINES = 35
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[FaultyBackend]:
+    with faulty_backend() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def http() -> Iterator[HttpClient]:
+    client = HttpClient("Munjigi/test", max_concurrency=4)
+    yield client
+    client.close()
+
+
+class Replay:
+    """A client of one kind of backend, and a server that answers from its recorded exchanges."""
+
+    def __init__(self, name: str, server: FaultyBackend, http: HttpClient) -> None:
+        server.reset()
+        self.name = name
+        self.recorded = exchanges.load(name)
+        self._server = server
+        settings: dict[str, Any] = {"backend_url": "{url}", "backend_logout_path": None, "backend_profile_path": None}
+        settings |= {setting.lower(): value for setting, value in self.recorded.settings.items()}
+        self.client = BackendClient(make_settings(backend=name, **exchanges.fill(settings, {"url": server.url})), http)
+        self.values = values_of(self.recorded)
+        has_refresh_token = mentions(self.recorded.calls["login"].answers["right"], "{refresh_token}")
+        self.tokens = Tokens(self.values["token"], self.values["refresh_token"] if has_refresh_token else None)
+
+    def answer(self, call: str, case: str) -> None:
+        """Let the server answer this call as in this case."""
+        exchange = self.recorded.calls[call]
+        answer = exchanges.fill_answer(exchange.answers[case], self.values)
+        lines = [f"{name}: {value}" for name, value in answer.all_headers]
+        head = "\r\n".join(
+            [f"HTTP/1.1 {answer.status} Whatever", f"Content-Length: {len(answer.body)}", *lines, "", ""]
+        )
+        path = exchanges.fill_request(exchange.request, self.values).path
+        self._server.responses[path] = keep_alive(head.encode() + answer.body)
+
+    def assert_sent(self, call: str, index: int = -1) -> None:
+        """Check that a request, by default the last, was the recorded one, and had no other credentials."""
+        expected, sent = (
+            exchanges.fill_request(self.recorded.calls[call].request, self.values),
+            self._server.calls[index],
+        )
+        assert (sent.method, sent.path) == (expected.method, expected.path)
+        assert {name: sent.headers[name] for name in expected.headers} == expected.headers
+        assert ("Authorization" in sent.headers, "Cookie" in sent.headers) == (
+            "Authorization" in expected.headers,
+            "Cookie" in expected.headers,
+        )
+        if expected.form is not None:
+            assert sent.headers["Content-Type"] == "application/x-www-form-urlencoded"
+            assert dict(parse_qsl(sent.body.decode(), strict_parsing=True)) == expected.form
+        else:
+            assert sent.json == expected.json
+
+
+def mentions(answer: exchanges.Answer, name: str) -> bool:
+    return name in str(vars(answer))
+
+
+def values_of(recorded: Exchanges) -> dict[str, Any]:
+    expires_at = NOW + (recorded.life or 0)
+    tokens = {"token": token(recorded, "1"), "new_token": token(recorded, "2")}
+    refresh = {"refresh_token": "r" * 40, "new_refresh_token": "n" * 40}
+    more = {"expires_at": expires_at, "in_40_seconds": NOW + 40, "social_token": "a+b/c=", "provider": "google"}
+    return {**CREDENTIALS, **tokens, **refresh, **more, **recorded.user}
+
+
+def token(recorded: Exchanges, text: str) -> str:
+    """A token, and if the backend issues JWTs, one that expires when it says."""
+    claims = base64.urlsafe_b64encode(json.dumps({"jti": text, "exp": NOW + (recorded.life or 0)}).encode())
+    return f"e30.{claims.decode().rstrip('=')}.{text}" if recorded.jwt else f"17|{text * 40}"
+
+
+@pytest.fixture
+def replay(request: pytest.FixtureRequest, server: FaultyBackend, http: HttpClient) -> Replay:
+    return Replay(request.param, server, http)
+
+
+def having(call: str, case: str = "right") -> pytest.MarkDecorator:
+    """Parametrize `replay` with the backends whose exchanges have this case."""
+    names = [name for name in exchanges.ids() if case in getattr(exchanges.load(name).calls.get(call), "answers", {})]
+    assert names
+    return pytest.mark.parametrize("replay", names, indirect=True)
+
+
+def cases(call: str, *kinds: str) -> pytest.MarkDecorator:
+    pairs = [
+        pytest.param(name, case, id=f"{name}-{case}")
+        for name in exchanges.ids()
+        for case in exchanges.load(name).calls[call].answers
+        if case in kinds
+    ]
+    assert len(pairs) > 5
+    return pytest.mark.parametrize(("replay", "case"), pairs, indirect=["replay"])
+
+
+# --- The files
+
+
+def test_each_backend_has_its_recorded_exchanges() -> None:
+    assert exchanges.ids() == PRESETS
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_parts_of_a_backend_fit_together(name: str) -> None:
+    assert list(validation.problems(backends.find(name))) == []
+    assert backends.find(name).id == name
+
+
+@pytest.mark.parametrize("name", backends.names())
+def test_a_backend_is_a_short_file(name: str) -> None:
+    path = ROOT / "backends" / f"{name.replace('-', '_')}.py"
+    assert len(path.read_text("utf-8").splitlines()) <= MAX_LINES
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_each_call_of_a_backend_has_a_recorded_request(name: str) -> None:
+    recorded = exchanges.load(name)
+    never_recorded = {"nestjs": {"refresh"}}
+    assert {*backends.find(name).calls} - {*recorded.calls} <= never_recorded.get(name, set())
+    assert recorded.proof in ("recorded", "sources")
+    assert recorded.software
+
+
+# --- Signing in
+
+
+def sign_in(replay: Replay) -> Login:
+    return replay.client.login(CREDENTIALS["identifier"], CREDENTIALS["password"], a_context())
+
+
+@having("login")
+def test_the_right_password_gives_the_tokens(replay: Replay) -> None:
+    replay.answer("login", "right")
+    tokens = sign_in(replay).tokens
+    replay.assert_sent("login")
+    assert (tokens.access, tokens.refresh) == (replay.tokens.access, replay.tokens.refresh)
+    if replay.recorded.life is None:
+        assert tokens.expires_at is None
+    else:
+        assert tokens.expires_at == pytest.approx(NOW + replay.recorded.life, abs=300)
+
+
+REFUSALS = {
+    "wrong": errors.CredentialsSignin,
+    "locked": errors.CredentialsSignin,
+    "unverified": errors.EmailNotVerified,
+    "throttled": errors.TooManyAttempts,
+    "next_step": errors.SecondFactorRequired,
+    "configuration": errors.Configuration,
+}
+
+
+@cases("login", *REFUSALS)
+def test_each_refusal_of_a_login_has_its_meaning(replay: Replay, case: str) -> None:
+    replay.answer("login", case)
+    with pytest.raises(errors.SiteError) as refusal:
+        sign_in(replay)
+    assert type(refusal.value) is REFUSALS[case]
+    replay.assert_sent("login")
+
+
+@pytest.mark.parametrize(
+    ("replay", "least", "most"),
+    [("laravel", 57, 57), ("better-auth", 10, 10), ("strapi", 1, 40), ("allauth", 60, 60)],
+    indirect=["replay"],
+)
+def test_the_time_to_wait_is_read_under_its_name(replay: Replay, least: int, most: int) -> None:
+    replay.answer("login", "throttled")
+    with pytest.raises(errors.TooManyAttempts) as refusal:
+        sign_in(replay)
+    assert least <= (refusal.value.retry_after or 0) <= most
+
+
+@having("social")
+def test_a_providers_token_is_exchanged(replay: Replay) -> None:
+    replay.answer("social", "right")
+    identity = Identity(subject="1", social_token=replay.values["social_token"])
+    login = replay.client.social_login("google", identity, with_email=False, context=a_context())
+    replay.assert_sent("social")
+    assert login.tokens.access == replay.tokens.access
+
+
+# --- The user
+
+
+def assert_is_the_user(replay: Replay, user: Any) -> None:
+    expected = replay.recorded.user
+    assert (user.id, user.name, user.nick_name, user.email) == (
+        expected["user_id"],
+        expected["name"],
+        expected["nick_name"],
+        expected["email"],
+    )
+
+
+@having("user")
+def test_the_user_is_read_with_the_token(replay: Replay) -> None:
+    replay.answer("user", "right")
+    assert_is_the_user(replay, replay.client.user(replay.tokens.access, a_context()))
+    replay.assert_sent("user")
+
+
+@having("user", "dead_token")
+def test_a_dead_token_ends_the_session(replay: Replay) -> None:
+    replay.answer("user", "dead_token")
+    with pytest.raises(errors.SessionExpired):
+        replay.client.user(replay.tokens.access, a_context())
+
+
+def saved_in_answer(replay: Replay) -> bool:
+    """Whether the answer to a saved profile has the user, so that it need not be read again."""
+    return mentions(replay.recorded.calls["profile"].answers["right"], "{user_id}") and replay.name != "firebase"
+
+
+@having("profile")
+def test_names_are_saved(replay: Replay) -> None:
+    for call in ("user", "profile"):
+        replay.answer(call, "right")
+    user = replay.client.user(replay.tokens.access, a_context())
+    saved = replay.client.save_profile(replay.tokens.access, user, user.name, user.nick_name, a_context())
+    assert_is_the_user(replay, saved)
+    replay.assert_sent("profile", -1 if saved_in_answer(replay) else -2)
+
+
+# --- Refreshing and signing out
+
+
+@having("refresh")
+def test_a_refresh_gives_new_tokens(replay: Replay) -> None:
+    replay.answer("refresh", "right")
+    assert replay.client.can_refresh(replay.tokens)
+    tokens = replay.client.refresh(replay.tokens, a_context())
+    replay.assert_sent("refresh")
+    rotates = mentions(replay.recorded.calls["refresh"].answers["right"], "{new_refresh_token}")
+    assert tokens.access == replay.values["new_token"]
+    assert tokens.refresh == (replay.values["new_refresh_token"] if rotates else replay.tokens.refresh)
+
+
+@having("refresh", "refused")
+def test_a_refused_refresh_ends_the_session(replay: Replay) -> None:
+    replay.answer("refresh", "refused")
+    with pytest.raises(errors.SessionExpired):
+        replay.client.refresh(replay.tokens, a_context())
+
+
+SURVIVES_LOGOUT = {
+    "spring", "spring-cookie", "spring-header", "dj-rest-auth", "fastapi-users", "flask-security", "supabase", "strapi",
+    "directus",
+}  # fmt: skip
+"""Backends whose access tokens stay valid after the logout, as recorded or read."""
+
+
+@having("logout")
+def test_after_a_logout_it_is_known_whether_the_token_is_dead(replay: Replay) -> None:
+    replay.answer("logout", "right")
+    revocation = replay.client.logout(replay.tokens, a_context())
+    replay.assert_sent("logout")
+    survives = replay.name in SURVIVES_LOGOUT
+    assert revocation is (Revocation.ACCEPTED if survives else Revocation.REVOKED)
+
+
+@having("logout", "refused")
+def test_a_refused_logout_is_known(replay: Replay) -> None:
+    replay.answer("logout", "refused")
+    assert replay.client.logout(replay.tokens, a_context()) is Revocation.FAILED
