@@ -5,7 +5,7 @@ For nginx `auth_request`, Caddy `forward_auth` and Traefik `ForwardAuth`.
 
 from urllib.parse import quote
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, render_template, request
 from flask.typing import ResponseReturnValue
 
 from services import services
@@ -22,12 +22,23 @@ def verify() -> ResponseReturnValue:
     The session is read only, because proxies drop the cookies of this response. If the proxy sends `X-Forwarded-Uri`,
     the 401 has the URL of the sign-in page in `X-Auth-Sign-In`, with the callback URL encoded: not every proxy can
     encode it. `redirect_target.validate` checks the header, because clients can forge it.
+
+    A proxy that passes the 401 on, as Traefik does, would leave a browser with an empty page. So the 401 of a page, not
+    of a script's request, leads to the sign-in page too.
     """
     session = services().sessions.load_without_cookies()
     if session is None:
         callback_url = redirect_target.validate(request_context.header_as_ascii("X-Forwarded-Uri"))
-        return Response(status=401, headers={"X-Auth-Sign-In": login_page.url(None, callback_url)})
+        url = login_page.url(None, callback_url)
+        body = render_template("sign_in_required.html", url=url) if _is_page() else None
+        return Response(body, status=401, headers={"X-Auth-Sign-In": url})
     return Response(status=204, headers=identity_headers(session.user), mimetype="text/plain")
+
+
+def _is_page() -> bool:
+    """Whether the proxy asks about a page that a browser opens. Scripts accept `*/*`, or JSON."""
+    method = request.headers.get("X-Forwarded-Method", "GET")
+    return method in ("GET", "HEAD") and "text/html" in request.accept_mimetypes.values()
 
 
 def identity_headers(user: User) -> dict[str, str]:

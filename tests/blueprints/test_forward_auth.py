@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 import requests
 
+from tests.support.redirects import destination
 from tests.support.scripted import ScriptedBackend, scripted_backend
 from tests.support.site import MINJI, ManualClock, Site, Visitor, cookie_names, running_site
 
@@ -18,7 +19,7 @@ def sign_in_address(response: requests.Response) -> str:
 
 
 def test_an_anonymous_request_gets_401_and_the_sign_in_url(visitor: Visitor) -> None:
-    response = visitor.get(VERIFY, headers={"X-Forwarded-Uri": "/rooms?from=1&to=2&q=%ED%95%9C"})
+    response = visitor.get(VERIFY, headers={"X-Forwarded-Uri": "/rooms?from=1&to=2&q=%ED%95%9C", "Accept": "*/*"})
     assert (response.status_code, response.text, cookie_names(response)) == (401, "", set())
     assert sign_in_address(response) == f"{visitor.url}/rooms?from=1&to=2&q=%ED%95%9C"
     assert response.headers["X-Auth-Sign-In"].startswith(f"{visitor.url}/auth/login/email?")
@@ -41,6 +42,29 @@ def test_bytes_that_are_not_ascii_in_the_forwarded_uri_are_percent_encoded(
 ) -> None:
     response = visitor.get(VERIFY, headers={"X-Forwarded-Uri": sent})
     assert sign_in_address(response) == (f"{visitor.url}{address}" if address else "")
+
+
+@pytest.mark.parametrize("language", ["en", "ko", "ja"])
+def test_a_browser_whose_proxy_passes_the_401_on_gets_to_the_sign_in_page(visitor: Visitor, language: str) -> None:
+    """Traefik does. An empty body would be an empty page."""
+    headers = {"X-Forwarded-Uri": "/rooms?a=1&b=<x>", "X-Forwarded-Method": "GET", "Accept-Language": language}
+    page = visitor.get_page(VERIFY, headers=headers)
+    url = page.response.headers["X-Auth-Sign-In"]
+    assert (page.status, cookie_names(page.response)) == (401, set())
+    assert destination(page.response) == page.find_all("main//a")[0].get("href") == url
+    assert parse_qs(urlsplit(url).query) == {"callbackUrl": [f"{visitor.url}/rooms?a=1&b=%3Cx%3E"]}
+    assert page.heading
+    assert page.document.get("lang") == language
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Accept": "*/*"}, {"Accept": "application/json"}, {"Accept": "image/webp,*/*"}, {"X-Forwarded-Method": "POST"}],
+    ids=str,
+)
+def test_a_script_or_a_form_of_an_app_gets_a_401_without_a_page(visitor: Visitor, headers: dict[str, str]) -> None:
+    response = visitor.get(VERIFY, headers={"X-Forwarded-Uri": "/rooms", **headers})
+    assert (response.status_code, response.content, cookie_names(response)) == (401, b"", set())
 
 
 @pytest.mark.parametrize("asked", ["//evil.example", "https://evil.example/", "\\evil", "javascript:alert(1)", "", "x"])
