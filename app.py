@@ -34,7 +34,17 @@ from doctor.command import doctor_command
 from services import Services, services
 from services.backend.user import User
 from services.clock import Clock
-from web import csrf, error_handlers, forms, locale, login_page, request_context, security_headers, visitor_cookie
+from web import (
+    csrf,
+    error_handlers,
+    forms,
+    locale,
+    login_page,
+    prefetch,
+    request_context,
+    security_headers,
+    visitor_cookie,
+)
 
 MAX_BODY_BYTES = 64 * 1024
 """Of a request: a provider's callback by POST is the largest, with a code, an id_token and a name. Beyond it, 413."""
@@ -142,6 +152,7 @@ def _init_templates(app: Flask, settings: Settings) -> None:
         csrf_token=generate_csrf,
         current_user=current_user,
         duration=locale.format_duration,
+        get_flashed_messages=prefetch.pop_flashed_messages,
         get_locale=get_locale,
         language_links=locale.language_links,
         language_name=locale.language_name,

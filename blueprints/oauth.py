@@ -13,6 +13,7 @@ from services import identifiers, services
 from services.oauth.attempts import STATE_LENGTH, Attempt
 from services.sessions.model import Session
 from web import login_page, provider_buttons, redirect_target, request_body, request_context
+from web.prefetch import is_prefetch
 
 bp = Blueprint("oauth", __name__)
 
@@ -51,8 +52,11 @@ def callback(provider: str) -> ResponseReturnValue:
     """Complete a sign-in: redirect to its target, or to the sign-in page with an error.
 
     Providers with `form_post` answer by POST (OAuth 2.0 Form Post Response Mode). For them, the only expected GET is
-    the one that `_without_attempt` redirects to.
+    the one that `_without_attempt` redirects to. A prefetch of the address is refused with 403: it would use up the
+    code, and the browser may throw its response away.
     """
+    if is_prefetch():
+        abort(403)
     registration = _registration(provider)
     methods = ["GET", "POST"] if registration.provider.form_post else ["GET"]
     if request.method not in methods:

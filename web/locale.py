@@ -18,6 +18,7 @@ from werkzeug.http import parse_accept_header
 
 import settings_readers
 from services import services
+from web.prefetch import is_prefetch
 
 _QUERY_PARAMETER = "lang"
 _PRESERVED_PARAMETERS = ("error", "reference", "wait")
@@ -33,12 +34,15 @@ def init_app(app: flask.Flask) -> None:
 def save_choice() -> None:
     """A `before_request` hook: store the locale of a `?lang=` link in the session.
 
-    Only for pages (`.show` endpoints). A shared cache may hold static files, and their responses must set no cookie.
+    Only for pages (`.show` endpoints). A shared cache may hold static files, and their responses must set no cookie. A
+    page that is prefetched is in that language, but the choice is not stored.
     """
     if not request.query_string or request.method != "GET" or not str(request.endpoint).endswith(".show"):
         return
     if code := _negotiate(request.args.get(_QUERY_PARAMETER, "")):
-        flask.session["locale"] = code
+        flask.g.locale = code
+        if not is_prefetch():
+            flask.session["locale"] = code
 
 
 def select_locale() -> Locale:
@@ -50,7 +54,7 @@ _parse_locale = lru_cache(Locale.parse)
 
 
 def _select_code() -> str:
-    code = flask.session.get("locale")
+    code = flask.g.get("locale") or flask.session.get("locale")
     if code in _available():
         return str(code)
     return _negotiate(request.headers.get("Accept-Language", "")) or services().settings.default_locale

@@ -1,0 +1,25 @@
+"""Requests that a browser sends before anybody has asked for the page. They must have no effect that is noticed.
+
+Sources: Fetch, `Sec-Purpose` (https://fetch.spec.whatwg.org/#sec-purpose-header). Older versions of Chromium send
+`Purpose`, older ones of Firefox `X-Moz`, and Safari sends `Purpose` or `X-Purpose` for previews.
+"""
+
+import re
+
+from flask import get_flashed_messages, request
+
+_HEADERS = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
+_PURPOSES = frozenset({"prefetch", "prerender", "preview"})
+
+
+def is_prefetch() -> bool:
+    """Whether a browser fetches this page in advance. It may show the response later, or throw it away."""
+    values = " ".join(request.headers.get(name, "") for name in _HEADERS)
+    return not _PURPOSES.isdisjoint(re.split(r"[\s;,]+", values.lower()))
+
+
+def pop_flashed_messages() -> list[str]:
+    """The messages of the last form, for the page that shows them. None if nobody sees this response."""
+    if is_prefetch() or request.method == "HEAD":
+        return []
+    return list(get_flashed_messages())  # type: ignore[arg-type]  # without categories
