@@ -34,8 +34,9 @@ class Profile:
         session = self._session()
         if not self._backend.can_reread_user:
             return
+        asked_at = self._sessions.time()
         with self._ending_expired_session():
-            self._sessions.update_user(self._backend.user(session.access_token, context))
+            self._sessions.update_user(self._backend.user(session.access_token, context), asked_at)
 
     @contextmanager
     def _ending_expired_session(self) -> Iterator[None]:

@@ -21,7 +21,7 @@ from services.observability.audit import AuditLog
 from services.request_context import GetContext
 from services.sessions.cookie import Copy, ReadResult, SessionCookie
 from services.sessions.memory import SessionMemory
-from services.sessions.model import Session
+from services.sessions.model import MAX_DATE, Session
 from services.sessions.revalidation import Revalidator
 from services.sessions.revocation import RevokedSessions
 
@@ -84,6 +84,10 @@ class Sessions:
             self._memory.extend(session, session.expires_at)
         return session
 
+    def time(self) -> float:
+        """Seconds since 1970, as for `update_user`."""
+        return self._clock.time()
+
     def load_if_fresh(self, cookie_header: str, *, can_set_cookies: bool) -> Session | None:
         """The session in a `Cookie` header if nothing is due about it, without a request context; else None."""
         copies = self._usable(self._cookie.read(cookie_header))
@@ -140,8 +144,11 @@ class Sessions:
             self._revoked.revoke(other)
         return session, others[0] if others else None
 
-    def update_user(self, user: User) -> None:
-        """Replace the session's user by newer data; raises `SessionExpired` if it is another user."""
+    def update_user(self, user: User, asked_at: float | None = None) -> None:
+        """Replace the session's user by newer data; raises `SessionExpired` if it is another user.
+
+        asked_at: when the backend was asked, in seconds since 1970; by default just now.
+        """
         current = self._current()
         if current.session is None:
             return
@@ -149,7 +156,7 @@ class Sessions:
             raise errors.SessionExpired("the backend returned another user for the same token")
         self._revalidator.mark_revalidated(current.session)
         if user != current.session.user:
-            self._renew(current, self._with_user(current.session, user))
+            self._renew(current, self._with_user(current.session, user, asked_at))
 
     def end(self, *, everywhere: bool = False) -> Session | None:
         """Sign out. Returns the session, so that its token can be revoked.
@@ -176,7 +183,9 @@ class Sessions:
         if current.session is None:
             self._cookie.delete(cookies, current.cookie_names)
         elif current.new_token is not None:
-            self._cookie.write(cookies, current.new_token, current.session.expires_at, current.cookie_names)
+            # The browser keeps it longer than the session lasts without use: `/auth/verify` cannot write it again.
+            ends_at = min(current.session.auth_time + self._settings.session_absolute_age, MAX_DATE)
+            self._cookie.write(cookies, current.new_token, ends_at, current.cookie_names)
 
     def _current(self) -> _RequestSession:
         current: _RequestSession | None = g.get("session")

@@ -14,7 +14,7 @@ from services.clock import MAX_DIFFERENCE_SECONDS
 KEY_BYTES = 8
 _MAX_TIME = 2**53
 """Seconds since 1970. JSON readers keep larger integers only approximately."""
-_MAX_DATE = 253402300799
+MAX_DATE = 253402300799
 """The end of the year 9999: Python and browsers cannot write later dates."""
 _WORD = re.compile(r"[\w\-]{1,64}", re.ASCII)
 
@@ -74,7 +74,7 @@ class Session:
             raise ValueError("sub and user are different people")
         issued_at = _time(claims["iat"])
         auth_time = _time(claims.get("auth_time", issued_at))
-        ends_at = min(auth_time + absolute_age, _MAX_DATE)
+        ends_at = min(auth_time + absolute_age, MAX_DATE)
         expires_at = min(_time(claims["exp"]), issued_at + max_age, ends_at)
         if ends_at <= now or _time(claims.get("nbf", 0)) > now + MAX_DIFFERENCE_SECONDS:
             raise ValueError("the session is over or is not valid yet")

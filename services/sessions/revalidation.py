@@ -24,7 +24,7 @@ REVALIDATION_SECONDS = 2.0
 """The most that a revalidation may take."""
 MIN_BACKOFF_SECONDS = 30.0
 """After a failure, unless `Retry-After` asks for longer; at most `SESSION_REVALIDATE`."""
-_UNDELAYED_CHECKS = 3
+_UNDELAYED_CHECKS = 5
 """After a start, as many sessions are revalidated at once as are no burst. The others are spread over the interval."""
 
 

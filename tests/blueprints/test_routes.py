@@ -12,7 +12,7 @@ import requests
 from dev.backend import PASSWORD
 from services.backend.user import User
 from tests.support.scripted import USER
-from tests.support.site import MINJI, Site, SiteMaker, Visitor, cookie_names
+from tests.support.site import MINJI, ManualClock, Site, SiteMaker, Visitor, cookie_names
 
 METRICS_TOKEN = "Pr0metheus-asks-with-this-one-only"
 ANYONE, MEMBERS, PROMETHEUS = "anyone", "people who are signed in", "who sends METRICS_TOKEN"
@@ -76,6 +76,7 @@ ROUTES = [
     get("/health/ready"),
     get("/metrics", open_to=PROMETHEUS),
 ]
+CLOCK = ManualClock()
 each_route = pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.rule}")
 
 
@@ -83,7 +84,9 @@ each_route = pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route
 def site(shared_site: SiteMaker) -> Site:
     client = {"google_client_id": "id", "google_client_secret": "a-secret-of-this-test-only"}
     client |= {"apple_client_id": "id", "apple_client_secret": "a.b.c"}
-    return shared_site(metrics_token=METRICS_TOKEN, providers="google,apple", **client)
+    site = shared_site(metrics_token=METRICS_TOKEN, providers="google,apple", clock=CLOCK, **client)
+    CLOCK.advance(300)  # no longer just started: sessions of earlier processes are revalidated at once
+    return site
 
 
 def member(site: Site) -> Visitor:

@@ -7,9 +7,11 @@ too: a browser may have another response under way, and `/auth/verify` cannot wr
 
 import asyncio
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from html import unescape
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -18,8 +20,9 @@ import pytest
 
 from app import create_app
 from tests.support.asgi import Browser, Response, create_asgi
+from tests.support.redis_server import RedisServer, redis_server
 from tests.support.scripted import USER, ScriptedBackend, scripted_backend
-from tests.support.site import ManualClock, make_settings
+from tests.support.site import ManualClock, Site, SiteMaker, Visitor, make_settings
 from tests.support.tables import sample_pairs, sample_rows
 
 Who = tuple[str, str, str] | None
@@ -384,3 +387,96 @@ def test_without_redis_another_process_learns_at_its_own_check(backend: Scripted
         assert_agreement(second, dict(cookies), BEFORE)
         clock.advance(INTERVAL / 2 + 10)
         assert_agreement(second, cookies, who)
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    with redis_server(tmp_path) as running_server:
+        yield running_server
+
+
+def who_is(visitor: Visitor, path: str = "/auth/verify") -> Who:
+    response = visitor.get(path)
+    if path != "/auth/verify":
+        user = response.json().get("user")
+        return (str(user["id"]), user["name"], user["email"]) if user else None
+    if response.status_code == 401:
+        return None
+    user_id, name, email = (unquote(response.headers[f"X-Auth-User-{field}"]) for field in ("Id", "Name", "Email"))
+    return user_id, name, email
+
+
+def at(site: Site, visitor: Visitor) -> Visitor:
+    """Return a visitor of another process with the same cookies."""
+    other = site.new_visitor()
+    other.cookies.update(visitor.cookies)
+    return other
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.02)
+
+
+@pytest.mark.external
+def test_with_redis_other_processes_and_a_new_one_show_what_one_has_learned(
+    make_site: SiteMaker, backend: ScriptedBackend, clock: ManualClock, redis: RedisServer
+) -> None:
+    def start() -> Site:
+        return make_site(backend.url, clock=clock, redis_url=redis.url)
+
+    first, second = start(), start()
+    visitor = first.new_visitor()
+    visitor.sign_in("hong@example.com")
+    old, there = at(first, visitor), at(second, visitor)
+    assert who_is(there) == BEFORE
+    clock.advance(INTERVAL / 2)
+    who = change(backend, "e-mail address")
+    assert visitor.post("/api/auth/session", json={"csrfToken": visitor.csrf_token()}).json()["user"]["email"]
+    asked = backend.request_count("/user")
+    wait_until(lambda: who_is(there) == who)
+    assert who_is(at(second, old), "/api/auth/session") == who
+    assert backend.request_count("/user") == asked + 1, "the second process asks once"
+    assert who_is(old) == who
+    assert who_is(at(start(), old)) == who, "a new process, with the cookie from before"
+
+
+@pytest.mark.external
+def test_with_redis_use_behind_forward_auth_outlives_the_process(
+    make_site: SiteMaker, backend: ScriptedBackend, clock: ManualClock, redis: RedisServer
+) -> None:
+    def start() -> Site:
+        return make_site(backend.url, clock=clock, redis_url=redis.url)
+
+    visitor = start().new_visitor()
+    visitor.sign_in("hong@example.com")
+    for _ in range(5):
+        clock.advance(10 * DAY)
+        visitor = at(start(), visitor)
+        assert who_is(visitor) == BEFORE
+    keys = redis.execute("KEYS", "munjigi:used:*")
+    assert len(keys) == 1
+    assert 0 < redis.execute("TTL", keys[0]) <= 30 * DAY
+    assert b"hong" not in redis.execute("GET", keys[0])
+    assert who_is(visitor, "/api/auth/session") == BEFORE
+    clock.advance(31 * DAY)
+    assert who_is(at(start(), visitor)) is None
+
+
+@pytest.mark.external
+def test_while_redis_is_away_each_process_answers_by_itself(
+    make_site: SiteMaker, backend: ScriptedBackend, clock: ManualClock, redis: RedisServer
+) -> None:
+    site = make_site(backend.url, clock=clock, redis_url=redis.url)
+    visitor = site.new_visitor()
+    visitor.sign_in("hong@example.com")
+    redis.kill()
+    for _ in range(4):
+        clock.advance(10 * DAY)
+        assert who_is(visitor) == BEFORE
+    clock.advance(INTERVAL + 10)
+    who = change(backend, "name")
+    assert who_is(visitor) == who
+    assert who_is(visitor, "/api/auth/session") == who
