@@ -26,6 +26,7 @@ log = logging.getLogger("munjigi.state")
 _MAX_KEPT = 1000
 """Results, each with a session: some 10 MB. With more in `keep_seconds`, the oldest is not shared any longer."""
 _POLL_SECONDS = 0.05
+"""Between two looks at Redis for the result of another process. A person does not notice it."""
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")

@@ -123,14 +123,36 @@ def backend(login: Any = ({"message": "No."}, 401), user: Any = ({"message": "Un
         ({"login": ("<h1>Not Found</h1>", 404)}, "BACKEND_LOGIN_PATH"),
         ({"login": ({"message": "broken"}, 500)}, "401 or 422"),
         ({"user": ({"data": {"user": {"id": 1}}}, 200)}, "Answer 401 without a valid token"),
+        ({"login": ("<h1>Authorization Required</h1>", 401)}, "A proxy or firewall"),
+        ({"user": ("<h1>Authorization Required</h1>", 401)}, "A proxy or firewall"),
+        ({"login": ("<h1>Just a moment</h1>", 403, {"cf-mitigated": "challenge"})}, "bot protection"),
+        ({"user": ({}, 401, {"cf-mitigated": "challenge"})}, "bot protection"),
     ],
-    ids=["HTML", "any credentials", "redirect", "CSRF", "another path", "500", "user without a token"],
+    ids=[
+        "HTML",
+        "any credentials",
+        "redirect",
+        "CSRF",
+        "another path",
+        "500",
+        "user without a token",
+        "401 as a page",
+        "401 as a page for the user",
+        "challenge",
+        "challenge for the user",
+    ],
 )
 def test_each_fault_of_a_backend_has_its_own_fix(environ: Environ, fault: Any, fix: str) -> None:
     with serve_in_thread("127.0.0.1", lambda _: backend(**fault)) as port:
         results = errors(environ, BACKEND_URL=f"http://127.0.0.1:{port}", PROVIDERS="")
     assert list(results) == ["backend"]
     assert fix in results["backend"].fix
+
+
+@pytest.mark.parametrize("login", [("", 401), ("Unauthorized", 401)])
+def test_a_401_without_json_is_accepted(environ: Environ, login: Any) -> None:
+    with serve_in_thread("127.0.0.1", lambda _: backend(login=login)) as port:
+        assert errors(environ, BACKEND_URL=f"http://127.0.0.1:{port}", PROVIDERS="") == {}
 
 
 def test_a_clock_that_differs_from_the_backends_is_an_error() -> None:

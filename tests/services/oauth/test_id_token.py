@@ -259,6 +259,11 @@ def test_invalid_claims_are_refused(issuer: Issuer, row: str) -> None:
     assert is_unfit(issuer, BAD_CLAIMS[row])
 
 
+def test_the_reason_names_the_size_limit_of_an_id_token(issuer: Issuer) -> None:
+    with pytest.raises(InvalidIdToken, match="at most 262144 are read"):
+        verified(issuer, but(more="x" * 200_000))
+
+
 @pytest.mark.parametrize("row", GOOD_CLAIMS)
 def test_valid_claims_sign_in(issuer: Issuer, visitor: Visitor, row: str) -> None:
     issuer.make_id_token = lambda claims: GOOD_CLAIMS[row](issuer, claims)
