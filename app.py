@@ -157,7 +157,7 @@ def _init_templates(app: Flask, settings: Settings) -> None:
         language_links=locale.language_links,
         language_name=locale.language_name,
         language_tag=locale.language_tag,
-        request_id=request_context.request_id,
+        request_id=request_context.reference,
         site_name=settings.site_name,
         logo_url=settings.logo_url,
         sign_up_url=settings.sign_up_url,

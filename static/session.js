@@ -17,9 +17,13 @@
     const { user = null } = await response.json();
     const isSame = (field) => user?.[field] === renderedUser?.[field];
     if (FIELDS.every(isSame) || (isSame("id") && hasUnsavedInput())) return;
-    const url = new URL(location.href);
-    url.searchParams.delete("error"); // with an error, the sign-in page does not redirect a signed-in user
-    url.hash = "";
+    // The sign-in page of somebody who has signed in in another tab leads on.
+    const callbackUrl = user && !renderedUser && document.querySelector("form [name=callbackUrl]")?.value;
+    const url = new URL(callbackUrl || location.href);
+    if (!callbackUrl) {
+      url.searchParams.delete("error"); // with an error, the sign-in page does not redirect a signed-in user
+      url.hash = "";
+    }
     sessionStorage.setItem(RELOADED_KEY, "");
     location.replace(url);
   }

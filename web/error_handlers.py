@@ -9,7 +9,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 
 import errors
 from web import login_page, redirect_target
-from web.request_context import request_id
+from web.request_context import reference
 
 log = logging.getLogger("munjigi.errors")
 
@@ -26,7 +26,7 @@ def init_app(app: Flask) -> None:
 def _site_error(error: errors.SiteError) -> ResponseReturnValue:
     if wants_json():
         url = login_page.url_with_error(error, redirect_target.requested())
-        body = {"error": error.code, "url": url, "requestId": request_id()}
+        body = {"error": error.code, "url": url, "requestId": reference()}
         response = make_response(body, error.status)
     else:
         response = make_response(login_page.rerender(error), error.status)
@@ -39,7 +39,7 @@ def _http_error(error: HTTPException) -> ResponseReturnValue:
         return _unhandled(error.original_exception or error)
     status = error.code or 500
     if wants_json():
-        response = make_response({"error": error.name, "requestId": request_id()}, status)
+        response = make_response({"error": error.name, "requestId": reference()}, status)
     else:
         response = make_response(render_template("error.html", status=status), status)
     if "Allow" in (headers := dict(error.get_headers())):
@@ -51,7 +51,7 @@ def _unhandled(error: BaseException) -> ResponseReturnValue:
     """Log the exception and answer with 500. If the locale selector fails too, the page is in English."""
     log.error("unhandled exception", exc_info=error)
     if wants_json():
-        return {"error": "Internal Server Error", "requestId": request_id()}, 500
+        return {"error": "Internal Server Error", "requestId": reference()}, 500
     try:
         return _render_500(), 500
     except Exception:
@@ -61,7 +61,7 @@ def _unhandled(error: BaseException) -> ResponseReturnValue:
 
 def _render_500() -> str:
     """The page `500.html`, which extends no layout."""
-    return render_template("500.html", reference=request_id())
+    return render_template("500.html", reference=reference())
 
 
 def wants_json() -> bool:

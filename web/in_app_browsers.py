@@ -11,10 +11,32 @@ from urllib.parse import quote
 import providers
 from providers.base import InAppBrowser, localized
 
+_ANY_APP_NAME = {"en": "this app", "ja": "このアプリ", "ko": "이 앱"}
 _OTHER_APPS = (
     InAppBrowser({"en": "Instagram", "ko": "인스타그램"}, r"\bInstagram\b"),
-    InAppBrowser({"en": "Facebook", "ko": "페이스북"}, r"\bFBA[NV]/"),
+    InAppBrowser({"en": "Threads", "ko": "스레드"}, r"\bBarcelona \d"),
+    InAppBrowser({"en": "Messenger", "ko": "메신저"}, r"\bFBAN/Messenger|\bFB_IAB/(?:Orca|MESSENGER)"),
+    InAppBrowser({"en": "Facebook", "ko": "페이스북"}, r"\bFBA[NV]/|\bFB_IAB/"),
+    InAppBrowser(
+        {"en": "TikTok", "ko": "틱톡"}, r"\bmusical_ly\b|musical_ly_|\btrill_|\bTikTok\b|\bBytedanceWebview\b"
+    ),
+    InAppBrowser({"en": "X"}, r"\bTwitter for iP|\bTwitterAndroid\b"),
+    InAppBrowser({"en": "Snapchat", "ko": "스냅챗"}, r"\bSnapchat[/ ]\d"),
+    InAppBrowser({"en": "LinkedIn", "ko": "링크드인"}, r"\bLinkedInApp\b"),
+    InAppBrowser({"en": "Pinterest", "ko": "핀터레스트"}, r"\[Pinterest/|\bPinterest for "),
+    InAppBrowser({"en": "WeChat", "ko": "위챗"}, r"\bMicroMessenger/"),
+    InAppBrowser({"en": "Daum", "ko": "다음"}, r"\bDaumApps?/"),
+    InAppBrowser({"en": "BAND", "ko": "밴드"}, r"\bBAND/\d"),
 )
+_WEB_VIEWS = (
+    # Android WebView (https://developer.chrome.com/docs/webview/user-agent).
+    InAppBrowser(_ANY_APP_NAME, r"\bAndroid\b[^()]*; wv\)"),
+    # WKWebView of iOS, iPadOS and macOS: browsers, also those of other makers, add `Safari/`.
+    InAppBrowser(_ANY_APP_NAME, r"\A(?=.*\b(?:iPhone|iPad|iPod|Macintosh)\b)(?=.*\bAppleWebKit/)(?!.*\bSafari/)"),
+)
+"""Any other app, by the web view of the operating system. Last: the apps above have names."""
+_MAX_LENGTH = 1024
+"""Characters of `User-Agent` that are searched."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +49,7 @@ class InAppNotice:
 
 def detect(user_agent: str) -> InAppBrowser | None:
     """The app whose in-app browser sent this `User-Agent`; None for any other browser."""
+    user_agent = user_agent[:_MAX_LENGTH]
     if not _any_app().search(user_agent):
         return None
     return next(app for app in _apps() if re.search(app.pattern, user_agent))
@@ -42,7 +65,7 @@ def notice(app: InAppBrowser, url: str, language: str) -> InAppNotice:
 @lru_cache(1)
 def _apps() -> tuple[InAppBrowser, ...]:
     provider_apps = (providers.find(name).in_app_browser for name in providers.names())
-    return (*filter(None, provider_apps), *_OTHER_APPS)
+    return (*filter(None, provider_apps), *_OTHER_APPS, *_WEB_VIEWS)
 
 
 @lru_cache(1)

@@ -5,23 +5,24 @@ URLs use the language tag (`pt-BR`, BCP 47).
 """
 
 import math
+import re
+from contextlib import suppress
 from datetime import timedelta
 from functools import lru_cache
+from operator import itemgetter
 from urllib.parse import urlencode
 
 import flask
 from babel import Locale
 from flask import request
 from flask_babel import format_timedelta, get_locale
-from werkzeug.datastructures import LanguageAccept
-from werkzeug.http import parse_accept_header
 
 import settings_readers
 from services import services
+from web import login_page
 from web.prefetch import is_prefetch
 
 _QUERY_PARAMETER = "lang"
-_PRESERVED_PARAMETERS = ("error", "reference", "wait")
 _MAX_HEADER_LENGTH = 256
 """Characters of `Accept-Language` that are parsed. Browsers send about 40."""
 
@@ -68,18 +69,28 @@ def _negotiate(accept_language: str) -> str | None:
 def _best_match(accept_language: str, available: tuple[str, ...]) -> str | None:
     """The available locale for the first matching language of an `Accept-Language` value; `ja-JP` matches `ja`.
 
-    Werkzeug's `best_match` prefers an exact match at any position: for `ja-JP,en` it returns `en`, not `ja`.
+    Werkzeug's `best_match` prefers an exact match at any position: for `ja-JP,en` it returns `en`, not `ja`. Its
+    parser drops all languages of a value such as `ko;q=.9`, and keeps unknown parameters in the tag.
     """
-    matches = (
-        _match_tag(available, tag) for tag, quality in parse_accept_header(accept_language, LanguageAccept) if quality
-    )
-    return next(filter(None, matches), None)
+    languages = []
+    for item in accept_language.split(","):
+        tag, *params = (part.strip() for part in item.split(";"))
+        quality = next((param.partition("=")[2] for param in params if re.match(r"q\s*=", param, re.IGNORECASE)), "1")
+        with suppress(ValueError):
+            languages.append((min(float(quality), 1.0), tag))
+    languages = [(quality, tag) for quality, tag in languages if quality > 0]
+    languages.sort(key=itemgetter(0), reverse=True)  # stable: of equal ones, the first is preferred
+    return next(filter(None, (_match_tag(available, tag) for _, tag in languages)), None)
 
 
 def _match_tag(available: tuple[str, ...], tag: str) -> str | None:
-    code = tag.replace("-", "_").lower()
-    same_language = [name for name in available if name.partition("_")[0].lower() == code.partition("_")[0]]
-    return min(same_language, key=lambda name: name.lower() != code, default=None)
+    """Look up one language tag: without its last subtags (RFC 4647, 3.4), then in another region or script."""
+    subtags = tag.strip('"').replace("_", "-").lower().split("-")
+    codes = {language_tag(code).lower(): code for code in available}
+    for length in range(len(subtags), 0, -1):
+        if code := codes.get("-".join(subtags[:length])):
+            return code
+    return next((code for code in available if code.partition("_")[0].lower() == subtags[0]), None)
 
 
 def language_tag(code: str | None = None) -> str:
@@ -89,10 +100,9 @@ def language_tag(code: str | None = None) -> str:
 
 def language_links(callback_url: str | None) -> dict[str, str]:
     """The URLs of this page in each language, by language tag. They preserve `callbackUrl` and the error shown."""
-    endpoint = request.endpoint if request.url_rule and not request.url_rule.arguments else None
-    path = flask.url_for(endpoint or "home.show")
-    preserved = {name: request.args.get(name) for name in _PRESERVED_PARAMETERS}
-    query = {name: value for name, value in {"callbackUrl": callback_url, **preserved}.items() if value}
+    page = f"{request.blueprint}.show"
+    path = flask.url_for(page if page in flask.current_app.view_functions else "home.show")
+    query = {**({"callbackUrl": callback_url} if callback_url else {}), **login_page.error_parameters()}
     tags = [language_tag(code) for code in _available()]
     return {tag: f"{path}?{urlencode({**query, _QUERY_PARAMETER: tag})}" for tag in tags}
 

@@ -11,7 +11,6 @@ import errors
 from services import services
 from web import in_app_browsers, login_page_cache, provider_buttons, redirect_target, request_body
 from web.forms import LoginForm
-from web.request_context import request_id
 
 
 def render(form: LoginForm | None, error: errors.SiteError | None = None) -> str:
@@ -46,10 +45,19 @@ def error_from_query() -> errors.SiteError | None:
     return error
 
 
-def _reference() -> str:
-    """The id of the failed request: from the `reference` parameter, else the id of this request."""
+def _reference() -> str | None:
+    """The id of the failed request that the parameter `reference` names, if any."""
     reference = request.args.get("reference", "")
-    return reference if re.fullmatch(r"[0-9a-f]{16}", reference) else request_id()
+    return reference if re.fullmatch(r"[0-9a-f]{16}", reference) else None
+
+
+def error_parameters() -> dict[str, object]:
+    """The parameters of the sign-in page's URL that describe an error. Unknown ones and invalid values are left out."""
+    error = error_from_query() if request.endpoint == "login.show" else None
+    if error is None:
+        return {}
+    parameters = {"error": error.code, "reference": _reference(), "wait": error.retry_after}
+    return {name: value for name, value in parameters.items() if value}
 
 
 def rerender(error: errors.SiteError) -> str:
@@ -71,5 +79,5 @@ def url(
 
 def url_with_error(error: errors.SiteError, callback_url: str | None) -> str:
     """The sign-in page URL for an error. It includes the time to wait and, from status 500 on, the request id."""
-    reference = request_id() if error.status >= 500 else None
+    reference = request_context.reference() if error.status >= 500 else None
     return url(error, callback_url, reference=reference, wait=error.retry_after)

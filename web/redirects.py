@@ -24,7 +24,7 @@ def redirect_after_form(
         return redirect(url, status)
     if notice:
         flash(notice)
-    return render_template("redirecting.html", url=url, provider=None, refresh=not pause)
+    return render_template("redirecting.html", url=url, callback_url=url, provider=None, refresh=not pause)
 
 
 def _is_own_page(url: str) -> bool:

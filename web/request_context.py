@@ -1,5 +1,6 @@
 """The context that services get of a request, and the cookies that they set on its response."""
 
+import logging
 from urllib.parse import quote
 
 from flask import Flask, Response, g, request
@@ -12,10 +13,13 @@ from services.request_context import Deadline, RequestContext
 
 _ASCII = bytes(range(128))
 
+log = logging.getLogger("munjigi.requests")
+
 
 def init_app(app: Flask) -> None:
     app.before_request(_set_request_id)
     app.after_request(_set_cookies)
+    app.after_request(_log_reference)
     app.teardown_request(_reset_request_id)
 
 
@@ -24,6 +28,12 @@ def request_id() -> str:
     if current_request_id.get() is None:
         _set_request_id()
     return current_request_id.get() or ""
+
+
+def reference() -> str:
+    """The id of the current request, to be shown to the client. The log gets a line with it."""
+    g.reference_shown = True
+    return request_id()
 
 
 def current() -> RequestContext:
@@ -52,6 +62,14 @@ def _set_request_id() -> None:
 
 def _reset_request_id(_: BaseException | None) -> None:
     current_request_id.set(None)
+
+
+def _log_reference(response: Response) -> Response:
+    """Write a line for a response that shows the request id, so that the operator finds it (`reference`)."""
+    if g.get("reference_shown"):
+        fields = {"method": request.method, "path": request.path[:200], "status": response.status_code}
+        log.info("reference_shown", extra={"fields": fields})
+    return response
 
 
 def _set_cookies(response: Response) -> Response:

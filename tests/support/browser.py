@@ -1,5 +1,6 @@
 """Start Chromium, open each page and state of the site, and check accessibility and layout."""
 
+import re
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -231,6 +232,20 @@ def _open_login_without_cookies(page: Page) -> None:
     submit_main_form(page)
 
 
+def _open_not_admitted(page: Page) -> None:
+    submit_sign_in(page)
+    page.route(re.compile(r"^[^?]*/admin$"), lambda route: route.fulfill(body=_LINK_BACK, content_type="text/html"))
+    page.goto("/admin")
+    for _ in range(3):
+        click_and_wait(page.locator("a").first)
+
+
+_LINK_BACK = (
+    "<!doctype html><html lang=en><title>x</title><link rel=icon href=data:,>"
+    f"<a href='{LOGIN}?callbackUrl=/admin'>x</a>"
+)
+
+
 def _open_wrong_method(page: Page) -> None:
     page.goto(LOGIN)
     page.locator("main form").first.evaluate("form => { form.action = '/' }")
@@ -250,6 +265,7 @@ PAGE_STATES: dict[str, Callable[[Page], object]] = {
     "login-expired": lambda page: page.goto(f"{LOGIN}?error=SessionExpired&callbackUrl=/account"),
     "login-cancelled": lambda page: page.goto(f"{LOGIN}?error=Cancelled"),
     "login-cookies": _open_login_without_cookies,
+    "login-not-admitted": _open_not_admitted,
     "logout": _open_logout,
     "account": open_account,
     "account-wrong": _open_account_with_error,
@@ -266,6 +282,7 @@ STATE_STATUSES = {
     "login-throttled": 429,
     "login-down": 503,
     "login-cookies": 400,
+    "login-not-admitted": 403,
     "account-wrong": 422,
     "not-found": 404,
     "wrong-method": 405,

@@ -1,0 +1,51 @@
+"""Recognizes an app that sends a signed-in person back to the sign-in page.
+
+next-auth 4's `withAuth` redirects to the sign-in page whenever its `authorized` callback returns false: also if the
+person is signed in, and only may not open this page of the app. As the sign-in page redirects a signed-in person to
+`callbackUrl`, the browser would go round until it gives up (ERR_TOO_MANY_REDIRECTS).
+
+A cookie that the browser keeps for a few seconds counts how often the person was sent to the same path. The time is
+the browser's, so the clocks of several processes do not matter. The cookie grants nothing.
+"""
+
+import hashlib
+
+from flask import request
+
+from services import services
+from services.response_cookies import Cookie, prefixed
+from web import request_context
+
+MAX_REDIRECTS = 2
+"""After so many redirects in a row, the sign-in page does not redirect again. Some people open the sign-in page twice:
+by a second click, or in a second tab. Browsers follow 16 to 20 redirects, and a round takes three of them."""
+WINDOW_SECONDS = 10
+"""A redirect counts for so long."""
+
+
+def is_loop(target_url: str) -> bool:
+    """Whether the app at `target_url` has just sent this browser back again and again. Counts this request.
+
+    Only navigations count (Fetch Metadata): a script or a prefetch follows the redirects of a link that nobody opened.
+    """
+    if request.headers.get("Sec-Fetch-Mode", "navigate") != "navigate" or "Sec-Purpose" in request.headers:
+        return False
+    settings = services().settings
+    path = target_url.partition("#")[0].partition("?")[0]
+    digest = hashlib.sha256(path.encode()).hexdigest()[:16]
+    name = prefixed("munjigi.redirects", settings)
+    count, _, previous_digest = request.cookies.get(name, "").partition(".")
+    redirects = int(count) if previous_digest == digest and count in _COUNTS else 0
+    request_context.current().response_cookies.set(
+        Cookie(
+            name=name,
+            value=f"{min(redirects + 1, MAX_REDIRECTS)}.{digest}",
+            path=settings.site_path or "/",
+            secure=settings.secure,
+            max_age=WINDOW_SECONDS,
+        )
+    )
+    return redirects >= MAX_REDIRECTS
+
+
+_COUNTS = {str(number) for number in range(1, MAX_REDIRECTS + 1)}
