@@ -9,7 +9,14 @@ from werkzeug.datastructures import MultiDict
 
 import errors
 from services import services
-from web import in_app_browsers, login_page_cache, provider_buttons, redirect_target, request_body
+from web import (
+    in_app_browsers,
+    login_page_cache,
+    provider_buttons,
+    redirect_target,
+    request_body,
+    request_context,
+)
 from web.forms import LoginForm
 
 
