@@ -8,7 +8,7 @@ from flask_babel import get_locale
 
 from services import services
 from services.observability.client_ip import parse_client_ip
-from services.observability.request_id import current_request_id, new_request_id
+from services.observability.request_id import current_request_id, is_in_log, new_request_id
 from services.request_context import Deadline, RequestContext
 
 _ASCII = bytes(range(128))
@@ -31,7 +31,7 @@ def request_id() -> str:
 
 
 def reference() -> str:
-    """The id of the current request, to be shown to the client. The log gets a line with it."""
+    """The id of the current request, to be shown to the client. The log gets a line with it, if it has none yet."""
     g.reference_shown = True
     return request_id()
 
@@ -58,6 +58,7 @@ def header_as_ascii(name: str) -> str:
 
 def _set_request_id() -> None:
     current_request_id.set(new_request_id())
+    is_in_log.set(False)
 
 
 def _reset_request_id(_: BaseException | None) -> None:
@@ -66,7 +67,7 @@ def _reset_request_id(_: BaseException | None) -> None:
 
 def _log_reference(response: Response) -> Response:
     """Write a line for a response that shows the request id, so that the operator finds it (`reference`)."""
-    if g.get("reference_shown"):
+    if g.get("reference_shown") and not is_in_log.get():
         fields = {"method": request.method, "path": request.path[:200], "status": response.status_code}
         log.info("reference_shown", extra={"fields": fields})
     return response

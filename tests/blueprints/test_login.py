@@ -55,6 +55,7 @@ def test_from_that_page_a_person_signs_in_with_another_account_and_arrives(visit
     callback_url = login_page.input_value("callbackUrl") or ""
     assert callback_url == f"{visitor.url}/admin?tab=1"
     assert destination(visitor.sign_in("jun@example.com", callbackUrl=callback_url)) == callback_url
+    visitor.submit("/auth/logout", {})
 
 
 def test_the_page_is_in_the_language_of_the_visitor(visitor: Visitor) -> None:

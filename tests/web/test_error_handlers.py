@@ -105,8 +105,8 @@ def test_each_reference_that_is_shown_is_in_the_log(
     assert response.status_code == status
     shown = reference_of(response)
     assert shown == response.headers["X-Request-Id"]
-    lines = [line for line in log.getvalue().splitlines() if f"request={shown}" in line]
-    assert any(f"method={method} path={path} status={status}" in line for line in lines), log.getvalue()
+    (line,) = [line for line in log.getvalue().splitlines() if f"request={shown}" in line]
+    assert f"reference_shown request={shown} method={method} path={path} status={status}" in line
 
 
 def test_the_reference_of_a_failing_backend_is_in_the_log(shared_site: SiteMaker) -> None:
