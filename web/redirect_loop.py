@@ -15,12 +15,14 @@ from flask import request
 from services import services
 from services.response_cookies import Cookie, prefixed
 from web import request_context
+from web.prefetch import is_prefetch
 
 MAX_REDIRECTS = 2
 """After so many redirects in a row, the sign-in page does not redirect again. Some people open the sign-in page twice:
 by a second click, or in a second tab. Browsers follow 16 to 20 redirects, and a round takes three of them."""
 WINDOW_SECONDS = 10
 """A redirect counts for so long."""
+_COUNTS = {str(number) for number in range(1, MAX_REDIRECTS + 1)}
 
 
 def is_loop(target_url: str) -> bool:
@@ -28,7 +30,7 @@ def is_loop(target_url: str) -> bool:
 
     Only navigations count (Fetch Metadata): a script or a prefetch follows the redirects of a link that nobody opened.
     """
-    if request.headers.get("Sec-Fetch-Mode", "navigate") != "navigate" or "Sec-Purpose" in request.headers:
+    if request.headers.get("Sec-Fetch-Mode", "navigate") != "navigate" or is_prefetch():
         return False
     settings = services().settings
     path = target_url.partition("#")[0].partition("?")[0]
@@ -46,6 +48,3 @@ def is_loop(target_url: str) -> bool:
         )
     )
     return redirects >= MAX_REDIRECTS
-
-
-_COUNTS = {str(number) for number in range(1, MAX_REDIRECTS + 1)}
