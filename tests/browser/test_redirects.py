@@ -134,3 +134,23 @@ def test_the_page_in_between_is_accessible_and_fits_a_phone(open_page: PageOpene
         assert accessibility_violations(page) == []
         assert overflowing_elements_on_phone(page) == []
         page.context.clear_cookies()
+
+
+@with_and_without_scripts
+def test_a_browser_that_gets_the_401_of_forward_auth_arrives_at_the_sign_in_page(
+    browser: Browser, site: Site, scripts: bool
+) -> None:
+    """As behind Traefik, which passes the 401 on."""
+    headers = {"X-Forwarded-Uri": "/rooms", "X-Forwarded-Method": "GET"}
+    context = browser.new_context(
+        base_url=site.url, java_script_enabled=scripts, locale="en", extra_http_headers=headers
+    )
+    page = context.new_page()
+    answer = page.goto("/auth/verify")
+    assert answer
+    assert answer.status == 401
+    expect(page.locator("h1")).to_have_text("Sign in")
+    fill_credentials(page)
+    page.locator("main button.button-primary").first.click()
+    expect(page.locator("h1")).to_have_text("Rooms")
+    context.close()
