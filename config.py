@@ -93,7 +93,7 @@ class Settings:
     """Hosts, comma-separated, that are called without the proxy, including their subdomains."""
 
     session_max_age: int = setting(read.integer(60, 315360000), 2592000, example="2592000")
-    """Seconds of inactivity after which a session expires (30 days, like NextAuth)."""
+    """Seconds without use after which a session expires (30 days, like NextAuth). Forward auth is use."""
     session_absolute_age: int = setting(read.integer(60, 315360000), 7776000, example="7776000")
     """Seconds after sign-in at which a session expires in any case (90 days)."""
     session_revalidate: int = setting(read.integer(0, 315360000), 300, example="300")

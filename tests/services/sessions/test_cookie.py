@@ -562,6 +562,13 @@ def test_an_invalid_cookie_is_read_as_no_session(gate: Site, row: str) -> None:
     assert set(found.names) == brought(ANONYMOUS[row]) != set()
 
 
+def test_a_session_at_its_absolute_age_is_not_even_looked_up_as_used(gate: Site) -> None:
+    """Whatever use another process has recorded, perhaps under a longer `SESSION_ABSOLUTE_AGE`."""
+    aged = {age: opened(gate, cookie_pair(encrypt(make_claims_aged(age)))) for age in (MONTH + 5, ABSOLUTE_AGE + 5)}
+    assert [len(result.idle_copies) for result in aged.values()] == [1, 0]
+    assert not any(result.copies for result in aged.values())
+
+
 @pytest.mark.parametrize("row", LOOK_ALIKES)
 def test_a_cookie_with_a_similar_name_is_not_read(gate: Site, row: str) -> None:
     assert opened(gate, cookie_pair(GOOD, LOOK_ALIKES[row])) == ReadResult(())
