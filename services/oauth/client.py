@@ -176,10 +176,10 @@ class OAuthClient:
         userinfo = extra = None
         if endpoints.userinfo_endpoint and not (claims.get("email") and claims.get("name")):
             # The id_token alone proves who signs in. Without userinfo, only a name or an address may be missing.
-            userinfo = self._http.get_json(endpoints.userinfo_endpoint, token, context, optional=bool(claims))
-            if claims and not isinstance(userinfo, dict):
-                userinfo = None
-            elif claims and dig(userinfo, "sub") != claims["sub"]:  # OpenID Connect Core 1.0, 5.3.2
+            url = endpoints.userinfo_endpoint
+            userinfo = self._http.get_json(url, token, context, kind=dict, optional=bool(claims))
+            if claims and userinfo is not None and dig(userinfo, "sub") != claims["sub"]:
+                # OpenID Connect Core 1.0, 5.3.2
                 raise errors.OAuthCallback("its userinfo is about another person")
         if provider.optional_url:
             extra = self._http.get_json(registration.url(provider.optional_url), token, context, optional=True)

@@ -32,16 +32,18 @@ class ProviderHttp:
             )
         return document
 
-    def get_json(self, url: str, access_token: str, context: RequestContext, *, optional: bool = False) -> object:
-        """JSON of any type about the owner of a token; None if `optional` and the call fails, which is logged."""
+    def get_json(
+        self, url: str, access_token: str, context: RequestContext, *, kind: type = object, optional: bool = False
+    ) -> Any:
+        """JSON of this kind about the owner of a token; None if `optional` and the call fails, which is logged."""
         headers, share = {"Authorization": f"Bearer {access_token}"}, OPTIONAL_SHARE if optional else 1
         path = urlsplit(url).path
         try:
             response = self.send("GET", url, context, headers=headers, share_of_deadline=share)
             if response.status != 200:
                 raise _refusal(response, path)
-            if response.json() is None:
-                raise errors.OAuthCallback(f"{path} answered 200{response.kind}")
+            if response.json() is None or not isinstance(response.json(), kind):
+                raise errors.OAuthCallback(f"{path} answered 200{response.kind or ' with JSON of another type'}")
         except errors.SiteError as error:
             if not optional:
                 raise
