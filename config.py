@@ -78,6 +78,9 @@ class Settings:
     """Which file of `backends/` describes the backend: its calls, and what its answers mean."""
     backend_constants: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The settings that the templates of `backend` use, such as `BACKEND_API_KEY`, by name."""
+    backend_show_messages: bool = setting(read.boolean, default=False, example="false")
+    """`true` shows the backend's own sentence for a refused sign-in, up to 200 characters, instead of the site's. It
+    may reveal which accounts exist."""
     backend_timeout: float = setting(read.seconds, 10.0, example="10")
     """Seconds: the deadline that all backend calls of one request share."""
     backend_concurrency: int = setting(read.integer(1, 100000), 100, example="100")

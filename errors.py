@@ -50,6 +50,7 @@ class SiteError(Exception):
     is_notice = False  # shown as a notice, not as an error
     message: LazyString = _l("Something went wrong. Try again.")
     retry_hint: LazyString | None = None  # shown with the message if `retry_after` is None
+    backend_message: str | None = None  # the backend's own sentence, shown instead of `message`
 
     def __init__(self, reason: str = "", *, status: int | None = None, retry_after: int | None = None) -> None:
         super().__init__(reason)

@@ -11,7 +11,7 @@ import settings_readers as read
 from backends.base import CALLS, Backend, Call, FieldErrors, Meaning, Rule
 from settings_readers import SettingSpec
 
-_SEGMENT = r"[^\s.|+:;{}]+"
+_SEGMENT = r"[^\s.|+:;={}]+"
 _PATH = rf"{_SEGMENT}(?:\.{_SEGMENT})*"
 _PLACE = rf"(?:header:[\w\-]+|cookie:[\w\-.]+|{_PATH})"
 _PLACES = re.compile(rf"{_PLACE}(?:\|{_PLACE})*", re.ASCII)

@@ -26,7 +26,8 @@ def init_app(app: Flask) -> None:
 def _site_error(error: errors.SiteError) -> ResponseReturnValue:
     if wants_json():
         url = login_page.url_with_error(error, redirect_target.requested())
-        body = {"error": error.code, "url": url, "requestId": reference()}
+        message = {"message": error.backend_message} if error.backend_message else {}
+        body = {"error": error.code, **message, "url": url, "requestId": reference()}
         response = make_response(body, error.status)
     else:
         response = make_response(login_page.rerender(error), error.status)

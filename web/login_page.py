@@ -5,10 +5,12 @@ from urllib.parse import urlencode
 
 from flask import render_template, request, url_for
 from flask_babel import get_locale
+from itsdangerous import BadData
 from werkzeug.datastructures import MultiDict
 
 import errors
 from services import services
+from services.signing import TimedSerializer
 from web import (
     in_app_browsers,
     login_page_cache,
@@ -18,6 +20,9 @@ from web import (
     request_context,
 )
 from web.forms import LoginForm
+
+MESSAGE_SECONDS = 600
+"""How long a link with a sentence of the backend shows it."""
 
 
 def render(form: LoginForm | None, error: errors.SiteError | None = None) -> str:
@@ -46,10 +51,34 @@ def render(form: LoginForm | None, error: errors.SiteError | None = None) -> str
 
 def error_from_query() -> errors.SiteError | None:
     """The error that `url_with_error` put into the query string, with its wait in seconds; None without an error."""
-    error = errors.from_code(request.args.get("error"))
+    code, backend_message = _signed_message()
+    error = errors.from_code(code or request.args.get("error"))
+    if error and backend_message:
+        error.backend_message = backend_message
     if error and re.fullmatch(r"[1-9][0-9]{0,7}", wait := request.args.get("wait", "")):
         error.retry_after = int(wait)
     return error
+
+
+def _signed_message() -> tuple[str | None, str | None]:
+    """The code and the backend's sentence of the parameter `message`; None for both if the site did not sign it.
+
+    Otherwise a link could put any text on the page.
+    """
+    try:
+        code, backend_message = _serializer().loads(request.args.get("message", ""), max_age=MESSAGE_SECONDS)
+    except BadData:
+        return None, None
+    return code, backend_message
+
+
+def _sign_message(error: errors.SiteError) -> str | None:
+    """The value of the parameter `message`; None if the error has no sentence of the backend."""
+    return str(_serializer().dumps([error.code, error.backend_message])) if error.backend_message else None
+
+
+def _serializer() -> TimedSerializer:
+    return TimedSerializer(services().settings.signing_keys, "munjigi.backend-message", services().clock)
 
 
 def _reference() -> str | None:
@@ -64,6 +93,7 @@ def error_parameters() -> dict[str, object]:
     if error is None:
         return {}
     parameters = {"error": error.code, "reference": _reference(), "wait": error.retry_after}
+    parameters["message"] = _sign_message(error)
     return {name: value for name, value in parameters.items() if value}
 
 
@@ -76,7 +106,7 @@ def rerender(error: errors.SiteError) -> str:
 
 
 def url(
-    error: errors.SiteError | type[errors.SiteError] | None = None, callback_url: str | None = None, **params: object
+    error: errors.SiteError | type[errors.SiteError] | None = None, /, callback_url: str | None = None, **params: object
 ) -> str:
     """The absolute URL of the sign-in page. `params`: further query parameters (`reference`, `wait`)."""
     parameters = {"error": error.code if error else None, redirect_target.FIELD: callback_url, **params}
@@ -85,6 +115,13 @@ def url(
 
 
 def url_with_error(error: errors.SiteError, callback_url: str | None) -> str:
-    """The sign-in page URL for an error. It includes the time to wait and, from status 500 on, the request id."""
+    """The sign-in page URL for an error. It includes the time to wait and, from status 500 on, the request id.
+
+    With a sentence of the backend, this is the value of `error`, as NextAuth v4 has it for an error that `authorize`
+    raises: its client returns it. The page shows it only because of the signature in `message`.
+    """
     reference = request_context.reference() if error.status >= 500 else None
-    return url(error, callback_url, reference=reference, wait=error.retry_after)
+    sentence = {"error": error.backend_message} if error.backend_message else {}
+    return url(
+        error, callback_url, **sentence, message=_sign_message(error), reference=reference, wait=error.retry_after
+    )

@@ -52,6 +52,7 @@ class BackendClient:
         self._url = settings.backend_url
         self._backend = settings.backend
         self._constants = settings.backend_constants
+        self._shows_messages = settings.backend_show_messages
         self._http = http
 
     @property
@@ -69,8 +70,7 @@ class BackendClient:
 
     def login(self, identifier: str, password: str, context: RequestContext) -> Login:
         """Exchange these credentials for the backend's tokens. They are sent once; raises a `SiteError`."""
-        answer = self.call("login", {"identifier": identifier, "password": password}, context)
-        return Login(results.tokens(self._backend, "login", answer), answer)
+        return self._sign_in("login", {"identifier": identifier, "password": password}, context, secret=password)
 
     def social_login(self, name: str, identity: Identity, with_email: bool, context: RequestContext) -> Login:
         """The same for a person whose identity a provider has proven.
@@ -79,8 +79,7 @@ class BackendClient:
         """
         email = {"email": identity.email} if with_email and identity.email_verified else {}
         values = {"provider": name, "social_token": identity.social_token, **email}
-        answer = self.call("social", values, context)
-        return Login(results.tokens(self._backend, "social", answer), answer)
+        return self._sign_in("social", values, context, secret=identity.social_token)
 
     def user_of(self, login: Login, context: RequestContext) -> User:
         """Return the user who has just signed in; raises a `SiteError`."""
@@ -128,6 +127,15 @@ class BackendClient:
             log.error("token not revoked: %s", error.reason)
             return Revocation.FAILED
         return Revocation.REVOKED if self._backend.logout_revokes else Revocation.ACCEPTED
+
+    def _sign_in(self, name: str, values: templates.Values, context: RequestContext, *, secret: str) -> Login:
+        answer = self.call(name, values, context)
+        try:
+            return Login(results.tokens(self._backend, name, answer), answer)
+        except errors.SiteError as error:
+            if self._shows_messages:
+                error.backend_message = login_errors.refusal_message(self._backend, answer, error, secret)
+            raise
 
     def call(
         self,

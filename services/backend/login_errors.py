@@ -18,6 +18,8 @@ _MAX_MESSAGE = 200
 """Characters of the backend's message at a field. It has to fit below the field; the rest is cut off."""
 _FORM_FIELDS = {"identifier": "email"}
 """Placeholder -> field of the site's form, where the two have different names."""
+_BIDI_CONTROLS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""They could reorder the text around the message."""
 _NO_FIELD = frozenset({"", "detail", "non_field_errors", "__all__"})
 """Keys under which frameworks report errors that belong to no field."""
 
@@ -147,6 +149,20 @@ def _field_messages(backend: Backend, call: str, answer: Answer) -> dict[str, st
         field: clean_text(messages.get(key), _MAX_MESSAGE) for key, field in _fields(getattr(backend, call)).items()
     }
     return {field: message for field, message in cleaned.items() if message}
+
+
+def refusal_message(backend: Backend, answer: Answer, error: errors.SiteError, secret: str) -> str | None:
+    """The backend's own sentence for a refused sign-in, bounded; None if it has none that can be shown.
+
+    Not for errors that are the operator's, nor instead of what the person has to do next. A code such as `BAD_LOGIN` is
+    no sentence. secret: what was sent to the backend, and must not be shown.
+    """
+    if not isinstance(error, errors.Rejected) or isinstance(error, errors.InvalidFields | errors.SecondFactorRequired):
+        return None
+    text = clean_text(answer.get(backend.message), _MAX_MESSAGE)
+    if text is None or secret in text or not re.search(r"\s|[^\x00-\x7f]", text):
+        return None
+    return _BIDI_CONTROLS.sub("", text)
 
 
 def _first_match(rules: Iterable[Rule], call: str, answer: Answer) -> Meaning | None:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 import responses
@@ -640,6 +641,84 @@ def test_a_byte_order_mark_before_json_is_skipped(backend: FaultyBackend, visito
         backend.responses[step] = keep_alive(http_response(b"\xef\xbb\xbf" + json.dumps(body).encode()))
     assert visitor.sign_in().status_code == 303
     assert visitor.get_session()["user"] == USER
+
+
+# --- The backend's own sentence
+
+SENTENCE = "비밀번호가 3회 틀렸습니다. <b>5회</b> 틀리면 잠깁니다."
+
+
+@pytest.fixture
+def frank(shared_site: SiteMaker, backend: FaultyBackend) -> Visitor:
+    """A visitor of a site that shows the sentences of its backend."""
+    return shared_site(backend.url, backend_show_messages="true", **NO_LIMITS).new_visitor()
+
+
+def next_auth_sign_in(visitor: Visitor, password: str = "hunter2") -> str:
+    """Sign in as next-auth's client does; returns the URL of the answer."""
+    fields = {"email": MINJI, "password": password, "json": "true"}
+    return str(visitor.submit("/api/auth/callback/email", fields).json()["url"])
+
+
+def error_parameter(url: str) -> str:
+    return parse_qs(urlsplit(url).query)["error"][0]
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 423, 429])
+def test_the_backends_sentence_for_a_refusal_is_shown_if_the_operator_wants_it(
+    backend: FaultyBackend, visitor: Visitor, frank: Visitor, status: int
+) -> None:
+    backend.responses["/login"] = keep_alive(http_response({"message": SENTENCE}, status))
+    assert SENTENCE not in Page(visitor.sign_in()).text
+    assert SENTENCE in Page(frank.sign_in()).message
+    url = next_auth_sign_in(frank)
+    assert error_parameter(url) == SENTENCE
+    page = frank.get_page(url)
+    assert SENTENCE in page.message
+    korean = next(link.get("href") for link in page.find_all("a[@lang='ko']"))
+    assert SENTENCE in frank.get_page(korean).message
+    assert "비밀번호" not in unquote(next_auth_sign_in(visitor))
+
+
+def test_a_sentence_in_a_link_is_shown_only_if_the_site_signed_it(backend: FaultyBackend, frank: Visitor) -> None:
+    backend.responses["/login"] = keep_alive(http_response({"message": SENTENCE}, 401))
+    url = next_auth_sign_in(frank)
+    changed = frank.get_page(url.replace("message=", "message=x"))
+    assert SENTENCE not in changed.text
+    assert "evil" not in frank.get_page("/auth/login/email?error=Call+evil&message=Call+evil").message
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (http_response({"message": "INVALID_LOGIN"}, 401), WRONG),
+        (http_response({"message": ["a list"]}, 401), WRONG),
+        (http_response({"message": " \x00\n "}, 401), WRONG),
+        (http_response({"error": "another place"}, 401), WRONG),
+        (http_response({"message": "the password hunter2 is wrong"}, 401), WRONG),
+        (http_response({"message": "SQLSTATE[HY000] in /var/www"}, 500), DOWN),
+        (http_response({"message": "No route found"}, 405), OPERATOR),
+        (http_response({"message": "Some sentence", "errors": {"device": ["x"]}}, 422), OPERATOR),
+        (http_response({"message": "Some sentence", "two_factor": True}), TWO_FACTOR),
+        (http_response(b"<p>Some sentence</p>", 401), OPERATOR),
+    ],
+)
+def test_what_is_no_sentence_for_the_person_is_not_shown(
+    backend: FaultyBackend, frank: Visitor, raw: bytes, words: str
+) -> None:
+    backend.responses["/login"] = keep_alive(raw)
+    page = Page(frank.sign_in(password="hunter2"))
+    assert words in page.message
+    assert "hunter2" not in page.text
+    assert "sentence" not in page.text
+    assert "hunter2" not in next_auth_sign_in(frank)
+
+
+def test_a_long_sentence_is_cut_and_cannot_reorder_the_page(backend: FaultyBackend, frank: Visitor) -> None:
+    text = "a\N{RIGHT-TO-LEFT OVERRIDE}b " + "x" * 5000
+    backend.responses["/login"] = keep_alive(http_response({"message": text}, 401))
+    assert Page(frank.sign_in()).texts("div[@role='alert']/p")[0] == "ab " + "x" * 196
+    assert len(next_auth_sign_in(frank)) < 2000
 
 
 # --- Answers to a profile update
