@@ -16,7 +16,7 @@ from typing import Any
 from cachetools import LRUCache
 
 from services.backend.user import User
-from services.clock import Clock
+from services.clock import MAX_DIFFERENCE_SECONDS, Clock
 from services.event_loop import wait_for
 from services.sessions.model import Session
 from services.state.redis import Redis, client_of
@@ -24,6 +24,8 @@ from services.state.redis import Redis, client_of
 MAX_SESSIONS = 50_000
 """The least recently used is dropped. It is then as its cookie says, and revalidated once more than needed. An entry
 takes some 300 bytes, and another 500 if the user has changed."""
+_OWN_SECONDS = 0.002
+"""The list has times in milliseconds: one that differs by less is that of this process's own answer."""
 _USED_KEY = "munjigi:used:"
 
 
@@ -33,6 +35,8 @@ class Known:
     """Seconds since 1970; None if the cookie decides."""
     checked_at: float = 0.0
     """When the backend was last asked for the user."""
+    supersedes: float = 0.0
+    """A cookie with a later `checked_at` is newer than this answer. That may be a time of another process's clock."""
     user: User | None = None
     """Its answer, once one was another user than in the cookie."""
     used_until: int = 0
@@ -66,11 +70,11 @@ class SessionMemory:
         known = self.get(session)
         if known is _NOTHING:
             return session
-        is_newer = known.checked_at >= session.checked_at
+        is_newer = known.supersedes >= session.checked_at
         return replace(
             session,
             user=known.user if known.user is not None and is_newer else session.user,
-            checked_at=max(int(known.checked_at), session.checked_at),
+            checked_at=max(int(known.supersedes), session.checked_at),
             expires_at=max(known.used_until, session.expires_at),
         )
 
@@ -82,16 +86,19 @@ class SessionMemory:
             if asked_at < known.checked_at:
                 return
             new_user = user if has_changed or known.user is not None else None
-            self._known[session.key] = replace(known, user=new_user, checked_at=asked_at)
+            supersedes = max(asked_at, session.checked_at)  # the clock of the process that wrote it may be ahead
+            self._known[session.key] = replace(known, user=new_user, checked_at=asked_at, supersedes=supersedes)
         if has_changed:
             self.publish_change(session.key, asked_at)
 
     def note_change(self, key: bytes, time: float) -> None:
-        """Another process has learned at this time that the user of a session has changed."""
+        """Another process has learned, at this time of its clock, that the user of a session has changed."""
+        latest = time + MAX_DIFFERENCE_SECONDS
         with self._lock:
             known = self._known.get(key, _NOTHING)
-            if time > known.checked_at:
-                self._known[key] = replace(known, changed_at=time, next_check_at=None)
+            is_own = abs(time - known.checked_at) < _OWN_SECONDS
+            if latest > known.checked_at and not is_own:
+                self._known[key] = replace(known, changed_at=latest, next_check_at=None)
 
     def extend(self, session: Session, until: int) -> None:
         """The session was used, and its cookie cannot be written."""

@@ -1,7 +1,7 @@
 """Two processes whose clocks differ by up to a minute serve one visitor, and nobody notices."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -135,20 +135,13 @@ def test_a_sign_out_at_one_process_is_known_at_the_other(
             thief = there.new_visitor()
             thief.cookies.update(visitor.cookies.copy())
             assert visitor.submit("/auth/logout", everywhere).status_code == 303
-            wait_until_signed_out(thief)
+            wait_until(lambda: not thief.is_signed_in)  # noqa: B023
             if everywhere:
-                wait_until_signed_out(other)
+                wait_until(lambda: not other.is_signed_in)  # noqa: B023
             assert other.is_signed_in is not bool(everywhere)
             assert visit(there, visitor).sign_in(MINJI, "x").status_code == 303
             assert visitor.is_signed_in, "a later sign-in is not among the revoked ones"
             assert visit(here, visitor).is_signed_in
-
-
-def wait_until_signed_out(visitor: Visitor) -> None:
-    ends = time.monotonic() + 20
-    while visitor.is_signed_in:
-        assert time.monotonic() < ends, "still signed in"
-        time.sleep(0.02)
 
 
 def test_a_signature_of_more_than_a_minute_ahead_is_refused(backend_url: str) -> None:
@@ -157,3 +150,43 @@ def test_a_signature_of_more_than_a_minute_ahead_is_refused(backend_url: str) ->
         fields = {"csrfToken": visitor.csrf_token(), "email": MINJI, "password": "x"}
         page = Page(visit(second, visitor).post("/auth/login/email", data=fields))
         assert "was open for too long" in page.message
+
+
+@pytest.mark.external
+@pytest.mark.parametrize("seconds", DIFFERENCES)
+def test_a_change_of_the_user_that_one_process_learns_is_shown_by_the_other(tmp_path: Path, seconds: int) -> None:
+    with (
+        scripted_backend() as backend,
+        redis_server(tmp_path) as redis,
+        two_sites(backend.url, seconds, redis_url=redis.url) as sites,
+    ):
+        for here, there in (sites, sites[::-1]):
+            visitor = here.new_visitor()
+            visitor.sign_in(MINJI, "x")
+            for site in sites:
+                assert isinstance(site.clock, ManualClock)
+                site.clock.advance(301)
+            assert shown_email(visit(there, visitor)) == shown_email(visit(here, visitor)) == backend.user["email"]
+            for number in range(3):
+                old = there.new_visitor()  # with the cookie from before the change
+                old.cookies.update(visitor.cookies.copy())
+                backend.user["email"] = email = f"new-{number}@example.com"
+                response = visit(here, visitor).post("/api/auth/session", json={"csrfToken": visitor.csrf_token()})
+                assert response.json()["user"]["email"] == email
+                wait_until(lambda: shown_email(old) == email)  # noqa: B023
+                for site in (there, here, there):
+                    assert shown_email(visit(site, visitor)) == shown_email(visit(site, old)) == email
+                    assert visitor.get_session()["user"]["email"] == email
+                    assert visitor.get_page("/account").input_value("name")
+
+
+def shown_email(visitor: Visitor) -> str:
+    """The address that an app behind the proxy is told."""
+    return visitor.get("/auth/verify").headers["X-Auth-User-Email"]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.02)
