@@ -3,12 +3,13 @@
 PORT ?= 8080
 VENV := .venv
 BIN := $(VENV)/bin
+REAL := tests/real_backends
 # The first Python that is new enough. Override with PYTHON=.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all serve check format bench pictures messages lock
+.PHONY: help run test test-all test-backends serve check format bench pictures messages lock
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -19,8 +20,11 @@ run: $(VENV)/site ## run the site with development stand-ins, on PORT (8080)
 test: $(VENV)/dev ## run the tests that need only Python: about a minute
 	@$(BIN)/pytest -n auto --dist loadgroup -m "not browser and not server and not external and not corpus"
 
-test-all: $(VENV)/dev tests/node_modules ## run every test, with Chromium, the production server, Redis, Node.js and proxies
+test-all: $(VENV)/dev tests/node_modules $(REAL)/.venv/ready $(REAL)/node_modules ## run every test, with Chromium, the production server, Redis, Node.js, proxies and backends
 	@$(BIN)/pytest -n auto --dist loadgroup
+
+test-backends: $(VENV)/dev $(addprefix $(REAL)/,.venv/ready node_modules strapi/node_modules firebase/node_modules) ## run the tests with real backends, also those with 1 GB of packages: Strapi, Firebase
+	@$(BIN)/pytest -n auto --dist loadgroup tests/compatibility/test_real_backends.py
 
 serve: $(VENV)/site ## run the production server; settings come from the environment or .env
 	@$(BIN)/python serve.py
@@ -52,11 +56,13 @@ release-check: $(VENV)/dev ## check that this commit can be released; runs every
 	@$(BIN)/python scripts/release_check.py
 	@$(MAKE) check test-all
 
-lock: ## pin the packages of requirements.in and requirements-dev.in (needs uv)
+lock: ## pin the packages of all requirements*.in (needs uv)
 	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--custom-compile-command "make lock" requirements.in -o requirements.txt
 	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--custom-compile-command "make lock" requirements-dev.in -o requirements-dev.txt
+	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--custom-compile-command "make lock" $(REAL)/requirements.in -o $(REAL)/requirements.txt
 
 $(VENV)/bin/pip:
 	@test -n "$(PYTHON)" || { echo "Munjigi needs Python 3.11 or newer: install python3 (Debian: apt install python3 python3-venv)"; exit 1; }
@@ -77,6 +83,22 @@ tests/node_modules: tests/package-lock.json
 	@if command -v npm >/dev/null 2>&1; then \
 		echo "Setting up: the packages of tests/package.json"; npm ci --prefix tests --silent --no-audit --no-fund && touch $@; \
 	else echo "npm is not installed: the tests against next-auth and oidc-provider are skipped"; fi
+
+# Backends that the tests sign in at.
+$(REAL)/.venv/ready: $(REAL)/requirements.txt
+	@echo "Setting up: the packages of $(REAL)/requirements.txt"
+	@$(PYTHON) -m venv $(REAL)/.venv
+	@$(REAL)/.venv/bin/pip install -q --disable-pip-version-check -r $<
+	@touch $@
+
+$(REAL)/node_modules: $(REAL)/package-lock.json
+	@if command -v npm >/dev/null 2>&1; then \
+		echo "Setting up: the packages of $(REAL)/package.json"; npm ci --prefix $(REAL) --silent --no-audit --no-fund && touch $@; \
+	else echo "npm is not installed: the tests with better-auth are skipped"; fi
+
+$(REAL)/%/node_modules: $(REAL)/%/package-lock.json
+	@echo "Setting up: the packages of $(REAL)/$*/package.json"
+	@npm ci --prefix $(REAL)/$* --silent --no-audit --no-fund && touch $@
 
 # next-auth, which `make bench` compares the site with.
 bench/next_auth/node_modules: bench/next_auth/package-lock.json

@@ -1,0 +1,241 @@
+"""The site in front of backends that teams use, which run unmodified: tests/real_backends has their programs.
+
+The sets of this module say what each backend does by itself; docs/your-backend.md repeats them.
+"""
+
+import itertools
+from collections.abc import Collection
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+import errors
+from services import Services
+from services.backend.client import Login
+from services.observability.audit import audited
+from services.sessions.cookie import SessionCookie
+from tests.support.real_backends import PROGRAMS, Account, RealBackend, running_backend
+from tests.support.site import ManualClock, Page, Site, SiteMaker, Visitor, a_context, make_settings
+
+REVALIDATE_SECONDS = 60
+
+SHOWS_NAME = set(PROGRAMS) - {"djoser", "fastapi-users"}
+"""The user has a name. djoser shows the user name in its place, FastAPI-Users has none at all."""
+REFUSES_UNVERIFIED = {"dj-rest-auth", "allauth", "fastapi-users", "flask-security", "better-auth", "strapi"}
+"""An account whose e-mail address is not verified is refused with an answer of its own."""
+HIDES_INACTIVE = {"djoser", "oauth2"}
+"""An account that is not active yet is refused as if its password were wrong."""
+HAS_SECOND_FACTOR = {"allauth", "flask-security", "better-auth"}
+THROTTLES = {"djoser", "allauth", "better-auth", "strapi"}
+"""More than a few attempts in a short time are refused, as the programs of tests/real_backends are set up."""
+ENDS_TOKENS_WITH_PASSWORD = {"allauth", "flask-security"}
+"""A new password ends the tokens that were issued before."""
+ENDS_TOKENS_WITH_LOGOUT = {"allauth", "oauth2", "better-auth"}
+REFRESHES = {"djoser", "dj-rest-auth", "oauth2", "strapi", "firebase"}
+ROTATES = {"oauth2", "strapi"}
+"""A refresh token can be used once."""
+
+pytestmark = [pytest.mark.external, pytest.mark.server]
+_client_numbers = itertools.count(1)
+
+
+def backends(presets: Collection[str]) -> pytest.MarkDecorator:
+    """Run a test with each of these backends. One worker of pytest-xdist runs all tests of a backend."""
+    params = [
+        pytest.param(preset, marks=pytest.mark.xdist_group(f"backend-{preset}"))
+        for preset in PROGRAMS
+        if preset in presets
+    ]
+    assert len(params) == len(presets)
+    return pytest.mark.parametrize("backend", params, indirect=True, scope="session")
+
+
+every_backend = backends(PROGRAMS)
+
+
+@pytest.fixture(scope="session")
+def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with running_backend(request.param, tmp_path_factory.mktemp(request.param)) as running:
+        yield running
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def site(make_site: SiteMaker, backend: RealBackend, clock: ManualClock) -> Site:
+    return make_site(clock=clock, session_revalidate=REVALIDATE_SECONDS, proxy_hops=1, **backend.site_settings)
+
+
+@pytest.fixture
+def visitor(site: Site) -> Visitor:
+    """A visitor with an IP address of their own: backends count the attempts of each."""
+    number = next(_client_numbers)
+    return site.new_visitor(**{"X-Forwarded-For": f"203.0.{number // 250}.{number % 250 + 1}"})
+
+
+def sign_in(visitor: Visitor, account: Account) -> None:
+    assert visitor.sign_in(account.email, account.password).status_code == 303
+    assert visitor.get_session()["user"]["email"] == account.email
+
+
+def login(site: Site, account: Account) -> Login:
+    """Sign in at the backend without a page, to have its tokens."""
+    return services(site).backend.login(account.email, account.password, a_context())
+
+
+def services(site: Site) -> Services:
+    found: Services = site.app.extensions["munjigi"]
+    return found
+
+
+def is_alive(site: Site, access_token: str) -> bool:
+    """Whether the backend still accepts this token."""
+    with suppress(errors.SessionExpired):
+        services(site).backend.user(access_token, a_context())
+        return True
+    return False
+
+
+@every_backend
+def test_a_person_signs_in_and_sees_who_they_are(site: Site, backend: RealBackend, visitor: Visitor) -> None:
+    account = backend.create_account()
+    response = visitor.sign_in(account.email, account.password, callbackUrl="/account")
+    assert (response.status_code, response.headers["Location"]) == (303, f"{site.url}/account")
+    user = visitor.get_session()["user"]
+    assert user["email"] == account.email
+    assert user["id"]
+    if backend.preset in SHOWS_NAME:
+        assert user["name"] == account.name
+    assert account.email in visitor.get_page("/account").text
+
+
+@every_backend
+def test_a_wrong_password_and_an_unknown_account_get_the_same_sentence(backend: RealBackend, visitor: Visitor) -> None:
+    account = backend.create_account()
+    wrong = Page(visitor.sign_in(account.email, "wrong"))
+    unknown = Page(visitor.sign_in("nobody@example.com", account.password))
+    assert "is incorrect" in wrong.message
+    assert (wrong.status, wrong.message) == (unknown.status, unknown.message)
+    assert wrong.status == 401
+    assert not visitor.is_signed_in
+
+
+@backends(REFUSES_UNVERIFIED)
+def test_an_address_that_is_not_verified_is_the_reason_given(backend: RealBackend, visitor: Visitor) -> None:
+    account = backend.create_account(is_verified=False)
+    page = Page(visitor.sign_in(account.email, account.password))
+    assert (page.status, "is not verified yet" in page.message) == (403, True)
+    assert not visitor.is_signed_in
+
+
+@backends(HIDES_INACTIVE)
+def test_an_inactive_account_looks_like_a_wrong_password(backend: RealBackend, visitor: Visitor) -> None:
+    account = backend.create_account(is_verified=False)
+    page = Page(visitor.sign_in(account.email, account.password))
+    assert (page.status, "is incorrect" in page.message) == (401, True)
+    assert not visitor.is_signed_in
+
+
+@backends(HAS_SECOND_FACTOR)
+def test_nobody_is_signed_in_before_their_second_factor(backend: RealBackend, visitor: Visitor) -> None:
+    account = backend.create_account(has_second_factor=True)
+    page = Page(visitor.sign_in(account.email, account.password))
+    assert (page.status, "extra verification step" in page.message) == (403, True)
+    assert not visitor.is_signed_in
+
+
+@backends(THROTTLES)
+def test_too_many_attempts_are_the_reason_given(backend: RealBackend, visitor: Visitor) -> None:
+    account = backend.create_account()
+    pages = [Page(visitor.sign_in(account.email, "wrong")) for _ in range(12)]
+    assert {page.status for page in pages} == {401, 429}
+    assert pages[-1].status == 429
+    assert "Too many attempts" in pages[-1].message
+
+
+@every_backend
+def test_a_change_at_the_backend_is_seen_at_the_next_revalidation(
+    backend: RealBackend, visitor: Visitor, clock: ManualClock
+) -> None:
+    account = backend.create_account()
+    sign_in(visitor, account)
+    backend.change(account, name="Minseo", new_email=f"new-{account.email}")
+    assert visitor.get_session()["user"]["email"] == account.email
+    clock.advance(REVALIDATE_SECONDS + 30)
+    user = visitor.get_session()["user"]
+    assert user["email"] == f"new-{account.email}"
+    if backend.preset in SHOWS_NAME:
+        assert user["name"] == "Minseo"
+
+
+@every_backend
+def test_a_deleted_account_is_signed_out_at_the_next_revalidation(
+    backend: RealBackend, visitor: Visitor, clock: ManualClock
+) -> None:
+    account = backend.create_account()
+    sign_in(visitor, account)
+    backend.delete(account)
+    clock.advance(REVALIDATE_SECONDS + 30)
+    assert not visitor.is_signed_in
+
+
+@every_backend
+def test_a_new_password_ends_the_session_where_the_backend_ends_its_tokens(
+    backend: RealBackend, visitor: Visitor, clock: ManualClock
+) -> None:
+    account = backend.create_account()
+    sign_in(visitor, account)
+    backend.change(account, password="another-horse-9")
+    clock.advance(REVALIDATE_SECONDS + 30)
+    assert visitor.is_signed_in is (backend.preset not in ENDS_TOKENS_WITH_PASSWORD)
+    assert visitor.sign_in(account.email, "another-horse-9").status_code == 303
+
+
+@every_backend
+def test_after_a_sign_out_the_token_is_dead_if_the_log_says_so(
+    site: Site, backend: RealBackend, visitor: Visitor
+) -> None:
+    account = backend.create_account()
+    sign_in(visitor, account)
+    cookies = "; ".join(f"{name}={value}" for name, value in visitor.cookies.get_dict().items())
+    session = SessionCookie(make_settings(), site.clock).read(cookies).session
+    assert session
+    assert is_alive(site, session.access_token)
+    logged: list[dict[str, Any]] = []
+
+    def receive(_: object, *, event: str, fields: dict[str, Any]) -> None:
+        logged.extend([fields] if event == "signed_out" else [])
+
+    with audited.connected_to(receive, site.app):
+        visitor.submit("/auth/logout", {})
+    assert visitor.get_page("/").status_messages[0].startswith("You are signed out")
+    assert not visitor.is_signed_in
+    is_revoked = not is_alive(site, session.access_token)
+    assert [fields["revoked"] for fields in logged] == [is_revoked]
+    assert is_revoked is (backend.preset in ENDS_TOKENS_WITH_LOGOUT)
+
+
+@every_backend
+def test_a_token_that_the_backend_never_issued_is_over(site: Site, backend: RealBackend) -> None:
+    token = login(site, backend.create_account()).tokens.access
+    assert is_alive(site, token)
+    assert not is_alive(site, token[:-4] + "AAAA")
+    assert not is_alive(site, "made-up")
+
+
+@backends(REFRESHES)
+def test_a_refresh_gives_a_token_that_works(site: Site, backend: RealBackend) -> None:
+    tokens = login(site, backend.create_account()).tokens
+    assert tokens.refresh
+    assert tokens.expires_at
+    new = services(site).backend.refresh(tokens, a_context())
+    assert is_alive(site, new.access)
+    assert new.refresh
+    assert (new.refresh != tokens.refresh) is (backend.preset in ROTATES)
+    if backend.preset in ROTATES:
+        with pytest.raises(errors.SessionExpired):
+            services(site).backend.refresh(tokens, a_context())

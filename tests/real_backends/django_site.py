@@ -1,0 +1,95 @@
+"""A Django site in one process: settings, an SQLite file, and `/test/account`, which creates and changes accounts.
+
+The backends of this folder that are made with Django use it. Arguments of the command: port, SQLite file.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import django
+from django.conf import settings
+from django.core.management import call_command
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, URLResolver, path
+
+SECRET = "of-the-tests-and-long-enough-for-any-algorithm"
+
+
+def configure(*apps: str, middleware: tuple[str, ...] = (), **options: Any) -> None:
+    """Configure Django for a module that has `urlpatterns`, with these apps and settings."""
+    sessions, auth = "django.contrib.sessions", "django.contrib.auth"
+    settings.configure(
+        SECRET_KEY=SECRET,
+        ALLOWED_HOSTS=["127.0.0.1"],
+        ROOT_URLCONF="__main__",
+        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": sys.argv[2]}},
+        DEFAULT_AUTO_FIELD="django.db.models.AutoField",
+        INSTALLED_APPS=[auth, "django.contrib.contenttypes", sessions, *apps],
+        MIDDLEWARE=[
+            f"{sessions}.middleware.SessionMiddleware",
+            f"{auth}.middleware.AuthenticationMiddleware",
+            *middleware,
+        ],
+        PASSWORD_HASHERS=[f"{auth}.hashers.MD5PasswordHasher"],
+        EMAIL_BACKEND="django.core.mail.backends.dummy.EmailBackend",
+        TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}],
+        USE_TZ=True,
+        **options,
+    )
+    django.setup()
+
+
+def serve(*urls: URLPattern | URLResolver) -> list[URLPattern | URLResolver]:
+    """Return the `urlpatterns` of the module."""
+    return [*urls, path("test/account", change_account)]
+
+
+def run(prepare: Callable[[], None] = lambda: None) -> None:
+    """Create the database, call `prepare` and serve."""
+    call_command("migrate", verbosity=0)
+    prepare()
+    call_command("runserver", f"127.0.0.1:{sys.argv[1]}", use_reloader=False, skip_checks=True)
+
+
+def change_account(request: HttpRequest) -> HttpResponse:
+    """POST creates an account, PATCH changes its name, e-mail address or password, DELETE deletes it."""
+    from django.apps import apps
+    from django.contrib.auth.models import User
+
+    data = json.loads(request.body)
+    if request.method == "POST":
+        create_account(**data)
+        return HttpResponse(status=201)
+    user = User.objects.get(email=data["email"])
+    if request.method == "DELETE":
+        user.delete()
+        return HttpResponse(status=204)
+    user.first_name = data.get("name", user.first_name)
+    user.email = data.get("new_email", user.email)
+    if "password" in data:
+        user.set_password(data["password"])
+    user.save()
+    if "new_email" in data and apps.is_installed("allauth.account"):
+        user.emailaddress_set.update(email=data["new_email"])
+    return HttpResponse(status=204)
+
+
+def create_account(email: str, name: str, password: str, is_verified: bool, has_second_factor: bool) -> None:
+    """Create an account whose user name is its e-mail address."""
+    from django.apps import apps
+    from django.contrib.auth.models import User
+
+    user = User.objects.create_user(email, email, password, first_name=name)
+    if apps.is_installed("allauth.account"):
+        from allauth.account.models import EmailAddress
+
+        EmailAddress.objects.create(user=user, email=email, verified=is_verified, primary=True)
+    elif not is_verified:
+        user.is_active = False
+        user.save()
+    if has_second_factor:
+        from allauth.mfa.totp.internal.auth import TOTP
+
+        TOTP.activate(user, "JBSWY3DPEHPK3PXP")

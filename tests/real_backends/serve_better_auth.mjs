@@ -1,0 +1,48 @@
+// better-auth with its bearer and two-factor plugins, verified e-mail addresses, and its in-memory database.
+// Argument of the command: port.
+
+import { createServer } from 'node:http'
+import { betterAuth } from 'better-auth'
+import { memoryAdapter } from 'better-auth/adapters/memory'
+import { toNodeHandler } from 'better-auth/node'
+import { bearer, twoFactor } from 'better-auth/plugins'
+
+const port = Number(process.argv[2])
+const tables = { user: [], session: [], account: [], verification: [], twoFactor: [], rateLimit: [] }
+const auth = betterAuth({
+  baseURL: `http://127.0.0.1:${port}`,
+  secret: 'of-the-tests-and-long-enough-for-any-algorithm',
+  database: memoryAdapter(tables),
+  emailAndPassword: { enabled: true, requireEmailVerification: true },
+  plugins: [bearer(), twoFactor()],
+  rateLimit: { enabled: true },
+  telemetry: { enabled: false },
+})
+const handler = toNodeHandler(auth)
+
+async function changeAccount(method, data) {
+  const context = await auth.$context
+  const accounts = context.internalAdapter
+  if (method === 'POST') {
+    await auth.api.signUpEmail({ body: { email: data.email, name: data.name, password: data.password } })
+    const { user } = await accounts.findUserByEmail(data.email)
+    await accounts.updateUser(user.id, { emailVerified: data.is_verified, twoFactorEnabled: data.has_second_factor })
+    return
+  }
+  const { user } = await accounts.findUserByEmail(data.email)
+  if (method === 'DELETE') {
+    await accounts.deleteUser(user.id)
+  } else if (data.password) {
+    await accounts.updatePassword(user.id, await context.password.hash(data.password))
+  } else {
+    await accounts.updateUser(user.id, { name: data.name ?? user.name, email: data.new_email ?? user.email })
+  }
+}
+
+createServer(async (request, response) => {
+  if (request.url !== '/test/account') return handler(request, response)
+  let body = ''
+  for await (const chunk of request) body += chunk
+  await changeAccount(request.method, JSON.parse(body))
+  response.writeHead(204).end()
+}).listen(port, '127.0.0.1')

@@ -1,0 +1,31 @@
+"""dj-rest-auth with simplejwt, its blacklist, and allauth's verified e-mail addresses."""
+
+import django_site
+
+django_site.configure(
+    "rest_framework",
+    "rest_framework_simplejwt.token_blacklist",
+    "allauth",
+    "allauth.account",
+    "allauth.socialaccount",
+    "dj_rest_auth",
+    "dj_rest_auth.registration",  # without it, addresses need not be verified
+    middleware=("allauth.account.middleware.AccountMiddleware",),
+    AUTHENTICATION_BACKENDS=["allauth.account.auth_backends.AuthenticationBackend"],
+    ACCOUNT_LOGIN_METHODS={"email"},
+    ACCOUNT_EMAIL_VERIFICATION="mandatory",
+    REST_FRAMEWORK={"DEFAULT_AUTHENTICATION_CLASSES": ["dj_rest_auth.jwt_auth.JWTCookieAuthentication"]},
+    REST_AUTH={
+        "USE_JWT": True,
+        "TOKEN_MODEL": None,
+        "JWT_AUTH_COOKIE": "my-app-auth",
+        "JWT_AUTH_REFRESH_COOKIE": "my-refresh-token",
+    },
+)
+
+from django.urls import include, path  # noqa: E402
+
+urlpatterns = django_site.serve(path("dj-rest-auth/", include("dj_rest_auth.urls")))
+
+if __name__ == "__main__":
+    django_site.run()

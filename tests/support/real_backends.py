@@ -1,0 +1,140 @@
+"""Backends that teams use, unmodified and each as a process: tests/real_backends has their programs."""
+
+import itertools
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.support.commands import ROOT, free_port_pair, require_marker, run_command
+
+HERE = ROOT / "tests" / "real_backends"
+_SECONDS_TO_START = 120
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Program:
+    """How a backend is started, and how the site is set up for it."""
+
+    command: tuple[str, ...]
+    """`{port}` and `{folder}`, an empty folder for its files, are replaced."""
+    needs: str
+    """A path that exists if its packages are installed."""
+    make_target: str
+    """The target of the Makefile that installs them."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Settings of the site, beside `BACKEND` and `BACKEND_URL`. `{url}` is replaced."""
+    path: str = ""
+    """What `BACKEND_URL` has behind the host."""
+
+
+def _python(name: str, **settings: str) -> Program:
+    python = str(HERE / ".venv" / "bin" / "python")
+    command = (python, f"{HERE}/serve_{name}.py", "{port}", "{folder}/database.sqlite")
+    return Program(command, needs=".venv/ready", make_target="test-all", settings=settings)
+
+
+PROGRAMS: Mapping[str, Program] = {
+    "djoser": _python("djoser"),
+    "dj-rest-auth": _python("dj_rest_auth"),
+    "allauth": _python("allauth"),
+    "oauth2": _python(
+        "oauth2",
+        BACKEND_CLIENT_ID="munjigi",
+        BACKEND_CLIENT_SECRET="of-the-client-and-long-enough-for-any-algorithm",
+        BACKEND_SCOPE="openid",
+        BACKEND_LOGIN_PATH="/o/token/",
+        BACKEND_REFRESH_PATH="/o/token/",
+        BACKEND_USER_PATH="/o/userinfo/",
+        BACKEND_LOGOUT_PATH="/o/revoke_token/",
+    ),
+    "fastapi-users": _python("fastapi_users"),
+    "flask-security": _python("flask_security"),
+    "better-auth": Program(
+        ("node", f"{HERE}/serve_better_auth.mjs", "{port}"), needs="node_modules/better-auth", make_target="test-all"
+    ),
+    "strapi": Program(
+        ("node", f"{HERE}/strapi/serve.cjs", "{port}", "{folder}"),
+        needs="strapi/node_modules/@strapi/strapi",
+        make_target="test-backends",
+    ),
+    "firebase": Program(
+        ("node", f"{HERE}/firebase/serve.cjs", "{port}"),
+        needs="firebase/node_modules/firebase-tools",
+        make_target="test-backends",
+        settings={
+            "BACKEND_API_KEY": "any",
+            "BACKEND_REFRESH_PATH": "{url}/securetoken.googleapis.com/v1/token?key={BACKEND_API_KEY}",
+        },
+        path="/identitytoolkit.googleapis.com",
+    ),
+}
+"""Value of `BACKEND` -> program."""
+
+
+@dataclass
+class Account:
+    email: str
+    name: str
+    password: str = "correct-horse-9"
+
+
+class RealBackend:
+    """A running backend. Its `/test/account` creates and changes accounts by the means of its framework."""
+
+    def __init__(self, preset: str, url: str) -> None:
+        self.preset = preset
+        self.url = url
+        self._program = PROGRAMS[preset]
+
+    @property
+    def site_settings(self) -> dict[str, Any]:
+        own = {name.lower(): value.replace("{url}", self.url) for name, value in self._program.settings.items()}
+        return {
+            "backend": self.preset,
+            "backend_url": self.url + self._program.path,
+            "backend_logout_path": None,
+            "backend_profile_path": None,
+            **own,
+        }
+
+    def create_account(self, *, is_verified: bool = True, has_second_factor: bool = False) -> Account:
+        """Create an account that no other test has."""
+        number = next(_numbers)
+        account = Account(f"minji{number}@example.com", f"Minji{number}")
+        flags = {"is_verified": is_verified, "has_second_factor": has_second_factor}
+        self._request("POST", {**vars(account), **flags})
+        return account
+
+    def change(self, account: Account, **changes: str) -> None:
+        """Change `name`, `password` or, as `new_email`, the address."""
+        self._request("PATCH", {"email": account.email, **changes})
+
+    def delete(self, account: Account) -> None:
+        self._request("DELETE", {"email": account.email})
+
+    def _request(self, method: str, data: Mapping[str, object]) -> None:
+        requests.request(method, f"{self.url}/test/account", json=data, timeout=60).raise_for_status()
+
+
+@contextmanager
+def running_backend(preset: str, folder: Path) -> Iterator[RealBackend]:
+    """Run this backend. Skips the test if its packages are not installed; in CI the test fails if they should be."""
+    require_marker("external")
+    program = PROGRAMS[preset]
+    if not (HERE / program.needs).exists() or shutil.which(program.command[0]) is None:
+        is_expected = os.environ.get("CI") and program.make_target == "test-all"
+        (pytest.fail if is_expected else pytest.skip)(f"{preset} is not installed: make {program.make_target}")
+    port = free_port_pair()
+    command = [part.format(port=port, folder=folder) for part in program.command]
+    with run_command(*command, log=folder / "log", environ={}, cwd=folder) as process:
+        url = f"http://127.0.0.1:{port}"
+        process.wait_for(f"{url}/", _SECONDS_TO_START)
+        yield RealBackend(preset, url)
