@@ -13,6 +13,7 @@ import pytest
 import errors
 from services import Services
 from services.backend.client import Login
+from services.backend.login_errors import DEFAULT_RETRY_AFTER
 from services.observability.audit import audited
 from services.sessions.cookie import SessionCookie
 from tests.support.real_backends import PROGRAMS, Account, RealBackend, running_backend
@@ -29,6 +30,9 @@ HIDES_INACTIVE = {"djoser", "oauth2"}
 HAS_SECOND_FACTOR = {"allauth", "flask-security", "better-auth"}
 THROTTLES = {"djoser", "allauth", "better-auth", "strapi"}
 """More than a few attempts in a short time are refused, as the programs of tests/real_backends are set up."""
+NAMES_WAIT = {"djoser", "better-auth", "strapi"}
+"""Their answer says how long to wait: here 10 seconds, 5 minutes or an hour."""
+SAVES_NAME = {"better-auth", "firebase"}
 ENDS_TOKENS_WITH_PASSWORD = {"allauth", "flask-security"}
 """A new password ends the tokens that were issued before."""
 ENDS_TOKENS_WITH_LOGOUT = {"allauth", "oauth2", "better-auth"}
@@ -124,6 +128,14 @@ def test_a_wrong_password_and_an_unknown_account_get_the_same_sentence(backend: 
     assert not visitor.is_signed_in
 
 
+@backends({"oauth2"})
+def test_a_wrong_client_secret_is_no_fault_of_the_person(make_site: SiteMaker, backend: RealBackend) -> None:
+    account = backend.create_account()
+    site = make_site(**backend.site_settings | {"backend_client_secret": "wrong"})
+    page = Page(site.new_visitor().sign_in(account.email, account.password))
+    assert (page.status, "not set up correctly" in page.message) == (502, True)
+
+
 @backends(REFUSES_UNVERIFIED)
 def test_an_address_that_is_not_verified_is_the_reason_given(backend: RealBackend, visitor: Visitor) -> None:
     account = backend.create_account(is_verified=False)
@@ -155,6 +167,8 @@ def test_too_many_attempts_are_the_reason_given(backend: RealBackend, visitor: V
     assert {page.status for page in pages} == {401, 429}
     assert pages[-1].status == 429
     assert "Too many attempts" in pages[-1].message
+    wait = int(pages[-1].response.headers["Retry-After"])
+    assert (wait == DEFAULT_RETRY_AFTER) is (backend.preset not in NAMES_WAIT)
 
 
 @every_backend
@@ -170,6 +184,18 @@ def test_a_change_at_the_backend_is_seen_at_the_next_revalidation(
     assert user["email"] == f"new-{account.email}"
     if backend.preset in SHOWS_NAME:
         assert user["name"] == "Minseo"
+
+
+@backends(SAVES_NAME)
+def test_a_name_saved_on_the_account_page_is_the_backends(
+    backend: RealBackend, visitor: Visitor, clock: ManualClock
+) -> None:
+    account = backend.create_account()
+    sign_in(visitor, account)
+    assert visitor.submit("/account", {"name": "Minseo"}).status_code == 303
+    assert visitor.get_session()["user"]["name"] == "Minseo"
+    clock.advance(REVALIDATE_SECONDS + 30)
+    assert visitor.get_session()["user"]["name"] == "Minseo"
 
 
 @every_backend

@@ -8,7 +8,7 @@ django_site.configure(
     REST_FRAMEWORK={
         "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework_simplejwt.authentication.JWTAuthentication"],
         "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.AnonRateThrottle"],
-        "DEFAULT_THROTTLE_RATES": {"anon": "9/min"},
+        "DEFAULT_THROTTLE_RATES": {"anon": "9/hour"},
     },
 )
 

@@ -24,7 +24,7 @@ const config = {
     },
   },
   plugins: {
-    'users-permissions': { config: { jwtSecret: secret, jwtManagement: 'refresh' } },
+    'users-permissions': { config: { jwtSecret: secret, jwtManagement: 'refresh', ratelimit: { interval: { min: 5 } } } },
   },
   middlewares: [
     ...['errors', 'security', 'cors', 'query', 'session', 'favicon', 'public'].map((name) => `strapi::${name}`),
