@@ -88,6 +88,9 @@ class Settings:
     queue."""
     backend_client_cert: Path | None = setting(read.client_cert, None, example="/etc/munjigi/client.pem")
     """A PEM file with a client certificate and its key, for a backend that requires mutual TLS."""
+    login_identifier: str = setting(read.choice("email", "username", "phone", "any"), "email", example="username")
+    """What people sign in with: `email`, `username`, `phone`, or `any` of these. The sign-in form asks for it, and the
+    backend gets it in one spelling as `{identifier}`."""
     outbound_proxy: str | None = setting(read.proxy_url, None, secret=True, example="http://proxy.example.com:3128")
     """An HTTP proxy for calls to the backend and to providers."""
     outbound_no_proxy: tuple[str, ...] = setting(

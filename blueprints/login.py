@@ -1,4 +1,4 @@
-"""The sign-in page, and sign-in with email address and password."""
+"""The sign-in page, and sign-in with identifier and password."""
 
 import logging
 from urllib.parse import urlsplit
@@ -10,7 +10,6 @@ from flask_babel import gettext as _
 import errors
 from services import services
 from web import login_page, redirect_loop, redirect_target, request_body, request_context
-from web.forms import LoginForm
 from web.redirects import redirect_after_form
 
 bp = Blueprint("login", __name__)
@@ -38,8 +37,8 @@ def show() -> ResponseReturnValue:
 
 @bp.post("/auth/login/email")
 def sign_in() -> ResponseReturnValue:
-    form = LoginForm(request_body.fields())
+    form = login_page.form_class().read(request_body.fields())
     if not form.validate():
         return login_page.render(form), 422
-    services().sign_in.with_password(form.email.data or "", form.password.data or "", request_context.current())
+    services().sign_in.with_password(form.typed, form.password.data or "", request_context.current())
     return redirect_after_form(redirect_target.redirect_target(), notice=_("You are signed in."))

@@ -16,7 +16,6 @@ import errors
 from blueprints.logout import sign_out_message
 from services import services
 from web import login_page, provider_buttons, redirect_target, request_body, request_context
-from web.forms import LoginForm
 from web.redirects import redirect_after_form
 
 bp = Blueprint("nextauth_client", __name__, url_prefix="/api/auth")
@@ -28,7 +27,7 @@ _EMAIL_PROVIDER_ID = "email"
 @bp.get("/providers")
 def providers() -> ResponseReturnValue:
     """The list of providers that NextAuth's `getProviders()` reads."""
-    labels = {_EMAIL_PROVIDER_ID: "E-mail"} | {
+    labels = {_EMAIL_PROVIDER_ID: login_page.form_class().provider_label} | {
         registration.id: provider_buttons.label(registration) for registration in services().settings.registrations
     }
     return {
@@ -62,10 +61,10 @@ def start() -> ResponseReturnValue:
 @bp.post("/callback/email")
 def sign_in() -> ResponseReturnValue:
     """NextAuth's `signIn("email", {email, password})`: the same sign-in as the form of the sign-in page."""
-    form = LoginForm(request_body.fields())
+    form = login_page.form_class().read(request_body.fields())
     if not form.validate():
         raise errors.CredentialsSignin(f"not sent to the backend, invalid form fields: {', '.join(form.errors)}")
-    services().sign_in.with_password(form.email.data or "", form.password.data or "", request_context.current())
+    services().sign_in.with_password(form.typed, form.password.data or "", request_context.current())
     url = redirect_target.redirect_target()
     return _respond(url) if _json_requested() else redirect_after_form(url, notice=_("You are signed in."), status=302)
 

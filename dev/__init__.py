@@ -33,7 +33,8 @@ def create_app() -> Flask:
     site = create_site(os.environ, port)
     if run_context and not is_running_from_reloader():
         settings = completed(os.environ, port)
-        _print_greeting(settings["SITE_URL"], port, _start_stand_ins(settings, port))
+        login_identifier = site.config["MUNJIGI"].login_identifier
+        _print_greeting(settings["SITE_URL"], port, _start_stand_ins(settings, port), login_identifier)
     return site
 
 
@@ -45,7 +46,9 @@ def create_site(environ: Mapping[str, str], port: int) -> Flask:
     settings = config.load(completed(environ, port))
     _configure_logs(settings)
     site = app.create_app(settings)
-    site.jinja_env.globals["stand_in_accounts"] = backend.ACCOUNTS
+    site.jinja_env.globals["stand_in_accounts"] = [
+        (account.identifiers(settings.login_identifier), account.description) for account in backend.ACCOUNTS
+    ]
     site.jinja_env.globals["stand_in_password"] = backend.PASSWORD
     site.wsgi_app = _redirect_to_site_url(settings.site_url, site.wsgi_app)  # type: ignore[method-assign]
     return site
@@ -112,12 +115,13 @@ def _start_stand_ins(settings: Mapping[str, str], port: int) -> list[str]:
     return names
 
 
-def _print_greeting(site_url: str, port: int, started: list[str]) -> None:
+def _print_greeting(site_url: str, port: int, started: list[str], login_identifier: str = "email") -> None:
     click.secho(f"\n  Munjigi  ->  {site_url}\n", bold=True)
     if "backend" in started:
         click.echo(f"  Sign in with one of these; the password is {backend.PASSWORD}\n")
-        for account in backend.ACCOUNTS:
-            click.echo(f"    {account.email:24} {account.description}")
+        names = [", ".join(account.identifiers(login_identifier)) for account in backend.ACCOUNTS]
+        for account, name in zip(backend.ACCOUNTS, names, strict=True):
+            click.echo(f"    {name:{max(map(len, names)) + 2}} {account.description}")
         click.echo(
             f"\n  The stand-in backend listens on {stand_in_settings.stand_in_origin(port)}."
             " Its requests are logged below."

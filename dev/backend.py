@@ -24,6 +24,19 @@ class Account:
     description: str
     """What happens when this user signs in."""
 
+    @property
+    def username(self) -> str:
+        return self.email.partition("@")[0]
+
+    @property
+    def phone(self) -> str:
+        return f"010-5555-{1001 + ACCOUNTS.index(self)}"
+
+    def identifiers(self, kind: str) -> tuple[str, ...]:
+        """What this user may sign in with. kind: the value of `LOGIN_IDENTIFIER`."""
+        kinds = ("email", "username", "phone") if kind == "any" else (kind,)
+        return tuple(str(getattr(self, name)) for name in kinds)
+
 
 ACCOUNTS = (
     Account("minji@example.com", "김민지", "민지", "signs in"),
@@ -98,12 +111,13 @@ def user_store() -> UserStore:
 @bp.post("/login")
 def login() -> ResponseReturnValue:
     body = request.get_json(silent=True) or {}
-    email, password = body.get("email"), body.get("password")
+    email = next((body[name] for name in ("email", "username", "phone", "identifier") if body.get(name)), None)
+    password = body.get("password")
     if not isinstance(email, str) or not isinstance(password, str):
         return validation_error(
             {"email": "The email field is required.", "password": "The password field is required."}
         )
-    email = email.strip().lower()
+    email = _emails().get(email.strip().lower().replace("-", ""), email.strip().lower())
     if failure := _FAILURES.get(email):
         return failure()
     if email not in user_store().users or password != PASSWORD:
@@ -111,6 +125,12 @@ def login() -> ResponseReturnValue:
     if email == "slow@example.com":
         time.sleep(3)
     return token_response(user_store().issue_token(email))
+
+
+def _emails() -> dict[str, str]:
+    """User name or telephone number -> email address."""
+    usernames = {account.username: account.email for account in ACCOUNTS}
+    return usernames | {account.phone.replace("-", ""): account.email for account in ACCOUNTS}
 
 
 @bp.post("/user")

@@ -16,13 +16,20 @@ from services.http.response import UpstreamResponse, parse_http_date
 from services.request_context import Deadline, RequestContext
 
 _UNKNOWN_EMAIL = "doctor@munjigi.invalid"  # RFC 2606, 2: `.invalid` never exists
+_UNKNOWN_IDENTIFIERS = {
+    "username": "munjigi-doctor",
+    "phone": "+99900000000",  # ITU-T E.164: the country code 999 is reserved
+}
 MAX_CLOCK_SKEW_SECONDS = 60
 """What the site itself tolerates between two clocks: `MAX_DIFFERENCE_SECONDS` in `services/clock.py`."""
 
 
 def check(settings: config.Settings, http_client: HttpClient) -> Iterator[Finding]:
     client = BackendClient(settings, http_client)
-    credentials = {"identifier": _UNKNOWN_EMAIL, "password": secrets.token_urlsafe(24)}
+    credentials = {
+        "identifier": _UNKNOWN_IDENTIFIERS.get(settings.login_identifier, _UNKNOWN_EMAIL),
+        "password": secrets.token_urlsafe(24),
+    }
     values = {"login": credentials, "user": {"token": secrets.token_urlsafe(24)}}
     checks = {"login": _check_login, "user": _check_user}
     for name in [name for name in checks if name in settings.backend.calls]:

@@ -25,17 +25,21 @@ class SignIn:
         self, settings: Settings, backend: BackendClient, sessions: Sessions, limiter: LoginLimiter, audit: AuditLog
     ) -> None:
         self._secret_key = settings.secret_key
+        self._identifier_kind = settings.login_identifier
         self._backend = backend
         self._sessions = sessions
         self._limiter = limiter
         self._audit = audit
 
-    def with_password(self, email: str, password: str, context: RequestContext) -> User:
-        """Sign in by email address and password. Raises a `SiteError`, and then nobody is signed in."""
-        email = identifiers.normalize(email)
-        with self._audited("email", email, context):
-            reset_limit = self._limiter.hit(email, context)
-            login = self._backend.login(email, password, context)
+    def with_password(self, identifier: str, password: str, context: RequestContext) -> User:
+        """Sign in by identifier and password. Raises a `SiteError`, and then nobody is signed in.
+
+        identifier: an email address, user name or telephone number, as `LOGIN_IDENTIFIER` says.
+        """
+        identifier = identifiers.normalize(identifier, self._identifier_kind)
+        with self._audited("email", identifier, context):
+            reset_limit = self._limiter.hit(identifier, context)
+            login = self._backend.login(identifier, password, context)
             session = self._start_session(login, "email", context)
             reset_limit()
             return session.user

@@ -190,6 +190,7 @@ def test_other_urls_may_have_another_spelling_of_the_same_host() -> None:
         ("RESET_PASSWORD_URL", "https://"),
         ("DEFAULT_LOCALE", "fr"),
         ("TEMPLATES_DIR", "/no/such/folder"),
+        ("LOGIN_IDENTIFIER", "e-mail"),
         ("WORKERS", "0"),
         ("BACKEND_CONCURRENCY", "1e3"),
         ("LOG_FORMAT", "xml"),

@@ -6,7 +6,6 @@ from urllib.parse import urlencode
 from flask import render_template, request, url_for
 from flask_babel import get_locale
 from itsdangerous import BadData
-from werkzeug.datastructures import MultiDict
 
 import errors
 from services import services
@@ -19,14 +18,21 @@ from web import (
     request_body,
     request_context,
 )
-from web.forms import LoginForm
+from web.forms import LOGIN_FORMS, LoginForm
 
 MESSAGE_SECONDS = 600
 """How long a link with a sentence of the backend shows it."""
 
 
+def form_class() -> type[LoginForm]:
+    """The sign-in form of this site."""
+    return LOGIN_FORMS[services().settings.login_identifier]
+
+
 def render(form: LoginForm | None, error: errors.SiteError | None = None) -> str:
     """Render the page with a submitted form and its errors. `form=None` renders an empty form."""
+    if error and (message := form_class().messages.get(type(error))):
+        error.message = message
     callback_url = redirect_target.requested()
     language = str(get_locale())
     app = in_app_browsers.detect(request.headers.get("User-Agent", ""))
@@ -34,7 +40,7 @@ def render(form: LoginForm | None, error: errors.SiteError | None = None) -> str
 
     def render_with(**overrides: object) -> str:
         context = {
-            "form": form or LoginForm(formdata=None),
+            "form": form or form_class()(formdata=None),
             "buttons": provider_buttons.buttons(),
             "error": error,
             "reference": _reference(),
@@ -98,8 +104,8 @@ def error_parameters() -> dict[str, object]:
 
 
 def rerender(error: errors.SiteError) -> str:
-    """Render the page with an error and the submitted email address. The password is never sent back."""
-    form = LoginForm(MultiDict({"email": request_body.fields().get("email", "")}))
+    """Render the page with an error and the submitted identifier. The password is never sent back."""
+    form = form_class().without_password(request_body.fields())
     if isinstance(error, errors.InvalidFields):
         form.show_errors(error.fields)
     return render(form, error)

@@ -1,24 +1,30 @@
-"""A key shared by all spellings of an email address that a backend may treat as the same account."""
+"""A key shared by all spellings of an identifier that a backend may treat as the same account."""
 
 import re
 import unicodedata
 
 from services import identifiers
-from services.observability.audit import normalize_email
+from services.observability.audit import normalize_account
 
 _LATIN = re.compile(r"LATIN (?:SMALL|CAPITAL) (?:LETTER|LIGATURE) (?:LONG |INSULAR |DOTLESS )?(\w{1,2})(?: |$)")
 """Unicode names of letters that are an `a`, or an `ae`, with a stroke, in a circle, or above another letter."""
 
 
-def account_key(email: str) -> str:
-    """The address without case, accents, punctuation and the script of its digits.
+SUBSCRIBER_LENGTH = 8
+"""The last digits of a telephone number, by which it is counted: they are the same with and without a country code,
+which only the backend knows. Numbers of two countries may share a count."""
+
+
+def account_key(identifier: str, kind: str = "email") -> str:
+    """The identifier without case, accents, punctuation and the script of its digits.
 
     Many databases compare without accents, so letters are decomposed (NFKD) and their marks left out. By the first
     weight of the Unicode collation, with which MySQL 8 compares by default, any script's 5 is a 5, and `ł` is an `l`.
     Others compare in upper case, in which a dotless i is an `I` (CVE-2019-19844).
     """
-    text = identifiers.with_unicode_domain(normalize_email(email))
-    return "".join(map(_fold, unicodedata.normalize("NFKD", text.replace("ð", "d"))))
+    text = identifiers.with_unicode_domain(normalize_account(identifier))
+    key = "".join(map(_fold, unicodedata.normalize("NFKD", text.replace("ð", "d"))))
+    return key[-SUBSCRIBER_LENGTH:] if kind in ("phone", "any") and key.isdigit() else key
 
 
 def _fold(char: str) -> str:

@@ -13,7 +13,7 @@ from itsdangerous import BadData
 
 from config import Settings
 from services.clock import Clock
-from services.observability.audit import normalize_email
+from services.observability.audit import normalize_account
 from services.request_context import RequestContext
 from services.response_cookies import Cookie, prefixed
 from services.signing import TimedSerializer
@@ -40,15 +40,15 @@ class DeviceCookie:
         message = b"device:" + account.encode()
         return [hmac.new(key.encode(), message, "sha256").hexdigest()[:32] for key in self._settings.secret_keys]
 
-    def id_for(self, email: str, context: RequestContext) -> str | None:
+    def id_for(self, identifier: str, context: RequestContext) -> str | None:
         """The id of this browser if it has signed in to this account before."""
         device = self._read(context)
-        return device.id if not set(device.account_keys).isdisjoint(self._keys_of(email)) else None
+        return device.id if not set(device.account_keys).isdisjoint(self._keys_of(identifier)) else None
 
-    def remember(self, email: str, context: RequestContext) -> None:
+    def remember(self, identifier: str, context: RequestContext) -> None:
         """Mark this browser as one that has signed in to this account."""
         device = self._read(context)
-        current, *older = self._keys_of(email)
+        current, *older = self._keys_of(identifier)
         others = [key for key in device.account_keys if key not in (current, *older)]
         value = [device.id or secrets.token_urlsafe(12), [current, *others][:MAX_ACCOUNTS]]
         context.response_cookies.set(
@@ -61,8 +61,8 @@ class DeviceCookie:
             )
         )
 
-    def _keys_of(self, email: str) -> list[str]:
-        return self.account_keys(normalize_email(email))
+    def _keys_of(self, identifier: str) -> list[str]:
+        return self.account_keys(normalize_account(identifier))
 
     def _read(self, context: RequestContext) -> _Device:
         """The cookie of this browser; if it sent several, the one that was written last."""

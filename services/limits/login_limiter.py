@@ -24,7 +24,7 @@ from services.event_loop import wait_for
 from services.limits.account_key import account_key
 from services.limits.device_cookie import DeviceCookie
 from services.limits.memory_storage import BoundedMemoryStorage
-from services.observability.audit import AuditLog, normalize_email
+from services.observability.audit import AuditLog, normalize_account
 from services.request_context import RequestContext
 from services.state.redis import Redis
 
@@ -97,16 +97,16 @@ class LoginLimiter:
         """Count the start of a social sign-in; raises `TooManyAttempts`."""
         self._hit(context, self._ip_rule(context))
 
-    def hit(self, email: str, context: RequestContext) -> Callable[[], None]:
+    def hit(self, identifier: str, context: RequestContext) -> Callable[[], None]:
         """Count a sign-in to this account; raises `TooManyAttempts`.
 
         Returns a function to call if the sign-in succeeds: it resets the count of the account.
         """
-        account, spelling, total = self._account_rules(email, context)
+        account, spelling, total = self._account_rules(identifier, context)
         self._hit(context, self._ip_rule(context), account, spelling, total)
-        return partial(self._reset, email, context, account, spelling)
+        return partial(self._reset, identifier, context, account, spelling)
 
-    def _reset(self, email: str, context: RequestContext, account: _Rule, spelling: _Rule) -> None:
+    def _reset(self, identifier: str, context: RequestContext, account: _Rule, spelling: _Rule) -> None:
         """The password was right, so nobody was guessing: unless under other spellings of the address.
 
         One of these may be an account of the guesser's own.
@@ -118,7 +118,7 @@ class LoginLimiter:
             await counts.clear(spelling)
 
         wait_for(self._count(clear))
-        self._device_cookie.remember(email, context)
+        self._device_cookie.remember(identifier, context)
 
     def _hit(self, context: RequestContext, *rules: _Rule) -> None:
         async def hit_all(counts: _Counts) -> tuple[str, int] | None:
@@ -146,10 +146,10 @@ class LoginLimiter:
     def _ip_rule(self, context: RequestContext) -> _Rule:
         return _Rule("address", self._settings.login_limit_per_ip, (_network(context),))
 
-    def _account_rules(self, email: str, context: RequestContext) -> tuple[_Rule, _Rule, _Rule]:
-        spelling = self._device_cookie.account_keys(normalize_email(email))[0]
-        account = self._device_cookie.account_keys(account_key(email))[0]
-        device_id, settings = self._device_cookie.id_for(email, context), self._settings
+    def _account_rules(self, identifier: str, context: RequestContext) -> tuple[_Rule, _Rule, _Rule]:
+        spelling = self._device_cookie.account_keys(normalize_account(identifier))[0]
+        account = self._device_cookie.account_keys(account_key(identifier, self._settings.login_identifier))[0]
+        device_id, settings = self._device_cookie.id_for(identifier, context), self._settings
         client = device_id or _network(context)
         return (
             _Rule("account", settings.login_limit_per_account_and_ip, (account, client)),

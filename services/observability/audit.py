@@ -1,6 +1,6 @@
 """The audit log: one line per event, and one signal with the same fields.
 
-No line contains a password, a token or an email address. An account appears as a keyed hash of its address, the same in
+No line contains a password, a token or an identifier. An account appears as a keyed hash of its identifier, the same in
 all lines, so that an operator can follow a person without knowing who it is. Receivers of the signals run in a thread
 of their own (`signal_delivery.py`).
 """
@@ -51,14 +51,14 @@ class AuditLog:
         delivery.send(_signals[event], self._sender, present_fields)
 
 
-def normalize_email(email: str) -> str:
-    """What two spellings of one email address have in common, without case."""
-    return identifiers.normalize(email).casefold()
+def normalize_account(identifier: str) -> str:
+    """What two spellings of one identifier have in common, without case."""
+    return identifiers.normalize(identifier).casefold()
 
 
 def account_hash(identifier: str | None, key: str) -> str | None:
     """16 hexadecimal digits that stand for an account in the log."""
     if not identifier:
         return None
-    message = b"account:" + normalize_email(identifier).encode()
+    message = b"account:" + normalize_account(identifier).encode()
     return hmac.new(key.encode(), message, "sha256").hexdigest()[:16]

@@ -25,7 +25,7 @@ def constant(name: str) -> float:
 
 
 def value_of(text: str) -> float:
-    number, unit = re.fullmatch(r"([0-9,.]+) ?([A-Za-z%]*).*", text).groups()  # type: ignore[union-attr]
+    number, unit = re.fullmatch(r"(?:the last )?([0-9,.]+) ?([A-Za-z%]*).*", text).groups()  # type: ignore[union-attr]
     return float(number.replace(",", "")) * UNITS.get(unit, 1)
 
 

@@ -305,6 +305,53 @@ def test_the_backend_gets_one_spelling_of_an_address_at_every_door(
     assert form(at(site), "minji@한국.kr").status_code == 429
 
 
+OTHER_IDENTIFIERS = [
+    ("phone", "01012345678", ["010-1234-5678", "+82 10 1234 5678", "\uff10\uff11\uff10.1234.5678"]),
+    ("phone", "01012345678", ["(+82) (0)10-1234-5678", "0082-10-1234-5678", "tel:+82-10-1234-5678"]),
+    ("username", "minji", [" minji", "mi\u200bnji", "\uff4d\uff49\uff4e\uff4a\uff49"]),
+    ("any", "01012345678", ["010-1234-5678", "+82 10-1234-5678", "01012345678"]),
+    ("any", "minji@xn--3e0b707e.kr", ["minji@한국.kr", "minji@xn--3E0B707E.kr", "minji\uff20한국.kr."]),
+    ("any", "\u314b\u314b민지", ["\u314b\u314b민지", "\uffbb\uffbb민지", " \u314b\u314b민\u200b지"]),
+]
+
+
+@pytest.mark.parametrize(("kind", "sent", "spellings"), OTHER_IDENTIFIERS, ids=ascii)
+def test_the_backend_and_the_limits_get_one_spelling_of_every_identifier_at_every_door(
+    limited: Callable[..., Site], backend: Backend, kind: str, sent: str, spellings: list[str]
+) -> None:
+    site = limited(login_identifier=kind, login_limit_per_account_and_ip="3/5minutes")
+    for door, spelling in zip((form, program, json_form), spellings, strict=True):
+        assert door(at(site), spelling).status_code == 401
+    assert backend.asked == [sent] * 3
+    for spelling in spellings:
+        assert form(at(site), spelling).status_code == program(at(site), spelling).status_code == 429
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("username", ["minji", "MINJI", "m.i-n_j i", "m\u00ednji", "m\u0131nji"]),
+        ("phone", ["010-1234-5678", "10-1234-5678", "+81 10-1234-5678", "1234-5678"]),
+        ("any", ["01012345678", "10-1234-5678", "+81 10 1234 5678"]),
+    ],
+)
+def test_spellings_that_only_a_backend_may_take_for_one_account_share_a_count(
+    limited: Callable[..., Site], backend: Backend, kind: str, names: list[str]
+) -> None:
+    site = limited(login_identifier=kind, login_limit_per_account_and_ip="1/5minutes")
+    assert [form(at(site), name).status_code for name in names] == [401] + [429] * (len(names) - 1)
+    assert len(backend.asked) == 1
+
+
+def test_different_numbers_and_user_names_count_as_different_accounts(limited: Callable[..., Site]) -> None:
+    for kind, names in (
+        ("phone", ["010-1234-5678", "010-1234-5679", "1234"]),
+        ("username", ["minji", "minjj", "민지"]),
+    ):
+        site = limited(login_identifier=kind, login_limit_per_account_and_ip="1/5minutes")
+        assert [form(at(site), name).status_code for name in names] == [401] * 3
+
+
 def test_a_refused_sign_in_keeps_the_domain_as_it_was_typed(limited: Callable[..., Site]) -> None:
     page = Page(form(at(limited()), " minji@한국.kr\u200b"))
     assert page.input_value("email") == "minji@한국.kr"
