@@ -30,7 +30,7 @@ from blueprints import (
     static_files,
 )
 from config import Settings
-from doctor.command import doctor_command
+from doctor import command as doctor_command
 from services import Services, services
 from services.backend.user import User
 from services.clock import Clock
@@ -61,7 +61,10 @@ def create_app(
 
     `is_stopping` returns whether the server is shutting down, for `/health/ready`. Tests pass their own `clock`.
     """
-    settings = settings or config.load(os.environ)
+    if settings is None:
+        if doctor_command.is_requested():
+            return doctor_command.command_app(create_app)
+        settings = config.load(os.environ)
     app = Flask(__name__, static_folder=None)  # blueprints/static_files.py serves them
     app.session_interface = visitor_cookie.SessionInterface()
     app.config.update(_flask_settings(settings))
@@ -84,7 +87,7 @@ def create_app(
     ):
         app.register_blueprint(views.bp)
     error_handlers.init_app(app)
-    app.cli.add_command(doctor_command(create_app))
+    app.cli.add_command(doctor_command.doctor_command(create_app))
     proxy_fix = ProxyFix(app.wsgi_app, settings.proxy_hops, 0, 0, 0, 0)
     app.wsgi_app = _site_url_middleware(app, settings, proxy_fix)  # type: ignore[method-assign]  # Flask documents this
     return app

@@ -20,6 +20,7 @@ import app
 import config
 from dev import backend, stand_in_settings, stand_ins
 from dev.providers import PROVIDERS
+from doctor import command as doctor_command
 from services.observability import log_config
 
 _KEY_FILE = Path(__file__).parent.parent / "instance" / "development-secret-key"
@@ -28,6 +29,8 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 def create_app() -> Flask:
     """Create the site for the flask commands. Only `flask run` starts the stand-ins."""
+    if doctor_command.is_requested():
+        return doctor_command.command_app(app.create_app)
     run_context = _run_command_context()
     port = run_context.params["port"] if run_context else int(os.environ.get("FLASK_RUN_PORT", "8080"))
     site = create_site(os.environ, port)

@@ -7,12 +7,25 @@ from dataclasses import asdict
 
 import click
 from dotenv import find_dotenv, load_dotenv
+from flask import Flask
 
 from doctor import CreateApp, check
 from doctor.finding import ERROR, OK, WARNING, Finding
 
 _SYMBOLS = {OK: ("✓", "green"), WARNING: ("!", "yellow"), ERROR: ("✗", "red")}
 _KIND_WIDTH = max(map(len, _SYMBOLS))
+
+
+def is_requested() -> bool:
+    """Whether `flask doctor` is the command line. Flask creates the application to learn its commands."""
+    return click.get_current_context(silent=True) is not None and "doctor" in sys.argv[1:]
+
+
+def command_app(create_app: CreateApp) -> Flask:
+    """An application that has this command and nothing else: no setting is needed, and nothing is written to disk."""
+    app = Flask("doctor", static_folder=None)
+    app.cli.add_command(doctor_command(create_app))
+    return app
 
 
 def doctor_command(create_app: CreateApp) -> click.Command:
@@ -22,8 +35,7 @@ def doctor_command(create_app: CreateApp) -> click.Command:
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
     def doctor(as_json: bool) -> None:
         """Check the settings, the backend, the providers, Redis and the running site."""
-        load_dotenv(find_dotenv(usecwd=True))
-        findings = list(check(dict(os.environ), create_app))
+        findings = _findings(create_app)
         if as_json:
             click.echo(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False, indent=1))
         else:
@@ -32,6 +44,17 @@ def doctor_command(create_app: CreateApp) -> click.Command:
         sys.exit(any(finding.kind == ERROR for finding in findings))
 
     return doctor
+
+
+def _findings(create_app: CreateApp) -> list[Finding]:
+    path = find_dotenv(usecwd=True)
+    try:
+        load_dotenv(path)
+    except (OSError, UnicodeDecodeError) as error:
+        return [
+            Finding(ERROR, "settings", f"{path} cannot be read: {error}", "Run this as the user that runs the site.")
+        ]
+    return list(check(dict(os.environ), create_app))
 
 
 def _print(finding: Finding) -> None:

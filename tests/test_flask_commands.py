@@ -43,10 +43,13 @@ def add_development(folder: Path) -> None:
 
 
 def run_flask(
-    folder: Path, *arguments: str, environ: Mapping[str, str] = PRODUCTION
+    folder: Path,
+    *arguments: str,
+    environ: Mapping[str, str] = PRODUCTION,
+    program: str = str(FLASK),
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [FLASK, *arguments],
+        [program, *arguments],
         cwd=folder,
         env={"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1", **environ},
         stdin=subprocess.DEVNULL,
@@ -78,6 +81,33 @@ def test_the_doctor_is_the_same_command_in_a_checkout_with_the_development_packa
     files_before = files(checkout)
     development = run_flask(checkout, "doctor")
     assert (development.returncode, development.stdout) == (production.returncode, production.stdout)
+    assert files(checkout) == files_before
+
+
+INCOMPLETE = {
+    "no SECRET_KEY": {name: value for name, value in PRODUCTION.items() if name != "SECRET_KEY"},
+    "a SITE_URL that is none": {**PRODUCTION, "SITE_URL": "nonsense"},
+    "a provider without settings": {**PRODUCTION, "PROVIDERS": "kakao,oidc"},
+    "no settings": {},
+}
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("environ", INCOMPLETE.values(), ids=list(INCOMPLETE))
+def test_every_spelling_of_the_doctor_reports_the_same_wrong_settings_and_writes_nothing(
+    checkout: Path, environ: dict[str, str]
+) -> None:
+    add_development(checkout)
+    files_before = files(checkout)
+    python = str(Path(FLASK).with_name("python"))
+    results = [
+        run_flask(checkout, "doctor", environ=environ),
+        run_flask(checkout, "--app", "app", "doctor", environ=environ),
+        run_flask(checkout, "-m", "doctor", environ=environ, program=python),
+    ]
+    assert results[0].stdout.startswith("error   settings: ")
+    assert len({(result.returncode, result.stdout, result.stderr) for result in results}) == 1
+    assert (results[0].returncode, results[0].stderr) == (1, "")
     assert files(checkout) == files_before
 
 
