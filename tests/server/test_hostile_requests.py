@@ -352,3 +352,36 @@ def test_another_content_type_is_refused_at_every_path(server: Visitor, kind: st
         headers = (f"Content-Type: {kind}", f"Content-Length: {len(body)}", "Connection: close")
         (answer,) = sent(server, request("POST", path, *headers, body=body))
         assert answer.status in (400, 404, 405, 415) or (path, answer.body) == ("/api/auth/_log", b""), path
+
+
+HEADERS = (
+    *("Accept", "Accept-Encoding", "Accept-Language", "Authorization", "Cookie", "If-None-Match", "Origin", "Purpose"),
+    *(
+        "Referer",
+        "Sec-Fetch-Mode",
+        "Sec-Fetch-Site",
+        "Sec-Purpose",
+        "User-Agent",
+        "X-Forwarded-For",
+        "X-Forwarded-Host",
+    ),
+    *("X-Forwarded-Method", "X-Forwarded-Uri", "X-Moz", "X-Request-Id"),
+)
+BYTES = ("é=김; 김=é".encode().decode("latin-1"), "\xff\xfe;q=\xb2, Bearer \xe9", "/\xc3\xa9?\xf0\x9f\x98\x80", "\x80")
+
+
+@pytest.mark.parametrize("path", ["/", LOGIN, "/auth/verify", "/api/auth/session", "/api/auth/callback/email"])
+def test_bytes_that_are_not_ascii_in_any_header_are_no_server_error(server: Visitor, path: str) -> None:
+    for value in BYTES:
+        for name in HEADERS:
+            close = "Connection: close"
+            statuses = [each.status for each in sent(server, request("GET", path, f"{name}: {value}", close))]
+            assert statuses, name
+            assert max(statuses) < 500, name
+
+
+def test_the_sign_in_url_has_the_forwarded_uri_percent_encoded(server: Visitor) -> None:
+    for raw, encoded in (("/\xc3\xa9", "%2F%25C3%25A9"), ("/\xe9", "%2F%25E9")):
+        (answer,) = sent(server, request("GET", "/auth/verify", f"X-Forwarded-Uri: {raw}", "Connection: close"))
+        assert answer.status == 401
+        assert encoded in answer.headers
