@@ -84,6 +84,7 @@ class AsgiApp:
         try:
             body, is_complete = await self._body(scope, receive)
         except TimeoutError:
+            log.info("request refused, its body took over %d seconds", BODY_SECONDS)
             return _error_response(HTTPStatus.REQUEST_TIMEOUT)
         except ClientDisconnectedError:
             return None

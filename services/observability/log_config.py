@@ -110,7 +110,7 @@ class _QueueHandler(logging.handlers.QueueHandler):
 
 
 def _dropped_record(count: int) -> logging.LogRecord:
-    message = "%d log lines dropped, over %d waited to be written"
+    message = "log lines dropped: %d, as over %d waited to be written"
     return logging.LogRecord("munjigi.log", logging.ERROR, __file__, 0, message, (count, MAX_QUEUED), None)
 
 

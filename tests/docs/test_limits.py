@@ -16,7 +16,7 @@ ROWS = [
 ]
 UNITS = {"s": 1, "min": 60, "h": 3600, "days": 86400, "KiB": 1024, "MiB": 1024**2, "%": 0.01}
 LIMIT_NAME = re.compile(r"^_?(MAX|MIN)_|_(SECONDS|LENGTH|SHARE|FACTOR|SIZE|AGE|BITS|CHUNKS|QUEUED|KEPT)$")
-FOLDERS = ("providers", "services", "web", "blueprints", "server", "doctor")
+FOLDERS = ("backends", "providers", "services", "web", "blueprints", "server", "doctor")
 
 
 def constant(name: str) -> float:

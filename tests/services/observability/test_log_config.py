@@ -128,7 +128,7 @@ def test_lines_that_are_dropped_while_nobody_reads_the_log_are_counted_in_it() -
             stream.close()
             thread.join(20)
     lines = b"".join(output).decode().splitlines()
-    match = re.search(r"error   (\d+) log lines dropped, over 10000 waited to be written", "\n".join(lines))
+    match = re.search(r"error   log lines dropped: (\d+), as over 10000 waited to be written", "\n".join(lines))
     assert match
     assert int(match[1]) + sum(line.endswith(" x") for line in lines) == log_config.MAX_QUEUED + 3000
 
