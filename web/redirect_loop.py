@@ -36,8 +36,8 @@ def is_loop(target_url: str) -> bool:
     path = target_url.partition("#")[0].partition("?")[0]
     digest = hashlib.sha256(path.encode()).hexdigest()[:16]
     name = prefixed("munjigi.redirects", settings)
-    count, _, previous_digest = request.cookies.get(name, "").partition(".")
-    redirects = int(count) if previous_digest == digest and count in _COUNTS else 0
+    copies = [copy.partition(".") for copy in request.cookies.getlist(name)]  # one may be of another path or domain
+    redirects = max((int(count) for count, _, known in copies if known == digest and count in _COUNTS), default=0)
     request_context.current().response_cookies.set(
         Cookie(
             name=name,

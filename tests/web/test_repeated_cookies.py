@@ -103,3 +103,15 @@ def test_the_provider_that_was_used_last_is_marked_beside_another_copy(social: S
     browser.submit("/auth/logout", {})
     headers = {"Cookie": cookie_header(browser, "munjigi.last-provider", "nobody", is_first=is_first)}
     assert 'id="last-used"' in browser.get("/auth/login/email", headers=headers).text
+
+
+@each_order
+def test_a_redirect_loop_is_stopped_beside_another_copy_of_its_cookie(site: Site, is_first: bool) -> None:
+    visitor = site.new_visitor()
+    visitor.sign_in()
+    statuses: list[int] = []
+    headers: dict[str, str] = {}
+    for _ in range(4):
+        statuses.append(visitor.get("/auth/login/email?callbackUrl=/hop", headers=headers).status_code)
+        headers = {"Cookie": cookie_header(visitor, "munjigi.redirects", "1.x", is_first=is_first)}
+    assert (statuses[0], statuses[-1]) == (303, 403)
