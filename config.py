@@ -37,12 +37,26 @@ class SettingsError(click.ClickException):
 _REQUIRED: Any = object()
 
 
-def setting(reader: Callable[[str], Any], default: Any = _REQUIRED, *, example: str, secret: bool = False) -> Any:
+def setting(
+    reader: Callable[[str], Any],
+    default: Any = _REQUIRED,
+    *,
+    example: str,
+    secret: bool = False,
+    may_be_empty: bool = False,
+) -> Any:
     """Declare a field of `Settings` that `load` reads.
 
-    A secret field is left out of `repr`, and can also be read from the file that `<NAME>_FILE` names.
+    A secret field is left out of `repr`, and can also be read from the file that `<NAME>_FILE` names. `may_be_empty`:
+    an empty value is not the default.
     """
-    metadata = {"reader": reader, "default": default, "example": example, "secret": secret}
+    metadata = {
+        "reader": reader,
+        "default": default,
+        "example": example,
+        "secret": secret,
+        "may_be_empty": may_be_empty,
+    }
     return field(metadata=metadata, repr=not secret)
 
 
@@ -127,6 +141,9 @@ class Settings:
 
     proxy_hops: int = setting(read.integer(0, 10), 0, example="1")
     """The number of reverse proxies in front of the site whose `X-Forwarded-For` is trusted."""
+    hsts: str = setting(read.hsts, "max-age=31536000", example="max-age=31536000", may_be_empty=True)
+    """The `Strict-Transport-Security` header of an https site: browsers use only https for its host from then on.
+    Empty: not sent. `includeSubDomains` extends it to all hosts below."""
 
     site_name: str = setting(read.single_line, "Munjigi", example="Hotel Haru")
     """The name of the site in titles and headings."""
@@ -246,6 +263,8 @@ def _read(environ: Mapping[str, str], name: str, spec: SettingSpec, problems: li
         text = _text(environ, name, spec)
         if text:
             return spec.reader(text)
+        if spec.may_be_empty and name in environ:
+            return ""
         if spec.required or spec.default is _REQUIRED:
             raise ValueError("is required")
     except ValueError as error:

@@ -40,6 +40,8 @@ class SettingSpec:
     example: str
     default: Any = None
     required: bool = False
+    may_be_empty: bool = False
+    """An empty value is not the default."""
     secret: bool = False
     """The value can also be read from the file that `<NAME>_FILE` names."""
 
@@ -191,6 +193,25 @@ def color(text: str) -> str:
         raise ValueError(f"must be a color written #rgb or #rrggbb, not {text[:20]!r}")
     digits = text[1:] if len(text) == 7 else "".join(digit * 2 for digit in text[1:])
     return f"#{digits.lower()}"
+
+
+def hsts(text: str) -> str:
+    """Return the value of `Strict-Transport-Security` (RFC 6797, 6.1) in normal form.
+
+    Browsers ignore a value without `max-age`. The preload lists need a year and `includeSubDomains`
+    (https://hstspreload.org).
+    """
+    directives = [part.strip() for part in text.split(";") if part.strip()]
+    names = [directive.lower() for directive in directives[1:]]
+    max_age = re.fullmatch(r'max-age\s*=\s*("?)([0-9]{1,10})\1', directives[0] if directives else "", re.IGNORECASE)
+    if not max_age:
+        raise ValueError("must start with max-age=<seconds>")
+    if len(set(names)) < len(names) or not {"includesubdomains", "preload"}.issuperset(names):
+        raise ValueError("must have only includeSubDomains and preload after max-age, separated by semicolons")
+    if "preload" in names and ("includesubdomains" not in names or int(max_age[2]) < 31536000):
+        raise ValueError("must have max-age=31536000 or more, and includeSubDomains, for preload")
+    suffix = "; includeSubDomains" if "includesubdomains" in names else ""
+    return f"max-age={int(max_age[2])}{suffix}{'; preload' if 'preload' in names else ''}"
 
 
 def single_line(text: str) -> str:

@@ -1,6 +1,6 @@
 // Enhances forms. Every page works without this script, and enhancing a form moves nothing on the page.
 (() => {
-  const SUBMIT_LOCK_MS = 10_000; // as long as the server waits for the backend; a later submit is deliberate
+  const SUBMIT_LOCK_MS = 3_000; // a double click; a later submit is deliberate
 
   function preventDoubleSubmit(form) {
     let submittedAt = -Infinity;

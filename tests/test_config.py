@@ -232,3 +232,41 @@ def test_an_extension_finds_the_settings_in_the_configuration_of_the_app() -> No
     app = create_app(site_settings)
     assert app.config["MUNJIGI"] is site_settings
     assert SECRET not in repr(app.config["MUNJIGI"])
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        (None, "max-age=31536000"),
+        ("", ""),
+        ("   ", ""),
+        ("max-age=0", "max-age=0"),
+        ("Max-Age = 600 ; INCLUDESUBDOMAINS;", "max-age=600; includeSubDomains"),
+        ('max-age="63072000"; preload; includeSubDomains', "max-age=63072000; includeSubDomains; preload"),
+    ],
+)
+def test_hsts_is_a_header_value_and_may_be_empty(given: str | None, read: str) -> None:
+    assert make_settings(hsts=given).hsts == read
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "true",
+        "31536000",
+        "includeSubDomains",
+        "includeSubDomains; max-age=1",
+        "max-age",
+        "max-age=-1",
+        "max-age=1y",
+        "max-age=1, includeSubDomains",
+        "max-age=1; max-age=2",
+        "max-age=1; includeSubDomains; includeSubDomains",
+        "max-age=1\r\nX: y",
+        "max-age=31536000; preload",
+        "max-age=600; includeSubDomains; preload",
+        ";",
+    ],
+)
+def test_an_invalid_hsts_is_refused(wrong: str) -> None:
+    assert "HSTS must" in problems(HSTS=wrong)

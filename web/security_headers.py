@@ -48,8 +48,7 @@ def data_headers(settings: Settings) -> tuple[tuple[str, str], ...]:
 
 
 def _common_headers(settings: Settings) -> dict[str, str]:
-    hsts_value = f"max-age={_TWO_YEARS_SECONDS}; includeSubDomains"
-    hsts = {"Strict-Transport-Security": hsts_value} if settings.secure else {}
+    hsts = {"Strict-Transport-Security": settings.hsts} if settings.secure and settings.hsts else {}
     return {"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "same-origin", **hsts}
 
 

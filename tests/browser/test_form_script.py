@@ -190,6 +190,22 @@ def test_a_form_is_sent_once_however_often_the_button_is_clicked(make_site: Site
     expect(page.locator("h1")).to_have_text("Signed in as 민지")
 
 
+def test_a_form_can_be_sent_again_after_three_seconds(page: Page) -> None:
+    page.goto(LOGIN)
+    page.evaluate(
+        "sent = 0; addEventListener('submit', event => { sent += !event.defaultPrevented; event.preventDefault() })"
+    )
+    send = "document.querySelector('main form').dispatchEvent({event})"
+    fake = (
+        "Object.defineProperty(new SubmitEvent('submit', {bubbles: true, cancelable: true}), 'timeStamp', {value: %d})"
+    )
+    sent = []
+    for at in (1_000, 3_900, 4_100):
+        page.evaluate(send.replace("{event}", fake % at))
+        sent.append(page.evaluate("sent"))
+    assert sent == [1, 1, 2]
+
+
 def test_a_form_restored_from_the_back_forward_cache_can_be_sent_again(page: Page) -> None:
     page.goto(LOGIN)
     page.wait_for_load_state("networkidle")

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,13 @@ def test_the_unit_allows_for_the_shutdown_delay_and_for_all_waiting_connections(
 def test_the_image_health_check_uses_the_liveness_endpoint() -> None:
     text = (DEPLOY / "Dockerfile").read_text("utf-8")
     assert "/health/live" in text.partition("HEALTHCHECK")[2]
+
+
+def test_the_image_runs_the_python_that_the_project_is_checked_for() -> None:
+    versions = re.findall(r"^FROM python:(\S+)-slim", (DEPLOY / "Dockerfile").read_text("utf-8"), re.MULTILINE)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    assert set(versions) == {project["tool"]["mypy"]["python_version"]}
+    assert project["project"]["requires-python"] == f">={versions[0]}"
 
 
 def test_the_image_contains_what_production_needs_and_no_stand_ins() -> None:

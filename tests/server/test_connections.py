@@ -257,9 +257,10 @@ if __name__ == "__main__":
 """
 
 
-def test_a_slow_signal_receiver_delays_no_request(tmp_path: Path) -> None:
+@pytest.mark.parametrize("level", ["debug", "info", "warning", "error"])
+def test_a_slow_signal_receiver_delays_no_request(tmp_path: Path, level: str) -> None:
     (tmp_path / "slow.py").write_text(SLOW_RECEIVER)
-    with production_server(tmp_path, script=tmp_path / "slow.py", LOG_LEVEL="warning") as (command, visitor):
+    with production_server(tmp_path, script=tmp_path / "slow.py", LOG_LEVEL=level) as (command, visitor):
         started = time.monotonic()
         for _ in range(2):
             assert visitor.sign_in(password="wrong").status_code == 401

@@ -7,7 +7,8 @@ import pytest
 import requests
 from werkzeug.test import Client
 
-from tests.support.site import MINJI, Page, Site, SiteMaker, Visitor, cookie_names, set_cookies
+import app
+from tests.support.site import MINJI, Page, Site, SiteMaker, Visitor, cookie_names, make_settings, set_cookies
 
 FORM = "application/x-www-form-urlencoded"
 PAGES = ("/", "/auth/login/email", "/auth/login/email?error=CredentialsSignin", "/auth/logout", "/account", "/nowhere")
@@ -464,7 +465,16 @@ def test_over_https_the_visitor_cookie_has_the_host_prefix_and_hsts_is_sent(make
     response = visitor.get("/auth/login/email")
     (line,) = set_cookies(response)
     assert re.fullmatch(r"__Host-munjigi\.visitor=[^;]+; Secure; HttpOnly; Path=/; SameSite=Lax", line)
-    assert response.headers["Strict-Transport-Security"] == "max-age=63072000; includeSubDomains"
+    assert response.headers["Strict-Transport-Security"] == "max-age=31536000"
+
+
+@pytest.mark.parametrize(
+    ("hsts", "sent"), [("", None), ("max-age=600; includeSubDomains", "max-age=600; includeSubDomains")]
+)
+def test_the_hsts_header_is_a_setting_for_every_kind_of_answer(hsts: str, sent: str | None) -> None:
+    client = app.create_app(make_settings(site_url="https://login.example.com", hsts=hsts)).test_client()
+    for path in ("/", "/auth/static/site.css", "/api/auth/session", "/auth/verify", "/nowhere", "/api/auth/signin"):
+        assert client.get(path).headers.get("Strict-Transport-Security") == sent, path
 
 
 def test_over_http_the_visitor_cookie_has_no_prefix(visitor: Visitor) -> None:
