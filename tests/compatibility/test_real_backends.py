@@ -12,7 +12,7 @@ import pytest
 
 import errors
 from services import Services
-from services.backend.client import Login
+from services.backend.client import Login, Revocation
 from services.backend.login_errors import DEFAULT_RETRY_AFTER
 from services.observability.audit import audited
 from services.sessions.cookie import SessionCookie
@@ -22,7 +22,7 @@ from tests.support.site import ManualClock, Page, Site, SiteMaker, Visitor, a_co
 REVALIDATE_SECONDS = 60
 
 SHOWS_NAME = set(PROGRAMS) - {"djoser", "fastapi-users"}
-"""The user has a name. djoser shows the user name in its place, FastAPI-Users has none at all."""
+"""The user has a name. djoser shows the user name in its place, FastAPI-Users nothing."""
 REFUSES_UNVERIFIED = {"dj-rest-auth", "allauth", "fastapi-users", "flask-security", "better-auth", "strapi"}
 """An account whose e-mail address is not verified is refused with an answer of its own."""
 HIDES_INACTIVE = {"djoser", "oauth2"}
@@ -36,6 +36,8 @@ SAVES_NAME = {"better-auth", "firebase"}
 ENDS_TOKENS_WITH_PASSWORD = {"allauth", "flask-security"}
 """A new password ends the tokens that were issued before."""
 ENDS_TOKENS_WITH_LOGOUT = {"allauth", "oauth2", "better-auth"}
+ENDS_REFRESH_WITH_LOGOUT = {"dj-rest-auth", "oauth2", "strapi"}
+"""The logout ends the refresh token."""
 REFRESHES = {"djoser", "dj-rest-auth", "oauth2", "strapi", "firebase"}
 ROTATES = {"oauth2", "strapi"}
 """A refresh token can be used once."""
@@ -82,13 +84,13 @@ def visitor(site: Site) -> Visitor:
 
 
 def sign_in(visitor: Visitor, account: Account) -> None:
-    assert visitor.sign_in(account.email, account.password).status_code == 303
+    assert visitor.sign_in(account.identifier, account.password).status_code == 303
     assert visitor.get_session()["user"]["email"] == account.email
 
 
 def login(site: Site, account: Account) -> Login:
     """Sign in at the backend without a page, to have its tokens."""
-    return services(site).backend.login(account.email, account.password, a_context())
+    return services(site).backend.login(account.identifier, account.password, a_context())
 
 
 def services(site: Site) -> Services:
@@ -107,20 +109,22 @@ def is_alive(site: Site, access_token: str) -> bool:
 @every_backend
 def test_a_person_signs_in_and_sees_who_they_are(site: Site, backend: RealBackend, visitor: Visitor) -> None:
     account = backend.create_account()
-    response = visitor.sign_in(account.email, account.password, callbackUrl="/account")
+    response = visitor.sign_in(account.identifier, account.password, callbackUrl="/account")
     assert (response.status_code, response.headers["Location"]) == (303, f"{site.url}/account")
     user = visitor.get_session()["user"]
     assert user["email"] == account.email
     assert user["id"]
     if backend.preset in SHOWS_NAME:
         assert user["name"] == account.name
+    if backend.preset == "djoser":
+        assert user["name"] == account.username
     assert account.email in visitor.get_page("/account").text
 
 
 @every_backend
 def test_a_wrong_password_and_an_unknown_account_get_the_same_sentence(backend: RealBackend, visitor: Visitor) -> None:
     account = backend.create_account()
-    wrong = Page(visitor.sign_in(account.email, "wrong"))
+    wrong = Page(visitor.sign_in(account.identifier, "wrong"))
     unknown = Page(visitor.sign_in("nobody@example.com", account.password))
     assert "is incorrect" in wrong.message
     assert (wrong.status, wrong.message) == (unknown.status, unknown.message)
@@ -132,14 +136,14 @@ def test_a_wrong_password_and_an_unknown_account_get_the_same_sentence(backend: 
 def test_a_wrong_client_secret_is_no_fault_of_the_person(make_site: SiteMaker, backend: RealBackend) -> None:
     account = backend.create_account()
     site = make_site(**backend.site_settings | {"backend_client_secret": "wrong"})
-    page = Page(site.new_visitor().sign_in(account.email, account.password))
+    page = Page(site.new_visitor().sign_in(account.identifier, account.password))
     assert (page.status, "not set up correctly" in page.message) == (502, True)
 
 
 @backends(REFUSES_UNVERIFIED)
 def test_an_address_that_is_not_verified_is_the_reason_given(backend: RealBackend, visitor: Visitor) -> None:
     account = backend.create_account(is_verified=False)
-    page = Page(visitor.sign_in(account.email, account.password))
+    page = Page(visitor.sign_in(account.identifier, account.password))
     assert (page.status, "is not verified yet" in page.message) == (403, True)
     assert not visitor.is_signed_in
 
@@ -147,7 +151,7 @@ def test_an_address_that_is_not_verified_is_the_reason_given(backend: RealBacken
 @backends(HIDES_INACTIVE)
 def test_an_inactive_account_looks_like_a_wrong_password(backend: RealBackend, visitor: Visitor) -> None:
     account = backend.create_account(is_verified=False)
-    page = Page(visitor.sign_in(account.email, account.password))
+    page = Page(visitor.sign_in(account.identifier, account.password))
     assert (page.status, "is incorrect" in page.message) == (401, True)
     assert not visitor.is_signed_in
 
@@ -155,7 +159,7 @@ def test_an_inactive_account_looks_like_a_wrong_password(backend: RealBackend, v
 @backends(HAS_SECOND_FACTOR)
 def test_nobody_is_signed_in_before_their_second_factor(backend: RealBackend, visitor: Visitor) -> None:
     account = backend.create_account(has_second_factor=True)
-    page = Page(visitor.sign_in(account.email, account.password))
+    page = Page(visitor.sign_in(account.identifier, account.password))
     assert (page.status, "extra verification step" in page.message) == (403, True)
     assert not visitor.is_signed_in
 
@@ -163,7 +167,7 @@ def test_nobody_is_signed_in_before_their_second_factor(backend: RealBackend, vi
 @backends(THROTTLES)
 def test_too_many_attempts_are_the_reason_given(backend: RealBackend, visitor: Visitor) -> None:
     account = backend.create_account()
-    pages = [Page(visitor.sign_in(account.email, "wrong")) for _ in range(12)]
+    pages = [Page(visitor.sign_in(account.identifier, "wrong")) for _ in range(12)]
     assert {page.status for page in pages} == {401, 429}
     assert pages[-1].status == 429
     assert "Too many attempts" in pages[-1].message
@@ -218,7 +222,7 @@ def test_a_new_password_ends_the_session_where_the_backend_ends_its_tokens(
     backend.change(account, password="another-horse-9")
     clock.advance(REVALIDATE_SECONDS + 30)
     assert visitor.is_signed_in is (backend.preset not in ENDS_TOKENS_WITH_PASSWORD)
-    assert visitor.sign_in(account.email, "another-horse-9").status_code == 303
+    assert visitor.sign_in(account.identifier, "another-horse-9").status_code == 303
 
 
 @every_backend
@@ -265,3 +269,11 @@ def test_a_refresh_gives_a_token_that_works(site: Site, backend: RealBackend) ->
     if backend.preset in ROTATES:
         with pytest.raises(errors.SessionExpired):
             services(site).backend.refresh(tokens, a_context())
+
+
+@backends(ENDS_REFRESH_WITH_LOGOUT)
+def test_after_a_logout_the_backend_gives_no_new_tokens(site: Site, backend: RealBackend) -> None:
+    tokens = login(site, backend.create_account()).tokens
+    assert services(site).backend.logout(tokens, a_context()) in (Revocation.REVOKED, Revocation.ACCEPTED)
+    with pytest.raises(errors.SessionExpired):
+        services(site).backend.refresh(tokens, a_context())

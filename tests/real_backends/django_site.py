@@ -54,18 +54,19 @@ def run(prepare: Callable[[], None] = lambda: None) -> None:
 
 
 def change_account(request: HttpRequest) -> HttpResponse:
-    """POST creates an account, PATCH changes its name, e-mail address or password, DELETE deletes it."""
+    """POST creates an account, PATCH changes its names, e-mail address or password, DELETE deletes it."""
     from django.apps import apps
     from django.contrib.auth.models import User
 
     data = json.loads(request.body)
     if request.method == "POST":
-        create_account(**data)
+        create_account(data)
         return HttpResponse(status=201)
     user = User.objects.get(email=data["email"])
     if request.method == "DELETE":
         user.delete()
         return HttpResponse(status=204)
+    user.username = data.get("username", user.username)
     user.first_name = data.get("name", user.first_name)
     user.email = data.get("new_email", user.email)
     if "password" in data:
@@ -76,20 +77,19 @@ def change_account(request: HttpRequest) -> HttpResponse:
     return HttpResponse(status=204)
 
 
-def create_account(email: str, name: str, password: str, is_verified: bool, has_second_factor: bool) -> None:
-    """Create an account whose user name is its e-mail address."""
+def create_account(data: dict[str, Any]) -> None:
     from django.apps import apps
     from django.contrib.auth.models import User
 
-    user = User.objects.create_user(email, email, password, first_name=name)
+    user = User.objects.create_user(data["username"], data["email"], data["password"], first_name=data["name"])
     if apps.is_installed("allauth.account"):
         from allauth.account.models import EmailAddress
 
-        EmailAddress.objects.create(user=user, email=email, verified=is_verified, primary=True)
-    elif not is_verified:
+        EmailAddress.objects.create(user=user, email=user.email, verified=data["is_verified"], primary=True)
+    elif not data["is_verified"]:
         user.is_active = False
         user.save()
-    if has_second_factor:
+    if data["has_second_factor"]:
         from allauth.mfa.totp.internal.auth import TOTP
 
         TOTP.activate(user, "JBSWY3DPEHPK3PXP")

@@ -14,11 +14,15 @@ from fastapi import Body, Depends, FastAPI, Request
 from fastapi_users import BaseUserManager, FastAPIUsers, UUIDIDMixin, schemas
 from fastapi_users.authentication import AuthenticationBackend, BearerTransport, JWTStrategy
 from fastapi_users.db import SQLAlchemyBaseUserTableUUID, SQLAlchemyUserDatabase
+from fastapi_users.password import PasswordHelper
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
 PORT, DATABASE = sys.argv[1:]
 SECRET = "of-the-tests-and-long-enough-for-any-algorithm"
+FAST_HASH = PasswordHash([Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1)])
 engine = create_async_engine(f"sqlite+aiosqlite:///{DATABASE}")
 new_session = async_sessionmaker(engine, expire_on_commit=False)
 
@@ -45,7 +49,7 @@ class UserManager(UUIDIDMixin, BaseUserManager[User, uuid.UUID]):
 
 async def get_user_manager() -> AsyncIterator[UserManager]:
     async with new_session() as session:
-        yield UserManager(SQLAlchemyUserDatabase(session, User))
+        yield UserManager(SQLAlchemyUserDatabase(session, User), PasswordHelper(FAST_HASH))
 
 
 def get_strategy() -> JWTStrategy[User, uuid.UUID]:

@@ -46,6 +46,7 @@ app = Flask(__name__)
 app.config |= {
     "SECRET_KEY": "of-the-tests-and-long-enough-for-any-algorithm",
     "WTF_CSRF_ENABLED": False,
+    "SECURITY_PASSWORD_HASH": "plaintext",  # fast
     "SECURITY_PASSWORD_SALT": "of-the-tests",
     "SECURITY_CONFIRMABLE": True,
     "SECURITY_CHANGEABLE": True,

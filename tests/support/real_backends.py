@@ -42,7 +42,7 @@ def _python(name: str, **settings: str) -> Program:
 
 
 PROGRAMS: Mapping[str, Program] = {
-    "djoser": _python("djoser"),
+    "djoser": _python("djoser", LOGIN_IDENTIFIER="username"),
     "dj-rest-auth": _python("dj_rest_auth"),
     "allauth": _python("allauth"),
     "oauth2": _python(
@@ -82,7 +82,10 @@ PROGRAMS: Mapping[str, Program] = {
 @dataclass
 class Account:
     email: str
+    username: str
     name: str
+    identifier: str
+    """What the person signs in with."""
     password: str = "correct-horse-9"
 
 
@@ -108,13 +111,16 @@ class RealBackend:
     def create_account(self, *, is_verified: bool = True, has_second_factor: bool = False) -> Account:
         """Create an account that no other test has."""
         number = next(_numbers)
-        account = Account(f"minji{number}@example.com", f"Minji{number}")
+        email = f"minji{number}@example.com"
+        signs_in_by_username = self._program.settings.get("LOGIN_IDENTIFIER") == "username"
+        username = f"minji{number}" if signs_in_by_username else email
+        account = Account(email, username, f"Minji{number}", identifier=username)
         flags = {"is_verified": is_verified, "has_second_factor": has_second_factor}
         self._request("POST", {**vars(account), **flags})
         return account
 
     def change(self, account: Account, **changes: str) -> None:
-        """Change `name`, `password` or, as `new_email`, the address."""
+        """Change `username`, `name`, `password` or, as `new_email`, the address."""
         self._request("PATCH", {"email": account.email, **changes})
 
     def delete(self, account: Account) -> None:
