@@ -72,7 +72,7 @@ def _check_phone_number(_form: object, field: StringField) -> None:
     """A validator: digits, once separators are removed. The backend knows which numbers there are."""
     number = identifiers.normalize(field.data or "", "phone").removeprefix("+")
     if not re.fullmatch(f"[0-9]{{{MIN_PHONE_DIGITS},{MAX_PHONE_DIGITS}}}", number):
-        raise ValidationError(_("Enter a phone number in the right format, like 010-1234-5678 or +1 202 555 0147."))
+        raise ValidationError(_("Enter a phone number in the right format, like 010-1234-5678 or +12025550147."))
 
 
 def _password() -> PasswordField:
@@ -203,7 +203,7 @@ class AnyLoginForm(LoginForm):
     provider_label = "Email or username"
     messages: ClassVar[Mapping[type[errors.SiteError], LazyString]] = {
         errors.CredentialsSignin: _l(
-            "The email address, username or password is incorrect. Check them and try again."
+            "The sign-in details are incorrect. Check them and try again."
             " If this keeps happening, the account may be locked."
         ),
         errors.EmailNotVerified: _NOT_VERIFIED,

@@ -14,12 +14,13 @@ from tests.support.browser import (
     PAGE_STATES,
     PageOpener,
     accessibility_violations,
+    click_and_wait,
     computed_style,
     contrast_ratio,
     overflowing_elements,
     page_opener,
 )
-from tests.support.site import MINJI, Site, running_site
+from tests.support.site import MINJI, Site, SiteMaker, running_site
 
 pytestmark = pytest.mark.xdist_group("browser")
 
@@ -263,6 +264,23 @@ def test_a_keyboard_user_can_correct_the_form_and_sign_in(open_page: PageOpener)
     page.keyboard.type("correct-horse")
     page.keyboard.press("Enter")
     expect(page.locator("h1")).to_have_text("Signed in as 민지")
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+@pytest.mark.parametrize(("kind", "name"), [("username", "username"), ("phone", "phone"), ("any", "identifier")])
+def test_the_form_for_each_kind_of_identifier_is_accessible(
+    make_site: SiteMaker, open_page: PageOpener, kind: str, name: str, locale: str
+) -> None:
+    page = open_page(locale, viewport=NARROW, site_url=make_site(login_identifier=kind).url)
+    page.goto(LOGIN)
+    expect(page.locator(f"#{name}")).to_be_focused()
+    assert accessibility_violations(page) == []
+    page.locator(f"#{name}").fill("\uff0b")
+    click_and_wait(page.locator("form:has(input[type=password]) button.button-primary"))
+    assert accessibility_violations(page) == []
+    assert overflowing_elements(page) == []
+    page.get_by_role("alert").get_by_role("link").first.click()
+    expect(page.locator(":focus")).to_have_attribute("id", name if kind == "phone" else "password")
 
 
 def test_the_name_fields_have_autocomplete_attributes(open_page: PageOpener) -> None:

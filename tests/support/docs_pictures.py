@@ -17,17 +17,28 @@ SITE = {
     "BACKEND_URL": "http://127.0.0.1:1",  # without a stand-in backend the page has no panel of accounts
     "PROVIDERS": "kakao,naver,google,apple",
 }
-PICTURES = {f"sign-in-{locale}-{scheme}": (locale, scheme) for locale in ("en", "ko") for scheme in ("light", "dark")}
-"""Language and color scheme of the sign-in page, by file name."""
+PICTURES = {
+    **{
+        f"sign-in-{locale}-{scheme}": (locale, scheme, "email")
+        for locale in ("en", "ko")
+        for scheme in ("light", "dark")
+    },
+    "sign-in-ko-username": ("ko", "light", "username"),
+    "sign-in-ko-phone": ("ko", "light", "phone"),
+}
+"""Language and color scheme of the sign-in page, and `LOGIN_IDENTIFIER`, by file name."""
 
 
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    with chromium() as browser, development_site(SITE) as url:
-        for name, (locale, scheme) in PICTURES.items():
-            picture = folder / f"{name}.webp"
-            picture.write_bytes(_to_webp(_sign_in_page(browser, url, locale, scheme)))
-            click.echo(f"{picture}  {picture.stat().st_size / 1000:.0f} kB")
+    with chromium() as browser:
+        for kind in ("email", "username", "phone"):
+            with development_site({**SITE, "LOGIN_IDENTIFIER": kind}) as url:
+                for name, (locale, scheme, picture_kind) in PICTURES.items():
+                    if picture_kind == kind:
+                        picture = folder / f"{name}.webp"
+                        picture.write_bytes(_to_webp(_sign_in_page(browser, url, locale, scheme)))
+                        click.echo(f"{picture}  {picture.stat().st_size / 1000:.0f} kB")
 
 
 def _sign_in_page(browser: Browser, url: str, locale: str, scheme: str) -> bytes:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from dev.backend import PASSWORD
 from services.backend.user import User
 from services.observability import audit
 from services.observability.audit import account_hash
@@ -48,6 +49,18 @@ def test_sign_in_and_sign_out_send_signals(site: Site) -> None:
     assert signed_in == {"address": "127.0.0.1", "provider": "email", "account": account_hash(MINJI, SECRET)}
     assert set(signed_out) == {"address", "provider", "sid", "revoked", "everywhere"}
     assert (signed_out["revoked"], signed_out["everywhere"]) == (True, False)
+
+
+def test_all_spellings_of_a_telephone_number_are_one_account(make_site: SiteMaker) -> None:
+    site = make_site(login_identifier="phone")
+    with heard(site) as received:
+        for spelling in ("010-5555-1001", "+82 10 5555 1001", "\uff10\uff11\uff10.5555.1001"):
+            for password in ("wrong", PASSWORD):
+                site.new_visitor().sign_in(phone=spelling, email="", password=password)
+    assert [name for name, _ in received] == ["sign_in_failed", "signed_in"] * 3
+    assert {fields["account"] for _, fields in received} == {account_hash("01055551001", SECRET)}
+    assert {fields["provider"] for _, fields in received} == {"email"}
+    assert "5551001" not in str(received)
 
 
 def test_a_failed_sign_in_sends_a_signal(site: Site) -> None:
