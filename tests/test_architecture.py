@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import backends
 from tests.support.architecture import FILES, PACKAGES, imports, package_of, relative_path
 from tests.support.commands import ROOT
 
@@ -77,3 +78,20 @@ def test_no_condition_of_the_site_depends_on_a_development_mode() -> None:
         assert not re.search(r"\bif .*\b(dev|debug|development)\b", path.read_text("utf-8").lower()), relative_path(
             path
         )
+
+
+ORDINARY_WORDS = {"custom", "parse", "payload", "spring"}
+"""Ids of backends that the code uses as words."""
+
+
+def test_the_engine_of_backends_contains_no_name_of_one() -> None:
+    names = {name.replace("-", "_") for name in backends.names()} - ORDINARY_WORDS
+    for path in FILES:
+        if package_of(path) not in ("services", "web", "blueprints"):
+            continue
+        tree = ast.parse(path.read_text("utf-8"))
+        docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in docstrings]
+        texts += [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
+        words = {word for text in texts for word in re.findall(r"[a-z_]+", str(text).lower().replace("-", "_"))}
+        assert words.isdisjoint(names), relative_path(path)

@@ -50,7 +50,7 @@ def _refresh_token(backend: Backend, answer: Answer) -> str | None:
     value = answer.get(backend.refresh_token) if backend.refresh_token else None
     token = _valid_token(value)
     if value and token is None:
-        log.warning("the refresh token is not 1 to 4096 visible ASCII characters and is not used")
+        log.warning("the refresh token has other than visible ASCII characters and is not used")
     return token
 
 

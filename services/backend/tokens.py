@@ -29,7 +29,7 @@ def expires_at(value: object, unit: str) -> int | None:
     if unit == "at" and isinstance(value, str) and "-" in value[1:]:
         return _bounded(_iso_time(value))
     number = _number(value)
-    if number is None:
+    if number is None or number <= 0:
         return None
     if unit == "at":
         return _bounded(number / 1000 if number >= _MIN_MILLISECONDS else number)
