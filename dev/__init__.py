@@ -49,9 +49,11 @@ def create_site(environ: Mapping[str, str], port: int) -> Flask:
     settings = config.load(completed(environ, port))
     _configure_logs(settings)
     site = app.create_app(settings)
+    kind = settings.login_identifier
     site.jinja_env.globals["stand_in_accounts"] = [
-        (account.identifiers(settings.login_identifier), account.description) for account in backend.ACCOUNTS
+        (account.identifiers(kind)[0], account.description) for account in backend.ACCOUNTS
     ]
+    site.jinja_env.globals["stand_in_other_identifiers"] = backend.ACCOUNTS[0].identifiers(kind)[1:]
     site.jinja_env.globals["stand_in_password"] = backend.PASSWORD
     site.wsgi_app = _redirect_to_site_url(settings.site_url, site.wsgi_app)  # type: ignore[method-assign]
     return site
@@ -122,9 +124,10 @@ def _print_greeting(site_url: str, port: int, started: list[str], login_identifi
     click.secho(f"\n  Munjigi  ->  {site_url}\n", bold=True)
     if "backend" in started:
         click.echo(f"  Sign in with one of these; the password is {backend.PASSWORD}\n")
-        names = [", ".join(account.identifiers(login_identifier)) for account in backend.ACCOUNTS]
-        for account, name in zip(backend.ACCOUNTS, names, strict=True):
-            click.echo(f"    {name:{max(map(len, names)) + 2}} {account.description}")
+        for account in backend.ACCOUNTS:
+            click.echo(f"    {account.identifiers(login_identifier)[0]:24} {account.description}")
+        if others := backend.ACCOUNTS[0].identifiers(login_identifier)[1:]:
+            click.echo(f"\n  Also in this form: {', '.join(others)}.")
         click.echo(
             f"\n  The stand-in backend listens on {stand_in_settings.stand_in_origin(port)}."
             " Its requests are logged below."
