@@ -29,6 +29,12 @@ def check(settings: config.Settings) -> Iterator[Finding]:
             "Add a path to the backend that revokes the bearer token, and set it here.",
         ),
         (
+            settings.login_identifier in ("username", "phone") and _sends_identifier_as_email(settings),
+            "LOGIN_IDENTIFIER",
+            f"is {settings.login_identifier}, but the backend gets it in the field `email`",
+            "If the backend expects another field, set BACKEND_LOGIN_BODY: username={identifier} password={password}.",
+        ),
+        (
             settings.expose_access_token,
             "EXPOSE_ACCESS_TOKEN",
             "is true: every script on every page can read the backend's token",
@@ -50,3 +56,8 @@ def check(settings: config.Settings) -> Iterator[Finding]:
     for applies, subject, message, fix in rules:
         if applies:
             yield Finding(WARNING, subject, message, fix)
+
+
+def _sends_identifier_as_email(settings: config.Settings) -> bool:
+    login = settings.backend.login
+    return login is not None and (login.body or {}).get("email") == "{identifier}"

@@ -91,6 +91,7 @@ def test_an_unreachable_redis_is_an_error_and_its_password_is_not_shown(environ:
         ("BACKEND_LOGOUT_PATH", ""),
         ("SITE_URL", "http://login.example.com"),
         ("WORKERS", "2"),
+        ("LOGIN_IDENTIFIER", "username"),
     ],
 )
 def test_a_valid_setting_that_is_not_recommended_is_a_warning(environ: Environ, setting: str, value: str) -> None:
@@ -163,6 +164,27 @@ def test_a_clock_that_differs_from_the_backends_is_an_error() -> None:
     (finding,) = doctor.backend._check_clock(response(now - timedelta(minutes=5)))
     assert re.search("by 30[01] seconds", finding.message)
     assert not list(doctor.backend._check_clock(response(now)))
+
+
+def test_a_user_name_in_a_field_of_its_own_is_no_warning(environ: Environ) -> None:
+    body = "username={identifier} password={password}"
+    results = findings(environ, LOGIN_IDENTIFIER="username", BACKEND_LOGIN_BODY=body)
+    assert (WARNING, "LOGIN_IDENTIFIER") not in results
+
+
+@pytest.mark.parametrize(("kind", "identifier"), [("username", "munjigi-doctor"), ("phone", "+99900000000")])
+def test_the_backend_receives_an_unknown_identifier_of_the_kind_that_it_expects(
+    environ: Environ, kind: str, identifier: str
+) -> None:
+    bodies: list[Any] = []
+
+    def login() -> Any:
+        bodies.append(request.get_json())
+        return {}, 401
+
+    with serve_in_thread("127.0.0.1", lambda _: backend(login)) as port:
+        findings(environ, BACKEND_URL=f"http://127.0.0.1:{port}", PROVIDERS="", LOGIN_IDENTIFIER=kind)
+    assert bodies[0]["email"] == identifier
 
 
 def test_the_backend_receives_no_email_address_that_could_exist(environ: Environ) -> None:
