@@ -78,6 +78,10 @@ def site(make_site: SiteMaker, backend: RealBackend, clock: ManualClock) -> Site
 
 @pytest.fixture
 def visitor(site: Site) -> Visitor:
+    return new_visitor(site)
+
+
+def new_visitor(site: Site) -> Visitor:
     """A visitor with an IP address of their own: backends count the attempts of each."""
     number = next(_client_numbers)
     return site.new_visitor(**{"X-Forwarded-For": f"203.0.{number // 250}.{number % 250 + 1}"})
@@ -165,7 +169,9 @@ def test_nobody_is_signed_in_before_their_second_factor(backend: RealBackend, vi
 
 
 @backends(THROTTLES)
-def test_too_many_attempts_are_the_reason_given(backend: RealBackend, visitor: Visitor) -> None:
+def test_too_many_attempts_are_the_reason_given_and_stop_nobody_else(
+    site: Site, backend: RealBackend, visitor: Visitor
+) -> None:
     account = backend.create_account()
     pages = [Page(visitor.sign_in(account.identifier, "wrong")) for _ in range(12)]
     assert {page.status for page in pages} == {401, 429}
@@ -173,6 +179,7 @@ def test_too_many_attempts_are_the_reason_given(backend: RealBackend, visitor: V
     assert "Too many attempts" in pages[-1].message
     wait = int(pages[-1].response.headers["Retry-After"])
     assert (wait == DEFAULT_RETRY_AFTER) is (backend.preset not in NAMES_WAIT)
+    sign_in(new_visitor(site), backend.create_account())
 
 
 @every_backend

@@ -13,7 +13,7 @@ django_site.configure(
     ACCOUNT_SIGNUP_FIELDS=["email*", "password1*"],
     ACCOUNT_EMAIL_VERIFICATION="mandatory",
     ACCOUNT_USER_DISPLAY=lambda user: user.first_name,
-    ACCOUNT_RATE_LIMITS={"login": "", "login_failed": "5/300s/key"},
+    ALLAUTH_TRUSTED_PROXY_COUNT=1,  # else the rate limits count all people of the site as one
     HEADLESS_ONLY=True,
     HEADLESS_CLIENTS=("app",),
     HEADLESS_FRONTEND_URLS={"account_confirm_email": "/verify/{key}"},
