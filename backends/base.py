@@ -20,6 +20,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from types import EllipsisType
 from typing import Any, Protocol
 
@@ -170,9 +171,14 @@ _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 def placeholders(template: object) -> frozenset[str]:
     """The names in braces in all texts of this template: a text, or the body of a call."""
-    if isinstance(template, Mapping):
-        return frozenset().union(*map(placeholders, template.values()))
-    return frozenset(_PLACEHOLDER.findall(template)) if isinstance(template, str) else frozenset()
+    if isinstance(template, str):
+        return _names_in(template)
+    return frozenset().union(*map(placeholders, template.values())) if isinstance(template, Mapping) else frozenset()
+
+
+@lru_cache(1024)
+def _names_in(template: str) -> frozenset[str]:
+    return frozenset(_PLACEHOLDER.findall(template))
 
 
 def is_setting(name: str) -> bool:

@@ -53,6 +53,7 @@ class BackendClient:
         self._backend = settings.backend
         self._constants = settings.backend_constants
         self._shows_messages = settings.backend_show_messages
+        self._with_token_header = frozenset(filter(self._sends_token_header, self._backend.calls))
         self._http = http
 
     @property
@@ -186,13 +187,14 @@ class BackendClient:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
         if context.client_ip:
             headers["X-Forwarded-For"] = context.client_ip
-        if self._sends_token_header(name, call):
+        if name in self._with_token_header:
             header, _, template = self._backend.token_header.partition(":")
             headers |= templates.fill_headers({header: template.strip()}, values)
         return headers | templates.fill_headers(call.headers, values)
 
-    def _sends_token_header(self, name: str, call: Call) -> bool:
+    def _sends_token_header(self, name: str) -> bool:
         """As `Backend.token_header` documents."""
+        call = self._backend.calls[name]
         if not self._backend.token_header or name in ("login", "social"):
             return False
         if name == "refresh" and self._backend.refresh_token:

@@ -166,7 +166,8 @@ def refusal_message(backend: Backend, answer: Answer, error: errors.SiteError, s
 
 
 def _first_match(rules: Iterable[Rule], call: str, answer: Answer) -> Meaning | None:
-    return next((rule.meaning for rule in rules if _applies(call, rule.meaning) and _fits(rule, answer)), None)
+    candidates = [rule for rule in rules if rule.status == answer.status and _applies(call, rule.meaning)]
+    return next((rule.meaning for rule in candidates if _fits(rule, answer)), None)
 
 
 def _applies(call: str, meaning: Meaning) -> bool:
@@ -174,8 +175,7 @@ def _applies(call: str, meaning: Meaning) -> bool:
 
 
 def _fits(rule: Rule, answer: Answer) -> bool:
-    if rule.status != answer.status:
-        return False
+    """Whether an answer with the status of the rule has its value."""
     if rule.place == "*":
         return True
     value = answer.find(rule.place)

@@ -18,7 +18,10 @@ Values = Mapping[str, Any]
 
 def fill_path(template: str, values: Values) -> str:
     """Raises `ValueError` if a value is missing."""
-    if missing := placeholders(template) - set(values):
+    names = placeholders(template)
+    if not names:
+        return template
+    if missing := names - set(values):
         raise ValueError(f"{{{min(missing)}}} has no value")
     return _PLACEHOLDER.sub(lambda match: quote(str(values[match[1]]), safe=""), template)
 
@@ -29,17 +32,15 @@ def fill_body(template: Mapping[str, Any], values: Values) -> dict[str, Any]:
 
 
 def _fill(template: object, values: Values) -> object:
-    if isinstance(template, Mapping):
-        return fill_body(template, values)
     if not isinstance(template, str):
-        return template
+        return fill_body(template, values) if isinstance(template, Mapping) else template
     if match := _PLACEHOLDER.fullmatch(template):
         return values[match[1]]
     return _PLACEHOLDER.sub(lambda match: str(values[match[1]]), template)
 
 
 def _has_values(template: object, values: Values) -> bool:
-    return isinstance(template, Mapping) or placeholders(template) <= set(values)
+    return not isinstance(template, str) or all(name in values for name in placeholders(template))
 
 
 def fill_headers(templates: Mapping[str, str], values: Values) -> dict[str, str]:
@@ -52,8 +53,11 @@ def fill_headers(templates: Mapping[str, str], values: Values) -> dict[str, str]
 
 
 def _fill_header(name: str, template: str, values: Values) -> str:
+    names = placeholders(template)
+    if not names:
+        return template
     allowed = _COOKIE_VALUE if name.lower() == "cookie" else _HEADER_VALUE
-    for placeholder in placeholders(template):
+    for placeholder in names:
         if not allowed.fullmatch(str(values[placeholder])):
             raise ValueError(f"the value of {{{placeholder}}} cannot be sent in {name}")
     return _PLACEHOLDER.sub(lambda match: str(values[match[1]]), template)
