@@ -103,7 +103,7 @@ class FieldErrors:
     message: str = "message|msg"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Backend:
     id: str
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -158,6 +158,9 @@ class Backend:
 
     settings: Mapping[str, SettingSpec] = field(default_factory=dict)
     """The settings that its templates use, by name."""
+
+    def __repr__(self) -> str:
+        return f"Backend({self.id!r})"  # an operator may have written a secret into a template
 
     @property
     def calls(self) -> Mapping[str, Call]:

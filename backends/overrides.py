@@ -49,15 +49,18 @@ def place(text: str) -> str:
     return text
 
 
-def _pairs(text: str, separator: str = "=") -> list[tuple[str, str]]:
-    """Return `name=value` pairs separated by spaces. A value with spaces is in quotes, as in a shell."""
+def _pairs(text: str) -> list[tuple[str, str]]:
+    """Return `name=value` pairs separated by spaces. A value with spaces is in quotes, as in a shell.
+
+    No message repeats the text: it may have a secret.
+    """
     try:
         words = shlex.split(text)
     except ValueError:
         raise ValueError("has a quote that is not closed") from None
-    pairs = [word.partition(separator) for word in words]
-    if invalid := [name for name, equals, _ in pairs if not name or not equals]:
-        raise ValueError(f"must be pairs of name{separator}value, not {invalid[0][:20]!r}")
+    pairs = [word.partition("=") for word in words]
+    if invalid := [number for number, (name, equals, _) in enumerate(pairs, 1) if not name or not equals]:
+        raise ValueError(f"must be pairs of name=value separated by spaces; number {invalid[0]} is none")
     return [(name, value) for name, _, value in pairs]
 
 

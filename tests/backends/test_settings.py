@@ -184,6 +184,11 @@ def test_no_secret_of_a_backend_is_printed() -> None:
     assert loaded.backend_constants == {"BACKEND_API_KEY": "hunter2"}
     assert "hunter2" not in repr(loaded)
     assert "hunter 2" not in problems(BACKEND_HEADERS="apikey={BACKEND_API_KEY}", BACKEND_API_KEY="hunter 2")
+    for name in ("BACKEND_HEADERS", "BACKEND_LOGIN_BODY"):
+        assert "hunter2" not in problems(**{name: "apikey= hunter2"})
+        assert "hunter2" not in problems(**{name: "apikey:'hunter2"})
+    inline = {"BACKEND_HEADERS": "apikey=hunter2", "BACKEND_LOGIN_BODY": "a={identifier} b={password} c=hunter2"}
+    assert "hunter2" not in repr(config.load({**CUSTOM, **inline}))
 
 
 # --- Secrets in files
