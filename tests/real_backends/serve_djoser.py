@@ -1,12 +1,16 @@
-"""djoser with simplejwt, as its documentation sets it up."""
+"""djoser with simplejwt and with the tokens of Django REST framework, as its documentation sets them up."""
 
 import django_site
 
 django_site.configure(
     "rest_framework",
+    "rest_framework.authtoken",
     "djoser",
     REST_FRAMEWORK={
-        "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework_simplejwt.authentication.JWTAuthentication"],
+        "DEFAULT_AUTHENTICATION_CLASSES": [
+            "rest_framework_simplejwt.authentication.JWTAuthentication",
+            "rest_framework.authentication.TokenAuthentication",
+        ],
         "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.AnonRateThrottle"],
         "DEFAULT_THROTTLE_RATES": {"anon": "9/hour"},
     },
@@ -14,7 +18,12 @@ django_site.configure(
 
 from django.urls import include, path  # noqa: E402
 
-urlpatterns = django_site.serve(path("auth/", include("djoser.urls")), path("auth/", include("djoser.urls.jwt")))
+urlpatterns = django_site.serve(
+    path("auth/", include("djoser.urls")),
+    path("auth/", include("djoser.urls.jwt")),
+    path("auth/", include("djoser.urls.authtoken")),
+)
+
 
 if __name__ == "__main__":
     django_site.run()

@@ -30,7 +30,7 @@ class Program:
     make_target: str
     """The target of the Makefile that installs them."""
     settings: Mapping[str, str] = field(default_factory=dict)
-    """Settings of the site, beside `BACKEND` and `BACKEND_URL`. `{url}` is replaced."""
+    """Settings of the site, beside `BACKEND_URL`; `BACKEND` is the program's id by default. `{url}` is replaced."""
     path: str = ""
     """What `BACKEND_URL` has behind the host."""
 
@@ -43,7 +43,28 @@ def _python(name: str, **settings: str) -> Program:
 
 PROGRAMS: Mapping[str, Program] = {
     "djoser": _python("djoser", LOGIN_IDENTIFIER="username"),
+    "djoser-token": _python(
+        "djoser",
+        BACKEND="djoser",
+        LOGIN_IDENTIFIER="username",
+        BACKEND_LOGIN_PATH="/auth/token/login/",
+        BACKEND_TOKEN="auth_token",
+        BACKEND_TOKEN_HEADER="Authorization: Token {token}",
+        BACKEND_LOGOUT="POST /auth/token/logout/",
+    ),
     "dj-rest-auth": _python("dj_rest_auth"),
+    "custom": _python(
+        "dj_rest_auth",
+        BACKEND_LOGIN="POST /dj-rest-auth/login/",
+        BACKEND_LOGIN_BODY="email={identifier} password={password}",
+        BACKEND_TOKEN="access",
+        BACKEND_USER="GET /dj-rest-auth/user/",
+        BACKEND_USER_FIELDS="id=pk name=first_name email=email",
+        BACKEND_REFRESH="POST /dj-rest-auth/token/refresh/",
+        BACKEND_REFRESH_TOKEN="cookie:my-refresh-token",
+        BACKEND_REFRESH_SEND="cookie:my-refresh-token",
+        BACKEND_MEANINGS="400 non_field_errors.0=E-mail is not verified. not_verified",
+    ),
     "allauth": _python("allauth"),
     "oauth2": _python(
         "oauth2",
@@ -76,7 +97,7 @@ PROGRAMS: Mapping[str, Program] = {
         path="/identitytoolkit.googleapis.com",
     ),
 }
-"""Value of `BACKEND` -> program."""
+"""By id: the value of `BACKEND`, except `djoser-token`. `custom` is dj-rest-auth, described by settings alone."""
 
 
 @dataclass
@@ -92,16 +113,16 @@ class Account:
 class RealBackend:
     """A running backend. Its `/test/account` creates and changes accounts by the means of its framework."""
 
-    def __init__(self, preset: str, url: str) -> None:
-        self.preset = preset
+    def __init__(self, backend_id: str, url: str) -> None:
+        self.id = backend_id
         self.url = url
-        self._program = PROGRAMS[preset]
+        self._program = PROGRAMS[backend_id]
 
     @property
     def site_settings(self) -> dict[str, Any]:
         own = {name.lower(): value.replace("{url}", self.url) for name, value in self._program.settings.items()}
         return {
-            "backend": self.preset,
+            "backend": self.id,
             "backend_url": self.url + self._program.path,
             "backend_logout_path": None,
             "backend_profile_path": None,
@@ -131,16 +152,16 @@ class RealBackend:
 
 
 @contextmanager
-def running_backend(preset: str, folder: Path) -> Iterator[RealBackend]:
+def running_backend(backend_id: str, folder: Path) -> Iterator[RealBackend]:
     """Run this backend. Skips the test if its packages are not installed; in CI the test fails if they should be."""
     require_marker("external")
-    program = PROGRAMS[preset]
+    program = PROGRAMS[backend_id]
     if not (HERE / program.needs).exists() or shutil.which(program.command[0]) is None:
         is_expected = os.environ.get("CI") and program.make_target == "test-all"
-        (pytest.fail if is_expected else pytest.skip)(f"{preset} is not installed: make {program.make_target}")
+        (pytest.fail if is_expected else pytest.skip)(f"{backend_id} is not installed: make {program.make_target}")
     port = free_port_pair()
     command = [part.format(port=port, folder=folder) for part in program.command]
     with run_command(*command, log=folder / "log", environ={}, cwd=folder) as process:
         url = f"http://127.0.0.1:{port}"
         process.wait_for(f"{url}/", _SECONDS_TO_START)
-        yield RealBackend(preset, url)
+        yield RealBackend(backend_id, url)
