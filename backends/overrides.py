@@ -230,7 +230,10 @@ def override(backend: Backend, values: Mapping[str, Any]) -> Backend:
     parts["meanings"] = (*parts.get("meanings", ()), *backend.meanings)
     parts |= {name: _override_call(getattr(backend, name), f"BACKEND_{name.upper()}", values) for name in CALLS}
     if values["BACKEND_REFRESH_SEND"] and parts["refresh"]:
-        parts["refresh"] = _with_refresh_token(parts["refresh"], *values["BACKEND_REFRESH_SEND"])
+        where, name = values["BACKEND_REFRESH_SEND"]
+        parts["refresh"] = _with_refresh_token(parts["refresh"], where, name)
+        if where == "cookie" and parts["logout"]:  # it has to find the refresh token that it revokes
+            parts["logout"] = _with_cookie(parts["logout"], name)
     parts |= {name: None for name in CALLS if parts[name] and parts[name].path is None}
     return replace(backend, **parts)
 
@@ -248,10 +251,14 @@ def _override_call(call: Call | None, name: str, values: Mapping[str, Any]) -> C
 def _with_refresh_token(call: Call, where: str, name: str) -> Call:
     template = "{refresh_token}"
     if where == "cookie":
-        return replace(call, body=None, headers={**call.headers, "Cookie": f"{name}={template}"})
+        return _with_cookie(replace(call, body=None), name)
     if where == "bearer":
         return replace(call, body=None, headers={**call.headers, "Authorization": f"Bearer {template}"})
     return replace(call, body={name: template}, form=where == "form")
+
+
+def _with_cookie(call: Call, name: str) -> Call:
+    return replace(call, headers={**call.headers, "Cookie": f"{name}={{refresh_token}}"})
 
 
 def contradictions(backend: Backend, values: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -190,7 +190,10 @@ class BackendClient:
         if name in self._with_token_header:
             header, _, template = self._backend.token_header.partition(":")
             headers |= templates.fill_headers({header: template.strip()}, values)
-        return headers | templates.fill_headers(call.headers, values)
+        own = templates.fill_headers(call.headers, values)
+        if "Cookie" in headers and "Cookie" in own:  # the token and another value
+            own["Cookie"] = f"{headers['Cookie']}; {own['Cookie']}"
+        return headers | own
 
     def _sends_token_header(self, name: str) -> bool:
         """As `Backend.token_header` documents."""

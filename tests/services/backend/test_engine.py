@@ -134,6 +134,19 @@ def test_the_refresh_token_is_sent_as_the_operator_says(
     assert {name: call.headers[name] for name in ("Cookie", "Authorization") if name in call.headers} == headers
 
 
+def test_a_token_and_a_refresh_token_can_both_be_cookies(backend: FaultyBackend, http: HttpClient) -> None:
+    lines = b"Set-Cookie: sid=tok; HttpOnly\r\nSet-Cookie: r=ref; HttpOnly\r\n\r\n"
+    backend.responses["/login"] = keep_alive(http_response({}).replace(b"\r\n\r\n", b"\r\n" + lines, 1))
+    settings = {"backend_token": "cookie:sid", "backend_token_header": "Cookie: sid={token}"}
+    settings |= {"backend_refresh": "POST /refresh", "backend_refresh_send": "cookie:r"}
+    settings |= {"backend_refresh_token": "cookie:r", "backend_logout": "POST /logout"}
+    client = client_of(backend, http, **settings, backend_headers="Accept-Charset=utf-8")
+    tokens = client.login("a", "b", a_context()).tokens
+    client.user(tokens.access, a_context())
+    client.logout(tokens, a_context())
+    assert [call.headers["Cookie"] for call in backend.calls] == [None, "sid=tok", "sid=tok; r=ref"]
+
+
 SENT = "services.http.aiohttp_adapter.AiohttpAdapter.send"
 
 
