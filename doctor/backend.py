@@ -25,7 +25,7 @@ MAX_CLOCK_SKEW_SECONDS = 60
 
 
 def check(settings: config.Settings, http_client: HttpClient) -> Iterator[Finding]:
-    client = BackendClient(settings, http_client)
+    client = BackendClient(settings, http_client, Clock())
     credentials = {
         "identifier": _UNKNOWN_IDENTIFIERS.get(settings.login_identifier, _UNKNOWN_EMAIL),
         "password": secrets.token_urlsafe(24),
@@ -77,7 +77,7 @@ def _check_user(settings: config.Settings, url: str, answer: Answer) -> Finding:
 
 def _is_wrong_password(settings: config.Settings, answer: Answer) -> bool:
     try:
-        results.tokens(settings.backend, "login", answer)
+        results.tokens(settings.backend, "login", answer, time.time())
     except errors.SiteError as error:
         return isinstance(error, errors.CredentialsSignin)
     return False

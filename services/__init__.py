@@ -50,7 +50,7 @@ class Services:
         backend_http = _http_client(settings, for_backend=True)
         provider_http = _http_client(settings, for_backend=False)
         redis = Redis(settings.redis_url, clock) if settings.redis_url else None
-        audit, backend = AuditLog(site), BackendClient(settings, backend_http)
+        audit, backend = AuditLog(site), BackendClient(settings, backend_http, clock)
         limiter = LoginLimiter(settings, redis, DeviceCookie(settings, clock), audit, clock)
         session_memory = SessionMemory(redis, clock)
         revoked_sessions = RevokedSessions(settings, redis, clock, session_memory)

@@ -16,6 +16,7 @@ from services.backend import login_errors, results, templates
 from services.backend.answer import Answer
 from services.backend.tokens import Tokens
 from services.backend.user import User
+from services.clock import Clock
 from services.http.client import HttpClient, UpstreamError
 from services.request_context import RequestContext
 
@@ -48,13 +49,14 @@ class Login:
 
 
 class BackendClient:
-    def __init__(self, settings: Settings, http: HttpClient) -> None:
+    def __init__(self, settings: Settings, http: HttpClient, clock: Clock) -> None:
         self._url = settings.backend_url
         self._backend = settings.backend
         self._constants = settings.backend_constants
         self._shows_messages = settings.backend_show_messages
         self._with_token_header = frozenset(filter(self._sends_token_header, self._backend.calls))
         self._http = http
+        self._clock = clock
 
     @property
     def can_reread_user(self) -> bool:
@@ -113,7 +115,7 @@ class BackendClient:
         Raises `SessionExpired` if the backend refuses, and another `SiteError` if it is not certain that it does.
         """
         answer = self.call("refresh", _values(tokens), context, within=within)
-        new = results.tokens(self._backend, "refresh", answer)
+        new = results.tokens(self._backend, "refresh", answer, self._clock.time())
         return new if new.refresh else replace(new, refresh=tokens.refresh)
 
     def logout(self, tokens: Tokens, context: RequestContext) -> Revocation:
@@ -132,7 +134,7 @@ class BackendClient:
     def _sign_in(self, name: str, values: templates.Values, context: RequestContext, *, secret: str) -> Login:
         answer = self.call(name, values, context)
         try:
-            return Login(results.tokens(self._backend, name, answer), answer)
+            return Login(results.tokens(self._backend, name, answer, self._clock.time()), answer)
         except errors.SiteError as error:
             if self._shows_messages:
                 error.backend_message = login_errors.refusal_message(self._backend, answer, error, secret)

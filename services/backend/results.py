@@ -16,11 +16,14 @@ _SUCCESS = (200, 201)
 """Statuses of an answer that can have tokens or a user."""
 
 
-def tokens(backend: Backend, call: str, answer: Answer) -> Tokens:
-    """The tokens of an answer to `login`, `social` or `refresh`; raises the `SiteError` that it means without any."""
+def tokens(backend: Backend, call: str, answer: Answer, now: float) -> Tokens:
+    """The tokens of an answer to `login`, `social` or `refresh`; raises the `SiteError` that it means without any.
+
+    now: seconds since 1970, from which a duration until they expire counts.
+    """
     meaning = declared_meaning(backend, call, answer)
     if meaning is None and answer.status in _SUCCESS and (access := _valid_token(answer.get(backend.token))):
-        return Tokens(access, _refresh_token(backend, answer), _expiry(backend, answer, access))
+        return Tokens(access, _refresh_token(backend, answer), _expiry(backend, answer, access, now))
     error_of = call_error if call == "refresh" else sign_in_error
     raise error_of(backend, call, answer, meaning)
 
@@ -61,7 +64,7 @@ def _valid_token(value: object) -> str | None:
         return None
 
 
-def _expiry(backend: Backend, answer: Answer, access_token: str) -> int | None:
+def _expiry(backend: Backend, answer: Answer, access_token: str, now: float) -> int | None:
     place, _, unit = backend.expires.rpartition(":")
-    declared = expires_at(answer.get(place), unit) if place else None
+    declared = expires_at(answer.get(place), unit, now) if place else None
     return declared or jwt_expiry(access_token)

@@ -1,7 +1,6 @@
 """The tokens that a backend issues."""
 
 import base64
-import time
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -21,10 +20,10 @@ class Tokens:
     """Seconds since 1970 when the access token expires; None if that is unknown. A hint, not verified."""
 
 
-def expires_at(value: object, unit: str) -> int | None:
+def expires_at(value: object, unit: str, now: float) -> int | None:
     """Return the time that this value means, in seconds since 1970; None if it is none.
 
-    unit: `s` or `ms` for a duration from now, `at` for a time.
+    unit: `s` or `ms` for a duration from `now`, `at` for a time.
     """
     if unit == "at" and isinstance(value, str) and "-" in value[1:]:
         return _bounded(_iso_time(value))
@@ -33,7 +32,7 @@ def expires_at(value: object, unit: str) -> int | None:
         return None
     if unit == "at":
         return _bounded(number / 1000 if number >= _MIN_MILLISECONDS else number)
-    return _bounded(time.time() + (number / 1000 if unit == "ms" else number))
+    return _bounded(now + (number / 1000 if unit == "ms" else number))
 
 
 def jwt_expiry(token: str) -> int | None:

@@ -17,6 +17,7 @@ from dev.exchanges import Exchanges
 from providers.base import Identity
 from services.backend.client import BackendClient, Login, Revocation
 from services.backend.tokens import Tokens
+from services.clock import Clock
 from services.http.client import HttpClient
 from tests.support.commands import ROOT
 from tests.support.faulty_backend import FaultyBackend, faulty_backend, keep_alive
@@ -51,7 +52,9 @@ class Replay:
         self._server = server
         settings: dict[str, Any] = {"backend_url": "{url}", "backend_logout_path": None, "backend_profile_path": None}
         settings |= {setting.lower(): value for setting, value in self.recorded.settings.items()}
-        self.client = BackendClient(make_settings(backend=name, **exchanges.fill(settings, {"url": server.url})), http)
+        self.client = BackendClient(
+            make_settings(backend=name, **exchanges.fill(settings, {"url": server.url})), http, Clock()
+        )
         self.values = values_of(self.recorded)
         has_refresh_token = mentions(self.recorded.calls["login"].answers["right"], "{refresh_token}")
         self.tokens = Tokens(self.values["token"], self.values["refresh_token"] if has_refresh_token else None)

@@ -3,7 +3,7 @@
 import base64
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -12,17 +12,20 @@ import responses
 
 import backends
 import errors
+from backends.base import Backend
 from services.backend import results
 from services.backend.answer import Answer
 from services.backend.client import BackendClient, Revocation
 from services.backend.tokens import Tokens, expires_at, jwt_expiry
 from services.backend.user import User
+from services.clock import Clock
 from services.http.aiohttp_adapter import NoResponseError, NotSentError
 from services.http.client import HttpClient
 from services.http.response import UpstreamResponse
 from tests.support.faulty_backend import NO_LIMITS, FaultyBackend, faulty_backend, http_response, keep_alive
 from tests.support.site import ManualClock, Site, a_context, make_settings, running_site
 
+NOW = int(time.time())
 PRESETS = [name for name in backends.names() if name != "custom"]
 BASE: dict[str, Any] = {
     "backend": "custom",
@@ -56,7 +59,7 @@ def healthy(backend: FaultyBackend) -> None:
 
 
 def client_of(server: FaultyBackend, http: HttpClient, **settings: Any) -> BackendClient:
-    return BackendClient(make_settings(**{**BASE, "backend_url": server.url, **settings}), http)
+    return BackendClient(make_settings(**{**BASE, "backend_url": server.url, **settings}), http, Clock())
 
 
 def answer(body: Any = b"", status: int = 200, cookies: tuple[str, ...] = (), **headers: str) -> Answer:
@@ -64,6 +67,18 @@ def answer(body: Any = b"", status: int = 200, cookies: tuple[str, ...] = (), **
     return Answer(
         UpstreamResponse(status, {name.replace("_", "-"): value for name, value in headers.items()}, raw, cookies)
     )
+
+
+def read_tokens(preset: Backend, call: str, read: Answer) -> Tokens:
+    return results.tokens(preset, call, read, NOW)
+
+
+READERS: dict[str, Callable[[Backend, str, Answer], object]] = {
+    "login": read_tokens,
+    "refresh": read_tokens,
+    "user": results.user,
+}
+"""How the answers of each call are read."""
 
 
 # --- Requests
@@ -218,11 +233,13 @@ def test_only_text_that_a_header_can_have_is_a_token(bad: object) -> None:
     laravel = backends.find("laravel")
     read = answer({"data": {"token": {"plainTextToken": bad}}})
     with pytest.raises(errors.BackendUnavailable):
-        results.tokens(laravel, "login", read)
+        results.tokens(laravel, "login", read, NOW)
 
 
 def test_an_invalid_refresh_token_is_not_used_and_not_logged(caplog: pytest.LogCaptureFixture) -> None:
-    tokens = results.tokens(backends.find("strapi"), "login", answer({"jwt": "tok", "refreshToken": "secret token"}))
+    tokens = results.tokens(
+        backends.find("strapi"), "login", answer({"jwt": "tok", "refreshToken": "secret token"}), NOW
+    )
     assert tokens == Tokens("tok")
     assert "refresh token" in caplog.text
     assert "secret token" not in caplog.text
@@ -238,7 +255,7 @@ def test_tokens_are_not_in_the_repr() -> None:
 @pytest.mark.parametrize("status", [202, 204, 302, 400, 401, 403, 404, 429, 500])
 def test_a_token_is_taken_from_an_answer_of_success_only(status: int) -> None:
     with pytest.raises(errors.SiteError):
-        results.tokens(
+        READERS["login"](
             backends.find("laravel"), "login", answer({"data": {"token": {"plainTextToken": "tok"}}}, status)
         )
 
@@ -246,7 +263,7 @@ def test_a_token_is_taken_from_an_answer_of_success_only(status: int) -> None:
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_wrong_client_registration_is_the_operators(name: str) -> None:
     with pytest.raises(errors.Configuration):
-        results.tokens(backends.find(name), "login", answer({"error": "invalid_client"}, 401))
+        results.tokens(backends.find(name), "login", answer({"error": "invalid_client"}, 401), NOW)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -254,7 +271,7 @@ def test_a_wrong_client_registration_is_the_operators(name: str) -> None:
 def test_a_page_says_nothing_about_the_person(name: str, page: bytes) -> None:
     preset = backends.find(name)
     for status in {200, 400, 401, 403, 404, 410, 422, *(rule.status for rule in preset.meanings)}:
-        for call, read in (("login", results.tokens), ("refresh", results.tokens), ("user", results.user)):
+        for call, read in READERS.items():
             with pytest.raises(errors.ServerSideError):
                 read(preset, call, answer(page, status))
 
@@ -284,7 +301,7 @@ def test_json_of_any_shape_is_an_error_of_the_site(name: str) -> None:
     preset = backends.find(name)
     for body in JSON_OF_ANY_SHAPE:
         for status in (200, 201, 204, 400, 401, 403, 404, 410, 422, 429, 500, 503):
-            for call, read in (("login", results.tokens), ("refresh", results.tokens), ("user", results.user)):
+            for call, read in READERS.items():
                 with pytest.raises(errors.SiteError):
                     read(preset, call, answer(body, status))
 
@@ -324,8 +341,6 @@ def test_messages_for_fields_are_read_from_their_place(
 
 # --- When tokens expire
 
-NOW = int(time.time())
-
 
 @pytest.mark.parametrize(
     ("value", "unit", "seconds"),
@@ -341,7 +356,7 @@ NOW = int(time.time())
     ids=["s", "s as text", "ms", "at", "at as text", "at in ms", "ISO 8601"],
 )
 def test_a_time_of_expiry_is_read_in_its_unit(value: object, unit: str, seconds: int) -> None:
-    assert expires_at(value, unit) == pytest.approx(NOW + seconds, abs=300)
+    assert expires_at(value, unit, NOW) == NOW + seconds
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "at"])
@@ -349,7 +364,7 @@ def test_a_time_of_expiry_is_read_in_its_unit(value: object, unit: str, seconds:
     "value", [None, True, "", "soon", "-1-1", -(10**12), 1e308, float("inf"), float("nan"), "9" * 400, [], {}]
 )
 def test_a_time_that_is_none_is_unknown(value: object, unit: str) -> None:
-    assert expires_at(value, unit) is None
+    assert expires_at(value, unit, NOW) is None
 
 
 def jwt(claims: object) -> str:
