@@ -159,8 +159,10 @@ def refusal_message(backend: Backend, answer: Answer, error: errors.SiteError, s
     """
     if not isinstance(error, errors.Rejected) or isinstance(error, errors.InvalidFields | errors.SecondFactorRequired):
         return None
-    text = clean_text(answer.get(backend.message), _MAX_MESSAGE)
-    if text is None or secret in text or not re.search(r"\s|[^\x00-\x7f]", text):
+    value = answer.get(backend.message)
+    text = clean_text(value, _MAX_MESSAGE)
+    is_sentence = text is not None and re.search(r"\s|[^\x00-\x7f]", text)
+    if text is None or not is_sentence or secret in text or secret in str(value):
         return None
     return _BIDI_CONTROLS.sub("", text)
 

@@ -714,6 +714,12 @@ def test_what_is_no_sentence_for_the_person_is_not_shown(
     assert "hunter2" not in next_auth_sign_in(frank)
 
 
+def test_a_password_that_is_longer_than_the_sentence_is_not_shown(backend: FaultyBackend, frank: Visitor) -> None:
+    password = "hunter2 " * 50
+    backend.responses["/login"] = keep_alive(http_response({"message": f"{password} is wrong"}, 401))
+    assert "hunter2" not in Page(frank.sign_in(password=password)).text
+
+
 def test_a_long_sentence_is_cut_and_cannot_reorder_the_page(backend: FaultyBackend, frank: Visitor) -> None:
     text = "a\N{RIGHT-TO-LEFT OVERRIDE}b " + "x" * 5000
     backend.responses["/login"] = keep_alive(http_response({"message": text}, 401))
