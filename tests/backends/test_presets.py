@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -156,6 +157,17 @@ def test_each_call_of_a_backend_has_a_recorded_request(name: str) -> None:
     assert {*backends.find(name).calls} - {*recorded.calls} <= never_recorded.get(name, set())
     assert recorded.proof in ("recorded", "sources")
     assert recorded.software
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_recorded_exchanges_use_names_that_are_documented(name: str) -> None:
+    recorded = exchanges.load(name)
+    used = {word for call in recorded.calls.values() for word in re.findall(r"\{(\w+)\}", str(call))}
+    assert used <= set(values_of(recorded))
+    documented = set(re.findall(r"`\{(\w+)\}`", exchanges.__doc__ or "")) | {
+        *re.findall(r"`(\w+)`", exchanges.__doc__ or "")
+    }
+    assert used <= documented
 
 
 # --- Signing in
