@@ -15,8 +15,8 @@ has `status`, `headers`, `cookies` (name -> value), and its body as `json` or `t
 
 Names in braces stand for values that differ from run to run: `{identifier}`, `{password}`, `{token}`,
 `{refresh_token}`, after a refresh `{new_token}` and `{new_refresh_token}`, the fields of `user`, `{social_token}`,
-`{provider}`, and the times `{expires_at}` and `{in_40_seconds}`, in seconds since 1970. A text that is nothing else than a name becomes the value itself,
-so that a number stays one.
+`{provider}`, and the times `{expires_at}` and `{in_40_seconds}`, in seconds since 1970. A text that is nothing else than
+a name becomes the value itself, so that a number stays one.
 
 The cases of `login` are `right`, `wrong`, `unverified`, `locked`, `throttled`, `next_step` and `configuration`; of
 `social` and `profile` `right`; of `user` `right` and `dead_token`; of `refresh` `right` and `refused`; of `logout`
