@@ -20,6 +20,7 @@ from PIL import Image
 import config
 import dev
 import providers
+from dev import exchanges
 from dev.stand_ins import create_stand_ins
 from tests.support import docs_pictures
 from tests.support.architecture import FILES, PACKAGES, imports, package_of
@@ -69,9 +70,10 @@ def test_every_link_has_a_target(doc: MarkdownPage) -> None:
 def test_every_page_is_listed_in_the_docs_index() -> None:
     linked = {(ROOT / "docs" / urlsplit(link).path).resolve() for link in DOCS["docs/README.md"].links}
     pages = {path for path in PATHS if path.is_relative_to(ROOT / "docs") and path.parent.name != "decisions"}
+    linked |= {ROOT / "docs" / "backends" / urlsplit(link).path for link in DOCS["docs/backends/README.md"].links}
     missing = {path.relative_to(ROOT).as_posix() for path in pages - linked} - {"docs/README.md"}
-    assert missing - {"docs/providers/README.md"} == set()
-    assert ROOT / "docs" / "providers" / "README.md" in linked
+    assert missing - {"docs/providers/README.md", "docs/backends/README.md"} == set()
+    assert {ROOT / "docs" / folder / "README.md" for folder in ("providers", "backends")} <= linked
 
 
 def test_every_file_that_is_named_exists() -> None:
@@ -202,6 +204,13 @@ RENAMED = {
     "STOP_DELAY",
 }  # fmt: skip
 """Settings that the changelog names and that no longer exist."""
+CODES_OF_BACKENDS = {
+    *(word for path in exchanges.FOLDER.glob("*.json") for word in re.findall(r"[A-Z_]+", path.read_text("utf-8"))),
+    "USE_JWT", "JWT_AUTH_HTTPONLY", "JWT_AUTH_REFRESH_COOKIE", "USERNAME_FIELD", "AUTH_HEADER_TYPES", "HEADLESS_CLIENTS",
+    "WTF_CSRF_CHECK_DEFAULT", "SECURITY_CSRF_IGNORE_UNAUTH_ENDPOINTS", "SECURITY_RETURN_GENERIC_RESPONSES",
+    "MAIL_UNCONFIRMED", "TWO_FACTOR",
+}  # fmt: skip
+"""Codes in the answers of backends, and their own settings."""
 
 
 @pytest.mark.parametrize("doc", DOCS.values(), ids=place)
@@ -218,6 +227,7 @@ def test_every_setting_that_is_named_exists(doc: MarkdownPage) -> None:
         *OF_PROVIDERS,
         *FOREIGN,
         *(RENAMED if doc.name == "CHANGELOG.md" else ()),
+        *(CODES_OF_BACKENDS if doc.name.startswith("docs/backends/") else ()),
     }
 
 
@@ -367,7 +377,7 @@ def stand_in_backend() -> Iterator[str]:
 def test_the_backend_protocol_page_matches_what_curl_prints(stand_in_backend: str) -> None:
     """Runs all commands of the page in one shell; each prints the text below it, where `…` matches anything."""
     require_program("curl")
-    shown = [pair for block in DOCS["docs/your-backend.md"].code_blocks for pair in block.commands]
+    shown = [pair for block in DOCS["docs/backends/laravel.md"].code_blocks for pair in block.commands]
     script = "".join(f"{command}\necho '<end>'\n" for command, _ in shown)
     told = _run(script.replace("http://127.0.0.1:8081", stand_in_backend))
     assert len(told) == len(shown) > 10

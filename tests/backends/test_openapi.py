@@ -1,0 +1,188 @@
+"""docs/backend.openapi.yaml describes the `laravel` protocol as the engine speaks it."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import pytest
+from openapi_schema_validator import OAS31Validator
+from openapi_spec_validator import validate
+from openapi_spec_validator.readers import read_from_filename
+
+import backends
+import errors
+from providers.base import Identity
+from services.backend.client import BackendClient, Revocation
+from services.backend.tokens import Tokens
+from services.backend.user import User
+from services.http.client import HttpClient
+from tests.support.commands import ROOT
+from tests.support.faulty_backend import FaultyBackend, RecordedRequest, faulty_backend, http_response, keep_alive
+from tests.support.site import a_context, make_settings
+
+SPEC: Mapping[str, Any] = read_from_filename(str(ROOT / "docs" / "backend.openapi.yaml"))[0]
+OPERATIONS = {
+    operation["operationId"]: (method.upper(), path, operation)
+    for path, methods in SPEC["paths"].items()
+    for method, operation in methods.items()
+}
+TOKEN = "17|made-up-token"
+USER = User(7, "Jun Park", None, "jun@example.com")
+OF_HTTP = {"Host", "User-Agent", "Accept", "Accept-Encoding", "Content-Length", "Content-Type", "Authorization"}
+"""Headers that OpenAPI describes elsewhere, or not at all."""
+
+
+class Case(NamedTuple):
+    operation: str
+    status: int
+    body: object
+    """None: no body."""
+    result: str
+    """The code of an error, or what is certain after a success."""
+    headers: Mapping[str, object]
+
+
+def resolve(node: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Follow a `$ref` into this file."""
+    if "$ref" not in node:
+        return node
+    target: Any = SPEC
+    for key in node["$ref"].removeprefix("#/").split("/"):
+        target = target[key]
+    return resolve(target)
+
+
+def validator(schema: Mapping[str, Any]) -> OAS31Validator:
+    return OAS31Validator({**schema, "components": SPEC["components"]})
+
+
+def cases() -> Iterator[Case]:
+    """Each documented answer: its examples, or the example of its schema."""
+    for name, (_, _, operation) in OPERATIONS.items():
+        for status, response in operation["responses"].items():
+            answer = resolve(response)
+            headers = {
+                key.replace("-", "_"): resolve(header)["example"] for key, header in answer.get("headers", {}).items()
+            }
+            content = answer.get("content", {}).get("application/json")
+            if content is None:
+                yield Case(name, int(status), None, answer["x-result"], headers)
+            elif "examples" in content:
+                for example in content["examples"].values():
+                    yield Case(name, int(status), example["value"], example["x-result"], headers)
+            else:
+                (body,) = resolve(content["schema"])["examples"]
+                yield Case(name, int(status), body, answer["x-result"], headers)
+
+
+CASES = list(cases())
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[FaultyBackend]:
+    with faulty_backend() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def http() -> Iterator[HttpClient]:
+    client = HttpClient("Munjigi/test", max_concurrency=4)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def client(server: FaultyBackend, http: HttpClient) -> BackendClient:
+    server.reset()
+    settings = make_settings(
+        backend_url=server.url, backend_logout_path="/logout", backend_profile_path="/profile"
+    )
+    return BackendClient(settings, http)
+
+
+def run(client: BackendClient, operation: str) -> object:
+    context = a_context()
+    match operation:
+        case "login":
+            return client.login("jun@example.com", "가 \"'+&=%", context).tokens.access
+        case "social":
+            identity = Identity(subject="1", social_token="a+b/c=", email="jun@example.com", email_verified=True)
+            return client.social_login("apple", identity, with_email=True, context=context).tokens.access
+        case "user":
+            return client.user(TOKEN, context)
+        case "logout":
+            return client.logout(Tokens(TOKEN), context)
+        case _:
+            return client.save_profile(TOKEN, USER, "Jun Kim", None, context)
+
+
+def path_of(operation: str) -> str:
+    return str(OPERATIONS[operation][1]).replace("{provider}", "apple")
+
+
+def test_the_file_is_valid_openapi() -> None:
+    assert SPEC["openapi"].startswith("3.1.")
+    validate(SPEC)
+
+
+def test_every_call_of_the_protocol_is_documented() -> None:
+    laravel = backends.find("laravel")
+    assert set(OPERATIONS) == {*laravel.calls, "logout", "profile"}
+    for name, call in laravel.calls.items():
+        assert OPERATIONS[name][:2] == (call.method, call.path)
+
+
+def test_the_examples_are_valid_by_their_schemas() -> None:
+    assert len(CASES) > 25
+    for name, (_, _, operation) in OPERATIONS.items():
+        for status, response in operation["responses"].items():
+            for content in resolve(response).get("content", {}).values():
+                bodies = [case.body for case in CASES if (case.operation, case.status) == (name, int(status))]
+                assert bodies
+                for body in bodies:
+                    validator(content["schema"]).validate(body)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.operation} {case.status} {case.result}")
+def test_each_documented_answer_has_its_result(client: BackendClient, server: FaultyBackend, case: Case) -> None:
+    body = b"" if case.body is None else case.body
+    server.responses[path_of(case.operation)] = keep_alive(http_response(body, case.status, **case.headers))
+    try:
+        result = run(client, case.operation)
+    except errors.SiteError as error:
+        assert error.code == case.result
+        if "Retry_After" in case.headers:
+            assert error.retry_after == case.headers["Retry_After"]
+    else:
+        expected = {"revoked": Revocation.REVOKED, "failed": Revocation.FAILED}
+        assert case.result in ("accepted", *expected)
+        assert result is expected[case.result] if case.result in expected else result
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_each_request_is_as_documented(client: BackendClient, server: FaultyBackend, operation: str) -> None:
+    accepted = next(case for case in CASES if case.operation == operation and case.result in ("accepted", "revoked"))
+    body = b"" if accepted.body is None else accepted.body
+    server.responses[path_of(operation)] = keep_alive(http_response(body, accepted.status))
+    run(client, operation)
+    (request,) = server.calls
+    assert_is_documented(request, operation)
+
+
+def assert_is_documented(request: RecordedRequest, operation: str) -> None:
+    method, _, described = OPERATIONS[operation]
+    assert (request.method, request.path) == (method, path_of(operation))
+    headers = {
+        parameter["name"]: parameter
+        for parameter in map(resolve, described["parameters"])
+        if parameter["in"] == "header"
+    }
+    assert {*request.headers} - OF_HTTP <= {*headers}
+    assert {name for name, header in headers.items() if header.get("required")} <= {*request.headers}
+    assert (request.headers["Authorization"] == f"Bearer {TOKEN}") is (described["security"] == [{"bearer": []}])
+    assert "Cookie" not in request.headers
+    if content := described.get("requestBody"):
+        assert request.headers["Content-Type"] in content["content"]
+        validator(content["content"]["application/json"]["schema"]).validate(json.loads(request.body))
+    else:
+        assert request.body == b""

@@ -1,0 +1,66 @@
+"""The pages of docs/backends/ say what the code, the recorded exchanges and the tests with real servers say."""
+
+from urllib.parse import urlsplit
+
+import pytest
+
+import backends
+from backends import overrides
+from tests.support import backend_pages
+from tests.support.commands import ROOT
+from tests.support.markdown import MarkdownPage
+
+PAGES = [backend_pages.FOLDER / f"{name}.md" for name in ("README", *backend_pages.PRESETS)]
+CHOOSER = MarkdownPage(ROOT / "docs" / "your-backend.md")
+SETTINGS = MarkdownPage(ROOT / "docs" / "settings.md")
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_a_page_shows_the_recorded_exchanges(path: backend_pages.Path) -> None:
+    """If it fails: `python -m tests.support.backend_pages`."""
+    text = path.read_text("utf-8")
+    assert text.count(backend_pages.MARKER) == 1
+    assert text == backend_pages.written_part(path) + backend_pages.generated_part(path)
+
+
+def test_each_proof_is_of_a_real_server_a_recording_or_sources() -> None:
+    proofs = {name: [backend_pages.proof(name, column) for column in backend_pages.COLUMNS] for name in backends.names()[1:] if name in backend_pages.PRESETS}
+    assert {sign for row in proofs.values() for sign in row} == set(backend_pages.PROOFS)
+    assert all(row[0] in "RBS" and row[1] in "RBS" for row in proofs.values())
+    assert proofs["djoser"][0] == "R"
+    assert proofs["parse"][0] == "B"
+    assert proofs["supabase"] == ["S" if sign != "–" else sign for sign in proofs["supabase"]]
+
+
+@pytest.mark.parametrize("name", backends.names())
+def test_a_page_begins_with_the_settings_of_its_backend(name: str) -> None:
+    page = MarkdownPage(backend_pages.FOLDER / f"{name}.md")
+    block = next(block for block in page.code_blocks if block.language == "ini")
+    assert "BACKEND_URL=" in block.text
+    assert name == "laravel" or block.text.startswith(f"BACKEND={name}\n")
+
+
+def test_the_chooser_links_each_backend_once() -> None:
+    rows = [row for row in CHOOSER.table_rows if "](backends/" in row[-1]]
+    chosen = [row[-1].partition("`BACKEND=")[2].partition("`")[0] for row in rows]
+    assert sorted(chosen) == sorted(backends.names())
+    for row, name in zip(rows, chosen, strict=True):
+        assert f"](backends/{name}.md)" in row[-1]
+
+
+def test_the_readme_says_how_each_backend_was_proven() -> None:
+    rows = {row[1]: row[0] for row in MarkdownPage(ROOT / "README.md").table_rows if "](docs/backends/" in row[0]}
+    assert len(rows) == 3
+    for sign, links in zip("RBS", rows.values(), strict=True):
+        linked = [urlsplit(link.partition("](")[2]).path.partition(".md")[0] for link in links.split(", ")]
+        names = [path.removeprefix("docs/backends/") for path in linked]
+        assert names == [name for name in backend_pages.PRESETS if backend_pages.overall_proof(name) == sign]
+
+
+@pytest.mark.parametrize("name", [*overrides.SETTINGS, *overrides.CONSTANTS])
+def test_the_example_of_a_setting_can_be_read(name: str) -> None:
+    examples = {row[0].strip("`"): row[1].strip("`") for row in SETTINGS.table_rows}
+    spec = overrides.SETTINGS.get(name) or overrides.CONSTANTS[name]
+    assert name in examples
+    if examples[name]:
+        spec.reader(examples[name].replace("\\|", "|"))
