@@ -1,4 +1,4 @@
-"""Any backend: `BACKEND_LOGIN`, `BACKEND_TOKEN`, `BACKEND_USER` and the like describe it. docs/your-backend.md"""
+"""Any backend: `BACKEND_LOGIN`, `BACKEND_TOKEN`, `BACKEND_USER` and the like describe it. docs/backends/custom.md"""
 
 from backends.base import Backend, Call
 

@@ -1,4 +1,4 @@
-"""A stand-in backend with its users in memory. It implements the protocol of `docs/your-backend.md`.
+"""A stand-in backend with its users in memory. It implements the protocol of `docs/backend.openapi.yaml`.
 
 Status codes and bodies are those of Laravel with Sanctum. Each failure that a user can meet has an account.
 """

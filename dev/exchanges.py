@@ -3,7 +3,7 @@
 The tests hold each file of `backends/` to its exchanges, and a stand-in can serve them. A file has
 
     proof       "recorded" from running software, or "sources": written from its source code or documentation
-    software    what was running or read, with versions
+    software    what was running or read, with versions; a case in backquotes was only read
     settings    the settings that the site needs beside `BACKEND`; `{url}` is the address of the stand-in
     user        the user of the answers: `user_id`, `name`, `nick_name`, `email`, null if the backend has none
     life        seconds until the access token expires, null if the backend does not tell

@@ -1,4 +1,4 @@
-"""Checks that the backend is reachable and answers as docs/your-backend.md describes."""
+"""Checks that the backend is reachable and answers as docs/backends/ describes."""
 
 import secrets
 import time

@@ -1,4 +1,4 @@
-"""A backend for Munjigi: the protocol of docs/your-backend.md, with users in SQLite.
+"""A backend for Munjigi: the protocol of docs/backend.openapi.yaml, with users in SQLite.
 
 Tokens expire, are stored as hashes and can be revoked one by one. A provider's token is accepted only if the provider
 confirms that it was issued to one of our apps (`KAKAO_APPS`, `GOOGLE_APPS`, `GITHUB_APPS`).

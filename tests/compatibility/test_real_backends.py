@@ -1,6 +1,6 @@
 """The site in front of backends that teams use, which run unmodified: tests/real_backends has their programs.
 
-The sets of this module say what each backend does by itself; docs/your-backend.md repeats them.
+The sets of this module say what each backend does by itself; docs/backends/README.md shows them.
 """
 
 import itertools

@@ -29,7 +29,7 @@ COLUMNS: Mapping[str, tuple[str, str, Any]] = {
     "right": ("login", "right", real.test_a_person_signs_in_and_sees_who_they_are),
     "wrong": ("login", "wrong", real.test_a_wrong_password_and_an_unknown_account_get_the_same_sentence),
     "unverified": ("login", "unverified", real.test_an_address_that_is_not_verified_is_the_reason_given),
-    "throttled": ("login", "throttled", real.test_too_many_attempts_are_the_reason_given),
+    "throttled": ("login", "throttled", real.test_too_many_attempts_are_the_reason_given_and_stop_nobody_else),
     "next step": ("login", "next_step", real.test_nobody_is_signed_in_before_their_second_factor),
     "user": ("user", "right", real.test_a_person_signs_in_and_sees_who_they_are),
     "dead token": ("user", "dead_token", real.test_a_token_that_the_backend_never_issued_is_over),
