@@ -18,7 +18,7 @@ from services.backend.user import User
 from services.http.client import HttpClient
 from tests.support.commands import ROOT
 from tests.support.faulty_backend import FaultyBackend, RecordedRequest, faulty_backend, http_response, keep_alive
-from tests.support.site import a_context, make_settings
+from tests.support.site import ManualClock, a_context, make_settings
 
 SPEC: Mapping[str, Any] = read_from_filename(str(ROOT / "docs" / "backend.openapi.yaml"))[0]
 OPERATIONS = {
@@ -95,7 +95,7 @@ def http() -> Iterator[HttpClient]:
 def client(server: FaultyBackend, http: HttpClient) -> BackendClient:
     server.reset()
     settings = make_settings(backend_url=server.url, backend_logout_path="/logout", backend_profile_path="/profile")
-    return BackendClient(settings, http)
+    return BackendClient(settings, http, ManualClock())
 
 
 def run(client: BackendClient, operation: str) -> Any:

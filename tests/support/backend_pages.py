@@ -5,7 +5,7 @@ exchanges, and from the tests with real servers, so that the page cannot say any
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +25,19 @@ MAX_TEXT = 44
 """Characters of a text in an answer. The rest of a longer one is cut off."""
 PRESETS = [name for name in backends.names() if name != "custom"]
 
-COLUMNS: Mapping[str, tuple[str, str, Any]] = {
-    "right": ("login", "right", real.test_a_person_signs_in_and_sees_who_they_are),
-    "wrong": ("login", "wrong", real.test_a_wrong_password_and_an_unknown_account_get_the_same_sentence),
-    "unverified": ("login", "unverified", real.test_an_address_that_is_not_verified_is_the_reason_given),
-    "throttled": ("login", "throttled", real.test_too_many_attempts_are_the_reason_given_and_stop_nobody_else),
-    "next step": ("login", "next_step", real.test_nobody_is_signed_in_before_their_second_factor),
-    "user": ("user", "right", real.test_a_person_signs_in_and_sees_who_they_are),
-    "dead token": ("user", "dead_token", real.test_a_token_that_the_backend_never_issued_is_over),
-    "refresh": ("refresh", "right", real.test_a_refresh_gives_a_token_that_works),
-    "logout": ("logout", "right", real.test_after_a_sign_out_the_token_is_dead_if_the_log_says_so),
+_REAL = set(PROGRAMS)
+COLUMNS: Mapping[str, tuple[str, str, Collection[str]]] = {
+    "right": ("login", "right", _REAL),
+    "wrong": ("login", "wrong", _REAL),
+    "unverified": ("login", "unverified", real.REFUSES_UNVERIFIED),
+    "throttled": ("login", "throttled", real.THROTTLES),
+    "next step": ("login", "next_step", real.HAS_SECOND_FACTOR),
+    "user": ("user", "right", _REAL),
+    "dead token": ("user", "dead_token", _REAL),
+    "refresh": ("refresh", "right", real.REFRESHES),
+    "logout": ("logout", "right", _REAL),
 }
-"""Column of the table of proofs -> call, case, and the test with real servers."""
+"""Column of the table of proofs -> call, case, and the backends whose real servers a test tries it with."""
 PROOFS = {
     "R": "a test signs in at the real server",
     "B": "bytes that a real server sent, recorded once",
@@ -85,20 +86,14 @@ def generated_part(path: Path) -> str:
 
 def proof(name: str, column: str) -> str:
     """How it was proven that the site reads this answer of this backend: a key of `PROOFS`."""
-    call, case, test = COLUMNS[column]
+    call, case, with_real_server = COLUMNS[column]
     recorded = exchanges.load(name)
     if case not in getattr(recorded.calls.get(call), "answers", {}):
         return "–"
-    if name in presets_of(test):
+    if name in with_real_server:
         return "R"
     is_recorded = recorded.proof == "recorded" and f"`{case}`" not in recorded.software
     return "B" if is_recorded else "S"
-
-
-def presets_of(test: Any) -> set[str]:
-    """The backends with which this test of `tests/compatibility/test_real_backends.py` runs."""
-    (mark,) = (mark for mark in test.pytestmark if mark.args[:1] == ("backend",))
-    return {param.values[0] for param in mark.args[1]}
 
 
 def overall_proof(name: str) -> str:
