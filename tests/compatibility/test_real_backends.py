@@ -36,7 +36,7 @@ SAVES_NAME = {"better-auth", "firebase"}
 ENDS_TOKENS_WITH_PASSWORD = {"allauth", "flask-security"}
 """A new password ends the tokens that were issued before."""
 ENDS_TOKENS_WITH_LOGOUT = {"djoser-token", "allauth", "oauth2", "better-auth"}
-ENDS_REFRESH_WITH_LOGOUT = {"dj-rest-auth", "oauth2", "strapi"}
+ENDS_REFRESH_WITH_LOGOUT = {"dj-rest-auth", "custom", "oauth2", "strapi"}
 """The logout ends the refresh token."""
 REFRESHES = {"djoser", "dj-rest-auth", "custom", "oauth2", "strapi", "firebase"}
 ROTATES = {"oauth2", "strapi"}

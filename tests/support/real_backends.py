@@ -63,6 +63,8 @@ PROGRAMS: Mapping[str, Program] = {
         BACKEND_REFRESH="POST /dj-rest-auth/token/refresh/",
         BACKEND_REFRESH_TOKEN="cookie:my-refresh-token",
         BACKEND_REFRESH_SEND="cookie:my-refresh-token",
+        BACKEND_LOGOUT="POST /dj-rest-auth/logout/",
+        BACKEND_LOGOUT_REVOKES="false",
         BACKEND_MEANINGS="400 non_field_errors.0=E-mail is not verified. not_verified",
     ),
     "allauth": _python("allauth"),
