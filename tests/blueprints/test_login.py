@@ -66,7 +66,7 @@ def test_the_page_is_in_the_language_of_the_visitor(visitor: Visitor) -> None:
         for language in ("ko", "ja")
     ]
     assert [page.heading for page in pages] == [
-        "이 계정으로는 열 수 없는 페이지예요",
+        "이 계정으로는 열 수 없어요",
         "このアカウントではそのページを開けません",
     ]
 
