@@ -14,7 +14,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
-run: $(VENV)/site ## run the site with development stand-ins, on PORT (8080)
+run: $(VENV)/site ## run the site with development stand-ins, on PORT (8080); BACKEND=djoser: with that backend's protocol
 	@$(BIN)/flask run --port $(PORT)
 
 test: $(VENV)/dev ## run the tests that need only Python: about a minute

@@ -21,6 +21,7 @@ import config
 from dev import backend, stand_in_settings, stand_ins
 from dev.providers import PROVIDERS
 from doctor import command as doctor_command
+from services.clock import Clock
 from services.observability import log_config
 
 _KEY_FILE = Path(__file__).parent.parent / "instance" / "development-secret-key"
@@ -37,21 +38,23 @@ def create_app() -> Flask:
     if run_context and not is_running_from_reloader():
         settings = completed(os.environ, port)
         login_identifier = site.config["MUNJIGI"].login_identifier
-        _print_greeting(settings["SITE_URL"], port, _start_stand_ins(settings, port), login_identifier)
+        _print_greeting(settings, port, _start_stand_ins(settings, port), login_identifier)
     return site
 
 
-def create_site(environ: Mapping[str, str], port: int) -> Flask:
+def create_site(environ: Mapping[str, str], port: int, clock: Clock | None = None) -> Flask:
     """Create the site for `port` of this machine, with development values for required settings that are unset.
 
-    Raises `click.ClickException` if a setting is invalid.
+    Tests pass their own `clock`. Raises `click.ClickException` if a setting is invalid.
     """
     settings = config.load(completed(environ, port))
     _configure_logs(settings)
-    site = app.create_app(settings)
+    site = app.create_app(settings, clock=clock)
     kind = settings.login_identifier
+    protocol = stand_in_settings.protocol(environ)
+    site.jinja_env.globals["stand_in_protocol"] = protocol
     site.jinja_env.globals["stand_in_accounts"] = [
-        (account.identifiers(kind)[0], account.description) for account in backend.ACCOUNTS
+        (account.identifiers(kind)[0], description) for account, description in backend.accounts(protocol)
     ]
     site.jinja_env.globals["stand_in_other_identifiers"] = backend.ACCOUNTS[0].identifiers(kind)[1:]
     site.jinja_env.globals["stand_in_password"] = backend.PASSWORD
@@ -73,15 +76,10 @@ def completed(environ: Mapping[str, str], port: int) -> dict[str, str]:
     if "SECRET_KEY" not in given:
         ours["SECRET_KEY"] = _development_key()
     if "BACKEND_URL" not in given:
-        ours |= {
-            "BACKEND_URL": stand_in_settings.stand_in_origin(port),
-            "BACKEND_LOGOUT_PATH": "/logout",
-            "BACKEND_PROFILE_PATH": "/profile",
-            "TEMPLATES_DIR": str(_TEMPLATES),
-        }
+        ours |= stand_in_settings.backend_settings(given, port) | {"TEMPLATES_DIR": str(_TEMPLATES)}
     if stand_in_settings.providers_without_settings(given):
         ours |= stand_in_settings.missing_settings(given, port, _development_key())
-    return ours | given
+    return {name: value for name, value in ours.items() if f"{name}_FILE" not in given} | given
 
 
 def _development_key() -> str:
@@ -120,20 +118,21 @@ def _start_stand_ins(settings: Mapping[str, str], port: int) -> list[str]:
     return names
 
 
-def _print_greeting(site_url: str, port: int, started: list[str], login_identifier: str = "email") -> None:
-    click.secho(f"\n  Munjigi  ->  {site_url}\n", bold=True)
+def _print_greeting(settings: Mapping[str, str], port: int, started: list[str], login_identifier: str) -> None:
+    click.secho(f"\n  Munjigi  ->  {settings['SITE_URL']}\n", bold=True)
     if "backend" in started:
+        protocol = stand_in_settings.protocol(settings)
         click.echo(f"  Sign in with one of these; the password is {backend.PASSWORD}\n")
-        for account in backend.ACCOUNTS:
-            click.echo(f"    {account.identifiers(login_identifier)[0]:24} {account.description}")
+        for account, description in backend.accounts(protocol):
+            click.echo(f"    {account.identifiers(login_identifier)[0]:24} {description}")
         if others := backend.ACCOUNTS[0].identifiers(login_identifier)[1:]:
             click.echo(f"\n  Also in this form: {', '.join(others)}.")
         click.echo(
-            f"\n  The stand-in backend listens on {stand_in_settings.stand_in_origin(port)}."
-            " Its requests are logged below."
+            f"\n  The stand-in backend listens on {stand_in_settings.stand_in_origin(port)}"
+            f" with the protocol {protocol}. Its requests are logged below."
         )
-    if names := [PROVIDERS[name].name for name in started if name in PROVIDERS]:
-        click.echo(f"  Stand-in providers, each with test accounts and failures: {', '.join(names)}.")
+    if providers := [PROVIDERS[name].name for name in started if name in PROVIDERS]:
+        click.echo(f"  Stand-in providers, each with test accounts and failures: {', '.join(providers)}.")
     click.echo("")
 
 

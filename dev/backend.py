@@ -1,19 +1,28 @@
-"""A stand-in backend with its users in memory. It implements the protocol of `docs/backend.openapi.yaml`.
+"""A stand-in backend with its users in memory. It answers with the recorded exchanges of `dev/exchanges/`.
 
-Status codes and bodies are those of Laravel with Sanctum. Each failure that a user can meet has an account.
+Each failure that a user can meet has an account, if the backend tells it from a wrong password.
+
+Beside the cases that `dev/exchanges/` documents, it answers with these, where they are recorded: `invalid` (a required
+field is missing or too long), `created` (social sign-in of a new user) and `no_user` (a valid token without a user).
 """
 
-import secrets
-import threading
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl
 
-from flask import Blueprint, Flask, Response, current_app, jsonify, request
-from flask.typing import ResponseReturnValue
+from flask import Flask, request
+from werkzeug.wrappers import Response
+
+from dev import exchanges
+from dev.exchanges import Answer, Call
+from dev.social_login import SocialLogin
+from dev.user_store import Tokens, UserStore
 
 PASSWORD = "correct-horse"
 MAX_NAME_LENGTH = 30
+_SLOW_SECONDS = 3
 
 
 @dataclass(frozen=True)
@@ -23,6 +32,8 @@ class Account:
     nick_name: str | None
     description: str
     """What happens when this user signs in."""
+    case: str = "right"
+    """The answer to the sign-in: a case of the recorded exchanges, or of `_FAILURES`."""
 
     @property
     def username(self) -> str:
@@ -41,153 +52,265 @@ class Account:
 ACCOUNTS = (
     Account("minji@example.com", "김민지", "민지", "signs in"),
     Account("jun@example.com", "Jun Park", None, "signs in, has no nickname"),
-    Account("unverified@example.com", "Una", None, "address not verified (403)"),
-    Account("locked@example.com", "Lock", None, "account locked (423)"),
-    Account("throttled@example.com", "Thea", None, "too many attempts (429)"),
-    Account("down@example.com", "Dan", None, "backend down (503)"),
-    Account("html@example.com", "Hanna", None, "an HTML page instead of JSON"),
-    Account("slow@example.com", "Sloan", None, "signs in after 3 seconds"),
+    Account("unverified@example.com", "Una", None, "address not verified", "unverified"),
+    Account("locked@example.com", "Lock", None, "account locked", "locked"),
+    Account("throttled@example.com", "Thea", None, "too many attempts", "throttled"),
+    Account("down@example.com", "Dan", None, "backend down", "down"),
+    Account("html@example.com", "Hanna", None, "an HTML page instead of JSON", "html"),
+    Account("slow@example.com", "Sloan", None, f"signs in after {_SLOW_SECONDS} seconds"),
     Account("nouser@example.com", "Noa", None, "good password, then no user"),
+    Account("nextstep@example.com", "Sten", None, "second factor required", "next_step"),
+    Account("settings@example.com", "Mika", None, "settings of the site refused", "configuration"),
 )
+_SLOW, _NO_USER = "slow@example.com", "nouser@example.com"
+
+_HTML = "<!doctype html><title>Welcome</title><h1>It works</h1>"
+_FAILURES = {
+    "down": Answer(status=503, headers={"Retry-After": "60"}, json={"message": "Service Unavailable"}),
+    "html": Answer(status=200, headers={"Content-Type": "text/html; charset=utf-8"}, text=_HTML),
+}
+"""Answers to a sign-in that are the same at any backend."""
+_NOT_RECORDED = {
+    "invalid_token": Answer(status=401, json={"message": "Invalid token"}),
+    "taken": Answer(status=409, json={"message": "This email address already signs in another way."}),
+    "configuration": Answer(status=400, json={"message": "The request differs from the recorded one."}),
+    "not_found": Answer(status=404, json={"message": "The route could not be found."}),
+}
 
 
-@dataclass
-class UserStore:
-    """Users and tokens, guarded by a lock: the stand-in serves requests in threads."""
-
-    users: dict[str | tuple[str, str], dict[str, Any]]
-    """By email address (users with a password), or by provider and subject (users of a provider)."""
-    tokens: dict[str, str | tuple[str, str]] = field(default_factory=dict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def issue_token(self, user_key: str | tuple[str, str]) -> str:
-        """Return a new token for the user with this key in `users`."""
-        with self.lock:
-            token = f"{len(self.tokens) + 1}|{secrets.token_hex(24)}"
-            self.tokens[token] = user_key
-        return token
-
-    def add_user(self, identity: tuple[str, str], **user: Any) -> bool:
-        """Create a user for this provider and subject. Returns False if the user exists."""
-        with self.lock:
-            if identity in self.users:
-                return False
-            self.users[identity] = {"id": len(self.users) + 1} | user
-        return True
-
-    def current_user(self) -> dict[str, Any] | None:
-        """Return the user of the request's bearer token, or None."""
-        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        with self.lock:
-            return self.users.get(self.tokens.get(token, ""))
-
-    def revoke_current_token(self) -> None:
-        with self.lock:
-            self.tokens.pop(request.headers.get("Authorization", "").removeprefix("Bearer "), None)
+def accounts(protocol: str) -> list[tuple[Account, str]]:
+    """Return the accounts that make a difference at this backend, each with its description."""
+    answers = {**exchanges.load(protocol).calls["login"].answers, **_FAILURES}
+    return [
+        (account, account.description if account.case in ("right", "html") else f"{account.description} ({status})")
+        for account in ACCOUNTS
+        if account.case in answers
+        for status in [answers[account.case].status]
+    ]
 
 
-bp = Blueprint("backend", __name__)
+def create_backend(
+    delay: float = 0.0,
+    protocol: str = "laravel",
+    social_login: SocialLogin | None = None,
+    now: Callable[[], float] = time.time,
+) -> Flask:
+    """Create the backend as a Flask application that waits `delay` seconds before each response.
 
-
-def create_backend(delay: float = 0.0) -> Flask:
-    """Create the backend as a Flask application that waits `delay` seconds before each response."""
+    protocol: whose recorded exchanges it answers with. Without `social_login`, it knows no provider.
+    """
+    backend = _Backend(protocol, social_login, now)
     site = Flask("munjigi-stand-in-backend", static_folder=None, template_folder=None)
-    site.extensions["user_store"] = UserStore(
-        {account.email: _user(number, account) for number, account in enumerate(ACCOUNTS, 1)}
-    )
+    site.extensions["user_store"] = backend.users
     site.before_request(lambda: time.sleep(delay))
-    site.register_blueprint(bp)
+    for path, calls in backend.calls_by_path().items():
+        site.add_url_rule(
+            path.replace("{", "<").replace("}", ">"),
+            endpoint=path,
+            view_func=backend.view(calls),
+            methods={call.request.method for call in calls.values()},
+        )
     return site
 
 
-def _user(number: int, account: Account) -> dict[str, Any]:
-    return {"id": number, "name": account.name, "nick_name": account.nick_name, "email": account.email}
-
-
-def user_store() -> UserStore:
-    return current_app.extensions["user_store"]  # type: ignore[no-any-return]  # `extensions` is untyped
-
-
-@bp.post("/login")
-def login() -> ResponseReturnValue:
-    body = request.get_json(silent=True) or {}
-    email = next((body[name] for name in ("email", "username", "phone", "identifier") if body.get(name)), None)
-    password = body.get("password")
-    if not isinstance(email, str) or not isinstance(password, str):
-        return validation_error(
-            {"email": "The email field is required.", "password": "The password field is required."}
+class _Backend:
+    def __init__(self, protocol: str, social_login: SocialLogin | None, now: Callable[[], float]) -> None:
+        self._recorded = exchanges.load(protocol)
+        self._social_login = social_login or SocialLogin({}, {})
+        self.users = UserStore(
+            {account.email: self._user(number, account) for number, account in enumerate(ACCOUNTS, 1)},
+            self._recorded.life,
+            self._recorded.jwt,
+            now,
         )
-    email = _emails().get(email.strip().lower().replace("-", ""), email.strip().lower())
-    if failure := _FAILURES.get(email):
-        return failure()
-    if email not in user_store().users or password != PASSWORD:
-        return validation_error({"email": "These credentials do not match our records."})
-    if email == "slow@example.com":
-        time.sleep(3)
-    return token_response(user_store().issue_token(email))
+
+    def _user(self, number: int, account: Account) -> dict[str, Any]:
+        names = {"name": account.name, "nick_name": account.nick_name}
+        return {"id": self._user_id(number), **names, "email": account.email}
+
+    def _user_id(self, number: int) -> int | str:
+        """Return an id of the recorded kind, which ends with this number."""
+        recorded = self._recorded.user["user_id"]
+        return number if isinstance(recorded, int) else recorded[: -len(str(number))] + str(number)
+
+    def calls_by_path(self) -> dict[str, dict[str, Call]]:
+        """Return the calls by name, by their path. `refresh` comes before `user`, which it can be the same as."""
+        calls: dict[str, dict[str, Call]] = {}
+        for name in ("login", "social", "refresh", "user", "logout", "profile"):
+            call = self._recorded.calls.get(name)
+            if call:
+                calls.setdefault(call.request.path.partition("?")[0], {})[name] = call
+        return calls
+
+    def view(self, calls: Mapping[str, Call]) -> Callable[..., Response]:
+        """Return a view that answers as the first of these calls whose request is the one that was sent."""
+        handlers = {
+            "login": self._login,
+            "social": self._social,
+            "refresh": self._refresh,
+            "user": self._current_user,
+            "logout": self._logout,
+            "profile": self._save_profile,
+        }
+
+        def respond(**path_values: str) -> Response:
+            for name, call in calls.items():
+                if call.request.method == request.method and (values := _read_request(call.request)) is not None:
+                    return _response(handlers[name](values | path_values))
+            return _response(self._answer("login", "configuration"))
+
+        return respond
+
+    # --- The calls. `values`: what the request has in the places of the recorded names
+
+    def _login(self, values: Mapping[str, Any]) -> Answer | Response:
+        identifier, password = values.get("identifier") or _other_identifier(), values.get("password")
+        if not isinstance(identifier, str) or not isinstance(password, str):
+            return self._answer("login", "invalid", "wrong")
+        account = _find_account(identifier)
+        if account and account.case in _FAILURES:
+            return _FAILURES[account.case]
+        if account and account.case != "right":
+            return self._answer("login", account.case, "wrong")
+        if account is None or password != PASSWORD:
+            return self._answer("login", "wrong")
+        if account.email == _SLOW:
+            time.sleep(_SLOW_SECONDS)
+        return self._answer("login", "right", **self._token_values(self.users.issue_tokens(account.email)))
+
+    def _social(self, values: Mapping[str, Any]) -> Answer | Response:
+        provider = self._social_login.provider_id(values.get("provider"))
+        if provider is None:
+            return self._answer("social", "not_found")
+        token, email = values.get("social_token"), (request.get_json(silent=True) or {})
+        email = email.get("email", "") if isinstance(email, dict) else ""
+        if not isinstance(token, str) or not token or not isinstance(email, str):
+            return self._answer("social", "invalid", "invalid_token")
+        account = self._social_login.account(provider, token)
+        if account is None:
+            return self._answer("social", "invalid_token")
+        failure = self._social_login.failure(provider, token)
+        if failure and failure.respond:
+            return failure.respond()
+        email = account.email or email or None
+        if email in self.users.users:
+            return self._answer("social", "taken")
+        identity = (provider, account.subject)
+        names = {"name": account.name, "nick_name": account.nickname}
+        user_id = self._user_id(len(self.users.users) + 1)
+        is_new = self.users.add_user(identity, user_id, **names, email=email)
+        answer_values = self._token_values(self.users.issue_tokens(identity))
+        if failure and failure.transform:
+            answer_values["token"] = failure.transform(answer_values["token"])
+        return self._answer("social", "created" if is_new else "right", "right", **answer_values)
+
+    def _refresh(self, values: Mapping[str, Any]) -> Answer:
+        call = self._recorded.calls["refresh"]
+        if exchanges.has_name(call.request, "refresh_token"):
+            rotate = exchanges.has_name(call.answers["right"], "new_refresh_token")
+            tokens = self.users.refresh(values.get("refresh_token"), rotate=rotate)
+        else:
+            tokens = self.users.renew(values.get("token"), once=self._recorded.renews_once)
+        if tokens is None:
+            return self._answer("refresh", "refused")
+        return self._answer("refresh", "right", **self._token_values(tokens))
+
+    def _current_user(self, values: Mapping[str, Any]) -> Answer:
+        user = self.users.user(values.get("token"))
+        if user is None:
+            return self._answer("user", "dead_token")
+        if user["email"] == _NO_USER:
+            return self._answer("user", "no_user", "right", **_user_values(user))
+        return self._answer("user", "right", **{**values, **_user_values(user)})
+
+    def _logout(self, values: Mapping[str, Any]) -> Answer:
+        token, refresh_token = values.get("token"), values.get("refresh_token")
+        headers = self._recorded.calls["logout"].request.headers
+        if any("{token}" in text for text in headers.values()) and self.users.user(token) is None:
+            return self._answer("user", "dead_token")
+        for one in (refresh_token, token):
+            self.users.end_session(one, keep_access_tokens=self._recorded.survives_logout)
+        return self._answer("logout", "right")
+
+    def _save_profile(self, values: Mapping[str, Any]) -> Answer:
+        user = self.users.user(values.get("token"))
+        if user is None:
+            return self._answer("user", "dead_token")
+        if len(str(values.get("name") or "")) > MAX_NAME_LENGTH and self._has("profile", "invalid"):
+            return self._answer("profile", "invalid")
+        template = self._recorded.calls["profile"].request
+        user.update({name: values.get(name) for name in ("name", "nick_name") if exchanges.has_name(template, name)})
+        return self._answer("profile", "right", **_user_values(user))
+
+    # --- Their answers
+
+    def _has(self, call: str, case: str) -> bool:
+        return case in self._recorded.calls[call].answers
+
+    def _answer(self, call: str, case: str, or_else: str = "", **values: Any) -> Answer:
+        """Return the recorded answer in this case, or if there is none, the one in the case `or_else`."""
+        case = case if self._has(call, case) or not or_else else or_else
+        answer = self._recorded.calls[call].answers.get(case) or _NOT_RECORDED[case]
+        now = int(self.users.now())
+        times = {"expires_at": now + (self.users.life or 0), "in_40_seconds": now + 40}
+        return exchanges.fill_answer(answer, times | values)
+
+    def _token_values(self, tokens: Tokens) -> dict[str, Any]:
+        return {
+            "token": tokens.access,
+            "new_token": tokens.access,
+            "refresh_token": tokens.refresh,
+            "new_refresh_token": tokens.refresh,
+            **_user_values(self.users.users[tokens.user_key]),
+        }
 
 
-def _emails() -> dict[str, str]:
-    """User name or telephone number -> email address."""
-    usernames = {account.username: account.email for account in ACCOUNTS}
-    return usernames | {account.phone.replace("-", ""): account.email for account in ACCOUNTS}
+def _user_values(user: Mapping[str, Any]) -> dict[str, Any]:
+    if user["email"] == _NO_USER:
+        user = dict.fromkeys(user)
+    first_name, _, last_name = (user["name"] or "").partition(" ")
+    names = {"first_name": first_name, "last_name": last_name}
+    return {
+        "user_id": user["id"],
+        "name": user["name"],
+        "nick_name": user["nick_name"],
+        "email": user["email"],
+        **names,
+    }
 
 
-@bp.post("/user")
-def user() -> ResponseReturnValue:
-    current_user = user_store().current_user()
-    if current_user is None:
-        return _unauthenticated()
-    return {"data": {"user": None if current_user["email"] == "nouser@example.com" else current_user}}
+def _find_account(identifier: str) -> Account | None:
+    """Return the account with this email address, user name or telephone number, or None."""
+    text = identifier.strip().lower()
+    for account in ACCOUNTS:
+        if text in (account.email, account.username) or text.replace("-", "") == account.phone.replace("-", ""):
+            return account
+    return None
 
 
-@bp.patch("/profile")
-def profile() -> ResponseReturnValue:
-    current_user = user_store().current_user()
-    if current_user is None:
-        return _unauthenticated()
-    names = request.get_json(silent=True) or {}
-    if len(names.get("name") or "") > MAX_NAME_LENGTH:
-        return validation_error({"name": f"The name field must not be greater than {MAX_NAME_LENGTH} characters."})
-    current_user.update(name=names.get("name"), nick_name=names.get("nick_name"))
-    return {"data": {"user": current_user}}
+def _other_identifier() -> Any:
+    """Return the identifier of a request that has it in another place than the recorded one."""
+    body = request.get_json(silent=True)
+    body = body if isinstance(body, dict) else request.form
+    return next((body[name] for name in ("email", "username", "phone", "identifier") if body.get(name)), None)
 
 
-@bp.post("/logout")
-def logout() -> ResponseReturnValue:
-    if user_store().current_user() is None:
-        return _unauthenticated()
-    user_store().revoke_current_token()
-    return "", 204
+def _read_request(template: exchanges.Request) -> dict[str, Any] | None:
+    """Return what the request has in the places of the names in the template, None if its constants differ."""
+    query = dict(parse_qsl(template.path.partition("?")[2]))
+    parts = [
+        exchanges.read(query, request.args),
+        exchanges.read(template.headers, {name: request.headers.get(name) for name in template.headers}),
+        exchanges.read(template.json or {}, request.get_json(silent=True)),
+        exchanges.read(template.form or {}, request.form),
+    ]
+    return None if None in parts else {name: value for part in parts if part for name, value in part.items()}
 
 
-def token_response(token: str) -> dict[str, Any]:
-    """Return the response body for a new token, in the form of Laravel Sanctum."""
-    return {"data": {"token": {"accessToken": {"name": "web"}, "plainTextToken": token}}}
-
-
-def error_response(status: int, text: str, **headers: str) -> Response:
-    response = jsonify(message=text)
-    response.status_code = status
-    response.headers.update(headers)
+def _response(answer: Answer | Response) -> Response:
+    if isinstance(answer, Response):
+        return answer
+    response = Response(answer.body, answer.status)
+    del response.headers["Content-Type"]  # an empty body has none
+    response.headers.extend(answer.all_headers)
     return response
-
-
-def _unauthenticated() -> Response:
-    return error_response(401, "Unauthenticated.")
-
-
-def validation_error(fields: dict[str, str]) -> ResponseReturnValue:
-    first = next(iter(fields.values()))
-    return {"message": first, "errors": {name: [text] for name, text in fields.items()}}, 422
-
-
-_FAILURES = {
-    "unverified@example.com": lambda: error_response(403, "Your email address is not verified."),
-    "locked@example.com": lambda: error_response(423, "Your account is locked."),
-    "throttled@example.com": lambda: error_response(429, "Too Many Attempts.", **{"Retry-After": "57"}),
-    "down@example.com": lambda: error_response(503, "Service Unavailable", **{"Retry-After": "60"}),
-    "html@example.com": lambda: Response(
-        "<!doctype html><title>Welcome</title><h1>It works</h1>", mimetype="text/html"
-    ),
-}

@@ -1,8 +1,9 @@
-"""Settings that point the site to the stand-in providers, and the client registrations of the stand-ins."""
+"""Settings that point the site to the stand-ins, and the client registrations of the stand-in providers."""
 
 import hmac
 from collections.abc import Mapping
 
+from dev import exchanges
 from dev.providers import PROVIDERS
 from dev.providers.base import Client
 
@@ -12,12 +13,28 @@ def stand_in_origin(port: int) -> str:
     return f"http://127.0.0.1:{port + 1}"
 
 
+def protocol(environ: Mapping[str, str]) -> str:
+    """Return the id of the recorded exchanges that the stand-in backend answers with: `BACKEND`, if it has any."""
+    name = environ.get("BACKEND", "").strip()
+    return name if name in exchanges.ids() else "laravel"
+
+
+def backend_settings(environ: Mapping[str, str], port: int) -> dict[str, str]:
+    """Return the settings that point the site to the stand-in backend."""
+    origin = stand_in_origin(port)
+    name = protocol(environ)
+    settings = exchanges.fill(exchanges.load(name).settings, {"url": origin})
+    # A call that is given as a whole has no other path.
+    paths = [setting for setting in settings if setting.removesuffix("_PATH") in environ]
+    return {"BACKEND_URL": origin} | {setting: text for setting, text in settings.items() if setting not in paths}
+
+
 def missing_settings(environ: Mapping[str, str], port: int, key: str) -> dict[str, str]:
     """Return the settings of the stand-in providers that are missing in `environ`.
 
     `key`: the secret from which the client secrets are derived, so that all processes of a checkout agree.
     A provider with a client id is a real one and keeps its settings. Without `PROVIDERS` all stand-ins are used,
-    but not with a real backend, which does not accept their tokens.
+    but not with a real backend, which does not accept their tokens, nor with one that has no social sign-in.
     """
     defaults = _providers_default(environ)
     for name in providers_without_settings(environ):
@@ -37,7 +54,8 @@ def providers_without_settings(environ: Mapping[str, str]) -> list[str]:
 
 
 def _providers_default(environ: Mapping[str, str]) -> dict[str, str]:
-    return {} if "BACKEND_URL" in environ else {"PROVIDERS": ",".join(PROVIDERS)}
+    has_social = "social" in exchanges.load(protocol(environ)).calls
+    return {} if "BACKEND_URL" in environ or not has_social else {"PROVIDERS": ",".join(PROVIDERS)}
 
 
 def client_registrations(settings: Mapping[str, str]) -> dict[str, Client]:

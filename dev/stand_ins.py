@@ -3,14 +3,15 @@
 import socket
 import sys
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import click
 from flask import Flask, Response
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from dev import backend
+from dev import backend, stand_in_settings
 from dev.identity_provider import IdentityProvider
 from dev.providers import PROVIDERS
 from dev.social_login import SocialLogin
@@ -24,19 +25,27 @@ def needed_stand_ins(settings: Mapping[str, str], port: int) -> list[str]:
     origin = stand_in_origin(port)
     clients = client_registrations(settings)
     names = [name for name, client in clients.items() if client.base_url.startswith(f"{origin}/")]
-    return (["backend"] if settings.get("BACKEND_URL") == origin else []) + names
+    url = settings.get("BACKEND_URL", "")
+    return (["backend"] if url == origin or url.startswith(f"{origin}/") else []) + names
 
 
-def create_stand_ins(settings: Mapping[str, str], port: int, delay: float = 0.0) -> Flask:
-    """Create a Flask application with the stand-ins that a site on `port` needs. `settings` must be complete."""
+def create_stand_ins(
+    settings: Mapping[str, str], port: int, delay: float = 0.0, now: Callable[[], float] = time.time
+) -> Flask:
+    """Create a Flask application with the stand-ins that a site on `port` needs. `settings` must be complete.
+
+    now: the clock of the backend, by which its tokens expire.
+    """
     names, registrations = needed_stand_ins(settings, port), client_registrations(settings)
     providers = {name: IdentityProvider(PROVIDERS[name], registrations[name]) for name in names if name != "backend"}
-    site = backend.create_backend(delay) if "backend" in names else Flask("stand-ins", static_folder=None)
+    if "backend" in names:
+        protocol = stand_in_settings.protocol(settings)
+        site = backend.create_backend(delay, protocol, SocialLogin(registrations, providers), now)
+    else:
+        site = Flask("stand-ins", static_folder=None)
     site.template_folder = str(_TEMPLATES)
     for provider in providers.values():
         site.register_blueprint(provider.blueprint())
-    if "backend" in names:
-        site.register_blueprint(SocialLogin(registrations, providers).blueprint())
     site.after_request(_add_privacy_headers)
     return site
 

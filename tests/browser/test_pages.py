@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 import errors
-from dev.backend import ACCOUNTS, PASSWORD
+from dev.backend import ACCOUNTS, PASSWORD, accounts
 from tests.support.browser import (
     LOCALES,
     LOGIN,
@@ -368,7 +368,7 @@ def test_the_development_site_lists_the_accounts_to_try(open_page: PageOpener, k
         page.goto(LOGIN)
         panel = page.get_by_role("region", name="Development: accounts to try")
         expect(panel).to_contain_text(PASSWORD)
-        for account in ACCOUNTS:
+        for account, _ in accounts("laravel"):
             expect(panel.get_by_role("rowheader", name=account.identifiers(kind)[0], exact=True)).to_be_visible()
         for identifier in ACCOUNTS[0].identifiers(kind):
             expect(panel).to_contain_text(identifier)

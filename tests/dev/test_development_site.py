@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
-from dev.backend import ACCOUNTS
+from dev.backend import accounts
 from tests.support.commands import DEVELOPMENT_ENVIRON, FLASK, ROOT, free_port_pair, is_listening, run_command
 from tests.support.site import Visitor
 
@@ -29,11 +29,11 @@ def test_the_site_and_its_stand_in_start_and_stop_together(log: Path) -> None:
     with run_command(FLASK, "run", "--port", str(port), log=log, environ=DEVELOPMENT_ENVIRON) as command:
         command.wait_for(f"http://localhost:{port}/health/live")
         assert f"http://localhost:{port}\n" in command.output
-        for account in ACCOUNTS:
+        for account, _ in accounts("laravel"):
             assert account.email in command.output
         visitor = visitor_at(port)
         page = visitor.get_page("/auth/login/email")
-        assert all(account.email in page.text for account in ACCOUNTS)
+        assert all(account.email in page.text for account, _ in accounts("laravel"))
         assert visitor.sign_in().status_code == 303
         assert visitor.submit("/account", {"name": "새봄", "nick_name": ""}).status_code == 303
         assert visitor.get_session()["user"]["name"] == "새봄"

@@ -208,9 +208,9 @@ CODES_OF_BACKENDS = {
     *(word for path in exchanges.FOLDER.glob("*.json") for word in re.findall(r"[A-Z_]+", path.read_text("utf-8"))),
     "USE_JWT", "JWT_AUTH_HTTPONLY", "JWT_AUTH_REFRESH_COOKIE", "USERNAME_FIELD", "AUTH_HEADER_TYPES",
     "HEADLESS_CLIENTS", "WTF_CSRF_CHECK_DEFAULT", "SECURITY_CSRF_IGNORE_UNAUTH_ENDPOINTS",
-    "SECURITY_RETURN_GENERIC_RESPONSES", "MAIL_UNCONFIRMED", "TWO_FACTOR", "SURVIVES_LOGOUT",
+    "SECURITY_RETURN_GENERIC_RESPONSES", "MAIL_UNCONFIRMED", "TWO_FACTOR",
 }  # fmt: skip
-"""Codes in the answers of backends, their own settings, and a name of the tests."""
+"""Codes in the answers of backends, and their own settings."""
 
 
 @pytest.mark.parametrize("doc", DOCS.values(), ids=place)
@@ -405,7 +405,7 @@ def test_the_forward_auth_example_call_works(site: Site) -> None:
 
 def test_getting_started_shows_what_make_run_prints(capsys: pytest.CaptureFixture[str]) -> None:
     (shown,) = (block for block in DOCS["docs/getting-started.md"].code_blocks if block.language == "text")
-    dev._print_greeting("http://localhost:8080", 8080, ["backend"])
+    dev._print_greeting({"SITE_URL": "http://localhost:8080"}, 8080, ["backend"], "email")
     printed = capsys.readouterr().out.strip()
     assert printed.startswith(shown.text.partition("…")[0].strip())
 

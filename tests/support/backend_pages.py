@@ -119,7 +119,7 @@ def _page(name: str) -> str:
         if exchange := recorded.calls.get(call):
             parts += [f"\n### {title}\n", "```text", *_request(backend, call, exchange.request), "```\n"]
             parts += ["| answer | status | content | the site |", "| --- | --- | --- | --- |"]
-            parts += [_row(backend, call, case, answer) for case, answer in exchange.answers.items()]
+            parts += [_row(backend, call, case, answer) for case, answer in exchange.answers.items() if case in _CASES]
     return "\n".join([*parts, ""])
 
 

@@ -1,13 +1,16 @@
-"""Recorded exchanges with real backends, `tests/backends/exchanges/<id>.json`: one request for each call, its answers.
+"""Recorded exchanges with real backends, `<id>.json`: one request for each call, its answers.
 
-The tests hold each file of `backends/` to its exchanges, and a stand-in can serve them. A file has
+The tests hold each file of `backends/` to its exchanges, and the stand-in backend serves them. A file has
 
     proof       "recorded" from running software, or "sources": written from its source code or documentation
     software    what was running or read, with versions; a case in backquotes was only read
     settings    the settings that the site needs beside `BACKEND`; `{url}` is the address of the stand-in
     user        the user of the answers: `user_id`, `name`, `nick_name`, `email`, null if the backend has none
+                (`first_name` and `last_name` where the answers have the name in parts)
     life        seconds until the access token expires, null if the backend does not tell
     jwt         whether the access token is a JWT
+    survives_logout   true if the access token stays valid after the logout
+    renews_once       true if an access token is exchanged for a new one once, also after it has expired
     calls       for each call its `request`, and `answers` by case
 
 A request has `method`, `path` (with its query), the headers that matter, and its body as `json` or `form`. An answer
@@ -15,12 +18,13 @@ has `status`, `headers`, `cookies` (name -> value), and its body as `json` or `t
 
 Names in braces stand for values that differ from run to run: `{identifier}`, `{password}`, `{token}`,
 `{refresh_token}`, after a refresh `{new_token}` and `{new_refresh_token}`, the fields of `user`, `{social_token}`,
-`{provider}`, and the times `{expires_at}` and `{in_40_seconds}`, in seconds since 1970. A text that is nothing else than
-a name becomes the value itself, so that a number stays one.
+`{provider}`, and `{expires_at}` and `{in_40_seconds}`, seconds since 1970. A text that is nothing else than a name
+becomes the value itself, so that a number stays one.
 
 The cases of `login` are `right`, `wrong`, `unverified`, `locked`, `throttled`, `next_step` and `configuration`; of
 `social` and `profile` `right`; of `user` `right` and `dead_token`; of `refresh` `right` and `refused`; of `logout`
-`right` and `refused`. A case that the backend does not have, or does not tell from another, is left out.
+`right` and `refused`. A case that the backend does not have, or does not tell from another, is left out. The stand-in
+backend knows a few more, which `dev/backend.py` names.
 """
 
 import json
@@ -31,7 +35,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).parent.parent / "tests" / "backends" / "exchanges"
+FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +58,10 @@ class Answer:
 
     @property
     def body(self) -> bytes:
-        return self.text.encode() if self.json is ... else json.dumps(self.json).encode()
+        """JSON is written as Flask does: compact, with sorted keys, on a line of its own."""
+        if self.json is ...:
+            return self.text.encode()
+        return json.dumps(self.json, separators=(",", ":"), sort_keys=True).encode() + b"\n"
 
     @property
     def all_headers(self) -> list[tuple[str, str]]:
@@ -78,6 +85,8 @@ class Exchanges:
     settings: Mapping[str, str] = field(default_factory=dict)
     life: int | None = None
     jwt: bool = False
+    survives_logout: bool = False
+    renews_once: bool = False
 
 
 def ids() -> list[str]:
@@ -95,6 +104,11 @@ def load(backend_id: str) -> Exchanges:
         for name, call in data.pop("calls").items()
     }
     return Exchanges(calls=calls, **data)
+
+
+def has_name(template: Request | Answer, name: str) -> bool:
+    """Whether this request or answer has `{name}` anywhere."""
+    return f"{{{name}}}" in str(vars(template))
 
 
 def fill_request(request: Request, values: Mapping[str, Any]) -> Request:
@@ -116,3 +130,21 @@ def fill(template: Any, values: Mapping[str, Any]) -> Any:
     if (match := re.fullmatch(r"\{(\w+)\}", template)) and match[1] in values:
         return values[match[1]]
     return re.sub(r"\{(\w+)\}", lambda match: str(values.get(match[1], match[0])), template)
+
+
+def read(template: Any, value: Any) -> dict[str, Any] | None:
+    """The opposite of `fill`: return the values of the names in a template, None if its constants differ.
+
+    A name whose place is missing has no value. Members that the template does not have are ignored.
+    """
+    if isinstance(template, Mapping):
+        members = value if isinstance(value, Mapping) else {}
+        parts = [read(part, members.get(key)) for key, part in template.items()]
+        return None if None in parts else {name: text for part in parts if part for name, text in part.items()}
+    if not isinstance(template, str) or "{" not in template:
+        return {} if template == value else None
+    if match := re.fullmatch(r"\{(\w+)\}", template):
+        return {} if value is None else {match[1]: value}
+    pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+)", re.escape(template))
+    match = re.fullmatch(pattern, value) if isinstance(value, str) else None
+    return match.groupdict() if match else {}

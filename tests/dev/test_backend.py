@@ -1,0 +1,251 @@
+"""The stand-in backend in the protocol of each preset, through the pages of the development site."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import requests
+from flask import Flask
+
+import dev
+import errors
+from dev import exchanges
+from dev.backend import PASSWORD, accounts
+from dev.exchanges import Exchanges
+from dev.stand_ins import create_stand_ins
+from services.backend.client import BackendClient
+from services.backend.tokens import Tokens
+from services.sessions.cookie import SessionCookie
+from tests.support.commands import free_port_pair
+from tests.support.site import (
+    MINJI,
+    NO_LIMITS_ENVIRON,
+    SECRET,
+    ManualClock,
+    Page,
+    Visitor,
+    a_context,
+    make_settings,
+    serve_in_thread,
+)
+from tests.support.social_backend import Browser
+
+pytestmark = pytest.mark.usefixtures("restore_logging")
+
+REVALIDATE_SECONDS = 30
+"""With 10 more, less than the shortest life of a token."""
+SENTENCES = {
+    "unverified": (403, "is not verified yet"),
+    "locked": (401, "is incorrect"),
+    "throttled": (429, "Too many attempts"),
+    "next_step": (403, "extra verification step"),
+    "configuration": (502, "not set up correctly"),
+    "down": (503, "not responding"),
+    "html": (502, "not responding"),
+}
+"""Status and text of the sign-in page for each failing account."""
+
+
+@dataclass
+class Development:
+    """A development site with its stand-ins. `name`: of the preset; `recorded`: its exchanges."""
+
+    name: str
+    url: str
+    site: Flask
+    backend: Flask
+    recorded: Exchanges
+    clock: ManualClock
+
+    @property
+    def client(self) -> BackendClient:
+        """The site's client of the backend."""
+        client: BackendClient = self.site.extensions["munjigi"].backend
+        return client
+
+    def new_visitor(self) -> Visitor:
+        return Visitor(self.url, {})
+
+    def login(self) -> Tokens:
+        """Sign in at the backend without a page."""
+        return self.client.login(MINJI, PASSWORD, a_context()).tokens
+
+    def access_token(self, visitor: Visitor) -> str:
+        """The token in the session cookie."""
+        cookies = "; ".join(f"{name}={value}" for name, value in visitor.cookies.get_dict().items())
+        session = SessionCookie(make_settings(), self.clock).read(cookies).session
+        assert session
+        return session.access_token
+
+    def accepts(self, access_token: str) -> bool:
+        """Whether the backend accepts this token."""
+        with suppress(errors.SessionExpired):
+            self.client.user(access_token, a_context())
+            return True
+        return False
+
+    def refresh(self, tokens: Tokens) -> Tokens | None:
+        """The new tokens; None if the backend refuses."""
+        with suppress(errors.SessionExpired):
+            return self.client.refresh(tokens, a_context())
+        return None
+
+
+@contextmanager
+def development(name: str, **environ: str) -> Iterator[Development]:
+    """Run the site as `make run BACKEND=<name>` does, with a clock of its own."""
+    clock, port = ManualClock(), free_port_pair()
+    environ = {"SECRET_KEY": SECRET, "BACKEND": name, **NO_LIMITS_ENVIRON, **environ}
+    backend = create_stand_ins(dev.completed(environ, port), port, now=clock.time)
+    site = dev.create_site(environ, port, clock)
+    with (
+        serve_in_thread("127.0.0.1", lambda _: backend, port + 1),
+        serve_in_thread("localhost", lambda _: site.wsgi_app, port),
+    ):
+        yield Development(name, f"http://localhost:{port}", site, backend, exchanges.load(name), clock)
+    site.extensions["munjigi"].close()
+
+
+def shown(recorded: Exchanges, **user: Any) -> dict[str, Any]:
+    """The fields of this user that the backend tells, without the id."""
+    return {name: value if recorded.user[name] is not None else None for name, value in user.items()}
+
+
+def session_user(visitor: Visitor) -> dict[str, Any]:
+    user = visitor.get_session()["user"]
+    assert user.pop("id")
+    return dict(user)
+
+
+@pytest.fixture(scope="module")
+def site(request: pytest.FixtureRequest, restore_logging: None) -> Iterator[Development]:
+    with development(request.param, SESSION_REVALIDATE=str(REVALIDATE_SECONDS)) as running:
+        yield running
+
+
+every_preset = pytest.mark.parametrize("site", exchanges.ids(), indirect=True)
+
+
+@every_preset
+def test_each_failing_account_gets_its_sentence_on_the_page(site: Development) -> None:
+    visitor = site.new_visitor()
+    failing = [account for account, _ in accounts(site.name) if account.case != "right"]
+    assert {"down", "html"} <= {account.case for account in failing}
+    pages = {account.case: Page(visitor.sign_in(account.email)) for account in failing}
+    assert {case: page.status for case, page in pages.items()} == {case: SENTENCES[case][0] for case in pages}
+    assert [case for case, page in pages.items() if SENTENCES[case][1] not in page.message] == []
+    for credentials in ((MINJI, "wrong"), ("nobody@example.com", PASSWORD)):
+        page = Page(visitor.sign_in(*credentials))
+        assert (page.status, "is incorrect" in page.message) == (401, True)
+    assert Page(visitor.sign_in("nouser@example.com")).status in (502, 401)
+    assert not visitor.is_signed_in
+
+
+@every_preset
+def test_a_session_lasts_from_the_sign_in_to_the_sign_out(site: Development) -> None:
+    visitor = site.new_visitor()
+    assert f"<code>{site.name}</code>" in visitor.get("/auth/login/email").text
+    assert visitor.sign_in().status_code == 303
+    minji = shown(site.recorded, name="김민지", nick_name="민지", email=MINJI)
+    assert session_user(visitor) == minji
+    page = visitor.get_page("/account").text
+    assert all(text in page for text in minji.values() if text)
+    stored = site.backend.extensions["user_store"].users[MINJI]
+    before = dict(stored)
+    if "profile" in site.recorded.calls:
+        assert visitor.submit("/account", {"name": "김새봄", "nick_name": "민지"}).status_code == 303
+        assert stored["name"] == "김새봄"
+    stored["name"] = "박민지"
+    site.clock.advance(REVALIDATE_SECONDS + 10)
+    assert session_user(visitor) == minji | shown(site.recorded, name="박민지")
+    visitor.get("/account")
+    token = site.access_token(visitor)
+    assert site.accepts(token)
+    visitor.submit("/auth/logout", {})
+    assert not visitor.is_signed_in
+    is_dead = "logout" in site.recorded.calls and not site.recorded.survives_logout
+    assert site.accepts(token) is not is_dead
+    stored.update(before)
+
+
+@every_preset
+def test_tokens_expire_and_are_refreshed_as_recorded(site: Development) -> None:
+    recorded, tokens, other_device = site.recorded, site.login(), site.login()
+    assert site.accepts(tokens.access)
+    assert not site.accepts(tokens.access[:-4] + "AAAA")
+    site.clock.advance((recorded.life or 0) - 60 if renews_itself(recorded) else (recorded.life or 0) + 60)
+    if recorded.life and not renews_itself(recorded):
+        assert not site.accepts(tokens.access)
+    if "refresh" not in recorded.calls:
+        return
+    new = site.refresh(tokens)
+    assert new
+    assert new.access != tokens.access
+    assert site.accepts(new.access)
+    rotates = exchanges.has_name(recorded.calls["refresh"].answers["right"], "new_refresh_token")
+    assert (new.refresh != tokens.refresh) is rotates
+    assert (site.refresh(tokens) is None) is (rotates or recorded.renews_once)
+    if "logout" in recorded.calls:
+        site.client.logout(new, a_context())
+        assert (site.refresh(new) is None) is not (renews_itself(recorded) and recorded.survives_logout)
+    assert site.refresh(other_device)
+
+
+def renews_itself(recorded: Exchanges) -> bool:
+    """Whether the access token is exchanged for a new one, without a refresh token."""
+    refresh = recorded.calls.get("refresh")
+    return refresh is not None and not exchanges.has_name(refresh.request, "refresh_token")
+
+
+def approve(visitor: Browser, provider: str, failure: str = "") -> requests.Response:
+    """Sign in at the stand-in of a provider."""
+    url = visitor.start_sign_in(provider)
+    form = {"action": "approve", "person": "haneul", "failure": failure}
+    done = requests.post(url, form, timeout=30, allow_redirects=False)
+    query = parse_qs(urlsplit(done.headers["Location"]).query)
+    return visitor.send_callback(provider, {name: values[0] for name, values in query.items()})
+
+
+WITH_SOCIAL = [name for name in exchanges.ids() if "social" in exchanges.load(name).calls]
+
+
+@pytest.mark.parametrize("name", WITH_SOCIAL)
+def test_a_provider_signs_in_where_the_backend_has_a_social_call(name: str) -> None:
+    with development(name) as site:
+        visitor = Browser(site.url)
+        assert approve(visitor, "google").status_code == 303
+        user = shown(site.recorded, name="김하늘", email="haneul.kim@example.com")
+        assert {field: session_user(visitor)[field] for field in user} == user
+        assert approve(Browser(site.url), "google", "backend_403").status_code == 303
+
+
+@pytest.mark.parametrize("name", sorted({*exchanges.ids()} - {*WITH_SOCIAL}))
+def test_there_are_no_provider_buttons_where_the_backend_has_no_social_call(name: str) -> None:
+    settings = dev.completed({"SECRET_KEY": SECRET, "BACKEND": name}, 8080)
+    assert "PROVIDERS" not in settings
+    assert settings["BACKEND_URL"].startswith("http://127.0.0.1:8081")
+
+
+def test_a_listed_provider_without_a_social_call_is_an_error_of_the_site() -> None:
+    with development("djoser", PROVIDERS="google") as site:
+        visitor = Browser(site.url)
+        response = approve(visitor, "google")
+        assert "error=Configuration" in response.headers["Location"]
+        assert not visitor.is_signed_in
+
+
+def test_settings_of_the_operator_come_before_those_of_the_stand_in() -> None:
+    given = {"BACKEND": "oauth2", "BACKEND_LOGIN": "POST /other", "BACKEND_CLIENT_SECRET_FILE": "/run/secret"}
+    settings = dev.completed({"SECRET_KEY_FILE": "/run/key", **given}, 8080)
+    assert settings["BACKEND_CLIENT_ID"] == "cid"
+    assert settings["BACKEND_REFRESH_PATH"] == "/o/token/"
+    assert not settings.keys() & {"SECRET_KEY", "BACKEND_LOGIN_PATH", "BACKEND_CLIENT_SECRET"}
+
+
+def test_a_client_that_the_backend_does_not_know_is_an_error_of_the_site() -> None:
+    with development("oauth2", BACKEND_CLIENT_SECRET="wrong") as site:
+        page = Page(site.new_visitor().sign_in())
+        assert (page.status, "not set up correctly" in page.message) == (502, True)
