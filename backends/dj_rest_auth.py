@@ -2,6 +2,9 @@
 
 from backends.base import Backend, Call, FieldErrors, Meaning, Rule
 
+# The only difference to a wrong password is this text, in the language of the person or in `LANGUAGE_CODE`.
+_NOT_VERIFIED = ("E-mail is not verified.", "이메일 주소가 확인되지 않았습니다.", "メールは検証されていません。")
+
 backend = Backend(
     id="dj-rest-auth",
     login=Call("POST", "/dj-rest-auth/login/", {"email": "{identifier}", "password": "{password}"}),
@@ -17,7 +20,7 @@ backend = Backend(
     token="access",
     refresh_token="refresh|cookie:my-refresh-token",
     user_fields={"id": "pk", "name": "first_name+last_name|username", "email": "email"},
-    meanings=(Rule(400, "non_field_errors.0", "E-mail is not verified.", Meaning.NOT_VERIFIED),),
+    meanings=tuple(Rule(400, "non_field_errors.0", text, Meaning.NOT_VERIFIED) for text in _NOT_VERIFIED),
     field_errors=FieldErrors("body", status=400),
     message="non_field_errors.0|detail",
     logout_done=(),  # 401: the refresh token was missing or not accepted

@@ -16,6 +16,7 @@ from services.backend.client import Login, Revocation
 from services.backend.login_errors import DEFAULT_RETRY_AFTER
 from services.observability.audit import audited
 from services.sessions.cookie import SessionCookie
+from settings_readers import languages
 from tests.support.real_backends import PROGRAMS, Account, RealBackend, running_backend
 from tests.support.site import ManualClock, Page, Site, SiteMaker, Visitor, a_context, make_settings
 
@@ -25,6 +26,8 @@ SHOWS_NAME = set(PROGRAMS) - {"djoser", "djoser-token", "fastapi-users"}
 """The user has a name. djoser shows the user name in its place, FastAPI-Users nothing."""
 REFUSES_UNVERIFIED = {"dj-rest-auth", "custom", "allauth", "fastapi-users", "flask-security", "better-auth", "strapi"}
 """An account whose e-mail address is not verified is refused with an answer of its own."""
+TRANSLATES = {"dj-rest-auth", "flask-security"}
+"""The only difference to a wrong password is a text, which is in the language of the person."""
 HIDES_INACTIVE = {"djoser", "djoser-token", "oauth2"}
 """An account that is not active yet is refused as if its password were wrong."""
 HAS_SECOND_FACTOR = {"allauth", "flask-security", "better-auth"}
@@ -150,6 +153,17 @@ def test_an_address_that_is_not_verified_is_the_reason_given(backend: RealBacken
     page = Page(visitor.sign_in(account.identifier, account.password))
     assert (page.status, "is not verified yet" in page.message) == (403, True)
     assert not visitor.is_signed_in
+
+
+@pytest.mark.parametrize("language", languages())
+@backends(TRANSLATES)
+def test_an_address_that_is_not_verified_is_the_reason_in_every_language(
+    backend: RealBackend, visitor: Visitor, language: str
+) -> None:
+    account = backend.create_account(is_verified=False)
+    visitor.headers["Accept-Language"] = language
+    assert visitor.sign_in(account.identifier, account.password).status_code == 403
+    assert visitor.sign_in(account.identifier, "wrong").status_code == 401
 
 
 @backends(HIDES_INACTIVE)

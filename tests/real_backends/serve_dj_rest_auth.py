@@ -10,7 +10,7 @@ django_site.configure(
     "allauth.socialaccount",
     "dj_rest_auth",
     "dj_rest_auth.registration",  # without it, addresses need not be verified
-    middleware=("allauth.account.middleware.AccountMiddleware",),
+    middleware=("django.middleware.locale.LocaleMiddleware", "allauth.account.middleware.AccountMiddleware"),
     AUTHENTICATION_BACKENDS=["allauth.account.auth_backends.AuthenticationBackend"],
     ACCOUNT_LOGIN_METHODS={"email"},
     ACCOUNT_EMAIL_VERIFICATION="mandatory",

@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from flask import Flask, request
+from flask_babel import Babel
 from flask_security import (
     Security,
     SQLAlchemySessionUserDatastore,
@@ -56,6 +57,7 @@ app.config |= {
     "SECURITY_TOTP_ISSUER": "test",
     "SECURITY_SEND_MAIL": False,
 }
+Babel(app, locale_selector=lambda: request.accept_languages.best_match(["en", "ja", "ko"]))
 users = SQLAlchemySessionUserDatastore(session, User, Role)
 Security(app, users)
 
