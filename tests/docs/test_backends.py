@@ -12,7 +12,8 @@ from tests.support.commands import ROOT
 from tests.support.markdown import MarkdownPage
 
 PAGES = [backend_pages.FOLDER / f"{name}.md" for name in ("README", *backend_pages.PRESETS)]
-CHOOSER = MarkdownPage(ROOT / "docs" / "your-backend.md")
+CHOOSERS = [MarkdownPage(ROOT / "docs" / name) for name in ("your-backend.md", "your-backend.ko.md")]
+READMES = [MarkdownPage(ROOT / name) for name in ("README.md", "README.ko.md")]
 SETTINGS = MarkdownPage(ROOT / "docs" / "settings.md")
 
 
@@ -45,16 +46,18 @@ def test_a_page_begins_with_the_settings_of_its_backend(name: str) -> None:
     assert name == "laravel" or block.text.startswith(f"BACKEND={name}\n")
 
 
-def test_the_chooser_links_each_backend_once() -> None:
-    rows = [row for row in CHOOSER.table_rows if "](backends/" in row[-1]]
+@pytest.mark.parametrize("page", CHOOSERS, ids=lambda page: page.name)
+def test_the_chooser_links_each_backend_once(page: MarkdownPage) -> None:
+    rows = [row for row in page.table_rows if "](backends/" in row[-1]]
     chosen = [row[-1].partition("`BACKEND=")[2].partition("`")[0] for row in rows]
     assert sorted(chosen) == sorted(backends.names())
     for row, name in zip(rows, chosen, strict=True):
         assert f"](backends/{name}.md)" in row[-1]
 
 
-def test_the_readme_says_how_each_backend_was_proven() -> None:
-    rows = {row[1]: row[0] for row in MarkdownPage(ROOT / "README.md").table_rows if "](docs/backends/" in row[0]}
+@pytest.mark.parametrize("page", READMES, ids=lambda page: page.name)
+def test_the_readme_says_how_each_backend_was_proven(page: MarkdownPage) -> None:
+    rows = {row[1]: row[0] for row in page.table_rows if "](docs/backends/" in row[0]}
     assert len(rows) == 3
     for sign, links in zip("RBS", rows.values(), strict=True):
         linked = [urlsplit(link.partition("](")[2]).path.partition(".md")[0] for link in links.split(", ")]

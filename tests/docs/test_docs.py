@@ -207,8 +207,7 @@ RENAMED = {
 CODES_OF_BACKENDS = {
     *(word for path in exchanges.FOLDER.glob("*.json") for word in re.findall(r"[A-Z_]+", path.read_text("utf-8"))),
     "USE_JWT", "JWT_AUTH_HTTPONLY", "JWT_AUTH_REFRESH_COOKIE", "USERNAME_FIELD", "AUTH_HEADER_TYPES",
-    "HEADLESS_CLIENTS", "WTF_CSRF_CHECK_DEFAULT", "SECURITY_CSRF_IGNORE_UNAUTH_ENDPOINTS",
-    "SECURITY_RETURN_GENERIC_RESPONSES", "MAIL_UNCONFIRMED", "TWO_FACTOR",
+    "HEADLESS_CLIENTS", "WTF_CSRF_ENABLED", "SECURITY_RETURN_GENERIC_RESPONSES", "MAIL_UNCONFIRMED", "TWO_FACTOR",
 }  # fmt: skip
 """Codes in the answers of backends, and their own settings."""
 
@@ -546,4 +545,4 @@ def _places(doc: MarkdownPage) -> set[str]:
     """Return the targets of all links and pictures, without their language suffix."""
     relative = (urlsplit(link).path for link in doc.links if not urlsplit(link).scheme)
     names = {os.path.relpath((doc.path.parent / path).resolve(), ROOT) for path in relative}
-    return {re.sub(r"sign-in-(ko|en)", "sign-in", name) for name in names}
+    return {re.sub(r"sign-in-(ko|en)", "sign-in", name).replace(".ko.md", ".md") for name in names}
