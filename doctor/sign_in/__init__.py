@@ -1,0 +1,139 @@
+"""`flask doctor --sign-in`: signs in at the backend with a real account, and proposes the settings that describe it.
+
+`login.py`, `user.py` and `session.py` learn the calls of a backend that no file of `backends/` describes; `trial.py`
+then signs in with the settings. Every request goes through `BackendClient`, with the settings that are being tried.
+"""
+
+import re
+from collections.abc import Mapping
+
+import backends
+import config
+import errors
+from doctor.sign_in.answers import signature
+from doctor.sign_in.connection import NO_ANSWER, Connection, StoppedError
+from doctor.sign_in.learning import Account, Learning
+from doctor.sign_in.login import learn_login
+from doctor.sign_in.report import Report
+from doctor.sign_in.session import learn_logout, learn_meanings, learn_refresh, what_it_means
+from doctor.sign_in.trial import Trial
+from doctor.sign_in.user import learn_user
+from services.backend.answer import Answer
+from services.identifiers import normalize
+
+WARNING = """\
+This signs in at the backend with a real account, and signs out again. The backend sees it like any sign-in: it may
+send a mail, write a log line or end other sessions. One wrong password is sent on purpose. If the calls are not known
+yet, paths are tried with empty requests, and the password is sent up to 5 times. Use a test account if you can."""
+_EXAMPLES = {"SITE_URL": "https://login.example.com", "SECRET_KEY": "<the output of: openssl rand -base64 33>"}
+
+
+def run(environ: Mapping[str, str], named: Mapping[str, str], identifier: str, password: str) -> bool:
+    """Sign in and print what was learned. Returns whether the settings in the environment or those printed work.
+
+    named: settings of calls that the operator gives in addition. The backend is then described anew.
+    """
+    report = Report(password)
+    connection = Connection(dict(environ), dict(named))
+    try:
+        kind = _kind_of(connection, identifier)
+        learning = Learning(connection, Account(kind, normalize(identifier, kind), password), report)
+        return _fits(learning) or _learn_and_try(learning)
+    except config.SettingsError as error:
+        for problem in error.problems:
+            report.warning(problem.strip())
+    except StoppedError as error:
+        report.heading(str(error))
+    return False
+
+
+def _kind_of(connection: Connection, identifier: str) -> str:
+    """What people sign in with: as the setting says, or else as the operator's identifier looks."""
+    kind = connection.settings().login_identifier
+    if connection.environ.get("LOGIN_IDENTIFIER") and kind != "any":
+        return kind
+    if "@" in identifier:
+        return "email"
+    looks_like = "phone" if re.fullmatch(r"\+?[\d\s()\-]{9,}", identifier) else "username"
+    if kind != "any":
+        connection.learned["LOGIN_IDENTIFIER"] = looks_like
+    return looks_like
+
+
+def _fits(learning: Learning) -> bool:
+    """Whether the site can sign in with its settings as they are. Raises `StoppedError` if only the password fails."""
+    connection, report = learning.connection, learning.report
+    name = connection.environ.get("BACKEND")
+    is_described = name != "custom" or all(map(connection.environ.get, ("BACKEND_LOGIN", "BACKEND_TOKEN")))
+    if connection.named or not is_described or not _refuses_unknown_accounts(learning):
+        return False
+    outcome = Trial(learning).run(with_wrong_password=True)
+    if outcome.is_refused and name:
+        raise StoppedError("Is the password right? Or try BACKEND=custom: it finds out what the login is.")
+    if outcome.is_signed_in:
+        report.heading("The settings fit this backend." + (" Lines for .env:\n" if connection.learned else ""))
+        report.settings(connection.learned)
+    return outcome.is_signed_in
+
+
+def _refuses_unknown_accounts(learning: Learning) -> bool:
+    """Whether the backend refuses an account that cannot exist as the settings say that it does."""
+    settings = learning.connection.settings()
+    answer = learning.connection.probe("login", learning.account.unknown)
+    if answer is None:
+        raise StoppedError(NO_ANSWER)
+    error = what_it_means(settings, "login", answer)
+    if error is None:
+        raise StoppedError("The backend signs in an account that does not exist. Check BACKEND_LOGIN.")
+    if signature(answer) in learning.missing:
+        learning.report.heading(f"BACKEND={settings.backend.id} does not fit: its login path is unknown there")
+        return False
+    if not isinstance(error, errors.Rejected):
+        learning.report.heading(f"BACKEND={settings.backend.id} does not fit")
+        learning.report.error("The site would answer an unknown account with", error)
+        return False
+    return True
+
+
+def _learn_and_try(learning: Learning) -> bool:
+    connection, report = learning.connection, learning.report
+    environ = dict(connection.environ)
+    connection.describe_anew()
+    login = learn_login(learning)
+    is_known = _use_known_backend(learning, login)
+    if not is_known:
+        user = learn_user(learning, login)
+        tokens = learn_refresh(learning, login)
+        ended = learn_logout(learning, tokens, user)
+        learn_meanings(learning, login, user, ended)
+    is_signed_in = Trial(learning).run(with_wrong_password=is_known).is_signed_in
+    report.heading("Lines for .env, in place of other settings of the backend:\n")
+    report.settings(connection.block)
+    if superfluous := connection.superfluous(environ):
+        report.line(f"remove {', '.join(superfluous)}")
+    for name, example in _EXAMPLES.items():
+        if not environ.get(name) and not environ.get(f"{name}_FILE"):
+            report.line(f"{name} is not set yet; for example: {name}={example}")
+    report.heading("They were tried: the sign-in works." if is_signed_in else "They were tried: there is no sign-in.")
+    return is_signed_in
+
+
+def _use_known_backend(learning: Learning, login: Answer) -> bool:
+    """Use the file of `backends/` that has the same login and whose user call works, if there is one."""
+    learned = learning.connection.learned
+    call = learning.connection.settings().backend.login
+    identifier = {name: text for name, text in learned.items() if name == "LOGIN_IDENTIFIER"}
+    for name in backends.names() if not learning.connection.named else ():
+        preset = backends.find(name)
+        if preset.login != call or preset.settings or not preset.user:
+            continue
+        learning.connection.learned = {"BACKEND": name, **identifier}
+        settings = learning.connection.settings()
+        is_token = what_it_means(settings, "login", login) is None
+        values = {"token": str(login.get(preset.token))}
+        user = learning.connection.probe("user", values) if is_token else None
+        if user is not None and what_it_means(settings, "user", user) is None:
+            learning.report.line(f"these are the calls of BACKEND={name}")
+            return True
+    learning.connection.learned = learned
+    return False

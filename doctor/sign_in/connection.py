@@ -1,0 +1,135 @@
+"""The backend, called through the site's own engine with settings that change while they are learned."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import backends
+import config
+import errors
+from backends import overrides
+from backends.base import CALLS
+from doctor.sign_in.answers import signature
+from services import __version__
+from services.backend.answer import Answer
+from services.backend.client import BackendClient
+from services.clock import Clock
+from services.http.client import HttpClient
+from services.request_context import Deadline, RequestContext
+
+NO_ANSWER = "The backend does not answer. Check BACKEND_URL, and that this machine can reach it."
+_NOT_NEEDED = {"SITE_URL": "https://login.example.com", "SECRET_KEY": secrets.token_urlsafe(33)}
+"""Required settings that a sign-in at the backend does not use."""
+_NOT_LEARNED_YET = {"BACKEND_LOGIN": "POST /", "BACKEND_TOKEN": "token", "BACKEND_USER": "GET /"}
+_PARTS = frozenset(overrides.SETTINGS) - {"BACKEND_HEADERS"}
+_CALL_PARTS = frozenset(
+    {f"BACKEND_{call.upper()}{part}" for call in CALLS for part in ("", "_PATH", "_BODY", "_FORM")}
+    | {"BACKEND_TOKEN_HEADER", "BACKEND_REFRESH_SEND"}
+)
+
+
+class StoppedError(Exception):
+    """The command cannot continue. Its text says why, and what to do."""
+
+
+@dataclass
+class Connection:
+    environ: dict[str, str]
+    named: dict[str, str]
+    """Calls that the operator has named for this run."""
+    learned: dict[str, str] = field(default_factory=dict)
+    """The settings that were learned so far, in the order in which they are printed."""
+
+    @cached_property
+    def http(self) -> HttpClient:
+        settings = self.settings()
+        return HttpClient(
+            f"Munjigi-doctor/{__version__}",
+            max_concurrency=1,
+            proxy=settings.outbound_proxy,
+            no_proxy=settings.outbound_no_proxy,
+            client_cert=settings.backend_client_cert,
+        )
+
+    def settings(self, **changes: str) -> config.Settings:
+        """The settings of the environment with what was learned and these changes; raises `config.SettingsError`."""
+        environ = {**self.environ, **self.learned, **changes}
+        missing = {name: value for name, value in _NOT_NEEDED.items() if not _has(environ, name)}
+        if environ.get("BACKEND") == "custom":
+            missing |= {
+                name: value
+                for name, value in _NOT_LEARNED_YET.items()
+                if not environ.get(name) and not environ.get(f"{name}_PATH")
+            }
+        return config.load({**environ, **missing})
+
+    def client(self) -> BackendClient:
+        return BackendClient(self.settings(), self.http)
+
+    def probe(self, name: str, values: Mapping[str, str], **changes: str) -> Answer | None:
+        """Make one call of the backend with these changes of the settings. None: it cannot be made, or has no answer.
+
+        Raises `StoppedError` if the backend limits requests.
+        """
+        try:
+            settings = self.settings(**changes)
+            answer = BackendClient(settings, self.http).call(name, values, context(settings))
+        except (errors.SiteError, config.SettingsError):
+            return None
+        if answer.status == 429:
+            raise StoppedError(
+                "The backend answers 429: it limits requests from here. Wait, or name calls with --login and --user:"
+                " fewer requests are then needed."
+            )
+        return answer
+
+    def describe_anew(self) -> None:
+        """Forget which kind of backend it is said to be, and where its answers have what. Calls of `custom` stay."""
+        if self.environ.get("BACKEND") == "custom":
+            parts = {name: text for name, text in self.environ.items() if name in _CALL_PARTS and text}
+            self.named = _with_methods(parts) | self.named
+        self.environ = {name: text for name, text in self.environ.items() if name not in _PARTS} | self.named
+        identifier = {name: text for name, text in self.learned.items() if name == "LOGIN_IDENTIFIER"}
+        self.learned = {"BACKEND": "custom", **identifier}
+
+    @property
+    def block(self) -> dict[str, str]:
+        """The settings to write: what was learned, and the calls that the operator has named."""
+        return {**self.learned, **{name: text for name, text in self.named.items() if name not in self.learned}}
+
+    def superfluous(self, environ: Mapping[str, str]) -> list[str]:
+        """The settings of this environment that `block` replaces without a value of its own."""
+        return sorted(name for name in _PARTS if environ.get(name) and name not in self.block)
+
+
+def context(settings: config.Settings) -> RequestContext:
+    deadline = Deadline(settings.backend_timeout, Clock())
+    return RequestContext(client_ip=None, locale="en", request_id="doctor", deadline=deadline)
+
+
+def missing_signatures(connection: Connection) -> set[object]:
+    """How the backend answers a call that does not exist: some answer 401 to everything without a token."""
+    paths = (f"/munjigi-{secrets.token_hex(4)}", f"/api/munjigi-{secrets.token_hex(4)}")
+    answers = [connection.probe("login", {}, BACKEND_LOGIN=f"POST {path}", BACKEND_LOGIN_PATH="") for path in paths]
+    if not any(answers):
+        raise StoppedError(NO_ANSWER)
+    return {signature(answer) for answer in answers if answer is not None}
+
+
+def is_missing(answer: Answer) -> bool:
+    """Whether there is no such call: the path is unknown, or it is one for browsers."""
+    return answer.status in (404, 405, 419, 501) or 300 <= answer.status < 400 or answer.response.is_html
+
+
+def _with_methods(parts: dict[str, str]) -> dict[str, str]:
+    """The settings with `BACKEND_LOGIN=POST /path` in place of `BACKEND_LOGIN_PATH=/path`."""
+    for call in CALLS:
+        name, default = f"BACKEND_{call.upper()}", getattr(backends.find("custom"), call)
+        if path := parts.pop(f"{name}_PATH", None):
+            parts[name] = f"{default.method} {path}"
+    return parts
+
+
+def _has(environ: Mapping[str, str], name: str) -> bool:
+    return bool(environ.get(name) or environ.get(f"{name}_FILE"))

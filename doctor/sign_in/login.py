@@ -1,0 +1,293 @@
+"""Learns the login: its path, the fields of its body, and where its answer has the tokens.
+
+Paths and fields are tried with an empty body and with an account that cannot exist. The operator's password is only
+sent to a call that has refused these like a login.
+"""
+
+import re
+from collections.abc import Iterator
+from itertools import product
+
+import backends
+from backends.base import placeholders
+from doctor.sign_in.answers import Value, fields_named, is_jwt, is_token, plain, signature, values_of
+from doctor.sign_in.connection import StoppedError, is_missing
+from doctor.sign_in.learning import Learning, lines_of
+from doctor.sign_in.openapi import Operation
+from services.backend.answer import Answer
+from services.backend.tokens import jwt_expiry
+
+MAX_ATTEMPTS = 4
+"""How often the operator's password is sent while the login is learned: backends lock accounts."""
+
+_PREFIXES = (
+    "/api/auth", "/auth", "/api", "", "/api/v1/auth", "/api/v1", "/v1/auth", "/v1", "/api/users", "/users",
+    "/api/v1/users", "/api/members", "/members", "/api/v1/members", "/api/member", "/member", "/api/user", "/user",
+    "/api/account", "/account", "/accounts", "/api/v2/auth", "/api/v2", "/v2",
+)  # fmt: skip
+_NAMES = ("login", "signin", "sign-in")
+_OTHER_PATHS = (
+    "/api/session", "/session", "/api/v1/session", "/v1/session", "/api/sessions", "/sessions", "/api/v1/sessions",
+    "/v1/sessions", "/api/authenticate", "/authenticate", "/api/token", "/token", "/auth/token", "/oauth/token",
+    "/api/auth/token", "/api/token/", "/api/auth", "/auth", "/auth/login/", "/api/auth/login/", "/api/login/",
+    "/login/",
+)  # fmt: skip
+_IDENTIFIERS = {
+    "email": ("email", "username", "identifier", "login", "id", "userId", "loginId"),
+    "username": ("username", "login", "id", "userId", "loginId", "identifier", "account", "memberId", "email"),
+    "phone": ("phone", "phoneNumber", "phone_number", "mobile", "username", "login", "identifier"),
+}
+_NESTED = ("user.email", "user.password")
+_IDENTIFIER_WORDS = ("email", "user", "login", "identi", "account", "member", "phone", "mobile", "mail", "id")
+_PASSWORD_WORDS = ("pass", "pwd", "pw", "secret")
+_CONSTANTS = {"devicename": "web", "device": "web", "platform": "web", "granttype": "password"}
+"""Fields that backends require beside the two, and what they get."""
+
+_ACCESS_NAMES = (
+    "accesstoken", "accessjwt", "access", "plaintexttoken", "jwttoken", "jwt", "authtoken", "token", "bearertoken",
+    "sessiontoken", "apitoken", "xaccesstoken", "xauthtoken", "authenticationtoken", "authorization", "idtoken",
+    "authkey", "key", "auth", "sessionid", "sid", "session",
+)  # fmt: skip
+_NOT_TOKENS = ("csrf", "xsrf", "refresh", "renew", "nonce", "expir", "type", "url", "image", "avatar", "push", "device")
+_MIN_UNNAMED = 24
+"""Characters of a response header that may be a token although its name does not say so."""
+_EXPIRY_NAMES = ("expire", "ttl", "lifetime", "validity")
+_MIN_TIME = 10**9
+"""A larger number is a time: it was 2001 in seconds since 1970."""
+_MAX_SECONDS = 366 * 86400
+"""A larger number that is no time is a duration in milliseconds."""
+
+
+def learn_login(learning: Learning) -> Answer:
+    """Sign in with as few attempts as possible, and learn how. Returns the answer with the token.
+
+    Raises `StoppedError`.
+    """
+    report, account, probe = learning.report, learning.account, learning.connection.probe
+    report.heading("Looking for the login")
+    candidates = ((line, body) for line, body in _calls(learning) for body in _bodies(learning, line, body))
+    attempts = 0
+    for line, body in candidates:
+        if attempts == MAX_ATTEMPTS:
+            break
+        attempts += 1
+        answer = probe("login", account.values, BACKEND_LOGIN=line, **body)
+        if answer is None:
+            continue
+        report.answer(f"{line} with {_body_text(body)}", answer)
+        if 200 <= answer.status < 300 and (place := access_token(answer)):
+            learning.connection.learned |= {"BACKEND_LOGIN": line, **_without_default(body), "BACKEND_TOKEN": place}
+            _learn_other_places(learning, answer)
+            return answer
+        unknown = probe("login", account.unknown, BACKEND_LOGIN=line, **body)
+        if unknown is not None and signature(unknown) != signature(answer):
+            raise StoppedError(
+                "This answer has no token, but it is not the one to an unknown account either: the fields are right. Is"
+                " the password right? Is the account verified, and without a second factor?"
+            )
+    raise StoppedError(
+        "No login was found, or the password is wrong. Name the call with"
+        ' --login "POST /path" and, if its fields are unusual, --login-body "id={identifier} pw={password}".'
+    )
+
+
+def _calls(learning: Learning) -> Iterator[tuple[str, dict[str, str] | None]]:
+    """Yield calls that may be the login, the likely ones first, with the body that the description of the API has."""
+    described = {each.line: each for each in learning.operations if each.method == "POST"}
+    if line := learning.connection.environ.get("BACKEND_LOGIN"):
+        yield line, _described_body(learning, described[line]) if line in described else None
+        return
+    for line, operation in described.items():
+        if _password_field(operation.fields) and _is_login_path(operation.path):
+            learning.report.line(f"the description of the API has {line}")
+            yield line, _described_body(learning, operation)
+    for path in _paths():
+        answer = learning.connection.probe("login", {}, BACKEND_LOGIN=f"POST {path}")
+        if answer is not None and _redirects_to_slash(answer, path):
+            path += "/"  # noqa: PLW2901
+            answer = learning.connection.probe("login", {}, BACKEND_LOGIN=f"POST {path}")
+        if answer is not None and _may_be_login(learning, answer):
+            learning.report.line(f"POST {path} answers {answer.status} to an empty body")
+            yield f"POST {path}", None
+
+
+def _may_be_login(learning: Learning, answer: Answer) -> bool:
+    return not is_missing(answer) and answer.status < 500 and signature(answer) not in learning.missing
+
+
+def _redirects_to_slash(answer: Answer, path: str) -> bool:
+    return 300 <= answer.status < 400 and answer.response.headers.get("Location", "").endswith(f"{path}/")
+
+
+def _is_login_path(path: str) -> bool:
+    """Not the calls with a password that create or change accounts."""
+    is_login = re.search(r"log-?_?in|sign-?_?in|session|token|auth", path, re.IGNORECASE)
+    is_other = re.search(r"regist|sign-?_?up|join|reset|forgot|change|verif|refresh|confirm|password", path, re.I)
+    return is_login is not None and is_other is None and not placeholders(path)
+
+
+def _paths() -> Iterator[str]:
+    known = [line.partition(" ")[2] for line in lines_of([backends.find(name).login for name in backends.names()])]
+    common = [f"{prefix}/{name}" for name, prefix in product(_NAMES, _PREFIXES)]
+    ordered = (*common[: len(_PREFIXES)], *known, *_OTHER_PATHS, *common)
+    yield from dict.fromkeys(path for path in ordered if "?" not in path)
+
+
+def _bodies(learning: Learning, line: str, described: dict[str, str] | None) -> Iterator[dict[str, str]]:
+    """Yield bodies for this call as settings: the one that it understands, else all that are usual."""
+    if named := learning.connection.environ.get("BACKEND_LOGIN_BODY"):
+        is_form = learning.connection.environ.get("BACKEND_LOGIN_FORM")
+        yield {"BACKEND_LOGIN_BODY": named} | ({"BACKEND_LOGIN_FORM": is_form} if is_form else {})
+        return
+    if described:
+        yield described
+        return
+    usual: list[dict[str, str]] = []
+    for form in (False, True):
+        empty = learning.connection.probe("login", {}, BACKEND_LOGIN=line, BACKEND_LOGIN_FORM=str(form).lower())
+        if empty is None or empty.status == 415:
+            continue
+        bodies = _usual_bodies(fields_named(empty), form=form, kind=learning.account.kind)
+        for body in bodies:
+            if understood := _understood(learning, line, body, empty):
+                yield understood
+                return
+        usual += bodies
+    learning.report.line("its answers do not say which fields it wants: trying the usual ones")
+    first_form = [body for body in usual if "BACKEND_LOGIN_FORM" in body][:1]
+    yield from [*usual[:1], *first_form, *[body for body in usual[1:] if body not in first_form]]
+
+
+def _usual_bodies(named: list[str], *, form: bool, kind: str) -> list[dict[str, str]]:
+    """Bodies to try, those of the fields that the backend has named first."""
+    bodies = [_body([name, "password"], form=form, kind=kind) for name in _IDENTIFIERS[kind]]
+    if _password_field(named) and _identifier_field(named, kind):
+        bodies.insert(0, _body(named, form=form, kind=kind))
+    return bodies if form else [*bodies, _body([*_NESTED], form=False, kind=kind)]
+
+
+def _understood(learning: Learning, line: str, body: dict[str, str], empty: Answer) -> dict[str, str] | None:
+    """The body, perhaps with further fields, if the call refuses an unknown account unlike an empty body."""
+    answer = learning.connection.probe("login", learning.account.unknown, BACKEND_LOGIN=line, **body)
+    if answer is None or answer.status == 415 or signature(answer) == signature(empty):
+        return None
+    is_validation = answer.status in (400, 422) or answer.status < 300
+    wanted = [name for name in fields_named(answer) if name not in _names_of(body)] if is_validation else []
+    return body if not wanted else _with_constants(body, wanted)
+
+
+def _described_body(learning: Learning, operation: Operation) -> dict[str, str] | None:
+    fields, kind = operation.fields, learning.account.kind
+    if not _password_field(fields) or not _identifier_field(fields, kind):
+        return None
+    return _body(fields, form=operation.form, kind=kind)
+
+
+def _body(names: list[str], *, form: bool, kind: str) -> dict[str, str]:
+    password = _password_field(names) or "password"
+    identifier = _identifier_field([name for name in names if name != password], kind) or names[0]
+    constants = [
+        f"{name}={_CONSTANTS[plain(name)]}"
+        for name in names
+        if plain(name) in _CONSTANTS and name not in (identifier, password)
+    ]
+    text = " ".join([f"{identifier}={{identifier}}", f"{password}={{password}}", *constants])
+    return {"BACKEND_LOGIN_BODY": text} | ({"BACKEND_LOGIN_FORM": "true"} if form else {})
+
+
+def _with_constants(body: dict[str, str], wanted: list[str]) -> dict[str, str] | None:
+    """The body with further fields that it needs, if it is clear what they are."""
+    if not all(plain(name) in _CONSTANTS for name in wanted):
+        return None
+    constants = "".join(f" {name}={_CONSTANTS[plain(name)]}" for name in wanted)
+    return {**body, "BACKEND_LOGIN_BODY": body["BACKEND_LOGIN_BODY"] + constants}
+
+
+def _without_default(body: dict[str, str]) -> dict[str, str]:
+    return {name: text for name, text in body.items() if text != "email={identifier} password={password}"}
+
+
+def _names_of(body: dict[str, str]) -> list[str]:
+    return [pair.partition("=")[0] for pair in body["BACKEND_LOGIN_BODY"].split()]
+
+
+def _password_field(names: list[str]) -> str | None:
+    return next((name for name in names if any(word in plain(name) for word in _PASSWORD_WORDS)), None)
+
+
+def _identifier_field(names: list[str], kind: str) -> str | None:
+    candidates = [
+        name
+        for name in names
+        if any(word in plain(name) for word in _IDENTIFIER_WORDS)
+        and not any(word in plain(name) for word in (*_PASSWORD_WORDS, "device", "client", "grant"))
+    ]
+    usual = [plain(name) for name in _IDENTIFIERS[kind]]
+    return min(candidates, key=lambda name: usual.index(plain(name)) if plain(name) in usual else 99, default=None)
+
+
+def _body_text(body: dict[str, str]) -> str:
+    return f"{'form data' if 'BACKEND_LOGIN_FORM' in body else 'JSON'} {body['BACKEND_LOGIN_BODY']}"
+
+
+def access_token(answer: Answer) -> str | None:
+    """The place of the access token; None if the answer has none."""
+    best = max(((_token_score(value), value.place) for value in values_of(answer)), default=(0, ""))
+    return best[1] if best[0] > 0 else None
+
+
+def _token_score(value: Value) -> int:
+    if not is_token(value.value) or any(word in name for name in value.names for word in _NOT_TOKENS):
+        return 0
+    if value.name in _ACCESS_NAMES:
+        score = 100 - _ACCESS_NAMES.index(value.name)
+    elif value.name.endswith(("token", "jwt")) or value.place == "body":
+        score = 60
+    elif any(name in _ACCESS_NAMES or name == "tokens" for name in value.names) or is_jwt(value.value):
+        score = 50
+    elif value.is_field and any(word in value.name for word in ("auth", "token", "jwt", "session")):
+        score = 40
+    elif value.place.startswith("header:") and len(str(value.value)) >= _MIN_UNNAMED:
+        score = 20
+    else:
+        return 0
+    weak = len(str(value.value)) < 16 and value.name not in _ACCESS_NAMES[:8]
+    return score + 10 * is_jwt(value.value) - 30 * value.place.startswith("cookie:") - 100 * weak
+
+
+def refresh_token(answer: Answer) -> str | None:
+    """The place of the refresh token; None if the answer has none."""
+    for value in values_of(answer):
+        is_named = any("refresh" in name or "renew" in name for name in value.names)
+        if is_named and is_token(value.value) and not any(word in value.name for word in ("expir", "type", "url")):
+            return value.place
+    return None
+
+
+def _learn_other_places(learning: Learning, answer: Answer) -> None:
+    learned = learning.connection.learned
+    if place := refresh_token(answer):
+        learned["BACKEND_REFRESH_TOKEN"] = place
+    if expires := _expiry(answer, answer.get(learning.token_place)):
+        learned["BACKEND_EXPIRES"] = expires
+
+
+def _expiry(answer: Answer, access: object) -> str | None:
+    """The setting that says when the token expires; None if the token itself does, or nothing."""
+    if jwt_expiry(str(access)):
+        return None
+    return next((f"{value.place}:{unit}" for value in values_of(answer) if (unit := _expiry_unit(value))), None)
+
+
+def _expiry_unit(value: Value) -> str | None:
+    """`s` or `ms` for a duration, `at` for a time; None if the value says nothing about the expiry."""
+    is_named = value.name in ("exp", "expires") or any(word in value.name for word in _EXPIRY_NAMES)
+    if not is_named or any("refresh" in name for name in value.names) or isinstance(value.value, bool):
+        return None
+    if isinstance(value.value, str) and "-" in value.value[1:] and ":" in value.value:
+        return "at"
+    if not isinstance(value.value, int | float) or value.value <= 0:
+        return None
+    if value.value > _MIN_TIME:
+        return "at"
+    return "ms" if value.name.endswith("ms") or value.value > _MAX_SECONDS else "s"

@@ -1,0 +1,232 @@
+"""Learns how tokens are refreshed and revoked, and what refusals mean that no rule of the site knows."""
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice, product
+from typing import NamedTuple
+
+import backends
+import errors
+from backends.base import Meaning, placeholders
+from config import Settings
+from doctor.sign_in.answers import codes, fields_named, is_token, plain, signature
+from doctor.sign_in.connection import is_missing
+from doctor.sign_in.learning import Learning, lines_of
+from doctor.sign_in.login import access_token, refresh_token
+from services.backend import results
+from services.backend.answer import Answer
+from services.backend.tokens import Tokens
+
+_REFRESH_NAMES = (
+    "refresh", "reissue", "token/refresh", "token/reissue", "refresh-token", "refreshToken", "tokens/refresh", "renew",
+    "refresh_token", "token/renew", "auth/refresh", "auth/reissue", "session/refresh", "token",
+)  # fmt: skip
+_LOGOUT_NAMES = ("logout", "signout", "sign-out", "auth/logout", "log-out", "token/revoke", "revoke", "users/logout")
+_REFRESH_WORDS = ("refresh", "reissue", "renew")
+_LOGOUT_WORDS = ("logout", "signout", "sign-out", "log-out")
+_MAX_SENDS = 16
+"""How often a refresh token is sent while the call is learned."""
+
+
+def learn_refresh(learning: Learning, login: Answer) -> Tokens:
+    """Learn the refresh call, if there is a refresh token. Returns the tokens that are valid now."""
+    learned, report = learning.connection.learned, learning.report
+    tokens = Tokens(str(login.get(learning.token_place)))
+    place = learned.get("BACKEND_REFRESH_TOKEN")
+    if place is None:
+        return tokens
+    report.heading("Looking for the refresh")
+    tokens = replace(tokens, refresh=str(login.get(place)))
+    for change in islice(_refresh_changes(learning, place), _MAX_SENDS):
+        answer = learning.connection.probe("refresh", {"refresh_token": tokens.refresh or ""}, **change)
+        new = access_token(answer) if answer is not None and 200 <= answer.status < 300 else None
+        if answer is None or new is None:
+            continue
+        report.answer(f"{change['BACKEND_REFRESH']} with {change['BACKEND_REFRESH_SEND']}", answer)
+        learned |= change
+        _add_place(learned, "BACKEND_TOKEN", answer, new)
+        if new_refresh := refresh_token(answer):
+            _add_place(learned, "BACKEND_REFRESH_TOKEN", answer, new_refresh)
+            tokens = replace(tokens, refresh=str(answer.get(new_refresh)))
+        return replace(tokens, access=str(answer.get(new)))
+    report.line("no call takes the refresh token: set BACKEND_REFRESH and BACKEND_REFRESH_SEND, if there is one")
+    report.line("without it, a session ends when its access token expires")
+    del learned["BACKEND_REFRESH_TOKEN"]
+    return Tokens(tokens.access)
+
+
+def _refresh_changes(learning: Learning, place: str) -> Iterator[dict[str, str]]:
+    """Yield the settings of calls that may be the refresh: first those that certainly exist, in all ways of sending."""
+    uncertain = []
+    for line in _refresh_lines(learning):
+        settings = {"BACKEND_REFRESH": line, "BACKEND_REFRESH_SEND": "json:refreshToken"}
+        without = learning.connection.probe("refresh", {}, **settings)
+        if without is None or is_missing(without):
+            continue
+        named = learning.connection.environ.get("BACKEND_REFRESH_SEND")
+        sends = [named] if named else _refresh_sends(place, without)
+        changes = [{"BACKEND_REFRESH": line, "BACKEND_REFRESH_SEND": send} for send in sends]
+        if signature(without) in learning.missing:
+            uncertain.append(changes[0])
+        else:
+            yield from changes
+    yield from uncertain
+
+
+def _add_place(learned: dict[str, str], setting: str, answer: Answer, place: str) -> None:
+    """Add the place that an answer to the refresh has, if the login's has nothing in this answer."""
+    if not is_token(answer.get(learned[setting])):
+        learned[setting] += f"|{place}"
+
+
+def _refresh_lines(learning: Learning) -> Iterator[str]:
+    if line := learning.connection.environ.get("BACKEND_REFRESH"):
+        yield line
+        return
+    described = [each.line for each in learning.operations if each.method == "POST" and _has(each.path, _REFRESH_WORDS)]
+    presets = lines_of([backends.find(name).refresh for name in backends.names()])
+    yield from dict.fromkeys([*described, *learning.common_lines(_REFRESH_NAMES), *presets])
+
+
+def _has(path: str, words: tuple[str, ...]) -> bool:
+    return not placeholders(path) and any(word in path.lower() for word in words)
+
+
+def _refresh_sends(place: str, without: Answer) -> list[str]:
+    """The ways to send the refresh token, the likely one first: as the refusal calls it, or the answer to the login."""
+    kind, _, rest = place.rpartition(":")
+    name = rest.rpartition(".")[2]
+    wanted = [field for field in fields_named(without) if "refresh" in plain(field) or "token" in plain(field)]
+    usual = ["refreshToken", "refresh_token", "refresh", "token"]
+    names = list(dict.fromkeys([*wanted, *([] if kind else [name]), *usual]))
+    sends = [f"json:{name}" for name in names]
+    if kind == "cookie":
+        return [f"cookie:{name}", *sends]
+    return [*sends[:3], "bearer", f"form:{names[0]}", f"cookie:{names[0]}", *sends[3:]]
+
+
+def learn_logout(learning: Learning, tokens: Tokens, user: Answer | None) -> Answer | None:
+    """Learn the logout call, and whether it ends the token. Returns the answer of the user call to the ended token.
+
+    user: the answer of the user call to a valid token.
+    """
+    learning.report.heading("Looking for the logout")
+    values = {"token": tokens.access, **({"refresh_token": tokens.refresh} if tokens.refresh else {})}
+    for line, body in product(_logout_lines(learning), _logout_bodies(learning)):
+        answer = _log_out(learning, line, body, values)
+        if answer is None:
+            continue
+        learning.report.answer(f"{line}{' with the refresh token' if body else ''}", answer)
+        learning.connection.learned |= {"BACKEND_LOGOUT": line, **body}
+        after = learning.connection.probe("user", values) if user is not None else None
+        if user is not None and after is not None and signature(after) != signature(user):
+            return after
+        learning.connection.learned["BACKEND_LOGOUT_REVOKES"] = "false"
+        learning.report.line("the access token is still accepted" if after else "whether it ends the token is unknown")
+        return None
+    learning.report.line(
+        "no call was found: set BACKEND_LOGOUT, if there is one; else tokens stay valid after sign-out"
+    )
+    return None
+
+
+def _log_out(learning: Learning, line: str, body: dict[str, str], values: dict[str, str]) -> Answer | None:
+    """The answer of this call; None if there is no such call, or if it refuses."""
+    probe = learning.connection.probe
+    without = probe("logout", {"token": "none"}, BACKEND_LOGOUT=line)
+    if without is None or is_missing(without):
+        return None
+    answer = probe("logout", values, BACKEND_LOGOUT=line, **body)
+    if answer is None or not 200 <= answer.status < 300 or answer.response.is_html:
+        return None
+    refuses = codes(answer) and signature(answer) == signature(without)  # a refusal with status 200
+    return None if refuses else answer
+
+
+def _logout_lines(learning: Learning) -> list[str]:
+    if line := learning.connection.environ.get("BACKEND_LOGOUT"):
+        return [line]
+    described = [
+        each.line
+        for each in learning.operations
+        if each.method in ("POST", "DELETE") and _has(each.path, _LOGOUT_WORDS)
+    ]
+    path = learning.login_path
+    same_path = [f"DELETE {path}"] if "session" in path.rpartition("/")[2] else []
+    presets = lines_of([backends.find(name).logout for name in backends.names()])
+    known = [line for line in presets if _has(line, _LOGOUT_WORDS)]
+    return list(dict.fromkeys([*described, *same_path, *learning.common_lines(_LOGOUT_NAMES), *known]))
+
+
+def _logout_bodies(learning: Learning) -> list[dict[str, str]]:
+    """Without a body first: the token in the header is enough for most backends."""
+    where, _, name = learning.connection.learned.get("BACKEND_REFRESH_SEND", "").partition(":")
+    if where not in ("json", "form"):
+        return [{}]
+    form = {"BACKEND_LOGOUT_FORM": "true"} if where == "form" else {}
+    return [{}, {"BACKEND_LOGOUT_BODY": f"{name}={{refresh_token}}", **form}]
+
+
+class _Refusal(NamedTuple):
+    word: Meaning
+    error: type[errors.SiteError]
+
+
+_REFUSALS = {
+    "login": _Refusal(Meaning.WRONG_CREDENTIALS, errors.CredentialsSignin),
+    "user": _Refusal(Meaning.SESSION_OVER, errors.SessionExpired),
+}
+"""What the refusals mean that `learn_meanings` provokes, by call."""
+
+
+def learn_meanings(learning: Learning, login: Answer, user: Answer | None, ended: Answer | None) -> None:
+    """Learn what refusals mean, from one wrong password, an unknown account, a made-up token and an ended one.
+
+    login, user: what the calls answer if they refuse nothing. ended: the answer of the user call after the logout.
+    """
+    learning.report.heading("A wrong password, on purpose, and a token that was never issued")
+    probe, account = learning.connection.probe, learning.account
+    wrong, unknown = probe("login", account.with_wrong_password), probe("login", account.unknown)
+    made_up = probe("user", {"token": secrets.token_urlsafe(24)}) if user is not None else None
+    rules = [
+        _rule(learning, "login", wrong, login, "a wrong password"),
+        _rule(learning, "login", unknown, login, "an unknown account"),
+        _rule(learning, "user", made_up, user, "a made-up token"),
+        _rule(learning, "user", ended, user, "an ended token"),
+    ]
+    if wrong and unknown and signature(wrong) != signature(unknown):
+        learning.report.line("the two logins differ: at this backend, anybody can find out which accounts exist")
+    if known := list(dict.fromkeys(filter(None, rules))):
+        learning.connection.learned["BACKEND_MEANINGS"] = "; ".join(known)
+
+
+def _rule(learning: Learning, call: str, refusal: Answer | None, success: Answer | None, what: str) -> str:
+    """A rule of `BACKEND_MEANINGS` for a refusal: by its code, or else by its status. Empty if none is needed."""
+    if refusal is None or success is None:
+        return ""
+    learning.report.answer(f"{what}:", refusal)
+    word, error = _REFUSALS[call]
+    if isinstance(what_it_means(learning.connection.settings(), call, refusal), error):
+        return ""
+    usual = codes(success)
+    for place, value in codes(refusal).items():
+        if usual.get(place) != value and value not in (str(refusal.status), learning.account.identifier):
+            return f"{refusal.status} {place}={value} {word}"
+    if refusal.status == success.status or refusal.status >= 500 or refusal.response.is_html:
+        learning.report.warning(f"Nothing in this answer says that it means {word}.")
+        return ""
+    learning.report.warning(f"Guessed: every answer {refusal.status} means {word}.")
+    return f"{refusal.status} * {word}"
+
+
+def what_it_means(settings: Settings, call: str, answer: Answer) -> errors.SiteError | None:
+    """The error that this answer is for the site; None if it accepts it."""
+    try:
+        if call == "user":
+            results.user(settings.backend, call, answer)
+        else:
+            results.tokens(settings.backend, call, answer)
+    except errors.SiteError as error:
+        return error
+    return None

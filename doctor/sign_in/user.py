@@ -1,0 +1,242 @@
+"""Learns how the token is sent, which call returns the user, and where its answer has which field."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+
+import backends
+import providers
+from backends.base import placeholders
+from doctor.sign_in.answers import Value, leaves, objects, plain, printable
+from doctor.sign_in.connection import StoppedError, is_missing
+from doctor.sign_in.learning import Learning, lines_of
+from services.backend.answer import Answer
+from services.backend.user import User
+
+_SUFFIXES = (
+    "me", "users/me", "user", "auth/me", "members/me", "member/me", "user/me", "profile", "auth/profile", "account",
+    "account/me", "accounts/me", "auth/user", "users/profile", "user/profile", "userinfo", "whoami", "session",
+    "members/profile", "mypage", "user/info", "users/info", "member/info", "current-user", "users/current",
+)  # fmt: skip
+_USER_PATH = re.compile(r"/(me|user|profile|account|userinfo|whoami|current|mypage|self|info)\b", re.IGNORECASE)
+_IDS = (
+    "id", "userid", "memberid", "sub", "pk", "uid", "uuid", "objectid", "accountid", "userno", "memberno", "userseq",
+    "memberseq", "customerid", "no", "seq", "userpk", "memberpk", "useridx", "idx", "guid",
+)  # fmt: skip
+_CERTAIN_IDS = 8
+"""The first of them can be nothing else."""
+_FULL_NAMES = ("name", "fullname", "displayname", "realname", "membername")
+_USER_NAMES = ("username", "preferredusername", "loginid")
+_NICK_NAMES = ("nickname", "nick", "alias", "screenname", "handle")
+_EMAILS = ("email", "emailaddress", "useremail", "memberemail", "mail", "loginemail")
+_OTHERS = ("provider", "social", "team", "role", "group", "organization", "tenant", "device", "session")
+"""What other ids of a user's object are about."""
+_USER_KEYS = ("user", "member", "account", "profile", "customer", "me", "userinfo")
+_BEARER = "Authorization: Bearer {token}"
+_DEFAULTS = {"id": "id", "name": "name", "nick_name": "nick_name", "email": "email"}
+
+
+@dataclass(frozen=True)
+class UserPlace:
+    at: str
+    """The setting `BACKEND_USER_AT`."""
+    fields: dict[str, str]
+    """The setting `BACKEND_USER_FIELDS`."""
+    has_identifier: bool
+    """Whether one of its values is what the operator signs in with."""
+    guesses: tuple[str, ...] = ()
+    """What the operator has to look at."""
+
+    @property
+    def settings(self) -> dict[str, str]:
+        fields = {name: place for name, place in self.fields.items() if place != _DEFAULTS[name]}
+        text = " ".join(f"{name}={place}" for name, place in fields.items())
+        at = {} if self.at == "body" else {"BACKEND_USER_AT": self.at}
+        return at | ({"BACKEND_USER_FIELDS": text} if text else {})
+
+
+def learn_user(learning: Learning, login: Answer) -> Answer | None:
+    """Learn the user call, or that the login's answer has the user. Returns the answer of the call, None without one.
+
+    Raises `StoppedError`.
+    """
+    learning.report.heading("Looking for the user")
+    token = str(login.get(learning.token_place))
+    usual, *others = _token_headers(learning)
+    refusing = []
+    for line in _calls(learning):
+        line, answer = _call_user(learning, line, usual, token)  # noqa: PLW2901
+        if answer is None or is_missing(answer):
+            continue
+        if _accept(learning, line, usual, answer):
+            return answer
+        refusing.append(line)
+    for line, header in product(refusing, others):
+        _, answer = _call_user(learning, line, header, token)
+        if answer is not None and _accept(learning, line, header, answer):
+            return answer
+    _learn_user_of_login(learning, login)
+    return None
+
+
+def _call_user(learning: Learning, line: str, header: str, token: str) -> tuple[str, Answer | None]:
+    """Make the call; with POST if its answer says so."""
+    changes = {"BACKEND_USER": line, "BACKEND_TOKEN_HEADER": header}
+    answer = learning.connection.probe("user", {"token": token}, **changes)
+    if answer is not None and answer.status == 405 and "POST" in answer.response.headers.get("Allow", ""):
+        line = line.replace("GET", "POST", 1)
+        answer = learning.connection.probe("user", {"token": token}, **{**changes, "BACKEND_USER": line})
+    return line, answer
+
+
+def _accept(learning: Learning, line: str, header: str, answer: Answer) -> bool:
+    """Learn this call, if its answer has a user."""
+    place = find_user(answer.get("body"), learning.account.identifier) if answer.status in (200, 201) else None
+    if place is None:
+        return False
+    learning.report.answer(f"{line} with the header {header.partition(':')[0]}", answer)
+    learning.connection.learned["BACKEND_USER"] = line
+    if header != _BEARER:
+        learning.connection.learned["BACKEND_TOKEN_HEADER"] = header
+    _learn_place(learning, place)
+    return True
+
+
+def _learn_user_of_login(learning: Learning, login: Answer) -> None:
+    place = find_user(login.get("body"), learning.account.identifier)
+    if place is None or not (place.has_identifier or place.at != "body"):
+        raise StoppedError('No call returns the user. Name it with --user "GET /path".')
+    learning.report.line("no call returns the user, but the answer to the login has it")
+    learning.report.warning(
+        "The site then cannot notice that an account was closed. Name the call with --user, if there is one."
+    )
+    learning.connection.learned["BACKEND_USER_FROM_LOGIN"] = "true"
+    _learn_place(learning, place)
+
+
+def _learn_place(learning: Learning, place: UserPlace) -> None:
+    learning.connection.learned |= place.settings
+    fields = ", ".join(f"{name} from {path}" for name, path in place.fields.items())
+    learning.report.line(f"took {fields}" + ("" if place.at == "body" else f", below {place.at}"))
+    for guess in place.guesses:
+        learning.report.warning(guess)
+
+
+def _calls(learning: Learning) -> Iterator[str]:
+    if line := learning.connection.environ.get("BACKEND_USER"):
+        yield line
+        return
+    described = [each.line for each in learning.operations if each.method == "GET" and _is_user_path(each.path)]
+    yield from sorted(described, key=lambda line: (not line.rstrip("/").endswith("/me"), len(line)))
+    presets = lines_of([backends.find(name).user for name in backends.names()])
+    known = [line for line in presets if line.startswith("GET")]
+    common = [line.replace("POST", "GET", 1) for line in learning.common_lines(_SUFFIXES)]
+    yield from dict.fromkeys([*common[:12], *known, *common[12:]])
+
+
+def _is_user_path(path: str) -> bool:
+    return not placeholders(path) and _USER_PATH.search(path) is not None
+
+
+def _token_headers(learning: Learning) -> list[str]:
+    """The ways to send the token, the likely one first."""
+    if header := learning.connection.environ.get("BACKEND_TOKEN_HEADER"):
+        return [header]
+    kind, _, name = learning.token_place.rpartition(":")
+    schemes = [_BEARER, *(f"Authorization: {scheme}{{token}}" for scheme in ("Token ", "JWT ", ""))]
+    own = [f"{name}: {{token}}" for name in ("X-Auth-Token", "X-Access-Token", "X-Session-Token", "Access-Token")]
+    if kind == "header" and name.lower() != "authorization":
+        return [_BEARER, f"{name}: {{token}}", *schemes[1:], *own]
+    if kind == "cookie":
+        return [f"Cookie: {name}={{token}}", *schemes, *own]
+    return [*schemes, *own]
+
+
+def find_user(body: object, identifier: str) -> UserPlace | None:
+    """The object that describes the person; None if there is none. Chosen by names, and by the value typed."""
+    scored = [(_score(path, item, identifier), -path.count("."), path, item) for path, item in objects(body)]
+    score, _, path, item = max(scored, key=lambda each: each[:2], default=(0, 0, "", {}))
+    if not score or (path and printable(path) != path):
+        return None
+    return _describe_user(path or "body", item, identifier)
+
+
+def _score(path: str, item: dict[str, object], identifier: str) -> int:
+    has_id = any(_is_id(key, value) for key, value in item.items())
+    matches = any(_is_same(value, identifier) for value in item.values())
+    nested = any(_is_same(leaf.value, identifier) for leaf in leaves(item))
+    described = len({*map(plain, item)} & {*_FULL_NAMES, *_USER_NAMES, *_NICK_NAMES, *_EMAILS})
+    if not (has_id or matches) or not (matches or described):
+        return 0
+    is_named = plain(path.rpartition(".")[2]) in _USER_KEYS
+    return 10 * matches + 4 * has_id + 3 * is_named + 3 * nested + min(described, 3)
+
+
+def _describe_user(at: str, item: dict[str, object], identifier: str) -> UserPlace:
+    values = sorted((leaf for leaf in leaves(item) if _can_be_field(leaf)), key=lambda leaf: leaf.place.count("."))
+    texts = {leaf.place: leaf.value for leaf in values if isinstance(leaf.value, str) or leaf.value is None}
+    typed = next((place for place, value in texts.items() if _is_same(value, identifier)), None)
+    user_id, id_guess = _find_id(item, typed)
+    name, name_guess = _find_name(texts)
+    email = _by_name(texts, _EMAILS) or (typed if "@" in identifier else None)
+    fields = {"id": user_id, "name": name, "nick_name": _by_name(texts, _NICK_NAMES), "email": email}
+    return UserPlace(
+        at,
+        {field: place for field, place in fields.items() if place},
+        has_identifier=typed is not None,
+        guesses=tuple(filter(None, (id_guess, name_guess))),
+    )
+
+
+def _can_be_field(leaf: Value) -> bool:
+    """Whether it belongs to the user, and not to a list or to an object far below."""
+    keys = leaf.place.split(".")
+    return len(keys) <= 2 and not any(key.isdigit() for key in keys) and printable(leaf.place) == leaf.place
+
+
+def _find_id(item: Mapping[str, object], typed: str | None) -> tuple[str | None, str]:
+    """The key of the id, and what is guessed about it."""
+    ids = [key for key, value in item.items() if _is_id(key, value)]
+    key = min(ids, key=lambda key: _IDS.index(plain(key)) if plain(key) in _IDS else len(_IDS), default=typed)
+    if ids and plain(key or "") in _IDS[:_CERTAIN_IDS]:
+        return key, ""
+    return key, f"Guessed: the id is {key}. It must be unique and never change."
+
+
+def _find_name(texts: Mapping[str, object]) -> tuple[str | None, str]:
+    """The place of the name, and what is guessed about it."""
+    top = {place: value for place, value in texts.items() if "." not in place}
+    name = _by_name(top, _FULL_NAMES) or _by_name(texts, _FULL_NAMES)
+    parts = [_by_name(texts, names) for names in (("firstname", "givenname"), ("lastname", "familyname", "surname"))]
+    if name is None and all(parts):
+        joined = "+".join(part for part in parts if part)
+        return joined, f"Guessed: the name is {joined}. For Korean names, turn the two around."
+    return name or _by_name(top, _USER_NAMES) or _by_name(texts, _USER_NAMES), ""
+
+
+def _by_name(texts: Mapping[str, object], names: tuple[str, ...]) -> str | None:
+    places = {plain(place.rpartition(".")[2]): place for place in reversed(list(texts))}
+    return next((places[name] for name in names if name in places), None)
+
+
+def _is_id(key: str, value: object) -> bool:
+    name = plain(key)
+    if printable(key) != key or (name not in _IDS and not name.endswith("id")):
+        return False
+    if name.startswith((*_OTHERS, *providers.names())):
+        return False
+    try:
+        User.from_json({"id": value})
+    except ValueError:
+        return False
+    return True
+
+
+def _is_same(value: object, identifier: str) -> bool:
+    """Whether this is what the operator has typed, perhaps with another case or spelled as another number."""
+    if not isinstance(value, str) or not value:
+        return False
+    digits, typed_digits = re.sub(r"\D", "", value), re.sub(r"\D", "", identifier)
+    is_number = re.fullmatch(r"[+\d\s()\-]{8,}", value) is not None and typed_digits[-8:] == digits[-8:]
+    return value.casefold() == identifier.casefold() or is_number

@@ -1,0 +1,175 @@
+"""`flask doctor --sign-in`: it finds out how an unknown backend signs people in, and prints settings that work."""
+
+import contextlib
+import io
+import logging
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from dotenv import dotenv_values
+from flask import Flask
+
+from app import create_app
+from dev.backend import PASSWORD as DEVELOPMENT_PASSWORD
+from dev.backend import create_backend
+from doctor.command import doctor_command
+from tests.support.site import MINJI, running_site, serve_in_thread
+from tests.support.unknown_backends import (
+    IDENTIFIER,
+    NAME,
+    PASSWORD,
+    USERNAME,
+    Accounts,
+    codes_backend,
+    members_backend,
+    unknown_backend,
+)
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """A backend that no file describes, as its operator sees it."""
+
+    make: Callable[[Accounts], Flask]
+    account: str
+    field: str
+    """The field of the site's form that has the account."""
+    path: str = ""
+
+
+UNKNOWN = {
+    "members": Unknown(members_backend, IDENTIFIER, "email", "/svc/v3"),
+    "codes": Unknown(codes_backend, USERNAME, "username"),
+}
+Learned = tuple[Unknown, str, Accounts, Result]
+
+
+def run_doctor(backend_url: str, account: str, password: str = PASSWORD, *options: str, **environ: str) -> Result:
+    """Run the command in a folder without `.env`, with the account on its standard input."""
+    variables = {"BACKEND_URL": backend_url, **environ}
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        command = doctor_command(create_app)
+        return CliRunner().invoke(command, ["--sign-in", *options], f"{account}\n{password}\n", variables)
+
+
+def settings_in(output: str) -> dict[str, str]:
+    """The lines for `.env` that the command has printed."""
+    lines = [line for line in output.splitlines() if line.partition("=")[0].replace("_", "").isupper()]
+    return {name: value for name, value in dotenv_values(stream=io.StringIO("\n".join(lines))).items() if value}
+
+
+def settings_work(backend_url: str, output: str, account: str, field: str = "email") -> bool:
+    """Whether a site with the printed settings refuses a wrong password, signs in, and knows the name."""
+    settings: dict[str, Any] = {name.lower(): value for name, value in settings_in(output).items()}
+    with running_site(backend_url, backend_logout_path=None, backend_profile_path=None, **settings) as site:
+        visitor = site.new_visitor()
+        wrong = visitor.submit("/auth/login/email", {field: account, "password": "wrong-password"})
+        right = visitor.submit("/auth/login/email", {field: account, "password": PASSWORD})
+        is_signed_in = bool(visitor.is_signed_in) and visitor.get_session()["user"]["name"] == NAME
+        return (wrong.status_code, right.status_code, is_signed_in) == (401, 303, True)
+
+
+@pytest.fixture(scope="module", params=UNKNOWN)
+def learned(request: pytest.FixtureRequest) -> Iterator[Learned]:
+    """An unknown backend, its URL, its accounts, and what the command printed about it."""
+    unknown = UNKNOWN[request.param]
+    with unknown_backend(unknown.make) as (url, accounts):
+        result = run_doctor(url + unknown.path, unknown.account)
+        assert result.exit_code == 0, result.output
+        yield unknown, url + unknown.path, accounts, result
+
+
+def test_few_attempts_are_made_with_the_account(learned: Learned) -> None:
+    *_, accounts, _ = learned
+    assert accounts.successes == 2
+    assert accounts.attempts == 3
+
+
+def test_the_printed_settings_sign_people_in_at_a_backend_that_nothing_describes(learned: Learned) -> None:
+    unknown, url, _, result = learned
+    assert settings_work(url, result.output, unknown.account, unknown.field)
+
+
+def test_no_password_token_or_other_value_is_printed(learned: Learned) -> None:
+    *_, accounts, result = learned
+    assert len(accounts.issued) > 4
+    assert not [value for value in accounts.issued if value in result.output]
+    assert "characters" in result.output
+
+
+def test_the_refresh_of_a_backend_with_a_rotating_token_is_found() -> None:
+    with unknown_backend(members_backend) as (url, _):
+        result = run_doctor(f"{url}/svc/v3", IDENTIFIER)
+    settings = settings_in(result.output)
+    assert settings["BACKEND_REFRESH"] == "POST /members/reissue"
+    assert settings["BACKEND_REFRESH_SEND"] == "json:refreshJwt"
+    assert "it rotates" in result.output
+    assert "a second refresh with the same token is refused" in result.output
+    assert "the access token is no longer accepted" in result.output
+
+
+def test_nothing_is_logged_that_the_account_or_the_backend_keeps_secret(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with unknown_backend(members_backend) as (url, accounts):
+        run_doctor(f"{url}/svc/v3", IDENTIFIER)
+        assert not [value for value in accounts.issued if value in caplog.text]
+
+
+def test_a_backend_that_uses_values_as_keys_has_them_hidden() -> None:
+    def keys_backend(accounts: Accounts) -> Flask:
+        app = Flask("keys")
+
+        @app.post("/login")
+        def login() -> dict[str, object]:
+            token = accounts.issue("tok_canary_abcdefghijklmnop", accounts.access)
+            return {"token": token, "sessions": {token: {PASSWORD: 1, IDENTIFIER: 1, "01055512345": 2}}}
+
+        return app
+
+    with unknown_backend(keys_backend) as (url, accounts):
+        output = run_doctor(url, IDENTIFIER, PASSWORD, "--login", "POST /login").output
+        assert "sessions.<key>" in output or "sessions.[hidden]" in output
+        assert not [value for value in (*accounts.issued, IDENTIFIER, "01055512345") if value in output]
+
+
+def test_a_wrong_password_is_reported_and_sent_only_a_few_times() -> None:
+    with unknown_backend(members_backend) as (url, accounts):
+        result = run_doctor(f"{url}/svc/v3", IDENTIFIER, "Not-the-pass-phrase")
+        assert result.exit_code == 1
+        assert "the password is wrong" in result.output
+        assert 1 <= accounts.attempts <= 4
+        assert "Not-the-pass-phrase" not in result.output
+
+
+def test_a_backend_that_its_setting_describes_is_signed_in_to_once() -> None:
+    with serve_in_thread("127.0.0.1", lambda _: create_backend()) as port:
+        result = run_doctor(f"http://127.0.0.1:{port}", MINJI, DEVELOPMENT_PASSWORD, BACKEND_LOGOUT_PATH="/logout")
+    assert result.exit_code == 0, result.output
+    assert "The settings fit this backend." in result.output
+    assert "data.token.plainTextToken: text, " in result.output
+    assert "the access token is no longer accepted" in result.output
+    assert not settings_in(result.output)
+
+
+def test_an_unreachable_backend_is_reported() -> None:
+    result = run_doctor("http://127.0.0.1:9", IDENTIFIER)
+    assert result.exit_code == 1
+    assert "Check BACKEND_URL" in result.output
+
+
+def test_invalid_settings_are_reported_and_nothing_is_sent() -> None:
+    with unknown_backend(codes_backend) as (url, accounts):
+        result = run_doctor(url, USERNAME, SESSION_MAX_AGE="soon")
+        assert result.exit_code == 1
+        assert "SESSION_MAX_AGE" in result.output
+        assert accounts.attempts == 0
+
+
+def test_it_warns_of_a_real_sign_in_before_it_asks_for_the_account() -> None:
+    result = run_doctor("http://127.0.0.1:9", "", "")
+    assert result.output.startswith("This signs in at the backend with a real account")
+    assert result.exit_code == 2
