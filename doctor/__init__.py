@@ -1,7 +1,7 @@
 """`flask doctor`: checks the settings, the backend, the providers, Redis and the running site.
 
 The checks change nothing: the backend gets a sign-in for an account that cannot exist, and each provider a made-up
-authorization code. No secret is printed.
+authorization code. No secret is printed. `--sign-in` is a command of its own (`doctor/sign_in/`): it is a real sign-in.
 """
 
 from collections.abc import Callable, Iterator

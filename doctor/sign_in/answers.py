@@ -7,8 +7,10 @@ from typing import NamedTuple
 from services.backend.answer import Answer
 from services.bearer_token import validate_token
 
-MAX_LINES = 60
+_MAX_LINES = 60
+"""Of an answer's keys: more would hide the rest of the report."""
 _MAX_DEPTH = 8
+"""Levels of JSON that are looked at: no login hides its token deeper."""
 _MAX_ITEMS = 3
 """Items of a list that are looked at: users and tokens are among the first."""
 _KEY = re.compile(r"[^\s.|+:;={}]+")
@@ -120,10 +122,10 @@ def objects(value: object, path: str = "", depth: int = 0) -> Iterator[tuple[str
 def describe(answer: Answer, secrets: Collection[str]) -> Iterator[str]:
     """Places and types, without values: `data.token: text, 40 characters`. Keys with one of `secrets` are left out."""
     values = [value for value in _all_values(answer) if value.place != "body" or value.value]
-    for value in values[:MAX_LINES]:
+    for value in values[:_MAX_LINES]:
         yield f"{printable(value.place, secrets)}: {_type(value.value)}"
-    if len(values) > MAX_LINES:
-        yield f"and {len(values) - MAX_LINES} more"
+    if len(values) > _MAX_LINES:
+        yield f"and {len(values) - _MAX_LINES} more"
 
 
 def printable(place: str, secrets: Collection[str] = ()) -> str:

@@ -18,6 +18,7 @@ from services.clock import Clock
 from services.http.client import HttpClient
 from services.request_context import Deadline, RequestContext
 
+CLOCK = Clock()
 NO_ANSWER = "The backend does not answer. Check BACKEND_URL, and that this machine can reach it."
 _NOT_NEEDED = {"SITE_URL": "https://login.example.com", "SECRET_KEY": secrets.token_urlsafe(33)}
 """Required settings that a sign-in at the backend does not use."""
@@ -65,7 +66,7 @@ class Connection:
         return config.load({**environ, **missing})
 
     def client(self) -> BackendClient:
-        return BackendClient(self.settings(), self.http)
+        return BackendClient(self.settings(), self.http, CLOCK)
 
     def probe(self, name: str, values: Mapping[str, str], **changes: str) -> Answer | None:
         """Make one call of the backend with these changes of the settings. None: it cannot be made, or has no answer.
@@ -74,7 +75,7 @@ class Connection:
         """
         try:
             settings = self.settings(**changes)
-            answer = BackendClient(settings, self.http).call(name, values, context(settings))
+            answer = BackendClient(settings, self.http, CLOCK).call(name, values, context(settings))
         except (errors.SiteError, config.SettingsError):
             return None
         if answer.status == 429:
@@ -104,7 +105,7 @@ class Connection:
 
 
 def context(settings: config.Settings) -> RequestContext:
-    deadline = Deadline(settings.backend_timeout, Clock())
+    deadline = Deadline(settings.backend_timeout, CLOCK)
     return RequestContext(client_ip=None, locale="en", request_id="doctor", deadline=deadline)
 
 

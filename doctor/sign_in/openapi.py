@@ -11,6 +11,7 @@ _PATHS = (
     "/docs-json", "/api/docs-json", "/api-docs", "/api/schema/?format=json", "/schema/?format=json",
 )  # fmt: skip
 _MAX_DEPTH = 4
+"""Levels of a body, and steps of a `$ref`: a schema may contain itself."""
 
 
 class Operation(NamedTuple):

@@ -11,7 +11,7 @@ import errors
 from backends.base import Meaning, placeholders
 from config import Settings
 from doctor.sign_in.answers import codes, fields_named, is_token, plain, signature
-from doctor.sign_in.connection import is_missing
+from doctor.sign_in.connection import CLOCK, is_missing
 from doctor.sign_in.learning import Learning, lines_of
 from doctor.sign_in.login import access_token, refresh_token
 from services.backend import results
@@ -226,7 +226,7 @@ def what_it_means(settings: Settings, call: str, answer: Answer) -> errors.SiteE
         if call == "user":
             results.user(settings.backend, call, answer)
         else:
-            results.tokens(settings.backend, call, answer)
+            results.tokens(settings.backend, call, answer, CLOCK.time())
     except errors.SiteError as error:
         return error
     return None

@@ -1,11 +1,10 @@
 """Signs in once with settings as they are, through the same code as the site, and says what each step showed."""
 
-import time
 from dataclasses import dataclass
 
 import errors
 from doctor.sign_in.answers import printable
-from doctor.sign_in.connection import context
+from doctor.sign_in.connection import CLOCK, context
 from doctor.sign_in.learning import Learning
 from doctor.sign_in.session import what_it_means
 from services.backend import results
@@ -40,7 +39,7 @@ class Trial:
         try:
             answer = self._call("login", self._account.values)
             self._report.answer(self._line("login"), answer)
-            tokens = results.tokens(self._backend, "login", answer)
+            tokens = results.tokens(self._backend, "login", answer, CLOCK.time())
             self._report_tokens(tokens)
             self._read_user(answer, tokens)
         except errors.SiteError as error:
@@ -80,7 +79,7 @@ class Trial:
         if tokens.expires_at is None:
             self._report.line("nothing says when the access token expires")
         else:
-            seconds = tokens.expires_at - int(time.time())
+            seconds = tokens.expires_at - int(CLOCK.time())
             self._report.line(f"the access token expires in {seconds} seconds")
 
     def _read_user(self, login: Answer, tokens: Tokens) -> None:
