@@ -1,19 +1,23 @@
 """The pages of docs/backends/ say what the code, the recorded exchanges and the tests with real servers say."""
 
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 import backends
+import config
 from backends import overrides
 from tests.support import backend_pages
 from tests.support.commands import ROOT
 from tests.support.markdown import MarkdownPage
+from tests.support.site import SECRET
 
 PAGES = [backend_pages.FOLDER / f"{name}.md" for name in ("README", *backend_pages.PRESETS)]
 CHOOSERS = [MarkdownPage(ROOT / "docs" / name) for name in ("your-backend.md", "your-backend.ko.md")]
 READMES = [MarkdownPage(ROOT / name) for name in ("README.md", "README.ko.md")]
+REQUIRED = {"SITE_URL": "https://login.example.com", "SECRET_KEY": SECRET, "BACKEND_URL": "https://api.example.com"}
 SETTINGS = MarkdownPage(ROOT / "docs" / "settings.md")
 
 
@@ -53,6 +57,10 @@ def test_the_chooser_links_each_backend_once(page: MarkdownPage) -> None:
     assert sorted(chosen) == sorted(backends.names())
     for row, name in zip(rows, chosen, strict=True):
         assert f"](backends/{name}.md)" in row[-1]
+        settings = dict(re.findall(r"`([A-Z_]+)=([^`]+)`", row[-1]))
+        filled = {setting: SECRET if value[0] in "<…" else value for setting, value in settings.items()}
+        if name != "custom":
+            config.load(REQUIRED | filled)
 
 
 @pytest.mark.parametrize("page", READMES, ids=lambda page: page.name)

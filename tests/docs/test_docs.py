@@ -226,7 +226,7 @@ def test_every_setting_that_is_named_exists(doc: MarkdownPage) -> None:
         *OF_PROVIDERS,
         *FOREIGN,
         *(RENAMED if doc.name == "CHANGELOG.md" else ()),
-        *(CODES_OF_BACKENDS if doc.name.startswith(("docs/backends/", "docs/adding-a-backend")) else ()),
+        *(CODES_OF_BACKENDS if doc.name.startswith("docs/backends/") else ()),
     }
 
 
