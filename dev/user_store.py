@@ -126,4 +126,4 @@ def _without_session(tokens: Mapping[str, _Token], session: str) -> dict[str, _T
 
 
 def _encode(part: Mapping[str, Any]) -> str:
-    return base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode()
+    return base64.urlsafe_b64encode(json.dumps(part, separators=(",", ":")).encode()).rstrip(b"=").decode()
