@@ -139,7 +139,7 @@ def bodies(token: str) -> Iterator[tuple[str, bytes]]:
             yield FORM, urlencode([*pairs]).encode()
 
 
-@pytest.mark.parametrize("every", [31, pytest.param(1, marks=pytest.mark.corpus)])
+@pytest.mark.parametrize("every", [61, pytest.param(1, marks=pytest.mark.corpus)])
 @pytest.mark.parametrize("address", TAKING + NOT_TAKING)
 def test_no_request_body_causes_a_5xx_or_a_session(sender: Sender, address: str, every: int) -> None:
     found = list(bodies(sender.token))

@@ -234,6 +234,7 @@ HEADERS = (
 VALUES = ('é=김; 김=é, "김', "\xff\xfe=\x80;q=\xb2, Bearer \xe9, \xa0", "/é?\u2028=😀", "")
 
 
+@pytest.mark.corpus
 @each_route
 def test_no_bytes_in_a_header_make_a_server_error(site: Site, route: Route) -> None:
     client, cookies = site.app.test_client(use_cookies=False), cookie_header(member(site))

@@ -258,9 +258,9 @@ def test_headers_are_latin_1_and_underscore_names_are_dropped() -> None:
     run(site, steps)
 
 
-@pytest.mark.parametrize("path", ["/%ff", "/%00", "/a%2Fb", "//evil.example", "/%", "/%zz", "/auth/%61bc"])
-def test_a_malformed_path_is_not_found(path: str) -> None:
+def test_a_malformed_path_is_not_found() -> None:
     async def steps(asgi: AsgiApp) -> None:
-        assert (await send_request(asgi, "GET", path)).status == 404
+        for path in ("/%ff", "/%00", "/a%2Fb", "//evil.example", "/%", "/%zz", "/auth/%61bc"):
+            assert (await send_request(asgi, "GET", path)).status == 404, path
 
     run(app.create_app(make_settings()), steps)

@@ -74,7 +74,7 @@ def without_id(response: Response) -> tuple[int, list[tuple[str, str]], bytes]:
 @pytest.mark.parametrize("expose", [False, True], ids=["", "with the backend's token"])
 @pytest.mark.parametrize("site_url", ["http://localhost:5000", "https://login.example.com", "https://example.com/in"])
 @pytest.mark.parametrize("user", [MINJI, BARE, replace(MINJI, name="\u2028</script>\"'%")], ids=["all", "bare", "odd"])
-@pytest.mark.parametrize("size", [8, 4000], ids=["one cookie", "two cookies"])
+@pytest.mark.parametrize("size", [8, pytest.param(4000, marks=pytest.mark.corpus)], ids=["one cookie", "two cookies"])
 def test_the_fast_path_answers_like_the_view(path: str, expose: bool, site_url: str, user: User, size: int) -> None:
     given = make_settings(site_url=site_url, expose_access_token=str(expose).lower())
     site = create_app(given)

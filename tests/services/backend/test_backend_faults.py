@@ -109,7 +109,7 @@ def shown(value: object) -> str:
 # --- Answers that break off, never end, or are not HTTP
 
 
-@pytest.mark.parametrize(("fault", "step"), sample_pairs([*BROKEN, *ENORMOUS], STEPS))
+@pytest.mark.parametrize(("fault", "step"), sample_pairs([*BROKEN, *ENORMOUS], STEPS, max_rows=12))
 def test_a_broken_answer_signs_nobody_in(backend: FaultyBackend, visitor: Visitor, fault: str, step: str) -> None:
     backend.responses[step] = (BROKEN | ENORMOUS)[fault](GOOD[step])
     # A kept connection may have closed like this, and reading the user again is safe.
