@@ -4,8 +4,9 @@ from flask import Blueprint, flash, redirect, render_template
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
-from errors import CsrfError
+from errors import CsrfError, FormExpired
 from services import services
+from services.sign_in import SignOut
 from web import redirect_target, request_body, request_context
 from web.redirects import redirect_after_form
 
@@ -22,19 +23,26 @@ def show() -> ResponseReturnValue:
 @bp.post("/auth/logout")
 def sign_out() -> ResponseReturnValue:
     everywhere = request_body.flag("everywhere")
-    is_revoked = services().sign_in.sign_out(request_context.current(), everywhere=everywhere)
-    flash(sign_out_message(is_revoked=is_revoked, everywhere=everywhere))
-    return redirect_after_form(redirect_target.redirect_target(), pause=not is_revoked)
+    outcome = services().sign_in.sign_out(request_context.current(), everywhere=everywhere)
+    return redirect_after_sign_out(outcome, everywhere=everywhere)
 
 
-def sign_out_message(*, is_revoked: bool, everywhere: bool = False) -> str:
-    """The message for the person after a sign-out. `is_revoked`: whether the backend has revoked the token."""
-    message = _("You are signed out on all devices.") if everywhere else _("You are signed out.")
-    if not is_revoked:
+def redirect_after_sign_out(outcome: SignOut, *, everywhere: bool, status: int = 303) -> ResponseReturnValue:
+    """Send the browser to the target of a sign-out, with a message about what has ended."""
+    message, pause = _("You are signed out on all devices.") if everywhere else _("You are signed out."), False
+    if outcome is SignOut.FAILED_AT_BACKEND:
         message = _("You are signed out on this device, but we could not reach our service to end the session there.")
-    return str(message)
+        pause = True
+    elif outcome is SignOut.NO_SESSION and everywhere:
+        message = _("You were signed out on this device already. To sign out on all devices, sign in again first.")
+        pause = True
+    flash(message)
+    return redirect_after_form(redirect_target.redirect_target(), status=status, pause=pause)
 
 
 @bp.errorhandler(CsrfError)
 def show_error(error: CsrfError) -> ResponseReturnValue:
+    """Render the page with the error. An outdated form of somebody who is not signed in any more is no error."""
+    if isinstance(error, FormExpired) and services().sessions.load() is None:
+        return redirect_after_form(redirect_target.redirect_target())
     return render_template("logout.html", error=error, callback_url=redirect_target.requested()), error.status

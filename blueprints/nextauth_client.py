@@ -8,12 +8,12 @@ import re
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import Blueprint, flash, redirect, request, url_for
+from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
 import errors
-from blueprints.logout import sign_out_message
+from blueprints.logout import redirect_after_sign_out
 from services import services
 from web import login_page, provider_buttons, redirect_target, request_body, request_context
 from web.redirects import redirect_after_form
@@ -78,12 +78,10 @@ def sign_out_page() -> ResponseReturnValue:
 @bp.post("/signout")
 def sign_out() -> ResponseReturnValue:
     everywhere = request_body.flag("everywhere")
-    is_revoked = services().sign_in.sign_out(request_context.current(), everywhere=everywhere)
-    url = redirect_target.redirect_target()
+    outcome = services().sign_in.sign_out(request_context.current(), everywhere=everywhere)
     if _json_requested():
-        return _respond(url)
-    flash(sign_out_message(is_revoked=is_revoked, everywhere=everywhere))
-    return redirect_after_form(url, status=302, pause=not is_revoked)
+        return _respond(redirect_target.redirect_target())
+    return redirect_after_sign_out(outcome, everywhere=everywhere, status=302)
 
 
 @bp.post("/_log")

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum
 
 import errors
 from config import Settings
@@ -18,6 +19,16 @@ from services.sessions.manager import Sessions
 from services.sessions.model import Session
 
 log = logging.getLogger("munjigi.sign_in")
+
+
+class SignOut(Enum):
+    """What a sign-out has done."""
+
+    DONE = "done"
+    FAILED_AT_BACKEND = "failed at the backend"
+    """The session ended, but revoking the backend's token failed."""
+    NO_SESSION = "no session"
+    """Nobody was signed in, so no other session could end either."""
 
 
 class SignIn:
@@ -69,11 +80,11 @@ class SignIn:
         cross_site = registration.provider.form_post
         self._sessions.start(user, session.access_token, registration.id, cross_site=cross_site, reuse=session)
 
-    def sign_out(self, context: RequestContext, *, everywhere: bool = False) -> bool:
-        """Sign out here, whatever the backend answers. Returns False if revoking its token failed."""
+    def sign_out(self, context: RequestContext, *, everywhere: bool = False) -> SignOut:
+        """Sign out here, whatever the backend answers."""
         session = self._sessions.end(everywhere=everywhere)
         if session is None:
-            return True
+            return SignOut.NO_SESSION
         revocation = self._backend.logout(Tokens(session.access_token), context)
         self._audit.record(
             "signed_out",
@@ -83,7 +94,7 @@ class SignIn:
             revoked=revocation is Revocation.REVOKED,
             everywhere=everywhere,
         )
-        return revocation is not Revocation.FAILED
+        return SignOut.FAILED_AT_BACKEND if revocation is Revocation.FAILED else SignOut.DONE
 
     def _start_session(
         self, login: Login, provider: str, context: RequestContext, *, cross_site: bool = False

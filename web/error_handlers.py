@@ -8,6 +8,7 @@ from flask_babel import force_locale
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 import errors
+from services import services
 from web import login_page, redirect_target
 from web.request_context import reference
 
@@ -49,20 +50,24 @@ def _http_error(error: HTTPException) -> ResponseReturnValue:
 
 
 def _unhandled(error: BaseException) -> ResponseReturnValue:
-    """Log the exception and answer with 500. If the locale selector fails too, the page is in English."""
+    """Log the exception and answer with 500.
+
+    If the locale selector fails too, the page is in English; if that of `TEMPLATES_DIR` does, it is that of the site.
+    """
     log.error("unhandled exception", exc_info=error)
     if wants_json():
         return {"error": "Internal Server Error", "requestId": reference()}, 500
     try:
         return _render_500(), 500
     except Exception:
+        log.exception("500.html failed")
         with force_locale("en"):
-            return _render_500(), 500
+            return _render_500("site/500.html" if services().settings.templates_dir else "500.html"), 500
 
 
-def _render_500() -> str:
+def _render_500(template: str = "500.html") -> str:
     """The page `500.html`, which extends no layout."""
-    return render_template("500.html", reference=reference())
+    return render_template(template, reference=reference())
 
 
 def wants_json() -> bool:

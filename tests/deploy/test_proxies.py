@@ -133,6 +133,12 @@ def test_a_client_cannot_forge_identity_headers(front: Front, spelling: str) -> 
     assert told(front.member(**made_up)) == HONG
 
 
+@pytest.mark.parametrize("value", ["close, X-Auth-User-Id", "x-auth-user-name,X-AUTH-USER-EMAIL"])
+def test_a_client_cannot_remove_identity_headers_by_naming_them_in_connection(front: Front, value: str) -> None:
+    answer = front.member().get("/", headers={"Connection": value})
+    assert answer.status_code == 400 or answer.json()["told"] == HONG
+
+
 def test_a_websocket_handshake_is_checked_like_any_other_request(front: Front) -> None:
     handshake = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
     assert front.visitor().get("/socket", headers=handshake).status_code == 303

@@ -1,5 +1,6 @@
 """Error pages."""
 
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -36,6 +37,18 @@ def broken(make_site: SiteMaker) -> Site:
 
     site.app.view_functions["home.show"] = bug
     return site
+
+
+@pytest.mark.parametrize("template", ["{{ nothing }}", "{% block x", "{% extends '500.html' %}"])
+def test_a_500_page_of_an_operator_that_fails_is_replaced_by_that_of_the_site(
+    make_site: SiteMaker, tmp_path: Path, template: str
+) -> None:
+    for name in ("500.html", "home.html"):
+        (tmp_path / name).write_text(template)
+    response = make_site(templates_dir=tmp_path).new_visitor().get("/")
+    page = Page(response)
+    assert (page.status, page.heading) == (500, "Something went wrong on our side")
+    assert response.headers["X-Request-Id"] in page.text
 
 
 def test_a_server_error_page_shows_the_request_id_and_no_details(broken: Site) -> None:

@@ -34,8 +34,8 @@ def test_a_page_of_this_site_gets_a_redirect(
 def test_any_other_target_is_reached_through_a_page(
     visitor: Visitor, path: str, fields: dict[str, str], status: int, message: str
 ) -> None:
-    visitor.sign_in()
     for target in OTHER_TARGETS:
+        visitor.sign_in()
         response = visitor.submit(path, {**fields, "callbackUrl": target})
         page = Page(response)
         assert (page.status, page.heading) == (200, "Taking you to the next page")
