@@ -125,11 +125,14 @@ def _use_known_backend(learning: Learning, login: Answer) -> bool:
     identifier = {name: text for name, text in learned.items() if name == "LOGIN_IDENTIFIER"}
     for name in backends.names() if not learning.connection.named else ():
         preset = backends.find(name)
-        if preset.login != call or preset.settings or not preset.user:
+        if (preset.login, bool(preset.settings)) != (call, False) or not preset.user:
             continue
         learning.connection.learned = {"BACKEND": name, **identifier}
         settings = learning.connection.settings()
+        has_refresh_token = bool(preset.refresh_token and login.get(preset.refresh_token))
         is_token = what_it_means(settings, "login", login) is None
+        if has_refresh_token is not ("BACKEND_REFRESH_TOKEN" in learned):
+            continue
         values = {"token": str(login.get(preset.token))}
         user = learning.connection.probe("user", values) if is_token else None
         if user is not None and what_it_means(settings, "user", user) is None:

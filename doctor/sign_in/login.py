@@ -10,6 +10,7 @@ from itertools import product
 
 import backends
 from backends.base import placeholders
+from backends.validation import setting_names
 from doctor.sign_in.answers import Value, fields_named, is_jwt, is_token, plain, signature, values_of
 from doctor.sign_in.connection import StoppedError, is_missing
 from doctor.sign_in.learning import Learning, lines_of
@@ -23,14 +24,18 @@ MAX_ATTEMPTS = 4
 _PREFIXES = (
     "/api/auth", "/auth", "/api", "", "/api/v1/auth", "/api/v1", "/v1/auth", "/v1", "/api/users", "/users",
     "/api/v1/users", "/api/members", "/members", "/api/v1/members", "/api/member", "/member", "/api/user", "/user",
-    "/api/account", "/account", "/accounts", "/api/v2/auth", "/api/v2", "/v2",
+    "/api/account", "/account", "/accounts", "/api/accounts", "/api/v2/auth", "/api/v2", "/v2", "/v1/users",
+    "/v1/members", "/v1/user", "/api/v1/user", "/api/v1/member", "/customers", "/api/customers", "/rest-auth",
 )  # fmt: skip
-_NAMES = ("login", "signin", "sign-in")
+_NAMES = ("login", "signin", "sign-in", "sign_in")
 _OTHER_PATHS = (
     "/api/session", "/session", "/api/v1/session", "/v1/session", "/api/sessions", "/sessions", "/api/v1/sessions",
     "/v1/sessions", "/api/authenticate", "/authenticate", "/api/token", "/token", "/auth/token", "/oauth/token",
     "/api/auth/token", "/api/token/", "/api/auth", "/auth", "/auth/login/", "/api/auth/login/", "/api/login/",
-    "/login/",
+    "/login/", "/api/sanctum/token", "/sanctum/token", "/api/v1/token", "/v1/token", "/api/auth/local", "/auth/local",
+    "/api/log-in", "/log-in", "/api/login_check", "/rest-auth/login/", "/api/accounts/login/", "/accounts/login/",
+    "/api/users/login/", "/users/login/", "/api/v1/auth/login/", "/api/v1/login/", "/api/v1/auth/token/",
+    "/api/jwt/create/",
 )  # fmt: skip
 _IDENTIFIERS = {
     "email": ("email", "username", "identifier", "login", "id", "userId", "loginId"),
@@ -85,10 +90,31 @@ def learn_login(learning: Learning) -> Answer:
                 "This answer has no token, but it is not the one to an unknown account either: the fields are right. Is"
                 " the password right? Is the account verified, and without a second factor?"
             )
+    _report_openid_provider(learning)
+    others = ", ".join(name for name in backends.names() if setting_names(backends.find(name)))
+    report.line(f"not tried, because they need settings of their own: BACKEND={others}")
     raise StoppedError(
         "No login was found, or the password is wrong. Name the call with"
         ' --login "POST /path" and, if its fields are unusual, --login-body "id={identifier} pw={password}".'
     )
+
+
+def _report_openid_provider(learning: Learning) -> None:
+    """Say what to set if the backend is an OpenID provider: it needs a client id, which nobody can guess."""
+    path = "/.well-known/openid-configuration"  # OpenID Connect Discovery 1.0, 4
+    answer = learning.connection.probe("user", {}, BACKEND_USER=f"GET {path}")
+    metadata = answer.get("body") if answer is not None and answer.status == 200 else None
+    if not isinstance(metadata, dict) or "token_endpoint" not in metadata:
+        return
+    calls = {name: backends.find(name).login for name in backends.names()}
+    grants = [name for name, call in calls.items() if call and (call.body or {}).get("grant_type") == "password"]
+    report = learning.report
+    report.line(f"the backend is an OpenID provider: register a client, and set BACKEND={' or '.join(grants)} and")
+    base = learning.connection.settings().backend_url
+    for setting, endpoint in (("LOGIN", "token"), ("USER", "userinfo"), ("LOGOUT", "revocation")):
+        if isinstance(url := metadata.get(f"{endpoint}_endpoint"), str):
+            report.line(f"    BACKEND_{setting}_PATH={url.removeprefix(base)}")
+    report.line("    BACKEND_CLIENT_ID=<the id of the client>")
 
 
 def _calls(learning: Learning) -> Iterator[tuple[str, dict[str, str] | None]]:
@@ -148,14 +174,40 @@ def _bodies(learning: Learning, line: str, described: dict[str, str] | None) -> 
         if empty is None or empty.status == 415:
             continue
         bodies = _usual_bodies(fields_named(empty), form=form, kind=learning.account.kind)
-        for body in bodies:
+        known = sorted(_known_bodies(line), key=lambda body: _rank(_names_of(body)[0], learning.account.kind))
+        bodies = [body for body in known if ("BACKEND_LOGIN_FORM" in body) == form and body not in bodies] + bodies
+        validates = empty.status not in (401, 403)
+        for body in bodies if validates else bodies[:1]:  # a backend may limit the attempts at an unknown account
             if understood := _understood(learning, line, body, empty):
                 yield understood
                 return
         usual += bodies
     learning.report.line("its answers do not say which fields it wants: trying the usual ones")
-    first_form = [body for body in usual if "BACKEND_LOGIN_FORM" in body][:1]
-    yield from [*usual[:1], *first_form, *[body for body in usual[1:] if body not in first_form]]
+    usual.sort(key=lambda body: _unlikely(line, body, learning.account.kind))
+    yield from usual
+
+
+def _unlikely(line: str, body: dict[str, str], kind: str) -> int:
+    """In which order the usual bodies are tried if nothing says which one is right. They are sorted within each."""
+    is_form, names = "BACKEND_LOGIN_FORM" in body, _names_of(body)
+    if body in _known_bodies(line):
+        return 0
+    if names == [*_NESTED]:
+        return 1 if line.endswith("/sign_in") else 4  # Ruby on Rails with Devise
+    if is_form:
+        return 1 if names[0] == "username" else 3  # Spring's form login
+    return 0 if names[0] == _IDENTIFIERS[kind][0] else 2
+
+
+def _known_bodies(line: str) -> list[dict[str, str]]:
+    """The bodies that the known kinds of backends send to this call."""
+    calls = [call for name in backends.names() if (call := backends.find(name).login) and call.body]
+    return [
+        {"BACKEND_LOGIN_BODY": " ".join(f"{name}={text}" for name, text in (call.body or {}).items())}
+        | ({"BACKEND_LOGIN_FORM": "true"} if call.form else {})
+        for call in calls
+        if f"{call.method} {call.path}" == line and placeholders(call.body) == {"identifier", "password"}
+    ]
 
 
 def _usual_bodies(named: list[str], *, form: bool, kind: str) -> list[dict[str, str]]:
@@ -216,14 +268,18 @@ def _password_field(names: list[str]) -> str | None:
 
 
 def _identifier_field(names: list[str], kind: str) -> str | None:
-    candidates = [
-        name
-        for name in names
-        if any(word in plain(name) for word in _IDENTIFIER_WORDS)
-        and not any(word in plain(name) for word in (*_PASSWORD_WORDS, "device", "client", "grant"))
-    ]
+    others = (*_PASSWORD_WORDS, "device", "client", "grant")
+    fields = [name for name in names if not any(word in plain(name) for word in others)]
+    candidates = [name for name in fields if any(word in plain(name) for word in _IDENTIFIER_WORDS)]
+    if not candidates and len(fields) == 1:
+        candidates = fields
+    return min(candidates, key=lambda name: _rank(name, kind), default=None)
+
+
+def _rank(name: str, kind: str) -> int:
+    """How unusual the name of a field is for this kind of identifier."""
     usual = [plain(name) for name in _IDENTIFIERS[kind]]
-    return min(candidates, key=lambda name: usual.index(plain(name)) if plain(name) in usual else 99, default=None)
+    return usual.index(plain(name)) if plain(name) in usual else len(usual)
 
 
 def _body_text(body: dict[str, str]) -> str:

@@ -1,6 +1,7 @@
 """`flask doctor --sign-in`: it finds out how an unknown backend signs people in, and prints settings that work."""
 
 import contextlib
+import functools
 import io
 import logging
 import tempfile
@@ -24,8 +25,10 @@ from tests.support.unknown_backends import (
     PASSWORD,
     USERNAME,
     Accounts,
+    Shape,
     codes_backend,
     members_backend,
+    shaped_backend,
     unknown_backend,
 )
 
@@ -173,3 +176,126 @@ def test_it_warns_of_a_real_sign_in_before_it_asks_for_the_account() -> None:
     result = run_doctor("http://127.0.0.1:9", "", "")
     assert result.output.startswith("This signs in at the backend with a real account")
     assert result.exit_code == 2
+
+
+SHAPES = {
+    "a Rails-like login with nested fields and the token in Authorization": Shape(
+        login="POST /users/sign_in",
+        identifier="user.email",
+        password="user.password",
+        validation="none",
+        token_at="header:Authorization",
+        unknown_path="json",
+        logout="DELETE /users/sign_out",
+        user="GET /users/me",
+    ),
+    "FastAPI with form data, the scheme and 422": Shape(
+        login="POST /token",
+        identifier="username",
+        form=True,
+        validation="fastapi",
+        token_at="access_token",
+        user="GET /users/me",
+        logout="",
+    ),
+    "FastAPI with unusual fields": Shape(
+        login="POST /v1/sessions",
+        identifier="login_id",
+        password="user_pw",
+        validation="fastapi",
+        token_at="data.session_token",
+        user="GET /v1/users/me",
+        user_at="data.user",
+        logout="DELETE /v1/sessions",
+    ),
+    "Laravel with device_name and the token as text": Shape(
+        login="POST /api/sanctum/token",
+        validation="laravel",
+        required=("device_name",),
+        token_at="body",
+        user="GET /api/user",
+        unknown_path="json",
+    ),
+    "Express with HTML for unknown paths and a sentence for missing fields": Shape(
+        login="POST /api/v1/auth/signin",
+        validation="sentence",
+        unknown_path="html",
+        user="GET /api/v1/auth/me",
+        person=(("_id", "65aa0f"), ("firstName", "Canary"), ("lastName", "Kim"), ("email", IDENTIFIER)),
+        wrong=(400, '{"message": "Invalid credentials"}'),
+        user_refusal=(403, '{"message": "jwt malformed"}'),
+    ),
+    "NestJS validation and a single-page app for unknown paths": Shape(
+        login="POST /auth/signin",
+        validation="nest",
+        unknown_path="page",
+        token_at="accessToken",
+        refresh_at="refreshToken",
+        refresh="POST /auth/refresh-token",
+        user="GET /auth/profile",
+        user_at="data",
+        logout="POST /auth/logout",
+        logout_works=False,
+    ),
+    "Spring with an empty 403, and the refresh token in a cookie": Shape(
+        login="POST /api/members/login",
+        unknown_path="empty403",
+        wrong=(401, ""),
+        token_at="data.accessToken",
+        refresh_at="cookie:refreshToken",
+        refresh="POST /api/members/reissue",
+        refresh_by="cookie:refreshToken",
+        refreshed_at="accessToken",
+        user="GET /api/members/me",
+        user_at="data",
+        user_refusal=(403, ""),
+        person=(("memberId", 5512), ("email", IDENTIFIER), ("nickname", "c"), ("name", NAME), ("kakaoId", 7)),
+        logout="POST /api/members/logout",
+    ),
+    "a token scheme of its own": Shape(
+        login="POST /rest-auth/login",
+        validation="laravel",
+        token_at="key",
+        send="Authorization: Token {token}",
+        user="GET /rest-auth/user",
+        person=(("pk", 3), ("username", NAME), ("email", IDENTIFIER)),
+        logout="POST /rest-auth/logout",
+    ),
+    "a session cookie": Shape(
+        login="POST /login",
+        validation="laravel",
+        token_at="cookie:sid_token",
+        send="Cookie: sid_token={token}",
+        user="GET /account",
+        logout="POST /logout",
+    ),
+    "the user in the answer to the login alone": Shape(
+        login="POST /api/login",
+        with_user=True,
+        user="",
+        logout="",
+        unknown_path="empty401",
+        token_at="result.jwtToken",
+        more=(("expiresIn", 3600),),
+    ),
+    "an API description": Shape(
+        login="POST /haus/login-door",
+        identifier="wer",
+        password="kennwort_password",
+        openapi=True,
+        user="GET /haus/account",
+        logout="",
+    ),
+    "a list of users": Shape(user="GET /api/users/me", user_at="data.0", validation="sentence"),
+}
+
+
+@pytest.mark.corpus
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_backends_of_other_shapes_are_learned(shape: Shape) -> None:
+    with unknown_backend(functools.partial(shaped_backend, shape)) as (url, accounts):
+        result = run_doctor(url, IDENTIFIER)
+        assert result.exit_code == 0, result.output
+        assert accounts.attempts <= 6
+        assert not [value for value in accounts.issued if value in result.output]
+        assert settings_work(url, result.output, IDENTIFIER), result.output
