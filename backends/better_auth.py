@@ -14,6 +14,7 @@ backend = Backend(
     meanings=(
         Rule(200, "body", None, Meaning.SESSION_OVER),
         Rule(200, "twoFactorRedirect", value=True, meaning=Meaning.NEXT_STEP),  # although it sends a token
+        Rule(400, "code", "VALIDATION_ERROR", Meaning.CONFIGURATION),  # a field is missing
         Rule(403, "code", "INVALID_ORIGIN", Meaning.CONFIGURATION),
     ),
     retry_after="header:X-Retry-After",

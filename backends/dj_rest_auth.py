@@ -2,7 +2,8 @@
 
 from backends.base import Backend, Call, FieldErrors, Meaning, Rule
 
-# The only difference to a wrong password is this text, in the language of the person or in `LANGUAGE_CODE`.
+# Refusals differ by their texts alone, which are in the language of the person or in `LANGUAGE_CODE`.
+_MISSING_FIELD = ("Must include*", '"*', "「*")  # in Korean and Japanese, the names of the fields come first, in quotes
 _NOT_VERIFIED = ("E-mail is not verified.", "이메일 주소가 확인되지 않았습니다.", "メールは検証されていません。")
 
 backend = Backend(
@@ -20,7 +21,10 @@ backend = Backend(
     token="access",
     refresh_token="refresh|cookie:my-refresh-token",
     user_fields={"id": "pk", "name": "first_name+last_name|username", "email": "email"},
-    meanings=tuple(Rule(400, "non_field_errors.0", text, Meaning.NOT_VERIFIED) for text in _NOT_VERIFIED),
+    meanings=(
+        *(Rule(400, "non_field_errors.0", text, Meaning.NOT_VERIFIED) for text in _NOT_VERIFIED),
+        *(Rule(400, "non_field_errors.0", text, Meaning.CONFIGURATION) for text in _MISSING_FIELD),
+    ),
     field_errors=FieldErrors("body", status=400),
     message="non_field_errors.0|detail",
     logout_done=(),  # 401: the refresh token was missing or not accepted

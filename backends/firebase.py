@@ -26,6 +26,7 @@ backend = Backend(
         Rule(400, "error.message", "USER_DISABLED", Meaning.LOCKED),
         Rule(400, "error.message", "TOO_MANY_ATTEMPTS_TRY_LATER*", Meaning.THROTTLED),
         Rule(400, "error.message", "API key not valid*", Meaning.CONFIGURATION),
+        Rule(400, "error.message", "MISSING_*", Meaning.CONFIGURATION),
         Rule(200, "mfaPendingCredential", ..., Meaning.NEXT_STEP),
     ),
     settings={"BACKEND_API_KEY": SettingSpec(read.credential, "<Project settings, General>", required=True)},

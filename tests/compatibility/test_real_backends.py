@@ -30,6 +30,12 @@ TRANSLATES = {"dj-rest-auth", "flask-security"}
 """The only difference to a wrong password is a text, which is in the language of the person."""
 HIDES_INACTIVE = {"djoser", "djoser-token", "oauth2"}
 """An account that is not active yet is refused as if its password were wrong."""
+NAMES_MISSING_FIELD = set(PROGRAMS) - {"djoser-token", "custom"}
+"""A login without the name of the account is refused in another way than a wrong password."""
+OTHER_FIELDS = {
+    "oauth2": ("grant_type=password", "client_id={BACKEND_CLIENT_ID}", "client_secret={BACKEND_CLIENT_SECRET}")
+}
+"""What else belongs into the body of the login."""
 HAS_SECOND_FACTOR = {"allauth", "flask-security", "better-auth"}
 THROTTLES = {"djoser", "allauth", "better-auth", "strapi"}
 """More than a few attempts in a short time are refused, as the programs of tests/real_backends are set up."""
@@ -145,6 +151,19 @@ def test_a_wrong_client_secret_is_no_fault_of_the_person(make_site: SiteMaker, b
     site = make_site(**backend.site_settings | {"backend_client_secret": "wrong"})
     page = Page(site.new_visitor().sign_in(account.identifier, account.password))
     assert (page.status, "not set up correctly" in page.message) == (502, True)
+
+
+@backends(NAMES_MISSING_FIELD)
+def test_a_login_without_the_field_that_the_backend_wants_is_no_fault_of_the_person(
+    make_site: SiteMaker, backend: RealBackend
+) -> None:
+    body = " ".join(["account={identifier} password={password}", *OTHER_FIELDS.get(backend.id, ())])
+    site = make_site(proxy_hops=1, **backend.site_settings | {"backend_login_body": body})
+    account = backend.create_account()
+    for language in languages():
+        visitor = new_visitor(site)
+        visitor.headers["Accept-Language"] = language
+        assert visitor.sign_in(account.identifier, account.password).status_code == 502
 
 
 @backends(REFUSES_UNVERIFIED)

@@ -207,6 +207,7 @@ RENAMED = {
 CODES_OF_BACKENDS = {
     *(word for path in exchanges.FOLDER.glob("*.json") for word in re.findall(r"[A-Z_]+", path.read_text("utf-8"))),
     "USE_JWT", "JWT_AUTH_HTTPONLY", "JWT_AUTH_REFRESH_COOKIE", "USERNAME_FIELD", "AUTH_HEADER_TYPES",
+    "ALLAUTH_TRUSTED_PROXY_COUNT", "INSTALLED_APPS", "LANGUAGE_CODE", "OAUTH2_VALIDATOR_CLASS", "OIDC_ENABLED",
     "HEADLESS_CLIENTS", "WTF_CSRF_ENABLED", "SECURITY_RETURN_GENERIC_RESPONSES", "MAIL_UNCONFIRMED", "TWO_FACTOR",
 }  # fmt: skip
 """Codes in the answers of backends, and their own settings."""
