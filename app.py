@@ -174,6 +174,8 @@ def _site_url_middleware(app: Flask, settings: Settings, wsgi_app: Any) -> Any:
     The `Host` header is replaced. The path of `SITE_URL` becomes `SCRIPT_NAME`, whether the proxy in front has removed
     it from the request's path or not.
 
+    Bytes of the query string that must not be in a URL are percent-encoded: Werkzeug fails on those that are not UTF-8.
+
     There are no WebSockets here, so `Upgrade` is ignored (RFC 9110, section 7.8). Caddy's `forward_auth` passes it on
     with its check, and Werkzeug would answer such a request with 400.
     """
@@ -183,6 +185,7 @@ def _site_url_middleware(app: Flask, settings: Settings, wsgi_app: Any) -> Any:
     def middleware(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         environ["HTTP_HOST"] = host
         environ["SCRIPT_NAME"] = path
+        environ["QUERY_STRING"] = request_context.as_ascii(environ.get("QUERY_STRING", ""))
         environ.pop("HTTP_UPGRADE", None)
         path_info = environ["PATH_INFO"]
         if path and (path_info == path or path_info.startswith(f"{path}/")):

@@ -52,8 +52,12 @@ def current() -> RequestContext:
 
 def header_as_ascii(name: str) -> str:
     """A header that contains a URL. Bytes that a URL must not contain are percent-encoded, whatever their encoding."""
-    value = request.headers.get(name, "")
-    return value if value.isascii() else quote(value.encode("latin-1"), safe=_ASCII)  # WSGI: PEP 3333
+    return as_ascii(request.headers.get(name, ""))
+
+
+def as_ascii(text: str) -> str:
+    """Percent-encode what is not ASCII in a string of the WSGI environment: bytes decoded as latin-1 (PEP 3333)."""
+    return text if text.isascii() else quote(text.encode("latin-1"), safe=_ASCII)
 
 
 def _set_request_id() -> None:

@@ -2,6 +2,7 @@
 
 import re
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import requests
@@ -596,3 +597,14 @@ def test_a_password_in_the_query_is_neither_used_nor_shown(visitor: Visitor) -> 
 
 def test_an_unknown_error_code_shows_the_general_message(visitor: Visitor) -> None:
     assert "Something went wrong. Try again." in visitor.get_page("/auth/login/email?error=Nonsense").message
+
+
+@pytest.mark.parametrize("path", ["/", "/auth/login/email", "/auth/verify", "/auth/static/site.css"])
+def test_raw_bytes_in_the_query_string_are_read_like_their_percent_encoded_form(site: Site, path: str) -> None:
+    client = site.app.test_client()
+    for raw in ("x=\xff", "\xe9=1", "lang=\xfe&v=\xff", "callbackUrl=/\xed\x95\x9c", "callbackUrl=/\xff"):
+        encoded = quote(raw.encode("latin-1"), safe="=/&")
+        answers = [client.get(path, environ_overrides={"QUERY_STRING": query}) for query in (raw, encoded)]
+        assert answers[0].status_code == answers[1].status_code < 500
+    query = {"QUERY_STRING": "callbackUrl=/\xed\x95\x9c"}
+    assert "/%ED%95%9C" in client.get("/auth/login/email", environ_overrides=query).text
