@@ -1,9 +1,10 @@
 """Signing in and out. This is the policy; how each step works is elsewhere."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import Enum
+from itertools import islice
 
 import errors
 from config import Settings
@@ -19,6 +20,9 @@ from services.sessions.manager import Sessions
 from services.sessions.model import Session
 
 log = logging.getLogger("munjigi.sign_in")
+
+_MAX_REVOKED_TOKENS = 3
+"""Further sessions that a browser may have: of cookies with another `Domain` or `Path`, set by an earlier setup."""
 
 
 class SignOut(Enum):
@@ -82,10 +86,12 @@ class SignIn:
 
     def sign_out(self, context: RequestContext, *, everywhere: bool = False) -> SignOut:
         """Sign out here, whatever the backend answers."""
-        session = self._sessions.end(everywhere=everywhere)
-        if session is None:
+        sessions = self._sessions.end(everywhere=everywhere)
+        if not sessions:
             return SignOut.NO_SESSION
+        session = sessions[0]
         revocation = self._backend.logout(Tokens(session.access_token), context)
+        self._revoke_tokens(sessions, session.access_token, context)
         self._audit.record(
             "signed_out",
             context,
@@ -117,9 +123,15 @@ class SignIn:
             if isinstance(error, errors.SessionExpired):
                 raise errors.BackendUnavailable("the backend refused the token that was just issued") from None
             raise
-        if replaced and replaced.access_token != access_token:
-            self._backend.logout(Tokens(replaced.access_token), context)
+        self._revoke_tokens(replaced, access_token, context)
         return session
+
+    def _revoke_tokens(self, sessions: Iterable[Session], except_token: str, context: RequestContext) -> None:
+        """Revoke the tokens of sessions that have ended: of some backends, all sessions of a user have one token."""
+        tokens = dict.fromkeys(session.access_token for session in sessions)
+        tokens.pop(except_token, None)
+        for token in islice(tokens, _MAX_REVOKED_TOKENS):
+            self._backend.logout(Tokens(token), context)
 
     @contextmanager
     def _audited(self, provider: str, identifier: str, context: RequestContext) -> Iterator[None]:

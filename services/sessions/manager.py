@@ -108,8 +108,8 @@ class Sessions:
 
     def start(
         self, user: User, access_token: str, provider: str, *, cross_site: bool = False, reuse: Session | None = None
-    ) -> tuple[Session, Session | None]:
-        """Sign a user in. Returns the new session, and the one that it replaces, which is revoked.
+    ) -> tuple[Session, list[Session]]:
+        """Sign a user in. Returns the new session, and those that it replaces, which are revoked.
 
         cross_site: the request is a POST from another site, so that the browser may have more cookies than it sent.
         reuse: the session that another response to the same sign-in has started; signing out of one ends both.
@@ -142,7 +142,7 @@ class Sessions:
         others = [copy.session for copy in self._usable(result) if copy.session.sid != session.sid]
         for other in others:
             self._revoked.revoke(other)
-        return session, others[0] if others else None
+        return session, others
 
     def update_user(self, user: User, asked_at: float | None = None) -> None:
         """Replace the session's user by newer data; raises `SessionExpired` if it is another user.
@@ -158,21 +158,22 @@ class Sessions:
         if user != current.session.user:
             self._renew(current, self._with_user(current.session, user, asked_at))
 
-    def end(self, *, everywhere: bool = False) -> Session | None:
-        """Sign out. Returns the session, so that its token can be revoked.
+    def end(self, *, everywhere: bool = False) -> list[Session]:
+        """Sign out. Returns the session, and others that the browser sent too, so that their tokens can be revoked.
 
-        The session is revoked, so a copy of its cookie is useless. With `everywhere`, all sessions of the user are.
+        The sessions are revoked, so a copy of a cookie is useless. With `everywhere`, all sessions of the user are.
         """
         session = self._current().session
         result = self._cookie.read(_cookie_header())
-        for copy in self._usable(result):  # a copy that this site cannot delete must not sign anyone in again
-            self._revoked.revoke(copy.session)
+        others = [copy.session for copy in self._usable(result)]
+        for other in others:  # a copy that this site cannot delete must not sign anyone in again
+            self._revoked.revoke(other)
         if session is not None and everywhere:
             self._revoked.revoke_all(session)
         g.session = _RequestSession(result.names)
         logout_user()
         _reset_visitor()
-        return session
+        return [session, *others] if session else []
 
     def set_cookies(self) -> None:
         """Add the session's cookies to the response; none if the request did not load the session."""

@@ -1,9 +1,12 @@
-"""Sign-out forms that are sent when nobody is signed in any more: from another tab, or after the session expired."""
+"""Sign-out forms: of a browser with several sessions, and when nobody is signed in any more."""
 
 import pytest
+import requests
 
+from dev.backend import PASSWORD
 from tests.support.redirects import destination
-from tests.support.site import ManualClock, Page, SiteMaker, Visitor, running_site
+from tests.support.scripted import scripted_backend
+from tests.support.site import MINJI, ManualClock, Page, SiteMaker, Visitor, running_site
 
 ALREADY_OUT = "You were signed out on this device already. To sign out on all devices, sign in again first."
 
@@ -57,3 +60,39 @@ def test_an_outdated_sign_out_form_of_a_signed_in_user_still_asks_again(make_sit
     page = Page(visitor.post("/auth/logout", data={"csrfToken": token}))
     assert (page.status, page.heading) == (400, "Do you want to sign out?")
     assert visitor.is_signed_in
+
+
+def test_tokens_of_all_sessions_that_a_browser_sends_are_revoked() -> None:
+    """A cookie of an earlier setup, with another `Domain` or `Path`, may have a session of its own."""
+    with scripted_backend() as backend, running_site(backend.url) as site:
+
+        def send_with_sessions_of(tokens: list[str], path: str, fields: dict[str, str]) -> list[str]:
+            """Return the tokens that a form with these sessions revokes."""
+            cookies = []
+            for backend.token in tokens:
+                visitor = site.new_visitor()
+                visitor.sign_in()
+                cookies.append(f"next-auth.session-token={visitor.cookies['next-auth.session-token']}")
+            visitor = site.new_visitor()
+            csrf_token = visitor.csrf_token()
+            cookies.append(f"munjigi.visitor={visitor.cookies['munjigi.visitor']}")
+            backend.calls.clear()
+            backend.token = "30|new-token-abcdefghijkl"
+            response = requests.post(
+                site.url + path,
+                data={"csrfToken": csrf_token, **fields},
+                headers={"Cookie": "; ".join(cookies)},
+                allow_redirects=False,
+                timeout=30,
+            )
+            assert response.status_code == 303
+            return sorted(token.removeprefix("Bearer ") for _, path, token in backend.calls if path == "/logout")
+
+        tokens = ["18|first-token-abcdefghij", "19|second-token-abcdefghi"]
+        credentials = {"email": MINJI, "password": PASSWORD}
+        for path, fields in {"/auth/logout": {}, "/auth/login/email": credentials}.items():
+            assert send_with_sessions_of(tokens, path, fields) == tokens
+            shared = ["20|token-of-all-sessions-", "20|token-of-all-sessions-"]
+            assert send_with_sessions_of(shared, path, fields) == shared[:1], "revoked once"
+            many = [f"4{number}|token-abcdefghijklmnop" for number in range(8)]
+            assert len(send_with_sessions_of(many, path, fields)) <= 4, "a form causes few calls"
