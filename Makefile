@@ -85,9 +85,11 @@ tests/node_modules: tests/package-lock.json
 	else echo "npm is not installed: the tests against next-auth and oidc-provider are skipped"; fi
 
 # Backends that the tests sign in at.
-$(REAL)/.venv/ready: $(REAL)/requirements.txt
-	@echo "Setting up: the packages of $(REAL)/requirements.txt"
+$(REAL)/.venv/bin/pip:
 	@$(PYTHON) -m venv $(REAL)/.venv
+
+$(REAL)/.venv/ready: $(REAL)/requirements.txt | $(REAL)/.venv/bin/pip
+	@echo "Setting up: the packages of $(REAL)/requirements.txt"
 	@$(REAL)/.venv/bin/pip install -q --disable-pip-version-check -r $<
 	@touch $@
 
