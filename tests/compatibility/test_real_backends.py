@@ -24,7 +24,17 @@ REVALIDATE_SECONDS = 60
 
 SHOWS_NAME = set(PROGRAMS) - {"djoser", "djoser-token", "fastapi-users"}
 """The user has a name. djoser shows the user name in its place, FastAPI-Users nothing."""
-REFUSES_UNVERIFIED = {"dj-rest-auth", "custom", "allauth", "fastapi-users", "flask-security", "better-auth", "strapi"}
+REFUSES_UNVERIFIED = {
+    "dj-rest-auth",
+    "custom",
+    "allauth",
+    "fastapi-users",
+    "flask-security",
+    "better-auth",
+    "better-auth-username",
+    "strapi",
+    "strapi-legacy",
+}
 """An account whose e-mail address is not verified is refused with an answer of its own."""
 TRANSLATES = {"dj-rest-auth", "flask-security"}
 """The only difference to a wrong password is a text, which is in the language of the person."""
@@ -41,10 +51,10 @@ THROTTLES = {"djoser", "allauth", "better-auth", "strapi"}
 """More than a few attempts in a short time are refused, as the programs of tests/real_backends are set up."""
 NAMES_WAIT = {"djoser", "better-auth", "strapi"}
 """Their answer says how long to wait: here 10 seconds, 5 minutes or an hour."""
-SAVES_NAME = {"better-auth", "firebase"}
+SAVES_NAME = {"better-auth", "better-auth-username", "firebase"}
 ENDS_TOKENS_WITH_PASSWORD = {"allauth", "flask-security"}
 """A new password ends the tokens that were issued before."""
-ENDS_TOKENS_WITH_LOGOUT = {"djoser-token", "allauth", "oauth2", "better-auth"}
+ENDS_TOKENS_WITH_LOGOUT = {"djoser-token", "allauth", "oauth2", "better-auth", "better-auth-username"}
 ENDS_REFRESH_WITH_LOGOUT = {"dj-rest-auth", "custom", "oauth2", "strapi"}
 """The logout ends the refresh token."""
 REFRESHES = {"djoser", "dj-rest-auth", "custom", "oauth2", "strapi", "firebase"}

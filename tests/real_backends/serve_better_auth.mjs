@@ -1,11 +1,11 @@
-// better-auth with its bearer and two-factor plugins, verified e-mail addresses, and its in-memory database.
+// better-auth with its bearer, two-factor and username plugins, verified e-mail addresses, and its in-memory database.
 // Argument of the command: port.
 
 import { createServer } from 'node:http'
 import { betterAuth } from 'better-auth'
 import { memoryAdapter } from 'better-auth/adapters/memory'
 import { toNodeHandler } from 'better-auth/node'
-import { bearer, twoFactor } from 'better-auth/plugins'
+import { bearer, twoFactor, username } from 'better-auth/plugins'
 
 const port = Number(process.argv[2])
 const tables = { user: [], session: [], account: [], verification: [], twoFactor: [], rateLimit: [] }
@@ -14,7 +14,7 @@ const auth = betterAuth({
   secret: 'of-the-tests-and-long-enough-for-any-algorithm',
   database: memoryAdapter(tables),
   emailAndPassword: { enabled: true, requireEmailVerification: true },
-  plugins: [bearer(), twoFactor()],
+  plugins: [bearer(), twoFactor(), username()],
   rateLimit: { enabled: true },
   telemetry: { enabled: false },
 })
@@ -24,7 +24,9 @@ async function changeAccount(method, data) {
   const context = await auth.$context
   const accounts = context.internalAdapter
   if (method === 'POST') {
-    await auth.api.signUpEmail({ body: { email: data.email, name: data.name, password: data.password } })
+    const { email, name, password } = data
+    const names = data.username === email ? {} : { username: data.username }
+    await auth.api.signUpEmail({ body: { email, name, password, ...names } })
     const { user } = await accounts.findUserByEmail(data.email)
     await accounts.updateUser(user.id, { emailVerified: data.is_verified, twoFactorEnabled: data.has_second_factor })
     return

@@ -41,6 +41,17 @@ def _python(name: str, **settings: str) -> Program:
     return Program(command, needs=".venv/ready", make_target="test-all", settings=settings)
 
 
+def _better_auth(**settings: str) -> Program:
+    command = ("node", f"{HERE}/serve_better_auth.mjs", "{port}")
+    return Program(command, needs="node_modules/better-auth", make_target="test-all", settings=settings)
+
+
+def _strapi(jwt_management: str, **settings: str) -> Program:
+    command = ("node", f"{HERE}/strapi/serve.cjs", "{port}", "{folder}", jwt_management)
+    needs = "strapi/node_modules/@strapi/strapi"
+    return Program(command, needs=needs, make_target="test-backends", settings=settings)
+
+
 PROGRAMS: Mapping[str, Program] = {
     "djoser": _python("djoser", LOGIN_IDENTIFIER="username"),
     "djoser-token": _python(
@@ -80,14 +91,15 @@ PROGRAMS: Mapping[str, Program] = {
     ),
     "fastapi-users": _python("fastapi_users"),
     "flask-security": _python("flask_security"),
-    "better-auth": Program(
-        ("node", f"{HERE}/serve_better_auth.mjs", "{port}"), needs="node_modules/better-auth", make_target="test-all"
+    "better-auth": _better_auth(),
+    "better-auth-username": _better_auth(
+        BACKEND="better-auth",
+        LOGIN_IDENTIFIER="username",
+        BACKEND_LOGIN_PATH="/api/auth/sign-in/username",
+        BACKEND_LOGIN_BODY="username={identifier} password={password}",
     ),
-    "strapi": Program(
-        ("node", f"{HERE}/strapi/serve.cjs", "{port}", "{folder}"),
-        needs="strapi/node_modules/@strapi/strapi",
-        make_target="test-backends",
-    ),
+    "strapi": _strapi("refresh"),
+    "strapi-legacy": _strapi("legacy-support", BACKEND="strapi"),
     "firebase": Program(
         ("node", f"{HERE}/firebase/serve.cjs", "{port}"),
         needs="firebase/node_modules/firebase-tools",
@@ -99,7 +111,7 @@ PROGRAMS: Mapping[str, Program] = {
         path="/identitytoolkit.googleapis.com",
     ),
 }
-"""By id: the value of `BACKEND`, except `djoser-token`. `custom` is dj-rest-auth, described by settings alone."""
+"""By id: the value of `BACKEND`, or one with other settings. `custom` is dj-rest-auth, described by settings."""
 
 
 @dataclass
