@@ -19,7 +19,7 @@ def is_prefetch() -> bool:
 
 
 def pop_flashed_messages() -> list[str]:
-    """The messages of the last form, for the page that shows them. None if nobody sees this response."""
+    """The messages of the last forms, for the page that shows them, each once. None if nobody sees this response."""
     if is_prefetch() or request.method == "HEAD":
         return []
-    return list(get_flashed_messages())  # type: ignore[arg-type]  # without categories
+    return list(dict.fromkeys(get_flashed_messages()))  # type: ignore[arg-type]  # without categories

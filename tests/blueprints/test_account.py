@@ -106,3 +106,12 @@ def test_a_name_of_the_backend_without_anything_visible_is_not_shown(make_site: 
     assert visitor.get("/auth/verify").headers["X-Auth-User-Name"] == ""
     assert "minji@example.com" in visitor.get_page("/").text
     assert visitor.get_page("/account").input_value("name") in (None, "")
+
+
+def test_a_message_of_several_forms_is_shown_once(make_site: SiteMaker) -> None:
+    """A second click, or a page that was closed before it was shown."""
+    visitor = make_site().new_visitor()
+    visitor.sign_in()
+    for name in ("A", "B", "C"):
+        assert visitor.submit("/account", {"name": name}).status_code == 303
+    assert visitor.get_page("/account").status_messages == ["Your changes are saved."]
