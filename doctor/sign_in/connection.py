@@ -1,9 +1,12 @@
 """The backend, called through the site's own engine with settings that change while they are learned."""
 
 import secrets
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+
+import click
 
 import backends
 import config
@@ -16,6 +19,7 @@ from services.backend.answer import Answer
 from services.backend.client import BackendClient
 from services.clock import Clock
 from services.http.client import HttpClient
+from services.http.response import parse_retry_after
 from services.request_context import Deadline, RequestContext
 
 CLOCK = Clock()
@@ -30,6 +34,13 @@ _CALL_PARTS = frozenset(
 )
 
 
+_MAX_WAITS = 6
+"""How often the command waits for a backend that limits requests. Some allow three sign-ins in ten seconds."""
+_MAX_WAIT_SECONDS = 60
+"""Longer than that, an operator wants to know the reason instead."""
+_DEFAULT_WAIT_SECONDS = 10
+
+
 class StoppedError(Exception):
     """The command cannot continue. Its text says why, and what to do."""
 
@@ -41,6 +52,8 @@ class Connection:
     """Calls that the operator has named for this run."""
     learned: dict[str, str] = field(default_factory=dict)
     """The settings that were learned so far, in the order in which they are printed."""
+    waits: int = _MAX_WAITS
+    """How often it may still wait for a backend that limits requests."""
 
     @cached_property
     def http(self) -> HttpClient:
@@ -74,16 +87,29 @@ class Connection:
         Raises `StoppedError` if the backend limits requests.
         """
         try:
-            settings = self.settings(**changes)
-            answer = BackendClient(settings, self.http, CLOCK).call(name, values, context(settings))
+            return self.call(name, values, self.settings(**changes))
         except (errors.SiteError, config.SettingsError):
             return None
-        if answer.status == 429:
-            raise StoppedError(
-                "The backend answers 429: it limits requests from here. Wait, or name calls with --login and --user:"
-                " fewer requests are then needed."
-            )
-        return answer
+
+    def call(self, name: str, values: Mapping[str, str], settings: config.Settings) -> Answer:
+        """Make one call of the backend, and wait a little if it limits requests.
+
+        Raises a `SiteError` without an answer, and `StoppedError` if the wait is too long.
+        """
+        while True:
+            answer = BackendClient(settings, self.http, CLOCK).call(name, values, context(settings))
+            if answer.status != 429:
+                return answer
+            place = f"{settings.backend.retry_after}|header:Retry-After|header:X-Retry-After"
+            seconds = parse_retry_after(str(answer.get(place))) or _DEFAULT_WAIT_SECONDS
+            if not self.waits or seconds > _MAX_WAIT_SECONDS:
+                raise StoppedError(
+                    f"The backend answers 429: it limits requests from here, for {seconds} seconds. Wait, and name the"
+                    " calls with --login and --user, so that fewer requests are needed."
+                )
+            self.waits -= 1
+            click.echo(f"  the backend limits requests: waiting {seconds} seconds")
+            time.sleep(seconds)
 
     def describe_anew(self) -> None:
         """Forget which kind of backend it is said to be, and where its answers have what. Calls of `custom` stay."""

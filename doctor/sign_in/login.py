@@ -6,7 +6,7 @@ sent to a call that has refused these like a login.
 
 import re
 from collections.abc import Iterator
-from itertools import product
+from itertools import islice, product
 
 import backends
 from backends.base import placeholders
@@ -68,28 +68,17 @@ def learn_login(learning: Learning) -> Answer:
 
     Raises `StoppedError`.
     """
-    report, account, probe = learning.report, learning.account, learning.connection.probe
+    report = learning.report
     report.heading("Looking for the login")
-    candidates = ((line, body) for line, body in _calls(learning) for body in _bodies(learning, line, body))
-    attempts = 0
-    for line, body in candidates:
-        if attempts == MAX_ATTEMPTS:
-            break
-        attempts += 1
-        answer = probe("login", account.values, BACKEND_LOGIN=line, **body)
-        if answer is None:
-            continue
+    for line, body, answer in islice(_attempts(learning), MAX_ATTEMPTS):
         report.answer(f"{line} with {_body_text(body)}", answer)
-        if 200 <= answer.status < 300 and (place := access_token(answer)):
+        place = access_token(answer) if 200 <= answer.status < 300 else None
+        if place and not (place.startswith("cookie:") and _variants(line)):
             learning.connection.learned |= {"BACKEND_LOGIN": line, **_without_default(body), "BACKEND_TOKEN": place}
             _learn_other_places(learning, answer)
             return answer
-        unknown = probe("login", account.unknown, BACKEND_LOGIN=line, **body)
-        if unknown is not None and signature(unknown) != signature(answer):
-            raise StoppedError(
-                "This answer has no token, but it is not the one to an unknown account either: the fields are right. Is"
-                " the password right? Is the account verified, and without a second factor?"
-            )
+        if answer.status >= 300 or not _variants(line):
+            _check_understood(learning, line, body, answer)
     _report_openid_provider(learning)
     others = ", ".join(name for name in backends.names() if setting_names(backends.find(name)))
     report.line(f"not tried, because they need settings of their own: BACKEND={others}")
@@ -97,6 +86,34 @@ def learn_login(learning: Learning) -> Answer:
         "No login was found, or the password is wrong. Name the call with"
         ' --login "POST /path" and, if its fields are unusual, --login-body "id={identifier} pw={password}".'
     )
+
+
+def _attempts(learning: Learning) -> Iterator[tuple[str, dict[str, str], Answer]]:
+    """Send the operator's password to calls that may be the login. Yields each with its body and its answer."""
+    for call, described in _calls(learning):
+        for body in _bodies(learning, call, described):
+            for line in (call, *_variants(call)):
+                answer = learning.connection.probe("login", learning.account.values, BACKEND_LOGIN=line, **body)
+                if answer is not None:
+                    yield line, body, answer
+                if answer is None or answer.status >= 300:
+                    break
+
+
+def _variants(line: str) -> list[str]:
+    """The same call with the query that a known kind of backend needs to answer with a token."""
+    lines = lines_of([backends.find(name).login for name in backends.names()])
+    return [each for each in lines if "?" in each and each.partition("?")[0] == line]
+
+
+def _check_understood(learning: Learning, line: str, body: dict[str, str], answer: Answer) -> None:
+    """Raise `StoppedError` if the answer differs from the one to an account that cannot exist: the call is right."""
+    unknown = learning.connection.probe("login", learning.account.unknown, BACKEND_LOGIN=line, **body)
+    if unknown is not None and signature(unknown) != signature(answer):
+        raise StoppedError(
+            "This answer has no token, but it is not the one to an unknown account either: the fields are right. Is the"
+            " password right? Is the account verified, and without a second factor?"
+        )
 
 
 def _report_openid_provider(learning: Learning) -> None:
@@ -173,9 +190,7 @@ def _bodies(learning: Learning, line: str, described: dict[str, str] | None) -> 
         empty = learning.connection.probe("login", {}, BACKEND_LOGIN=line, BACKEND_LOGIN_FORM=str(form).lower())
         if empty is None or empty.status == 415:
             continue
-        bodies = _usual_bodies(fields_named(empty), form=form, kind=learning.account.kind)
-        known = sorted(_known_bodies(line), key=lambda body: _rank(_names_of(body)[0], learning.account.kind))
-        bodies = [body for body in known if ("BACKEND_LOGIN_FORM" in body) == form and body not in bodies] + bodies
+        bodies = _bodies_to_try(line, fields_named(empty), form=form, kind=learning.account.kind)
         validates = empty.status not in (401, 403)
         for body in bodies if validates else bodies[:1]:  # a backend may limit the attempts at an unknown account
             if understood := _understood(learning, line, body, empty):
@@ -190,7 +205,7 @@ def _bodies(learning: Learning, line: str, described: dict[str, str] | None) -> 
 def _unlikely(line: str, body: dict[str, str], kind: str) -> int:
     """In which order the usual bodies are tried if nothing says which one is right. They are sorted within each."""
     is_form, names = "BACKEND_LOGIN_FORM" in body, _names_of(body)
-    if body in _known_bodies(line):
+    if body in _known_bodies(line) and (names[0] != "email" or kind == "email"):
         return 0
     if names == [*_NESTED]:
         return 1 if line.endswith("/sign_in") else 4  # Ruby on Rails with Devise
@@ -210,12 +225,15 @@ def _known_bodies(line: str) -> list[dict[str, str]]:
     ]
 
 
-def _usual_bodies(named: list[str], *, form: bool, kind: str) -> list[dict[str, str]]:
-    """Bodies to try, those of the fields that the backend has named first."""
-    bodies = [_body([name, "password"], form=form, kind=kind) for name in _IDENTIFIERS[kind]]
-    if _password_field(named) and _identifier_field(named, kind):
-        bodies.insert(0, _body(named, form=form, kind=kind))
-    return bodies if form else [*bodies, _body([*_NESTED], form=False, kind=kind)]
+def _bodies_to_try(line: str, named: list[str], *, form: bool, kind: str) -> list[dict[str, str]]:
+    """First the fields that the backend has named, then what known kinds of backends send to this call, then others."""
+    is_named = _password_field(named) and _identifier_field(named, kind)
+    known = sorted(_known_bodies(line), key=lambda body: _rank(_names_of(body)[0], kind))
+    bodies = [_body(named, form=form, kind=kind)] if is_named else []
+    bodies += [body for body in known if ("BACKEND_LOGIN_FORM" in body) == form]
+    bodies += [_body([name, "password"], form=form, kind=kind) for name in _IDENTIFIERS[kind]]
+    bodies += [] if form else [_body([*_NESTED], form=False, kind=kind)]
+    return [body for index, body in enumerate(bodies) if body not in bodies[:index]]
 
 
 def _understood(learning: Learning, line: str, body: dict[str, str], empty: Answer) -> dict[str, str] | None:
@@ -229,7 +247,8 @@ def _understood(learning: Learning, line: str, body: dict[str, str], empty: Answ
 
 
 def _described_body(learning: Learning, operation: Operation) -> dict[str, str] | None:
-    fields, kind = operation.fields, learning.account.kind
+    kind = learning.account.kind
+    fields = [name for name in operation.fields if plain(name) not in _CONSTANTS or name in operation.required]
     if not _password_field(fields) or not _identifier_field(fields, kind):
         return None
     return _body(fields, form=operation.form, kind=kind)

@@ -18,7 +18,8 @@ class Operation(NamedTuple):
     method: str
     path: str
     fields: list[str]
-    """The fields of its body, the required ones first; a dot for nested ones."""
+    """The fields of its body; a dot for nested ones."""
+    required: frozenset[str]
     form: bool
 
     @property
@@ -46,7 +47,8 @@ def _operations(document: Mapping[str, Any], base: str) -> Iterator[Operation]:
         for method, operation in item.items() if isinstance(item, dict) else ():
             if isinstance(operation, dict) and relative.startswith("/"):
                 fields, form = _body(document, operation)
-                yield Operation(str(method).upper(), relative, fields, form)
+                required = frozenset(name for name, is_required in fields.items() if is_required)
+                yield Operation(str(method).upper(), relative, list(fields), required, form)
 
 
 def _server_path(document: Mapping[str, Any]) -> str:
@@ -55,22 +57,25 @@ def _server_path(document: Mapping[str, Any]) -> str:
     return urlsplit(url).path if isinstance(url, str) else ""
 
 
-def _body(document: Mapping[str, Any], operation: Mapping[str, Any]) -> tuple[list[str], bool]:
+def _body(document: Mapping[str, Any], operation: Mapping[str, Any]) -> tuple[dict[str, bool], bool]:
+    """Its fields, each with whether it is required, and whether it is form data."""
     body = _resolve(document, operation.get("requestBody"))
     content = body.get("content")
     if isinstance(content, dict):
         form = not any("json" in kind for kind in content)
         media = next((media for kind, media in content.items() if form or "json" in kind), None)
         schema = media.get("schema") if isinstance(media, dict) else None
-        return list(_fields(document, schema)), form
+        return dict(_fields(document, schema)), form
     parameters = operation.get("parameters")  # Swagger 2
     inputs = [_resolve(document, each) for each in parameters] if isinstance(parameters, list) else []
-    in_form = [str(each.get("name")) for each in inputs if each.get("in") == "formData"]
-    in_body = [field for each in inputs if each.get("in") == "body" for field in _fields(document, each.get("schema"))]
-    return in_form or in_body, bool(in_form)
+    in_form = {str(each.get("name")): bool(each.get("required")) for each in inputs if each.get("in") == "formData"}
+    bodies = [each.get("schema") for each in inputs if each.get("in") == "body"]
+    return in_form or {name: value for body in bodies for name, value in _fields(document, body)}, bool(in_form)
 
 
-def _fields(document: Mapping[str, Any], schema: object, prefix: str = "", depth: int = 0) -> Iterator[str]:
+def _fields(
+    document: Mapping[str, Any], schema: object, prefix: str = "", depth: int = 0
+) -> Iterator[tuple[str, bool]]:
     schema = _resolve(document, schema)
     for part in schema.get("allOf") or ():
         yield from _fields(document, part, prefix, depth + 1) if depth < _MAX_DEPTH else ()
@@ -78,9 +83,9 @@ def _fields(document: Mapping[str, Any], schema: object, prefix: str = "", depth
     if not isinstance(properties, dict) or depth >= _MAX_DEPTH:
         return
     required = required if isinstance(required, list) else []
-    for name in sorted(properties, key=lambda name: name not in required):
+    for name in properties:
         nested = list(_fields(document, properties[name], f"{prefix}{name}.", depth + 1))
-        yield from nested or [f"{prefix}{name}"]
+        yield from nested or [(f"{prefix}{name}", name in required)]
 
 
 def _resolve(document: Mapping[str, Any], value: object) -> Mapping[str, Any]:

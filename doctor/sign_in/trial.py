@@ -24,6 +24,7 @@ class Trial:
     def __init__(self, learning: Learning) -> None:
         self._settings = learning.connection.settings()
         self._backend = self._settings.backend
+        self._connection = learning.connection
         self._client = learning.connection.client()
         self._account = learning.account
         self._report = learning.report
@@ -65,7 +66,7 @@ class Trial:
         return True
 
     def _call(self, name: str, values: dict[str, str]) -> Answer:
-        return self._client.call(name, values, context(self._settings))
+        return self._connection.call(name, values, self._settings)
 
     def _line(self, name: str) -> str:
         call = self._backend.calls[name]

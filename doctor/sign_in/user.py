@@ -145,7 +145,9 @@ def _token_headers(learning: Learning) -> list[str]:
         return [header]
     kind, _, name = learning.token_place.rpartition(":")
     schemes = [_BEARER, *(f"Authorization: {scheme}{{token}}" for scheme in ("Token ", "JWT ", ""))]
-    own = [f"{name}: {{token}}" for name in ("X-Auth-Token", "X-Access-Token", "X-Session-Token", "Access-Token")]
+    known = [header for name in backends.names() if (header := backends.find(name).token_header)]
+    usual = [f"{name}: {{token}}" for name in ("X-Auth-Token", "X-Access-Token", "Access-Token")]
+    own = [header for header in dict.fromkeys([*known, *usual]) if header not in schemes]
     if kind == "header" and name.lower() != "authorization":
         return [_BEARER, f"{name}: {{token}}", *schemes[1:], *own]
     if kind == "cookie":

@@ -3,21 +3,31 @@
 import contextlib
 import functools
 import io
+import itertools
 import logging
+import os
+import pty
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 from dotenv import dotenv_values
-from flask import Flask
+from flask import Flask, Response
 
+import backends
 from app import create_app
+from backends.validation import setting_names
 from dev.backend import PASSWORD as DEVELOPMENT_PASSWORD
 from dev.backend import create_backend
 from doctor.command import doctor_command
+from tests.support.commands import ROOT
+from tests.support.real_backends import running_backend
 from tests.support.site import MINJI, running_site, serve_in_thread
 from tests.support.unknown_backends import (
     IDENTIFIER,
@@ -299,3 +309,105 @@ def test_backends_of_other_shapes_are_learned(shape: Shape) -> None:
         assert accounts.attempts <= 6
         assert not [value for value in accounts.issued if value in result.output]
         assert settings_work(url, result.output, IDENTIFIER), result.output
+
+
+LEARNED_FROM_URL = {
+    name
+    for name in backends.names()
+    if name != "custom" and not setting_names(backends.find(name)) and name not in ("laravel", "flask-security")
+}
+"""Without those that need settings of their own, and those whose recorded login is not the one of the usual path."""
+
+
+@pytest.mark.corpus
+@pytest.mark.parametrize("backend_id", sorted(LEARNED_FROM_URL))
+def test_a_known_kind_of_backend_is_recognized_from_its_url_alone(backend_id: str) -> None:
+    by_username = backend_id in {"djoser", "nestjs", "spring-header"}
+    with serve_in_thread("127.0.0.1", lambda _: create_backend(protocol=backend_id)) as port:
+        account = "minji" if by_username else MINJI
+        result = run_doctor(f"http://127.0.0.1:{port}", account, DEVELOPMENT_PASSWORD)
+    assert settings_in(result.output)["BACKEND"] == backend_id
+
+
+def limiting_backend(seconds: int, accounts: Accounts) -> Flask:
+    """The backend `codes`, which refuses the first request and says how long to wait."""
+    app = codes_backend(accounts)
+    requests = itertools.count()
+
+    @app.before_request
+    def limit() -> Response | None:
+        return Response(status=429, headers={"Retry-After": str(seconds)}) if next(requests) == 0 else None
+
+    return app
+
+
+@pytest.mark.corpus
+def test_a_backend_that_limits_requests_is_waited_for() -> None:
+    with unknown_backend(functools.partial(limiting_backend, 1)) as (url, _):
+        result = run_doctor(url, USERNAME)
+    assert "waiting 1 seconds" in result.output
+    assert result.exit_code == 0
+
+
+def test_a_backend_that_limits_requests_for_long_is_left_alone() -> None:
+    with unknown_backend(functools.partial(limiting_backend, 600)) as (url, accounts):
+        result = run_doctor(url, USERNAME)
+        assert "limits requests from here, for 600 seconds" in result.output
+        assert (result.exit_code, accounts.attempts) == (1, 0)
+
+
+def test_the_calls_that_the_operator_names_are_used() -> None:
+    shape = Shape(
+        login="POST /x/enter", identifier="wer", password="was", user="GET /x/person", unknown_path="empty401"
+    )
+    with unknown_backend(functools.partial(shaped_backend, shape)) as (url, accounts):
+        assert run_doctor(url, IDENTIFIER).exit_code == 1
+        assert accounts.attempts == 0
+        options = (
+            "--login",
+            "POST /x/enter",
+            "--login-body",
+            "wer={identifier} was={password}",
+            "--user",
+            "GET /x/person",
+        )
+        result = run_doctor(url, IDENTIFIER, PASSWORD, *options)
+        assert result.exit_code == 0, result.output
+        assert settings_work(url, result.output, IDENTIFIER)
+
+
+@pytest.mark.server
+def test_the_password_is_asked_for_without_an_echo(tmp_path: Path) -> None:
+    with unknown_backend(codes_backend) as (url, accounts):
+        environ = {**os.environ, "BACKEND_URL": url, "PYTHONPATH": str(ROOT)}
+        controller, terminal = pty.openpty()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "doctor", "--sign-in"],
+            stdin=terminal, stdout=terminal, stderr=terminal, env=environ, cwd=tmp_path, start_new_session=True,
+        )  # fmt: skip
+        os.close(terminal)
+        output = ""
+        answers = {"Continue?": "y", "Account:": USERNAME, "Password:": PASSWORD}
+        with contextlib.suppress(OSError):  # the terminal is closed at the end
+            while text := os.read(controller, 4096).decode():
+                output += text
+                for prompt in [prompt for prompt in answers if output.rstrip(" [y/N]:").endswith(prompt.rstrip(":"))]:
+                    os.write(controller, f"{answers.pop(prompt)}\n".encode())
+        os.close(controller)
+        assert process.wait(60) == 0, output
+        assert accounts.successes == 2
+        assert PASSWORD not in output
+
+
+@pytest.mark.external
+@pytest.mark.server
+@pytest.mark.parametrize(
+    "backend_id", ["djoser", "dj-rest-auth", "allauth", "fastapi-users", "flask-security", "better-auth"]
+)
+def test_a_real_backend_is_recognized_from_its_url_alone(backend_id: str, tmp_path: Path) -> None:
+    with running_backend(backend_id, tmp_path) as backend:
+        account = backend.create_account()
+        result = run_doctor(backend.url, account.identifier, account.password)
+        assert result.exit_code == 0, result.output
+        assert settings_in(result.output)["BACKEND"] == backend_id
+        assert account.password not in result.output
