@@ -39,6 +39,7 @@ _MAX_WAITS = 6
 _MAX_WAIT_SECONDS = 60
 """Longer than that, an operator wants to know the reason instead."""
 _DEFAULT_WAIT_SECONDS = 10
+"""If the backend does not say how long."""
 
 
 class StoppedError(Exception):
