@@ -19,7 +19,11 @@ def is_prefetch() -> bool:
 
 
 def pop_flashed_messages() -> list[str]:
-    """The messages of the last forms, for the page that shows them, each once. None if nobody sees this response."""
-    if is_prefetch() or request.method == "HEAD":
+    """The messages of the last forms, for the page that shows them, each once. None if nobody sees this response.
+
+    A script or an image gets an error page too: browsers ask for `/favicon.ico` (Fetch Metadata, `Sec-Fetch-Mode`).
+    """
+    is_navigation = request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
+    if is_prefetch() or request.method == "HEAD" or not is_navigation:
         return []
     return list(dict.fromkeys(get_flashed_messages()))  # type: ignore[arg-type]  # without categories

@@ -115,3 +115,14 @@ def test_a_message_of_several_forms_is_shown_once(make_site: SiteMaker) -> None:
     for name in ("A", "B", "C"):
         assert visitor.submit("/account", {"name": name}).status_code == 303
     assert visitor.get_page("/account").status_messages == ["Your changes are saved."]
+
+
+@pytest.mark.parametrize("path", ["/favicon.ico", "/auth/static/missing.png", "/account", "/"])
+def test_a_request_of_a_script_or_an_image_does_not_use_up_the_message(make_site: SiteMaker, path: str) -> None:
+    visitor = make_site().new_visitor()
+    visitor.sign_in()
+    visitor.submit("/account", {"name": "A"})
+    for destination, mode in {"image": "no-cors", "empty": "cors"}.items():
+        visitor.get(path, headers={"Sec-Fetch-Dest": destination, "Sec-Fetch-Mode": mode})
+    navigation = {"Sec-Fetch-Dest": "document", "Sec-Fetch-Mode": "navigate"}
+    assert visitor.get_page("/account", headers=navigation).status_messages == ["Your changes are saved."]
