@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+import doctor.backend
 import errors
+from doctor.finding import OK
 from services import Services
 from services.backend.client import Login, Revocation
 from services.backend.login_errors import DEFAULT_RETRY_AFTER
@@ -60,6 +62,16 @@ ENDS_REFRESH_WITH_LOGOUT = {"dj-rest-auth", "custom", "oauth2", "strapi"}
 REFRESHES = {"djoser", "dj-rest-auth", "custom", "oauth2", "strapi", "firebase"}
 ROTATES = {"oauth2", "strapi"}
 """A refresh token can be used once."""
+
+ODD_EMAILS = (
+    "nobody@example.invalid",
+    "민지@example.com",
+    "kim@한국.kr",
+    "a..b@example.com",
+    "a'b@" + "c" * 60 + ".com",
+)
+ODD_USERNAMES = ("민지", "minji-kim", "minji kim", "x" * 200, "<{*}>", "a'b\"c\\")
+ODD_PASSWORDS = ("민지의 비밀번호", "x" * 500, "a\\\"'{}%00")
 
 pytestmark = [pytest.mark.external, pytest.mark.server]
 _client_numbers = itertools.count(1)
@@ -153,6 +165,21 @@ def test_a_wrong_password_and_an_unknown_account_get_the_same_sentence(backend: 
     assert (wrong.status, wrong.message) == (unknown.status, unknown.message)
     assert wrong.status == 401
     assert not visitor.is_signed_in
+
+
+@every_backend
+def test_no_name_and_no_password_is_more_than_wrong(site: Site, backend: RealBackend) -> None:
+    account = backend.create_account()
+    names = ODD_EMAILS if services(site).settings.login_identifier == "email" else ODD_USERNAMES
+    credentials = [*((name, "wrong") for name in names), *((account.identifier, text) for text in ODD_PASSWORDS)]
+    statuses = {pair: new_visitor(site).sign_in(*pair).status_code for pair in credentials}
+    assert statuses == dict.fromkeys(credentials, 401)
+
+
+@every_backend
+def test_the_doctor_finds_nothing_wrong(site: Site) -> None:
+    findings = list(doctor.backend.check(services(site).settings, services(site).http_clients[0]))
+    assert [finding.kind for finding in findings] == [OK, OK], findings
 
 
 @backends({"oauth2"})
