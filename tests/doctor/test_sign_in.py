@@ -158,6 +158,13 @@ def test_a_wrong_password_is_reported_and_sent_only_a_few_times() -> None:
         assert "Not-the-pass-phrase" not in result.output
 
 
+def test_a_password_is_sent_at_most_four_times_to_a_backend_that_explains_nothing() -> None:
+    with unknown_backend(functools.partial(shaped_backend, Shape(identifier="konto"))) as (url, accounts):
+        result = run_doctor(url, IDENTIFIER)
+        assert result.exit_code == 1
+        assert accounts.requests_with_account == 4
+
+
 def test_a_backend_that_its_setting_describes_is_signed_in_to_once() -> None:
     with serve_in_thread("127.0.0.1", lambda _: create_backend()) as port:
         result = run_doctor(f"http://127.0.0.1:{port}", MINJI, DEVELOPMENT_PASSWORD, BACKEND_LOGOUT_PATH="/logout")

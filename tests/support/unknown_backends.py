@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote_plus
 
 from flask import Flask, Response, jsonify, request
 
@@ -27,6 +28,8 @@ class Accounts:
         self.attempts = 0
         """How often somebody tried to sign in to the account."""
         self.successes = 0
+        self.requests_with_account = 0
+        """How many requests had the account in their body, in any field."""
         self.access: set[str] = set()
         self.refresh: set[str] = set()
         self.issued: list[str] = [PASSWORD, NAME, ID]
@@ -146,7 +149,14 @@ def codes_backend(accounts: Accounts) -> Flask:  # noqa: C901 -- one view each
 def unknown_backend(make: Any) -> Iterator[tuple[str, Accounts]]:
     """Run this backend. Yields its URL and what it remembers."""
     accounts = Accounts()
-    with serve_in_thread("127.0.0.1", lambda _: make(accounts)) as port:
+    app: Flask = make(accounts)
+
+    @app.before_request
+    def count() -> None:
+        body = unquote_plus(request.get_data(cache=True, parse_form_data=False).decode())
+        accounts.requests_with_account += IDENTIFIER in body or USERNAME in body
+
+    with serve_in_thread("127.0.0.1", lambda _: app) as port:
         yield f"http://127.0.0.1:{port}", accounts
 
 
