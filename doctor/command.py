@@ -46,6 +46,8 @@ def doctor_command(create_app: CreateApp) -> click.Command:
             if as_json:
                 raise click.UsageError("--json and --sign-in exclude each other.")
             sys.exit(not _sign_in(account, calls))
+        if account or any(calls.values()):
+            raise click.UsageError("--account, --login, --login-body and --user need --sign-in.")
         findings = _findings(create_app)
         if as_json:
             click.echo(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False, indent=1))

@@ -23,8 +23,9 @@ from services.identifiers import normalize
 
 WARNING = """\
 This signs in at the backend with a real account, and signs out again. The backend sees it like any sign-in: it may
-send a mail, write a log line or end other sessions. One wrong password is sent on purpose. If the calls are not known
-yet, paths are tried with empty requests, and the password is sent up to 5 times. Use a test account if you can."""
+send a mail, write a log line or end other sessions. A wrong password is sent on purpose, once or twice. If the calls
+are not known yet, paths are tried with empty requests, and the right password is sent up to 6 times, usually twice.
+Use a test account if you can."""
 _EXAMPLES = {"SITE_URL": "https://login.example.com", "SECRET_KEY": "<the output of: openssl rand -base64 33>"}
 
 
@@ -67,10 +68,13 @@ def _fits(learning: Learning) -> bool:
     is_described = name != "custom" or all(map(connection.environ.get, ("BACKEND_LOGIN", "BACKEND_TOKEN")))
     if connection.named or not is_described or not _refuses_unknown_accounts(learning):
         return False
-    outcome = Trial(learning).run(with_wrong_password=True)
+    trial = Trial(learning)
+    outcome = trial.run(with_wrong_password=bool(name))
     if outcome.is_refused and name:
         raise StoppedError("Is the password right? Or try BACKEND=custom: it finds out what the login is.")
     if outcome.is_signed_in:
+        if not name:  # only now is it certain that nothing has to be learned, with a wrong password of its own
+            trial.try_wrong_password()
         report.heading("The settings fit this backend." + (" Lines for .env:\n" if connection.learned else ""))
         report.settings(connection.learned)
     return outcome.is_signed_in

@@ -35,7 +35,7 @@ class Trial:
         with_wrong_password: try a wrong password first. A sign-in then resets the count of failures.
         """
         self._report.heading(f"Sign-in with BACKEND={self._backend.id}")
-        if with_wrong_password and not self._try_wrong_password():
+        if with_wrong_password and not self.try_wrong_password():
             return Outcome(is_signed_in=False)
         try:
             answer = self._call("login", self._account.values)
@@ -50,7 +50,7 @@ class Trial:
         self._sign_out(tokens)
         return Outcome(is_signed_in=True)
 
-    def _try_wrong_password(self) -> bool:
+    def try_wrong_password(self) -> bool:
         """Say how the backend refuses a wrong password. Returns whether it answers."""
         try:
             answer = self._call("login", self._account.with_wrong_password)

@@ -383,6 +383,25 @@ def test_the_calls_that_the_operator_names_are_used() -> None:
         assert settings_work(url, result.output, IDENTIFIER)
 
 
+def test_a_setting_that_does_not_fit_is_replaced_and_the_others_to_remove_are_named() -> None:
+    settings = {"BACKEND": "custom", "BACKEND_LOGIN": "POST /api/account/login", "BACKEND_TOKEN": "data.token"}
+    with unknown_backend(codes_backend) as (url, _):
+        body = {"BACKEND_LOGIN_BODY": "loginId={identifier} password={password}", "BACKEND_USER_AT": "nowhere"}
+        wrong = {"BACKEND_USER": "GET /api/account/profile", "BACKEND_EXPIRES": "data.lifetime:s"}
+        result = run_doctor(url, USERNAME, **settings, **body, **wrong)
+        assert result.exit_code == 0, result.output
+        printed = settings_in(result.output)
+        assert (printed["BACKEND_TOKEN"], printed["BACKEND_USER_AT"]) == ("header:X-Haru-Auth", "data")
+        assert "remove BACKEND_EXPIRES" in result.output
+        assert settings_work(url, result.output, USERNAME, "username")
+
+
+def test_options_for_a_sign_in_need_one() -> None:
+    result = CliRunner().invoke(doctor_command(create_app), ["--user", "GET /me"])
+    assert result.exit_code == 2
+    assert "--sign-in" in result.output
+
+
 @pytest.mark.server
 def test_the_password_is_asked_for_without_an_echo(tmp_path: Path) -> None:
     with unknown_backend(codes_backend) as (url, accounts):
