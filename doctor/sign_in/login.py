@@ -25,9 +25,10 @@ _PREFIXES = (
     "/api/auth", "/auth", "/api", "", "/api/v1/auth", "/api/v1", "/v1/auth", "/v1", "/api/users", "/users",
     "/api/v1/users", "/api/members", "/members", "/api/v1/members", "/api/member", "/member", "/api/user", "/user",
     "/api/account", "/account", "/accounts", "/api/accounts", "/api/v2/auth", "/api/v2", "/v2", "/v1/users",
-    "/v1/members", "/v1/user", "/api/v1/user", "/api/v1/member", "/customers", "/api/customers", "/rest-auth",
+    "/v1/members", "/v1/member", "/v1/account", "/v1/accounts", "/api/v1/account", "/api/v1/accounts", "/v1/user",
+    "/api/v1/user", "/api/v1/member", "/customers", "/api/customers", "/rest-auth",
 )  # fmt: skip
-_NAMES = ("login", "signin", "sign-in", "sign_in")
+_NAMES = ("login", "signin", "sign-in", "signIn", "sign_in", "authenticate")
 _OTHER_PATHS = (
     "/api/session", "/session", "/api/v1/session", "/v1/session", "/api/sessions", "/sessions", "/api/v1/sessions",
     "/v1/sessions", "/api/authenticate", "/authenticate", "/api/token", "/token", "/auth/token", "/oauth/token",

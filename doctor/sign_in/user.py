@@ -3,12 +3,12 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import product
+from typing import NamedTuple
 
 import backends
 import providers
 from backends.base import placeholders
-from doctor.sign_in.answers import Value, leaves, objects, plain, printable
+from doctor.sign_in.answers import Value, leaves, objects, plain, printable, signature
 from doctor.sign_in.connection import StoppedError, is_missing
 from doctor.sign_in.learning import Learning, lines_of
 from services.backend.answer import Answer
@@ -18,6 +18,7 @@ _SUFFIXES = (
     "me", "users/me", "user", "auth/me", "members/me", "member/me", "user/me", "profile", "auth/profile", "account",
     "account/me", "accounts/me", "auth/user", "users/profile", "user/profile", "userinfo", "whoami", "session",
     "members/profile", "mypage", "user/info", "users/info", "member/info", "current-user", "users/current",
+    "my", "my-info", "myinfo", "info", "members/info", "members/my", "users/my", "me/profile", "users/me/profile",
 )  # fmt: skip
 _USER_PATH = re.compile(r"/(me|user|profile|account|userinfo|whoami|current|mypage|self|info)\b", re.IGNORECASE)
 _IDS = (
@@ -56,6 +57,15 @@ class UserPlace:
         return at | ({"BACKEND_USER_FIELDS": text} if text else {})
 
 
+class _Found(NamedTuple):
+    """A call that returns a user."""
+
+    line: str
+    header: str
+    answer: Answer
+    place: UserPlace
+
+
 def learn_user(learning: Learning, login: Answer) -> Answer | None:
     """Learn the user call, or that the login's answer has the user. Returns the answer of the call, None without one.
 
@@ -64,20 +74,35 @@ def learn_user(learning: Learning, login: Answer) -> Answer | None:
     learning.report.heading("Looking for the user")
     token = str(login.get(learning.token_place))
     usual, *others = _token_headers(learning)
-    refusing = []
-    for line in _calls(learning):
-        line, answer = _call_user(learning, line, usual, token)  # noqa: PLW2901
+    found, refusing = _search(learning, list(_calls(learning)), usual, token)
+    for header in others if found is None else ():
+        found, _ = _search(learning, refusing, header, token)
+        if found is not None:
+            break
+    if found is None:
+        _learn_user_of_login(learning, login)
+        return None
+    _learn_call(learning, found)
+    return found.answer
+
+
+def _search(learning: Learning, lines: list[str], header: str, token: str) -> tuple[_Found | None, list[str]]:
+    """Make these calls until one returns the user. Returns it, and the calls that may want another header."""
+    refusing: list[str] = []
+    guessed = None
+    for each in lines:
+        line, answer = _call_user(learning, each, header, token)
         if answer is None or is_missing(answer):
             continue
-        if _accept(learning, line, usual, answer):
-            return answer
-        refusing.append(line)
-    for line, header in product(refusing, others):
-        _, answer = _call_user(learning, line, header, token)
-        if answer is not None and _accept(learning, line, header, answer):
-            return answer
-    _learn_user_of_login(learning, login)
-    return None
+        is_success = answer.status in (200, 201)
+        place = find_user(answer.get("body"), learning.account.identifier) if is_success else None
+        if place and place.has_identifier:
+            return _Found(line, header, answer, place), refusing
+        if place:
+            guessed = guessed or _Found(line, header, answer, place)
+        elif not is_success or signature(answer) not in learning.missing:
+            refusing.append(line)
+    return guessed, refusing
 
 
 def _call_user(learning: Learning, line: str, header: str, token: str) -> tuple[str, Answer | None]:
@@ -90,17 +115,14 @@ def _call_user(learning: Learning, line: str, header: str, token: str) -> tuple[
     return line, answer
 
 
-def _accept(learning: Learning, line: str, header: str, answer: Answer) -> bool:
-    """Learn this call, if its answer has a user."""
-    place = find_user(answer.get("body"), learning.account.identifier) if answer.status in (200, 201) else None
-    if place is None:
-        return False
-    learning.report.answer(f"{line} with the header {header.partition(':')[0]}", answer)
-    learning.connection.learned["BACKEND_USER"] = line
-    if header != _BEARER:
-        learning.connection.learned["BACKEND_TOKEN_HEADER"] = header
-    _learn_place(learning, place)
-    return True
+def _learn_call(learning: Learning, found: _Found) -> None:
+    learning.report.answer(f"{found.line} with the header {found.header.partition(':')[0]}", found.answer)
+    learning.connection.learned["BACKEND_USER"] = found.line
+    if found.header != _BEARER:
+        learning.connection.learned["BACKEND_TOKEN_HEADER"] = found.header
+    if not found.place.has_identifier:
+        learning.report.warning("Guessed: the answer does not contain what you signed in with. Is it about you?")
+    _learn_place(learning, found.place)
 
 
 def _learn_user_of_login(learning: Learning, login: Answer) -> None:
@@ -149,7 +171,7 @@ def _token_headers(learning: Learning) -> list[str]:
     usual = [f"{name}: {{token}}" for name in ("X-Auth-Token", "X-Access-Token", "Access-Token")]
     own = [header for header in dict.fromkeys([*known, *usual]) if header not in schemes]
     if kind == "header" and name.lower() != "authorization":
-        return [_BEARER, f"{name}: {{token}}", *schemes[1:], *own]
+        return [f"{name}: {{token}}", *schemes, *own]
     if kind == "cookie":
         return [f"Cookie: {name}={{token}}", *schemes, *own]
     return [*schemes, *own]

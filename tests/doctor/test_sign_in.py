@@ -303,6 +303,11 @@ SHAPES = {
         user="GET /haus/account",
         logout="",
     ),
+    "an account of the company beside the person": Shape(
+        login="POST /api/v1/member/signIn",
+        user="GET /api/v1/member/my-info",
+        others=(("/api/v1/member/account", (("id", 1), ("name", "The company"))),),
+    ),
     "a list of users": Shape(user="GET /api/users/me", user_at="data.0", validation="sentence"),
 }
 

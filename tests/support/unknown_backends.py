@@ -1,6 +1,7 @@
 """Backends that no file of `backends/` describes, and what each of them has sent and received."""
 
 import base64
+import functools
 import json
 import secrets
 import time
@@ -194,6 +195,8 @@ class Shape:
     more: tuple[tuple[str, object], ...] = ()
     """Further values of the answer to the login."""
     openapi: bool = False
+    others: tuple[tuple[str, tuple[tuple[str, object], ...]], ...] = ()
+    """Further paths, and what they answer to anybody."""
 
 
 def shaped_backend(shape: Shape, accounts: Accounts) -> Flask:
@@ -209,6 +212,8 @@ def shaped_backend(shape: Shape, accounts: Accounts) -> Flask:
         if line:
             method, path = line.split(" ")
             app.add_url_rule(path, f"{method} {path}", view, methods=[method])
+    for path, body in shape.others:
+        app.add_url_rule(path, path, functools.partial(dict, body))
     if shape.openapi:
         app.add_url_rule("/openapi.json", "openapi", backend.openapi)
     app.register_error_handler(404, lambda _: backend.unknown_path())
