@@ -1,4 +1,4 @@
-"""Encrypts values that this site keeps in Redis, so that only processes with `SECRET_KEY` can read and write them."""
+"""Encrypts values that this site keeps elsewhere, so that only processes with `SECRET_KEY` can read and write them."""
 
 import base64
 import json

@@ -30,7 +30,7 @@ class SignOut(Enum):
 
     DONE = "done"
     FAILED_AT_BACKEND = "failed at the backend"
-    """The session ended, but revoking the backend's token failed."""
+    """The session ended, but revoking the backend's tokens failed."""
     NO_SESSION = "no session"
     """Nobody was signed in, so no other session could end either."""
 
@@ -82,16 +82,17 @@ class SignIn:
         if self._sessions.is_revoked(session):
             raise errors.AttemptExpired("it was signed out meanwhile")
         cross_site = registration.provider.form_post
-        self._sessions.start(user, session.access_token, registration.id, cross_site=cross_site, reuse=session)
+        tokens = self._sessions.tokens(session)
+        self._sessions.start(user, tokens, registration.id, cross_site=cross_site, reuse=session)
 
     def sign_out(self, context: RequestContext, *, everywhere: bool = False) -> SignOut:
         """Sign out here, whatever the backend answers."""
         sessions = self._sessions.end(everywhere=everywhere)
         if not sessions:
             return SignOut.NO_SESSION
-        session = sessions[0]
-        revocation = self._backend.logout(Tokens(session.access_token), context)
-        self._revoke_tokens(sessions, session.access_token, context)
+        session, (first, *others) = sessions[0], self._tokens_of(sessions)
+        revocation = self._backend.logout(first, context)
+        self._revoke(others, context)
         self._audit.record(
             "signed_out",
             context,
@@ -109,10 +110,9 @@ class SignIn:
 
         A token that cannot be used is revoked: it would open the account for as long as it lives.
         """
-        access_token = login.tokens.access
         try:
             user = self._backend.user_of(login, context)
-            session, replaced = self._sessions.start(user, access_token, provider, cross_site=cross_site)
+            session, replaced = self._sessions.start(user, login.tokens, provider, cross_site=cross_site)
         except errors.SiteError as error:
             revocation = self._backend.logout(login.tokens, context)
             log.error(
@@ -123,15 +123,20 @@ class SignIn:
             if isinstance(error, errors.SessionExpired):
                 raise errors.BackendUnavailable("the backend refused the token that was just issued") from None
             raise
-        self._revoke_tokens(replaced, access_token, context)
+        old_tokens = self._tokens_of(replaced)
+        self._revoke([tokens for tokens in old_tokens if not _share_token(tokens, login.tokens)], context)
         return session
 
-    def _revoke_tokens(self, sessions: Iterable[Session], except_token: str, context: RequestContext) -> None:
-        """Revoke the tokens of sessions that have ended: of some backends, all sessions of a user have one token."""
-        tokens = dict.fromkeys(session.access_token for session in sessions)
-        tokens.pop(except_token, None)
-        for token in islice(tokens, _MAX_REVOKED_TOKENS):
-            self._backend.logout(Tokens(token), context)
+    def _tokens_of(self, sessions: Iterable[Session]) -> list[Tokens]:
+        """The tokens of sessions that have ended: of some backends, all sessions of a user have one token."""
+        by_access_token: dict[str, Session] = {}
+        for session in sessions:
+            by_access_token.setdefault(session.access_token, session)
+        return [self._sessions.tokens(session) for session in by_access_token.values()]
+
+    def _revoke(self, old_tokens: Iterable[Tokens], context: RequestContext) -> None:
+        for tokens in islice(old_tokens, _MAX_REVOKED_TOKENS):
+            self._backend.logout(tokens, context)
 
     @contextmanager
     def _audited(self, provider: str, identifier: str, context: RequestContext) -> Iterator[None]:
@@ -149,3 +154,8 @@ class SignIn:
         level = logging.ERROR if isinstance(error, errors.ServerSideError) else logging.INFO
         fields = {"provider": provider, "account": account, "outcome": error.code, "reason": error.reason}
         self._audit.record("sign_in_failed", context, level, **fields)
+
+
+def _share_token(old: Tokens, new: Tokens) -> bool:
+    """Whether revoking the old tokens would end the new ones: some backends issue a token again."""
+    return old.access == new.access or (old.refresh is not None and old.refresh == new.refresh)

@@ -7,9 +7,10 @@ A browser may send a cookie twice, in any order: one of this site, and an older 
 which this site cannot delete. So every copy is tried, and those that are no valid session do not matter.
 """
 
+import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, product
 
 from config import Settings
@@ -18,11 +19,16 @@ from services.clock import Clock
 from services.response_cookies import Cookie, ResponseCookies, prefixed
 from services.sessions import jwe
 from services.sessions.model import Session
+from services.sessions.refresh_token import RefreshTokenSealer
+
+log = logging.getLogger("munjigi.sessions")
 
 CHUNK_SIZE = 3933
 """next-auth, core/lib/cookie.ts: 4096 less the longest name and attributes."""
 MAX_CHUNKS = 3
 """A fourth would exceed the 16 kB of headers that Node.js accepts. Beyond it, `SessionTooLarge`."""
+_MAX_SIZE = CHUNK_SIZE * MAX_CHUNKS
+"""Characters of a token."""
 _MAX_COPIES = 100
 """Values, and combinations of chunks, that are tried."""
 
@@ -65,6 +71,7 @@ class SessionCookie:
         # One digit: what NextAuth or an older version may have left, and not any name that a stranger makes up.
         self._name_pattern = re.compile(rf"{re.escape(self.name)}(\.[0-9])?")
         self._keys = tuple(jwe.derive_key(secret) for secret in settings.secret_keys)
+        self._refresh_tokens = RefreshTokenSealer(settings.secret_keys)
 
     def read(self, cookie_header: str) -> ReadResult:
         """The sessions in a `Cookie` header. Never raises."""
@@ -88,9 +95,23 @@ class SessionCookie:
         )
 
     def encrypt(self, session: Session) -> str:
-        """The token of a session; raises `SessionTooLarge` if it does not fit into the cookies."""
-        token = jwe.encrypt(session.to_claims(int(self._clock.time())), self._keys[0])
-        if len(token) > CHUNK_SIZE * MAX_CHUNKS:
+        """The token of a session; raises `SessionTooLarge` if it does not fit into the cookies.
+
+        If it fits without the refresh token, it is written without: the session works as well, only its sign-out cannot
+        send the refresh token to the backend. An error would lock the user out.
+        """
+        sealed = self._refresh_tokens.reseal(session.sid, session.sealed_refresh_token)
+        token = self._encrypt(replace(session, sealed_refresh_token=sealed))
+        if len(token) > _MAX_SIZE and sealed is not None:
+            size, token = len(token), self._encrypt(replace(session, sealed_refresh_token=None))
+            if len(token) <= _MAX_SIZE:
+                log.warning(
+                    "refresh token not kept: with it, the session of %d characters is over %d cookies of %d",
+                    size,
+                    MAX_CHUNKS,
+                    CHUNK_SIZE,
+                )
+        if len(token) > _MAX_SIZE:
             raise SessionTooLarge(
                 f"session of {len(token)} characters is over {MAX_CHUNKS} cookies of {CHUNK_SIZE}:"
                 f" the backend's token has {len(session.access_token)}"
@@ -139,6 +160,9 @@ class SessionCookie:
                 break
             chunks.append(values)
             yield from map("".join, product(*chunks))
+
+    def _encrypt(self, session: Session) -> str:
+        return jwe.encrypt(session.to_claims(int(self._clock.time())), self._keys[0])
 
     def _decrypt(self, token: str) -> Copy:
         """The session of a token; raises `ValueError` or `KeyError`."""

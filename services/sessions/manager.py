@@ -15,6 +15,7 @@ from flask_login import login_user, logout_user
 
 import errors
 from config import Settings
+from services.backend.tokens import Tokens, jwt_expiry
 from services.backend.user import User
 from services.clock import Clock
 from services.observability.audit import AuditLog
@@ -22,6 +23,7 @@ from services.request_context import GetContext
 from services.sessions.cookie import Copy, ReadResult, SessionCookie
 from services.sessions.memory import SessionMemory
 from services.sessions.model import MAX_DATE, Session
+from services.sessions.refresh_token import RefreshTokenSealer
 from services.sessions.revalidation import Revalidator
 from services.sessions.revocation import RevokedSessions
 
@@ -69,6 +71,7 @@ class Sessions:
         self._audit = audit
         self._get_context = get_context
         self._clock = clock
+        self._refresh_tokens = RefreshTokenSealer(settings.secret_keys)
         self._next_repeated_log = 0.0
 
     def load(self) -> Session | None:
@@ -106,8 +109,13 @@ class Sessions:
     def is_revoked(self, session: Session) -> bool:
         return self._revoked.contains(session)
 
+    def tokens(self, session: Session) -> Tokens:
+        """The backend's tokens of a session."""
+        refresh_token = self._refresh_tokens.open(session.sid, session.sealed_refresh_token)
+        return Tokens(session.access_token, refresh_token, session.token_expires_at or jwt_expiry(session.access_token))
+
     def start(
-        self, user: User, access_token: str, provider: str, *, cross_site: bool = False, reuse: Session | None = None
+        self, user: User, tokens: Tokens, provider: str, *, cross_site: bool = False, reuse: Session | None = None
     ) -> tuple[Session, list[Session]]:
         """Sign a user in. Returns the new session, and those that it replaces, which are revoked.
 
@@ -122,11 +130,14 @@ class Sessions:
         """
         now = int(self._clock.time())
         auth_time = reuse.auth_time if reuse else self._revoked.next_auth_time(user, now)
+        sid = reuse.sid if reuse else secrets.token_urlsafe(16)
         session = Session(
             user=user,
-            access_token=access_token,
+            access_token=tokens.access,
+            sealed_refresh_token=self._refresh_tokens.seal(sid, tokens.refresh),
+            token_expires_at=None if tokens.expires_at == jwt_expiry(tokens.access) else tokens.expires_at,
             provider=provider,
-            sid=reuse.sid if reuse else secrets.token_urlsafe(16),
+            sid=sid,
             auth_time=auth_time,
             checked_at=now,
             expires_at=self._new_expiry(auth_time, now),

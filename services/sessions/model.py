@@ -3,7 +3,7 @@
 import json
 import re
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 
@@ -17,13 +17,18 @@ _MAX_TIME = 2**53
 MAX_DATE = 253402300799
 """The end of the year 9999: Python and browsers cannot write later dates."""
 _WORD = re.compile(r"[\w\-]{1,64}", re.ASCII)
+_SEALED = re.compile(r"[\w\-=]+", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
     user: User
-    access_token: str
+    access_token: str = field(repr=False)
     """The backend's bearer token. Never shown, never logged."""
+    sealed_refresh_token: str | None = field(default=None, repr=False)
+    """The backend's refresh token, as `RefreshTokenSealer` has encrypted it; None if there is none."""
+    token_expires_at: int | None = None
+    """Seconds since 1970 when the access token expires; None if that is unknown, or if the token itself says it."""
     provider: str | None
     sid: str
     """The id of the session. Renewed tokens of the session have the same one."""
@@ -41,6 +46,7 @@ class Session:
 
     def to_claims(self, now: int) -> dict[str, object]:
         user = self.user
+        optional = {"sealed_refresh": self.sealed_refresh_token, "token_exp": self.token_expires_at}
         return {
             "name": user.name,
             "email": user.email,
@@ -54,6 +60,7 @@ class Session:
             "iat": now,
             "exp": self.expires_at,
             "jti": str(uuid.uuid4()),
+            **{name: value for name, value in optional.items() if value is not None},
         }
 
     @classmethod
@@ -81,6 +88,8 @@ class Session:
         return cls(
             user=user,
             access_token=access_token,
+            sealed_refresh_token=_sealed(claims.get("sealed_refresh")),
+            token_expires_at=_date(claims.get("token_exp")),
             provider=_word(claims.get("provider")),
             sid=sid or _derive_sid(access_token, user),
             auth_time=auth_time,
@@ -97,6 +106,14 @@ def _time(value: object) -> int:
     if type(value) is not int or not 0 <= value <= _MAX_TIME:
         raise ValueError("a time is not a whole number of seconds")
     return value
+
+
+def _date(value: object) -> int | None:
+    return value if type(value) is int and 0 < value <= MAX_DATE else None
+
+
+def _sealed(value: object) -> str | None:
+    return value if isinstance(value, str) and _SEALED.fullmatch(value) else None
 
 
 def _word(value: object) -> str | None:

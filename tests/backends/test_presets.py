@@ -22,7 +22,7 @@ from services.clock import Clock
 from services.http.client import HttpClient
 from tests.support.commands import ROOT
 from tests.support.faulty_backend import FaultyBackend, faulty_backend, keep_alive
-from tests.support.site import a_context, make_settings
+from tests.support.site import SiteMaker, a_context, make_settings
 
 PRESETS = [name for name in backends.names() if name != "custom"]
 CREDENTIALS = {"identifier": "minji@example.com", "password": "가 \"&'=+%;{token}"}
@@ -53,9 +53,8 @@ class Replay:
         self._server = server
         settings: dict[str, Any] = {"backend_url": "{url}", "backend_logout_path": None, "backend_profile_path": None}
         settings |= {setting.lower(): value for setting, value in self.recorded.settings.items()}
-        self.client = BackendClient(
-            make_settings(backend=name, **exchanges.fill(settings, {"url": server.url})), http, Clock()
-        )
+        self.settings: dict[str, Any] = {"backend": name, **exchanges.fill(settings, {"url": server.url})}
+        self.client = BackendClient(make_settings(**self.settings), http, Clock())
         self.values = values_of(self.recorded)
         has_refresh_token = exchanges.has_name(self.recorded.calls["login"].answers["right"], "refresh_token")
         self.tokens = Tokens(self.values["token"], self.values["refresh_token"] if has_refresh_token else None)
@@ -296,6 +295,28 @@ def test_after_a_logout_it_is_known_whether_the_token_is_dead(replay: Replay) ->
     revocation = replay.client.logout(replay.tokens, a_context())
     replay.assert_sent("logout")
     assert revocation is (Revocation.ACCEPTED if replay.recorded.survives_logout else Revocation.REVOKED)
+
+
+def sending_refresh_token() -> pytest.MarkDecorator:
+    """Parametrize `replay` with the backends whose logout needs the refresh token."""
+    names = [
+        name
+        for name in exchanges.ids()
+        if (call := exchanges.load(name).calls.get("logout")) and exchanges.has_name(call.request, "refresh_token")
+    ]
+    assert {"directus", "dj-rest-auth", "spring-cookie", "spring-header"} <= {*names}
+    return pytest.mark.parametrize("replay", names, indirect=True)
+
+
+@sending_refresh_token()
+def test_a_sign_out_on_the_page_sends_the_refresh_token_of_the_sign_in(replay: Replay, make_site: SiteMaker) -> None:
+    for call in ("login", "user", "logout"):
+        replay.answer(call, "right")
+    visitor = make_site(**replay.settings).new_visitor()
+    assert visitor.sign_in(CREDENTIALS["identifier"], CREDENTIALS["password"]).status_code == 303
+    assert visitor.submit("/auth/logout", {}).status_code == 303
+    assert not visitor.is_signed_in
+    replay.assert_sent("logout")
 
 
 @having("logout", "refused")

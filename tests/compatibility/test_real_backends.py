@@ -332,6 +332,11 @@ def test_after_a_sign_out_the_token_is_dead_if_the_log_says_so(
     is_revoked = not is_alive(site, session.access_token)
     assert [fields["revoked"] for fields in logged] == [is_revoked]
     assert is_revoked is (backend.id in ENDS_TOKENS_WITH_LOGOUT)
+    tokens = services(site).sessions.tokens(session)
+    if backend.id in ENDS_REFRESH_WITH_LOGOUT:
+        assert tokens.refresh
+        with pytest.raises(errors.SessionExpired):
+            services(site).backend.refresh(tokens, a_context())
 
 
 @every_backend

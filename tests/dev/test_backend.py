@@ -74,12 +74,13 @@ class Development:
         """Sign in at the backend without a page."""
         return self.client.login(MINJI, PASSWORD, a_context()).tokens
 
-    def access_token(self, visitor: Visitor) -> str:
-        """The token in the session cookie."""
+    def tokens(self, visitor: Visitor) -> Tokens:
+        """The tokens in the session cookie."""
         cookies = "; ".join(f"{name}={value}" for name, value in visitor.cookies.get_dict().items())
         session = SessionCookie(make_settings(), self.clock).read(cookies).session
         assert session
-        return session.access_token
+        tokens: Tokens = self.site.extensions["munjigi"].sessions.tokens(session)
+        return tokens
 
     def accepts(self, access_token: str) -> bool:
         """Whether the backend accepts this token."""
@@ -163,12 +164,16 @@ def test_a_session_lasts_from_the_sign_in_to_the_sign_out(site: Development) -> 
     site.clock.advance(REVALIDATE_SECONDS + 10)
     assert session_user(visitor) == minji | shown(site.recorded, name="박민지")
     visitor.get("/account")
-    token = site.access_token(visitor)
-    assert site.accepts(token)
+    tokens = site.tokens(visitor)
+    assert site.accepts(tokens.access)
+    login = site.login()
+    assert (tokens.refresh is None, tokens.expires_at is None) == (login.refresh is None, login.expires_at is None)
     visitor.submit("/auth/logout", {})
     assert not visitor.is_signed_in
     is_dead = "logout" in site.recorded.calls and not site.recorded.survives_logout
-    assert site.accepts(token) is not is_dead
+    assert site.accepts(tokens.access) is not is_dead
+    if tokens.refresh and "logout" in site.recorded.calls:
+        assert site.refresh(tokens) is None
     stored.update(before)
 
 

@@ -145,7 +145,9 @@ def _token_facts(backend: Backend, recorded: Exchanges) -> list[str]:
         facts.append("**Sign-out** calls the backend, but the access token stays valid until it expires.")
     templates = (backend.logout.body, backend.logout.headers) if backend.logout else ()
     if any("refresh_token" in placeholders(template) for template in templates):
-        facts.append("The sign-out does not send the refresh token yet, because the session does not hold it.")
+        facts.append(
+            "**The refresh token** is kept in the session and sent at the sign-out. It is not used otherwise yet."
+        )
     return facts
 
 

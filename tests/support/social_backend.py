@@ -59,7 +59,7 @@ class SocialBackend:
             self.names_by_token[token] = self.providers.names_by_token.get(
                 body.get("social_token"), body.get("email", "")
             )
-            return 201, {"data": {"token": {"plainTextToken": token}}}
+            return 201, {"data": {"token": {"plainTextToken": token}}, "refresh": f"refresh-{token}"}
         name = self.names_by_token.get(bearer)
         if name is None:
             return 401, {"message": "Unauthenticated."}

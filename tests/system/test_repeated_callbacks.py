@@ -41,8 +41,10 @@ def backend(providers: ScriptedProviders) -> Iterator[SocialBackend]:
 
 
 @contextmanager
-def two_sites(providers: ScriptedProviders, backend: SocialBackend, redis_url: str) -> Iterator[tuple[Site, Site]]:
-    settings: dict[str, Any] = {"site_url": SITE_URL, "redis_url": redis_url, **providers.environ(*PROVIDERS)}
+def two_sites(
+    providers: ScriptedProviders, backend: SocialBackend, redis_url: str, **given: Any
+) -> Iterator[tuple[Site, Site]]:
+    settings: dict[str, Any] = {"site_url": SITE_URL, "redis_url": redis_url, **providers.environ(*PROVIDERS), **given}
     with running_site(backend.url, **settings) as first, running_site(backend.url, **settings) as second:
         yield first, second
 
@@ -92,6 +94,22 @@ def test_a_second_callback_that_comes_after_the_first_gets_the_same_session(
         assert sid_of(browser.send_callback("kakao", answer)) == sid_of(other.send_callback("kakao", answer))
         assert browser.submit("/auth/logout", {}).status_code == 303
         assert not other.user_name, "signing out of one ends both"
+
+
+def test_a_second_callback_gets_the_refresh_token_too(
+    providers: ScriptedProviders, backend: SocialBackend, redis: RedisServer
+) -> None:
+    refresh = {"backend_refresh_token": "refresh", "backend_logout_body": "refresh={refresh_token}"}
+    with two_sites(providers, backend, redis.url, **refresh) as sites:
+        browser = Browser(sites[0].url)
+        answer = providers.approve(browser.start_sign_in("kakao"))
+        other = copy_at(sites[1], browser)
+        token = decrypt(browser.send_callback("kakao", answer).cookies[SESSION])["accessToken"]
+        assert other.send_callback("kakao", answer).status_code == 303
+        assert other.submit("/auth/logout", {}).status_code == 303
+    assert backend.requests_to("/logout") == [{"refresh": f"refresh-{token}"}]
+    stored = b"".join(redis.execute("GET", key) for key in redis.execute("KEYS", "*attempt*"))
+    assert b"refresh-" not in stored
 
 
 def test_a_second_callback_gets_the_error_of_the_first(

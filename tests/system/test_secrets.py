@@ -34,6 +34,7 @@ from tests.support.faulty_backend import (
     reset_connection,
 )
 from tests.support.faulty_backend import TOKEN as BACKEND_TOKEN
+from tests.support.forge import decrypt
 from tests.support.issuer import (
     ACCESS_TOKEN,
     CLIENT_SECRET,
@@ -59,6 +60,7 @@ pytestmark = [pytest.mark.corpus, pytest.mark.xdist_group("canaries")]
 PASSWORD = "canary+password 8c41/ä한"
 TYPED = "canary.typed.5d20@example.com"
 REFRESH_TOKEN = "canary-refresh-77ae"
+BACKEND_REFRESH_TOKEN = "canary-backend-refresh-91d4"
 PROVIDERS = ["oidc", "google", "line", "apple", "github"]
 STEPS = ["/login", "/user", "/logout", "/profile"]
 
@@ -99,6 +101,8 @@ class Seen:
             self.add(f"cookie {kind}", f"{line} {_signed_content(value)}")
             if "session-token" in name:
                 self.make("session cookie", value)
+                if value:
+                    self.add("session claims", json.dumps(decrypt(value)))
             if "attempt" in name and value:
                 found = URLSafeTimedSerializer("").loads_unsafe(value)[1]
                 content = found if isinstance(found, dict) else {}
@@ -142,6 +146,8 @@ class World:
         for call in self.issuer.calls:
             self._note("provider", call, "/token" if "token" in call.path else "/" + call.path.rpartition("/")[2])
         reset_servers(self.issuer, self.backend, self.site)
+        body = {**login_body(BACKEND_TOKEN), "refresh": BACKEND_REFRESH_TOKEN}
+        self.backend.responses["/login"] = keep_alive(http_response(body))
         self.issuer.token_fields = {"refresh_token": REFRESH_TOKEN}
         self.issuer.extra_claims = {"email": EMAIL, "email_verified": True}
         self.issuer.make_id_token = self._id_token
@@ -395,9 +401,9 @@ def _receive(seen: Seen, name: str, sender: object, **fields: Any) -> None:
 @pytest.fixture(scope="module")
 def seen() -> Iterator[Seen]:
     seen, issuer = Seen(), Issuer()
-    given = {"backend_timeout": 0.5, "session_revalidate": 300, **issuer.site_settings(), **NO_LIMITS}
+    refresh = {"backend_refresh_token": "refresh", "backend_logout_body": "refresh={refresh_token}"}
+    given = {"backend_timeout": 0.5, **refresh, "session_revalidate": 300, **issuer.site_settings(), **NO_LIMITS}
     with faulty_backend() as backend, running_site(backend.url, **given) as site, overheard(seen):
-        backend.responses["/login"] = keep_alive(http_response(login_body(BACKEND_TOKEN)))
         world = World(site, backend, issuer, seen)
         for part in REPERTOIRE:
             world.heal()
@@ -415,7 +421,8 @@ TYPED_PLACES = r"backend /login body|body of (GET|POST) /(auth/login/email|accou
 STARTED = r"cookie munjigi.attempt|body of POST /api/auth/signin/\w+"
 ALLOWED = {
     "password": r"backend /login body",
-    "backend token": r"backend /(user|logout|profile) Authorization",
+    "backend token": r"backend /(user|logout|profile) Authorization|session claims",
+    "backend refresh token": r"backend /logout body",
     "social token": r"provider /(userinfo|user|emails) Authorization|backend /login/social/callback body",
     "refresh token": None,
     "client secret": r"provider /token (body|Authorization)",
@@ -433,6 +440,7 @@ FIXED = {
     "password": PASSWORD,
     "backend token": BACKEND_TOKEN,
     "social token": ACCESS_TOKEN,
+    "backend refresh token": BACKEND_REFRESH_TOKEN,
     "refresh token": REFRESH_TOKEN,
     "client secret": CLIENT_SECRET,
     "session secret": SECRET,
