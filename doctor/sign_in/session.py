@@ -13,7 +13,7 @@ from config import Settings
 from doctor.sign_in.answers import codes, fields_named, is_token, plain, signature
 from doctor.sign_in.connection import CLOCK, is_missing
 from doctor.sign_in.learning import Learning, lines_of
-from doctor.sign_in.login import access_token, refresh_token
+from doctor.sign_in.tokens import access_token, refresh_token
 from services.backend import results
 from services.backend.answer import Answer
 from services.backend.tokens import Tokens
