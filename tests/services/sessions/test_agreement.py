@@ -352,7 +352,7 @@ def test_after_a_restart_due_sessions_do_not_ask_all_at_once(
     for cookies in visitors:
         for read in DOORS.values():
             assert read(machine, dict(cookies)) == BEFORE
-    assert backend.request_count("/user") <= 5
+    assert backend.request_count("/user") < 10, "the first five, and those whose turn comes within seconds"
     clock.advance(INTERVAL / 2)
     for cookies in visitors:
         assert DOORS["verify"](machine, cookies) == BEFORE
