@@ -185,7 +185,7 @@ def _site_url_middleware(app: Flask, settings: Settings, wsgi_app: Any) -> Any:
     def middleware(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         environ["HTTP_HOST"] = host
         environ["SCRIPT_NAME"] = path
-        environ["QUERY_STRING"] = request_context.as_ascii(environ.get("QUERY_STRING", ""))
+        environ["QUERY_STRING"] = request_context.percent_encode_non_ascii(environ.get("QUERY_STRING", ""))
         environ.pop("HTTP_UPGRADE", None)
         path_info = environ["PATH_INFO"]
         if path and (path_info == path or path_info.startswith(f"{path}/")):

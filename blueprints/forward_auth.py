@@ -26,9 +26,9 @@ def verify() -> ResponseReturnValue:
     A proxy that passes the 401 on, as Traefik does, would leave a browser with an empty page. So the 401 of a page, not
     of a script's request, leads to the sign-in page too.
     """
-    session = services().sessions.load_without_cookies()
+    session = services().sessions.load_without_set_cookie()
     if session is None:
-        callback_url = redirect_target.validate(request_context.header_as_ascii("X-Forwarded-Uri"))
+        callback_url = redirect_target.validate(request_context.percent_encoded_header("X-Forwarded-Uri"))
         url = login_page.url(None, callback_url)
         body = render_template("sign_in_required.html", url=url) if _is_page() else None
         return Response(body, status=401, headers={"X-Auth-Sign-In": url})

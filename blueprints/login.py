@@ -28,7 +28,7 @@ def show() -> ResponseReturnValue:
     if not is_signed_in:
         return login_page.render(None, error)
     callback_url = redirect_target.requested()
-    if callback_url and redirect_loop.is_loop(callback_url):
+    if callback_url and redirect_loop.detect_loop(callback_url):
         log.info("an app does not admit a signed-in user: path=%s", urlsplit(callback_url).path[:200])
         login_url = login_page.url(None, callback_url)
         return render_template("not_admitted.html", callback_url=callback_url, login_url=login_url), 403

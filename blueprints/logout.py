@@ -29,15 +29,15 @@ def sign_out() -> ResponseReturnValue:
 
 def redirect_after_sign_out(outcome: SignOut, *, everywhere: bool, status: int = 303) -> ResponseReturnValue:
     """Send the browser to the target of a sign-out, with a message about what has ended."""
-    message, pause = _("You are signed out on all devices.") if everywhere else _("You are signed out."), False
+    message, wait_for_click = _("You are signed out on all devices.") if everywhere else _("You are signed out."), False
     if outcome is SignOut.FAILED_AT_BACKEND:
         message = _("You are signed out on this device, but we could not reach our service to end the session there.")
-        pause = True
+        wait_for_click = True
     elif outcome is SignOut.NO_SESSION and everywhere:
         message = _("You were signed out on this device already. To sign out on all devices, sign in again first.")
-        pause = True
+        wait_for_click = True
     flash(message)
-    return redirect_after_form(redirect_target.redirect_target(), status=status, pause=pause)
+    return redirect_after_form(redirect_target.redirect_target(), status=status, wait_for_click=wait_for_click)
 
 
 @bp.errorhandler(CsrfError)

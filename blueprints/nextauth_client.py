@@ -27,7 +27,7 @@ _EMAIL_PROVIDER_ID = "email"
 @bp.get("/providers")
 def providers() -> ResponseReturnValue:
     """The list of providers that NextAuth's `getProviders()` reads."""
-    labels = {_EMAIL_PROVIDER_ID: login_page.form_class().provider_label} | {
+    labels = {_EMAIL_PROVIDER_ID: login_page.form_class().nextauth_provider_name} | {
         registration.id: provider_buttons.label(registration) for registration in services().settings.registrations
     }
     return {

@@ -12,7 +12,6 @@ from tests.support import commands
 from tests.support.browser import NoBrowserError, chromium
 from tests.support.site import Site, SiteMaker, Visitor, running_site, shared_sites
 
-
 MAX_ROWS = 8
 """Of a parametrized test, `make test` runs so many rows. `make test-all` runs all of them."""
 

@@ -97,7 +97,7 @@ class LoginForm(_Form):
     """Neither `email` nor `tel` where these could change or refuse what is typed; `inputmode` chooses the keyboard.
     The autofill field `username` does not allow `tel` (HTML, 4.10.18.7.1)."""
     inputmode: ClassVar[str | None] = None
-    provider_label: ClassVar[str]
+    nextauth_provider_name: ClassVar[str]
     """The name of this way to sign in for `getProviders()` of next-auth."""
     messages: ClassVar[Mapping[type[errors.SiteError], LazyString]] = {}
     """Messages of errors that name the identifier, where it is no email address."""
@@ -142,7 +142,7 @@ class EmailLoginForm(LoginForm):
     identifier_name = "email"
     input_type = "email"
     inputmode = "email"
-    provider_label = "E-mail"
+    nextauth_provider_name = "E-mail"
     email = StringField(
         _l("Email address"),
         filters=[_clean],
@@ -159,7 +159,7 @@ class EmailLoginForm(LoginForm):
 
 class UsernameLoginForm(LoginForm):
     identifier_name = "username"
-    provider_label = "Username"
+    nextauth_provider_name = "Username"
     messages: ClassVar[Mapping[type[errors.SiteError], LazyString]] = {
         errors.CredentialsSignin: _l(
             "The username or password is incorrect. Check both and try again."
@@ -181,7 +181,7 @@ class UsernameLoginForm(LoginForm):
 class PhoneLoginForm(LoginForm):
     identifier_name = "phone"
     inputmode = "tel"
-    provider_label = "Phone number"
+    nextauth_provider_name = "Phone number"
     messages: ClassVar[Mapping[type[errors.SiteError], LazyString]] = {
         errors.CredentialsSignin: _l(
             "The phone number or password is incorrect. Check both and try again."
@@ -200,7 +200,7 @@ class PhoneLoginForm(LoginForm):
 class AnyLoginForm(LoginForm):
     identifier_name = "identifier"
     inputmode = "email"  # its keyboard has letters, digits and the @ sign
-    provider_label = "Email or username"
+    nextauth_provider_name = "Email or username"
     messages: ClassVar[Mapping[type[errors.SiteError], LazyString]] = {
         errors.CredentialsSignin: _l(
             "The sign-in details are incorrect. Check them and try again."

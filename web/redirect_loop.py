@@ -25,7 +25,7 @@ WINDOW_SECONDS = 10
 _COUNTS = {str(number) for number in range(1, MAX_REDIRECTS + 1)}
 
 
-def is_loop(target_url: str) -> bool:
+def detect_loop(target_url: str) -> bool:
     """Whether the app at `target_url` has just sent this browser back again and again. Counts this request.
 
     Only navigations count (Fetch Metadata): a script or a prefetch follows the redirects of a link that nobody opened.

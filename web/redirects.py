@@ -9,7 +9,7 @@ _OWN_PAGES = ("home.show", "account.show", "login.show")
 
 
 def redirect_after_form(
-    url: str, *, notice: str | None = None, status: int = 303, pause: bool = False
+    url: str, *, notice: str | None = None, status: int = 303, wait_for_click: bool = False
 ) -> ResponseReturnValue:
     """Send the browser to the page `url` of this origin, which `redirect_target` has validated, after a form.
 
@@ -18,13 +18,13 @@ def redirect_after_form(
     then the browser would cancel the navigation. Such a target gets a page with a meta refresh and a link: the
     navigation that it starts is no form submission.
 
-    notice: what the form has done, for that page. pause: that page waits for a click, because it has to be read.
+    notice: what the form has done, for that page. wait_for_click: that page has to be read, so it does not refresh.
     """
     if _is_own_page(url):
         return redirect(url, status)
     if notice:
         flash(notice)
-    return render_template("redirecting.html", url=url, callback_url=url, provider=None, refresh=not pause)
+    return render_template("redirecting.html", url=url, callback_url=url, provider=None, refresh=not wait_for_click)
 
 
 def _is_own_page(url: str) -> bool:

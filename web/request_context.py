@@ -50,12 +50,12 @@ def current() -> RequestContext:
     return context
 
 
-def header_as_ascii(name: str) -> str:
+def percent_encoded_header(name: str) -> str:
     """A header that contains a URL. Bytes that a URL must not contain are percent-encoded, whatever their encoding."""
-    return as_ascii(request.headers.get(name, ""))
+    return percent_encode_non_ascii(request.headers.get(name, ""))
 
 
-def as_ascii(text: str) -> str:
+def percent_encode_non_ascii(text: str) -> str:
     """Percent-encode what is not ASCII in a string of the WSGI environment: bytes decoded as latin-1 (PEP 3333)."""
     return text if text.isascii() else quote(text.encode("latin-1"), safe=_ASCII)
 

@@ -49,7 +49,7 @@ class Value(NamedTuple):
     @property
     def names(self) -> tuple[str, ...]:
         """The keys on the way to the value, without case and separators."""
-        path = self.place.partition(":")[2] if self.is_field else self.place
+        path = self.place.partition(":")[2] if self.is_header_or_cookie else self.place
         return tuple(plain(key) for key in path.split("."))
 
     @property
@@ -57,7 +57,7 @@ class Value(NamedTuple):
         return next((name for name in reversed(self.names) if not name.isdigit()), "")
 
     @property
-    def is_field(self) -> bool:
+    def is_header_or_cookie(self) -> bool:
         """Whether it is a header or a cookie."""
         return self.place.startswith(("header:", "cookie:"))
 
@@ -119,7 +119,7 @@ def objects(value: object, path: str = "", depth: int = 0) -> Iterator[tuple[str
         yield from objects(item, f"{path}.{key}" if path else key, depth + 1)
 
 
-def describe(answer: Answer, secrets: Collection[str]) -> Iterator[str]:
+def describe_types(answer: Answer, secrets: Collection[str]) -> Iterator[str]:
     """Places and types, without values: `data.token: text, 40 characters`. Keys with one of `secrets` are left out."""
     values = [value for value in _all_values(answer) if value.place != "body" or value.value]
     for value in values[:_MAX_LINES]:
@@ -152,7 +152,7 @@ def codes(answer: Answer) -> dict[str, str]:
     """Place -> value of the codes of a refusal, such as `code` or `error.code`. A sentence is no code."""
     result = {}
     for item in values_of(answer):
-        if item.is_field or item.name not in _CODE_NAMES or isinstance(item.value, float):
+        if item.is_header_or_cookie or item.name not in _CODE_NAMES or isinstance(item.value, float):
             continue
         text = str(item.value).lower() if isinstance(item.value, bool) else str(item.value)
         if isinstance(item.value, bool | int | str) and _CODE.fullmatch(text) and not is_jwt(item.value):
@@ -162,7 +162,7 @@ def codes(answer: Answer) -> dict[str, str]:
 
 def signature(answer: Answer) -> object:
     """Equal for two answers that say the same, although they have other times, paths or ids in them."""
-    values = [value for value in values_of(answer) if not value.is_field]
+    values = [value for value in values_of(answer) if not value.is_header_or_cookie]
     texts = {
         value.place: re.sub(r"\S*[/@0-9]\S*", "", value.value)
         for value in values

@@ -53,7 +53,7 @@ class Connection:
     """Calls that the operator has named for this run."""
     learned: dict[str, str] = field(default_factory=dict)
     """The settings that were learned so far, in the order in which they are printed."""
-    waits: int = _MAX_WAITS
+    waits_left: int = _MAX_WAITS
     """How often it may still wait for a backend that limits requests."""
 
     @cached_property
@@ -103,12 +103,12 @@ class Connection:
                 return answer
             place = f"{settings.backend.retry_after}|header:Retry-After|header:X-Retry-After"
             seconds = parse_retry_after(str(answer.get(place))) or _DEFAULT_WAIT_SECONDS
-            if not self.waits or seconds > _MAX_WAIT_SECONDS:
+            if not self.waits_left or seconds > _MAX_WAIT_SECONDS:
                 raise StoppedError(
                     f"The backend answers 429: it limits requests from here, for {seconds} seconds. Wait, and name the"
                     " calls with --login and --user, so that fewer requests are needed."
                 )
-            self.waits -= 1
+            self.waits_left -= 1
             click.echo(f"  the backend limits requests: waiting {seconds} seconds")
             time.sleep(seconds)
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import click
 
 import errors
-from doctor.sign_in.answers import describe, is_token, values_of
+from doctor.sign_in.answers import describe_types, is_token, values_of
 from services.backend.answer import Answer
 
 _MIN_SECRET = 4
@@ -36,7 +36,7 @@ class Report:
         """Print the status and the keys of an answer."""
         self._secrets |= {str(value.value) for value in values_of(answer) if is_token(value.value)}
         self.line(f"{request} answered {answer.status}{answer.response.kind}")
-        for line in describe(answer, self._secrets):
+        for line in describe_types(answer, self._secrets):
             self.line(f"    {line}")
 
     def settings(self, settings: Mapping[str, str]) -> None:

@@ -34,7 +34,7 @@ def _token_score(value: Value) -> int:
         score = 60
     elif any(name in _ACCESS_NAMES or name == "tokens" for name in value.names) or is_jwt(value.value):
         score = 50
-    elif value.is_field and any(word in value.name for word in ("auth", "token", "jwt", "session")):
+    elif value.is_header_or_cookie and any(word in value.name for word in ("auth", "token", "jwt", "session")):
         score = 40
     elif value.place.startswith("header:") and len(str(value.value)) >= _MIN_UNNAMED:
         score = 20

@@ -46,7 +46,7 @@ class UserPlace:
     """The setting `BACKEND_USER_FIELDS`."""
     has_identifier: bool
     """Whether one of its values is what the operator signs in with."""
-    guesses: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     """What the operator has to look at."""
 
     @property
@@ -141,7 +141,7 @@ def _learn_place(learning: Learning, place: UserPlace) -> None:
     learning.connection.learned |= place.settings
     fields = ", ".join(f"{name} from {path}" for name, path in place.fields.items())
     learning.report.line(f"took {fields}" + ("" if place.at == "body" else f", below {place.at}"))
-    for guess in place.guesses:
+    for guess in place.warnings:
         learning.report.warning(guess)
 
 
@@ -209,7 +209,7 @@ def _describe_user(at: str, item: dict[str, object], identifier: str) -> UserPla
         at,
         {field: place for field, place in fields.items() if place},
         has_identifier=typed is not None,
-        guesses=tuple(filter(None, (id_guess, name_guess))),
+        warnings=tuple(filter(None, (id_guess, name_guess))),
     )
 
 

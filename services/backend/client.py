@@ -12,7 +12,7 @@ import errors
 from backends.base import Call, placeholders
 from config import Settings
 from providers.base import Identity
-from services.backend import login_errors, results, templates
+from services.backend import answer_errors, results, templates
 from services.backend.answer import Answer
 from services.backend.tokens import Tokens
 from services.backend.user import User
@@ -22,9 +22,9 @@ from services.request_context import RequestContext
 
 log = logging.getLogger("munjigi.backend")
 
-LOGOUT_SECONDS = 3.0
+LOGOUT_TIMEOUT_SECONDS = 3.0
 """The most that revoking a token may take: the person waits for it, and is signed out in any case."""
-_MIN_LOGOUT_SECONDS = 0.4
+_MIN_LOGOUT_TIMEOUT_SECONDS = 0.4
 """The time it may take even if the request has no time left."""
 
 
@@ -104,7 +104,7 @@ class BackendClient:
         """Save both names. Returns the user as the backend has it afterwards; None if it does not tell."""
         values = {"token": access_token, "user_id": user.id, "name": name, "nick_name": nick_name}
         answer = self.call("profile", values, context)
-        login_errors.check_profile(self._backend, answer)
+        answer_errors.check_profile(self._backend, answer)
         if results.has_user(self._backend, answer):
             return results.user(self._backend, "profile", answer)
         return self.user(access_token, context) if self.can_reread_user else None
@@ -122,10 +122,10 @@ class BackendClient:
         """Revoke these tokens. Returns what is certain afterwards; raises nothing."""
         if self._backend.logout is None:
             return Revocation.UNSUPPORTED
-        within = min(LOGOUT_SECONDS, max(context.deadline.seconds_left(), _MIN_LOGOUT_SECONDS))
+        within = min(LOGOUT_TIMEOUT_SECONDS, max(context.deadline.seconds_left(), _MIN_LOGOUT_TIMEOUT_SECONDS))
         try:
             answer = self.call("logout", _values(tokens), context, within=within, retry=True)
-            login_errors.check_logout(self._backend, answer)
+            answer_errors.check_logout(self._backend, answer)
         except errors.SiteError as error:
             log.error("token not revoked: %s", error.reason)
             return Revocation.FAILED
@@ -137,7 +137,7 @@ class BackendClient:
             return Login(results.tokens(self._backend, name, answer, self._clock.time()), answer)
         except errors.SiteError as error:
             if self._shows_messages:
-                error.backend_message = login_errors.refusal_message(self._backend, answer, error, secret)
+                error.backend_message = answer_errors.refusal_message(self._backend, answer, error, secret)
             raise
 
     def call(

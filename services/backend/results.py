@@ -5,7 +5,7 @@ import logging
 import errors
 from backends.base import Backend
 from services.backend.answer import Answer, find_joined
-from services.backend.login_errors import call_error, declared_meaning, sign_in_error
+from services.backend.answer_errors import call_error, declared_meaning, sign_in_error
 from services.backend.tokens import Tokens, expires_at, jwt_expiry
 from services.backend.user import User
 from services.bearer_token import validate_token

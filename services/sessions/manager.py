@@ -78,7 +78,7 @@ class Sessions:
         """The session of this request, or None. Revalidates and renews it when that is due."""
         return self._current().session
 
-    def load_without_cookies(self) -> Session | None:
+    def load_without_set_cookie(self) -> Session | None:
         """The same for a response that must not set cookies. A renewal is remembered until another one may."""
         current = self._current()
         g.pop("session")
@@ -208,7 +208,7 @@ class Sessions:
     def _read(self) -> _RequestSession:
         result = self._cookie.read(_cookie_header())
         self._log_repeated(result.repeated_names)
-        used_copies = tuple(copy for copy in result.idle_copies if self._memory.was_used(copy.session))
+        used_copies = tuple(copy for copy in result.idle_copies if self._memory.is_extended(copy.session))
         result = replace(result, copies=result.copies + used_copies, idle_copies=())
         if not result.copies:
             return _RequestSession(result.names)
@@ -226,14 +226,14 @@ class Sessions:
 
     def _usable(self, result: ReadResult) -> list[Copy]:
         """The sessions of a request that were not revoked."""
-        used_copies = [copy for copy in result.idle_copies if self._memory.is_used(copy.session)]
+        used_copies = [copy for copy in result.idle_copies if self._memory.is_extended_here(copy.session)]
         return [copy for copy in (*result.copies, *used_copies) if not self._revoked.contains(copy.session)]
 
     def _load_copy(self, copy: Copy, names: tuple[str, ...]) -> _RequestSession:
         """Raises `SessionExpired`."""
         session = self._memory.apply(copy.session)
         asked_at = self._clock.time()
-        user = self._revalidator.user(session, self._get_context)
+        user = self._revalidator.revalidate(session, self._get_context)
         session = self._memory.apply(session) if user == session.user else self._with_user(session, user, asked_at)
         current = _RequestSession(names, session, cookie_session=copy.session)
         if not copy.uses_current_key or self._is_outdated(copy.session, session):

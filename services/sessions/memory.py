@@ -41,7 +41,7 @@ class Known:
     """Its answer, once one was another user than in the cookie."""
     used_until: int = 0
     """When the session expires, as it was used at a time when its cookie could not be written."""
-    changed_at: float = 0.0
+    change_reported_at: float = 0.0
     """When another process learned that the user has changed."""
 
 
@@ -61,7 +61,7 @@ class SessionMemory:
         with self._lock:
             return self._known.get(session.key, _NOTHING)
 
-    def put(self, session: Session, **changes: Any) -> None:
+    def update(self, session: Session, **changes: Any) -> None:
         with self._lock:
             self._known[session.key] = replace(self._known.get(session.key, _NOTHING), **changes)
 
@@ -98,25 +98,25 @@ class SessionMemory:
             known = self._known.get(key, _NOTHING)
             is_own = abs(time - known.checked_at) < _OWN_SECONDS
             if latest > known.checked_at and not is_own:
-                self._known[key] = replace(known, changed_at=latest, next_check_at=None)
+                self._known[key] = replace(known, change_reported_at=latest, next_check_at=None)
 
     def extend(self, session: Session, until: int) -> None:
         """The session was used, and its cookie cannot be written."""
-        self.put(session, used_until=until)
+        self.update(session, used_until=until)
         if self._redis:
             wait_for(self._save_use(self._redis, session, until))
 
-    def was_used(self, session: Session) -> bool:
+    def is_extended(self, session: Session) -> bool:
         """Whether the session, which has expired by its cookie, lasts longer because it was used."""
         now = self._clock.time()
-        if self.is_used(session) or not self._redis:
-            return self.is_used(session)
+        if self.is_extended_here(session) or not self._redis:
+            return self.is_extended_here(session)
         used_until = wait_for(self._load_use(self._redis, session))
         if used_until > now:
-            self.put(session, used_until=used_until)
+            self.update(session, used_until=used_until)
         return used_until > now
 
-    def is_used(self, session: Session) -> bool:
+    def is_extended_here(self, session: Session) -> bool:
         """The same, as far as this process knows."""
         return self.get(session).used_until > self._clock.time()
 

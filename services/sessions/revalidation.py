@@ -20,7 +20,7 @@ from services.sessions.model import Session
 
 log = logging.getLogger("munjigi.sessions")
 
-REVALIDATION_SECONDS = 2.0
+REVALIDATION_TIMEOUT_SECONDS = 2.0
 """The most that a revalidation may take."""
 MIN_BACKOFF_SECONDS = 30.0
 """After a failure, unless `Retry-After` asks for longer; at most `SESSION_REVALIDATE`."""
@@ -42,7 +42,7 @@ class Revalidator:
         self._started_at = clock.monotonic()
         self._first_checks = 0
 
-    def user(self, session: Session, get_context: GetContext) -> User:
+    def revalidate(self, session: Session, get_context: GetContext) -> User:
         """The session's user; read from the backend if that is due and succeeds. The caller remembers a changed one.
 
         Raises `SessionExpired` if the backend answers 401, or returns another user for the same token.
@@ -51,7 +51,7 @@ class Revalidator:
             return session.user
         context = get_context()
         asked_at = self._clock.time()
-        within = min(REVALIDATION_SECONDS, context.deadline.seconds_left())
+        within = min(REVALIDATION_TIMEOUT_SECONDS, context.deadline.seconds_left())
         try:
             user = self._backend.user(session.access_token, context, within)
             if not user.is_same_person(session.user):
@@ -73,7 +73,7 @@ class Revalidator:
     def mark_revalidated(self, session: Session) -> None:
         """The session's user has just been read from the backend."""
         now = self._clock.time()
-        self._memory.put(session, next_check_at=now + self._interval)
+        self._memory.update(session, next_check_at=now + self._interval)
 
     def _claim(self, session: Session) -> bool:
         """Whether this request revalidates the session. Parallel requests then do not."""
@@ -81,7 +81,7 @@ class Revalidator:
         with self._lock:
             if self._is_due(session, now):
                 self._first_checks += self._memory.get(session).next_check_at is None
-                self._memory.put(session, next_check_at=now + self._interval)
+                self._memory.update(session, next_check_at=now + self._interval)
                 return True
             return False
 
@@ -89,7 +89,7 @@ class Revalidator:
         known = self._memory.get(session)
         if known.next_check_at is not None:
             overdue = now - known.next_check_at
-        elif known.changed_at > session.checked_at:
+        elif known.change_reported_at > session.checked_at:
             overdue = 0.0
         elif self._waits_after_start(session):
             return False
@@ -114,6 +114,6 @@ class Revalidator:
         now = self._clock.time()
         seconds = min(max(error.retry_after or 0, MIN_BACKOFF_SECONDS), self._max_backoff)
         log.warning("revalidation failed, next one in %d s: %s", seconds, error)
-        self._memory.put(session, next_check_at=now + seconds)
+        self._memory.update(session, next_check_at=now + seconds)
         if isinstance(error, errors.BackendUnavailable):
             self._paused_until = now + seconds

@@ -14,8 +14,8 @@ import doctor.backend
 import errors
 from doctor.finding import OK
 from services import Services
+from services.backend.answer_errors import DEFAULT_RETRY_AFTER
 from services.backend.client import Login, Revocation
-from services.backend.login_errors import DEFAULT_RETRY_AFTER
 from services.observability.audit import audited
 from services.sessions.cookie import SessionCookie
 from settings_readers import languages

@@ -182,7 +182,7 @@ def test_retry_after_of_the_backend_is_used_within_limits(
         make_settings(), cast(Any, SimpleNamespace(user=user, can_reread_user=True)), clock
     )
     while len(asked) < 2:
-        assert checks.user(HONG, a_context) == HONG.user
+        assert checks.revalidate(HONG, a_context) == HONG.user
         now[0] += 1
     assert asked == [NOW, NOW + waits]
 
@@ -244,7 +244,7 @@ def test_when_memory_is_full_the_oldest_session_is_checked_again(
     )
     clock.advance(300)  # no longer just started
     for session in (first, second, third, third, first):
-        checks.user(session, a_context)
+        checks.revalidate(session, a_context)
     assert asked == ["first", "second", "third", "first"]
 
 
