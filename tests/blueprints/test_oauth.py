@@ -783,6 +783,7 @@ def test_two_tabs_both_finish_and_the_last_sign_in_counts(
     assert visitor.attempt_cookies == []
 
 
+@pytest.mark.corpus
 def test_unfinished_attempts_take_no_memory_in_the_site(here: SocialSetup) -> None:
     def kept() -> int:
         gc.collect()
@@ -882,6 +883,7 @@ def test_no_link_and_no_other_site_can_start_a_social_sign_in(here: SocialSetup,
     assert not any("munjigi.attempt" in name for response in responses for name in cookie_names(response))
 
 
+@pytest.mark.corpus
 @pytest.mark.parametrize("way", ["form", "query"])
 def test_a_social_sign_in_redirects_to_valid_return_addresses_only(here: SocialSetup, way: str) -> None:
     given = {**here.providers.environ("kakao"), "site_url": ORIGIN, "backend_url": here.backend.url}

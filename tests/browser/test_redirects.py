@@ -91,10 +91,10 @@ def test_a_person_arrives_where_the_app_redirects_on_to(open_page: PageOpener, h
 def test_an_app_that_opens_a_mobile_app_is_reached(browser: Browser, site: Site, scripts: bool) -> None:
     """There is no such app here, so Chromium stays on the page in between, which has a link."""
     context: BrowserContext = browser.new_context(base_url=site.url, java_script_enabled=scripts, locale="en")
-    page = context.new_page()
     messages: list[str] = []
-    page.on("console", lambda message: messages.append(message.text))
     for start in (f"{LOGIN}?callbackUrl=/mobile", "/auth/logout?callbackUrl=/mobile"):
+        page = context.new_page()  # in the last one, Chromium may still be at the address of the app
+        page.on("console", lambda message: messages.append(message.text))
         requested.clear()
         page.goto(start)
         if start.startswith(LOGIN):
@@ -108,7 +108,7 @@ def test_an_app_that_opens_a_mobile_app_is_reached(browser: Browser, site: Site,
                 break
             page.wait_for_timeout(100)
         assert set(requested) == {"/mobile"}
-    page.goto("/")  # also waits for the console
+        page.goto("/")  # also waits for the console
     assert not [text for text in messages if "Content Security Policy" in text]
     context.close()
 

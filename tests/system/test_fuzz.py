@@ -128,6 +128,7 @@ ADDRESSES = st.one_of(
 )
 
 
+@pytest.mark.corpus
 @examples(700)
 @given(address=ADDRESSES)
 def test_no_generated_return_address_leads_off_the_site(site: Any, address: str) -> None:

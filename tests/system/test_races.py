@@ -300,6 +300,7 @@ def test_two_workers_never_generate_the_same_secret(tmp_path: Path, echo: Echo) 
 # --- Key rotation
 
 
+@pytest.mark.corpus
 def test_during_a_key_rotation_both_servers_accept_each_session(make_site: SiteMaker, backend: ScriptedBackend) -> None:
     old = make_site(backend.url, secret_key=OLD_SECRET, secret_key_fallbacks=SECRET)  # can read the new key already
     new = make_site(backend.url, secret_key=SECRET, secret_key_fallbacks=OLD_SECRET)

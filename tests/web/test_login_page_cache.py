@@ -35,6 +35,7 @@ def shown(site: Site, language: str, last: str | None, address: str | None, agen
     return re.sub(r"localhost(%3A|%253A|:)[0-9]+", "SITE", text), tokens
 
 
+@pytest.mark.corpus
 def test_the_cached_page_equals_the_rendered_page(sites: tuple[Site, Site]) -> None:
     keeping, rendering = sites
     for _ in range(2):  # the first answer is rendered, the second is cached

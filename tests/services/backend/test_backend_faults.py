@@ -119,6 +119,7 @@ def test_a_broken_answer_signs_nobody_in(backend: FaultyBackend, visitor: Visito
     )
 
 
+@pytest.mark.corpus
 @pytest.mark.parametrize(("fault", "step"), sample_pairs(SLOW, STEPS))
 def test_a_slow_answer_is_cut_off_at_the_deadline(
     hasty_site: Site, backend: FaultyBackend, fault: str, step: str
@@ -133,6 +134,7 @@ def test_both_backend_calls_share_one_deadline(hasty_site: Site, backend: Faulty
     assert_rejected_in_time(hasty_site.new_visitor(), 504, SHORT_TIMEOUT)
 
 
+@pytest.mark.corpus
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from Linux's /proc")
 @pytest.mark.parametrize("fault", sample_rows(ENORMOUS, 5))
 def test_an_enormous_answer_is_not_read_into_memory(backend: FaultyBackend, visitor: Visitor, fault: str) -> None:

@@ -275,6 +275,7 @@ def test_a_server_that_does_not_read_costs_no_more_than_the_deadline(client: Htt
         assert time.monotonic() - started < 0.8
 
 
+@pytest.mark.corpus
 @pytest.mark.parametrize("make_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
 def test_a_slow_dns_lookup_counts_against_the_deadline_and_delays_no_other_host(
     backend: FaultyBackend, client: HttpClient, make_loop: Callable[[], asyncio.AbstractEventLoop]
@@ -362,6 +363,7 @@ def test_calls_over_the_limit_of_a_host_are_queued(backend: FaultyBackend) -> No
     assert most == [3]
 
 
+@pytest.mark.corpus
 def test_a_full_queue_fails_at_once_and_a_queued_call_after_half_its_time(backend: FaultyBackend) -> None:
     client = HttpClient("test", max_concurrency=1)
     backend.responses["/user"] = hang
@@ -379,6 +381,7 @@ def test_a_full_queue_fails_at_once_and_a_queued_call_after_half_its_time(backen
     assert all(0.4 < seconds < 0.8 for seconds, _ in told[9:19])
 
 
+@pytest.mark.corpus
 @pytest.mark.parametrize("fault", ["hang", "closed", "no HTTP", "refused", "too long"])
 def test_a_failed_call_always_frees_its_slot(backend: FaultyBackend, fault: str) -> None:
     client = HttpClient("test", max_concurrency=1)

@@ -165,6 +165,7 @@ def test_the_form_the_api_and_social_starts_share_one_limit(limited: Callable[..
     assert "Try again in" in told.message
 
 
+@pytest.mark.corpus
 def test_two_hundred_concurrent_guesses_count_exactly(limited: Callable[..., Site], backend: Backend) -> None:
     backend.delay = 0.2  # so that all guesses are sent before the first answer
     visitor = at(limited(login_limit_per_account_and_ip="5/5minutes"))

@@ -184,6 +184,7 @@ def test_a_broken_answer_signs_nobody_in(
     assert_recovers(visitor, issuer, backend, clock, FAILURE_PAUSE_SECONDS)
 
 
+@pytest.mark.corpus
 @pytest.mark.parametrize(("fault", "step"), sample_pairs(SLOW, STEPS, max_rows=2))
 def test_a_slow_answer_is_cut_off_at_the_deadline(
     issuer: Issuer, backend: FaultyBackend, hasty_site: Site, clock: ManualClock, fault: str, step: str
@@ -379,6 +380,7 @@ STALE: dict[str, ScriptedResponse] = {
 }
 
 
+@pytest.mark.corpus
 @pytest.mark.parametrize("step", [DISCOVERY, JWKS])
 @pytest.mark.parametrize("fault", STALE)
 def test_a_cached_document_is_used_while_the_issuer_fails(
@@ -611,6 +613,7 @@ def test_a_failing_user_endpoint_signs_nobody_in_without_an_id_token(
     assert backend.calls == []
 
 
+@pytest.mark.corpus
 @pytest.mark.parametrize("fault", ["no http_response", pytest.param("a dripping body", marks=pytest.mark.corpus)])
 def test_slow_github_addresses_do_not_prevent_sign_in(issuer: Issuer, visitor: Visitor, fault: str) -> None:
     issuer.responses[GITHUB["emails"]] = SLOW[fault](b"[]" + b" " * 100)

@@ -187,6 +187,7 @@ def test_retry_after_of_the_backend_is_used_within_limits(
     assert asked == [NOW, NOW + waits]
 
 
+@pytest.mark.corpus
 def test_of_concurrent_requests_one_calls_the_backend_and_no_other_waits(site: Site, backend: ScriptedBackend) -> None:
     visitor = signed_in_a_while_ago(site)
     backend.user_delay = 1.6

@@ -112,6 +112,7 @@ def ended_sessions(**given: object) -> RevokedSessions:
     return RevokedSessions(known, None, Clock())
 
 
+@pytest.mark.corpus
 def test_of_a_hundred_thousand_sessions_exactly_the_revoked_ones_are_listed() -> None:
     ended, chance = ended_sessions(), random.Random(6)
     sids = [f"{chance.getrandbits(96):x}" for _ in range(100_000)]
