@@ -71,8 +71,10 @@ def _signed_message() -> tuple[str | None, str | None]:
 
     Otherwise a link could put any text on the page.
     """
+    if "message" not in request.args:
+        return None, None
     try:
-        code, backend_message = _serializer().loads(request.args.get("message", ""), max_age=MESSAGE_SECONDS)
+        code, backend_message = _serializer().loads(request.args["message"], max_age=MESSAGE_SECONDS)
     except BadData:
         return None, None
     return code, backend_message

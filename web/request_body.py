@@ -3,12 +3,13 @@
 import json
 
 from flask import abort, g, request
-from werkzeug.datastructures import MultiDict
+from werkzeug.datastructures import ImmutableMultiDict, MultiDict
 
 from services.http import strict_json
 
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 _METHODS_WITHOUT_BODY = ("GET", "HEAD", "OPTIONS", "TRACE")
+_NO_FIELDS: MultiDict[str, str] = ImmutableMultiDict()
 _FLAGS = {"": False, "0": False, "false": False, "1": True, "true": True, "on": True}
 
 
@@ -33,7 +34,7 @@ def fields() -> MultiDict[str, str]:
     rejected a body that cannot be parsed.
     """
     if request.method in _METHODS_WITHOUT_BODY:
-        return MultiDict()
+        return _NO_FIELDS
     if request.mimetype != JSON:
         return request.form
     body = parse_json()

@@ -30,6 +30,8 @@ class SessionInterface(SecureCookieSessionInterface):
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession:
         copies = request.cookies.getlist(self.get_cookie_name(app))
+        if not copies:
+            return self.session_class()
         max_age = int(app.permanent_session_lifetime.total_seconds())
         try:
             return self.session_class(self.get_signing_serializer(app).loads_newest(copies, max_age))
