@@ -100,7 +100,8 @@ class Sessions:
         session = self._memory.apply(cookie_session)
         if self._is_renewal_due(session) or self._revalidator.is_due(session):
             return None
-        return None if can_set_cookies and self._is_outdated(cookie_session, session) else session
+        is_outdated = session is not cookie_session and self._is_outdated(cookie_session, session)
+        return None if can_set_cookies and is_outdated else session
 
     def was_revoked(self) -> bool:
         """Whether this request came with a session that was revoked."""

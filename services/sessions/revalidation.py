@@ -91,10 +91,10 @@ class Revalidator:
             overdue = now - known.next_check_at
         elif known.change_reported_at > session.checked_at:
             overdue = 0.0
-        elif self._waits_after_start(session):
-            return False
         else:
             overdue = now - session.checked_at - self._interval
+            if overdue >= 0 and self._waits_after_start(session):
+                return False
         is_paused = now < self._paused_until and overdue < self._max_backoff
         return bool(self._interval) and overdue >= 0 and not is_paused
 
