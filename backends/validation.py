@@ -30,8 +30,8 @@ def _call_problems(name: str, call: Call) -> Iterator[Problem]:
     for part, template in (("", call.path), ("_BODY", call.body), ("", call.headers)):
         for unknown in sorted(placeholders(template) - PLACEHOLDERS[name]):
             if not is_setting(unknown):
-                known = ", ".join(f"{{{known}}}" for known in sorted(PLACEHOLDERS[name]))
-                yield setting + part, f"uses {{{unknown}}}, which is unknown; this call can use {known}"
+                allowed = ", ".join(f"{{{placeholder}}}" for placeholder in sorted(PLACEHOLDERS[name]))
+                yield setting + part, f"uses {{{unknown}}}, which is unknown; this call can use {allowed}"
     if call.body is not None and call.method == "GET":
         yield f"{setting}_BODY", "must be unset: a GET has no body"
     if call.form and any(isinstance(value, Mapping) for value in (call.body or {}).values()):

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import pytest
 from playwright.sync_api import Browser
 
+from services.http.client import HttpClient
 from tests.support import commands
 from tests.support.browser import NoBrowserError, chromium
 from tests.support.site import Site, SiteMaker, Visitor, running_site, shared_sites
@@ -58,6 +59,14 @@ def make_site() -> Iterator[SiteMaker]:
     """A site for one test, with its own settings."""
     with ExitStack() as stack:
         yield lambda *args, **given: stack.enter_context(running_site(*args, **given))
+
+
+@pytest.fixture(scope="module")
+def http() -> Iterator[HttpClient]:
+    """A client of upstream services, for tests that call a backend without a site."""
+    client = HttpClient("Munjigi/test", max_concurrency=4)
+    yield client
+    client.close()
 
 
 @pytest.fixture(scope="module")  # not `session`: while Playwright runs, other tests cannot use an asyncio event loop

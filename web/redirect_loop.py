@@ -37,7 +37,8 @@ def detect_loop(target_url: str) -> bool:
     digest = hashlib.sha256(path.encode()).hexdigest()[:16]
     name = prefixed("munjigi.redirects", settings)
     copies = [copy.partition(".") for copy in request.cookies.getlist(name)]  # one may be of another path or domain
-    redirects = max((int(count) for count, _, known in copies if known == digest and count in _COUNTS), default=0)
+    counts = [int(count) for count, _, path_digest in copies if path_digest == digest and count in _COUNTS]
+    redirects = max(counts, default=0)
     request_context.current().response_cookies.set(
         Cookie(
             name=name,

@@ -57,7 +57,7 @@ class UserPlace:
         return at | ({"BACKEND_USER_FIELDS": text} if text else {})
 
 
-class _Found(NamedTuple):
+class _UserCall(NamedTuple):
     """A call that returns a user."""
 
     line: str
@@ -74,19 +74,19 @@ def learn_user(learning: Learning, login: Answer) -> Answer | None:
     learning.report.heading("Looking for the user")
     token = str(login.get(learning.token_place))
     usual, *others = _token_headers(learning)
-    found, refusing = _search(learning, list(_calls(learning)), usual, token)
-    for header in others if found is None else ():
-        found, _ = _search(learning, refusing, header, token)
-        if found is not None:
+    user_call, refusing = _search(learning, list(_calls(learning)), usual, token)
+    for header in others if user_call is None else ():
+        user_call, _ = _search(learning, refusing, header, token)
+        if user_call is not None:
             break
-    if found is None:
+    if user_call is None:
         _learn_user_of_login(learning, login)
         return None
-    _learn_call(learning, found)
-    return found.answer
+    _learn_call(learning, user_call)
+    return user_call.answer
 
 
-def _search(learning: Learning, lines: list[str], header: str, token: str) -> tuple[_Found | None, list[str]]:
+def _search(learning: Learning, lines: list[str], header: str, token: str) -> tuple[_UserCall | None, list[str]]:
     """Make these calls until one returns the user. Returns it, and the calls that may want another header."""
     refusing: list[str] = []
     guessed = None
@@ -97,9 +97,9 @@ def _search(learning: Learning, lines: list[str], header: str, token: str) -> tu
         is_success = answer.status in (200, 201)
         place = find_user(answer.get("body"), learning.account.identifier) if is_success else None
         if place and place.has_identifier:
-            return _Found(line, header, answer, place), refusing
+            return _UserCall(line, header, answer, place), refusing
         if place:
-            guessed = guessed or _Found(line, header, answer, place)
+            guessed = guessed or _UserCall(line, header, answer, place)
         elif not is_success or signature(answer) not in learning.missing:
             refusing.append(line)
     return guessed, refusing
@@ -115,14 +115,14 @@ def _call_user(learning: Learning, line: str, header: str, token: str) -> tuple[
     return line, answer
 
 
-def _learn_call(learning: Learning, found: _Found) -> None:
-    learning.report.answer(f"{found.line} with the header {found.header.partition(':')[0]}", found.answer)
-    learning.connection.learned["BACKEND_USER"] = found.line
-    if found.header != _BEARER:
-        learning.connection.learned["BACKEND_TOKEN_HEADER"] = found.header
-    if not found.place.has_identifier:
+def _learn_call(learning: Learning, user_call: _UserCall) -> None:
+    learning.report.answer(f"{user_call.line} with the header {user_call.header.partition(':')[0]}", user_call.answer)
+    learning.connection.learned["BACKEND_USER"] = user_call.line
+    if user_call.header != _BEARER:
+        learning.connection.learned["BACKEND_TOKEN_HEADER"] = user_call.header
+    if not user_call.place.has_identifier:
         learning.report.warning("Guessed: the answer does not contain what you signed in with. Is it about you?")
-    _learn_place(learning, found.place)
+    _learn_place(learning, user_call.place)
 
 
 def _learn_user_of_login(learning: Learning, login: Answer) -> None:
@@ -152,9 +152,9 @@ def _calls(learning: Learning) -> Iterator[str]:
     described = [each.line for each in learning.operations if each.method == "GET" and _is_user_path(each.path)]
     yield from sorted(described, key=lambda line: (not line.rstrip("/").endswith("/me"), len(line)))
     presets = lines_of([backends.find(name).user for name in backends.names()])
-    known = [line for line in presets if line.startswith("GET")]
+    preset_lines = [line for line in presets if line.startswith("GET")]
     common = [line.replace("POST", "GET", 1) for line in learning.common_lines(_SUFFIXES)]
-    yield from dict.fromkeys([*common[:12], *known, *common[12:]])
+    yield from dict.fromkeys([*common[:12], *preset_lines, *common[12:]])
 
 
 def _is_user_path(path: str) -> bool:
@@ -167,9 +167,9 @@ def _token_headers(learning: Learning) -> list[str]:
         return [header]
     kind, _, name = learning.token_place.rpartition(":")
     schemes = [_BEARER, *(f"Authorization: {scheme}{{token}}" for scheme in ("Token ", "JWT ", ""))]
-    known = [header for name in backends.names() if (header := backends.find(name).token_header)]
+    preset_headers = [header for name in backends.names() if (header := backends.find(name).token_header)]
     usual = [f"{name}: {{token}}" for name in ("X-Auth-Token", "X-Access-Token", "Access-Token")]
-    own = [header for header in dict.fromkeys([*known, *usual]) if header not in schemes]
+    own = [header for header in dict.fromkeys([*preset_headers, *usual]) if header not in schemes]
     if kind == "header" and name.lower() != "authorization":
         return [f"{name}: {{token}}", *schemes, *own]
     if kind == "cookie":

@@ -201,10 +201,10 @@ def _text(value: object) -> str | None:
 def _login_fields_error(backend: Backend, answer: Answer) -> errors.SiteError | None:
     """Errors for one of the two fields are wrong credentials, as Laravel reports them; for both, invalid input."""
     fields = set(_field_errors(backend, answer)) - _NO_FIELD
-    known = set(_fields(backend.login))
-    if fields and fields == known:
+    form_fields = set(_fields(backend.login))
+    if fields and fields == form_fields:
         return errors.InvalidFields(_field_messages(backend, "login", answer))
-    if unknown := fields - known:
+    if unknown := fields - form_fields:
         names = ", ".join(sorted(filter(None, map(clean_text, unknown))))
         return errors.Configuration(f"the login path wants fields that this site does not send: {names[:200]}")
     return None

@@ -30,7 +30,7 @@ _USED_KEY = "munjigi:used:"
 
 
 @dataclass(frozen=True)
-class Known:
+class SessionState:
     next_check_at: float | None = None
     """Seconds since 1970; None if the cookie decides."""
     checked_at: float = 0.0
@@ -45,49 +45,49 @@ class Known:
     """When another process learned that the user has changed."""
 
 
-_NOTHING = Known()
+_NOTHING = SessionState()
 
 
 class SessionMemory:
     def __init__(self, redis: Redis | None, clock: Clock) -> None:
         self._redis = redis
         self._clock = clock
-        self._known: LRUCache[bytes, Known] = LRUCache(MAX_SESSIONS)
+        self._states: LRUCache[bytes, SessionState] = LRUCache(MAX_SESSIONS)
         self._lock = threading.Lock()
         self.publish_change: Callable[[bytes, float], None] = lambda _key, _time: None
         """Tells other processes that the user of a session has changed."""
 
-    def get(self, session: Session) -> Known:
+    def get(self, session: Session) -> SessionState:
         with self._lock:
-            return self._known.get(session.key, _NOTHING)
+            return self._states.get(session.key, _NOTHING)
 
     def update(self, session: Session, **changes: Any) -> None:
         with self._lock:
-            self._known[session.key] = replace(self._known.get(session.key, _NOTHING), **changes)
+            self._states[session.key] = replace(self._states.get(session.key, _NOTHING), **changes)
 
     def apply(self, session: Session) -> Session:
         """The session of a cookie, as it is known here."""
-        known = self.get(session)
-        if known is _NOTHING:
+        state = self.get(session)
+        if state is _NOTHING:
             return session
-        is_newer = known.supersedes >= session.checked_at
+        is_newer = state.supersedes >= session.checked_at
         return replace(
             session,
-            user=known.user if known.user is not None and is_newer else session.user,
-            checked_at=max(int(known.supersedes), session.checked_at),
-            expires_at=max(known.used_until, session.expires_at),
+            user=state.user if state.user is not None and is_newer else session.user,
+            checked_at=max(int(state.supersedes), session.checked_at),
+            expires_at=max(state.used_until, session.expires_at),
         )
 
     def learn(self, session: Session, user: User, asked_at: float) -> None:
         """What the backend answered when it was asked at this time. Of two answers, the later question counts."""
         has_changed = user != session.user
         with self._lock:
-            known = self._known.get(session.key, _NOTHING)
-            if asked_at < known.checked_at:
+            state = self._states.get(session.key, _NOTHING)
+            if asked_at < state.checked_at:
                 return
-            new_user = user if has_changed or known.user is not None else None
+            new_user = user if has_changed or state.user is not None else None
             supersedes = max(asked_at, session.checked_at)  # the clock of the process that wrote it may be ahead
-            self._known[session.key] = replace(known, user=new_user, checked_at=asked_at, supersedes=supersedes)
+            self._states[session.key] = replace(state, user=new_user, checked_at=asked_at, supersedes=supersedes)
         if has_changed:
             self.publish_change(session.key, asked_at)
 
@@ -95,10 +95,10 @@ class SessionMemory:
         """Another process has learned, at this time of its clock, that the user of a session has changed."""
         latest = time + MAX_DIFFERENCE_SECONDS
         with self._lock:
-            known = self._known.get(key, _NOTHING)
-            is_own = abs(time - known.checked_at) < _OWN_SECONDS
-            if latest > known.checked_at and not is_own:
-                self._known[key] = replace(known, change_reported_at=latest, next_check_at=None)
+            state = self._states.get(key, _NOTHING)
+            is_own = abs(time - state.checked_at) < _OWN_SECONDS
+            if latest > state.checked_at and not is_own:
+                self._states[key] = replace(state, change_reported_at=latest, next_check_at=None)
 
     def extend(self, session: Session, until: int) -> None:
         """The session was used, and its cookie cannot be written."""

@@ -86,10 +86,10 @@ class Revalidator:
             return False
 
     def _is_due(self, session: Session, now: float) -> bool:
-        known = self._memory.get(session)
-        if known.next_check_at is not None:
-            overdue = now - known.next_check_at
-        elif known.change_reported_at > session.checked_at:
+        state = self._memory.get(session)
+        if state.next_check_at is not None:
+            overdue = now - state.next_check_at
+        elif state.change_reported_at > session.checked_at:
             overdue = 0.0
         else:
             overdue = now - session.checked_at - self._interval

@@ -84,13 +84,6 @@ def server() -> Iterator[FaultyBackend]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def http() -> Iterator[HttpClient]:
-    client = HttpClient("Munjigi/test", max_concurrency=4)
-    yield client
-    client.close()
-
-
 @pytest.fixture
 def client(server: FaultyBackend, http: HttpClient) -> BackendClient:
     server.reset()

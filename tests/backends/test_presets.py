@@ -36,13 +36,6 @@ def server() -> Iterator[FaultyBackend]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def http() -> Iterator[HttpClient]:
-    client = HttpClient("Munjigi/test", max_concurrency=4)
-    yield client
-    client.close()
-
-
 class Replay:
     """A client of one kind of backend, and a server that answers from its recorded exchanges."""
 

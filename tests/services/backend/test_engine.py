@@ -43,13 +43,6 @@ def backend() -> Iterator[FaultyBackend]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def http() -> Iterator[HttpClient]:
-    client = HttpClient("Munjigi/test", max_concurrency=4)
-    yield client
-    client.close()
-
-
 @pytest.fixture(autouse=True)
 def healthy(backend: FaultyBackend) -> None:
     backend.reset()
