@@ -297,7 +297,7 @@ _RUN_AXE = """async rules => {
     const unclear = incomplete.filter(rule => rule.id === "color-contrast")
     const faults = [...violations, ...unclear].flatMap(rule => rule.nodes.map(
         node => `${rule.id}: ${node.html} (${node.failureSummary})`))
-    return passes.length ? faults : ["axe checked nothing"]
+    return passes.length || faults.length ? faults : [`axe checked nothing at ${location} (${document.readyState})`]
 }"""
 """Returns only the violations: the full result is large and slow to transfer."""
 
