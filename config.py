@@ -19,7 +19,7 @@ import settings_readers as read
 from backends import overrides, validation
 from backends.base import Backend
 from providers.base import Registration
-from settings_readers import SettingSpec
+from settings_readers import SettingSpec, UserClaim
 
 
 class SettingsError(click.ClickException):
@@ -118,6 +118,9 @@ class Settings:
     """Seconds after sign-in at which a session expires in any case (90 days)."""
     session_revalidate: int = setting(read.integer(0, 315360000), 300, example="300")
     """Seconds between two checks of the user at the backend. A 401 response ends the session. `0`: no checks."""
+    user_claims: tuple[UserClaim, ...] = setting(read.user_claims, (), example="roles plan dept=department.name")
+    """Further fields of the backend's user, separated by spaces: for the session JSON, the headers of forward auth and
+    the signed assertion. `dept=department.name` takes the field `dept` from another place."""
     expose_access_token: bool = setting(read.boolean, default=False, example="false")
     """`true` adds `accessToken` to the session JSON, where every script on every page can read it."""
 

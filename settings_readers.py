@@ -142,6 +142,51 @@ def secrets(text: str) -> tuple[str, ...]:
     return tuple(secret(part.strip()) for part in text.split(",") if part.strip())
 
 
+MAX_USER_CLAIMS = 10
+"""Each is a part of the session cookie, and a header of each request that a proxy passes on."""
+_RESERVED_CLAIMS = (
+    "id", "name", "nick-name", "email", "image", "iss", "aud", "sub", "iat", "exp", "nbf", "jti", "sid", "auth-time",
+    "amr", "acr", "azp", "nonce", "cnf", "act",
+)  # fmt: skip
+"""Names that the user, the session and the assertion already have, or that JWTs give a meaning (RFC 7519, 4.1)."""
+
+
+@dataclass(frozen=True)
+class UserClaim:
+    """A further field of the backend's user."""
+
+    name: str
+    place: str
+    """Where the user of the backend's answer has it: keys and list indexes, separated by dots."""
+
+    @property
+    def header(self) -> str:
+        """The header of a forward-auth check that has it: `X-Auth-User-Department-Name` for `department.name`."""
+        return "X-Auth-User-" + "-".join(part[0].upper() + part[1:] for part in re.split(r"[._-]+", self.name))
+
+
+def user_claims(text: str) -> tuple[UserClaim, ...]:
+    """Return the claims of a list such as `roles plan dept=department.name`, separated by spaces or commas."""
+    claims = tuple(_user_claim(word) for word in re.split(r"[\s,]+", text) if word)
+    if len(claims) > MAX_USER_CLAIMS:
+        raise ValueError(f"must have at most {MAX_USER_CLAIMS} claims")
+    if len({claim.header.lower() for claim in claims}) < len(claims):
+        raise ValueError("must have each claim once: `a.b`, `a_b` and `A-B` are the same header")
+    return claims
+
+
+def _user_claim(word: str) -> UserClaim:
+    name, separator, place = word.partition("=")
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*([._-][A-Za-z0-9]+)*", name, re.ASCII) or len(name) > 64:
+        raise ValueError(f"must have names of letters, digits, '.', '_' and '-', not {name[:20]!r}")
+    place = place if separator else name
+    if not re.fullmatch(r"[\w\-]+(\.[\w\-]+)*", place, re.ASCII) or len(place) > 200:
+        raise ValueError(f"must have places like department.name, not {place[:20]!r}")
+    if re.sub(r"[._]", "-", name).lower() in _RESERVED_CLAIMS:
+        raise ValueError(f"must not have {name!r}: that name has a meaning already. Write new_name={name}")
+    return UserClaim(name, place)
+
+
 def integer(minimum: int, maximum: int) -> Callable[[str], int]:
     """Make a reader of whole numbers in this range."""
 

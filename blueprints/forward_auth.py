@@ -3,13 +3,16 @@
 For nginx `auth_request`, Caddy `forward_auth` and Traefik `ForwardAuth`.
 """
 
+from collections.abc import Iterable
 from urllib.parse import quote
 
 from flask import Blueprint, Response, render_template, request
 from flask.typing import ResponseReturnValue
 
 from services import services
+from services.backend import user_claims
 from services.backend.user import User
+from settings_readers import UserClaim
 from web import login_page, redirect_target, request_context
 
 bp = Blueprint("forward_auth", __name__)
@@ -32,7 +35,8 @@ def verify() -> ResponseReturnValue:
         url = login_page.url(None, callback_url)
         body = render_template("sign_in_required.html", url=url) if _is_page() else None
         return Response(body, status=401, headers={"X-Auth-Sign-In": url})
-    return Response(status=204, headers=identity_headers(session.user), mimetype="text/plain")
+    headers = identity_headers(session.user, services().settings.user_claims)
+    return Response(status=204, headers=headers, mimetype="text/plain")
 
 
 def _is_page() -> bool:
@@ -41,10 +45,24 @@ def _is_page() -> bool:
     return method in ("GET", "HEAD") and "text/html" in request.accept_mimetypes.values()
 
 
-def identity_headers(user: User) -> dict[str, str]:
-    """The `X-Auth-User-…` headers, percent-encoded.
+def identity_headers(user: User, claims: Iterable[UserClaim]) -> dict[str, str]:
+    """The `X-Auth-User-…` headers, percent-encoded. `claims`: those of `USER_CLAIMS`.
 
     An empty value is sent as an empty header: if one is missing, Caddy passes on the header that the client sent.
     """
-    claims = {"Id": user.id, "Email": user.email or "", "Name": user.name or ""}
-    return {f"X-Auth-User-{name}": quote(str(value), safe="@") for name, value in claims.items()}
+    fields = {"Id": user.id, "Email": user.email or "", "Name": user.name or ""}
+    headers = {f"X-Auth-User-{name}": quote(str(value), safe="@") for name, value in fields.items()}
+    for claim in claims:
+        headers[claim.header] = _encode(user.claims.get(claim.name))
+    return headers
+
+
+def _encode(value: object) -> str:
+    """A claim as the text of a header: the items of a list are joined with commas; other structures are JSON.
+
+    Each item is percent-encoded, so that a comma in it is none between items.
+    """
+    if isinstance(value, list) and not any(isinstance(item, list | dict) for item in value):
+        return ",".join(map(_encode, value))
+    text = "" if value is None else value if isinstance(value, str) else user_claims.to_json(value)
+    return quote(text, safe="@")

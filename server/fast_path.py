@@ -60,8 +60,8 @@ class FastPath:
         return self._response(200, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))], body)
 
     def _verify(self, session: Session) -> Response:
-        headers = [*forward_auth.identity_headers(session.user).items(), ("Content-Type", "text/plain; charset=utf-8")]
-        return self._response(204, headers, b"")
+        identity = forward_auth.identity_headers(session.user, self._services.settings.user_claims)
+        return self._response(204, [*identity.items(), ("Content-Type", "text/plain; charset=utf-8")], b"")
 
     def _response(self, status: int, headers: list[tuple[str, str]], body: bytes) -> Response:
         request_id = (b"X-Request-Id", new_request_id().encode())

@@ -55,7 +55,7 @@ class SignIn:
         with self._audited("email", identifier, context):
             reset_limit = self._limiter.hit(identifier, context)
             login = self._backend.login(identifier, password, context)
-            session = self._start_session(login, "email", context)
+            session = self._start_session(login, "email", context, identifier=identifier)
             reset_limit()
             return session.user
 
@@ -104,7 +104,13 @@ class SignIn:
         return SignOut.FAILED_AT_BACKEND if revocation is Revocation.FAILED else SignOut.DONE
 
     def _start_session(
-        self, login: Login, provider: str, context: RequestContext, *, cross_site: bool = False
+        self,
+        login: Login,
+        provider: str,
+        context: RequestContext,
+        *,
+        identifier: str | None = None,
+        cross_site: bool = False,
     ) -> Session:
         """Look the user up and start a session: nobody is signed in unless token and user are both valid.
 
@@ -112,7 +118,9 @@ class SignIn:
         """
         try:
             user = self._backend.user_of(login, context)
-            session, replaced = self._sessions.start(user, login.tokens, provider, cross_site=cross_site)
+            session, replaced = self._sessions.start(
+                user, login.tokens, provider, identifier=identifier, cross_site=cross_site
+            )
         except errors.SiteError as error:
             revocation = self._backend.logout(login.tokens, context)
             log.error(

@@ -53,6 +53,7 @@ class BackendClient:
         self._url = settings.backend_url
         self._backend = settings.backend
         self._constants = settings.backend_constants
+        self._claims = settings.user_claims
         self._shows_messages = settings.backend_show_messages
         self._with_token_header = frozenset(filter(self._sends_token_header, self._backend.calls))
         self._http = http
@@ -87,7 +88,7 @@ class BackendClient:
     def user_of(self, login: Login, context: RequestContext) -> User:
         """Return the user who has just signed in; raises a `SiteError`."""
         if self._backend.user_from_login:
-            return results.user(self._backend, "user", login.answer)
+            return results.user(self._backend, "user", login.answer, self._claims)
         return self.user(login.tokens.access, context)
 
     def user(self, access_token: str, context: RequestContext, within: float | None = None) -> User:
@@ -96,7 +97,7 @@ class BackendClient:
         within: seconds, by default what is left of the request's deadline.
         """
         answer = self.call("user", {"token": access_token}, context, within=within, retry=True)
-        return results.user(self._backend, "user", answer)
+        return results.user(self._backend, "user", answer, self._claims)
 
     def save_profile(
         self, access_token: str, user: User, name: str | None, nick_name: str | None, context: RequestContext
@@ -106,7 +107,8 @@ class BackendClient:
         answer = self.call("profile", values, context)
         answer_errors.check_profile(self._backend, answer)
         if results.has_user(self._backend, answer):
-            return results.user(self._backend, "profile", answer)
+            saved = results.user(self._backend, "profile", answer, self._claims)
+            return replace(saved, claims={**user.claims, **saved.claims})  # such an answer need not have all
         return self.user(access_token, context) if self.can_reread_user else None
 
     def refresh(self, tokens: Tokens, context: RequestContext, within: float | None = None) -> Tokens:

@@ -1,6 +1,8 @@
 """What the answers of a backend give: tokens and users, at the places that the backend's value says."""
 
 import logging
+from collections.abc import Iterable
+from dataclasses import replace
 
 import errors
 from backends.base import Backend
@@ -8,7 +10,9 @@ from services.backend.answer import Answer, find_joined
 from services.backend.answer_errors import call_error, declared_meaning, sign_in_error
 from services.backend.tokens import Tokens, expires_at, jwt_expiry
 from services.backend.user import User
+from services.backend.user_claims import read_claims
 from services.bearer_token import validate_token
+from settings_readers import UserClaim
 
 log = logging.getLogger("munjigi.backend")
 
@@ -28,16 +32,21 @@ def tokens(backend: Backend, call: str, answer: Answer, now: float) -> Tokens:
     raise error_of(backend, call, answer, meaning)
 
 
-def user(backend: Backend, call: str, answer: Answer) -> User:
-    """The user of an answer to `user`, `profile` or `login`; raises the `SiteError` that it means without one."""
+def user(backend: Backend, call: str, answer: Answer, claims: Iterable[UserClaim] = ()) -> User:
+    """The user of an answer to `user`, `profile` or `login`; raises the `SiteError` that it means without one.
+
+    claims: the further fields to take from the place of the user.
+    """
     meaning = declared_meaning(backend, call, answer)
     if meaning is not None or answer.status not in _SUCCESS:
         raise call_error(backend, call, answer, meaning)
     try:
-        if backend.read_user:
-            return User.from_json(backend.read_user(answer))
         data = answer.get(backend.user_at)
-        return User.from_json({field: find_joined(data, places) for field, places in backend.user_fields.items()})
+        if backend.read_user:
+            fields = backend.read_user(answer)
+        else:
+            fields = {field: find_joined(data, places) for field, places in backend.user_fields.items()}
+        return replace(User.from_json(fields), claims=read_claims(data, claims))
     except ValueError as error:
         reason = f"the {call} path answered {answer.status}{answer.response.kind}"
         raise errors.BackendUnavailable(f"{reason}: {error}") from None

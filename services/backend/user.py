@@ -2,7 +2,8 @@
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from flask_login import UserMixin
 
@@ -37,10 +38,14 @@ class User(UserMixin):  # type: ignore[misc]  # Flask-Login has no type hints
     name: str | None = None
     nick_name: str | None = None
     email: str | None = None
+    claims: Mapping[str, object] = field(default_factory=dict, hash=False, repr=False)
+    """Further fields, as `USER_CLAIMS` names them. Never logged."""
 
     @classmethod
     def from_json(cls, data: object) -> "User":
         """The user in a backend's response or in a session token; raises `ValueError` without a valid id.
+
+        Without claims: they are elsewhere in both, and a session token's `user` may have been changed by an app.
 
         Texts are bounded and cleaned, not rejected: an odd name must not lock anyone out.
         """
@@ -53,8 +58,14 @@ class User(UserMixin):  # type: ignore[misc]  # Flask-Login has no type hints
             email=clean_text(data.get("email"), _MAX_EMAIL),
         )
 
-    def to_json(self) -> dict[str, int | str | None]:
+    def to_json(self) -> dict[str, object]:
+        return {**self.to_json_without_claims(), **self.claims}
+
+    def to_json_without_claims(self) -> dict[str, object]:
         return {"id": self.id, "name": self.name, "nick_name": self.nick_name, "email": self.email}
+
+    def without_claims(self) -> "User":
+        return replace(self, claims={})
 
     def is_same_person(self, other: "User") -> bool:
         """Compares ids as text: after an upgrade, a backend may send `"7"` instead of `7`."""

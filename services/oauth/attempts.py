@@ -68,7 +68,7 @@ class Attempts:
             clock,
             keep_seconds=_KEEP_SECONDS,
             dump=lambda session: session.to_claims(int(clock.time())),
-            load=lambda claims: Session.from_claims(claims, int(clock.time()), *ages),
+            load=lambda claims: Session.from_claims(claims, int(clock.time()), *ages, settings.user_claims),
         )
 
     def save(self, attempt: Attempt, provider: Provider, context: RequestContext) -> None:

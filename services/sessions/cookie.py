@@ -168,7 +168,8 @@ class SessionCookie:
         """The session of a token; raises `ValueError` or `KeyError`."""
         claims, key_index = jwe.decrypt(token, self._keys)
         ages = self._settings.session_max_age, self._settings.session_absolute_age
-        return Copy(Session.from_claims(claims, int(self._clock.time()), *ages), key_index == 0)
+        session = Session.from_claims(claims, int(self._clock.time()), *ages, self._settings.user_claims)
+        return Copy(session, key_index == 0)
 
     def _cookie(self, name: str, value: str, *, expires: int | None = None, max_age: int | None = None) -> Cookie:
         # The path is "/" below a path too: a Next.js app beside the site reads this cookie.

@@ -116,10 +116,18 @@ class Sessions:
         return Tokens(session.access_token, refresh_token, session.token_expires_at or jwt_expiry(session.access_token))
 
     def start(
-        self, user: User, tokens: Tokens, provider: str, *, cross_site: bool = False, reuse: Session | None = None
+        self,
+        user: User,
+        tokens: Tokens,
+        provider: str,
+        *,
+        identifier: str | None = None,
+        cross_site: bool = False,
+        reuse: Session | None = None,
     ) -> tuple[Session, list[Session]]:
         """Sign a user in. Returns the new session, and those that it replaces, which are revoked.
 
+        identifier: what the person has signed in with beside a password.
         cross_site: the request is a POST from another site, so that the browser may have more cookies than it sent.
         reuse: the session that another response to the same sign-in has started; signing out of one ends both.
 
@@ -138,6 +146,7 @@ class Sessions:
             sealed_refresh_token=self._refresh_tokens.seal(sid, tokens.refresh),
             token_expires_at=None if tokens.expires_at == jwt_expiry(tokens.access) else tokens.expires_at,
             provider=provider,
+            identifier=None if identifier == user.email else identifier,
             sid=sid,
             auth_time=auth_time,
             checked_at=now,
@@ -145,7 +154,9 @@ class Sessions:
         )
         result = self._cookie.read(_cookie_header())
         stale_names = self._cookie.all_names() if cross_site else result.names
-        g.session = _RequestSession(stale_names, session, self._cookie.encrypt(session))
+        session, token = self._encrypt(session)
+        user = session.user
+        g.session = _RequestSession(stale_names, session, token)
         login_user(user)
         if reuse:
             self._memory.learn(reuse, user, self._clock.time())
@@ -248,12 +259,27 @@ class Sessions:
         """
         asked_at = self._clock.time() if asked_at is None else asked_at
         try:
-            self._cookie.encrypt(replace(session, user=user))
+            user = self._encrypt(replace(session, user=user))[0].user
         except errors.SessionTooLarge as error:
             log.error("session not renewed, the old one is kept: %s", error)
             user = session.user
         self._memory.learn(session, user, asked_at)
         return self._memory.apply(session)
+
+    def _encrypt(self, session: Session) -> tuple[Session, str]:
+        """The session and its token; without the claims of `USER_CLAIMS` if it fits into the cookies only like that.
+
+        Raises `SessionTooLarge`.
+        """
+        try:
+            return session, self._cookie.encrypt(session)
+        except errors.SessionTooLarge:
+            if not session.user.claims:
+                raise
+            without_claims = replace(session, user=session.user.without_claims())
+            token = self._cookie.encrypt(without_claims)
+            log.warning("user claims not kept: with them, the session is too large for its cookies")
+            return without_claims, token
 
     def _is_outdated(self, cookie_session: Session, session: Session) -> bool:
         """Whether the cookie should be written."""

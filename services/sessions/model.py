@@ -3,19 +3,23 @@
 import json
 import re
 import uuid
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 
 from services.backend.user import User
 from services.bearer_token import validate_token
 from services.clock import MAX_DIFFERENCE_SECONDS
+from settings_readers import UserClaim
 
 KEY_BYTES = 8
 _MAX_TIME = 2**53
 """Seconds since 1970. JSON readers keep larger integers only approximately."""
 MAX_DATE = 253402300799
 """The end of the year 9999: Python and browsers cannot write later dates."""
+_MAX_IDENTIFIER_LENGTH = 255
+"""Characters: `MAX_USERNAME_LENGTH` in `web/forms.py`."""
 _WORD = re.compile(r"[\w\-]{1,64}", re.ASCII)
 _SEALED = re.compile(r"[\w\-=]+", re.ASCII)
 
@@ -30,10 +34,15 @@ class Session:
     token_expires_at: int | None = None
     """Seconds since 1970 when the access token expires; None if that is unknown, or if the token itself says it."""
     provider: str | None
+    identifier: str | None = field(default=None, repr=False)
+    """What the person has signed in with beside a password; None if it is the user's email address, or not known."""
     sid: str
     """The id of the session. Renewed tokens of the session have the same one."""
     auth_time: int
     """Seconds since 1970 at sign-in. `SESSION_ABSOLUTE_AGE` counts from here."""
+    is_adopted: bool = False
+    """NextAuth has issued the first token of this session, and renews its `iat`: `auth_time` may be later than the
+    sign-in."""
     checked_at: int
     """Seconds since 1970 when the user was last read from the backend, as far as this token knows."""
     expires_at: int
@@ -46,12 +55,18 @@ class Session:
 
     def to_claims(self, now: int) -> dict[str, object]:
         user = self.user
-        optional = {"sealed_refresh": self.sealed_refresh_token, "token_exp": self.token_expires_at}
+        optional = {
+            "sealed_refresh": self.sealed_refresh_token,
+            "token_exp": self.token_expires_at,
+            "user_claims": dict(user.claims) or None,
+            "identifier": self.identifier,
+            "adopted": self.is_adopted or None,
+        }
         return {
             "name": user.name,
             "email": user.email,
             "sub": str(user.id),
-            "user": user.to_json(),
+            "user": user.to_json_without_claims(),
             "accessToken": self.access_token,
             "provider": self.provider,
             "sid": self.sid,
@@ -64,7 +79,14 @@ class Session:
         }
 
     @classmethod
-    def from_claims(cls, claims: dict[str, object], now: int, max_age: int, absolute_age: int) -> "Session":
+    def from_claims(
+        cls,
+        claims: dict[str, object],
+        now: int,
+        max_age: int,
+        absolute_age: int,
+        user_claims: Collection[UserClaim] = (),
+    ) -> "Session":
         """The session of a decrypted token; raises `ValueError` or `KeyError` if it is not valid or too old.
 
         It may have expired before that, by `expires_at`: whether it was used meanwhile is known elsewhere.
@@ -72,13 +94,16 @@ class Session:
         Tokens that NextAuth issued have no `sid`, `auth_time` and `checked_at`. These are derived from other claims, so
         that all copies of a token are the same session. A NextAuth app may let its pages change `user` by `update()`,
         and nothing else. So a token of this site whose `user` is another person than its `sub` is rejected; one of
-        NextAuth's is another session, about which the backend has not been asked yet.
+        NextAuth's is another session, about which the backend has not been asked yet. `USER_CLAIMS` are a claim of
+        their own for that reason, which is only read from a token of this site.
         """
         access_token = validate_token(claims.get("accessToken"))
         user = User.from_json(claims.get("user"))
         sid = _word(claims.get("sid"))
         if sid and (claims.get("sub"), claims.get("email")) != (str(user.id), user.email):
             raise ValueError("sub and user are different people")
+        if sid and user_claims:
+            user = replace(user, claims=_user_claims(claims.get("user_claims"), user_claims))
         issued_at = _time(claims["iat"])
         auth_time = _time(claims.get("auth_time", issued_at))
         ends_at = min(auth_time + absolute_age, MAX_DATE)
@@ -91,8 +116,10 @@ class Session:
             sealed_refresh_token=_sealed(claims.get("sealed_refresh")),
             token_expires_at=_date(claims.get("token_exp")),
             provider=_word(claims.get("provider")),
+            identifier=_identifier(claims.get("identifier")) if sid else None,
             sid=sid or _derive_sid(access_token, user),
             auth_time=auth_time,
+            is_adopted=not sid or claims.get("adopted") is True,
             checked_at=_time(claims.get("checked_at", 0)),
             expires_at=expires_at,
         )
@@ -114,6 +141,16 @@ def _date(value: object) -> int | None:
 
 def _sealed(value: object) -> str | None:
     return value if isinstance(value, str) and _SEALED.fullmatch(value) else None
+
+
+def _user_claims(value: object, wanted: Collection[UserClaim]) -> dict[str, object]:
+    """Those that the settings still name."""
+    claims = value if isinstance(value, dict) else {}
+    return {claim.name: claims[claim.name] for claim in wanted if claim.name in claims}
+
+
+def _identifier(value: object) -> str | None:
+    return value if isinstance(value, str) and 0 < len(value) <= _MAX_IDENTIFIER_LENGTH else None
 
 
 def _word(value: object) -> str | None:

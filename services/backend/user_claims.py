@@ -1,0 +1,80 @@
+"""The claims of `USER_CLAIMS`: further fields of the backend's user, for apps.
+
+The backend is trusted to say who may do what, but not to keep to sizes: a claim that is too large is left out, so that
+nobody is locked out by it. An app must treat a missing claim as no permission.
+"""
+
+import json
+import logging
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from services.backend.answer import MISSING, find
+from services.backend.user import clean_text
+from settings_readers import UserClaim
+
+log = logging.getLogger("munjigi.backend")
+
+MAX_CLAIMS_BYTES = 2048
+"""All claims of a user, as JSON. In the session cookie and in the headers to an app, they share 16 kB with the rest."""
+MAX_DEPTH = 4
+"""Lists and objects in one another. Deeper ones are no roles or plans."""
+_MAX_EXACT_NUMBER = 2**53
+"""From here on, JavaScript reads different integers as the same number."""
+
+
+def read_claims(user: object, wanted: Iterable[UserClaim]) -> dict[str, object]:
+    """The claims in the user of a backend's answer; without those that are null, missing or not valid."""
+    claims: dict[str, object] = {}
+    bytes_left = MAX_CLAIMS_BYTES
+    for claim in wanted:
+        value = find(user, claim.place)
+        if value is None or value is MISSING:
+            continue
+        try:
+            value = _clean(value, MAX_DEPTH)
+            size = len(to_json({claim.name: value}).encode())
+        except ValueError as error:
+            log.warning("claim left out: name=%s: %s", claim.name, error)
+            continue
+        if size > bytes_left:
+            log.warning("claim left out: name=%s: all claims have more than %d bytes", claim.name, MAX_CLAIMS_BYTES)
+            continue
+        bytes_left -= size
+        claims[claim.name] = value
+    return claims
+
+
+def to_json(value: object) -> str:
+    """Compact JSON."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _clean(value: object, depth: int) -> Any:
+    """JSON that every reader understands in the same way. Raises `ValueError` for what cannot become that."""
+    match value:
+        case None | bool():
+            return value
+        case int():
+            return (
+                value if abs(value) < _MAX_EXACT_NUMBER else str(value) if abs(value) < 2**64 else _refuse("a number")
+            )
+        case float():
+            return value if math.isfinite(value) else _refuse("a number")
+        case str():
+            return _text(value)
+        case list() if depth:
+            return [_clean(item, depth - 1) for item in value]
+        case dict() if depth:
+            return {_text(key): _clean(item, depth - 1) for key, item in value.items()}
+    raise ValueError(f"more than {MAX_DEPTH} levels")
+
+
+def _text(text: str) -> str:
+    """Without control characters. A text that is too long stays so, and is left out."""
+    return clean_text(text, MAX_CLAIMS_BYTES + 1) or ""
+
+
+def _refuse(what: str) -> Any:
+    raise ValueError(f"{what} out of range")
