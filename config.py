@@ -123,6 +123,9 @@ class Settings:
     the signed assertion. `dept=department.name` takes the field `dept` from another place."""
     expose_access_token: bool = setting(read.boolean, default=False, example="false")
     """`true` adds `accessToken` to the session JSON, where every script on every page can read it."""
+    forward_access_token: bool = setting(read.boolean, default=False, example="false")
+    """`true`: `/auth/verify` answers with the access token too, as `Authorization: Bearer …`, for the proxy to pass on
+    to an API."""
 
     providers: tuple[str, ...] = setting(_provider_ids, (), example="oidc")
     """The enabled identity providers, comma-separated, in the order of their buttons."""

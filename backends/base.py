@@ -26,6 +26,7 @@ from typing import Any, Protocol
 
 from settings_readers import SettingSpec
 
+BEARER_HEADER = "Authorization: Bearer {token}"
 CALLS = ("login", "social", "user", "refresh", "logout", "profile")
 PLACEHOLDERS: Mapping[str, frozenset[str]] = {
     "login": frozenset({"identifier", "password"}),
@@ -122,7 +123,7 @@ class Backend:
 
     token: str
     """The place of the access token in the answers of `login`, `social` and `refresh`."""
-    token_header: str = "Authorization: Bearer {token}"
+    token_header: str = BEARER_HEADER
     """How each call after the sign-in sends the token, unless one of its own templates has `{token}`. Empty: no header.
     `refresh` sends it only if there is no refresh token: the access token then renews itself."""
     refresh_token: str = ""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import settings_readers as read
-from backends.base import CALLS, Backend, Call, FieldErrors, Meaning, Rule
+from backends.base import BEARER_HEADER, CALLS, Backend, Call, FieldErrors, Meaning, Rule
 from settings_readers import SettingSpec
 
 _SEGMENT = r"[^\s.|+:;={}]+"
@@ -162,7 +162,7 @@ def statuses(text: str) -> tuple[int, ...]:
 
 _PARTS: Mapping[str, tuple[str, Callable[[str], Any], str]] = {
     "BACKEND_TOKEN": ("token", place, "data.accessToken"),
-    "BACKEND_TOKEN_HEADER": ("token_header", token_header, "Authorization: Bearer {token}"),
+    "BACKEND_TOKEN_HEADER": ("token_header", token_header, BEARER_HEADER),
     "BACKEND_REFRESH_TOKEN": ("refresh_token", place, "cookie:refreshToken"),
     "BACKEND_EXPIRES": ("expires", expires, "expires_in:s"),
     "BACKEND_USER_AT": ("user_at", place, "data.member"),

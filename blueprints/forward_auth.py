@@ -3,24 +3,32 @@
 For nginx `auth_request`, Caddy `forward_auth` and Traefik `ForwardAuth`.
 """
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Callable, Iterable
 from urllib.parse import quote
 
 from flask import Blueprint, Response, render_template, request
 from flask.typing import ResponseReturnValue
 
-from services import services
+import errors
+from services import Services, services
 from services.backend import user_claims
 from services.backend.user import User
+from services.sessions.model import Session
 from settings_readers import UserClaim
-from web import login_page, redirect_target, request_context
+from web import login_page, redirect_target, request_context, same_origin
+
+log = logging.getLogger("munjigi.csrf")
+
+CSRF_HEADERS = ("x-forwarded-method", "origin", "sec-fetch-site", "sec-fetch-mode", "sec-websocket-version")
+"""The headers that `is_cross_site` reads."""
 
 bp = Blueprint("forward_auth", __name__)
 
 
 @bp.get("/auth/verify")
 def verify() -> ResponseReturnValue:
-    """204 with the identity headers for a valid session, else 401.
+    """204 with the headers for the app for a valid session; 403 for a cross-site request; else 401.
 
     The session is read only, because proxies drop the cookies of this response. If the proxy sends `X-Forwarded-Uri`,
     the 401 has the URL of the sign-in page in `X-Auth-Sign-In`, with the callback URL encoded: not every proxy can
@@ -29,20 +37,78 @@ def verify() -> ResponseReturnValue:
     A proxy that passes the 401 on, as Traefik does, would leave a browser with an empty page. So the 401 of a page, not
     of a script's request, leads to the sign-in page too.
     """
+    if is_cross_site(request.headers.get, services()):
+        return _refuse()
     session = services().sessions.load_without_set_cookie()
     if session is None:
         callback_url = redirect_target.validate(request_context.percent_encoded_header("X-Forwarded-Uri"))
         url = login_page.url(None, callback_url)
         body = render_template("sign_in_required.html", url=url) if _is_page() else None
         return Response(body, status=401, headers={"X-Auth-Sign-In": url})
-    headers = identity_headers(session.user, services().settings.user_claims)
-    return Response(status=204, headers=headers, mimetype="text/plain")
+    return Response(status=204, headers=app_headers(session, services()), mimetype="text/plain")
+
+
+def is_cross_site(get_header: Callable[[str], str | None], services: Services) -> bool:
+    """Whether another site may have caused a request that changes something at the app (CSRF).
+
+    get_header: returns one of `CSRF_HEADERS` of the proxy's request, None if it is missing. All but
+    `X-Forwarded-Method` are those of the original request.
+
+    The app trusts the session cookie, which the browser sends with requests of other pages too: those of other hosts
+    of the domain, whatever `SameSite` says. GET and HEAD change nothing, and links from other sites have to work. All
+    other methods are compared with `SITE_URL`, in their exact spelling (RFC 9110, 9.1). So are WebSocket handshakes:
+    they are GET requests, but open a connection that can do everything, and browsers let any page open one (RFC 6455,
+    10.2). Without `X-Forwarded-Method`, the method is taken for GET.
+    """
+    is_safe = get_header("x-forwarded-method") in (None, "GET", "HEAD")
+    if is_safe and not _is_websocket_handshake(get_header):
+        return False
+    return not same_origin.is_same_origin(get_header("origin"), get_header("sec-fetch-site"), services.settings)
+
+
+def _is_websocket_handshake(get_header: Callable[[str], str | None]) -> bool:
+    """By headers that every browser sends with a handshake, or some. nginx does not pass on its `Upgrade` header."""
+    return get_header("sec-websocket-version") is not None or get_header("sec-fetch-mode") == "websocket"
+
+
+def _refuse() -> Response:
+    """The answer to a cross-site request: never a redirect to the sign-in page, which would repeat it as a GET."""
+    headers, path = request.headers, request_context.percent_encoded_header("X-Forwarded-Uri").partition("?")[0]
+    log.warning(
+        "cross-site request to an app rejected: method=%r path=%r origin=%r sec_fetch_site=%r site_url=%s",
+        headers.get("X-Forwarded-Method", "")[:20],
+        path[:200],
+        headers.get("Origin", "")[:80],
+        headers.get("Sec-Fetch-Site", "")[:20],
+        services().settings.site_url,
+    )
+    services().audit.record(
+        "csrf_failed",
+        request_context.current(),
+        outcome=errors.OriginMismatch.code,
+        reason="forward auth: Origin or Sec-Fetch-Site is not of SITE_URL",
+    )
+    text = f"{errors.OriginMismatch.message}\n{request_context.reference()}\n"
+    return Response(text, status=403, mimetype="text/plain")
 
 
 def _is_page() -> bool:
     """Whether the proxy asks about a page that a browser opens. Scripts accept `*/*`, or JSON."""
     method = request.headers.get("X-Forwarded-Method", "GET")
     return method in ("GET", "HEAD") and "text/html" in request.accept_mimetypes.values()
+
+
+def app_headers(session: Session, services: Services) -> dict[str, str]:
+    """The headers of a 204 for the app: the user, and the access token with `FORWARD_ACCESS_TOKEN`.
+
+    The token must not reach the browser. A proxy does not pass on the response to its own request to `/auth/verify`;
+    docs/forward-auth.md tells operators to refuse those of browsers.
+    """
+    headers = identity_headers(session.user, services.settings.user_claims)
+    if services.settings.forward_access_token:
+        name, value = services.backend.token_header(session.access_token)
+        headers[name] = value
+    return headers
 
 
 def identity_headers(user: User, claims: Iterable[UserClaim]) -> dict[str, str]:

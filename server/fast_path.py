@@ -48,6 +48,8 @@ class FastPath:
         handler = self._handlers.get(scope["raw_path"])
         if handler is None or scope["method"] != "GET" or scope["query_string"]:
             return None
+        if handler == self._verify and forward_auth.is_cross_site(_csrf_headers(scope).get, self._services):
+            return None
         cookies = b"; ".join(value for name, value in scope["headers"] if name == b"cookie")
         session = self._services.sessions.load_if_fresh(
             cookies.decode("latin-1"), can_set_cookies=handler == self._session
@@ -60,12 +62,25 @@ class FastPath:
         return self._response(200, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))], body)
 
     def _verify(self, session: Session) -> Response:
-        identity = forward_auth.identity_headers(session.user, self._services.settings.user_claims)
-        return self._response(204, [*identity.items(), ("Content-Type", "text/plain; charset=utf-8")], b"")
+        headers = forward_auth.app_headers(session, self._services)
+        return self._response(204, [*headers.items(), ("Content-Type", "text/plain; charset=utf-8")], b"")
 
     def _response(self, status: int, headers: list[tuple[str, str]], body: bytes) -> Response:
         request_id = (b"X-Request-Id", new_request_id().encode())
         return Response(status, [*_encode(headers), *self._common_headers, request_id], body)
+
+
+_CSRF_HEADERS = {name.encode(): name for name in forward_auth.CSRF_HEADERS}
+
+
+def _csrf_headers(scope: Any) -> dict[str, str]:
+    """The headers of this request that the CSRF check reads; repeated ones are joined, as WSGI servers do."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        if name := _CSRF_HEADERS.get(raw_name):
+            value = raw_value.decode("latin-1")
+            headers[name] = f"{headers[name]},{value}" if name in headers else value
+    return headers
 
 
 def _encode(pairs: Iterable[tuple[str, str]]) -> Headers:

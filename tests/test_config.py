@@ -180,6 +180,7 @@ def test_other_urls_may_have_another_spelling_of_the_same_host() -> None:
         ("BACKEND_TIMEOUT", "inf"),
         ("SESSION_REVALIDATE", "300s"),
         ("EXPOSE_ACCESS_TOKEN", "yes"),
+        ("FORWARD_ACCESS_TOKEN", "bearer"),
         ("SITE_NAME", "x" * 61),
         ("BRAND_COLOR", "red"),
         ("LOGO_URL", "javascript:alert(1)"),

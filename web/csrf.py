@@ -5,7 +5,6 @@ Two independent checks: the Flask-WTF token, which is bound to the visitor cooki
 """
 
 import logging
-import re
 from urllib.parse import unquote_to_bytes
 
 from flask import abort, current_app, request
@@ -13,9 +12,8 @@ from flask_wtf.csrf import validate_csrf
 from wtforms.validators import ValidationError
 
 import errors
-import settings_readers
 from services import services
-from web import request_body, request_context
+from web import request_body, request_context, same_origin
 
 log = logging.getLogger("munjigi.csrf")
 
@@ -49,16 +47,9 @@ def protect() -> None:
 
 
 def _check_origin() -> None:
-    """Compare `Origin` and `Sec-Fetch-Site` with this site. Scripts cannot set them (Fetch, forbidden headers).
-
-    A missing header passes: older browsers and other HTTP clients do not send it. `Origin: null` passes if the browser
-    says in `Sec-Fetch-Site` that the request is from this site: it hides the origin of a page with `Referrer-Policy:
-    no-referrer`, which a reverse proxy may have set (Fetch, "append a request `Origin` header").
-    """
+    """Compare `Origin` and `Sec-Fetch-Site` with this site; `web/same_origin.py` has the rules."""
     origin, fetch_site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
-    is_same_site = fetch_site in (None, "same-origin", "none")
-    is_same_origin = origin is None or _is_site_origin(origin) or (origin == "null" and fetch_site == "same-origin")
-    if is_same_site and is_same_origin:
+    if same_origin.is_same_origin(origin, fetch_site, services().settings):
         return
     log.warning(
         "cross-site request rejected: origin=%r sec_fetch_site=%r site_url=%s",
@@ -67,17 +58,6 @@ def _check_origin() -> None:
         services().settings.site_url,
     )
     raise errors.OriginMismatch(f"Origin {origin!a:.80} or Sec-Fetch-Site {fetch_site!a:.20} is not of SITE_URL")
-
-
-def _is_site_origin(origin: str) -> bool:
-    """Whether this is the origin of `SITE_URL`. Browsers send its normal form; other clients may not."""
-    site_origin = services().settings.origin
-    if origin == site_origin:
-        return True
-    try:
-        return bool(re.fullmatch(r"[^/]+://[^/]+", origin)) and settings_readers.base_url(origin) == site_origin
-    except ValueError:
-        return False
 
 
 def _check_token(token: str | None) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 import errors
-from backends.base import Call, placeholders
+from backends.base import BEARER_HEADER, Call, placeholders
 from config import Settings
 from providers.base import Identity
 from services.backend import answer_errors, results, templates
@@ -177,6 +177,20 @@ class BackendClient:
         """The URL of a call, with its placeholders."""
         path = self._backend.calls[name].path or ""
         return path if "://" in path else self._url + path
+
+    def token_header(self, access_token: str) -> tuple[str, str]:
+        """Name and value of the header with which an API that accepts the backend's tokens gets this one.
+
+        That of the calls to the backend, or a bearer token (RFC 6750) if those have it elsewhere. The value is empty
+        if the token cannot be sent in it.
+        """
+        name, _, template = (self._backend.token_header or BEARER_HEADER).partition(":")
+        try:
+            headers = templates.fill_headers({name: template.strip()}, {**self._constants, "token": access_token})
+        except ValueError as error:
+            log.error("access token not forwarded: %s", error)
+            return name, ""
+        return name, headers.get(name, "")
 
     def _headers(self, name: str, call: Call, values: templates.Values, context: RequestContext) -> Mapping[str, str]:
         """The headers of a call. Without Origin, Referer and Cookie: with these, Sanctum would require a CSRF token."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -56,9 +56,11 @@ def entered(site: flask.Flask) -> Iterator[list[str]]:
         yield paths
 
 
-def asked(site: flask.Flask, path: str, cookie: str, method: str = "GET") -> Response:
+def asked(
+    site: flask.Flask, path: str, cookie: str, method: str = "GET", headers: Iterable[tuple[str, str]] = ()
+) -> Response:
     async def once() -> Response:
-        response = await send_request(create_asgi(site), method, path, [("Cookie", cookie)])
+        response = await send_request(create_asgi(site), method, path, [("Cookie", cookie), *headers])
         await site.extensions["munjigi"].aclose()
         return response
 
@@ -71,12 +73,13 @@ def without_id(response: Response) -> tuple[int, list[tuple[str, str]], bytes]:
 
 
 @pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("expose", [False, True], ids=["", "with the backend's token"])
+@pytest.mark.parametrize("with_token", [False, True], ids=["", "with the backend's token"])
 @pytest.mark.parametrize("site_url", ["http://localhost:5000", "https://login.example.com", "https://example.com/in"])
 @pytest.mark.parametrize("user", [MINJI, BARE, replace(MINJI, name="\u2028</script>\"'%")], ids=["all", "bare", "odd"])
 @pytest.mark.parametrize("size", [8, pytest.param(4000, marks=pytest.mark.corpus)], ids=["one cookie", "two cookies"])
-def test_the_fast_path_answers_like_the_view(path: str, expose: bool, site_url: str, user: User, size: int) -> None:
-    given = make_settings(site_url=site_url, expose_access_token=str(expose).lower())
+def test_the_fast_path_answers_like_the_view(path: str, with_token: bool, site_url: str, user: User, size: int) -> None:
+    tokens = dict.fromkeys(("expose_access_token", "forward_access_token"), str(with_token).lower())
+    given = make_settings(site_url=site_url, **tokens)
     site = create_app(given)
     prefix = "__Secure-" if given.secure else ""
     brought = "; ".join(f"{prefix}{one}" for one in cookies(session_of(user, token="t" * size)).split("; "))
@@ -88,6 +91,7 @@ def test_the_fast_path_answers_like_the_view(path: str, expose: bool, site_url: 
         assert paths == [path]
     assert without_id(fast) == without_id(by_the_view) == without_id(stripped)
     assert fast.status == (200 if path == PATHS[0] else 204)
+    assert (("t" * size) in f"{fast.headers}{fast.body!r}") is with_token
     assert len(fast.header("X-Request-Id")) == 16
     assert fast.header("X-Request-Id") != stripped.header("X-Request-Id")
 
@@ -140,3 +144,31 @@ def test_only_get_requests_take_the_fast_path(method: str) -> None:
         for path in PATHS:
             asked(site, path, cookies(session_of()), method)
     assert paths == list(PATHS)
+
+
+_SITE, _EVIL = "http://localhost:5000", "https://evil.example"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ([("X-Forwarded-Method", "POST"), ("Origin", _SITE)], 204),
+        ([("X-Forwarded-Method", "POST"), ("Origin", _EVIL)], 403),
+        ([("X-Forwarded-Method", "GET"), ("Origin", _EVIL)], 204),
+        ([("X-Forwarded-Method", "GET"), ("X-Forwarded-Method", "POST"), ("Origin", _EVIL)], 403),
+        ([("X-Forwarded-Method", "POST"), ("Origin", _SITE), ("Origin", _EVIL)], 403),
+        ([("X-Forwarded-Method", "POST"), ("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Site", "none")], 403),
+        ([("X_Forwarded_Method", "POST"), ("Origin", _EVIL)], 204),
+        ([("Sec-WebSocket-Version", "13"), ("Origin", _EVIL)], 403),
+        ([("Sec-WebSocket-Version", "13"), ("Origin", _SITE)], 204),
+    ],
+)
+def test_the_fast_path_refuses_the_cross_site_requests_that_the_view_refuses(
+    headers: list[tuple[str, str]], status: int
+) -> None:
+    site = create_app(make_settings(site_url=_SITE))
+    with entered(site) as paths:
+        fast = asked(site, "/auth/verify", cookies(session_of()), headers=headers)
+        assert paths == ([] if status == 204 else ["/auth/verify"])
+        by_the_view = asked(site, "/auth/verify?by=view", cookies(session_of()), headers=headers)
+    assert (fast.status, by_the_view.status) == (status, status)
