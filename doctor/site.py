@@ -36,6 +36,8 @@ def check(settings: config.Settings, http_client: HttpClient, cookies: tuple[str
         )
         yield from _check_referrer_policy(get("/auth/login/email"))
         yield _check_header_size(get("/health/live", Cookie=chunks))
+        if settings.forward_access_token:
+            yield _check_forward_auth(get("/auth/verify"))
     except UpstreamError as error:
         message = f"{settings.site_url} does not answer: {error.reason}"
         yield Finding(WARNING, "site", message, "Start the site, and run this again where its visitors can reach it.")
@@ -96,3 +98,12 @@ def _check_header_size(response: UpstreamResponse) -> Finding:
     message = f"answers {response.status} to a session of {MAX_CHUNKS} cookies"
     fix = "Configure the reverse proxy to accept 16 kB of headers (docs/operations.md)."
     return Finding(ERROR, "site", message, fix)
+
+
+def _check_forward_auth(response: UpstreamResponse) -> Finding:
+    """`response`: the answer to a request to `/auth/verify`, as a browser can send it."""
+    if "X-Auth-Sign-In" in response.headers:
+        message = "browsers reach /auth/verify, where every script of this origin can read the backend's access token"
+        fix = "Configure the reverse proxy to answer 404 there (docs/forward-auth.md): only the proxy itself needs it."
+        return Finding(ERROR, "FORWARD_ACCESS_TOKEN", message, fix)
+    return Finding(OK, "FORWARD_ACCESS_TOKEN", "browsers do not reach /auth/verify")

@@ -33,12 +33,23 @@ class _App(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
         told = {name: value for name, value in self.headers.items() if re.match("x.auth", name, re.IGNORECASE)}
-        body = json.dumps({"path": self.path, "told": told, "names": self.headers.keys()}).encode()
+        received = {name: self.headers.get_all(name) for name in ("Authorization", "Cookie")}
+        body = json.dumps({"path": self.path, "told": told, "names": self.headers.keys(), **received}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        self.do_GET()
+
+    def do_PUT(self) -> None:
+        self.do_GET()
+
+    def do_DELETE(self) -> None:
+        self.do_GET()
 
     def log_message(self, *_: object) -> None:
         pass
@@ -86,11 +97,12 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 @contextmanager
-def fronted(kind: str, text: str, folder: Path) -> Iterator[Front]:
+def fronted(kind: str, text: str, folder: Path, **settings: str) -> Iterator[Front]:
     proxy = DeployedConfig(kind, text, folder)
+    settings = {"SITE_URL": proxy.url, "PROXY_HOPS": "1", "FORWARD_ACCESS_TOKEN": "true", **settings}
     with (
         scripted_backend() as backend,
-        production_server(folder, SITE_URL=proxy.url, BACKEND_URL=backend.url, PROXY_HOPS="1") as (server, direct),
+        production_server(folder, BACKEND_URL=backend.url, **settings) as (server, direct),
         somebodys_app() as app_port,
         proxy.running(urlsplit(direct.url).port or 0, app_port),
     ):
@@ -172,6 +184,94 @@ def test_the_largest_session_and_the_longest_name_pass_the_proxy(front: Front) -
     visitor = front.member()
     assert sum("session-token" in cookie.name for cookie in visitor.cookies) == 3
     assert told(visitor) == {**HONG, "X-Auth-User-Name": quote("홍" * 200)}
+
+
+# The access token for the app, and requests of other sites.
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer made-up"}], ids=str)
+def test_the_app_gets_the_access_token_and_not_what_the_client_sent(front: Front, headers: dict[str, str]) -> None:
+    response = front.member().get("/", headers=headers)
+    assert response.json()["Authorization"] == [f"Bearer {TOKEN}"]
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_without_the_setting_the_app_gets_no_token(kind: str, tmp_path: Path) -> None:
+    text = (ROOT / "deploy" / FILES[kind]).read_text("utf-8")
+    with fronted(kind, text, tmp_path, FORWARD_ACCESS_TOKEN="false") as front:
+        received = front.member().get("/", headers={"Authorization": "Bearer made-up"}).json()["Authorization"]
+    assert received in (None, [""])
+
+
+def test_no_answer_to_a_browser_has_the_access_token(front: Front) -> None:
+    visitor = front.member()
+    paths = ("/auth/verify", "/auth//verify", "/auth/%76erify", "/auth/./verify", "/auth/verify/", "/auth/verify?a=1")
+    for path in (*paths, "/munjigi-verify", "/auth/static/../verify", "/AUTH/VERIFY"):
+        for method in ("GET", "HEAD", "POST"):
+            response = visitor.request(method, path, headers={"X-Forwarded-Method": "GET", "Origin": front.proxy.url})
+            assert "Authorization" not in response.headers, path
+            assert TOKEN not in str(response.headers), path
+    for path in paths[:4]:
+        assert visitor.get(path).status_code == 404, path
+
+
+COOKIES = ["", "theme=dark", "a=1; b=2; c=3"]
+
+
+@pytest.mark.parametrize("others", COOKIES)
+@pytest.mark.parametrize("chunks", [1, 3])
+def test_the_app_gets_all_cookies_but_the_session(front: Front, others: str, chunks: int) -> None:
+    front.backend.token = "x" * (4096 if chunks == 3 else 40)
+    front.backend.user |= {"name": "홍" * 200, "nick_name": "길" * 200} if chunks == 3 else {}
+    visitor = front.member()
+    session = [f"{cookie.name}={cookie.value}" for cookie in visitor.cookies if "session-token" in cookie.name]
+    assert len(session) == chunks
+    visitor.cookies.clear()
+    pairs = others.split("; ") if others else []
+    for sent in ([*pairs, *session], [*session, *pairs], [*pairs[:1], *session[:1], *pairs[1:], *session[1:]]):
+        (received,) = visitor.get("/", headers={"Cookie": "; ".join(sent)}).json()["Cookie"] or [""]
+        assert [pair.strip() for pair in received.split(";") if pair.strip()] == pairs
+
+
+def test_a_request_of_another_site_is_refused_unless_it_only_reads(front: Front) -> None:
+    visitor = front.member()
+    own = {"Origin": front.proxy.url, "Sec-Fetch-Site": "same-origin"}
+    other = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
+    spoofed = {"X-Forwarded-Method": "GET", "X-HTTP-Method-Override": "GET"}
+    for method in ("POST", "PUT", "DELETE"):
+        assert visitor.request(method, "/orders", data={"a": "1"}, headers=own).status_code == 200
+        for headers in (other, other | spoofed, {"Sec-Fetch-Site": "same-site"}, {"Origin": "null"}):
+            refused = visitor.request(method, "/orders", data={"a": "1"}, headers=headers)
+            assert (refused.status_code, "Location" in refused.headers) == (403, False)
+    assert visitor.get("/orders", headers=other).status_code == 200
+    assert "cross-site request to an app rejected: method='DELETE' path='/orders'" in front.server.output
+
+
+def test_another_site_cannot_open_a_websocket(front: Front) -> None:
+    handshake = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+    visitor = front.member()
+    assert visitor.get("/socket", headers={**handshake, "Origin": front.proxy.url}).status_code == 200
+    assert visitor.get("/socket", headers={**handshake, "Origin": "https://evil.example"}).status_code == 403
+
+
+def test_a_script_without_a_session_gets_401_and_a_page_the_sign_in_page(front: Front) -> None:
+    visitor = front.visitor()
+    for mode, status in {"cors": 401, "same-origin": 401, "no-cors": 401, "navigate": 303, None: 303}.items():
+        assert visitor.get("/", headers={"Sec-Fetch-Mode": mode} if mode else {}).status_code == status
+
+
+def test_request_headers_that_are_too_large_for_the_site_are_no_fault_of_the_app(front: Front) -> None:
+    response = front.member().get("/", headers={"X-Large": "x" * 12_000, "X-Larger": "x" * 12_500})
+    assert response.status_code == 431
+
+
+def test_an_app_whose_check_fails_answers_502(running: Front, tmp_path: Path) -> None:
+    """nginx would turn it into a 500."""
+    kind = "nginx" if "auth_request" in running.proxy.text else "caddy"
+    proxy = DeployedConfig(kind, running.proxy.text, tmp_path)
+    with somebodys_app() as app_port, proxy.running(1, app_port):
+        response = requests.get(proxy.url, verify=str(proxy.certificate), timeout=10)
+    assert response.status_code == 502
 
 
 # The two configurations of docs/operations.md, without an app.

@@ -202,9 +202,9 @@ def test_the_backend_receives_no_email_address_that_could_exist(environ: Environ
 # The site at its public URL.
 
 
-def site_findings(site_url: str) -> list[tuple[str, str]]:
+def site_findings(site_url: str, **settings: str) -> list[tuple[str, str]]:
     client = HttpClient("doctor", max_concurrency=1)
-    results = site.check(make_settings(site_url=site_url), client, cookie_names(site_url))
+    results = site.check(make_settings(site_url=site_url, **settings), client, cookie_names(site_url))
     return [(finding.kind, finding.message + finding.fix) for finding in results]
 
 
@@ -239,6 +239,16 @@ def test_a_running_site_is_checked_at_its_public_url() -> None:
 def test_a_site_that_is_not_running_is_a_warning() -> None:
     ((kind, text),) = site_findings("http://127.0.0.1:9")
     assert (kind, "no connection can be made" in text) == (WARNING, True)
+
+
+def test_a_forwarded_access_token_that_browsers_can_read_is_an_error() -> None:
+    with running_site() as running:
+        results = site_findings(running.url, forward_access_token="true")
+    assert [kind for kind, _ in results] == [OK, OK, OK, ERROR]
+    assert "answer 404 there" in results[3][1]
+    with serve_in_thread("127.0.0.1", lambda _: front()) as port:
+        results = site_findings(f"http://127.0.0.1:{port}", forward_access_token="true")
+    assert results[-1] == (OK, "browsers do not reach /auth/verify")
 
 
 LIVE, SECURE = ({"status": "ok"}, 200), "__Host-munjigi.visitor=x; Secure; HttpOnly; Path=/"

@@ -68,14 +68,14 @@ class DeployedConfig:
         self.port = free_port_pair()
         self.url = f"https://127.0.0.1:{self.port}"
         self.certificate = certificate(folder)
-        self._folder, self._text = folder, text
+        self._folder, self.text = folder, text
         self._start, self._changes = {"nginx": (nginx, self._for_nginx), "caddy": (caddy, self._for_caddy)}[kind]
 
     @contextmanager
     def running(self, site_port: int, app_port: int) -> Iterator[None]:
         """Run the proxy in front of the site and the app on these ports."""
         ports = {"127.0.0.1:8000": f"127.0.0.1:{site_port}", "127.0.0.1:3000": f"127.0.0.1:{app_port}"}
-        text = self._text
+        text = self.text
         for old, new in {**ports, **self._changes()}.items():
             text = text.replace(old, new)
         assert "example.com" not in text
