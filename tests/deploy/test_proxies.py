@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
@@ -97,7 +98,7 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 @contextmanager
-def fronted(kind: str, text: str, folder: Path, **settings: str) -> Iterator[Front]:
+def fronted(kind: str, text: str, folder: Path, **settings: Any) -> Iterator[Front]:
     proxy = DeployedConfig(kind, text, folder)
     settings = {"SITE_URL": proxy.url, "PROXY_HOPS": "1", "FORWARD_ACCESS_TOKEN": "true", **settings}
     with (
