@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import click
 import limits
+from joserfc.jwk import ECKey
 
 import backends
 import providers
@@ -121,6 +122,11 @@ class Settings:
     user_claims: tuple[UserClaim, ...] = setting(read.user_claims, (), example="roles plan dept=department.name")
     """Further fields of the backend's user, separated by spaces: for the session JSON, the headers of forward auth and
     the signed assertion. `dept=department.name` takes the field `dept` from another place."""
+    assertion_private_key: tuple[ECKey, ...] = setting(
+        read.signing_keys, (), secret=True, example="<the output of: openssl ecparam -name prime256v1 -genkey -noout>"
+    )
+    """Forward auth answers with an assertion in `X-Auth-Assertion`, signed with this P-256 key in PEM. Public keys of
+    the next and the previous key may follow it; `/.well-known/jwks.json` has all."""
     expose_access_token: bool = setting(read.boolean, default=False, example="false")
     """`true` adds `accessToken` to the session JSON, where every script on every page can read it."""
     forward_access_token: bool = setting(read.boolean, default=False, example="false")

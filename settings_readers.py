@@ -4,6 +4,7 @@ A reader takes the text, which is stripped and not empty, and returns the value.
 that continues the name of the setting: "must be …". The message of a reader for secrets never contains the text.
 """
 
+import base64
 import ipaddress
 import re
 import ssl
@@ -14,6 +15,9 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 import limits
+from cryptography.exceptions import UnsupportedAlgorithm
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey
 
 _PLACEHOLDERS = (
     "changeme",
@@ -140,6 +144,37 @@ def secret(text: str) -> str:
 def secrets(text: str) -> tuple[str, ...]:
     """Return comma-separated secrets."""
     return tuple(secret(part.strip()) for part in text.split(",") if part.strip())
+
+
+MAX_SIGNING_KEYS = 5
+"""The one that signs, and those before and after it. Each is in the list that apps load."""
+
+
+def signing_keys(text: str) -> tuple[ECKey, ...]:
+    """Return the P-256 keys in PEM text, of which the first is private. No message repeats the text.
+
+    text: PEM, PEM with `\\n` as line breaks, or base64 of PEM.
+    """
+    pem = text.replace("\\n", "\n")
+    try:
+        if "-----BEGIN" not in pem:
+            pem = base64.b64decode(pem, validate=True).decode()
+        blocks = re.findall(r"-----BEGIN ([A-Z ]+)-----.*?-----END \1-----", pem, re.DOTALL)
+        texts = re.findall(r"-----BEGIN (?!EC PARAMETERS)[A-Z ]+-----.*?-----END [A-Z ]+-----", pem, re.DOTALL)
+        if pem.count("-----BEGIN") != len(blocks):
+            raise ValueError("a block has no end")
+        keys = tuple(ECKey.import_key(text) for text in texts)
+    except (ValueError, TypeError, JoseError, UnsupportedAlgorithm):
+        raise ValueError("must be PEM text of P-256 keys without a passphrase") from None
+    if any(key.curve_name != "P-256" for key in keys):
+        raise ValueError("must be PEM text of P-256 keys: of another curve, ES256 cannot sign with them")
+    if not keys or not keys[0].is_private:
+        raise ValueError("must have the private key first: public keys of the next or the previous one may follow")
+    if len(keys) > MAX_SIGNING_KEYS or len({key.thumbprint() for key in keys}) < len(keys):
+        raise ValueError(f"must have each key once, and at most {MAX_SIGNING_KEYS}")
+    for key in keys:
+        key.ensure_kid()  # the thumbprint (RFC 7638)
+    return keys
 
 
 MAX_USER_CLAIMS = 10

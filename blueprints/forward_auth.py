@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterable
 from urllib.parse import quote
 
-from flask import Blueprint, Response, render_template, request
+from flask import Blueprint, Response, abort, render_template, request
 from flask.typing import ResponseReturnValue
 
 import errors
@@ -45,7 +45,8 @@ def verify() -> ResponseReturnValue:
         url = login_page.url(None, callback_url)
         body = render_template("sign_in_required.html", url=url) if _is_page() else None
         return Response(body, status=401, headers={"X-Auth-Sign-In": url})
-    return Response(status=204, headers=app_headers(session, services()), mimetype="text/plain")
+    headers = app_headers(session, services(), request.headers.get("X-Forwarded-Host"))
+    return Response(status=204, headers=headers, mimetype="text/plain")
 
 
 def is_cross_site(get_header: Callable[[str], str | None], services: Services) -> bool:
@@ -92,19 +93,31 @@ def _refuse() -> Response:
     return Response(text, status=403, mimetype="text/plain")
 
 
+@bp.get("/.well-known/jwks.json")
+def jwks() -> ResponseReturnValue:
+    """The public keys that verify assertions (RFC 7517); 404 without `ASSERTION_PRIVATE_KEY`."""
+    assertions = services().assertions
+    return dict(assertions.jwks) if assertions else abort(404)
+
+
 def _is_page() -> bool:
     """Whether the proxy asks about a page that a browser opens. Scripts accept `*/*`, or JSON."""
     method = request.headers.get("X-Forwarded-Method", "GET")
     return method in ("GET", "HEAD") and "text/html" in request.accept_mimetypes.values()
 
 
-def app_headers(session: Session, services: Services) -> dict[str, str]:
-    """The headers of a 204 for the app: the user, and the access token with `FORWARD_ACCESS_TOKEN`.
+def app_headers(session: Session, services: Services, forwarded_host: str | None) -> dict[str, str]:
+    """The headers of a 204 for the app.
+
+    They are the user, with `ASSERTION_PRIVATE_KEY` the signed `X-Auth-Assertion`, and with `FORWARD_ACCESS_TOKEN` the
+    access token. forwarded_host: the value of `X-Forwarded-Host`; None if the proxy does not send it.
 
     The token must not reach the browser. A proxy does not pass on the response to its own request to `/auth/verify`;
     docs/forward-auth.md tells operators to refuse those of browsers.
     """
     headers = identity_headers(session.user, services.settings.user_claims)
+    if services.assertions:
+        headers["X-Auth-Assertion"] = services.assertions.sign(session, forwarded_host)
     if services.settings.forward_access_token:
         name, value = services.backend.token_header(session.access_token)
         headers[name] = value

@@ -54,15 +54,16 @@ class FastPath:
         session = self._services.sessions.load_if_fresh(
             cookies.decode("latin-1"), can_set_cookies=handler == self._session
         )
-        return None if session is None else handler(session)
+        return None if session is None else handler(session, scope)
 
-    def _session(self, session: Session) -> Response:
+    def _session(self, session: Session, _: Any) -> Response:
         data = nextauth_session.session_json(session, with_token=self._services.settings.expose_access_token)
         body = self._dumps(data, separators=(",", ":")).encode() + b"\n"
         return self._response(200, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))], body)
 
-    def _verify(self, session: Session) -> Response:
-        headers = forward_auth.app_headers(session, self._services)
+    def _verify(self, session: Session, scope: Any) -> Response:
+        host = _header(scope, b"x-forwarded-host") if self._services.assertions else None
+        headers = forward_auth.app_headers(session, self._services, host)
         return self._response(204, [*headers.items(), ("Content-Type", "text/plain; charset=utf-8")], b"")
 
     def _response(self, status: int, headers: list[tuple[str, str]], body: bytes) -> Response:
@@ -81,6 +82,12 @@ def _csrf_headers(scope: Any) -> dict[str, str]:
             value = raw_value.decode("latin-1")
             headers[name] = f"{headers[name]},{value}" if name in headers else value
     return headers
+
+
+def _header(scope: Any, name: bytes) -> str | None:
+    """The value of a header as WSGI has it: several are joined with a comma."""
+    values = [value.decode("latin-1") for each_name, value in scope["headers"] if each_name == name]
+    return ",".join(values) if values else None
 
 
 def _encode(pairs: Iterable[tuple[str, str]]) -> Headers:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from flask import Flask, current_app
 
 from config import Settings
+from services.assertions import Assertions
 from services.backend.client import BackendClient
 from services.clock import Clock
 from services.http.client import HttpClient
@@ -21,8 +22,6 @@ from services.sessions.manager import Sessions
 from services.sessions.memory import SessionMemory
 from services.sessions.revalidation import Revalidator
 from services.sessions.revocation import RevokedSessions
-from services.sessions.token_refresh import TokenRefresher
-from services.sessions.token_store import TokenStore
 from services.sign_in import SignIn
 from services.state.redis import Redis
 
@@ -36,6 +35,7 @@ class Services:
     audit: AuditLog
     backend: BackendClient
     sessions: Sessions
+    assertions: Assertions | None
     sign_in: SignIn
     oauth: OAuthClient
     attempts: Attempts
@@ -56,15 +56,11 @@ class Services:
         limiter = LoginLimiter(settings, redis, DeviceCookie(settings, clock), audit, clock)
         session_memory = SessionMemory(redis, clock)
         revoked_sessions = RevokedSessions(settings, redis, clock, session_memory)
-        token_store = TokenStore(redis, settings.secret_keys, clock)
-        refresher = TokenRefresher(settings, backend, token_store, revoked_sessions, clock)
         sessions = Sessions(
             settings,
             cookie=SessionCookie(settings, clock),
             memory=session_memory,
-            token_store=token_store,
-            refresher=refresher,
-            revalidator=Revalidator(settings, backend, clock, session_memory, refresher),
+            revalidator=Revalidator(settings, backend, clock, session_memory),
             revoked_sessions=revoked_sessions,
             audit=audit,
             get_context=get_context,
@@ -73,13 +69,14 @@ class Services:
         metrics = None
         if settings.metrics_token:
             redis_parts = {"counts": redis, "revoked_sessions": revoked_sessions.feed} if redis else {}
-            metrics = Metrics(site, (backend_http, provider_http), refresher, redis_parts)
+            metrics = Metrics(site, (backend_http, provider_http), redis_parts)
         return cls(
             settings=settings,
             clock=clock,
             audit=audit,
             backend=backend,
             sessions=sessions,
+            assertions=Assertions(settings, keys, clock) if (keys := settings.assertion_private_key) else None,
             sign_in=SignIn(settings, backend, sessions, limiter, audit),
             oauth=OAuthClient(settings, provider_http, clock),
             attempts=Attempts(settings, clock, redis),

@@ -12,6 +12,7 @@ from web.request_context import request_id
 
 _TWO_YEARS_SECONDS = 63072000  # what hstspreload.org recommends
 _CACHE_FOREVER = "public, max-age=31536000, immutable"
+_PUBLIC_KEYS_CACHE = "public, max-age=300"  # apps ask again for a key that they do not know
 _INDEXABLE_ENDPOINTS = ("home.show", "login.show")
 NO_ROBOTS = (("X-Robots-Tag", "noindex"),)
 
@@ -33,6 +34,9 @@ def init_app(app: Flask, settings: Settings) -> None:
         if endpoint == "static_files.file" and status == 200:
             response.headers.update(static_headers)
             response.headers["Cache-Control"] = _CACHE_FOREVER if _is_current_version() else "public, max-age=300"
+            return response
+        if endpoint == "forward_auth.jwks" and status == 200:
+            response.headers.update({**static_headers, "Cache-Control": _PUBLIC_KEYS_CACHE})
             return response
         is_page = response.mimetype == "text/html" and status not in (301, 302, 303)
         robots = NO_ROBOTS if status >= 400 or endpoint not in _INDEXABLE_ENDPOINTS or request.query_string else ()

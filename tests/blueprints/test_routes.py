@@ -12,6 +12,7 @@ import requests
 from dev.backend import PASSWORD
 from services.backend.user import User
 from tests.support.scripted import USER
+from tests.support.signing_keys import private_pem
 from tests.support.site import MINJI, ManualClock, Site, SiteMaker, Visitor, cookie_names
 
 METRICS_TOKEN = "Pr0metheus-asks-with-this-one-only"
@@ -72,6 +73,7 @@ ROUTES = [
     get("/api/auth/signout"),
     post("/api/auth/signout", VISITOR, SESSION),
     post("/api/auth/_log", form_token=False),
+    get("/.well-known/jwks.json"),
     get("/health/live"),
     get("/health/ready"),
     get("/metrics", open_to=PROMETHEUS),
@@ -84,6 +86,7 @@ each_route = pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route
 def site(shared_site: SiteMaker) -> Site:
     client = {"google_client_id": "id", "google_client_secret": "a-secret-of-this-test-only"}
     client |= {"apple_client_id": "id", "apple_client_secret": "a.b.c"}
+    client |= {"assertion_private_key": private_pem()}
     site = shared_site(metrics_token=METRICS_TOKEN, providers="google,apple", clock=CLOCK, **client)
     CLOCK.advance(300)  # no longer just started: sessions of earlier processes are revalidated at once
     return site

@@ -13,6 +13,8 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 import requests
+from joserfc import jwt
+from joserfc.jwk import KeySet
 
 from tests.support.commands import ROOT, Command
 from tests.support.markdown import MarkdownPage
@@ -20,12 +22,19 @@ from tests.support.production import production_server
 from tests.support.proxies import DeployedConfig
 from tests.support.redirects import destination
 from tests.support.scripted import TOKEN, USER, ScriptedBackend, scripted_backend
+from tests.support.signing_keys import private_pem
 from tests.support.site import Visitor, cookie_names
 
 pytestmark = [pytest.mark.server, pytest.mark.external]
 
 HONG = {"X-Auth-User-Id": "7", "X-Auth-User-Email": "hong@example.com", "X-Auth-User-Name": quote("홍길동")}
-MADE_UP = {"User-Id": "666", "User-Name": "Root", "User-Email": "root@example.com", "Sign-In": "https://evil.example/"}
+MADE_UP = {
+    "User-Id": "666",
+    "User-Name": "Root",
+    "User-Email": "root@example.com",
+    "Sign-In": "https://evil.example/",
+    "Assertion": "a.b.c",
+}
 
 
 class _App(BaseHTTPRequestHandler):
@@ -273,6 +282,19 @@ def test_an_app_whose_check_fails_answers_502(running: Front, tmp_path: Path) ->
     with somebodys_app() as app_port, proxy.running(1, app_port):
         response = requests.get(proxy.url, verify=str(proxy.certificate), timeout=10)
     assert response.status_code == 502
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_an_app_gets_an_assertion_for_its_host_that_the_public_keys_verify(kind: str, tmp_path: Path) -> None:
+    text = (ROOT / "deploy" / FILES[kind]).read_text("utf-8")
+    text = text.replace("copy_headers X-Auth-User-Id", "copy_headers X-Auth-Assertion X-Auth-User-Id")
+    with fronted(kind, text, tmp_path, ASSERTION_PRIVATE_KEY=private_pem().replace("\n", "\\n")) as front:
+        visitor = front.member(**{"X-Forwarded-Host": "evil.example", "X-Auth-Assertion": "a.b.c"})
+        keys = KeySet.import_key_set(front.visitor().get("/.well-known/jwks.json").json())
+        claims = jwt.decode(told(visitor)["X-Auth-Assertion"], keys, algorithms=["ES256"]).claims
+        assert claims["iss"] == front.proxy.url
+        assert claims["aud"] == urlsplit(front.proxy.url).netloc
+        assert claims["sub"] == "7"
 
 
 # The two configurations of docs/operations.md, without an app.

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -15,6 +15,7 @@ from services.clock import Clock
 from services.sessions.cookie import CHUNK_SIZE, SessionCookie
 from services.sessions.model import Session
 from tests.support.asgi import Response, create_asgi, send_request
+from tests.support.signing_keys import private_pem
 from tests.support.site import SECRET, make_settings
 
 PATHS = ("/api/auth/session", "/auth/verify")
@@ -57,7 +58,7 @@ def entered(site: flask.Flask) -> Iterator[list[str]]:
 
 
 def asked(
-    site: flask.Flask, path: str, cookie: str, method: str = "GET", headers: Iterable[tuple[str, str]] = ()
+    site: flask.Flask, path: str, cookie: str, method: str = "GET", headers: Sequence[tuple[str, str]] = ()
 ) -> Response:
     async def once() -> Response:
         response = await send_request(create_asgi(site), method, path, [("Cookie", cookie), *headers])
@@ -94,6 +95,27 @@ def test_the_fast_path_answers_like_the_view(path: str, with_token: bool, site_u
     assert (("t" * size) in f"{fast.headers}{fast.body!r}") is with_token
     assert len(fast.header("X-Request-Id")) == 16
     assert fast.header("X-Request-Id") != stripped.header("X-Request-Id")
+
+
+CLAIMS = {"roles": ["admin", "관리,자"], "plan": None}
+
+
+@pytest.mark.parametrize("host", ["app.example.com", "App.Example:8443", "a, b", "", "\xff", None])
+@pytest.mark.parametrize("user", [MINJI, replace(BARE, claims=CLAIMS)], ids=["without claims", "with claims"])
+def test_the_fast_path_gives_the_same_claims_and_assertions(host: str | None, user: User) -> None:
+    site = create_app(make_settings(user_claims="roles plan", assertion_private_key=private_pem()))
+    brought = cookies(session_of(user))
+    headers = [] if host is None else [("X-Forwarded-Host", host)]
+    with entered(site) as paths:
+        fast = asked(site, "/auth/verify", brought, headers=headers)
+        assert paths == []
+        by_the_view = asked(site, "/auth/verify?by=view", brought, headers=headers)
+        twice = [asked(site, f"/auth/verify{query}", brought, headers=headers * 2) for query in ("", "?by=view")]
+    assert without_id(fast) == without_id(by_the_view)
+    assert bool(fast.header("X-Auth-Assertion")) is (host not in ("a, b", "", "\xff"))
+    assert without_id(twice[0]) == without_id(twice[1])
+    if host is not None:
+        assert twice[0].header("X-Auth-Assertion") == ""
 
 
 @pytest.mark.parametrize("path", PATHS)
