@@ -21,6 +21,7 @@
     │   └── SessionExpired              the session has ended
     └── ServerSideError                 not caused by the user; logged with level ERROR
         ├── BackendUnavailable          no response from the backend, or an invalid one
+        │   └── TokenRefreshFailed      the tokens of a session cannot be refreshed now
         ├── ProviderUnavailable         no response from the provider, or an invalid one
         ├── OAuthSignin                 never raised; NextAuth's code for a sign-in that could not start
         ├── OAuthCallback               the provider's callback, token response or id_token is invalid
@@ -195,6 +196,12 @@ class BackendUnavailable(ServerSideError):
     status = 502
     message = _l("Our service is not responding right now. The problem is on our side.")
     retry_hint = _l("Wait a moment, then try again.")
+    was_sent = True  # False if it is certain that the backend did not get the request
+    was_answered = True  # False if no answer came
+
+
+class TokenRefreshFailed(BackendUnavailable):
+    """The tokens of one session cannot be refreshed now. It says nothing about other sessions."""
 
 
 class ProviderUnavailable(ServerSideError):

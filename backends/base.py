@@ -131,6 +131,11 @@ class Backend:
     expires: str = ""
     """When the token expires: `expires_in:s` or `expires:ms` (a duration), or `exp:at` (a time: seconds or milliseconds
     since 1970, or ISO 8601). By default, the claim `exp` of a JWT."""
+    refresh_expires: str = ""
+    """The same for the refresh token: the session ends with it."""
+    refresh_reuse_seconds: int = 0
+    """For so long after its first use, a refresh token can be sent again. If an answer is lost within this time, the
+    call is repeated. 0: the backend may end the session if a refresh token is sent twice."""
 
     user_at: str = "body"
     """The place of the user in the answers of `user` and `profile`, and of `login` with `user_from_login`."""

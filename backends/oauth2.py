@@ -17,6 +17,7 @@ backend = Backend(
     token="access_token",
     refresh_token="refresh_token",
     expires="expires_in:s",
+    refresh_expires="refresh_expires_in:s",  # Keycloak
     user_fields={
         "id": "sub|id",
         "name": "name|preferred_username",

@@ -16,6 +16,7 @@ backend = Backend(
     token="access_token",
     refresh_token="refresh_token",
     expires="expires_in:s",
+    refresh_reuse_seconds=10,  # GoTrue's default for `GOTRUE_SECURITY_REFRESH_TOKEN_REUSE_INTERVAL`
     user_fields={"id": "id", "name": "user_metadata.full_name", "nick_name": "user_metadata.name", "email": "email"},
     meanings=(
         Rule(400, "error_code", "email_not_confirmed", Meaning.NOT_VERIFIED),

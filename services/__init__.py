@@ -22,6 +22,8 @@ from services.sessions.manager import Sessions
 from services.sessions.memory import SessionMemory
 from services.sessions.revalidation import Revalidator
 from services.sessions.revocation import RevokedSessions
+from services.sessions.token_refresh import TokenRefresher
+from services.sessions.token_store import TokenStore
 from services.sign_in import SignIn
 from services.state.redis import Redis
 
@@ -56,11 +58,15 @@ class Services:
         limiter = LoginLimiter(settings, redis, DeviceCookie(settings, clock), audit, clock)
         session_memory = SessionMemory(redis, clock)
         revoked_sessions = RevokedSessions(settings, redis, clock, session_memory)
+        token_store = TokenStore(redis, settings.secret_keys, clock)
+        refresher = TokenRefresher(settings, backend, token_store, revoked_sessions, clock)
         sessions = Sessions(
             settings,
             cookie=SessionCookie(settings, clock),
             memory=session_memory,
-            revalidator=Revalidator(settings, backend, clock, session_memory),
+            token_store=token_store,
+            refresher=refresher,
+            revalidator=Revalidator(settings, backend, clock, session_memory, refresher),
             revoked_sessions=revoked_sessions,
             audit=audit,
             get_context=get_context,
@@ -69,7 +75,7 @@ class Services:
         metrics = None
         if settings.metrics_token:
             redis_parts = {"counts": redis, "revoked_sessions": revoked_sessions.feed} if redis else {}
-            metrics = Metrics(site, (backend_http, provider_http), redis_parts)
+            metrics = Metrics(site, (backend_http, provider_http), refresher, redis_parts)
         return cls(
             settings=settings,
             clock=clock,

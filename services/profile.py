@@ -26,7 +26,9 @@ class Profile:
             self._sessions.update_user(replace(session.user, name=name, nick_name=nick_name))
             return
         with self._ending_expired_session():
-            user = self._backend.save_profile(session.access_token, session.user, name, nick_name, context)
+            user = self._sessions.call_backend(
+                session, lambda token: self._backend.save_profile(token, session.user, name, nick_name, context)
+            )
             self._sessions.update_user(user or replace(session.user, name=name, nick_name=nick_name))
 
     def refresh(self, context: RequestContext) -> None:
@@ -36,7 +38,8 @@ class Profile:
             return
         asked_at = self._sessions.time()
         with self._ending_expired_session():
-            self._sessions.update_user(self._backend.user(session.access_token, context), asked_at)
+            user = self._sessions.call_backend(session, lambda token: self._backend.user(token, context))
+            self._sessions.update_user(user, asked_at)
 
     @contextmanager
     def _ending_expired_session(self) -> Iterator[None]:

@@ -76,7 +76,9 @@ class SignIn:
         Raises `AttemptExpired` if the session was signed out meanwhile: it must not come back.
         """
         try:
-            user = self._backend.user(session.access_token, context) if self._backend.can_reread_user else session.user
+            user = session.user
+            if self._backend.can_reread_user:
+                user = self._sessions.call_backend(session, lambda token: self._backend.user(token, context))
         except errors.SessionExpired:
             raise errors.AttemptExpired("the token was revoked meanwhile") from None
         if self._sessions.is_revoked(session):

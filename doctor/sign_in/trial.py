@@ -100,7 +100,7 @@ class Trial:
             self._report.warning("The user has another e-mail address than the one that you typed.")
 
     def _refresh_twice(self, tokens: Tokens) -> Tokens:
-        if not self._client.can_refresh(tokens):
+        if not self._client.can_refresh(has_refresh_token=tokens.refresh is not None):
             self._report.line("no refresh: a session ends when its access token expires")
             return tokens
         try:

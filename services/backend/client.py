@@ -68,9 +68,14 @@ class BackendClient:
     def can_save_profile(self) -> bool:
         return self._backend.profile is not None
 
-    def can_refresh(self, tokens: Tokens) -> bool:
-        """Whether these tokens can be exchanged for new ones."""
-        return self._backend.refresh is not None and bool(tokens.refresh or not self._backend.refresh_token)
+    def can_refresh(self, *, has_refresh_token: bool) -> bool:
+        """Whether tokens can be exchanged for new ones. Some backends renew an access token without a refresh token."""
+        return self._backend.refresh is not None and (has_refresh_token or not self._backend.refresh_token)
+
+    @property
+    def refresh_reuse_seconds(self) -> int:
+        """See `Backend.refresh_reuse_seconds`."""
+        return self._backend.refresh_reuse_seconds
 
     def login(self, identifier: str, password: str, context: RequestContext) -> Login:
         """Exchange these credentials for the backend's tokens. They are sent once; raises a `SiteError`."""
@@ -118,7 +123,9 @@ class BackendClient:
         """
         answer = self.call("refresh", _values(tokens), context, within=within)
         new = results.tokens(self._backend, "refresh", answer, self._clock.time())
-        return new if new.refresh else replace(new, refresh=tokens.refresh)
+        if new.refresh:
+            return new
+        return replace(new, refresh=tokens.refresh, refresh_expires_at=tokens.refresh_expires_at)
 
     def logout(self, tokens: Tokens, context: RequestContext) -> Revocation:
         """Revoke these tokens. Returns what is certain afterwards; raises nothing."""
@@ -171,7 +178,9 @@ class BackendClient:
         except ValueError as error:
             raise errors.BackendUnavailable(f"the {name} path was not called: {error}") from None
         except UpstreamError as error:
-            raise errors.BackendUnavailable(f"{call.path}: {error.reason}", status=error.status) from None
+            unavailable = errors.BackendUnavailable(f"{call.path}: {error.reason}", status=error.status)
+            unavailable.was_sent, unavailable.was_answered = error.was_sent, False
+            raise unavailable from None
 
     def url(self, name: str) -> str:
         """The URL of a call, with its placeholders."""

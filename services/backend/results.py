@@ -8,7 +8,7 @@ import errors
 from backends.base import Backend
 from services.backend.answer import Answer, find_joined
 from services.backend.answer_errors import call_error, declared_meaning, sign_in_error
-from services.backend.tokens import Tokens, expires_at, jwt_expiry
+from services.backend.tokens import Tokens, jwt_expiry, parse_expiry, refresh_time
 from services.backend.user import User
 from services.backend.user_claims import read_claims
 from services.bearer_token import validate_token
@@ -27,7 +27,10 @@ def tokens(backend: Backend, call: str, answer: Answer, now: float) -> Tokens:
     """
     meaning = declared_meaning(backend, call, answer)
     if meaning is None and answer.status in _SUCCESS and (access := _valid_token(answer.get(backend.token))):
-        return Tokens(access, _refresh_token(backend, answer), _expiry(backend, answer, access, now))
+        expires_at = _expiry(backend.expires, answer, access, now)
+        refresh_token = _refresh_token(backend, answer)
+        refresh_expires_at = _expiry(backend.refresh_expires, answer, refresh_token, now)
+        return Tokens(access, refresh_token, expires_at, refresh_time(expires_at, now), refresh_expires_at)
     error_of = call_error if call == "refresh" else sign_in_error
     raise error_of(backend, call, answer, meaning)
 
@@ -73,7 +76,10 @@ def _valid_token(value: object) -> str | None:
         return None
 
 
-def _expiry(backend: Backend, answer: Answer, access_token: str, now: float) -> int | None:
-    place, _, unit = backend.expires.rpartition(":")
-    declared = expires_at(answer.get(place), unit, now) if place else None
-    return declared or jwt_expiry(access_token)
+def _expiry(place_and_unit: str, answer: Answer, token: str | None, now: float) -> int | None:
+    """When a token of this answer expires. A time in the past says nothing: the clock of the backend is wrong."""
+    place, _, unit = place_and_unit.rpartition(":")
+    expires_at = parse_expiry(answer.get(place), unit, now) if place else None
+    if expires_at is None and token:
+        expires_at = jwt_expiry(token, now)
+    return expires_at if expires_at is not None and expires_at > now else None

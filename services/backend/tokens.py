@@ -10,6 +10,9 @@ _MAX_TIME = 253402300799
 """The end of the year 9999."""
 _MIN_MILLISECONDS = 10**11
 """A larger number of seconds would be after the year 5000."""
+REFRESH_MARGIN_SECONDS = 30
+"""An access token is refreshed so long before it expires: it is then still valid when the backend gets it. Of a token
+that lives for less than 150 seconds, a fifth of its life."""
 
 
 @dataclass(frozen=True)
@@ -18,9 +21,13 @@ class Tokens:
     refresh: str | None = field(default=None, repr=False)
     expires_at: int | None = None
     """Seconds since 1970 when the access token expires; None if that is unknown. A hint, not verified."""
+    refresh_at: int | None = None
+    """Seconds since 1970 when the access token should be refreshed; None if that is unknown."""
+    refresh_expires_at: int | None = None
+    """Seconds since 1970 when the refresh token expires; None if that is unknown."""
 
 
-def expires_at(value: object, unit: str, now: float) -> int | None:
+def parse_expiry(value: object, unit: str, now: float) -> int | None:
     """Return the time that this value means, in seconds since 1970; None if it is none.
 
     unit: `s` or `ms` for a duration from `now`, `at` for a time.
@@ -35,8 +42,19 @@ def expires_at(value: object, unit: str, now: float) -> int | None:
     return _bounded(now + (number / 1000 if unit == "ms" else number))
 
 
-def jwt_expiry(token: str) -> int | None:
-    """Return the claim `exp` of a JWT (RFC 7519, 4.1.4), which is not verified; None for any other token."""
+def refresh_time(expires_at: int | None, now: float) -> int | None:
+    """Return when to refresh an access token that was issued now, both in seconds since 1970."""
+    if expires_at is None:
+        return None
+    return int(expires_at - min(REFRESH_MARGIN_SECONDS, (expires_at - now) / 5))
+
+
+def jwt_expiry(token: str, now: float | None = None) -> int | None:
+    """Return the claim `exp` of a JWT (RFC 7519, 4.1.4), which is not verified; None for any other token.
+
+    now: seconds since 1970 when the token was received. If the token was issued later than that (`iat`), the backend's
+    clock is ahead, and the token expires earlier by this site's clock.
+    """
     parts = token.split(".")
     if len(parts) != 3:
         return None
@@ -44,7 +62,11 @@ def jwt_expiry(token: str) -> int | None:
         claims = strict_json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
     except ValueError:
         return None
-    return _bounded(_number(claims.get("exp"))) if isinstance(claims, dict) else None
+    if not isinstance(claims, dict) or (expiry := _number(claims.get("exp"))) is None:
+        return None
+    issued_at = _number(claims.get("iat"))
+    is_ahead = now is not None and issued_at is not None and now < issued_at < expiry
+    return _bounded(expiry - (issued_at - now) if is_ahead else expiry)  # type: ignore[operator]  # both are numbers
 
 
 def _iso_time(text: str) -> float | None:

@@ -35,12 +35,17 @@ _MIN_SECONDS = 0.05
 
 
 class UpstreamError(Exception):
-    """A call without a usable response. `status`: the status that the site then responds with (502, 503 or 504)."""
+    """A call without a usable response.
 
-    def __init__(self, reason: str, status: int) -> None:
+    status: the status that the site then responds with (502, 503 or 504).
+    was_sent: False if it is certain that the request did not reach the host.
+    """
+
+    def __init__(self, reason: str, status: int, *, was_sent: bool = True) -> None:
         super().__init__(reason)
         self.reason = reason
         self.status = status
+        self.was_sent = was_sent
 
 
 class HttpClient:
@@ -120,7 +125,7 @@ class HttpClient:
     def _send_once(self, request: requests.PreparedRequest, deadline: float) -> requests.Response:
         left = deadline - time.monotonic()
         if left < _MIN_SECONDS:
-            raise UpstreamError("no time left for this call", 504)
+            raise UpstreamError("no time left for this call", 504, was_sent=False)
         return self._adapter.send(request, timeout=left)
 
 
@@ -177,8 +182,11 @@ _REASONS: tuple[tuple[type[requests.RequestException], str, int], ...] = (
 """Reason and status for each kind of exception, the first that fits. Their texts may hold bytes of the answer."""
 
 
+_NOT_SENT = (NoSlotError, NotSentError, requests.exceptions.SSLError)
+
+
 def _upstream_error(error: requests.RequestException) -> UpstreamError:
     for kind, reason, status in _REASONS:
         if isinstance(error, kind):
-            return UpstreamError(reason, status)
+            return UpstreamError(reason, status, was_sent=not isinstance(error, _NOT_SENT))
     return UpstreamError(f"the answer broke off or is no HTTP ({type(error).__name__})", 502)

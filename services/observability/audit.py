@@ -29,6 +29,7 @@ session_expired = _signals.signal("session_expired", doc="A request came with a 
 
 audited = Signal("Each event with its fields, sent within the request: for metrics.")
 upstream_request_finished = Signal("A call: its `host`, `status_class` (`2xx`, …, `none`) and duration in `seconds`.")
+token_refresh_finished = Signal("A token refresh: its `outcome`, and the `seconds` that the request has waited.")
 redis_state_changed = Signal("Redis became available or unavailable: which `part` of it, and whether it is `up`.")
 
 delivery = SignalDelivery()

@@ -22,7 +22,9 @@ class Metrics:
     redis_parts: by their value of the label `part`; empty without Redis.
     """
 
-    def __init__(self, sender: Flask, http_clients: Iterable[object], redis_parts: Mapping[str, object]) -> None:
+    def __init__(
+        self, sender: Flask, http_clients: Iterable[object], refresher: object, redis_parts: Mapping[str, object]
+    ) -> None:
         # Imported here: on import, the library decides by an environment variable that `serve.py` sets whether
         # several processes count together.
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram  # noqa: PLC0415
@@ -43,6 +45,13 @@ class Metrics:
             buckets=_BUCKETS,
             **options,
         )
+        self._refreshes = Histogram(
+            "munjigi_token_refresh_duration_seconds",
+            "How long requests waited for a refresh of the backend's tokens.",
+            ["outcome"],
+            buckets=_BUCKETS,
+            **options,
+        )
         # The last value of any worker: one that lost Redis repeats it, the others say only when it is back.
         self._redis_up = Gauge(
             "munjigi_redis_up", "Whether Redis answers.", ["part"], multiprocess_mode="mostrecent", **options
@@ -51,6 +60,7 @@ class Metrics:
         audit.audited.connect(self._count_event, sender)
         for client in http_clients:
             audit.upstream_request_finished.connect(self._observe_request, client)
+        audit.token_refresh_finished.connect(self._observe_refresh, refresher)
         for part, source in redis_parts.items():
             self._redis_up.labels(part).set(1)
             audit.redis_state_changed.connect(self._set_redis_up, source)
@@ -72,6 +82,9 @@ class Metrics:
         if host not in self._hosts:
             host = "other"
         self._upstream.labels(host, status_class).observe(seconds)
+
+    def _observe_refresh(self, _: object, outcome: str, seconds: float) -> None:
+        self._refreshes.labels(outcome).observe(seconds)
 
     def _count_event(self, _: object, event: str, fields: Mapping[str, Any]) -> None:
         match event:

@@ -95,26 +95,14 @@ class SessionCookie:
         )
 
     def encrypt(self, session: Session) -> str:
-        """The token of a session; raises `SessionTooLarge` if it does not fit into the cookies.
-
-        If it fits without the refresh token, it is written without: the session works as well, only its sign-out cannot
-        send the refresh token to the backend. An error would lock the user out.
-        """
+        """The token of a session; raises `SessionTooLarge` if it does not fit into the cookies."""
         sealed = self._refresh_tokens.reseal(session.sid, session.sealed_refresh_token)
         token = self._encrypt(replace(session, sealed_refresh_token=sealed))
-        if len(token) > _MAX_SIZE and sealed is not None:
-            size, token = len(token), self._encrypt(replace(session, sealed_refresh_token=None))
-            if len(token) <= _MAX_SIZE:
-                log.warning(
-                    "refresh token not kept: with it, the session of %d characters is over %d cookies of %d",
-                    size,
-                    MAX_CHUNKS,
-                    CHUNK_SIZE,
-                )
         if len(token) > _MAX_SIZE:
             raise SessionTooLarge(
                 f"session of {len(token)} characters is over {MAX_CHUNKS} cookies of {CHUNK_SIZE}:"
-                f" the backend's token has {len(session.access_token)}"
+                f" the access token has {len(session.access_token)}, the encrypted refresh token"
+                f" {len(sealed or '')}"
             )
         return token
 

@@ -7,7 +7,9 @@ has: CSRF token, flashed messages and language, but never a user. Flask-Login an
 
 import logging
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import flask
 from flask import g, request
@@ -15,7 +17,7 @@ from flask_login import login_user, logout_user
 
 import errors
 from config import Settings
-from services.backend.tokens import Tokens, jwt_expiry
+from services.backend.tokens import Tokens
 from services.backend.user import User
 from services.clock import Clock
 from services.observability.audit import AuditLog
@@ -26,9 +28,12 @@ from services.sessions.model import MAX_DATE, Session
 from services.sessions.refresh_token import RefreshTokenSealer
 from services.sessions.revalidation import Revalidator
 from services.sessions.revocation import RevokedSessions
+from services.sessions.token_refresh import TokenRefresher
+from services.sessions.token_store import TokenStore
 
 log = logging.getLogger("munjigi.sessions")
 
+_T = TypeVar("_T")
 _KEPT_ON_RESET = ("locale",)
 _CSRF_FIELD = "csrfToken"
 _REPEATED_LOG_SECONDS = 60.0
@@ -45,7 +50,7 @@ class _RequestSession:
     new_token: str | None = None
     """The token to set; None if the cookie of the request is still right."""
     is_revoked: bool = False
-    """The session was revoked: just now by the backend, or earlier by a sign-out."""
+    """The request came with a session that has ended: by a sign-out, by the backend, or because it expired."""
     cookie_session: Session | None = None
     """The same as the cookie of the request has it."""
 
@@ -57,6 +62,8 @@ class Sessions:
         *,
         cookie: SessionCookie,
         memory: SessionMemory,
+        token_store: TokenStore,
+        refresher: TokenRefresher,
         revalidator: Revalidator,
         revoked_sessions: RevokedSessions,
         audit: AuditLog,
@@ -66,6 +73,8 @@ class Sessions:
         self._settings = settings
         self._cookie = cookie
         self._memory = memory
+        self._token_store = token_store
+        self._refresher = refresher
         self._revalidator = revalidator
         self._revoked = revoked_sessions
         self._audit = audit
@@ -75,16 +84,16 @@ class Sessions:
         self._next_repeated_log = 0.0
 
     def load(self) -> Session | None:
-        """The session of this request, or None. Revalidates and renews it when that is due."""
+        """The session of this request, or None. Refreshes, revalidates and renews it when that is due."""
         return self._current().session
 
     def load_without_set_cookie(self) -> Session | None:
         """The same for a response that must not set cookies. A renewal is remembered until another one may."""
         current = self._current()
-        g.pop("session")
         session, cookie_session = current.session, current.cookie_session
-        if session and cookie_session and self._is_renewal_due(self._memory.apply(cookie_session)):
+        if session and cookie_session and self._is_renewal_due(self._memory.apply(cookie_session), session):
             self._memory.extend(session, session.expires_at)
+        g.session = _RequestSession((), session, is_revoked=current.is_revoked)
         return session
 
     def time(self) -> float:
@@ -97,14 +106,16 @@ class Sessions:
         if not copies or not copies[0].uses_current_key:
             return None
         cookie_session = copies[0].session
-        session = self._memory.apply(cookie_session)
-        if self._is_renewal_due(session) or self._revalidator.is_due(session):
+        session = self._known(cookie_session)
+        if self._is_renewal_due(session) or self._refresher.is_due(session) or self._revalidator.is_due(session):
+            return None
+        if self._token_store.needs_confirmation(cookie_session):
             return None
         is_outdated = session is not cookie_session and self._is_outdated(cookie_session, session)
         return None if can_set_cookies and is_outdated else session
 
     def was_revoked(self) -> bool:
-        """Whether this request came with a session that was revoked."""
+        """Whether this request came with a session that has ended."""
         return self._current().is_revoked
 
     def is_revoked(self, session: Session) -> bool:
@@ -112,8 +123,24 @@ class Sessions:
 
     def tokens(self, session: Session) -> Tokens:
         """The backend's tokens of a session."""
-        refresh_token = self._refresh_tokens.open(session.sid, session.sealed_refresh_token)
-        return Tokens(session.access_token, refresh_token, session.token_expires_at or jwt_expiry(session.access_token))
+        return Tokens(
+            session.access_token,
+            self._refresh_tokens.open(session.sid, session.sealed_refresh_token),
+            session.token_expires_at,
+            session.refresh_at,
+            session.refresh_expires_at,
+        )
+
+    def call_backend(self, session: Session, call: Callable[[str], _T]) -> _T:
+        """Make a call with the access token of this request's session. Raises a `SiteError`.
+
+        If the backend does not accept the token any more, the call is made again with a new one.
+        """
+        result = self._refresher.call(session, self._get_context(), call)
+        current = self._current()
+        if current.session:
+            current.session = self._token_store.apply(current.session)
+        return result
 
     def start(
         self,
@@ -144,14 +171,18 @@ class Sessions:
             user=user,
             access_token=tokens.access,
             sealed_refresh_token=self._refresh_tokens.seal(sid, tokens.refresh),
-            token_expires_at=None if tokens.expires_at == jwt_expiry(tokens.access) else tokens.expires_at,
+            token_expires_at=tokens.expires_at,
+            refresh_at=tokens.refresh_at,
+            refresh_expires_at=tokens.refresh_expires_at,
+            refresh_count=reuse.refresh_count if reuse else 0,
             provider=provider,
             identifier=None if identifier == user.email else identifier,
             sid=sid,
             auth_time=auth_time,
             checked_at=now,
-            expires_at=self._new_expiry(auth_time, now),
+            expires_at=0,
         )
+        session = replace(session, expires_at=self._new_expiry(session))
         result = self._cookie.read(_cookie_header())
         stale_names = self._cookie.all_names() if cross_site else result.names
         session, token = self._encrypt(session)
@@ -162,9 +193,9 @@ class Sessions:
             self._memory.learn(reuse, user, self._clock.time())
         self._revalidator.mark_revalidated(session)
         _reset_visitor()
-        others = [copy.session for copy in self._usable(result) if copy.session.sid != session.sid]
+        others = [self._token_store.load(copy.session) for copy in self._usable(result) if copy.session.sid != sid]
         for other in others:
-            self._revoked.revoke(other)
+            self._revoke(other)
         return session, others
 
     def update_user(self, user: User, asked_at: float | None = None) -> None:
@@ -188,9 +219,10 @@ class Sessions:
         """
         session = self._current().session
         result = self._cookie.read(_cookie_header())
-        others = [copy.session for copy in self._usable(result)]
+        others = [self._token_store.load(copy.session) for copy in self._usable(result)]
+        session = next((other for other in others if session and other.sid == session.sid), session)
         for other in others:  # a copy that this site cannot delete must not sign anyone in again
-            self._revoked.revoke(other)
+            self._revoke(other)
         if session is not None and everywhere:
             self._revoked.revoke_all(session)
         g.session = _RequestSession(result.names)
@@ -204,6 +236,10 @@ class Sessions:
         if current is None:
             return
         cookies = self._get_context().response_cookies
+        if current.session and current.cookie_session:
+            newest = self._token_store.apply(current.session)
+            if newest is not current.session:  # another request has refreshed the tokens meanwhile
+                self._renew(current, newest)
         if current.session is None:
             self._cookie.delete(cookies, current.cookie_names)
         elif current.new_token is not None:
@@ -220,10 +256,11 @@ class Sessions:
     def _read(self) -> _RequestSession:
         result = self._cookie.read(_cookie_header())
         self._log_repeated(result.repeated_names)
-        used_copies = tuple(copy for copy in result.idle_copies if self._memory.is_extended(copy.session))
+        idle_copies = result.idle_copies
+        used_copies = tuple(copy for copy in idle_copies if self._memory.is_extended(copy.session))
         result = replace(result, copies=result.copies + used_copies, idle_copies=())
         if not result.copies:
-            return _RequestSession(result.names)
+            return _RequestSession(result.names, is_revoked=bool(idle_copies))
         self._revoked.wait_until_ready()
         copies = self._usable(result)
         if not copies:
@@ -232,7 +269,7 @@ class Sessions:
             try:
                 return self._load_copy(copy, result.names)
             except errors.SessionExpired as error:
-                self._revoked.revoke(copy.session)
+                self._revoke(copy.session)
                 self._record_revocation(copy.session, "backend", error.reason)
         return _RequestSession(result.names, is_revoked=True)
 
@@ -243,9 +280,12 @@ class Sessions:
 
     def _load_copy(self, copy: Copy, names: tuple[str, ...]) -> _RequestSession:
         """Raises `SessionExpired`."""
-        session = self._memory.apply(copy.session)
+        session = self._refresher.refresh_if_due(self._known(copy.session), self._get_context)
+        if self._token_store.needs_confirmation(copy.session):
+            self._token_store.confirm(copy.session)
         asked_at = self._clock.time()
         user = self._revalidator.revalidate(session, self._get_context)
+        session = self._token_store.apply(session)
         session = self._memory.apply(session) if user == session.user else self._with_user(session, user, asked_at)
         current = _RequestSession(names, session, cookie_session=copy.session)
         if not copy.uses_current_key or self._is_outdated(copy.session, session):
@@ -283,7 +323,16 @@ class Sessions:
 
     def _is_outdated(self, cookie_session: Session, session: Session) -> bool:
         """Whether the cookie should be written."""
-        return cookie_session.user != session.user or self._is_renewal_due(cookie_session)
+        is_refreshed = cookie_session.refresh_count < session.refresh_count
+        return is_refreshed or cookie_session.user != session.user or self._is_renewal_due(cookie_session)
+
+    def _known(self, session: Session) -> Session:
+        """The session of a cookie, as it is known here."""
+        return self._token_store.apply(self._memory.apply(session))
+
+    def _revoke(self, session: Session) -> None:
+        self._revoked.revoke(session)
+        self._token_store.delete(session)
 
     def _log_repeated(self, names: tuple[str, ...]) -> None:
         """An operator can find out what sets the other cookie; once a minute, for it comes with each request."""
@@ -294,21 +343,29 @@ class Sessions:
     def _record_revocation(self, session: Session, by: str, reason: str) -> None:
         self._audit.record("session_expired", self._get_context(), by=by, reason=reason, sid=session.sid)
 
-    def _is_renewal_due(self, session: Session) -> bool:
-        """After a tenth of its life. A new token on each read would be more work, and a race with signing out."""
-        gain = self._new_expiry(session.auth_time, int(self._clock.time())) - session.expires_at
-        return gain * 10 >= self._settings.session_max_age
+    def _is_renewal_due(self, session: Session, renewed: Session | None = None) -> bool:
+        """After a tenth of its life. A new token on each read would be more work, and a race with signing out.
+
+        renewed: the session after the renewal, if its tokens differ.
+        """
+        expires_at = renewed.expires_at if renewed else self._new_expiry(session)
+        gain = expires_at - session.expires_at
+        return gain > 0 and gain * 10 >= min(self._settings.session_max_age, expires_at - self._clock.time())
 
     def _renew(self, current: _RequestSession, session: Session) -> None:
-        session = replace(session, expires_at=self._new_expiry(session.auth_time, int(self._clock.time())))
+        session = replace(session, expires_at=self._new_expiry(session))
         try:
             current.session, current.new_token = session, self._cookie.encrypt(session)
         except errors.SessionTooLarge as error:
             log.error("session not renewed, the old one is kept: %s", error)
 
-    def _new_expiry(self, auth_time: int, now: int) -> int:
+    def _new_expiry(self, session: Session) -> int:
+        """Seconds since 1970 when the session expires if it is used now: never after its tokens."""
         settings = self._settings
-        return min(now + settings.session_max_age, auth_time + settings.session_absolute_age)
+        expires_at = min(
+            int(self._clock.time()) + settings.session_max_age, session.auth_time + settings.session_absolute_age
+        )
+        return min(expires_at, self._refresher.ends_at(session) or expires_at)
 
 
 def _cookie_header() -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 
+from services.backend.tokens import REFRESH_MARGIN_SECONDS, jwt_expiry
 from services.backend.user import User
 from services.bearer_token import validate_token
 from services.clock import MAX_DIFFERENCE_SECONDS
@@ -32,7 +33,13 @@ class Session:
     sealed_refresh_token: str | None = field(default=None, repr=False)
     """The backend's refresh token, as `RefreshTokenSealer` has encrypted it; None if there is none."""
     token_expires_at: int | None = None
-    """Seconds since 1970 when the access token expires; None if that is unknown, or if the token itself says it."""
+    """Seconds since 1970 when the access token expires; None if that is unknown."""
+    refresh_at: int | None = None
+    """Seconds since 1970 when the access token should be refreshed; None if that is unknown."""
+    refresh_expires_at: int | None = None
+    """Seconds since 1970 when the refresh token expires; None if that is unknown."""
+    refresh_count: int = 0
+    """How often the tokens were refreshed since the sign-in. Of two copies of a session, the higher one is newer."""
     provider: str | None
     identifier: str | None = field(default=None, repr=False)
     """What the person has signed in with beside a password; None if it is the user's email address, or not known."""
@@ -61,6 +68,9 @@ class Session:
             "user_claims": dict(user.claims) or None,
             "identifier": self.identifier,
             "adopted": self.is_adopted or None,
+            "refresh_at": self.refresh_at,
+            "refresh_exp": self.refresh_expires_at,
+            "refresh_count": self.refresh_count or None,
         }
         return {
             "name": user.name,
@@ -106,6 +116,8 @@ class Session:
             user = replace(user, claims=_user_claims(claims.get("user_claims"), user_claims))
         issued_at = _time(claims["iat"])
         auth_time = _time(claims.get("auth_time", issued_at))
+        token_expires_at = _date(claims.get("token_exp")) or jwt_expiry(access_token)
+        refresh_at = token_expires_at - REFRESH_MARGIN_SECONDS if token_expires_at else None
         ends_at = min(auth_time + absolute_age, MAX_DATE)
         expires_at = min(_time(claims["exp"]), issued_at + max_age, ends_at)
         if ends_at <= now or _time(claims.get("nbf", 0)) > now + MAX_DIFFERENCE_SECONDS:
@@ -114,7 +126,10 @@ class Session:
             user=user,
             access_token=access_token,
             sealed_refresh_token=_sealed(claims.get("sealed_refresh")),
-            token_expires_at=_date(claims.get("token_exp")),
+            token_expires_at=token_expires_at,
+            refresh_at=_date(claims.get("refresh_at")) or refresh_at,
+            refresh_expires_at=_date(claims.get("refresh_exp")),
+            refresh_count=_time(claims.get("refresh_count", 0)),
             provider=_word(claims.get("provider")),
             identifier=_identifier(claims.get("identifier")) if sid else None,
             sid=sid or _derive_sid(access_token, user),

@@ -17,6 +17,7 @@ from services.clock import Clock
 from services.request_context import GetContext
 from services.sessions.memory import SessionMemory
 from services.sessions.model import Session
+from services.sessions.token_refresh import TokenRefresher
 
 log = logging.getLogger("munjigi.sessions")
 
@@ -30,13 +31,19 @@ _UNDELAYED_CHECKS = 5
 
 class Revalidator:
     def __init__(
-        self, settings: Settings, backend: BackendClient, clock: Clock, memory: SessionMemory | None = None
+        self,
+        settings: Settings,
+        backend: BackendClient,
+        clock: Clock,
+        memory: SessionMemory | None = None,
+        refresher: TokenRefresher | None = None,
     ) -> None:
         self._interval = settings.session_revalidate if backend.can_reread_user else 0
         self._max_backoff = max(self._interval, MIN_BACKOFF_SECONDS)
         self._backend = backend
         self._clock = clock
         self._memory = memory or SessionMemory(None, clock)
+        self._refresher = refresher
         self._lock = threading.Lock()
         self._paused_until = 0.0
         self._started_at = clock.monotonic()
@@ -45,15 +52,23 @@ class Revalidator:
     def revalidate(self, session: Session, get_context: GetContext) -> User:
         """The session's user; read from the backend if that is due and succeeds. The caller remembers a changed one.
 
-        Raises `SessionExpired` if the backend answers 401, or returns another user for the same token.
+        Raises `SessionExpired` if the backend answers 401 to a token that cannot be refreshed, or returns another user
+        for the same token.
         """
         if not self._claim(session):
             return session.user
         context = get_context()
         asked_at = self._clock.time()
-        within = min(REVALIDATION_TIMEOUT_SECONDS, context.deadline.seconds_left())
+
+        def read_user(access_token: str) -> User:
+            within = min(REVALIDATION_TIMEOUT_SECONDS, context.deadline.seconds_left())
+            return self._backend.user(access_token, context, within)
+
         try:
-            user = self._backend.user(session.access_token, context, within)
+            if self._refresher:
+                user = self._refresher.call(session, context, read_user)
+            else:
+                user = read_user(session.access_token)
             if not user.is_same_person(session.user):
                 raise errors.SessionExpired("the backend returned another user for the same token")
         except errors.SessionExpired:
@@ -115,5 +130,5 @@ class Revalidator:
         seconds = min(max(error.retry_after or 0, MIN_BACKOFF_SECONDS), self._max_backoff)
         log.warning("revalidation failed, next one in %d s: %s", seconds, error)
         self._memory.update(session, next_check_at=now + seconds)
-        if isinstance(error, errors.BackendUnavailable):
+        if isinstance(error, errors.BackendUnavailable) and not isinstance(error, errors.TokenRefreshFailed):
             self._paused_until = now + seconds

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import os
 import threading
 from collections import deque
@@ -84,13 +85,21 @@ class RevocationFeed:
         self._lock = threading.Lock()
         self._last_id = "0-0"
         self._is_disconnected = False
+        self._reconnected_at = -math.inf
         self._started_in_pid: int | None = None
+        self.on_reconnect: Callable[[], None] = lambda: None
+        """Called on the event loop when Redis is back: it may have lost what was in it."""
         self._cancel: Callable[[], object] = lambda: None
         self._synced = asyncio.Event()
 
     @property
     def is_ready(self) -> bool:
         return self._synced.is_set()
+
+    @property
+    def connected_seconds(self) -> float:
+        """Since when Redis is back; negative while it is unavailable, infinite if it has never been."""
+        return -1.0 if self._is_disconnected else self._clock.monotonic() - self._reconnected_at
 
     def start(self) -> None:
         """Start to read the stream, if this process does not yet."""
@@ -181,7 +190,8 @@ class RevocationFeed:
         if self._is_disconnected:
             log.warning("revocation feed connected again")
             redis_state_changed.send(self, part="revoked_sessions", up=True)
-        self._is_disconnected = False
+            self._is_disconnected, self._reconnected_at = False, self._clock.monotonic()
+            self.on_reconnect()
         self._synced.set()
 
     def _mark_disconnected(self, error: Exception) -> None:

@@ -27,7 +27,7 @@ from tests.support.site import SiteMaker, a_context, make_settings
 PRESETS = [name for name in backends.names() if name != "custom"]
 CREDENTIALS = {"identifier": "minji@example.com", "password": "가 \"&'=+%;{token}"}
 NOW = int(time.time())
-MAX_LINES = 35
+MAX_LINES = 40
 
 
 @pytest.fixture(scope="module")
@@ -267,7 +267,7 @@ def test_names_are_saved(replay: Replay) -> None:
 @having("refresh")
 def test_a_refresh_gives_new_tokens(replay: Replay) -> None:
     replay.answer("refresh", "right")
-    assert replay.client.can_refresh(replay.tokens)
+    assert replay.client.can_refresh(has_refresh_token=replay.tokens.refresh is not None)
     tokens = replay.client.refresh(replay.tokens, a_context())
     replay.assert_sent("refresh")
     rotates = exchanges.has_name(replay.recorded.calls["refresh"].answers["right"], "new_refresh_token")

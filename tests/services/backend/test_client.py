@@ -465,7 +465,7 @@ def test_a_token_that_is_too_large_for_the_session_cookie_is_revoked_and_named_i
     backend.responses["/login"] = keep_alive(http_response(login_body("t" * size)))
     assert OPERATOR in assert_sign_in_rejected(visitor, 502).message
     assert backend.calls[-1].path == "/logout"
-    assert f"is over 3 cookies of 3933: the backend's token has {size}" in caplog.text
+    assert f"is over 3 cookies of 3933: the access token has {size}" in caplog.text
 
 
 def test_the_content_type_of_an_answer_is_ignored(backend: FaultyBackend, visitor: Visitor) -> None:

@@ -16,7 +16,7 @@ from backends.base import Backend
 from services.backend import results
 from services.backend.answer import Answer
 from services.backend.client import BackendClient, Revocation
-from services.backend.tokens import Tokens, expires_at, jwt_expiry
+from services.backend.tokens import Tokens, jwt_expiry, parse_expiry
 from services.backend.user import User
 from services.clock import Clock
 from services.http.aiohttp_adapter import NoResponseError, NotSentError
@@ -349,7 +349,7 @@ def test_messages_for_fields_are_read_from_their_place(
     ids=["s", "s as text", "ms", "at", "at as text", "at in ms", "ISO 8601"],
 )
 def test_a_time_of_expiry_is_read_in_its_unit(value: object, unit: str, seconds: int) -> None:
-    assert expires_at(value, unit, NOW) == NOW + seconds
+    assert parse_expiry(value, unit, NOW) == NOW + seconds
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "at"])
@@ -357,7 +357,7 @@ def test_a_time_of_expiry_is_read_in_its_unit(value: object, unit: str, seconds:
     "value", [None, True, "", "soon", "-1-1", -(10**12), 1e308, float("inf"), float("nan"), "9" * 400, [], {}]
 )
 def test_a_time_that_is_none_is_unknown(value: object, unit: str) -> None:
-    assert expires_at(value, unit, NOW) is None
+    assert parse_expiry(value, unit, NOW) is None
 
 
 def jwt(claims: object) -> str:

@@ -1,0 +1,282 @@
+"""Refreshes the backend's tokens of a session, once per refresh token.
+
+An access token lives for minutes. Before it expires, and when the backend no longer accepts it, it is exchanged for a
+new one. Most backends then replace the refresh token too, and some end the session if the old one comes again. So of
+all requests, tabs, processes and machines, one sends it, and the others wait for its result (`token_store.py`).
+
+If no answer comes, nobody knows whether the backend has replaced the token. Then the session goes on, and the same
+token is sent again only after a while: it is the only way to find out.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from cachetools import LRUCache
+
+import errors
+from config import Settings
+from services.backend.client import BackendClient
+from services.backend.tokens import Tokens
+from services.clock import Clock
+from services.observability.audit import token_refresh_finished
+from services.request_context import GetContext, RequestContext
+from services.sessions.model import Session
+from services.sessions.refresh_token import RefreshTokenSealer
+from services.sessions.revocation import RevokedSessions
+from services.sessions.token_store import Claim, Outcome, TokenStore, copy_tokens
+from services.single_flight import SingleFlight
+
+log = logging.getLogger("munjigi.sessions")
+
+MAX_FAILURES = 50_000
+"""Sessions whose last refresh has failed; the least recently used is forgotten, and may be tried again at once."""
+RETRY_SECONDS = 30.0
+"""After a refresh without an answer, unless `Retry-After` asks for longer."""
+UNSENT_RETRY_SECONDS = 2.0
+"""After a refresh that did not reach the backend, or that waits for Redis."""
+EXTRA_SECONDS = 5.0
+"""How much longer than the backend timeout others wait for a refresh, and other processes leave it alone."""
+RECOVERY_SECONDS = 5.0
+"""After Redis is back, no refresh starts for so long: Redis may have lost newer tokens, which other processes then
+save again, within two seconds."""
+MAX_REFUSED_SECONDS = 600.0
+"""How long a session goes on after the backend has refused its access token, while it answers the refresh with errors.
+Some backends answer so if the account is deleted."""
+
+PAUSE_SECONDS = 5.0
+"""After a refresh without an answer, no other session's tokens are sent for so long: they could be lost too."""
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """The last refresh of a session has failed."""
+
+    count: int
+    """The session's `refresh_count`."""
+    retry_at: float
+    """Seconds since 1970."""
+    was_answered: bool = False
+    """The backend has answered with an error."""
+    refused_at: float | None = None
+    """Seconds since 1970 when the backend first refused the access token too."""
+
+
+class TokenRefresher:
+    def __init__(
+        self,
+        settings: Settings,
+        backend: BackendClient,
+        store: TokenStore,
+        revoked_sessions: RevokedSessions,
+        clock: Clock,
+    ) -> None:
+        self._backend = backend
+        self._store = store
+        self._revoked = revoked_sessions
+        self._clock = clock
+        self._seconds = settings.backend_timeout + EXTRA_SECONDS
+        self._absolute_age = settings.session_absolute_age
+        self._paused_until = 0.0
+        self._sealer = RefreshTokenSealer(settings.secret_keys)
+        self._flights: SingleFlight[Session] = SingleFlight(clock)
+        self._failures: LRUCache[bytes, _Failure] = LRUCache(MAX_FAILURES)
+        self._lock = threading.Lock()
+        if revoked_sessions.feed:
+            revoked_sessions.feed.on_reconnect = store.save_all_again
+
+    def can_refresh(self, session: Session) -> bool:
+        return self._backend.can_refresh(has_refresh_token=session.sealed_refresh_token is not None)
+
+    def ends_at(self, session: Session) -> int | None:
+        """Seconds since 1970 when the session's tokens end for good; None if that is unknown."""
+        return session.refresh_expires_at if self.can_refresh(session) else session.token_expires_at
+
+    def is_due(self, session: Session) -> bool:
+        """Whether the next request of this session refreshes its tokens."""
+        if session.refresh_at is None or self._clock.time() < session.refresh_at or not self.can_refresh(session):
+            return False
+        return not self._must_wait(session)
+
+    def refresh_if_due(self, session: Session, get_context: GetContext) -> Session:
+        """The session with valid tokens, or as it is if they cannot be refreshed now.
+
+        Raises `SessionExpired` if the backend refuses to refresh them.
+        """
+        if not self.is_due(session):
+            return session
+        try:
+            return self.refresh(session, get_context())
+        except errors.SessionExpired:
+            raise
+        except errors.SiteError as error:
+            log.warning("token refresh failed, the session goes on, sid=%s: %s", session.sid, error)
+            return session
+
+    def call(self, session: Session, context: RequestContext, call: Callable[[str], _T]) -> _T:
+        """Make a call with the session's access token; again with a new one if the backend does not accept it.
+
+        Raises `SessionExpired` if it does not accept the new one either, or refuses to refresh.
+        """
+        try:
+            return call(session.access_token)
+        except errors.SessionExpired:
+            if not self.can_refresh(session):
+                raise
+        try:
+            return call(self.refresh(session, context).access_token)
+        except errors.TokenRefreshFailed:
+            self._limit_time_without_token(session)
+            raise
+
+    def refresh(self, session: Session, context: RequestContext) -> Session:
+        """The session with newer tokens.
+
+        Raises `SessionExpired` if the backend refuses, and `TokenRefreshFailed` if that is not certain.
+        """
+        if self._must_wait(session):
+            raise errors.TokenRefreshFailed("the last refresh has failed just now")
+        started, outcome = time.monotonic(), "failed"
+        key = session.key, session.refresh_count
+        try:
+            newest, is_own = self._flights.run(key, lambda: self._refresh(session, context), self._seconds)
+            outcome = "refreshed" if is_own else "shared"
+        except errors.SessionExpired:
+            outcome = "refused"
+            raise
+        except TimeoutError:
+            raise errors.TokenRefreshFailed("the same refresh is still under way", status=504) from None
+        finally:
+            token_refresh_finished.send(self, outcome=outcome, seconds=time.monotonic() - started)
+        return copy_tokens(newest, session)
+
+    def _refresh(self, session: Session, context: RequestContext) -> Session:
+        newest = self._store.apply(session)
+        if newest.refresh_count > session.refresh_count:
+            return newest  # since this request read its session
+        if not self._is_coordinated:
+            raise self._failed(session, "Redis is unavailable, and another process may send the same refresh token")
+        claim = self._store.claim(session, self._seconds)
+        if claim is Claim.UNAVAILABLE:
+            raise self._failed(session, "Redis does not answer, and another process may send the same refresh token")
+        if claim is Claim.OTHER:
+            return self._result_of_other(session)
+        newest = self._store.load(session)
+        return newest if newest.refresh_count > session.refresh_count else self._send(session, context)
+
+    @property
+    def _is_coordinated(self) -> bool:
+        """Whether other processes know what this one does: always without Redis, for then there is only one."""
+        feed = self._revoked.feed
+        return feed is None or feed.connected_seconds >= RECOVERY_SECONDS
+
+    def _result_of_other(self, session: Session) -> Session:
+        newest, outcome = self._store.wait_for_other(session, self._seconds)
+        if newest.refresh_count > session.refresh_count:
+            return newest
+        if outcome is Outcome.REFUSED:
+            raise errors.SessionExpired("the backend refused to refresh the tokens, as another process was told")
+        raise self._failed(session, "another process could not refresh the tokens")
+
+    def _send(self, session: Session, context: RequestContext) -> Session:
+        """Send the refresh token, and keep what the backend returns."""
+        tokens = Tokens(
+            session.access_token,
+            self._sealer.open(session.sid, session.sealed_refresh_token),
+            refresh_expires_at=session.refresh_expires_at,
+        )
+        try:
+            new = self._send_within_reuse(tokens, context)
+        except errors.SessionExpired:
+            newest = self._store.load(session)
+            if newest.refresh_count > session.refresh_count:  # another process had sent it, without Redis
+                return newest
+            self._store.report(session, Outcome.REFUSED, self._seconds)
+            raise
+        except errors.SiteError as error:
+            raise self._record_failure(session, error) from None
+        newest = replace(
+            session,
+            access_token=new.access,
+            sealed_refresh_token=self._sealer.seal(session.sid, new.refresh),
+            token_expires_at=new.expires_at,
+            refresh_at=new.refresh_at,
+            refresh_expires_at=new.refresh_expires_at,
+            refresh_count=session.refresh_count + 1,
+        )
+        self._store.save(newest, self._kept_until(newest))
+        if self._revoked.contains(session):  # signed out meanwhile, with the old tokens
+            self._backend.logout(new, context)
+            raise errors.SessionExpired("it was signed out while its tokens were refreshed")
+        return newest
+
+    def _send_within_reuse(self, tokens: Tokens, context: RequestContext) -> Tokens:
+        """Refresh; again if the answer is lost and the backend accepts the same refresh token a second time by now."""
+        sent_at = self._clock.monotonic()
+        try:
+            return self._backend.refresh(tokens, context)
+        except errors.BackendUnavailable as error:
+            seconds_left = sent_at + self._backend.refresh_reuse_seconds - self._clock.monotonic()
+            seconds_left = min(seconds_left, context.deadline.seconds_left())
+            if error.was_answered or seconds_left <= 0:
+                raise
+            return self._backend.refresh(tokens, context, within=seconds_left)
+
+    def _kept_until(self, session: Session) -> int:
+        """When the newest tokens are of no use any more, in seconds since 1970."""
+        return min(self.ends_at(session) or self._latest_end(session), self._latest_end(session))
+
+    def _latest_end(self, session: Session) -> int:
+        return session.auth_time + self._absolute_age
+
+    def _failure(self, session: Session) -> _Failure | None:
+        if not self._failures:
+            return None
+        with self._lock:
+            failure = self._failures.get(session.key)
+        return failure if failure and failure.count == session.refresh_count else None
+
+    def _must_wait(self, session: Session) -> bool:
+        """Whether a refresh of this session, or of any session, has failed just now."""
+        if self._clock.monotonic() < self._paused_until:
+            return True
+        failure = self._failure(session)
+        return failure is not None and self._clock.time() < failure.retry_at
+
+    def _record_failure(self, session: Session, error: errors.SiteError) -> errors.TokenRefreshFailed:
+        """The backend did not answer the refresh, or with an error that is not its refusal."""
+        was_sent = was_answered = True
+        if isinstance(error, errors.BackendUnavailable):
+            was_sent, was_answered = error.was_sent, error.was_answered
+        if not was_answered:
+            self._paused_until = self._clock.monotonic() + PAUSE_SECONDS
+        seconds = max(error.retry_after or 0, RETRY_SECONDS if was_sent else UNSENT_RETRY_SECONDS)
+        self._store.report(session, Outcome.FAILED, seconds)
+        return self._failed(session, error.reason, seconds, was_answered=was_answered)
+
+    def _failed(
+        self, session: Session, reason: str, seconds: float = UNSENT_RETRY_SECONDS, *, was_answered: bool = False
+    ) -> errors.TokenRefreshFailed:
+        """Remember that a refresh failed, so that the next one is later by so many seconds."""
+        earlier, retry_at = self._failure(session), self._clock.time() + seconds
+        refused_at = earlier.refused_at if earlier else None
+        with self._lock:
+            self._failures[session.key] = _Failure(session.refresh_count, retry_at, was_answered, refused_at)
+        return errors.TokenRefreshFailed(reason)
+
+    def _limit_time_without_token(self, session: Session) -> None:
+        """Raise `SessionExpired` if the backend refuses the access token, and has not refreshed it for long."""
+        failure = self._failure(session)
+        if failure is None or not failure.was_answered:
+            return
+        now = self._clock.time()
+        refused_at = failure.refused_at or now
+        if now - refused_at > MAX_REFUSED_SECONDS:
+            raise errors.SessionExpired("the backend refuses the token, and answers its refresh with errors") from None
+        with self._lock:
+            self._failures[session.key] = replace(failure, refused_at=refused_at)

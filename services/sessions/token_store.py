@@ -1,0 +1,281 @@
+"""The newest tokens of sessions whose cookie may still have older ones.
+
+A backend may accept a refresh token only once. The tokens that it returned must not be lost, and nobody else must send
+the old refresh token. But a cookie cannot always be written: not by `/auth/verify`, and a response may not arrive. So
+each process remembers the tokens that it got, for whoever still comes with the old cookie. With Redis, encrypted, for
+other processes and for a restart too.
+
+Redis may lose what it has, when it is restarted or another one takes over. Then each process saves again what it knows.
+"""
+
+import asyncio
+import math
+import threading
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any, TypeVar
+
+from cachetools import LRUCache
+
+from services.clock import Clock
+from services.event_loop import start_task, wait_for
+from services.sealing import Sealer
+from services.sessions.model import Session
+from services.state.redis import RETRY_SECONDS, Redis, client_of
+
+MAX_SESSIONS = 20_000
+"""The least recently used is dropped: with Redis, it is there. An entry takes some 3 kB, so all of them 60 MB."""
+CURRENT_SECONDS = 3600
+"""How long Redis keeps tokens that the session's cookie has too: another response may overwrite it with older ones."""
+_POLL_SECONDS = 0.05
+"""Between two looks at Redis for the result of another process. A person does not notice it."""
+_BATCH_SIZE = 100
+"""Sessions that are saved at once when Redis is back."""
+_FIELDS = (
+    "access_token",
+    "sealed_refresh_token",
+    "token_expires_at",
+    "refresh_at",
+    "refresh_expires_at",
+    "refresh_count",
+)
+"""Of `Session`."""
+_SAVE_IF_NEWER = """
+local saved = redis.call('GET', KEYS[1])
+if saved and tonumber(string.match(saved, '^%d+')) > tonumber(ARGV[1]) then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+return 1
+"""
+
+_T = TypeVar("_T")
+
+
+class Claim(Enum):
+    """Whether this process may refresh the tokens of a session."""
+
+    OWN = "own"
+    OTHER = "other"
+    """Another process does it, or has just tried."""
+    UNAVAILABLE = "unavailable"
+    """Redis does not answer: another process might do it at the same time."""
+
+
+class Outcome(Enum):
+    """How a refresh by another process ended. The values are those of its key in Redis."""
+
+    RUNNING = b"running"
+    REFUSED = b"refused"
+    FAILED = b"failed"
+
+
+@dataclass(frozen=True)
+class _Entry:
+    tokens: Mapping[str, Any]
+    expires_at: int
+    """Seconds since 1970 when the session ends."""
+    is_saved: bool
+    """Whether Redis has it."""
+    is_current: bool = False
+    """Whether the session's cookie has these tokens too."""
+
+    @property
+    def count(self) -> int:
+        return self.tokens["refresh_count"]  # type: ignore[no-any-return]
+
+
+class TokenStore:
+    def __init__(self, redis: Redis | None, secret_keys: Sequence[str], clock: Clock) -> None:
+        self._redis = redis
+        self._sealer = Sealer(secret_keys, "session tokens")
+        self._clock = clock
+        self._entries: LRUCache[bytes, _Entry] = LRUCache(MAX_SESSIONS)
+        self._lock = threading.Lock()
+        self._is_saving_again = False
+
+    def apply(self, session: Session) -> Session:
+        """The session with the newest tokens that this process knows."""
+        if not self._entries:
+            return session
+        with self._lock:
+            entry = self._entries.get(session.key)
+        return replace(session, **entry.tokens) if entry and entry.count > session.refresh_count else session
+
+    def load(self, session: Session) -> Session:
+        """The same, with what other processes have saved."""
+        session = self.apply(session)
+        if self._redis and (value := wait_for(self._get(_tokens_key(session)))):
+            session = self._remember_saved(session, value)
+        return session
+
+    def save(self, session: Session, ends_at: int) -> None:
+        """Keep the tokens of a session that have just been refreshed. ends_at: of the session, seconds since 1970."""
+        entry = _Entry({name: getattr(session, name) for name in _FIELDS}, ends_at, is_saved=self._redis is None)
+        if self._put(session.key, entry) and self._redis and not wait_for(self._save(session.key, entry)):
+            self._save_again_soon()
+
+    def needs_confirmation(self, session: Session) -> bool:
+        """Whether the cookie with this session has tokens that are kept for older cookies."""
+        if not self._entries:
+            return False
+        with self._lock:
+            entry = self._entries.get(session.key)
+        return entry is not None and not entry.is_current and session.refresh_count >= entry.count
+
+    def confirm(self, session: Session) -> None:
+        """A cookie with the newest tokens has come: Redis need not keep them for long."""
+        with self._lock:
+            if entry := self._entries.get(session.key):
+                self._entries[session.key] = replace(entry, is_current=True)
+        if self._redis:
+            key = _tokens_key(session)
+            wait_for(self._run(lambda client: client.expire(key, CURRENT_SECONDS), None))
+
+    def delete(self, session: Session) -> None:
+        """The session has ended."""
+        with self._lock:
+            entry = self._entries.pop(session.key, None)
+        if self._redis and entry:
+            key = _tokens_key(session)
+            wait_for(self._run(lambda client: client.delete(key), None))
+
+    def claim(self, session: Session, seconds: float) -> Claim:
+        """Ask to be the process that refreshes this session's tokens, within so many seconds."""
+        if self._redis is None:
+            return Claim.OWN
+        key, milliseconds = _refresh_key(session), math.ceil(seconds * 1000)
+        is_own = wait_for(
+            self._run(
+                lambda client: client.set(key, Outcome.RUNNING.value, nx=True, px=milliseconds), Claim.UNAVAILABLE
+            )
+        )
+        return is_own if isinstance(is_own, Claim) else Claim.OWN if is_own else Claim.OTHER
+
+    def report(self, session: Session, outcome: Outcome, seconds: float) -> None:
+        """Tell other processes how the refresh ended. They do not try it themselves for so many seconds."""
+        if self._redis:
+            key, milliseconds = _refresh_key(session), max(1, math.ceil(seconds * 1000))
+            wait_for(self._run(lambda client: client.set(key, outcome.value, px=milliseconds), None))
+
+    def wait_for_other(self, session: Session, seconds: float) -> tuple[Session, Outcome | None]:
+        """Wait until another process has refreshed the tokens.
+
+        Returns the session with them, or else how that has ended; None if there is no result.
+        """
+        return wait_for(self._poll(session, seconds))
+
+    def save_all_again(self) -> None:
+        """Redis is back, and may have lost what was in it."""
+        with self._lock:
+            for key, entry in list(self._entries.items()):
+                self._entries[key] = replace(entry, is_saved=False)
+        self._save_again_soon()
+
+    async def _poll(self, session: Session, seconds: float) -> tuple[Session, Outcome | None]:
+        outcome: bytes | None = Outcome.RUNNING.value
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while outcome == Outcome.RUNNING.value:
+                    await asyncio.sleep(_POLL_SECONDS)
+                    outcome = await self._get(_refresh_key(session))
+                    if value := await self._get(_tokens_key(session)):
+                        newest = self._remember_saved(session, value)
+                        if newest.refresh_count > session.refresh_count:
+                            return newest, None
+        return session, next((each for each in Outcome if each.value == outcome), None)
+
+    def _remember_saved(self, session: Session, saved: bytes) -> Session:
+        """The session with the tokens that this value from Redis has, if they are newer."""
+        _, _, sealed = saved.partition(b":")
+        try:
+            value: Any = self._sealer.open(_name(session.key), sealed)
+            entry = _Entry({name: value["tokens"][name] for name in _FIELDS}, int(value["ends_at"]), is_saved=True)
+        except (ValueError, KeyError, TypeError):
+            return session
+        self._put(session.key, entry)
+        return self.apply(session)
+
+    def _put(self, key: bytes, entry: _Entry) -> bool:
+        """Keep this entry, unless there is a newer one."""
+        with self._lock:
+            other = self._entries.get(key)
+            if other and other.count >= entry.count:
+                return False
+            self._entries[key] = entry
+            return True
+
+    def _save_again_soon(self) -> None:
+        with self._lock:
+            if self._redis is None or self._is_saving_again:
+                return
+            self._is_saving_again = True
+        start_task(self._save_again())
+
+    async def _save_again(self) -> None:
+        """Save what Redis does not have, until it has everything."""
+        try:
+            while unsaved := self._unsaved():
+                results = []
+                for start in range(0, len(unsaved), _BATCH_SIZE):
+                    batch = unsaved[start : start + _BATCH_SIZE]
+                    results += await asyncio.gather(*(self._save(key, entry) for key, entry in batch))
+                if not all(results):
+                    await asyncio.sleep(RETRY_SECONDS)
+        finally:
+            self._is_saving_again = False
+
+    def _unsaved(self) -> list[tuple[bytes, _Entry]]:
+        with self._lock:
+            return [(key, entry) for key, entry in self._entries.items() if not entry.is_saved]
+
+    async def _save(self, key: bytes, entry: _Entry) -> bool:
+        """Save an entry, unless Redis has a newer one. Returns whether it did."""
+        sealed = self._sealer.seal(_name(key), {"tokens": entry.tokens, "ends_at": entry.expires_at})
+        value = b"%d:%s" % (entry.count, sealed)
+        seconds = CURRENT_SECONDS if entry.is_current else max(1, entry.expires_at - int(self._clock.time()))
+        result = await self._run(
+            lambda client: client.eval(_SAVE_IF_NEWER, 1, _name(key), entry.count, value, seconds), None
+        )
+        if result is None:
+            return False
+        with self._lock:
+            if (known := self._entries.get(key)) and known.count == entry.count:
+                self._entries[key] = replace(known, is_saved=True)
+        return True
+
+    async def _get(self, key: str) -> bytes | None:
+        value: bytes | None = await self._run(lambda client: client.get(key), None)
+        return value
+
+    async def _run(self, command: Callable[[Any], Coroutine[Any, Any, _T]], default: _T | Any) -> _T | Any:
+        """The result of a command, the default if Redis is unavailable."""
+
+        async def otherwise() -> Any:
+            return default
+
+        if (redis := self._redis) is None:
+            return default
+
+        async def run(storage: Any) -> Any:
+            return await redis.command(lambda: command(client_of(storage)))
+
+        return await redis.run(run, otherwise)
+
+
+def copy_tokens(source: Session, target: Session) -> Session:
+    """The target with the tokens of the source."""
+    return replace(target, **{name: getattr(source, name) for name in _FIELDS})
+
+
+def _name(key: bytes) -> str:
+    return f"munjigi:tokens:{key.hex()}"
+
+
+def _tokens_key(session: Session) -> str:
+    return _name(session.key)
+
+
+def _refresh_key(session: Session) -> str:
+    """One for each refresh token of a session."""
+    return f"munjigi:refresh:{session.key.hex()}:{session.refresh_count}"

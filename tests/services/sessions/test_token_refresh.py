@@ -1,0 +1,412 @@
+"""The backend's tokens are refreshed before they expire, and each refresh token is sent once."""
+
+import json
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from services.sessions import token_refresh
+from services.sessions.refresh_token import RefreshTokenSealer
+from tests.support import forge
+from tests.support.logs import captured_log
+from tests.support.scripted import USER
+from tests.support.site import SECRET, ManualClock, Site, SiteMaker, Visitor, cookie_names, serve_in_thread
+
+LIFE = 300
+"""Seconds that an access token lives."""
+REFRESH_LIFE = 7200
+
+
+@dataclass
+class RotatingBackend:
+    """A backend whose refresh tokens can be used once: a second use ends the session (its family of tokens)."""
+
+    clock: Any
+    url: str = ""
+    families: dict[str, int] = field(default_factory=dict)
+    """Family -> its number of refreshes; -1 if it has ended."""
+    calls: list[tuple[str, str]] = field(default_factory=list)
+    """Path and the token of each request."""
+    refresh_status: int = 200
+    is_answer_lost: bool = False
+    """The next refresh is made, and answered with 502."""
+    delay: float = 0.0
+    refuses_access_tokens: bool = False
+    expires_in: int | None = LIFE
+    user: dict[str, Any] = field(default_factory=lambda: dict(USER))
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def refreshes(self) -> list[str]:
+        return [token for path, token in self.calls if path == "/refresh"]
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        body = json.loads(environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)) or b"{}")
+        path = environ["PATH_INFO"]
+        token = body.get("refresh") or environ.get("HTTP_AUTHORIZATION", "").removeprefix("Bearer ")
+        with self.lock:
+            self.calls.append((path, token))
+            status, answer = self._respond(path, token)
+        time.sleep(self.delay if path == "/refresh" else 0)
+        start_response(f"{status} Whatever", [("Content-Type", "application/json")])
+        return [json.dumps(answer).encode()]
+
+    def _respond(self, path: str, token: str) -> tuple[int, Any]:
+        if path == "/login":
+            family = f"f{len(self.families)}"
+            self.families[family] = 0
+            return 200, self._tokens(family)
+        family, _, number = token.partition(".")[2].partition(".")
+        is_alive = self.families.get(family, -1) >= 0
+        if path == "/user":
+            return (200, self.user) if is_alive and not self.refuses_access_tokens else (401, {})
+        if path == "/logout":
+            self.families[family] = -1
+            return 204, {}
+        if self.refresh_status != 200:
+            return self.refresh_status, {}
+        if not is_alive or int(number) != self.families[family]:
+            self.families[family] = -1
+            return 401, {}
+        self.families[family] += 1
+        if self.is_answer_lost:
+            self.is_answer_lost = False
+            return 502, {}
+        return 200, self._tokens(family)
+
+    def _tokens(self, family: str) -> dict[str, Any]:
+        number = self.families[family]
+        expiry = {} if self.expires_in is None else {"expires_in": self.expires_in}
+        return {
+            "token": f"access.{family}.{number}",
+            "refresh": f"refresh.{family}.{number}",
+            **expiry,
+            "refresh_expires_in": REFRESH_LIFE,
+        }
+
+
+SETTINGS = {
+    "backend": "custom",
+    "backend_login": "POST /login",
+    "backend_login_body": "email={identifier} password={password}",
+    "backend_token": "token",
+    "backend_refresh": "POST /refresh",
+    "backend_refresh_token": "refresh",
+    "backend_refresh_body": "refresh={refresh_token}",
+    "backend_expires": "expires_in:s",
+    "backend_refresh_expires": "refresh_expires_in:s",
+    "backend_user": "GET /user",
+    "backend_logout": "POST /logout",
+    "backend_logout_path": None,
+    "backend_profile_path": None,
+    "backend_logout_body": "refresh={refresh_token}",
+    "session_revalidate": 100000000,
+    "metrics_token": SECRET,
+}
+
+
+@contextmanager
+def rotating_backend(clock: ManualClock) -> Iterator[RotatingBackend]:
+    backend = RotatingBackend(clock)
+    with serve_in_thread("127.0.0.1", lambda _: backend) as port:
+        backend.url = f"http://127.0.0.1:{port}"
+        yield backend
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def backend(clock: ManualClock) -> Iterator[RotatingBackend]:
+    with rotating_backend(clock) as running:
+        yield running
+
+
+@pytest.fixture
+def site(make_site: SiteMaker, backend: RotatingBackend, clock: ManualClock) -> Site:
+    return make_site(backend.url, clock=clock, **SETTINGS)
+
+
+def signed_in(site: Site) -> Visitor:
+    visitor = site.new_visitor()
+    assert visitor.sign_in().status_code == 303
+    return visitor
+
+
+def claims_of(visitor: Visitor) -> dict[str, Any]:
+    parts = {name: value for name, value in visitor.cookies.items() if name.startswith(forge.COOKIE)}
+    return forge.decrypt("".join(parts[name] for name in sorted(parts)))
+
+
+def read(visitor: Visitor, path: str = "/api/auth/session") -> int:
+    """Read the session. Returns the status, 401 if there is no session."""
+    response = visitor.get(path)
+    return 401 if response.status_code == 200 and response.content.strip() == b"{}" else response.status_code
+
+
+def copy_of(visitor: Visitor, site: Site) -> Visitor:
+    """Another tab, whose requests left before a response of the first one came."""
+    return site.new_visitor(Cookie="; ".join(f"{name}={value}" for name, value in visitor.cookies.items()))
+
+
+DOORS = ["/api/auth/session", "/auth/verify", "/account"]
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_token_is_refreshed_before_it_expires(
+    site: Site, backend: RotatingBackend, clock: ManualClock, door: str
+) -> None:
+    visitor = signed_in(site)
+    clock.advance(LIFE - 45)
+    assert read(visitor, door) < 300
+    assert backend.refreshes == [], "not due yet"
+    clock.advance(20)
+    assert read(visitor, door) < 300
+    assert backend.refreshes == ["refresh.f0.0"]
+    assert read(visitor, door) < 300
+    assert len(backend.refreshes) == 1
+    assert visitor.get_page("/account").status == 200
+    assert claims_of(visitor)["accessToken"] == "access.f0.1", "the next page writes the cookie"
+    assert RefreshTokenSealer([SECRET]).open(claims_of(visitor)["sid"], claims_of(visitor)["sealed_refresh"])
+
+
+def test_a_short_life_is_refreshed_after_four_fifths(site: Site, backend: RotatingBackend, clock: ManualClock) -> None:
+    backend.expires_in = 100
+    visitor = signed_in(site)
+    clock.advance(75)
+    read(visitor)
+    assert backend.refreshes == []
+    clock.advance(10)
+    read(visitor)
+    assert len(backend.refreshes) == 1
+
+
+def test_a_session_that_is_only_verified_lives_for_many_refreshes(
+    site: Site, backend: RotatingBackend, clock: ManualClock
+) -> None:
+    """Its cookie is never written: it has the first of all refresh tokens."""
+    visitor = signed_in(site)
+    for _ in range(40):  # longer than the first refresh token lives
+        clock.advance(LIFE - 20)
+        assert read(visitor, "/auth/verify") == 204
+    assert backend.refreshes == [f"refresh.f0.{number}" for number in range(40)]
+    assert read(visitor) == 200
+    assert claims_of(visitor)["accessToken"] == "access.f0.40"
+
+
+def test_parallel_requests_send_one_refresh(site: Site, backend: RotatingBackend, clock: ManualClock) -> None:
+    visitor = signed_in(site)
+    clock.advance(LIFE)
+    backend.delay = 0.3
+    tabs = [copy_of(visitor, site) for _ in range(12)]
+    with ThreadPoolExecutor(12) as pool:
+        statuses = list(pool.map(read, tabs, (DOORS * 4)))
+    assert set(statuses) <= {200, 204}
+    assert backend.refreshes == ["refresh.f0.0"]
+    assert [read(tab) for tab in tabs] == [200] * 12
+    assert all(claims_of(tab)["accessToken"] == "access.f0.1" for tab in tabs)
+
+
+def test_a_tab_with_the_old_cookie_gets_the_new_tokens_an_hour_later(
+    site: Site, backend: RotatingBackend, clock: ManualClock
+) -> None:
+    visitor = signed_in(site)
+    old = copy_of(visitor, site)
+    for _ in range(15):
+        clock.advance(LIFE)
+        assert read(visitor) == 200
+    assert read(old) == 200
+    assert len(backend.refreshes) == 15
+    assert claims_of(old)["accessToken"] == "access.f0.15"
+
+
+def test_a_refused_refresh_ends_the_session_and_leads_back(
+    site: Site, backend: RotatingBackend, clock: ManualClock
+) -> None:
+    visitor = signed_in(site)
+    backend.families["f0"] = -1
+    clock.advance(LIFE)
+    answer = visitor.get("/account")
+    query = parse_qs(urlsplit(answer.headers["Location"]).query)
+    assert answer.status_code == 303
+    assert query["error"] == ["SessionExpired"]
+    assert query["callbackUrl"][0].endswith("/account")
+    assert read(visitor) == 401
+    assert len(backend.refreshes) == 1
+
+
+def test_a_refresh_without_an_answer_ends_nothing_and_is_repeated_after_a_while(
+    site: Site, backend: RotatingBackend, clock: ManualClock
+) -> None:
+    visitor = signed_in(site)
+    backend.refresh_status = 502
+    clock.advance(LIFE)
+    for _ in range(5):
+        assert [read(visitor, door) for door in DOORS] == [200, 204, 200]
+    assert len(backend.refreshes) == 1
+    backend.refresh_status = 200
+    clock.advance(token_refresh.RETRY_SECONDS + 10)
+    assert read(visitor) == 200
+    assert len(backend.refreshes) == 2
+    assert claims_of(visitor)["accessToken"] == "access.f0.1"
+
+
+def test_a_lost_answer_ends_the_session_only_when_the_backend_refuses_the_second_try(
+    site: Site, backend: RotatingBackend, clock: ManualClock
+) -> None:
+    visitor = signed_in(site)
+    backend.is_answer_lost = True
+    clock.advance(LIFE)
+    assert read(visitor) == 200
+    clock.advance(token_refresh.RETRY_SECONDS + 10)
+    assert read(visitor) == 401
+    assert backend.refreshes == ["refresh.f0.0"] * 2
+
+
+def test_one_sessions_failure_does_not_delay_the_refresh_of_another(
+    site: Site, backend: RotatingBackend, clock: ManualClock
+) -> None:
+    first, second = signed_in(site), signed_in(site)
+    clock.advance(LIFE)
+    backend.refresh_status = 500
+    assert read(first) == 200
+    backend.refresh_status = 200
+    assert read(second) == 200
+    assert backend.refreshes == ["refresh.f0.0", "refresh.f1.0"]
+
+
+def test_a_token_that_the_backend_refuses_is_refreshed_once(
+    make_site: SiteMaker, backend: RotatingBackend, clock: ManualClock
+) -> None:
+    backend.expires_in = None  # nobody knows when the token expires
+    site = make_site(backend.url, clock=clock, **{**SETTINGS, "session_revalidate": 300})
+    visitor = signed_in(site)
+    clock.advance(400)
+    backend.refuses_access_tokens = True
+    assert read(visitor) == 401, "the new token is refused too: the account is closed"
+    assert len(backend.refreshes) == 1
+    backend.refuses_access_tokens = False
+    visitor = signed_in(site)
+    clock.advance(400)
+    assert read(visitor) == 200
+    assert len(backend.refreshes) == 1
+
+
+def test_a_closed_account_whose_refresh_is_answered_with_errors_is_signed_out_after_ten_minutes(
+    make_site: SiteMaker, backend: RotatingBackend, clock: ManualClock
+) -> None:
+    site = make_site(backend.url, clock=clock, **{**SETTINGS, "session_revalidate": 60})
+    visitor = signed_in(site)
+    backend.refuses_access_tokens, backend.refresh_status = True, 500
+    statuses = []
+    for _ in range(14):
+        clock.advance(70)
+        statuses.append(read(visitor))
+    assert statuses[:6] == [200] * 6
+    assert statuses[-1] == 401
+
+
+def test_an_update_uses_a_new_token_if_the_old_one_is_refused(
+    make_site: SiteMaker, backend: RotatingBackend, clock: ManualClock
+) -> None:
+    site = make_site(backend.url, clock=clock, **SETTINGS)
+    visitor = signed_in(site)
+    backend.families["f0"] = 0
+    clock.advance(LIFE)
+    answer = visitor.submit("/api/auth/session", {})
+    assert answer.status_code == 200
+    assert answer.json()["user"]["id"] == USER["id"]
+    assert len(backend.refreshes) == 1
+
+
+def test_the_session_ends_with_the_refresh_token_and_its_json_says_so(
+    site: Site, backend: RotatingBackend, clock: ManualClock
+) -> None:
+    visitor = signed_in(site)
+    expires = visitor.get_session()["expires"]
+    assert expires == time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(clock.time() + REFRESH_LIFE))
+    clock.advance(REFRESH_LIFE + 10)
+    assert parse_qs(urlsplit(visitor.get("/account").headers["Location"]).query)["error"] == ["SessionExpired"]
+    assert backend.refreshes == []
+
+
+def test_a_session_that_cannot_be_refreshed_ends_with_its_access_token(
+    make_site: SiteMaker, backend: RotatingBackend, clock: ManualClock
+) -> None:
+    without = {name: None for name in SETTINGS if "refresh" in name or "logout" in name}
+    visitor = signed_in(make_site(backend.url, clock=clock, **{**SETTINGS, **without}))
+    assert visitor.get_session()["expires"] == time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(clock.time() + LIFE))
+    clock.advance(LIFE - 10)
+    assert read(visitor) == 200
+    clock.advance(20)
+    assert [read(visitor, door) for door in DOORS] == [401, 401, 303]
+
+
+def test_signing_out_ends_the_newest_tokens(site: Site, backend: RotatingBackend, clock: ManualClock) -> None:
+    visitor = signed_in(site)
+    clock.advance(LIFE)
+    assert read(visitor, "/auth/verify") == 204  # the cookie still has the old refresh token
+    visitor.submit("/auth/logout", {})
+    assert [token for path, token in backend.calls if path == "/logout"] == ["refresh.f0.1"]
+
+
+def test_signing_out_while_the_tokens_are_refreshed_ends_the_new_ones(
+    site: Site, backend: RotatingBackend, clock: ManualClock
+) -> None:
+    visitor = signed_in(site)
+    other = copy_of(visitor, site)
+    csrf_token = visitor.csrf_token()
+    clock.advance(LIFE)
+    backend.delay = 1.0
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(read, other)
+        while not backend.refreshes:
+            time.sleep(0.01)
+        site.app.extensions["munjigi"].revoked_sessions.revoke(session_of(site, visitor))
+        assert reading.result() == 401
+    assert csrf_token
+    assert backend.families["f0"] == -1
+
+
+def session_of(site: Site, visitor: Visitor) -> Any:
+    sessions = site.app.extensions["munjigi"].sessions
+    header = "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())
+    return sessions._cookie.read(header).session
+
+
+def test_no_token_is_logged_and_refreshes_are_counted(site: Site, backend: RotatingBackend, clock: ManualClock) -> None:
+    with captured_log() as log:
+        visitor = signed_in(site)
+        clock.advance(LIFE)
+        read(visitor)
+        backend.refresh_status = 500
+        clock.advance(LIFE)
+        read(visitor)
+        backend.families["f0"], backend.refresh_status = -1, 200
+        clock.advance(LIFE)
+        read(visitor)
+    assert "token refresh failed" in log.getvalue()
+    assert "refresh.f0" not in log.getvalue()
+    assert "access.f0" not in log.getvalue()
+    metrics = visitor.get("/metrics", headers={"Authorization": f"Bearer {SECRET}"}).text
+    counted = {
+        outcome: f'munjigi_token_refresh_duration_seconds_count{{outcome="{outcome}"}} 1.0' in metrics
+        for outcome in ("refreshed", "failed", "refused")
+    }
+    assert counted == dict.fromkeys(counted, True)
+
+
+def test_the_response_of_a_refresh_writes_the_cookie(site: Site, backend: RotatingBackend, clock: ManualClock) -> None:
+    visitor = signed_in(site)
+    clock.advance(LIFE)
+    assert cookie_names(visitor.get("/api/auth/session")) == {forge.COOKIE}
+    assert cookie_names(visitor.get("/api/auth/session")) == set()
