@@ -27,6 +27,7 @@ from blueprints import (
     nextauth_client,
     nextauth_session,
     oauth,
+    session_revocation,
     static_files,
 )
 from config import Settings
@@ -83,6 +84,7 @@ def create_app(
         nextauth_client,
         nextauth_session,
         oauth,
+        session_revocation,
         static_files,
     ):
         app.register_blueprint(views.bp)

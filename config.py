@@ -101,6 +101,11 @@ class Settings:
     backend_concurrency: int = setting(read.integer(1, 100000), 100, example="100")
     """The maximum number of concurrent calls of each process to the backend, and to each provider. Further calls
     queue."""
+    backend_events_token: str | None = setting(
+        read.secret, None, secret=True, example="<the output of: openssl rand -base64 33>"
+    )
+    """The bearer token with which the backend ends sessions at `/api/auth/sessions/revoke`, at least 32 characters. If
+    unset, that address answers 404."""
     backend_client_cert: Path | None = setting(read.client_cert, None, example="/etc/munjigi/client.pem")
     """A PEM file with a client certificate and its key, for a backend that requires mutual TLS."""
     login_identifier: str = setting(read.choice("email", "username", "phone", "any"), "email", example="username")

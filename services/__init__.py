@@ -17,6 +17,7 @@ from services.observability.audit import AuditLog
 from services.observability.metrics import Metrics
 from services.profile import Profile
 from services.request_context import GetContext
+from services.session_revocation import SessionRevocation
 from services.sessions.cookie import SessionCookie
 from services.sessions.manager import Sessions
 from services.sessions.memory import SessionMemory
@@ -44,6 +45,7 @@ class Services:
     profile: Profile
     limiter: LoginLimiter
     revoked_sessions: RevokedSessions
+    session_revocation: SessionRevocation
     redis: Redis | None
     http_clients: tuple[HttpClient, HttpClient]
     metrics: Metrics | None
@@ -89,6 +91,7 @@ class Services:
             profile=Profile(backend, sessions),
             limiter=limiter,
             revoked_sessions=revoked_sessions,
+            session_revocation=SessionRevocation(revoked_sessions, audit),
             redis=redis,
             http_clients=(backend_http, provider_http),
             metrics=metrics,

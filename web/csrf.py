@@ -21,6 +21,9 @@ FIELD = "csrfToken"
 _EXEMPT_ENDPOINTS = ("oauth.callback", "nextauth_client.client_log")
 """Providers post cross-site to the OAuth callback; the attempt cookie and `state` protect it. The client log changes
 no state."""
+_SERVER_ENDPOINTS = ("session_revocation.revoke", "session_revocation.backchannel_logout")
+"""Other servers call these, with a bearer token or a signed token in each request, and never with cookies. A browser
+cannot be made to send either. They judge the body themselves."""
 _UNSAFE_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -30,7 +33,7 @@ def protect() -> None:
     Aborts with 415 for a body that is neither a form nor JSON, and with 400 for a body that cannot be parsed. Raises
     `FormExpired`, `CookiesBlocked` or `OriginMismatch`.
     """
-    if request.method not in _UNSAFE_METHODS or request.endpoint is None:
+    if request.method not in _UNSAFE_METHODS or request.endpoint in (None, *_SERVER_ENDPOINTS):
         return
     if request.mimetype not in (request_body.FORM, request_body.JSON):
         abort(415)

@@ -135,6 +135,15 @@ def text(name: str, default: str | None = "") -> Any:
     return value if value == default or isinstance(value, str) else abort(422)
 
 
+def end_sessions(user_id: int) -> None:
+    """Sign the user out everywhere: delete their tokens, and tell Munjigi, if it is set."""
+    db().execute("delete from tokens where user_id = ?", [user_id])
+    if site_url := os.environ.get("MUNJIGI_URL"):
+        headers = {"Authorization": f"Bearer {os.environ['MUNJIGI_EVENTS_TOKEN']}"}
+        url = f"{site_url}/api/auth/sessions/revoke"
+        requests.post(url, json={"user_id": user_id}, headers=headers, timeout=5).raise_for_status()
+
+
 @app.errorhandler(HTTPException)
 def as_json(error: HTTPException) -> ResponseReturnValue:
     return jsonify(message=error.name), error.code or 500
@@ -148,4 +157,5 @@ def add_user(email: str, password: str, name: str) -> None:
     """Create a user, or set the password and the name of an existing one."""
     password = generate_password_hash(password)
     db().execute(UPSERT_USER, [email.lower(), password, name])
+    end_sessions(db().execute("select id from users where email = ?", [email.lower()]).fetchone()["id"])
     click.echo(f"{email} can sign in.")

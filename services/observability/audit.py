@@ -25,6 +25,7 @@ signed_out = _signals.signal("signed_out", doc="A person signed out; `everywhere
 sign_in_failed = _signals.signal("sign_in_failed", doc="A sign-in failed; `outcome` is the error code.")
 csrf_failed = _signals.signal("csrf_failed", doc="A form came without a valid CSRF token, or from another site.")
 rate_limited = _signals.signal("rate_limited", doc="A sign-in was refused; `limit` names the limit that was reached.")
+session_revoked = _signals.signal("session_revoked", doc="Sessions were ended from outside; `by` says by whom.")
 session_expired = _signals.signal("session_expired", doc="A request came with a session that has been revoked.")
 
 audited = Signal("Each event with its fields, sent within the request: for metrics.")

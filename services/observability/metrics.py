@@ -38,6 +38,9 @@ class Metrics:
         self._revoked = Counter(
             "munjigi_revoked_sessions_refused", "Requests with a revoked session.", ["by"], **options
         )
+        self._revocations = Counter(
+            "munjigi_session_revocations", "Requests of other servers that end sessions.", ["by"], **options
+        )
         self._upstream = Histogram(
             "munjigi_upstream_request_duration_seconds",
             "Calls to the backend and to providers.",
@@ -98,6 +101,8 @@ class Metrics:
                 self._rate_limited.labels(fields["limit"]).inc()
             case "csrf_failed":
                 self._csrf_failures.labels(fields["outcome"]).inc()
+            case "session_revoked":
+                self._revocations.labels(fields["by"]).inc()
             case "session_expired":
                 self._revoked.labels(fields["by"]).inc()
 

@@ -23,6 +23,7 @@ from services.clock import Clock
 from services.observability.audit import AuditLog
 from services.request_context import GetContext
 from services.sessions.cookie import Copy, ReadResult, SessionCookie
+from services.sessions.issuer_session import IssuerSession
 from services.sessions.memory import SessionMemory
 from services.sessions.model import MAX_DATE, Session
 from services.sessions.refresh_token import RefreshTokenSealer
@@ -151,12 +152,14 @@ class Sessions:
         identifier: str | None = None,
         cross_site: bool = False,
         reuse: Session | None = None,
+        issuer_session: IssuerSession | None = None,
     ) -> tuple[Session, list[Session]]:
         """Sign a user in. Returns the new session, and those that it replaces, which are revoked.
 
         identifier: what the person has signed in with beside a password.
         cross_site: the request is a POST from another site, so that the browser may have more cookies than it sent.
         reuse: the session that another response to the same sign-in has started; signing out of one ends both.
+        issuer_session: that of the provider's id_token, by which the provider may end this session.
 
         Raises `SessionTooLarge`, and then nothing has changed.
 
@@ -181,6 +184,7 @@ class Sessions:
             auth_time=auth_time,
             checked_at=now,
             expires_at=0,
+            issuer_session=reuse.issuer_session if reuse else self._revoked.next_issuer_session(issuer_session),
         )
         session = replace(session, expires_at=self._new_expiry(session))
         result = self._cookie.read(_cookie_header())

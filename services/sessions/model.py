@@ -12,6 +12,7 @@ from services.backend.tokens import REFRESH_MARGIN_SECONDS, jwt_expiry
 from services.backend.user import User
 from services.bearer_token import validate_token
 from services.clock import MAX_DIFFERENCE_SECONDS
+from services.sessions.issuer_session import IssuerSession
 from settings_readers import UserClaim
 
 KEY_BYTES = 8
@@ -54,11 +55,18 @@ class Session:
     """Seconds since 1970 when the user was last read from the backend, as far as this token knows."""
     expires_at: int
     """Seconds since 1970."""
+    issuer_session: IssuerSession | None = None
+    """Of a sign-in through a provider that can end sessions by back-channel logout; None for all others."""
 
     @cached_property
     def key(self) -> bytes:
         """A short hash of `sid`, under which processes remember and publish what they know about the session."""
-        return sha256(f"sid:{self.sid}".encode()).digest()[:KEY_BYTES]
+        return session_key(self.sid)
+
+    @property
+    def public_sid(self) -> str:
+        """The id of the session for apps and the backend: `key` in hexadecimal. `sid` cannot be computed from it."""
+        return self.key.hex()
 
     def to_claims(self, now: int) -> dict[str, object]:
         user = self.user
@@ -86,6 +94,7 @@ class Session:
             "exp": self.expires_at,
             "jti": str(uuid.uuid4()),
             **{name: value for name, value in optional.items() if value is not None},
+            **({"issuer_session": self.issuer_session.to_claim()} if self.issuer_session else {}),
         }
 
     @classmethod
@@ -137,7 +146,12 @@ class Session:
             is_adopted=not sid or claims.get("adopted") is True,
             checked_at=_time(claims.get("checked_at", 0)),
             expires_at=expires_at,
+            issuer_session=IssuerSession.from_claim(claims["issuer_session"]) if "issuer_session" in claims else None,
         )
+
+
+def session_key(sid: str) -> bytes:
+    return sha256(f"sid:{sid}".encode()).digest()[:KEY_BYTES]
 
 
 def _derive_sid(access_token: str, user: User) -> str:

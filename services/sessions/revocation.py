@@ -1,25 +1,31 @@
 """Revoked sessions: a copy of the cookie of a session that was signed out signs nobody in any more.
 
+The person ends sessions by signing out, the backend by `POST /api/auth/sessions/revoke`, and an OpenID Connect issuer
+by back-channel logout.
+
 Sessions are read often, and a read must not wait for the network. So each process has the whole list in memory, and
 follows what other processes add (`revocation_feed.py`). An entry is kept as long as a token that was issued before it
 can be valid (`SESSION_MAX_AGE`). Without Redis, each process knows only what was revoked there.
 """
 
+import re
 import threading
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from config import Settings
 from services.backend.user import User
 from services.clock import MAX_DIFFERENCE_SECONDS, Clock
+from services.sessions.issuer_session import IssuerSession
 from services.sessions.memory import SessionMemory
-from services.sessions.model import KEY_BYTES, Session
+from services.sessions.model import KEY_BYTES, Session, session_key
 from services.sessions.revocation_feed import Entry, RevocationFeed
 from services.state.redis import Redis
 
 _BUCKET_BYTES = 2
 """Of the hash of a session id; the first bytes select the bucket."""
+_PUBLIC_SID = re.compile(rf"[0-9a-f]{{{2 * KEY_BYTES}}}")
 
 
 @dataclass
@@ -30,7 +36,8 @@ class _Window:
     """Seconds since 1970."""
     buckets: defaultdict[bytes, bytearray] = field(default_factory=lambda: defaultdict(bytearray))
     users: dict[bytes, int] = field(default_factory=dict)
-    """For each user the time up to which all sessions are revoked."""
+    """For each user the time up to which all sessions are revoked. The keys of an issuer's users and sessions are here
+    too, with times of that issuer's clock."""
 
     def contains(self, key: bytes) -> bool:
         bucket, rest = self.buckets.get(key[:_BUCKET_BYTES], b""), key[_BUCKET_BYTES:]
@@ -61,12 +68,22 @@ class RevokedSessions:
 
     def contains(self, session: Session) -> bool:
         """Whether this session was revoked, alone or with all sessions of its user."""
-        key, user = session.key, _user_key(session.user)
-        return any(w.users.get(user, -1) >= session.auth_time or w.contains(key) for w in self._windows)
+        key, user = session.key, _user_key(session.user.id)
+        if any(w.users.get(user, -1) >= session.auth_time or w.contains(key) for w in self._windows):
+            return True
+        issued = session.issuer_session
+        return issued is not None and any(self._revoked_until(key) >= issued.issued_at for key in issued.keys)
 
     def next_auth_time(self, user: User, now: int) -> int:
         """The `auth_time` of a session of this user that starts now: after the last time that all were revoked."""
-        return max(now, *(window.users.get(_user_key(user), 0) + 1 for window in self._windows))
+        return max(now, self._revoked_until(_user_key(user.id)) + 1)
+
+    def next_issuer_session(self, issuer_session: IssuerSession | None) -> IssuerSession | None:
+        """That of a session that starts now: after the last time that the issuer ended its sessions."""
+        if issuer_session is None:
+            return None
+        times = [self._revoked_until(key) + 1 for key in issuer_session.keys]
+        return replace(issuer_session, issued_at=max(issuer_session.issued_at, *times))
 
     def revoke(self, session: Session) -> None:
         """Revoke a session: here at once, in other processes within a second."""
@@ -75,7 +92,24 @@ class RevokedSessions:
     def revoke_all(self, session: Session) -> None:
         """Revoke all sessions of this session's user that have started by now, whatever the clock of their process."""
         until = max(int(self._clock.time()) + MAX_DIFFERENCE_SECONDS, session.auth_time)
-        self._publish(Entry(user_key=_user_key(session.user), until=until))
+        self._publish(Entry(user_key=_user_key(session.user.id), until=until))
+
+    def revoke_user(self, user_id: int | str) -> None:
+        """Revoke all sessions of the user with this id, as `revoke_all` does."""
+        key = _user_key(user_id)
+        # A session that started after the last call may have a later `auth_time` than the clock of this process.
+        until = max(int(self._clock.time()) + MAX_DIFFERENCE_SECONDS, self._revoked_until(key) + 1)
+        self._publish(Entry(user_key=key, until=until))
+
+    def revoke_sid(self, sid: str) -> None:
+        """Revoke the session with this `sid`, or with this public id (`Session.public_sid`)."""
+        self._publish(Entry(session_key=session_key(sid)))
+        if _PUBLIC_SID.fullmatch(sid):
+            self._publish(Entry(session_key=bytes.fromhex(sid)))
+
+    def revoke_issuer_key(self, key: bytes, until: int) -> None:
+        """Revoke the sessions with this key of their `issuer_session` that the issuer issued at `until` or before."""
+        self._publish(Entry(user_key=key, until=until))
 
     @property
     def is_ready(self) -> bool:
@@ -95,6 +129,10 @@ class RevokedSessions:
     def stop_feed(self) -> None:
         if self.feed:
             self.feed.stop()
+
+    def _revoked_until(self, key: bytes) -> int:
+        """Up to when the sessions of a user, or of an issuer's user or session, are revoked; -1 if they are not."""
+        return max(window.users.get(key, -1) for window in self._windows)
 
     def _publish(self, entry: Entry) -> None:
         self._add(self._clock.time(), entry)
@@ -122,5 +160,5 @@ class RevokedSessions:
                 window.add(entry.session_key)
 
 
-def _user_key(user: User) -> bytes:
-    return sha256(f"person:{user.id}".encode()).digest()[:KEY_BYTES]
+def _user_key(user_id: int | str) -> bytes:
+    return sha256(f"person:{user_id}".encode()).digest()[:KEY_BYTES]

@@ -17,6 +17,7 @@ from tests.support.site import MINJI, ManualClock, Site, SiteMaker, Visitor, coo
 
 METRICS_TOKEN = "Pr0metheus-asks-with-this-one-only"
 ANYONE, MEMBERS, PROMETHEUS = "anyone", "people who are signed in", "who sends METRICS_TOKEN"
+BACKEND = "who sends BACKEND_EVENTS_TOKEN"
 VISITOR, SESSION, DEVICE = "munjigi.visitor", "next-auth.session-token", "munjigi.device"
 ATTEMPT = "munjigi.attempt"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
@@ -74,6 +75,7 @@ ROUTES = [
     post("/api/auth/signout", VISITOR, SESSION),
     post("/api/auth/_log", form_token=False),
     get("/.well-known/jwks.json"),
+    post("/api/auth/sessions/revoke", open_to=BACKEND, form_token=False, fields={"user_id": "404"}),
     get("/health/live"),
     get("/health/ready"),
     get("/metrics", open_to=PROMETHEUS),
@@ -87,7 +89,9 @@ def site(shared_site: SiteMaker) -> Site:
     client = {"google_client_id": "id", "google_client_secret": "a-secret-of-this-test-only"}
     client |= {"apple_client_id": "id", "apple_client_secret": "a.b.c"}
     client |= {"assertion_private_key": private_pem()}
-    site = shared_site(metrics_token=METRICS_TOKEN, providers="google,apple", clock=CLOCK, **client)
+    site = shared_site(
+        metrics_token=METRICS_TOKEN, backend_events_token=METRICS_TOKEN, providers="google,apple", clock=CLOCK, **client
+    )
     CLOCK.advance(300)  # no longer just started: sessions of earlier processes are revalidated at once
     return site
 
@@ -103,6 +107,8 @@ def ask(visitor: Visitor, route: Route, **headers: str) -> requests.Response:
     headers = {"Accept": "application/json", **headers}
     if route.method == "GET":
         return visitor.get(route.address, headers=headers)
+    if route.open_to == BACKEND:
+        return visitor.post(route.address, json=dict(route.fields), headers=headers)
     return visitor.submit(route.address, dict(route.fields), headers=headers)
 
 
@@ -125,7 +131,8 @@ def test_the_table_lists_exactly_the_routes_and_methods_of_the_site(site: Site) 
 def test_a_route_is_open_only_to_the_visitors_that_the_table_lists(site: Site, route: Route) -> None:
     anonymous, signed_in = ask(site.new_visitor(), route), ask(member(site), route)
     with_token = ask(site.new_visitor(), route, Authorization=f"Bearer {METRICS_TOKEN}")
-    open_to = {ANYONE: (True, True, True), MEMBERS: (False, True, False), PROMETHEUS: (False, False, True)}
+    open_to = {ANYONE: (True, True, True), MEMBERS: (False, True, False)}
+    open_to |= dict.fromkeys((PROMETHEUS, BACKEND), (False, False, True))
     assert tuple(map(is_open, (anonymous, signed_in, with_token))) == open_to[route.open_to]
 
 

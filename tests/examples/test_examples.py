@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -194,7 +195,12 @@ def own_backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         serving = (*command, "run", "--port", str(port))
         with run_command(*serving, log=folder / "output", environ=environ, cwd=BACKEND) as started:
             started.wait_for(f"http://127.0.0.1:{port}/")
+            databases[port] = environ["DATABASE"]
             yield f"http://127.0.0.1:{port}"
+
+
+databases: dict[int | None, str] = {}
+"""The file of each running example backend, by its port."""
 
 
 @pytest.mark.server
@@ -216,6 +222,21 @@ def test_a_token_of_the_example_backend_is_invalid_after_sign_out(own_backend: s
     bearer = {"Authorization": f"Bearer {token}"}
     asked = [requests.post(f"{own_backend}/{path}", headers=bearer, timeout=5) for path in ("user", "logout", "user")]
     assert [answer.status_code for answer in asked] == [200, 204, 401]
+
+
+@pytest.mark.server
+def test_a_new_password_at_the_example_backend_ends_the_sessions_of_the_user(own_backend: str, tmp_path: Path) -> None:
+    token = "the-Backend-tells-with-this-one-only"
+    port = urlsplit(own_backend).port
+    with running_site(backend_url=own_backend, backend_events_token=token, session_revalidate=0) as site:
+        visitor = site.new_visitor()
+        visitor.sign_in()
+        assert visitor.is_signed_in
+        environ = {"DATABASE": databases[port], "MUNJIGI_URL": site.url, "MUNJIGI_EVENTS_TOKEN": token}
+        adding = (FLASK, "--app", "backend", "add-user", MINJI, PASSWORD, "김민지")
+        with run_command(*adding, log=tmp_path / "added", environ=environ, cwd=BACKEND) as added:
+            assert added.process.wait(20) == 0, added.output
+        assert not visitor.is_signed_in
 
 
 def handed_out(answer: requests.Response) -> str:

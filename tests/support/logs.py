@@ -8,7 +8,10 @@ from contextlib import contextmanager
 from services.observability import log_config
 from tests.support.site import make_settings
 
-SIGNALS = ["signed_in", "signed_out", "sign_in_failed", "csrf_failed", "rate_limited", "session_expired"]
+SIGNALS = [
+    *("signed_in", "signed_out", "sign_in_failed", "csrf_failed", "rate_limited", "session_expired"),
+    "session_revoked",
+]
 
 
 @contextmanager

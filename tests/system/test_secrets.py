@@ -61,6 +61,7 @@ PASSWORD = "canary+password 8c41/ä한"
 TYPED = "canary.typed.5d20@example.com"
 REFRESH_TOKEN = "canary-refresh-77ae"
 BACKEND_REFRESH_TOKEN = "canary-backend-refresh-91d4"
+EVENTS_TOKEN = "canary-Events-token-of-the-backend-3b7f"
 PROVIDERS = ["oidc", "google", "line", "apple", "github"]
 STEPS = ["/login", "/user", "/logout", "/profile"]
 
@@ -353,6 +354,14 @@ def limits_that_are_reached(world: World) -> None:
     world.heal()
 
 
+def sessions_that_the_backend_ends(world: World) -> None:
+    with running_site(world.backend.url, backend_events_token=EVENTS_TOKEN) as site:
+        visitor = Recorder(site, world.seen)
+        for token in (EVENTS_TOKEN, f"{EVENTS_TOKEN}x"):
+            for body in ({"user_id": 7}, {"sid": BACKEND_TOKEN}, {"user_id": [PASSWORD]}, {TYPED: PASSWORD}):
+                visitor.post("/api/auth/sessions/revoke", json=body, headers={"Authorization": f"Bearer {token}"})
+
+
 REPERTOIRE: list[Callable[[World], None]] = [
     a_whole_visit,
     what_is_no_good_form,
@@ -364,6 +373,7 @@ REPERTOIRE: list[Callable[[World], None]] = [
     id_tokens_that_are_none,
     a_backend_that_refuses_whom_a_provider_has_proven,
     limits_that_are_reached,
+    sessions_that_the_backend_ends,
 ]
 
 
@@ -427,6 +437,7 @@ ALLOWED = {
     "refresh token": None,
     "client secret": r"provider /token (body|Authorization)",
     "session secret": None,
+    "events token": None,
     "code": r"provider /token body",
     "id_token": r"backend /login/social/callback body",
     "typed address": TYPED_PLACES,
@@ -441,6 +452,7 @@ FIXED = {
     "backend token": BACKEND_TOKEN,
     "social token": ACCESS_TOKEN,
     "backend refresh token": BACKEND_REFRESH_TOKEN,
+    "events token": EVENTS_TOKEN,
     "refresh token": REFRESH_TOKEN,
     "client secret": CLIENT_SECRET,
     "session secret": SECRET,

@@ -474,3 +474,38 @@ def test_the_data_in_redis_identify_nobody(make_site: SiteMaker, server: RedisSe
     assert found.count("LIMITS") >= 3
     for secret in ("minji", "correct-horse", "wrong", "next-auth", "eyJ", str(user["name"])):
         assert secret not in found
+
+
+def test_what_the_backend_ends_at_one_site_is_over_at_the_other_within_a_second(
+    make_site: SiteMaker, server: RedisServer
+) -> None:
+    token = "the-Backend-tells-with-this-one-only"
+    sites = [make_site(redis_url=server.url, backend_events_token=token) for _ in range(2)]
+    visitors = [signed_in(sites[1]) for _ in range(2)]
+    user_id = visitors[0].get_session()["user"]["id"]
+    headers = {"Authorization": f"Bearer {token}"}
+    answer = sites[0].new_visitor().post("/api/auth/sessions/revoke", json={"user_id": user_id}, headers=headers)
+    ends = time.monotonic() + 1 + BUSY
+    assert answer.status_code == 204
+    while any(visitor.is_signed_in for visitor in visitors):
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+
+
+def test_what_the_backend_ends_while_redis_is_down_is_known_elsewhere_once_it_is_back(
+    make_site: SiteMaker, server: RedisServer
+) -> None:
+    token = "the-Backend-tells-with-this-one-only"
+    sites = [make_site(redis_url=server.url, backend_events_token=token) for _ in range(2)]
+    here, there = signed_in(sites[0]), signed_in(sites[1])
+    server.kill()
+    body, headers = {"user_id": here.get_session()["user"]["id"]}, {"Authorization": f"Bearer {token}"}
+    answer = sites[0].new_visitor().post("/api/auth/sessions/revoke", json=body, headers=headers)
+    assert answer.status_code == 204
+    assert not here.is_signed_in
+    assert there.is_signed_in
+    server.start()
+    ends = time.monotonic() + 30
+    while there.is_signed_in:
+        assert time.monotonic() < ends
+        time.sleep(0.05)

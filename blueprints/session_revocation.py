@@ -1,0 +1,59 @@
+"""Sessions that other servers end: the backend by `POST /api/auth/sessions/revoke`.
+
+Their requests carry no cookies. Each is authenticated by itself, so `web/csrf.py` leaves these endpoints out.
+"""
+
+import hmac
+
+from flask import Blueprint, abort, request
+from flask.typing import ResponseReturnValue
+
+from services import services
+from web import request_body, request_context
+from web.request_context import reference
+
+bp = Blueprint("session_revocation", __name__, url_prefix="/api/auth")
+
+MAX_ID_LENGTH = 255
+"""Characters of a `user_id` or `sid`: as long as the id of a user in a session may be."""
+
+
+@bp.post("/sessions/revoke")
+def revoke() -> ResponseReturnValue:
+    """End all sessions of a user, or one session: 204. 404 without `BACKEND_EVENTS_TOKEN`; 401 without that token.
+
+    The attempts to guess the token are not limited: it has at least 32 characters.
+
+    204 means that this process knows. Other processes know within a second, or as soon as Redis is available again.
+    """
+    token = services().settings.backend_events_token
+    if token is None:
+        abort(404)
+    scheme, _, bearer_token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not hmac.compare_digest(bearer_token.strip().encode(), token.encode()):
+        body = {"error": "invalid_token", "requestId": reference()}
+        return body, 401, {"WWW-Authenticate": 'Bearer realm="Munjigi"'}
+    try:
+        name, value = _requested_revocation()
+    except ValueError as error:
+        return {"error": "invalid_request", "message": str(error), "requestId": reference()}, 400
+    services().session_revocation.by_backend(name, value, request_context.current())
+    return "", 204
+
+
+def _requested_revocation() -> tuple[str, int | str]:
+    """The field of the JSON body, `user_id` or `sid`, and its value. Raises `ValueError` with a text for developers."""
+    if request.mimetype != request_body.JSON:
+        raise ValueError("the Content-Type must be application/json")
+    try:
+        body = request_body.parse_json()
+    except ValueError:
+        raise ValueError("the body must be JSON") from None
+    if not isinstance(body, dict) or len(body) != 1 or not set(body) <= {"user_id", "sid"}:
+        raise ValueError('the body must be an object with one member: "user_id" or "sid"')
+    name, value = next(iter(body.items()))
+    is_number = name == "user_id" and type(value) is int
+    if not is_number and not (isinstance(value, str) and 0 < len(value) <= MAX_ID_LENGTH):
+        kinds = "a whole number or " if name == "user_id" else ""
+        raise ValueError(f"{name} must be {kinds}a text of 1 to {MAX_ID_LENGTH} characters")
+    return name, value
