@@ -39,6 +39,7 @@ class Services:
     backend: BackendClient
     sessions: Sessions
     assertions: Assertions | None
+    refresher: TokenRefresher
     sign_in: SignIn
     oauth: OAuthClient
     attempts: Attempts
@@ -85,6 +86,7 @@ class Services:
             backend=backend,
             sessions=sessions,
             assertions=Assertions(settings, keys, clock) if (keys := settings.assertion_private_key) else None,
+            refresher=refresher,
             sign_in=SignIn(settings, backend, sessions, limiter, audit),
             oauth=OAuthClient(settings, provider_http, clock),
             attempts=Attempts(settings, clock, redis),

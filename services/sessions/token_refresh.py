@@ -77,14 +77,14 @@ class TokenRefresher:
         clock: Clock,
     ) -> None:
         self._backend = backend
-        self._store = store
+        self.store = store
         self._revoked = revoked_sessions
         self._clock = clock
         self._seconds = settings.backend_timeout + EXTRA_SECONDS
         self._absolute_age = settings.session_absolute_age
         self._paused_until = 0.0
         self._sealer = RefreshTokenSealer(settings.secret_keys)
-        self._flights: SingleFlight[Session] = SingleFlight(clock)
+        self._flights: SingleFlight[tuple[Session, bool]] = SingleFlight(clock)
         self._failures: LRUCache[bytes, _Failure] = LRUCache(MAX_FAILURES)
         self._lock = threading.Lock()
         if revoked_sessions.feed:
@@ -116,35 +116,46 @@ class TokenRefresher:
             raise
         except errors.SiteError as error:
             log.warning("token refresh failed, the session goes on, sid=%s: %s", session.sid, error)
-            return session
+            return self.store.apply(session)
 
     def call(self, session: Session, context: RequestContext, call: Callable[[str], _T]) -> _T:
         """Make a call with the session's access token; again with a new one if the backend does not accept it.
 
         Raises `SessionExpired` if it does not accept the new one either, or refuses to refresh.
         """
-        try:
-            return call(session.access_token)
-        except errors.SessionExpired:
-            if not self.can_refresh(session):
+        is_new = False
+        while True:
+            try:
+                return call(session.access_token)
+            except errors.SessionExpired:
+                if is_new or not self.can_refresh(session):
+                    raise
+            try:
+                session, is_new = self._refresh(session, context)
+            except errors.TokenRefreshFailed:
+                self._limit_time_without_token(session)
                 raise
-        try:
-            return call(self.refresh(session, context).access_token)
-        except errors.TokenRefreshFailed:
-            self._limit_time_without_token(session)
-            raise
 
     def refresh(self, session: Session, context: RequestContext) -> Session:
         """The session with newer tokens.
 
         Raises `SessionExpired` if the backend refuses, and `TokenRefreshFailed` if that is not certain.
         """
+        newest, is_new = self._refresh(session, context)
+        while not is_new and self.is_due(newest):  # kept for long
+            newest, is_new = self._refresh(newest, context)
+        return newest
+
+    def _refresh(self, session: Session, context: RequestContext) -> tuple[Session, bool]:
+        """The session with newer tokens, and whether they are just issued. Otherwise, they were kept for some time."""
         if self._must_wait(session):
             raise errors.TokenRefreshFailed("the last refresh has failed just now")
         started, outcome = time.monotonic(), "failed"
         key = session.key, session.refresh_count
         try:
-            newest, is_own = self._flights.run(key, lambda: self._refresh(session, context), self._seconds)
+            (newest, is_new), is_own = self._flights.run(
+                key, lambda: self._refresh_once(session, context), self._seconds
+            )
             outcome = "refreshed" if is_own else "shared"
         except errors.SessionExpired:
             outcome = "refused"
@@ -153,21 +164,23 @@ class TokenRefresher:
             raise errors.TokenRefreshFailed("the same refresh is still under way", status=504) from None
         finally:
             token_refresh_finished.send(self, outcome=outcome, seconds=time.monotonic() - started)
-        return copy_tokens(newest, session)
+        return copy_tokens(newest, session), is_new
 
-    def _refresh(self, session: Session, context: RequestContext) -> Session:
-        newest = self._store.apply(session)
+    def _refresh_once(self, session: Session, context: RequestContext) -> tuple[Session, bool]:
+        newest = self.store.apply(session)
         if newest.refresh_count > session.refresh_count:
-            return newest  # since this request read its session
+            return newest, False
         if not self._is_coordinated:
             raise self._failed(session, "Redis is unavailable, and another process may send the same refresh token")
-        claim = self._store.claim(session, self._seconds)
+        claim = self.store.claim(session, self._seconds)
         if claim is Claim.UNAVAILABLE:
             raise self._failed(session, "Redis does not answer, and another process may send the same refresh token")
         if claim is Claim.OTHER:
-            return self._result_of_other(session)
-        newest = self._store.load(session)
-        return newest if newest.refresh_count > session.refresh_count else self._send(session, context)
+            return self._result_of_other(session), False
+        newest = self.store.load(session)
+        if newest.refresh_count > session.refresh_count:
+            return newest, False
+        return self._send(session, context), True
 
     @property
     def _is_coordinated(self) -> bool:
@@ -176,7 +189,7 @@ class TokenRefresher:
         return feed is None or feed.connected_seconds >= RECOVERY_SECONDS
 
     def _result_of_other(self, session: Session) -> Session:
-        newest, outcome = self._store.wait_for_other(session, self._seconds)
+        newest, outcome = self.store.wait_for_other(session, self._seconds)
         if newest.refresh_count > session.refresh_count:
             return newest
         if outcome is Outcome.REFUSED:
@@ -193,10 +206,10 @@ class TokenRefresher:
         try:
             new = self._send_within_reuse(tokens, context)
         except errors.SessionExpired:
-            newest = self._store.load(session)
+            newest = self.store.load(session)
             if newest.refresh_count > session.refresh_count:  # another process had sent it, without Redis
                 return newest
-            self._store.report(session, Outcome.REFUSED, self._seconds)
+            self.store.report(session, Outcome.REFUSED, self._seconds)
             raise
         except errors.SiteError as error:
             raise self._record_failure(session, error) from None
@@ -209,7 +222,7 @@ class TokenRefresher:
             refresh_expires_at=new.refresh_expires_at,
             refresh_count=session.refresh_count + 1,
         )
-        self._store.save(newest, self._kept_until(newest))
+        self.store.save(newest, self._kept_until(newest))
         if self._revoked.contains(session):  # signed out meanwhile, with the old tokens
             self._backend.logout(new, context)
             raise errors.SessionExpired("it was signed out while its tokens were refreshed")
@@ -256,7 +269,7 @@ class TokenRefresher:
         if not was_answered:
             self._paused_until = self._clock.monotonic() + PAUSE_SECONDS
         seconds = max(error.retry_after or 0, RETRY_SECONDS if was_sent else UNSENT_RETRY_SECONDS)
-        self._store.report(session, Outcome.FAILED, seconds)
+        self.store.report(session, Outcome.FAILED, seconds)
         return self._failed(session, error.reason, seconds, was_answered=was_answered)
 
     def _failed(
