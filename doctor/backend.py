@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import config
 import errors
-from doctor.finding import ERROR, OK, Finding
+from doctor.finding import ERROR, OK, WARNING, Finding
 from services.backend import results
 from services.backend.answer import Answer
 from services.backend.client import BackendClient
@@ -30,8 +30,9 @@ def check(settings: config.Settings, http_client: HttpClient) -> Iterator[Findin
         "identifier": _UNKNOWN_IDENTIFIERS.get(settings.login_identifier, _UNKNOWN_EMAIL),
         "password": secrets.token_urlsafe(24),
     }
-    values = {"login": credentials, "user": {"token": secrets.token_urlsafe(24)}}
-    checks = {"login": _check_login, "user": _check_user}
+    tokens = {"token": secrets.token_urlsafe(24), "refresh_token": secrets.token_urlsafe(24)}
+    values = {"login": credentials, "user": tokens, "refresh": tokens}
+    checks = {"login": _check_login, "user": _check_user, "refresh": _check_refresh}
     for name in [name for name in checks if name in settings.backend.calls]:
         deadline = Deadline(settings.backend_timeout, Clock())
         context = RequestContext(client_ip=None, locale="en", request_id="doctor", deadline=deadline)
@@ -73,6 +74,20 @@ def _check_user(settings: config.Settings, url: str, answer: Answer) -> Finding:
         return Finding(OK, "backend", f"{url} answers {answer.status} without a valid token")
     fix = "Answer 401 without a valid token: the site ends a session when it gets 401."
     return Finding(ERROR, "backend", f"{url} answers {answer.status} without a valid token", fix)
+
+
+def _check_refresh(settings: config.Settings, url: str, answer: Answer) -> Finding:
+    if wall := _wall(url, answer.response):
+        return wall
+    try:
+        results.tokens(settings.backend, "refresh", answer, time.time())
+    except errors.SessionExpired:
+        return Finding(OK, "backend", f"{url} answers {answer.status} to an unknown refresh token")
+    except errors.SiteError:
+        pass
+    message = f"{url} answers {answer.status} to an unknown refresh token: such a session goes on for 10 minutes"
+    fix = "Answer 401, or say what the answer means: BACKEND_MEANINGS with session_over."
+    return Finding(WARNING, "backend", message, fix)
 
 
 def _is_wrong_password(settings: config.Settings, answer: Answer) -> bool:

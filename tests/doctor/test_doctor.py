@@ -150,6 +150,28 @@ def test_each_fault_of_a_backend_has_its_own_fix(environ: Environ, fault: Any, f
     assert fix in results["backend"].fix
 
 
+@pytest.mark.parametrize(("status", "kind"), [(400, OK), (401, OK), (403, OK), (404, WARNING), (500, WARNING)])
+def test_a_refresh_that_is_not_clearly_refused_is_a_warning(environ: Environ, status: int, kind: str) -> None:
+    app = backend()
+    app.add_url_rule("/refresh", "refresh", lambda: ({}, status), methods=["POST"])
+    refresh = {"BACKEND_REFRESH": "POST /refresh", "BACKEND_REFRESH_TOKEN": "refresh"}
+    with serve_in_thread("127.0.0.1", lambda _: app) as port:
+        settings = {**environ, **refresh, "BACKEND_REFRESH_SEND": "json:refresh", "PROVIDERS": ""}
+        results = doctor.check({**settings, "BACKEND_URL": f"http://127.0.0.1:{port}"}, create_app)
+    (finding,) = [result for result in results if "to an unknown refresh token" in result.message]
+    assert (finding.subject, finding.kind) == ("backend", kind)
+    assert f"answers {status}" in finding.message
+
+
+def test_several_processes_that_refresh_tokens_without_redis_are_an_error(environ: Environ) -> None:
+    refresh = {"BACKEND_REFRESH": "POST /refresh", "BACKEND_REFRESH_TOKEN": "refresh", "WORKERS": "2"}
+    results = errors(environ, **refresh, BACKEND_REFRESH_SEND="json:refresh", REDIS_URL="")
+    assert "REDIS_URL" in results["redis"].fix
+    assert "redis" not in errors(
+        environ, **{**refresh, "WORKERS": "1"}, BACKEND_REFRESH_SEND="json:refresh", REDIS_URL=""
+    )
+
+
 @pytest.mark.parametrize("login", [("", 401), ("Unauthorized", 401)])
 def test_a_401_without_json_is_accepted(environ: Environ, login: Any) -> None:
     with serve_in_thread("127.0.0.1", lambda _: backend(login=login)) as port:

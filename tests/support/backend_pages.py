@@ -11,7 +11,7 @@ from typing import Any
 
 import backends
 from backends import validation
-from backends.base import Backend, placeholders
+from backends.base import Backend
 from dev import exchanges
 from dev.exchanges import Answer, Exchanges, Request
 from tests.backends.test_presets import REFUSALS
@@ -130,10 +130,20 @@ def _facts(backend: Backend, recorded: Exchanges) -> list[str]:
 def _token_facts(backend: Backend, recorded: Exchanges) -> list[str]:
     facts = []
     if recorded.life is not None:
-        facts.append(
+        start = (
             f"**The access token expires** {_duration(recorded.life)} after the sign-in, unless the backend is set up"
-            " otherwise. The session ends at the next revalidation after that:"
-            " [why, and what to set](../your-backend.md#how-long-a-session-lasts)."
+        )
+        can_refresh = "refresh" in backend.calls
+        end = (
+            "The site refreshes it before that" if can_refresh else "The session ends then, for it cannot be refreshed"
+        )
+        facts.append(
+            f"{start} otherwise. {end}: [how long a session lasts](../your-backend.md#how-long-a-session-lasts)."
+        )
+    if backend.refresh_reuse_seconds:
+        facts.append(
+            f"**A refresh token** is accepted again within {backend.refresh_reuse_seconds} seconds."
+            " If an answer is lost, the site repeats the call."
         )
     if backend.logout is None:
         facts.append("**Sign-out**: the backend has no call for it. The access token stays valid until it expires.")
@@ -143,11 +153,6 @@ def _token_facts(backend: Backend, recorded: Exchanges) -> list[str]:
         facts.append("**Sign-out** ends the access token.")
     else:
         facts.append("**Sign-out** calls the backend, but the access token stays valid until it expires.")
-    templates = (backend.logout.body, backend.logout.headers) if backend.logout else ()
-    if any("refresh_token" in placeholders(template) for template in templates):
-        facts.append(
-            "**The refresh token** is kept in the session and sent at the sign-out. It is not used otherwise yet."
-        )
     return facts
 
 

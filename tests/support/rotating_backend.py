@@ -83,7 +83,7 @@ class RotatingBackend:
         }
 
 
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "backend": "custom",
     "backend_login": "POST /login",
     "backend_login_body": "email={identifier} password={password}",
