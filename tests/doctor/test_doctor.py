@@ -157,7 +157,7 @@ def test_a_refresh_that_is_not_clearly_refused_is_a_warning(environ: Environ, st
     refresh = {"BACKEND_REFRESH": "POST /refresh", "BACKEND_REFRESH_TOKEN": "refresh"}
     with serve_in_thread("127.0.0.1", lambda _: app) as port:
         settings = {**environ, **refresh, "BACKEND_REFRESH_SEND": "json:refresh", "PROVIDERS": ""}
-        results = doctor.check({**settings, "BACKEND_URL": f"http://127.0.0.1:{port}"}, create_app)
+        results = list(doctor.check({**settings, "BACKEND_URL": f"http://127.0.0.1:{port}"}, create_app))
     (finding,) = [result for result in results if "to an unknown refresh token" in result.message]
     assert (finding.subject, finding.kind) == ("backend", kind)
     assert f"answers {status}" in finding.message
