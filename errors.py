@@ -5,6 +5,7 @@
     │   ├── CredentialsSignin           wrong email address or wrong password: one message for both
     │   ├── AccessDenied                the backend or the provider refuses this account
     │   │   └── SecondFactorRequired    the backend asks for a second factor, which the site does not support
+    │   ├── AccountMismatch             another person than the one who is signed in has confirmed the session
     │   ├── EmailNotVerified            the backend requires a verified email address
     │   ├── OAuthAccountNotLinked       the backend has this email address with another way to sign in
     │   ├── EmailMissing                the provider did not share the email address
@@ -91,6 +92,12 @@ class SecondFactorRequired(AccessDenied):
         "This account needs an extra verification step that this page does not have."
         " Sign in another way, or contact support."
     )
+
+
+class AccountMismatch(Rejected):
+    code = "AccountMismatch"
+    status = 403
+    message = _l("That is another account than the one that you are signed in with. Use the same account again.")
 
 
 class EmailNotVerified(Rejected):

@@ -4,6 +4,7 @@ For nginx `auth_request`, Caddy `forward_auth` and Traefik `ForwardAuth`.
 """
 
 import logging
+import re
 from collections.abc import Callable, Iterable
 from urllib.parse import quote
 
@@ -16,7 +17,7 @@ from services.backend import user_claims
 from services.backend.user import User
 from services.sessions.model import Session
 from settings_readers import UserClaim
-from web import login_page, redirect_target, request_context, same_origin
+from web import confirm_page, login_page, redirect_target, request_context, same_origin
 
 log = logging.getLogger("munjigi.csrf")
 
@@ -30,6 +31,9 @@ bp = Blueprint("forward_auth", __name__)
 def verify() -> ResponseReturnValue:
     """204 with the headers for the app for a valid session; 403 for a cross-site request; else 401.
 
+    With the parameter `max_age`, a session whose sign-in is longer ago gets 401 too, with the URL of the page on which
+    the person signs in again.
+
     The session is read only, because proxies drop the cookies of this response. If the proxy sends `X-Forwarded-Uri`,
     the 401 has the URL of the sign-in page in `X-Auth-Sign-In`, with the callback URL encoded: not every proxy can
     encode it. `redirect_target.validate` checks the header, because clients can forge it.
@@ -39,14 +43,32 @@ def verify() -> ResponseReturnValue:
     """
     if is_cross_site(request.headers.get, services()):
         return _refuse()
+    try:
+        max_age = _max_age()
+    except ValueError as error:
+        return Response(f"{error}\n", status=400, mimetype="text/plain")
     session = services().sessions.load_without_set_cookie()
-    if session is None:
+    if session is None or (max_age is not None and not session.is_recent(max_age, services().clock.time())):
         callback_url = redirect_target.validate(request_context.percent_encoded_header("X-Forwarded-Uri"))
-        url = login_page.url(None, callback_url)
+        url = confirm_page.url(None, callback_url) if session else login_page.url(None, callback_url)
         body = render_template("sign_in_required.html", url=url) if _is_page() else None
         return Response(body, status=401, headers={"X-Auth-Sign-In": url})
     headers = app_headers(session, services(), request.headers.get("X-Forwarded-Host"))
     return Response(status=204, headers=headers, mimetype="text/plain")
+
+
+def _max_age() -> int | None:
+    """The seconds since the sign-in that the proxy allows; None if it allows any time.
+
+    Raises `ValueError` if the parameter is wrong. Nobody but the operator can be the cause, and no request may pass
+    because of it.
+    """
+    values = request.args.getlist("max_age")
+    if not values:
+        return None
+    if len(values) > 1 or not re.fullmatch(r"[0-9]{1,9}", values[0]):
+        raise ValueError("max_age must be a whole number of seconds, once")
+    return int(values[0])
 
 
 def is_cross_site(get_header: Callable[[str], str | None], services: Services) -> bool:

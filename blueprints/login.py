@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 
 import errors
 from services import services
-from web import login_page, redirect_loop, redirect_target, request_body, request_context
+from web import confirm_page, error_handlers, login_page, redirect_loop, redirect_target, request_body, request_context
 from web.redirects import redirect_after_form
 
 bp = Blueprint("login", __name__)
@@ -42,3 +42,33 @@ def sign_in() -> ResponseReturnValue:
         return login_page.render(form), 422
     services().sign_in.with_password(form.typed, form.password.data or "", request_context.current())
     return redirect_after_form(redirect_target.redirect_target(), notice=_("You are signed in."))
+
+
+@bp.get("/auth/login/confirm")
+def show_confirm() -> ResponseReturnValue:
+    """Ask a signed-in person to sign in again, for an app that demands a recent sign-in."""
+    session = services().sessions.load()
+    if session is None:
+        return _redirect_to_login()
+    return confirm_page.render(session, None, login_page.error_from_query())
+
+
+@bp.post("/auth/login/confirm")
+def confirm() -> ResponseReturnValue:
+    """Sign the same person in again. The new session replaces the current one."""
+    session = services().sessions.load()
+    if session is None:
+        return _redirect_to_login()
+    form = confirm_page.read_form(session)
+    if not form.validate():
+        return confirm_page.render(session, form), 422
+    context = request_context.current()
+    services().sign_in.with_password(form.typed, form.password.data or "", context, user_id=str(session.user.id))
+    return redirect_after_form(redirect_target.redirect_target())
+
+
+def _redirect_to_login() -> ResponseReturnValue:
+    error = errors.SessionExpired if services().sessions.was_revoked() else errors.SessionRequired
+    if error_handlers.wants_json():
+        raise error()
+    return redirect(login_page.url(error, redirect_target.requested()), 303)

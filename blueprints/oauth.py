@@ -12,7 +12,7 @@ from providers.base import Registration
 from services import identifiers, services
 from services.oauth.attempts import STATE_LENGTH, Attempt
 from services.sessions.model import Session
-from web import login_page, provider_buttons, redirect_target, request_body, request_context
+from web import confirm_page, login_page, provider_buttons, redirect_target, request_body, request_context
 from web.prefetch import is_prefetch
 
 bp = Blueprint("oauth", __name__)
@@ -32,14 +32,20 @@ def start(provider: str) -> ResponseReturnValue:
     """
     registration, context = _registration(provider), request_context.current()
     callback_url = redirect_target.requested()
+    user_id = None
+    if is_confirmation := request_body.flag("confirm"):  # of web/confirm_page.py
+        session = services().sessions.load()
+        if session is None:
+            return _redirect_with_error(errors.SessionRequired(), callback_url)
+        user_id = str(session.user.id)
     try:
         services().limiter.hit_ip(context)
         authorization_url, attempt = services().oauth.authorization_url(
-            registration, context, callback_url, flask.session.get("locale"), **_extra_params()
+            registration, context, callback_url, flask.session.get("locale"), user_id=user_id, **_extra_params()
         )
     except errors.SiteError as error:
         services().sign_in.record_failure(registration, error, context)
-        return _redirect_with_error(error, callback_url)
+        return _redirect_with_error(error, callback_url, is_confirmation=is_confirmation)
     services().attempts.save(attempt, registration.provider, context)
     if _json_requested():
         return {"url": authorization_url}
@@ -102,7 +108,7 @@ def _complete(registration: Registration, attempt: Attempt, params: dict[str, st
         if not is_first:
             services().sign_in.repeat(registration, session, request_context.current())
     except errors.SiteError as error:
-        return _redirect_with_error(error, attempt.return_to)
+        return _redirect_with_error(error, attempt.return_to, is_confirmation=attempt.user_id is not None)
     if attempt.language:
         flask.session["locale"] = attempt.language
     if len(target_url) < _MAX_STORED_TARGET_LENGTH:
@@ -118,7 +124,7 @@ def _sign_in(registration: Registration, attempt: Attempt, params: dict[str, str
     except errors.SiteError as error:
         services().sign_in.record_failure(registration, error, context)
         raise
-    return services().sign_in.with_identity(registration, identity, context)
+    return services().sign_in.with_identity(registration, identity, context, user_id=attempt.user_id)
 
 
 def _without_attempt(registration: Registration, state: str | None) -> ResponseReturnValue:
@@ -147,9 +153,11 @@ def _handle_repeat(registration: Registration, state: str | None) -> ResponseRet
     return _redirect_with_error(error, None)
 
 
-def _redirect_with_error(error: errors.SiteError, callback_url: str | None) -> ResponseReturnValue:
-    """Redirect to the sign-in page with the error. After the redirect, a reload does not send the code again."""
-    url = login_page.url_with_error(error, callback_url)
+def _redirect_with_error(
+    error: errors.SiteError, callback_url: str | None, *, is_confirmation: bool = False
+) -> ResponseReturnValue:
+    """Redirect to the page of the form with the error. After the redirect, a reload does not send the code again."""
+    url = (confirm_page.url if is_confirmation else login_page.url_with_error)(error, callback_url)
     return {"url": url} if _json_requested() else redirect(url, 303)
 
 

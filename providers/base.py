@@ -97,6 +97,9 @@ class Provider:
     scope: str = ""
     authorize_params: Mapping[str, str] = field(default_factory=dict)
     """Additional parameters of the authorization request."""
+    reauthenticate_params: Mapping[str, str] = field(default_factory=dict)
+    """The same for a sign-in that confirms a session: with them, the provider asks for the password again. If `max_age`
+    is among them, the id_token must have a recent `auth_time`."""
     token_params: tuple[str, ...] = ()
     """Callback parameters that the token request has to repeat."""
     form_post: bool = False

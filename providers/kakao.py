@@ -27,6 +27,7 @@ provider = Provider(
     authorize_url="https://kauth.kakao.com/oauth/authorize",
     token_url="https://kauth.kakao.com/oauth/token",
     user_url="https://kapi.kakao.com/v2/user/me",
+    reauthenticate_params={"prompt": "login"},
     secret_required=False,  # older apps have no secret
     in_app_browser=InAppBrowser(
         {"en": "KakaoTalk", "ja": "カカオトーク", "ko": "카카오톡"},

@@ -28,6 +28,7 @@ provider = Provider(
     algorithms=("HS256",),
     signed_with_secret=True,
     scope="profile openid email",
+    reauthenticate_params={"prompt": "login"},
     in_app_browser=InAppBrowser({"en": "LINE"}, r"\bLine/\d", "{url}{joint}openExternalBrowser=1"),
     identity=_identity,
 )

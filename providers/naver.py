@@ -24,6 +24,7 @@ provider = Provider(
     issuer="https://nid.naver.com",
     authorize_url="https://nid.naver.com/oauth2.0/authorize",
     token_url="https://nid.naver.com/oauth2.0/token",
+    reauthenticate_params={"auth_type": "reauthenticate"},
     token_params=("state",),
     user_url="https://openapi.naver.com/v1/nid/me",
     code_reuse_errors=frozenset({"invalid_grant", "invalid_request"}),  # "no valid data in session"

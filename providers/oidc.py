@@ -27,6 +27,7 @@ provider = Provider(
     is_oidc=True,
     algorithms=("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"),
     scope="openid email profile",
+    reauthenticate_params={"prompt": "login", "max_age": "0"},
     secret_required=False,
     settings={
         "ISSUER": SettingSpec(read.issuer, "https://login.example.org", required=True),

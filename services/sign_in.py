@@ -46,25 +46,36 @@ class SignIn:
         self._limiter = limiter
         self._audit = audit
 
-    def with_password(self, identifier: str, password: str, context: RequestContext) -> User:
+    def with_password(
+        self, identifier: str, password: str, context: RequestContext, *, user_id: str | None = None
+    ) -> User:
         """Sign in by identifier and password. Raises a `SiteError`, and then nobody is signed in.
 
         identifier: an email address, user name or telephone number, as `LOGIN_IDENTIFIER` says.
+        user_id: the only user who may sign in, because this confirms their session; `AccountMismatch` for another.
         """
         identifier = identifiers.normalize(identifier, self._identifier_kind)
         with self._audited("email", identifier, context):
             reset_limit = self._limiter.hit(identifier, context)
             login = self._backend.login(identifier, password, context)
-            session = self._start_session(login, "email", context, identifier=identifier)
+            session = self._start_session(login, "email", context, identifier=identifier, user_id=user_id)
             reset_limit()
             return session.user
 
-    def with_identity(self, registration: Registration, identity: Identity, context: RequestContext) -> Session:
+    def with_identity(
+        self,
+        registration: Registration,
+        identity: Identity,
+        context: RequestContext,
+        *,
+        user_id: str | None = None,
+    ) -> Session:
         """Sign in a person whose identity a provider has proven. Raises as above."""
         with self._audited(registration.id, f"{registration.id}:{identity.subject}", context):
             with_email = registration.provider.backend_token == "id_token"
             login = self._backend.social_login(registration.backend_name, identity, with_email, context)
-            return self._start_session(login, registration.id, context, cross_site=registration.provider.form_post)
+            cross_site = registration.provider.form_post
+            return self._start_session(login, registration.id, context, cross_site=cross_site, user_id=user_id)
 
     def record_failure(self, registration: Registration, error: errors.SiteError, context: RequestContext) -> None:
         """Log a social sign-in that failed before an identity was proven."""
@@ -113,6 +124,7 @@ class SignIn:
         *,
         identifier: str | None = None,
         cross_site: bool = False,
+        user_id: str | None = None,
     ) -> Session:
         """Look the user up and start a session: nobody is signed in unless token and user are both valid.
 
@@ -120,6 +132,8 @@ class SignIn:
         """
         try:
             user = self._backend.user_of(login, context)
+            if user_id not in (None, str(user.id)):
+                raise errors.AccountMismatch("a session was confirmed with another account")
             session, replaced = self._sessions.start(
                 user, login.tokens, provider, identifier=identifier, cross_site=cross_site
             )

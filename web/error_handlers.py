@@ -9,7 +9,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 
 import errors
 from services import services
-from web import login_page, redirect_target
+from web import confirm_page, login_page, redirect_target
 from web.request_context import reference
 
 log = logging.getLogger("munjigi.errors")
@@ -31,9 +31,14 @@ def _site_error(error: errors.SiteError) -> ResponseReturnValue:
         body = {"error": error.code, **message, "url": url, "requestId": reference()}
         response = make_response(body, error.status)
     else:
-        response = make_response(login_page.rerender(error), error.status)
+        response = make_response(_rerender(error), error.status)
     response.headers.update(error.headers)
     return response
+
+
+def _rerender(error: errors.SiteError) -> str:
+    session = services().sessions.load() if request.endpoint == confirm_page.ENDPOINT else None
+    return confirm_page.rerender(session, error) if session else login_page.rerender(error)
 
 
 def _http_error(error: HTTPException) -> ResponseReturnValue:

@@ -31,8 +31,8 @@ def form_class() -> type[LoginForm]:
 
 def render(form: LoginForm | None, error: errors.SiteError | None = None) -> str:
     """Render the page with a submitted form and its errors. `form=None` renders an empty form."""
-    if error and (message := form_class().messages.get(type(error))):
-        error.message = message
+    if error:
+        choose_message(error)
     callback_url = redirect_target.requested()
     language = str(get_locale())
     app = in_app_browsers.detect(request.headers.get("User-Agent", ""))
@@ -43,7 +43,7 @@ def render(form: LoginForm | None, error: errors.SiteError | None = None) -> str
             "form": form or form_class()(formdata=None),
             "buttons": provider_buttons.buttons(),
             "error": error,
-            "reference": _reference(),
+            "reference": reference_from_query(),
             "in_app_notice": in_app_notice,
             "callback_url": callback_url,
             **overrides,
@@ -53,6 +53,11 @@ def render(form: LoginForm | None, error: errors.SiteError | None = None) -> str
     if form is None and error is None and in_app_notice is None and login_page_cache.is_cacheable():
         return login_page_cache.render_cached(language, callback_url, render_with)
     return render_with()
+
+
+def choose_message(error: errors.SiteError) -> None:
+    """Let the message name what people sign in with here."""
+    error.message = form_class().messages.get(type(error), error.message)
 
 
 def error_from_query() -> errors.SiteError | None:
@@ -89,7 +94,7 @@ def _serializer() -> TimedSerializer:
     return TimedSerializer(services().settings.signing_keys, "munjigi.backend-message", services().clock)
 
 
-def _reference() -> str | None:
+def reference_from_query() -> str | None:
     """The id of the failed request that the parameter `reference` names, if any."""
     reference = request.args.get("reference", "")
     return reference if re.fullmatch(r"[0-9a-f]{16}", reference) else None
@@ -100,7 +105,7 @@ def error_parameters() -> dict[str, object]:
     error = error_from_query() if request.endpoint == "login.show" else None
     if error is None:
         return {}
-    parameters = {"error": error.code, "reference": _reference(), "wait": error.retry_after}
+    parameters = {"error": error.code, "reference": reference_from_query(), "wait": error.retry_after}
     parameters["message"] = _sign_message(error)
     return {name: value for name, value in parameters.items() if value}
 
@@ -114,16 +119,23 @@ def rerender(error: errors.SiteError) -> str:
 
 
 def url(
-    error: errors.SiteError | type[errors.SiteError] | None = None, /, callback_url: str | None = None, **params: object
+    error: errors.SiteError | type[errors.SiteError] | None = None,
+    /,
+    callback_url: str | None = None,
+    *,
+    endpoint: str = "login.show",
+    **params: object,
 ) -> str:
-    """The absolute URL of the sign-in page. `params`: further query parameters (`reference`, `wait`)."""
+    """The absolute URL of the sign-in page, or of `endpoint`. `params`: further query parameters (`reference`)."""
     parameters = {"error": error.code if error else None, redirect_target.FIELD: callback_url, **params}
     query = urlencode({name: value for name, value in parameters.items() if value})
-    return services().settings.origin + url_for("login.show") + (f"?{query}" if query else "")
+    return services().settings.origin + url_for(endpoint) + (f"?{query}" if query else "")
 
 
-def url_with_error(error: errors.SiteError, callback_url: str | None) -> str:
-    """The sign-in page URL for an error. It includes the time to wait and, from status 500 on, the request id.
+def url_with_error(error: errors.SiteError, callback_url: str | None, endpoint: str = "login.show") -> str:
+    """The URL of the sign-in page, or of `endpoint`, for an error.
+
+    It includes the time to wait and, from status 500 on, the request id.
 
     With a sentence of the backend, this is the value of `error`, as NextAuth v4 has it for an error that `authorize`
     raises: its client returns it. The page shows it only because of the signature in `message`.
@@ -131,5 +143,11 @@ def url_with_error(error: errors.SiteError, callback_url: str | None) -> str:
     reference = request_context.reference() if error.status >= 500 else None
     sentence = {"error": error.backend_message} if error.backend_message else {}
     return url(
-        error, callback_url, **sentence, message=_sign_message(error), reference=reference, wait=error.retry_after
+        error,
+        callback_url,
+        endpoint=endpoint,
+        **sentence,
+        message=_sign_message(error),
+        reference=reference,
+        wait=error.retry_after,
     )

@@ -52,6 +52,10 @@ class Attempt:
     state: str = field(default_factory=_random_token)
     nonce: str = field(default_factory=_random_token)
     code_verifier: str = field(default_factory=_random_token)
+    user_id: str | None = None
+    """The only user who may sign in, because this confirms their session."""
+    started_at: int | None = None
+    """Seconds since 1970, for an attempt that confirms a session: the provider has to ask for the password since."""
 
 
 class Attempts:

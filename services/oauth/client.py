@@ -18,7 +18,7 @@ from config import Settings
 from providers.base import Identity, ProviderResponses, Registration, dig
 from services.backend.user import validate_identity
 from services.bearer_token import validate_token
-from services.clock import Clock
+from services.clock import MAX_DIFFERENCE_SECONDS, Clock
 from services.http.client import HttpClient
 from services.oauth import id_token
 from services.oauth.attempts import Attempt
@@ -48,14 +48,19 @@ class OAuthClient:
         context: RequestContext,
         return_to: str | None,
         locale: str | None,
+        *,
+        user_id: str | None = None,
         **extra_params: str,
     ) -> tuple[str, Attempt]:
         """The URL to redirect to, and the attempt that starts; raises `ProviderUnavailable`.
 
-        return_to: where the person goes afterwards. locale: the language that they chose on this site.
+        return_to: where the person goes afterwards. locale: the language that they chose on this site. user_id: the
+        user whose session this sign-in confirms; the provider then has to ask for the password.
         """
         provider = registration.provider
-        attempt = Attempt(provider.id, return_to, locale)
+        started_at = int(self._clock.time()) if user_id else None
+        attempt = Attempt(provider.id, return_to, locale, user_id=user_id, started_at=started_at)
+        declared_params = {**provider.authorize_params, **(provider.reauthenticate_params if user_id else {})}
         nonce = {"nonce": attempt.nonce} if provider.is_oidc else {}
         url, _ = self._authlib_client(registration, context).create_authorization_url(
             self.metadata.endpoints(registration, context).authorization_endpoint,
@@ -63,7 +68,7 @@ class OAuthClient:
             code_verifier=attempt.code_verifier,
             **extra_params,
             **nonce,
-            **provider.authorize_params,
+            **declared_params,
         )
         return str(url), attempt
 
@@ -86,6 +91,7 @@ class OAuthClient:
         claims: dict[str, Any] = {}
         if registration.provider.is_oidc:
             claims = self._verify_id_token(registration, endpoints, attempt, tokens, context)
+            _check_auth_time(registration, attempt, claims)
         identity = self._identity(registration, endpoints, tokens, claims=claims, params=params, context=context)
         return replace(identity, social_token=tokens[registration.provider.backend_token])
 
@@ -202,6 +208,17 @@ def _raise_provider_error(registration: Registration, code: object, place: str) 
     if word in _CONFIGURATION_ERRORS:
         raise errors.Configuration(f"{reason}: check the settings of {registration.id}")
     raise errors.OAuthCallback(reason)
+
+
+def _check_auth_time(registration: Registration, attempt: Attempt, claims: Mapping[str, Any]) -> None:
+    """Somebody may remove `prompt` and `max_age` from the address of the provider (OpenID Connect Core, 3.1.2.1)."""
+    if attempt.started_at is None or "max_age" not in registration.provider.reauthenticate_params:
+        return
+    auth_time = claims.get("auth_time")
+    if not isinstance(auth_time, int | float) or isinstance(auth_time, bool):
+        raise errors.OAuthCallback("its id_token has no auth_time, although the request had max_age")
+    if auth_time < attempt.started_at - MAX_DIFFERENCE_SECONDS:
+        raise errors.OAuthCallback("it did not ask for the password again: auth_time is before the request")
 
 
 def _check_issuer(endpoints: Endpoints, params: Mapping[str, str]) -> None:

@@ -68,6 +68,10 @@ class Session:
         """The id of the session for apps and the backend: `key` in hexadecimal. `sid` cannot be computed from it."""
         return self.key.hex()
 
+    def is_recent(self, max_age: int, now: float) -> bool:
+        """Whether the person has signed in at most `max_age` seconds before `now`, as far as this site knows."""
+        return not self.is_adopted and int(now) - self.auth_time <= max_age
+
     def to_claims(self, now: int) -> dict[str, object]:
         user = self.user
         optional = {

@@ -56,6 +56,8 @@ ROUTES = [
     post("/account", VISITOR, SESSION, open_to=MEMBERS, fields={"name": "민지", "nick_name": ""}),
     get("/auth/login/email", VISITOR, SESSION),
     post("/auth/login/email", VISITOR, SESSION, DEVICE, fields=CREDENTIALS),
+    get("/auth/login/confirm", VISITOR, SESSION, open_to=MEMBERS),
+    post("/auth/login/confirm", VISITOR, SESSION, DEVICE, open_to=MEMBERS, fields=CREDENTIALS),
     get("/auth/logout", VISITOR, SESSION),
     post("/auth/logout", VISITOR, SESSION),
     get("/auth/static/<name>", path="/auth/static/site.css"),

@@ -43,6 +43,7 @@ LOCALES = settings_readers.languages()
 SCHEMES = ("light", "dark")
 NARROW: ViewportSize = {"width": 320, "height": 640}
 LOGIN = "/auth/login/email"
+CONFIRM = "/auth/login/confirm"
 
 WRONG_PASSWORD = "wrong-horse-6f1d"
 """A password that occurs nowhere else, so that tests can search for it."""
@@ -224,6 +225,18 @@ def _open_account_saved(page: Page) -> None:
     submit_main_form(page)
 
 
+def _open_confirm_wrong(page: Page) -> None:
+    submit_sign_in(page)
+    page.goto(CONFIRM)
+    page.locator("#password").fill(WRONG_PASSWORD)
+    submit_main_form(page)
+
+
+def _open_confirm(page: Page) -> None:
+    submit_sign_in(page)
+    page.goto(f"{CONFIRM}?callbackUrl=/account")
+
+
 def _open_login_without_cookies(page: Page) -> None:
     page.goto(LOGIN)
     fill_credentials(page)
@@ -257,6 +270,8 @@ PAGE_STATES: dict[str, Callable[[Page], object]] = {
     "login-cancelled": lambda page: page.goto(f"{LOGIN}?error=Cancelled"),
     "login-cookies": _open_login_without_cookies,
     "login-not-admitted": _open_not_admitted,
+    "confirm": _open_confirm,
+    "confirm-wrong": _open_confirm_wrong,
     "logout": _open_logout,
     "account": open_account,
     "account-wrong": _open_account_with_error,
@@ -274,6 +289,7 @@ STATE_STATUSES = {
     "login-down": 503,
     "login-cookies": 400,
     "login-not-admitted": 403,
+    "confirm-wrong": 401,
     "account-wrong": 422,
     "not-found": 404,
     "wrong-method": 405,

@@ -51,7 +51,7 @@ class ScriptedBackend:
         return [json.dumps(body).encode()]
 
     def _respond(self, path: str) -> tuple[int, object]:
-        if path == "/login":
+        if path.startswith("/login"):
             return 200, {"data": {"token": {"plainTextToken": self.token}}}
         if path == "/user":
             time.sleep(self.user_delay)

@@ -97,6 +97,7 @@ def test_every_error_code_has_a_text_in_every_language(visitor: Visitor, code: s
 
 def test_all_documented_error_codes_have_a_text() -> None:
     assert set(error_codes()) - {"Default"} == {
+        "AccountMismatch",
         "CredentialsSignin",
         "OAuthSignin",
         "OAuthCallback",
