@@ -35,6 +35,7 @@ PATHS = sorted(
 DOCS = {doc.name: doc for doc in map(MarkdownPage, PATHS)}
 BLOCKS = [(doc, block) for doc in DOCS.values() for block in doc.code_blocks]
 SETTINGS = {field.name.upper(): field for field in fields(config.Settings) if field.metadata}
+SECRET_FILES = {f"{name}_FILE" for name, field in SETTINGS.items() if field.metadata["secret"]}
 OF_PROVIDERS = {f"{name.upper()}_{part}" for name in providers.names() for part in providers.find(name).all_settings}
 TRANSLATED = {"README.ko.md": "README.md", "docs/getting-started.ko.md": "docs/getting-started.md"}
 
@@ -224,6 +225,7 @@ def test_every_setting_that_is_named_exists(doc: MarkdownPage) -> None:
     named = {word for word in words if re.fullmatch(r"[A-Z]+(_[A-Z]+)+", word)}
     assert named <= {
         *SETTINGS,
+        *SECRET_FILES,
         *BACKEND_SETTINGS,
         *OF_PROVIDERS,
         *FOREIGN,
@@ -243,7 +245,9 @@ def test_every_env_block_can_be_loaded(doc: MarkdownPage, block: CodeBlock) -> N
     needed = {"SITE_URL": "https://login.example.com", "SECRET_KEY": SECRET, "BACKEND_URL": "https://api.example.com"}
     if "APPLE_PRIVATE_KEY" in given:
         filled["APPLE_PRIVATE_KEY"] = _a_key()
-    assert set(given) <= {*SETTINGS, *BACKEND_SETTINGS, *OF_PROVIDERS}
+    if filled.pop("ASSERTION_PRIVATE_KEY_FILE", None):
+        filled["ASSERTION_PRIVATE_KEY"] = _a_key()
+    assert set(given) <= {*SETTINGS, *SECRET_FILES, *BACKEND_SETTINGS, *OF_PROVIDERS}
     config.load(needed | filled)
 
 
@@ -305,6 +309,8 @@ LANGUAGES = {
     "nginx",
     "caddy",
     "ts",
+    "js",
+    "java",
     "mermaid",
     "yaml",
     "promql",
@@ -398,7 +404,8 @@ def test_the_first_call_of_getting_started_works(stand_in_backend: str) -> None:
 @pytest.mark.external
 def test_the_forward_auth_example_call_works(site: Site) -> None:
     require_program("curl")
-    (call,) = [pair for block in DOCS["docs/forward-auth.md"].code_blocks for pair in block.commands]
+    pairs = [pair for block in DOCS["docs/forward-auth.md"].code_blocks for pair in block.commands]
+    (call,) = [pair for pair in pairs if pair[0].startswith("curl")]
     host = urlsplit(site.url).netloc
     (told,) = _run(call[0].replace("localhost:8080", host) + "\necho '<end>'\n")
     assert told.replace(host, "localhost:8080").replace(quote(host), quote("localhost:8080")) == call[1]
