@@ -81,9 +81,13 @@ def is_cross_site(get_header: Callable[[str], str | None], services: Services) -
     of the domain, whatever `SameSite` says. GET and HEAD change nothing, and links from other sites have to work. All
     other methods are compared with `SITE_URL`, in their exact spelling (RFC 9110, 9.1). So are WebSocket handshakes:
     they are GET requests, but open a connection that can do everything, and browsers let any page open one (RFC 6455,
-    10.2). Without `X-Forwarded-Method`, the method is taken for GET.
+    10.2).
+
+    Without `X-Forwarded-Method`, the method is taken for GET; but not if the app gets the access token: a proxy that
+    does not send the method must not switch the check off unnoticed.
     """
-    is_safe = get_header("x-forwarded-method") in (None, "GET", "HEAD")
+    method = get_header("x-forwarded-method")
+    is_safe = method in ("GET", "HEAD") or (method is None and not services.settings.forward_access_token)
     if is_safe and not _is_websocket_handshake(get_header):
         return False
     return not same_origin.is_same_origin(get_header("origin"), get_header("sec-fetch-site"), services.settings)

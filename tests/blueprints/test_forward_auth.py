@@ -314,6 +314,16 @@ def test_only_the_own_site_can_open_a_websocket(member: Visitor, method: str | N
     assert verify(member, method, **handshake).status_code == 204
 
 
+def test_an_app_that_gets_the_token_is_protected_even_if_the_proxy_does_not_send_the_method() -> None:
+    site = create_app(make_settings(forward_access_token="true"))
+    with site.test_client() as client:
+        client.set_cookie(COOKIE, forged_session(TOKEN))
+        assert client.get(VERIFY, headers=_CROSS).status_code == 403
+        assert client.get(VERIFY, headers={"X-Forwarded-Method": "GET", **_CROSS}).status_code == 204
+        assert client.get(VERIFY, headers=_SAME).status_code == 204
+        assert client.get(VERIFY).status_code == 204
+
+
 def test_a_cross_site_request_without_a_session_is_refused_and_not_sent_to_sign_in(visitor: Visitor) -> None:
     """`SameSite` keeps the cookie back. A sign-in would end with a GET of what was posted."""
     response = verify(visitor, "POST", X_Forwarded_Uri="/orders", Accept="text/html", **_CROSS)
