@@ -1,16 +1,21 @@
-"""Sessions that other servers end: the backend by `POST /api/auth/sessions/revoke`.
+"""Sessions that other servers end: the backend, and OpenID Connect issuers.
 
 Their requests carry no cookies. Each is authenticated by itself, so `web/csrf.py` leaves these endpoints out.
 """
 
 import hmac
+import logging
 
-from flask import Blueprint, abort, request
+from flask import Blueprint, Response, abort, request
 from flask.typing import ResponseReturnValue
 
+import errors
 from services import services
+from services.oauth.signed_jwt import InvalidToken
 from web import request_body, request_context
 from web.request_context import reference
+
+log = logging.getLogger("munjigi.sessions")
 
 bp = Blueprint("session_revocation", __name__, url_prefix="/api/auth")
 
@@ -38,7 +43,32 @@ def revoke() -> ResponseReturnValue:
     except ValueError as error:
         return {"error": "invalid_request", "message": str(error), "requestId": reference()}, 400
     services().session_revocation.by_backend(name, value, request_context.current())
-    return "", 204
+    return Response(status=204, mimetype="text/plain")
+
+
+@bp.post("/backchannel-logout/<provider>")
+def backchannel_logout(provider: str) -> ResponseReturnValue:
+    """End the sessions that a logout token names: 200 (OpenID Connect Back-Channel Logout 1.0, 2.5 to 2.8).
+
+    400 for a token that is not valid, or that cannot be verified now: the issuer cannot be reached. 404 for a provider
+    that is not in `PROVIDERS`, or that has no keys to sign a token with.
+    """
+    registrations = services().settings.registrations
+    registration = next((each for each in registrations if each.id == provider), None)
+    if registration is None or not registration.provider.can_send_logout_tokens:
+        abort(404)
+    tokens = request.form.getlist("logout_token") if request.mimetype == request_body.FORM else []
+    try:
+        if len(tokens) != 1:
+            raise InvalidToken("the body must be a form with one logout_token")
+        services().session_revocation.by_issuer(registration, tokens[0], request_context.current())
+    except (InvalidToken, errors.ProviderUnavailable) as error:
+        log.warning("logout token refused: provider=%s reason=%s", provider, error)
+        is_invalid = isinstance(error, InvalidToken)
+        message = str(error) if is_invalid else "the issuer cannot be reached to verify it"
+        code = "invalid_request" if is_invalid else "temporarily_unavailable"
+        return {"error": code, "error_description": message, "requestId": reference()}, 400
+    return Response(status=200, mimetype="text/plain")
 
 
 def _requested_revocation() -> tuple[str, int | str]:

@@ -9,6 +9,7 @@ from doctor.finding import ERROR, OK, WARNING, Finding
 from providers.base import Registration
 from services import Services
 from services.oauth.attempts import Attempt
+from services.oauth.discovery import Endpoints
 from services.request_context import Deadline, RequestContext
 
 
@@ -32,9 +33,19 @@ def check(settings: config.Settings, services: Services, registration: Registrat
         yield Finding(ERROR, name, error.reason, fix)
     except errors.ProviderUnavailable as error:
         yield Finding(ERROR, name, error.reason, "Check the network and the provider's URL.")
+        return
     except errors.AttemptExpired:
         yield Finding(OK, name, f"accepts the client credentials; register the callback URL {callback_url}")
     except errors.SiteError as error:
         message = f"reachable, but its response does not show whether the client credentials are valid ({error.reason})"
         fix = f"Sign in once to be sure. Register the callback URL {callback_url}."
         yield Finding(WARNING, name, message, fix)
+    yield from _check_logout(settings, registration, services.oauth.metadata.endpoints(registration, context))
+
+
+def _check_logout(settings: config.Settings, registration: Registration, endpoints: Endpoints) -> Iterator[Finding]:
+    """Say which addresses to register for sign-outs."""
+    name = registration.id
+    if registration.provider.can_send_logout_tokens and endpoints.sends_logout_tokens:
+        url = f"{settings.site_url}/api/auth/backchannel-logout/{name}"
+        yield Finding(OK, name, f"supports back-channel logout; register the back-channel logout URI {url}")

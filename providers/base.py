@@ -34,6 +34,12 @@ class Identity:
     picture: Any = None
     social_token: str = field(default="", repr=False)
     """The token that the backend receives to verify the sign-in itself."""
+    id_token: str = field(default="", repr=False)
+    """The verified id_token; empty for plain OAuth 2.0."""
+    sid: Any = None
+    """The provider's id of its own session with the user: the claim `sid` (OpenID Connect Back-Channel Logout, 2.1)."""
+    issued_at: Any = None
+    """When the id_token was issued, in seconds since 1970 by the provider's clock."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +132,11 @@ class Provider:
     """Returns the client secret to send, for the current time in seconds since 1970."""
 
     @property
+    def can_send_logout_tokens(self) -> bool:
+        """Whether it could sign a logout token (OpenID Connect Back-Channel Logout 1.0): it has an issuer and keys."""
+        return self.is_oidc and (self.discovery or bool(self.issuer and self.keys_url))
+
+    @property
     def all_settings(self) -> Mapping[str, SettingSpec]:
         """The settings that every provider has, then its additional ones, by name without the prefix `<ID>_`."""
         return {
@@ -170,6 +181,11 @@ class Registration:
     @property
     def issuer(self) -> str | None:
         return self.settings.get("ISSUER") or self.provider.issuer
+
+    @property
+    def issuer_name(self) -> str:
+        """Names the issuer in what is kept about its sessions. Another `<ID>_ISSUER` is another issuer."""
+        return f"{self.id} {self.issuer or ''}"
 
     @property
     def label(self) -> Translations:

@@ -75,6 +75,7 @@ class Services:
             get_context=get_context,
             clock=clock,
         )
+        oauth = OAuthClient(settings, provider_http, clock)
         metrics = None
         if settings.metrics_token:
             redis_parts = {"counts": redis, "revoked_sessions": revoked_sessions.feed} if redis else {}
@@ -88,12 +89,14 @@ class Services:
             assertions=Assertions(settings, keys, clock) if (keys := settings.assertion_private_key) else None,
             refresher=refresher,
             sign_in=SignIn(settings, backend, sessions, limiter, audit),
-            oauth=OAuthClient(settings, provider_http, clock),
+            oauth=oauth,
             attempts=Attempts(settings, clock, redis),
             profile=Profile(backend, sessions),
             limiter=limiter,
             revoked_sessions=revoked_sessions,
-            session_revocation=SessionRevocation(revoked_sessions, audit),
+            session_revocation=SessionRevocation(
+                settings, oauth=oauth, revoked_sessions=revoked_sessions, redis=redis, audit=audit, clock=clock
+            ),
             redis=redis,
             http_clients=(backend_http, provider_http),
             metrics=metrics,

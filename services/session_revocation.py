@@ -1,13 +1,37 @@
-"""Ending sessions from outside: by the backend, which knows the user."""
+"""Ending sessions from outside: by the backend, or by an OpenID Connect issuer (Back-Channel Logout 1.0)."""
 
-from services.observability.audit import AuditLog
+from config import Settings
+from providers.base import Registration
+from services.clock import MAX_DIFFERENCE_SECONDS, Clock
+from services.oauth import logout_token
+from services.oauth.client import OAuthClient
+from services.oauth.signed_jwt import InvalidToken
+from services.oauth.used_tokens import UsedTokens
+from services.observability.audit import AuditLog, account_hash
 from services.request_context import RequestContext
+from services.sessions import issuer_session
 from services.sessions.revocation import RevokedSessions
+from services.state.redis import Redis
+
+_KEEP_SECONDS = logout_token.MAX_AGE_SECONDS + 2 * MAX_DIFFERENCE_SECONDS
+"""A logout token is valid for so long: its `iat` may be of the near future."""
 
 
 class SessionRevocation:
-    def __init__(self, revoked_sessions: RevokedSessions, audit: AuditLog) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        oauth: OAuthClient,
+        revoked_sessions: RevokedSessions,
+        redis: Redis | None,
+        audit: AuditLog,
+        clock: Clock,
+    ) -> None:
+        self._secret_key = settings.secret_key
+        self._oauth = oauth
         self._revoked = revoked_sessions
+        self._used_tokens = UsedTokens("munjigi:logout-token", _KEEP_SECONDS, redis, clock)
         self._audit = audit
 
     def by_backend(self, name: str, value: int | str, context: RequestContext) -> None:
@@ -17,3 +41,26 @@ class SessionRevocation:
         else:
             self._revoked.revoke_sid(str(value))
         self._audit.record("session_revoked", context, by="backend", scope="user" if name == "user_id" else "session")
+
+    def by_issuer(self, registration: Registration, token: object, context: RequestContext) -> None:
+        """End the sessions that a logout token names. Raises `InvalidToken` or `ProviderUnavailable`.
+
+        With a `sid`, these are the sessions of that session at the issuer; without one, all of the person. Sessions
+        that the issuer started after the token are not affected.
+        """
+        content = self._oauth.verify_logout_token(registration, token, context)
+        if not self._used_tokens.use(registration.issuer_name, content.jti):
+            raise InvalidToken("it was used before")
+        if content.sid:
+            key = issuer_session.sid_key(registration.issuer_name, content.sid)
+        else:
+            key = issuer_session.subject_key(registration.issuer_name, content.subject or "")
+        self._revoked.revoke_issuer_key(key, content.issued_at)
+        account = f"{registration.id}:{content.subject}" if content.subject else None
+        self._audit.record(
+            "session_revoked",
+            context,
+            by=registration.id,
+            scope="session" if content.sid else "user",
+            account=account_hash(account, self._secret_key),
+        )

@@ -14,8 +14,10 @@ from services.backend.client import BackendClient, Login, Revocation
 from services.backend.tokens import Tokens
 from services.backend.user import User
 from services.limits.login_limiter import LoginLimiter
+from services.oauth import logout_token
 from services.observability.audit import AuditLog, account_hash
 from services.request_context import RequestContext
+from services.sessions.issuer_session import IssuerSession
 from services.sessions.manager import Sessions
 from services.sessions.model import Session
 
@@ -74,8 +76,14 @@ class SignIn:
         with self._audited(registration.id, f"{registration.id}:{identity.subject}", context):
             with_email = registration.provider.backend_token == "id_token"
             login = self._backend.social_login(registration.backend_name, identity, with_email, context)
-            cross_site = registration.provider.form_post
-            return self._start_session(login, registration.id, context, cross_site=cross_site, user_id=user_id)
+            return self._start_session(
+                login,
+                registration.id,
+                context,
+                cross_site=registration.provider.form_post,
+                user_id=user_id,
+                issuer_session=_issuer_session(registration, identity),
+            )
 
     def record_failure(self, registration: Registration, error: errors.SiteError, context: RequestContext) -> None:
         """Log a social sign-in that failed before an identity was proven."""
@@ -125,6 +133,7 @@ class SignIn:
         identifier: str | None = None,
         cross_site: bool = False,
         user_id: str | None = None,
+        issuer_session: IssuerSession | None = None,
     ) -> Session:
         """Look the user up and start a session: nobody is signed in unless token and user are both valid.
 
@@ -135,7 +144,12 @@ class SignIn:
             if user_id not in (None, str(user.id)):
                 raise errors.AccountMismatch("a session was confirmed with another account")
             session, replaced = self._sessions.start(
-                user, login.tokens, provider, identifier=identifier, cross_site=cross_site
+                user,
+                login.tokens,
+                provider,
+                identifier=identifier,
+                cross_site=cross_site,
+                issuer_session=issuer_session,
             )
         except errors.SiteError as error:
             revocation = self._backend.logout(login.tokens, context)
@@ -178,6 +192,15 @@ class SignIn:
         level = logging.ERROR if isinstance(error, errors.ServerSideError) else logging.INFO
         fields = {"provider": provider, "account": account, "outcome": error.code, "reason": error.reason}
         self._audit.record("sign_in_failed", context, level, **fields)
+
+
+def _issuer_session(registration: Registration, identity: Identity) -> IssuerSession | None:
+    """The provider's session, if the provider could end it by a logout token."""
+    if not registration.provider.can_send_logout_tokens:
+        return None
+    has_sid = isinstance(identity.sid, str) and 0 < len(identity.sid) <= logout_token.MAX_ID_LENGTH
+    sid = identity.sid if has_sid else None
+    return IssuerSession.create(registration.issuer_name, identity.subject, sid, int(identity.issued_at))
 
 
 def _share_token(old: Tokens, new: Tokens) -> bool:

@@ -20,10 +20,12 @@ from services.backend.user import validate_identity
 from services.bearer_token import validate_token
 from services.clock import MAX_DIFFERENCE_SECONDS, Clock
 from services.http.client import HttpClient
-from services.oauth import id_token
+from services.oauth import id_token, logout_token
 from services.oauth.attempts import Attempt
 from services.oauth.discovery import Endpoints, ProviderMetadata
+from services.oauth.logout_token import LogoutToken
 from services.oauth.provider_http import AuthlibSession, ProviderHttp
+from services.oauth.signed_jwt import InvalidToken
 from services.request_context import RequestContext
 
 _CODE = re.compile(r"[!-~]+")
@@ -93,7 +95,23 @@ class OAuthClient:
             claims = self._verify_id_token(registration, endpoints, attempt, tokens, context)
             _check_auth_time(registration, attempt, claims)
         identity = self._identity(registration, endpoints, tokens, claims=claims, params=params, context=context)
-        return replace(identity, social_token=tokens[registration.provider.backend_token])
+        return replace(
+            identity,
+            social_token=tokens[registration.provider.backend_token],
+            id_token=tokens["id_token"] if claims else "",
+            sid=claims.get("sid"),
+            issued_at=claims.get("iat"),
+        )
+
+    def verify_logout_token(self, registration: Registration, token: object, context: RequestContext) -> LogoutToken:
+        """The content of a logout token of this provider; raises `InvalidToken` or `ProviderUnavailable`."""
+        endpoints = self.metadata.endpoints(registration, context)
+        expected = logout_token.Expected(
+            endpoints.issuers, registration.client_id, registration.provider.algorithms, self._clock.time()
+        )
+        return self.metadata.verify(
+            registration, endpoints, context, lambda keys: logout_token.verify(token, keys, expected)
+        )
 
     def _authlib_client(
         self, registration: Registration, context: RequestContext, endpoints: Endpoints | None = None
@@ -154,18 +172,14 @@ class OAuthClient:
             registration.provider.algorithms,
             self._clock.time(),
         )
-
-        def keys(kid: str | None) -> Any:
-            return self.metadata.keys(registration, endpoints, kid, context)
-
         try:
-            try:
-                return id_token.verify(tokens.get("id_token"), keys, expected)
-            except id_token.KeyNotFound:  # the provider may have rotated its keys
-                if not self.metadata.refresh_keys(endpoints, context):
-                    raise
-                return id_token.verify(tokens.get("id_token"), keys, expected)
-        except id_token.InvalidIdToken as error:
+            return self.metadata.verify(
+                registration,
+                endpoints,
+                context,
+                lambda keys: id_token.verify(tokens.get("id_token"), keys, expected),
+            )
+        except InvalidToken as error:
             raise errors.OAuthCallback(f"its id_token is refused: {error}") from None
 
     def _identity(

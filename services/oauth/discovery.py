@@ -1,8 +1,8 @@
 """The endpoints of a provider: from its file, or from the metadata of an issuer (OpenID Connect Discovery 1.0)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from joserfc.jwk import Key, OctKey
 
@@ -10,11 +10,14 @@ import errors
 import settings_readers
 from providers.base import Registration
 from services.clock import Clock
-from services.oauth import id_token
+from services.oauth import signed_jwt
 from services.oauth.metadata_cache import MetadataCache
 from services.oauth.provider_http import ProviderHttp
 from services.request_context import RequestContext
 
+Keys = Callable[[str | None], Sequence[Key]]
+"""Returns the keys that may have signed a token with this `kid`; raises `signed_jwt.KeyNotFound` if there is none."""
+_T = TypeVar("_T")
 _WELL_KNOWN = "/.well-known/openid-configuration"
 
 
@@ -30,6 +33,10 @@ class Endpoints:
     """How the client authenticates at the token endpoint, such as `client_secret_basic`."""
     sends_iss: bool = False
     """Each callback has an `iss` parameter (RFC 9207)."""
+    end_session_endpoint: str | None = None
+    """Where a sign-out at the provider starts (OpenID Connect RP-Initiated Logout 1.0, 2)."""
+    sends_logout_tokens: bool = False
+    """By its metadata, it supports back-channel logout."""
 
 
 class ProviderMetadata:
@@ -57,15 +64,32 @@ class ProviderMetadata:
                 raise
             return _endpoints_from(registration, refreshed)
 
-    def keys(
+    def verify(
+        self, registration: Registration, endpoints: Endpoints, context: RequestContext, verify: Callable[[Keys], _T]
+    ) -> _T:
+        """The result of `verify(keys)`, which verifies a token with the provider's keys.
+
+        If no key fits, the provider may have rotated them: they are fetched again, unless that was done a moment ago.
+        """
+
+        def keys(kid: str | None) -> Sequence[Key]:
+            return self._keys(registration, endpoints, kid, context)
+
+        try:
+            return verify(keys)
+        except signed_jwt.KeyNotFound:
+            if not self._refresh_keys(endpoints, context):
+                raise
+            return verify(keys)
+
+    def _keys(
         self, registration: Registration, endpoints: Endpoints, kid: str | None, context: RequestContext
     ) -> Sequence[Key]:
-        """The keys that may have signed an id_token with this `kid`; raises `InvalidIdToken` if there is none."""
         if registration.provider.signed_with_secret:
             return [OctKey.import_key(registration.secret or "")]
-        return id_token.public_keys(self._cache.get(endpoints.jwks_uri or "", context), kid)
+        return signed_jwt.public_keys(self._cache.get(endpoints.jwks_uri or "", context), kid)
 
-    def refresh_keys(self, endpoints: Endpoints, context: RequestContext) -> bool:
+    def _refresh_keys(self, endpoints: Endpoints, context: RequestContext) -> bool:
         """Fetch the keys again. Returns False if that was done a moment ago, or the provider publishes no keys."""
         return bool(endpoints.jwks_uri) and self._cache.refresh(endpoints.jwks_uri or "", context) is not None
 
@@ -93,4 +117,11 @@ def _endpoints_from(registration: Registration, metadata: Mapping[str, Any]) -> 
         issuers=(issuer,),
         token_endpoint_auth_method="client_secret_post" if supports_post else "client_secret_basic",
         sends_iss=metadata.get("authorization_response_iss_parameter_supported") is True,
+        end_session_endpoint=_safe_url(metadata.get("end_session_endpoint"), loopback=is_local),
+        sends_logout_tokens=metadata.get("backchannel_logout_supported") is True,
     )
+
+
+def _safe_url(url: object, *, loopback: bool) -> str | None:
+    """The URL of an endpoint that a sign-in can do without; None if it is missing or not safe."""
+    return url if isinstance(url, str) and settings_readers.is_safe(url, loopback=loopback) else None

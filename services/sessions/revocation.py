@@ -11,7 +11,7 @@ can be valid (`SESSION_MAX_AGE`). Without Redis, each process knows only what wa
 import re
 import threading
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 from config import Settings
@@ -71,8 +71,10 @@ class RevokedSessions:
         key, user = session.key, _user_key(session.user.id)
         if any(w.users.get(user, -1) >= session.auth_time or w.contains(key) for w in self._windows):
             return True
-        issued = session.issuer_session
-        return issued is not None and any(self._revoked_until(key) >= issued.issued_at for key in issued.keys)
+        issuer_session = session.issuer_session
+        return issuer_session is not None and any(
+            self._revoked_until(key) >= issued_at for key, issued_at in issuer_session.keys
+        )
 
     def next_auth_time(self, user: User, now: int) -> int:
         """The `auth_time` of a session of this user that starts now: after the last time that all were revoked."""
@@ -82,8 +84,9 @@ class RevokedSessions:
         """That of a session that starts now: after the last time that the issuer ended its sessions."""
         if issuer_session is None:
             return None
-        times = [self._revoked_until(key) + 1 for key in issuer_session.keys]
-        return replace(issuer_session, issued_at=max(issuer_session.issued_at, *times))
+        return IssuerSession(
+            tuple((key, max(issued_at, self._revoked_until(key) + 1)) for key, issued_at in issuer_session.keys)
+        )
 
     def revoke(self, session: Session) -> None:
         """Revoke a session: here at once, in other processes within a second."""
@@ -108,7 +111,14 @@ class RevokedSessions:
             self._publish(Entry(session_key=bytes.fromhex(sid)))
 
     def revoke_issuer_key(self, key: bytes, until: int) -> None:
-        """Revoke the sessions with this key of their `issuer_session` that the issuer issued at `until` or before."""
+        """Revoke the sessions with this key in their `issuer_session` that the issuer started at `until` or before.
+
+        until: seconds since 1970, by the issuer's clock.
+        """
+        known = self._revoked_until(key)
+        if until > known - MAX_DIFFERENCE_SECONDS:
+            # A session that started in the second of the last call counts as started a second later.
+            until = max(until, known + 1)
         self._publish(Entry(user_key=key, until=until))
 
     @property

@@ -110,6 +110,10 @@ def registered(
     secret = {} if method == "none" else {"OIDC_CLIENT_SECRET": CLIENT_SECRET}
     environ = {"SECRET_KEY": SECRET, "PROVIDERS": "oidc", "OIDC_CLIENT_ID": CLIENT_ID, "OIDC_ISSUER": issuer, **secret}
     client = {"client_id": CLIENT_ID, "redirect_uris": [f"http://localhost:{port}/api/auth/callback/oidc"]}
+    client |= {
+        "backchannel_logout_uri": f"http://localhost:{port}/api/auth/backchannel-logout/oidc",
+        "post_logout_redirect_uris": [f"http://localhost:{port}/auth/logout/done"],
+    }
     client |= {} if method == "none" else {"client_secret": CLIENT_SECRET}
     with (
         serve_in_thread("127.0.0.1", lambda _: create_stand_ins(dev.completed(environ, port), port), port + 1),
@@ -228,3 +232,25 @@ def test_a_callback_with_a_wrong_or_missing_iss_is_refused(issuers: Issuers, cha
         parts = {name: values[0] for name, values in parse_qs(query).items()} | change
         expect_error(visitor.get(address, params=parts), "OAuthCallback")
         assert not visitor.is_signed_in
+
+
+def sign_out_at_issuer(at: Registered, visitor: Visitor, url: str) -> requests.Response:
+    """Open the issuer's logout page and confirm. Return its last answer, a redirect to the site or a page."""
+    page = visitor.get(url)
+    assert page.status_code == 200, page.text
+    xsrf = re.search(r'name="xsrf" value="([0-9a-f]+)"', page.text)
+    assert xsrf, page.text
+    return visitor.post(f"{at.issuer}/session/end/confirm", data={"xsrf": xsrf[1], "logout": "yes"})
+
+
+@pytest.mark.parametrize("by_sid", [True, False], ids=["sid", "sub"])
+def test_who_signs_out_at_the_issuer_is_signed_out_here(issuers: Issuers, by_sid: bool) -> None:
+    with registered(issuers) as at:
+        at.change(client={**at.registration["client"], "backchannel_logout_session_required": by_sid})
+        phone, laptop = at.visitor(), at.visitor()
+        expect_signed_in(at.sign_in(phone), phone)
+        expect_signed_in(at.sign_in(laptop), laptop)
+        assert sign_out_at_issuer(at, phone, f"{at.issuer}/session/end").status_code in (200, 302, 303)
+        assert not phone.is_signed_in
+        assert laptop.is_signed_in is by_sid
+        expect_signed_in(at.sign_in(phone), phone)

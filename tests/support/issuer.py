@@ -99,6 +99,8 @@ def unsigned_jwt(head: object, claims: Json, signature: str = "") -> str:
 class Issuer(FaultyBackend):
     def __init__(self, *args: Any) -> None:
         self.nonce: str | None = None
+        self.subject, self.sid = SUBJECT, "08a5019c-17e1-4977-8f42-65a12843ea02"
+        """Of logout tokens; `extra_claims` decides about id_tokens."""
         self.clock = Clock()
         """Dates the id_tokens. Set it to the clock of the site if the test moves that clock."""
         super().__init__(*args)

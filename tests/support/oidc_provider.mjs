@@ -26,6 +26,7 @@ function provider({ issuer, client, method, alg, more = {} }) {
       accountId: id,
       claims: () => ({ sub: id, name: `${id} 홍`, preferred_username: id, email: `${id}@example.org`, email_verified: true }),
     }),
+    features: { backchannelLogout: { enabled: true } },
     ...more,
   });
 }

@@ -23,8 +23,9 @@ from joserfc.jwk import OctKey
 import providers
 from providers.base import Identity, ProviderResponses
 from services.backend.user import validate_identity
-from services.oauth.id_token import Expected, InvalidIdToken, KeyNotFound, public_keys, verify
+from services.oauth.id_token import Expected, verify
 from services.oauth.metadata_cache import FRESH_SECONDS, REFRESH_PAUSE_SECONDS, MetadataCache
+from services.oauth.signed_jwt import InvalidToken, KeyNotFound, public_keys
 from tests.support.faulty_backend import NO_LIMITS, FaultyBackend, faulty_backend, http_response
 from tests.support.http_faults import MIB
 from tests.support.issuer import (
@@ -111,7 +112,7 @@ NONCE = "n-0S6_WzA2Mj"
 
 
 def verified(issuer: Issuer, row: Row) -> Json:
-    """Return the claims of the row's id_token as the client of this issuer reads it; raises `InvalidIdToken`."""
+    """Return the claims of the row's id_token as the client of this issuer reads it; raises `InvalidToken`."""
     issuer.nonce = NONCE
     found = {"id_token": row(issuer, issuer.valid_claims())}
     found = {} if found["id_token"] is ... else json.loads(json.dumps(found))
@@ -122,7 +123,7 @@ def verified(issuer: Issuer, row: Row) -> Json:
 
 
 def is_unfit(issuer: Issuer, row: Row) -> bool:
-    with pytest.raises(InvalidIdToken):
+    with pytest.raises(InvalidToken):
         verified(issuer, row)
     return True
 
@@ -260,7 +261,7 @@ def test_invalid_claims_are_refused(issuer: Issuer, row: str) -> None:
 
 
 def test_the_reason_names_the_size_limit_of_an_id_token(issuer: Issuer) -> None:
-    with pytest.raises(InvalidIdToken, match="at most 262144 are read"):
+    with pytest.raises(InvalidToken, match="at most 262144 are read"):
         verified(issuer, but(more="x" * 200_000))
 
 

@@ -7,7 +7,8 @@ from joserfc import jws, jwt
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
 from providers.oidc import provider
-from services.oauth.id_token import Expected, InvalidIdToken, verify
+from services.oauth.id_token import Expected, verify
+from services.oauth.signed_jwt import InvalidToken
 
 NOW = time.time()
 EXPECTED = Expected(("https://login.example.org",), "munjigi", "n-1", "access", provider.algorithms, NOW)
@@ -32,7 +33,7 @@ def token(key: Key, **header: object) -> str:
 def test_a_token_of_each_allowed_algorithm_is_verified(alg: str) -> None:
     key = key_for(alg)
     assert verify(token(key, alg=alg, kid="1"), lambda _: [key], EXPECTED)["sub"] == "1"
-    with pytest.raises(InvalidIdToken, match="signature"):
+    with pytest.raises(InvalidToken, match="signature"):
         verify(token(key_for(alg), alg=alg, kid="1"), lambda _: [key], EXPECTED)
 
 

@@ -16,6 +16,7 @@ import pytest
 import app
 from services.backend.user import User
 from services.clock import Clock
+from services.oauth.used_tokens import UsedTokens
 from services.sessions.model import Session
 from services.sessions.revocation import RevokedSessions
 from services.sessions.revocation_feed import STREAM
@@ -509,3 +510,15 @@ def test_what_the_backend_ends_while_redis_is_down_is_known_elsewhere_once_it_is
     while there.is_signed_in:
         assert time.monotonic() < ends
         time.sleep(0.05)
+
+
+def test_a_token_that_was_used_at_one_process_cannot_be_used_at_another(server: RedisServer) -> None:
+    clock = Clock()
+    here, there = (UsedTokens("test", 720, Redis(server.url, clock), clock) for _ in range(2))
+    assert here.use("issuer", "a")
+    assert not here.use("issuer", "a")
+    assert not there.use("issuer", "a")
+    assert there.use("another", "a")
+    server.kill()
+    assert there.use("issuer", "b")
+    assert not there.use("issuer", "b")
