@@ -156,6 +156,7 @@ def _init_templates(app: Flask, settings: Settings) -> None:
     app.jinja_env.globals.update(
         csrf_token=generate_csrf,
         current_user=current_user,
+        ago=locale.format_ago,
         duration=locale.format_duration,
         get_flashed_messages=prefetch.pop_flashed_messages,
         get_locale=get_locale,

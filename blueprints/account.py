@@ -4,11 +4,11 @@ from flask import Blueprint, flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_login import current_user, login_required
-from werkzeug.exceptions import MethodNotAllowed
+from werkzeug.exceptions import MethodNotAllowed, NotFound
 
 import errors
 from services import services
-from web import request_body, request_context
+from web import provider_buttons, request_body, request_context
 from web.forms import ProfileForm
 
 bp = Blueprint("account", __name__)
@@ -48,8 +48,30 @@ def show_error(error: errors.SiteError) -> ResponseReturnValue:
     return _render(form, error), error.status, error.headers
 
 
+@bp.post("/account/sessions/end")
+@login_required
+def end_session() -> ResponseReturnValue:
+    """End another session of the user, chosen from the list."""
+    if services().session_list is None:
+        raise NotFound
+    if services().sessions.end_other(request_body.fields().get("session", "")):
+        flash(_("That session has ended."))
+    return redirect(services().settings.origin + url_for("account.show") + "#sessions", 303)
+
+
 def _render(form: ProfileForm, error: errors.SiteError | None = None) -> str:
-    return render_template("account.html", form=form, error=error, editable=_is_editable())
+    current = services().sessions.load()
+    sessions = services().session_list
+    listed = sessions.load(current) if sessions and current else None
+    return render_template(
+        "account.html",
+        form=form,
+        error=error,
+        editable=_is_editable(),
+        sessions=listed or (),
+        current_sid=current.public_sid if current else None,
+        provider_labels={each.id: provider_buttons.label(each) for each in services().settings.registrations},
+    )
 
 
 def _is_editable() -> bool:

@@ -23,6 +23,7 @@ from services.sessions.manager import Sessions
 from services.sessions.memory import SessionMemory
 from services.sessions.revalidation import Revalidator
 from services.sessions.revocation import RevokedSessions
+from services.sessions.session_list import SessionList
 from services.sessions.token_refresh import TokenRefresher
 from services.sessions.token_store import TokenStore
 from services.sign_in import SignIn
@@ -40,6 +41,7 @@ class Services:
     sessions: Sessions
     assertions: Assertions | None
     refresher: TokenRefresher
+    session_list: SessionList | None
     sign_in: SignIn
     oauth: OAuthClient
     attempts: Attempts
@@ -63,12 +65,14 @@ class Services:
         revoked_sessions = RevokedSessions(settings, redis, clock, session_memory)
         token_store = TokenStore(redis, settings.secret_keys, clock)
         refresher = TokenRefresher(settings, backend, token_store, revoked_sessions, clock)
+        session_list = SessionList(settings, redis, revoked_sessions, clock) if redis else None
         sessions = Sessions(
             settings,
             cookie=SessionCookie(settings, clock),
             memory=session_memory,
             token_store=token_store,
             refresher=refresher,
+            session_list=session_list,
             revalidator=Revalidator(settings, backend, clock, session_memory, refresher),
             revoked_sessions=revoked_sessions,
             audit=audit,
@@ -88,6 +92,7 @@ class Services:
             sessions=sessions,
             assertions=Assertions(settings, keys, clock) if (keys := settings.assertion_private_key) else None,
             refresher=refresher,
+            session_list=session_list,
             sign_in=SignIn(settings, backend, sessions, limiter, audit),
             oauth=oauth,
             attempts=Attempts(settings, clock, redis),

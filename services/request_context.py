@@ -32,6 +32,8 @@ class RequestContext:
     """One IP address without port and zone; None if the server does not know it."""
     locale: str
     """The language of the answer, such as `ko` or `pt-BR`."""
+    user_agent: str = ""
+    """The `User-Agent` of the browser."""
     request_id: str
     """In the log, on error pages, and in `X-Request-Id` to the backend and to the browser."""
     deadline: Deadline

@@ -119,5 +119,11 @@ def format_duration(seconds: int) -> str:
     return str(format_timedelta(rounded, granularity=unit, threshold=math.inf))
 
 
+def format_ago(time: int) -> str:
+    """How long ago a time in seconds since 1970 was: `3 minutes ago`, `2 days ago`."""
+    seconds = max(60, int(services().clock.time()) - time)
+    return str(format_timedelta(timedelta(seconds=-seconds), granularity="minute", threshold=1, add_direction=True))
+
+
 def _available() -> tuple[str, ...]:
     return flask.current_app.config["LANGUAGES"]  # type: ignore[no-any-return]

@@ -43,6 +43,7 @@ def current() -> RequestContext:
         context = g.request_context = RequestContext(
             client_ip=parse_client_ip(request.remote_addr),
             locale=str(get_locale() or "en").replace("_", "-"),
+            user_agent=request.headers.get("User-Agent", ""),
             request_id=request_id(),
             deadline=Deadline(services().settings.backend_timeout, services().clock),
             cookies=dict(request.cookies.lists()),

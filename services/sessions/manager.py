@@ -29,6 +29,7 @@ from services.sessions.model import MAX_DATE, Session
 from services.sessions.refresh_token import RefreshTokenSealer
 from services.sessions.revalidation import Revalidator
 from services.sessions.revocation import RevokedSessions
+from services.sessions.session_list import SessionList
 from services.sessions.token_refresh import TokenRefresher
 from services.sessions.token_store import TokenStore
 
@@ -65,6 +66,7 @@ class Sessions:
         memory: SessionMemory,
         token_store: TokenStore,
         refresher: TokenRefresher,
+        session_list: SessionList | None,
         revalidator: Revalidator,
         revoked_sessions: RevokedSessions,
         audit: AuditLog,
@@ -76,6 +78,7 @@ class Sessions:
         self._memory = memory
         self._token_store = token_store
         self._refresher = refresher
+        self._list = session_list
         self._revalidator = revalidator
         self._revoked = revoked_sessions
         self._audit = audit
@@ -193,6 +196,8 @@ class Sessions:
         user = session.user
         g.session = _RequestSession(stale_names, session, token)
         login_user(user)
+        if self._list:
+            self._list.touch(session, self._get_context())
         if reuse:
             self._memory.learn(reuse, user, self._clock.time())
         self._revalidator.mark_revalidated(session)
@@ -233,6 +238,19 @@ class Sessions:
         logout_user()
         _reset_visitor()
         return [session, *others] if session else []
+
+    def end_other(self, public_sid: str) -> bool:
+        """End another session of this request's user. Returns whether there was one with this public id.
+
+        Its tokens stay valid at the backend until they expire: only its own cookie has them.
+        """
+        session = self._current().session
+        listed = self._list.load(session) if self._list and session else None
+        if session is None or public_sid not in {each.public_sid for each in listed or ()} - {session.public_sid}:
+            return False
+        self._revoked.revoke_sid(public_sid)
+        self._audit.record("session_revoked", self._get_context(), by="person", scope="session")
+        return True
 
     def set_cookies(self) -> None:
         """Add the session's cookies to the response; none if the request did not load the session."""
@@ -291,6 +309,8 @@ class Sessions:
         user = self._revalidator.revalidate(session, self._get_context)
         session = self._token_store.apply(session)
         session = self._memory.apply(session) if user == session.user else self._with_user(session, user, asked_at)
+        if self._list:
+            self._list.touch(session, self._get_context())
         current = _RequestSession(names, session, cookie_session=copy.session)
         if not copy.uses_current_key or self._is_outdated(copy.session, session):
             self._renew(current, session)
@@ -337,6 +357,8 @@ class Sessions:
     def _revoke(self, session: Session) -> None:
         self._revoked.revoke(session)
         self._token_store.delete(session)
+        if self._list:
+            self._list.remove(session)
 
     def _log_repeated(self, names: tuple[str, ...]) -> None:
         """An operator can find out what sets the other cookie; once a minute, for it comes with each request."""

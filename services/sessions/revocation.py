@@ -68,7 +68,7 @@ class RevokedSessions:
 
     def contains(self, session: Session) -> bool:
         """Whether this session was revoked, alone or with all sessions of its user."""
-        key, user = session.key, _user_key(session.user.id)
+        key, user = session.key, user_key(session.user.id)
         if any(w.users.get(user, -1) >= session.auth_time or w.contains(key) for w in self._windows):
             return True
         issuer_session = session.issuer_session
@@ -76,9 +76,14 @@ class RevokedSessions:
             self._revoked_until(key) >= issued_at for key, issued_at in issuer_session.keys
         )
 
+    def contains_public(self, public_sid: str, user: User, auth_time: int) -> bool:
+        """The same for a session of which only these are known."""
+        key = bytes.fromhex(public_sid)
+        return self._revoked_until(user_key(user.id)) >= auth_time or any(w.contains(key) for w in self._windows)
+
     def next_auth_time(self, user: User, now: int) -> int:
         """The `auth_time` of a session of this user that starts now: after the last time that all were revoked."""
-        return max(now, self._revoked_until(_user_key(user.id)) + 1)
+        return max(now, self._revoked_until(user_key(user.id)) + 1)
 
     def next_issuer_session(self, issuer_session: IssuerSession | None) -> IssuerSession | None:
         """That of a session that starts now: after the last time that the issuer ended its sessions."""
@@ -95,11 +100,11 @@ class RevokedSessions:
     def revoke_all(self, session: Session) -> None:
         """Revoke all sessions of this session's user that have started by now, whatever the clock of their process."""
         until = max(int(self._clock.time()) + MAX_DIFFERENCE_SECONDS, session.auth_time)
-        self._publish(Entry(user_key=_user_key(session.user.id), until=until))
+        self._publish(Entry(user_key=user_key(session.user.id), until=until))
 
     def revoke_user(self, user_id: int | str) -> None:
         """Revoke all sessions of the user with this id, as `revoke_all` does."""
-        key = _user_key(user_id)
+        key = user_key(user_id)
         # A session that started after the last call may have a later `auth_time` than the clock of this process.
         until = max(int(self._clock.time()) + MAX_DIFFERENCE_SECONDS, self._revoked_until(key) + 1)
         self._publish(Entry(user_key=key, until=until))
@@ -170,5 +175,5 @@ class RevokedSessions:
                 window.add(entry.session_key)
 
 
-def _user_key(user_id: int | str) -> bytes:
+def user_key(user_id: int | str) -> bytes:
     return sha256(f"person:{user_id}".encode()).digest()[:KEY_BYTES]

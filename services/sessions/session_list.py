@@ -1,0 +1,129 @@
+"""The sessions of a user, so that the user can see them and end one. Kept in Redis; without it, there is no list.
+
+A session is in the list until it ends. What is shown of it (browser, provider, times) is encrypted: Redis can only tell
+how many sessions a user has, whom it knows by a hash.
+"""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cachetools import LRUCache
+
+from config import Settings
+from services.clock import Clock
+from services.event_loop import wait_for
+from services.observability.user_agent import Browser, parse_user_agent
+from services.request_context import RequestContext
+from services.sealing import Sealer
+from services.sessions.model import Session
+from services.sessions.revocation import RevokedSessions, user_key
+from services.state.redis import Redis, client_of
+
+TOUCH_SECONDS = 300
+"""The time of the last use is written this often at most: people read it in minutes, and each session costs a write."""
+MAX_TOUCHED = 50_000
+"""Sessions whose last write this process remembers; the least recently used is forgotten, and written again."""
+MAX_LISTED = 100
+"""Sessions of a user that are listed, the latest first. A script may sign in ten thousand times."""
+
+
+@dataclass(frozen=True)
+class ListedSession:
+    public_sid: str
+    browser: Browser
+    provider: str | None
+    auth_time: int
+    """Seconds since 1970 at the sign-in."""
+    seen_at: int
+    """Seconds since 1970 when it was last used, rounded down to some minutes."""
+    ends_at: int
+    """Seconds since 1970."""
+
+
+class SessionList:
+    def __init__(self, settings: Settings, redis: Redis, revoked_sessions: RevokedSessions, clock: Clock) -> None:
+        self._redis = redis
+        self._revoked = revoked_sessions
+        self._clock = clock
+        self._sealer = Sealer(settings.secret_keys, "session list")
+        self._seconds = settings.session_absolute_age
+        self._touched: LRUCache[bytes, float] = LRUCache(MAX_TOUCHED)
+        self._lock = threading.Lock()
+
+    def touch(self, session: Session, context: RequestContext) -> None:
+        """Note that the session is used by this request's browser. Does nothing if that was noted a short while ago."""
+        now = self._clock.time()
+        with self._lock:
+            if now - self._touched.get(session.key, 0.0) < TOUCH_SECONDS:
+                return
+            self._touched[session.key] = now
+        browser = parse_user_agent(context.user_agent)
+        value = {
+            "browser": [browser.name, browser.system],
+            "provider": session.provider,
+            "auth_time": session.auth_time,
+            "seen_at": int(now),
+            "ends_at": session.expires_at,
+        }
+        name = _name(session)
+        wait_for(self._write(name, session.public_sid, self._sealer.seal(name + session.public_sid, value)))
+
+    def remove(self, session: Session) -> None:
+        """The session has ended."""
+        wait_for(self._delete(_name(session), [session.public_sid]))
+
+    def load(self, session: Session) -> Sequence[ListedSession] | None:
+        """The sessions of this session's user, the latest use first; None if Redis is unavailable."""
+        name = _name(session)
+        if (values := wait_for(self._read(name))) is None:
+            return None
+        listed = [each for field, sealed in values.items() if (each := self._open(name, field.decode(), sealed))]
+        now = self._clock.time()
+        is_over = {
+            each.public_sid: each.ends_at <= now
+            or self._revoked.contains_public(each.public_sid, session.user, each.auth_time)
+            for each in listed
+        }
+        if ended := [sid for sid, over in is_over.items() if over]:
+            wait_for(self._delete(name, ended))
+        active = [each for each in listed if not is_over[each.public_sid]]
+        return sorted(active, key=lambda each: each.seen_at, reverse=True)[:MAX_LISTED]
+
+    def _open(self, name: str, public_sid: str, sealed: bytes) -> ListedSession | None:
+        try:
+            value: Any = self._sealer.open(name + public_sid, sealed)
+            times = [int(value[key]) for key in ("auth_time", "seen_at", "ends_at")]
+            return ListedSession(public_sid, Browser(*value["browser"]), value["provider"], *times)
+        except (ValueError, KeyError, TypeError):
+            return None
+
+    async def _write(self, name: str, public_sid: str, value: bytes) -> None:
+        async def write(storage: Any) -> None:
+            client = client_of(storage)
+            await self._redis.command(lambda: client.hset(name, public_sid, value))
+            await self._redis.command(lambda: client.expire(name, self._seconds))
+
+        await self._redis.run(write, otherwise=_nothing)
+
+    async def _delete(self, name: str, public_sids: Sequence[str]) -> None:
+        async def delete(storage: Any) -> None:
+            await self._redis.command(lambda: client_of(storage).hdel(name, *public_sids))
+
+        await self._redis.run(delete, otherwise=_nothing)
+
+    async def _read(self, name: str) -> dict[bytes, bytes] | None:
+        async def read(storage: Any) -> dict[bytes, bytes] | None:
+            values: dict[bytes, bytes] = await self._redis.command(lambda: client_of(storage).hgetall(name))
+            return values
+
+        return await self._redis.run(read, otherwise=_nothing)
+
+
+async def _nothing() -> None:
+    pass
+
+
+def _name(session: Session) -> str:
+    return f"munjigi:sessions:{user_key(session.user.id).hex()}"
