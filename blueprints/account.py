@@ -4,12 +4,15 @@ from flask import Blueprint, flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_login import current_user, login_required
-from werkzeug.exceptions import MethodNotAllowed, NotFound
+from werkzeug.exceptions import MethodNotAllowed
 
 import errors
 from services import services
-from web import provider_buttons, request_body, request_context
+from web import confirm_page, provider_buttons, request_body, request_context
 from web.forms import ProfileForm
+
+MAX_AGE_SECONDS = 15 * 60
+"""After a sign-in that is older, people confirm it before they end another session."""
 
 bp = Blueprint("account", __name__)
 
@@ -51,12 +54,17 @@ def show_error(error: errors.SiteError) -> ResponseReturnValue:
 @bp.post("/account/sessions/end")
 @login_required
 def end_session() -> ResponseReturnValue:
-    """End another session of the user, chosen from the list."""
-    if services().session_list is None:
-        raise NotFound
+    """End another session of the user, chosen from the list.
+
+    Only after a recent sign-in (OWASP ASVS 5.0, 7.5.2): an open browser alone must not suffice.
+    """
+    session = services().sessions.load()
+    account_url = services().settings.origin + url_for("account.show")
+    if session and services().clock.time() - session.auth_time > MAX_AGE_SECONDS:
+        return redirect(confirm_page.url(None, account_url), 303)
     if services().sessions.end_other(request_body.fields().get("session", "")):
         flash(_("That session has ended."))
-    return redirect(services().settings.origin + url_for("account.show") + "#sessions", 303)
+    return redirect(account_url + "#sessions", 303)
 
 
 def _render(form: ProfileForm, error: errors.SiteError | None = None) -> str:

@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Callable, Iterator
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from dev.backend import PASSWORD
 from services.observability.user_agent import Browser, parse_user_agent
 from tests.support.redis_server import RedisServer, redis_server
 from tests.support.scripted import ScriptedBackend, scripted_backend
@@ -43,7 +45,7 @@ def test_without_redis_there_is_no_list(site: Site) -> None:
     visitor = site.new_visitor()
     visitor.sign_in()
     assert "Where you are signed in" not in visitor.get("/account").text
-    assert visitor.submit("/account/sessions/end", {"session": "0" * 16}).status_code == 404
+    assert visitor.submit("/account/sessions/end", {"session": "0" * 16}).status_code == 303
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +80,7 @@ def signed_in(site: Site, user_agent: str) -> Visitor:
 
 def listed(visitor: Visitor) -> list[str]:
     """What the account page says of each session, in its order."""
-    return [
-        " ".join("".join(item.itertext()).split()) for item in visitor.get_page("/account").find_all("section//li")
-    ]
+    return [" ".join("".join(item.itertext()).split()) for item in visitor.get_page("/account").find_all("section//li")]
 
 
 def end_buttons(visitor: Visitor) -> list[str]:
@@ -119,6 +119,20 @@ def test_another_session_can_be_ended(listing: Site) -> None:
     assert not phone.is_signed_in
     assert desktop.is_signed_in
     assert len(listed(desktop)) == 1
+
+
+@pytest.mark.external
+def test_after_an_older_sign_in_people_confirm_it_first(listing: Site, clock: ManualClock) -> None:
+    phone, desktop = signed_in(listing, SAFARI), signed_in(listing, CHROME)
+    (other,) = end_buttons(desktop)
+    clock.advance(20 * 60)
+    location = desktop.submit("/account/sessions/end", {"session": other}).headers["Location"]
+    assert urlsplit(location).path == "/auth/login/confirm"
+    assert parse_qs(urlsplit(location).query)["callbackUrl"][0].endswith("/account")
+    assert phone.is_signed_in
+    assert desktop.submit("/auth/login/confirm", {"password": PASSWORD}).status_code == 303
+    desktop.submit("/account/sessions/end", {"session": other})
+    assert not phone.is_signed_in
 
 
 @pytest.mark.external
