@@ -38,6 +38,8 @@ def check(settings: config.Settings, http_client: HttpClient, cookies: tuple[str
         yield _check_header_size(get("/health/live", Cookie=chunks))
         if settings.forward_access_token:
             yield _check_forward_auth(get("/auth/verify"))
+        if settings.assertion_private_key:
+            yield _check_public_keys(settings, get("/.well-known/jwks.json"))
     except UpstreamError as error:
         message = f"{settings.site_url} does not answer: {error.reason}"
         yield Finding(WARNING, "site", message, "Start the site, and run this again where its visitors can reach it.")
@@ -107,3 +109,19 @@ def _check_forward_auth(response: UpstreamResponse) -> Finding:
         fix = "Configure the reverse proxy to answer 404 there (docs/forward-auth.md): only the proxy itself needs it."
         return Finding(ERROR, "FORWARD_ACCESS_TOKEN", message, fix)
     return Finding(OK, "FORWARD_ACCESS_TOKEN", "browsers do not reach /auth/verify")
+
+
+def _check_public_keys(settings: config.Settings, response: UpstreamResponse) -> Finding:
+    """`response`: the key set, as apps load it."""
+    url = f"{settings.site_url}/.well-known/jwks.json"
+    keys = response.get_path("keys")
+    served = {key.get("kid") for key in keys if isinstance(key, dict)} if isinstance(keys, list) else set()
+    current = settings.assertion_private_key[0].kid
+    if current in served:
+        return Finding(OK, "ASSERTION_PRIVATE_KEY", f"{url} has the P-256 key {current}, which signs assertions")
+    if served:
+        message = f"{url} does not have the key {current}, which signs assertions"
+        return Finding(ERROR, "ASSERTION_PRIVATE_KEY", message, "The running site has another key. Restart it.")
+    message = f"{url} answers {response.status} without keys"
+    fix = "Configure the reverse proxy to forward it, or let apps load the keys from HOST and PORT."
+    return Finding(WARNING, "ASSERTION_PRIVATE_KEY", message, fix)

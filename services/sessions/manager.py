@@ -381,7 +381,9 @@ class Sessions:
     def _renew(self, current: _RequestSession, session: Session) -> None:
         session = replace(session, expires_at=self._new_expiry(session))
         try:
-            current.session, current.new_token = session, self._cookie.encrypt(session)
+            current.session, current.new_token = self._encrypt(session)
+            if current.session.user != session.user:  # new tokens are larger: all doors have to agree
+                self._memory.learn(session, current.session.user, self._clock.time())
         except errors.SessionTooLarge as error:
             log.error("session not renewed, the old one is kept: %s", error)
 

@@ -11,6 +11,7 @@ from dev.backend import PASSWORD
 from tests.support.forge import encrypt, make_claims
 from tests.support.issuer import Issuer, assert_signed_in, send_callback, sign_in_via_provider, start_sign_in
 from tests.support.redirects import destination
+from tests.support.rotating_backend import LIFE, SETTINGS, rotating_backend
 from tests.support.scripted import TOKEN, USER, ScriptedBackend, scripted_backend
 from tests.support.site import MINJI, ManualClock, Page, Site, Visitor, cookie_names, running_site
 
@@ -147,6 +148,17 @@ def test_a_right_password_renews_the_sign_in_and_ends_the_old_session(site: Site
     assert (response.status_code, destination(response)) == (200, f"{site.url}/billing?a=1")
     assert verify(visitor).status_code == 204
     assert not copy.is_signed_in
+
+
+def test_the_tokens_of_the_old_session_are_revoked(clock: ManualClock) -> None:
+    with rotating_backend() as backend, running_site(backend_url=backend.url, clock=clock, **SETTINGS) as site:
+        visitor = member(site)
+        clock.advance(700)
+        assert confirm(visitor).status_code == 303
+        assert backend.families == {"f0": -1, "f1": 0}
+        clock.advance(LIFE)
+        assert visitor.is_signed_in
+        assert backend.families == {"f0": -1, "f1": 1}
 
 
 def test_a_wrong_password_has_the_words_of_the_sign_in_page_and_changes_nothing(site: Site, clock: ManualClock) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,10 @@ import requests
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
+from services.backend.user import User
+from services.clock import Clock
+from services.sessions.cookie import SessionCookie
+from services.sessions.model import Session
 from tests.support.commands import ROOT, Command
 from tests.support.markdown import MarkdownPage
 from tests.support.production import production_server
@@ -23,7 +28,7 @@ from tests.support.proxies import DeployedConfig
 from tests.support.redirects import destination
 from tests.support.scripted import TOKEN, USER, ScriptedBackend, scripted_backend
 from tests.support.signing_keys import private_pem
-from tests.support.site import Visitor, cookie_names
+from tests.support.site import Visitor, cookie_names, make_settings
 
 pytestmark = [pytest.mark.server, pytest.mark.external]
 
@@ -295,6 +300,50 @@ def test_an_app_gets_an_assertion_for_its_host_that_the_public_keys_verify(kind:
         assert claims["iss"] == front.proxy.url
         assert claims["aud"] == urlsplit(front.proxy.url).netloc
         assert claims["sub"] == "7"
+
+
+def with_recent_sign_in(kind: str) -> str:
+    """The file of `deploy/` with the blocks of docs/forward-auth.md."""
+    text = (ROOT / "deploy" / FILES[kind]).read_text("utf-8")
+    page = MarkdownPage(ROOT / "docs" / "forward-auth.md")
+    blocks = [block.text for block in page.code_blocks if block.language == kind]
+    anchors = ["        proxy_set_header Cookie", "    location = /munjigi-verify {"]
+    if kind == "caddy":
+        anchors = ["\t\t\tforward_auth 127.0.0.1:8000 {"]
+    for anchor, block in zip(anchors, blocks, strict=True):
+        assert text.count(anchor) == 1
+        text = text.replace(anchor, f"{block}\n{anchor}")
+    return text
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_an_old_sign_in_has_to_be_confirmed_for_the_pages_that_demand_it(kind: str, tmp_path: Path) -> None:
+    with fronted(kind, with_recent_sign_in(kind), tmp_path) as front:
+        assert front.member().get("/billing/cards").status_code == 200
+        now = int(time.time())
+        old = Session(
+            user=User.from_json(USER),
+            access_token=TOKEN,
+            provider="email",
+            sid="an-old-session",
+            auth_time=now - 700,
+            checked_at=now,
+            expires_at=now + 2592000,
+        )
+        visitor = front.visitor(**{"X-Auth-User-Id": "666"})
+        name, token = "__Secure-next-auth.session-token", SessionCookie(make_settings(), Clock()).encrypt(old)
+        visitor.cookies.set(name, token, domain="127.0.0.1", secure=True)
+        for path in ("/billing", "/billing/cards?a=1", "/%62illing/cards", "//billing/cards", "/x/../billing/"):
+            sent = visitor.get(f"{front.proxy.url}{path}")
+            assert (sent.status_code, urlsplit(sent.headers["Location"]).path) == (303, "/auth/login/confirm"), path
+        assert told(visitor) == HONG
+        assert visitor.get("/billing", headers={"Sec-Fetch-Mode": "cors"}).status_code == 401
+        page = visitor.get_page(visitor.get("/billing/cards?a=1").headers["Location"])
+        back = str(page.input_value("callbackUrl"))
+        assert back == f"{front.proxy.url}/billing/cards?a=1"
+        confirmed = visitor.submit("/auth/login/confirm", {"password": "x", "callbackUrl": back})
+        assert destination(confirmed) == back
+        assert visitor.get(back).json()["told"] == HONG
 
 
 # The two configurations of docs/operations.md, without an app.

@@ -25,6 +25,7 @@ from services.http.client import HttpClient
 from services.http.response import UpstreamResponse
 from services.sessions.cookie import SessionCookie
 from tests.support.commands import ROOT, free_port_pair
+from tests.support.signing_keys import private_pem, public_pem
 from tests.support.site import SECRET, make_settings, running_site, serve_in_thread
 
 Environ = dict[str, str]
@@ -271,6 +272,19 @@ def test_a_forwarded_access_token_that_browsers_can_read_is_an_error() -> None:
     with serve_in_thread("127.0.0.1", lambda _: front()) as port:
         results = site_findings(f"http://127.0.0.1:{port}", forward_access_token="true")
     assert results[-1] == (OK, "browsers do not reach /auth/verify")
+
+
+def test_the_public_keys_of_assertions_are_checked_at_the_public_url() -> None:
+    with running_site(assertion_private_key=private_pem()) as running:
+        good = site_findings(running.url, assertion_private_key=private_pem())
+        stale = site_findings(running.url, assertion_private_key=private_pem("new"))
+        rotating = site_findings(running.url, assertion_private_key=private_pem() + public_pem("new"))
+    assert [results[-1][0] for results in (good, stale, rotating)] == [OK, ERROR, OK]
+    assert "Restart it" in stale[-1][1]
+    assert "PRIVATE KEY-----" not in str((good, stale, rotating))
+    with serve_in_thread("127.0.0.1", lambda _: front()) as port:
+        hidden = site_findings(f"http://127.0.0.1:{port}", assertion_private_key=private_pem())
+    assert (hidden[-1][0], "answers 404 without keys" in hidden[-1][1]) == (WARNING, True)
 
 
 LIVE, SECURE = ({"status": "ok"}, 200), "__Host-munjigi.visitor=x; Secure; HttpOnly; Path=/"

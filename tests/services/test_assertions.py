@@ -189,6 +189,18 @@ def test_a_session_that_nextauth_has_issued_has_no_auth_time(backend: ScriptedBa
         assert "auth_time" not in claims_of(assertion(adopted)), "not even after the site has written the cookie"
 
 
+def test_the_sid_of_an_assertion_ends_the_session_at_the_backends_word() -> None:
+    token = "the-Backend-tells-with-this-one-only"
+    with running_site(assertion_private_key=private_pem(), backend_events_token=token) as site:
+        visitor, other = member(site), member(site)
+        sid = claims_of(assertion(visitor))["sid"]
+        answer = site.new_visitor().post(
+            "/api/auth/sessions/revoke", json={"sid": sid}, headers={"Authorization": f"Bearer {token}"}
+        )
+        assert answer.status_code == 204
+        assert (visitor.get("/auth/verify").status_code, other.get("/auth/verify").status_code) == (401, 204)
+
+
 # --- Rotation
 
 

@@ -31,6 +31,8 @@ class RotatingBackend:
     delay: float = 0.0
     refuses_access_tokens: bool = False
     expires_in: int | None = LIFE
+    padding: int = 0
+    """Characters that access tokens have more."""
     user: dict[str, Any] = field(default_factory=lambda: dict(USER))
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -76,7 +78,7 @@ class RotatingBackend:
         number = self.families[family]
         expiry = {} if self.expires_in is None else {"expires_in": self.expires_in}
         return {
-            "token": f"access.{family}.{number}",
+            "token": f"access.{family}.{number}{'x' * self.padding}",
             "refresh": f"refresh.{family}.{number}",
             **expiry,
             "refresh_expires_in": REFRESH_LIFE,

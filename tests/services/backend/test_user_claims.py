@@ -12,6 +12,7 @@ import settings_readers
 from config import SettingsError
 from services.backend.user_claims import MAX_CLAIMS_BYTES, read_claims
 from tests.support.forge import encrypt, make_claims
+from tests.support.rotating_backend import LIFE, SETTINGS, rotating_backend
 from tests.support.scripted import USER, ScriptedBackend, scripted_backend
 from tests.support.site import SECRET, ManualClock, Site, running_site
 
@@ -115,6 +116,25 @@ def test_claims_yield_to_a_token_that_fills_the_cookies(backend: ScriptedBackend
         visitor.post("/api/auth/session", json={"csrfToken": visitor.csrf_token()})
         assert visitor.get_session()["user"] == USER, "all doors agree after the next answer of the backend, too"
         assert headers(site, visitor)["Roles"] == ""
+
+
+@pytest.mark.parametrize("door", ["/api/auth/session", "/auth/verify"])
+def test_claims_yield_to_new_tokens_that_fill_the_cookies(door: str) -> None:
+    clock = ManualClock()
+    with rotating_backend() as backend:
+        backend.user["roles"] = ["r" * 1900]
+        with running_site(backend_url=backend.url, clock=clock, user_claims="roles", **SETTINGS) as site:
+            visitor = site.new_visitor()
+            visitor.sign_in()
+            assert "roles" in visitor.get_session()["user"]
+            backend.padding = 7000
+            clock.advance(LIFE)
+            visitor.get(door)
+            assert visitor.get_session()["user"] == USER
+            assert headers(site, visitor)["Roles"] == ""
+            clock.advance(LIFE)
+            assert visitor.get_session()["user"] == USER, "the new refresh token was kept"
+            assert len(backend.refreshes) == 2
 
 
 def test_all_claims_together_are_bounded() -> None:
