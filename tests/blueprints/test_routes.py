@@ -55,7 +55,7 @@ ROUTES = [
     get("/", VISITOR, SESSION),
     get("/account", VISITOR, SESSION, open_to=MEMBERS),
     post("/account", VISITOR, SESSION, open_to=MEMBERS, fields={"name": "민지", "nick_name": ""}),
-    post("/account/sessions/end", VISITOR, SESSION, open_to=MEMBERS, fields={"session": "0" * 16}),
+    post("/account/sessions/end", SESSION, open_to=MEMBERS, fields={"session": "0" * 16}),
     get("/auth/login/email", VISITOR, SESSION),
     post("/auth/login/email", VISITOR, SESSION, DEVICE, fields=CREDENTIALS),
     get("/auth/login/confirm", VISITOR, SESSION, open_to=MEMBERS),
