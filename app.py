@@ -19,14 +19,18 @@ import errors
 import settings_readers
 from blueprints import (
     account,
+    account_password,
     forward_auth,
     health,
     home,
     login,
     logout,
+    mail_link,
+    mail_request,
     nextauth_client,
     nextauth_session,
     oauth,
+    register,
     session_revocation,
     static_files,
 )
@@ -36,6 +40,7 @@ from services import Services, services
 from services.backend.user import User
 from services.clock import Clock
 from web import (
+    account_form,
     csrf,
     error_handlers,
     forms,
@@ -88,11 +93,29 @@ def create_app(
         static_files,
     ):
         app.register_blueprint(views.bp)
+    _register_account_forms(app, settings)
     error_handlers.init_app(app)
     app.cli.add_command(doctor_command.doctor_command(create_app))
     proxy_fix = ProxyFix(app.wsgi_app, settings.proxy_hops, 0, 0, 0, 0)
     app.wsgi_app = _site_url_middleware(app, settings, proxy_fix)  # type: ignore[method-assign]  # Flask documents this
     return app
+
+
+def _register_account_forms(app: Flask, settings: Settings) -> None:
+    """Register the pages for which the backend has a call. The addresses of all others are not found."""
+    blueprints = {
+        "register": register.bp,
+        "forgot": mail_request.forgot_bp,
+        "reset": mail_link.reset_bp,
+        "verify_email": mail_link.verify_bp,
+        "resend_verification": mail_request.resend_bp,
+        "change_password": account_password.bp,
+    }
+    for call, bp in blueprints.items():
+        if call in settings.backend.calls:
+            app.register_blueprint(bp)
+    if "change_password" in settings.backend.calls or settings.reset_password_url:
+        app.register_blueprint(account_password.well_known_bp)
 
 
 def _flask_settings(settings: Settings) -> dict[str, object]:
@@ -166,6 +189,9 @@ def _init_templates(app: Flask, settings: Settings) -> None:
         request_id=request_context.reference,
         site_name=settings.site_name,
         logo_url=settings.logo_url,
+        has_page=account_form.has_page,
+        sign_up_page=account_form.sign_up_page,
+        forgotten_password_page=account_form.forgotten_password_page,
         sign_up_url=settings.sign_up_url,
         reset_password_url=settings.reset_password_url,
     )

@@ -156,6 +156,14 @@ class Settings:
     """Sign-in attempts per account from all IP addresses. A browser that has signed in to the account before has a
     count of its own."""
 
+    mail_limit_per_ip: limits.RateLimitItem = setting(read.rate, limits.parse("20/hour"), example="20/hour")
+    """Forms per client IP address that may send an email: sign-up, forgotten password, verification."""
+    mail_limit_per_account_and_ip: limits.RateLimitItem = setting(read.rate, limits.parse("5/hour"), example="5/hour")
+    """The same per account and IP address, whether the account exists or not."""
+    mail_limit_per_account: limits.RateLimitItem = setting(read.rate, limits.parse("20/hour"), example="20/hour")
+    """The same per account from all IP addresses. A browser that has signed in to the account before has a count of its
+    own."""
+
     proxy_hops: int = setting(read.integer(0, 10), 0, example="1")
     """The number of reverse proxies in front of the site whose `X-Forwarded-For` is trusted."""
     hsts: str = setting(read.hsts, "max-age=31536000", example="max-age=31536000", may_be_empty=True)
@@ -169,9 +177,17 @@ class Settings:
     logo_url: str | None = setting(read.link, None, example="https://example.com/logo.svg")
     """An image that replaces the site's mark above the form."""
     sign_up_url: str | None = setting(read.link, None, example="https://example.com/join")
-    """The target of the sign-up link. If unset, there is no link."""
+    """The target of the sign-up link. If unset, it is `/auth/register` if `BACKEND` has a call for it."""
+    register_fields: tuple[read.RegisterField, ...] = setting(
+        read.register_fields, (), example='company?="Company;ko=회사" terms:checkbox="I agree to the terms"'
+    )
+    """Further fields of the sign-up form, separated by spaces: the name in the body of the call, its kind (`:email`,
+    `:tel`, `:date`, `:checkbox`), `?` if it may be left empty, and its label, with those in other languages behind
+    `;`."""
+    password_rules: Mapping[str, str] = setting(read.localized_text, {}, example="At least 10 characters;ko=10자 이상")
+    """What a new password must be like. The forms say it; the backend enforces it. Other languages stand behind `;`."""
     reset_password_url: str | None = setting(read.link, None, example="https://example.com/password")
-    """The target of the password reset link. If unset, there is no link."""
+    """The target of the password reset link. If unset, it is `/auth/password/forgot` if `BACKEND` has a call for it."""
     default_locale: str = setting(read.language, "ko", example="ko")
     """The language for browsers that accept none of the site's languages: `en`, or one of `translations/`."""
     templates_dir: Path | None = setting(read.folder, None, example="/etc/munjigi/templates")

@@ -10,9 +10,14 @@
     │   ├── OAuthAccountNotLinked       the backend has this email address with another way to sign in
     │   ├── EmailMissing                the provider did not share the email address
     │   ├── TooManyAttempts             a login limit, or the backend's; `retry_after` has the seconds to wait
+    │   ├── SignUpClosed                the backend creates no accounts
     │   └── InvalidFields               `fields` has one message for each invalid field
+    │       ├── AccountExists           the backend has an account with this identifier, and says so
+    │       ├── WeakPassword            the new password does not follow the backend's rules
+    │       └── WrongPassword           the current password is wrong
     ├── RestartRequired                 the user has to start again
     │   ├── Cancelled                   the user cancelled at the provider
+    │   ├── InvalidCode                 the code or link of a mail is wrong, expired or used
     │   ├── AttemptExpired              the OAuth attempt is unknown, too old or already used
     │   ├── CsrfError                   the CSRF check failed
     │   │   ├── FormExpired             the CSRF token is missing or invalid
@@ -140,8 +145,44 @@ class InvalidFields(Rejected):
         self.fields = fields
 
 
+class _InvalidField(InvalidFields):
+    """`field`: the name of the only invalid field of the form, which gets this message."""
+
+    field: str
+    field_message: LazyString
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__({self.field: self.field_message}, reason)
+
+
+class AccountExists(_InvalidField):
+    field = "email"
+    field_message = _l("There is already an account with this. Sign in, or use another one.")
+
+
+class WeakPassword(_InvalidField):
+    field = "new_password"
+    field_message = _l("This password is too easy to guess or too short. Choose another one.")
+
+
+class WrongPassword(_InvalidField):
+    field = "password"
+    field_message = _l("The current password is incorrect.")
+
+
+class SignUpClosed(Rejected):
+    code = "SignUpClosed"
+    status = 403
+    message = _l("New accounts cannot be created here at the moment. Contact support.")
+
+
 class RestartRequired(SiteError):
     status = 400
+
+
+class InvalidCode(RestartRequired):
+    code = "Verification"
+    message = _l("This link or code no longer works. It may be too old, or already used. Ask for a new one.")
 
 
 class Cancelled(RestartRequired):
@@ -263,5 +304,5 @@ def from_code(code: str | None) -> SiteError | None:
     """Return the error for the query parameter `error`: None without a code, `SiteError` for an unknown code."""
     if not code:
         return None
-    matches = (error for error in _subclasses(SiteError) if error.code == code and error is not InvalidFields)
+    matches = (error for error in _subclasses(SiteError) if error.code == code and not issubclass(error, InvalidFields))
     return next(matches, SiteError)()

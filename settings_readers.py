@@ -7,8 +7,9 @@ that continues the name of the setting: "must be …". The message of a reader f
 import base64
 import ipaddress
 import re
+import shlex
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,63 @@ class SettingSpec:
     """An empty value is not the default."""
     secret: bool = False
     """The value can also be read from the file that `<NAME>_FILE` names."""
+
+
+REGISTER_FIELD_KINDS = ("text", "email", "tel", "date", "checkbox")
+_RESERVED_FIELDS = frozenset({"csrfToken", "callbackUrl", "lang", "password", "identifier", "json"})
+
+
+@dataclass(frozen=True)
+class RegisterField:
+    """A further field of the sign-up form."""
+
+    name: str
+    """The member of the call's body that gets the value; a dot makes an object."""
+    kind: str
+    """One of `REGISTER_FIELD_KINDS`, a type of HTML's `input`."""
+    required: bool
+    labels: Mapping[str, str]
+    """By language; `""` is the label in all others. Empty if the site knows a label for this name."""
+
+    @property
+    def key(self) -> str:
+        """Its name in the form."""
+        return self.name.rpartition(".")[2]
+
+
+def localized_text(text: str) -> dict[str, str]:
+    """Return a text by language: `Company;ko=회사;ja=会社` is "Company" in all languages but two."""
+    default, *others = (part.strip() for part in text.split(";"))
+    pairs = [other.partition("=") for other in others]
+    if not default or not all(re.fullmatch(r"[a-zA-Z]{2,3}([-_]\w+)?", code) and value for code, _, value in pairs):
+        raise ValueError("must be a text, and behind ';' further ones such as ko=…")
+    return {"": single_line(default), **{code.replace("-", "_"): single_line(value) for code, _, value in pairs}}
+
+
+def register_fields(text: str) -> tuple[RegisterField, ...]:
+    """Return the fields: `name[:kind][?][=label]`, separated by spaces; a `?` if it may be left empty."""
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        raise ValueError("has a quote that is not closed") from None
+    fields = tuple(map(_register_field, words))
+    keys = [field.key for field in fields]
+    if len(set(keys)) < len(keys):
+        raise ValueError("must name each field once")
+    return fields
+
+
+def _register_field(word: str) -> RegisterField:
+    declaration, equals, label = word.partition("=")
+    match = re.fullmatch(r"((?:[A-Za-z]\w{0,39}\.)*([A-Za-z]\w{0,39}))(?::([a-z]+))?(\?)?", declaration, re.ASCII)
+    if match is None or match[2] in _RESERVED_FIELDS:
+        raise ValueError(
+            f"must have names of letters, digits and '_', which the form does not use: {declaration[:40]!r}"
+        )
+    kind = match[3] or "text"
+    if kind not in REGISTER_FIELD_KINDS:
+        raise ValueError(f"knows {', '.join(REGISTER_FIELD_KINDS)}, not {kind[:20]!r}")
+    return RegisterField(match[1], kind, match[4] is None, localized_text(label) if equals else {})
 
 
 def base_url(text: str) -> str:

@@ -27,7 +27,9 @@ from typing import Any, Protocol
 from settings_readers import SettingSpec
 
 BEARER_HEADER = "Authorization: Bearer {token}"
-CALLS = ("login", "social", "user", "refresh", "logout", "profile")
+ACCOUNT_CALLS = ("register", "forgot", "reset", "verify_email", "resend_verification", "change_password")
+"""The calls of forms for which nobody needs to be signed in, and of the form that changes the password."""
+CALLS = ("login", "social", "user", "refresh", "logout", "profile", *ACCOUNT_CALLS)
 PLACEHOLDERS: Mapping[str, frozenset[str]] = {
     "login": frozenset({"identifier", "password"}),
     "social": frozenset({"provider", "social_token", "email"}),
@@ -35,8 +37,18 @@ PLACEHOLDERS: Mapping[str, frozenset[str]] = {
     "refresh": frozenset({"token", "refresh_token"}),
     "logout": frozenset({"token", "refresh_token"}),
     "profile": frozenset({"token", "user_id", "name", "nick_name"}),
+    "register": frozenset(
+        {"identifier", "email", "username", "phone", "name", "nick_name", "password", "site_url", "locale"}
+    ),
+    "forgot": frozenset({"identifier", "site_url", "locale"}),
+    "reset": frozenset({"identifier", "code", "uid", "new_password"}),
+    "verify_email": frozenset({"identifier", "code", "uid"}),
+    "resend_verification": frozenset({"identifier", "site_url", "locale"}),
+    "change_password": frozenset({"token", "user_id", "identifier", "password", "new_password"}),
 }
 """The names that the templates of each call can use, beside those of settings."""
+WITHOUT_ACCESS_TOKEN = frozenset({"login", "social", *ACCOUNT_CALLS} - {"change_password"})
+"""The calls that are made for people who are not signed in."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +76,14 @@ class Meaning(StrEnum):
     INVALID_FIELDS = "invalid_fields"
     SESSION_OVER = "session_over"
     """The token is no longer accepted."""
+    CLOSED = "closed"
+    """New accounts cannot be created."""
+    TAKEN = "taken"
+    """There is an account with this identifier already."""
+    WEAK_PASSWORD = "weak_password"
+    """The new password does not follow the backend's rules."""
+    INVALID_CODE = "invalid_code"
+    """The code of a mail, or of the link in it, is wrong, expired, or was used before."""
     CONFIGURATION = "configuration"
     """Only the operator can fix it."""
     UNAVAILABLE = "unavailable"
@@ -120,6 +140,31 @@ class Backend:
     logout: Call | None = None
     profile: Call | None = None
     """Saves the names of the user."""
+
+    register: Call | None = None
+    """Creates an account. Its form asks for what its templates use. An answer with a token signs in; after another one,
+    the site signs in by `login`, which says whether the address has to be verified first."""
+    forgot: Call | None = None
+    """Sends a mail with which a new password can be set."""
+    reset: Call | None = None
+    """Sets a new password with the code of that mail."""
+    verify_email: Call | None = None
+    """Confirms an address with the code of a mail."""
+    resend_verification: Call | None = None
+    """Sends the mail with that code again."""
+    change_password: Call | None = None
+    link_parameters: Mapping[str, str] = field(
+        default_factory=lambda: {"code": "token|key|code", "uid": "uid", "identifier": "email"}
+    )
+    """Placeholder of `reset` and `verify_email` -> parameters of the links in mails that can have its value."""
+    mails_code: bool = False
+    """Whether its mails have a code to be typed, and not only a link."""
+    done: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Call of `ACCOUNT_CALLS` -> statuses, beside 2xx, that mean that it has succeeded."""
+    checks_current_password: bool = True
+    """Whether `change_password` fails if the current password is wrong. If not, the site tries it by `login` first."""
+    min_password_length: int = 0
+    """Characters. The forms say it; the backend enforces it."""
 
     token: str
     """The place of the access token in the answers of `login`, `social` and `refresh`."""

@@ -10,6 +10,12 @@ backend = Backend(
     refresh=Call("POST", None),
     logout=Call("POST", None),
     profile=Call("PATCH", None, {"name": "{name}", "nick_name": "{nick_name}"}),
+    register=Call("POST", None, {"email": "{identifier}", "password": "{password}"}),
+    forgot=Call("POST", None, {"email": "{identifier}"}),
+    reset=Call("POST", None, {"code": "{code}", "password": "{new_password}"}),
+    verify_email=Call("POST", None, {"code": "{code}"}),
+    resend_verification=Call("POST", None, {"email": "{identifier}"}),
+    change_password=Call("POST", None, {"current_password": "{password}", "new_password": "{new_password}"}),
     token="",
     message="message|error.message|error_description|detail",
 )

@@ -18,6 +18,26 @@ backend = Backend(
         {"refresh": "{refresh_token}"},
         headers={"Cookie": "my-refresh-token={refresh_token}"},
     ),
+    register=Call(
+        "POST",
+        "/dj-rest-auth/registration/",
+        {"email": "{identifier}", "password1": "{password}", "password2": "{password}"},
+    ),
+    forgot=Call("POST", "/dj-rest-auth/password/reset/", {"email": "{identifier}"}),
+    reset=Call(
+        "POST",
+        "/dj-rest-auth/password/reset/confirm/",
+        {"uid": "{uid}", "token": "{code}", "new_password1": "{new_password}", "new_password2": "{new_password}"},
+    ),
+    verify_email=Call("POST", "/dj-rest-auth/registration/verify-email/", {"key": "{code}"}),
+    resend_verification=Call("POST", "/dj-rest-auth/registration/resend-email/", {"email": "{identifier}"}),
+    change_password=Call(
+        "POST",
+        "/dj-rest-auth/password/change/",
+        {"old_password": "{password}", "new_password1": "{new_password}", "new_password2": "{new_password}"},
+    ),
+    checks_current_password=False,  # only with `OLD_PASSWORD_FIELD_ENABLED`
+    min_password_length=8,
     token="access",
     refresh_token="refresh|cookie:my-refresh-token",
     user_fields={"id": "pk", "name": "first_name+last_name|username", "email": "email"},

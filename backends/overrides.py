@@ -36,9 +36,12 @@ def path(text: str) -> str:
 
 
 def call_line(text: str) -> _CallLine:
+    """Return method and path of a call; both are empty for `none`."""
+    if text.lower() == "none":
+        return _CallLine("", "")
     method, _, rest = text.partition(" ")
     if method not in ("GET", "POST", "PUT", "PATCH", "DELETE"):
-        raise ValueError("must be a method in capitals and a path")
+        raise ValueError("must be a method in capitals and a path, or none")
     return _CallLine(method, path(rest.strip()))
 
 
@@ -160,6 +163,16 @@ def statuses(text: str) -> tuple[int, ...]:
     return tuple(map(int, text.split()))
 
 
+def link_parameters(text: str) -> dict[str, str]:
+    """Return placeholder -> parameters, as `Backend.link_parameters`."""
+    parameters = dict(_pairs(text))
+    if unknown := set(parameters) - {"code", "uid", "identifier"}:
+        raise ValueError(f"can only have code, uid and identifier, not {min(unknown)[:20]!r}")
+    if invalid := [value for value in parameters.values() if not re.fullmatch(r"[\w\-.|]+", value, re.ASCII)]:
+        raise ValueError(f"must have names of parameters, not {invalid[0][:40]!r}")
+    return parameters
+
+
 _PARTS: Mapping[str, tuple[str, Callable[[str], Any], str]] = {
     "BACKEND_TOKEN": ("token", place, "data.accessToken"),
     "BACKEND_TOKEN_HEADER": ("token_header", token_header, BEARER_HEADER),
@@ -177,6 +190,8 @@ _PARTS: Mapping[str, tuple[str, Callable[[str], Any], str]] = {
     "BACKEND_RETRY_AFTER": ("retry_after", place, "header:X-Retry-After"),
     "BACKEND_LOGOUT_DONE": ("logout_done", statuses, "401 404"),
     "BACKEND_LOGOUT_REVOKES": ("logout_revokes", read.boolean, "false"),
+    "BACKEND_MAILS_CODE": ("mails_code", read.boolean, "true"),
+    "BACKEND_LINK_PARAMETERS": ("link_parameters", link_parameters, "code=token uid=uid"),
 }
 """Setting -> field of `Backend`, reader and example."""
 _CALL_EXAMPLES = {
@@ -186,6 +201,12 @@ _CALL_EXAMPLES = {
     "refresh": ("POST /api/auth/refresh", "refreshToken={refresh_token}"),
     "logout": ("POST /api/auth/logout", "refreshToken={refresh_token}"),
     "profile": ("PATCH /api/members/me", "name={name} nickname={nick_name}"),
+    "register": ("POST /api/auth/sign-up", "email={identifier} password={password} nickname={name}"),
+    "forgot": ("POST /api/auth/password/mail", "email={identifier}"),
+    "reset": ("POST /api/auth/password/reset", "code={code} password={new_password}"),
+    "verify_email": ("POST /api/auth/email/verify", "code={code}"),
+    "resend_verification": ("POST /api/auth/email/mail", "email={identifier}"),
+    "change_password": ("PUT /api/members/me/password", "current={password} new={new_password}"),
 }
 
 
@@ -227,7 +248,7 @@ def override(backend: Backend, values: Mapping[str, Any]) -> Backend:
     Calls that still have no path are gone.
     """
     parts = {field: values[name] for name, (field, _, _) in _PARTS.items() if values[name] is not None}
-    for merged in ("headers", "user_fields"):
+    for merged in ("headers", "user_fields", "link_parameters"):
         parts[merged] = {**getattr(backend, merged), **parts.get(merged, {})}
     parts["meanings"] = (*parts.get("meanings", ()), *backend.meanings)
     parts |= {name: _override_call(getattr(backend, name), f"BACKEND_{name.upper()}", values) for name in CALLS}
@@ -241,7 +262,10 @@ def override(backend: Backend, values: Mapping[str, Any]) -> Backend:
 
 
 def _override_call(call: Call | None, name: str, values: Mapping[str, Any]) -> Call | None:
-    if line := values[name]:
+    line = values[name]
+    if line and not line.method:
+        return None
+    if line:
         body = call.body if call and line.method != "GET" else None
         call = replace(call or Call("", None), method=line.method, path=line.path, body=body)
     if call is None:

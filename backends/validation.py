@@ -22,6 +22,7 @@ def problems(backend: Backend) -> Iterator[Problem]:
         if unknown := [name for name in sorted(placeholders(template)) if not is_setting(name)]:
             yield "BACKEND_HEADERS", f"can use settings such as {{BACKEND_API_KEY}} in {header}, not {{{unknown[0]}}}"
     yield from _login_problems(backend)
+    yield from _account_problems(backend)
     yield from _token_problems(backend)
 
 
@@ -44,6 +45,29 @@ def _login_problems(backend: Backend) -> Iterator[Problem]:
     login = backend.calls.get("login")
     if login and (missing := {"identifier", "password"} - _placeholders_of(login)):
         yield "BACKEND_LOGIN_BODY", f"must use {{{min(missing)}}}"
+
+
+_ACCOUNT_VALUES: Mapping[str, frozenset[str]] = {
+    "register": frozenset({"identifier", "password"}),
+    "forgot": frozenset({"identifier"}),
+    "reset": frozenset({"code", "new_password"}),
+    "verify_email": frozenset({"code"}),
+    "resend_verification": frozenset({"identifier"}),
+    "change_password": frozenset({"new_password"}),
+}
+"""What each call has to send."""
+
+
+def _account_problems(backend: Backend) -> Iterator[Problem]:
+    calls = backend.calls
+    for name, values in _ACCOUNT_VALUES.items():
+        if name in calls and (missing := values - _placeholders_of(calls[name])):
+            yield f"BACKEND_{name.upper()}_BODY", f"must use {{{min(missing)}}}"
+    if "reset" in calls and "forgot" not in calls:
+        yield "BACKEND_FORGOT", "is required if BACKEND_RESET is set: it sends the mail"
+    change = calls.get("change_password")
+    if change and not backend.token_header and "token" not in _placeholders_of(change):
+        yield "BACKEND_CHANGE_PASSWORD_BODY", "must use {token}, as BACKEND_TOKEN_HEADER is none"
 
 
 def _token_problems(backend: Backend) -> Iterator[Problem]:

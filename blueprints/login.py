@@ -3,6 +3,7 @@
 import logging
 from urllib.parse import urlsplit
 
+import flask
 from flask import Blueprint, redirect, render_template
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
@@ -40,7 +41,10 @@ def sign_in() -> ResponseReturnValue:
     form = login_page.form_class().read(request_body.fields())
     if not form.validate():
         return login_page.render(form), 422
-    services().sign_in.with_password(form.typed, form.password.data or "", request_context.current())
+    end_others = login_page.END_OTHERS in flask.session
+    services().sign_in.with_password(
+        form.typed, form.password.data or "", request_context.current(), end_others=end_others
+    )
     return redirect_after_form(redirect_target.redirect_target(), notice=_("You are signed in."))
 
 

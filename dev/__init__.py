@@ -58,6 +58,7 @@ def create_site(environ: Mapping[str, str], port: int, clock: Clock | None = Non
     ]
     site.jinja_env.globals["stand_in_other_identifiers"] = backend.ACCOUNTS[0].identifiers(kind)[1:]
     site.jinja_env.globals["stand_in_password"] = backend.PASSWORD
+    site.jinja_env.globals["stand_in_mail_url"] = f"{stand_in_settings.stand_in_origin(port)}/mail"
     site.wsgi_app = _redirect_to_site_url(settings.site_url, site.wsgi_app)  # type: ignore[method-assign]
     return site
 
@@ -131,6 +132,7 @@ def _print_greeting(settings: Mapping[str, str], port: int, started: list[str], 
             f"\n  The stand-in backend listens on {stand_in_settings.stand_in_origin(port)}"
             f" with the protocol {protocol}. Its requests are logged below."
         )
+        click.echo(f"  The emails that it would send: {stand_in_settings.stand_in_origin(port)}/mail")
     if providers := [PROVIDERS[name].name for name in started if name in PROVIDERS]:
         click.echo(f"  Stand-in providers, each with test accounts and failures: {', '.join(providers)}.")
     click.echo("")

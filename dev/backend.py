@@ -6,15 +6,18 @@ Beside the cases that `dev/exchanges/` documents, it answers with these, where t
 field is missing or too long), `created` (social sign-in of a new user) and `no_user` (a valid token without a user).
 """
 
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 from flask import Flask, request
 from werkzeug.wrappers import Response
 
+import backends
+from backends.base import ACCOUNT_CALLS
 from dev import exchanges
 from dev.exchanges import Answer, Call
 from dev.social_login import SocialLogin
@@ -22,6 +25,8 @@ from dev.user_store import Tokens, UserStore
 
 PASSWORD = "correct-horse"
 MAX_NAME_LENGTH = 30
+MIN_PASSWORD_LENGTH = 8
+_NAMES = ("user_id", "name", "email", "nick_name")
 _SLOW_SECONDS = 3
 
 
@@ -102,6 +107,7 @@ def create_backend(
     backend = _Backend(protocol, social_login, now)
     site = Flask("munjigi-stand-in-backend", static_folder=None, template_folder=None)
     site.extensions["user_store"] = backend.users
+    site.extensions["mails"] = backend.mails
     site.before_request(lambda: time.sleep(delay))
     for path, calls in backend.calls_by_path().items():
         site.add_url_rule(
@@ -113,8 +119,20 @@ def create_backend(
     return site
 
 
+@dataclass(frozen=True)
+class Mail:
+    """A mail that the backend would have sent."""
+
+    to: str
+    subject: str
+    path: str
+    """What its link has behind `SITE_URL`."""
+    code: str
+
+
 class _Backend:
     def __init__(self, protocol: str, social_login: SocialLogin | None, now: Callable[[], float]) -> None:
+        self._protocol = protocol
         self._recorded = exchanges.load(protocol)
         self._social_login = social_login or SocialLogin({}, {})
         self.users = UserStore(
@@ -123,6 +141,13 @@ class _Backend:
             self._recorded.jwt,
             now,
         )
+        self.mails: list[Mail] = []
+        self._passwords = {account.email: PASSWORD for account in ACCOUNTS}
+        self._unverified: set[str] = set()
+        """Those who signed up. `_verified` are those of `ACCOUNTS` whose case does not apply any more."""
+        self._verified: set[str] = set()
+        self._codes: dict[tuple[str, str], str] = {}
+        """Call and code -> email address. A code can be used once."""
 
     def _user(self, number: int, account: Account) -> dict[str, Any]:
         names = {"name": account.name, "nick_name": account.nick_name}
@@ -136,7 +161,7 @@ class _Backend:
     def calls_by_path(self) -> dict[str, dict[str, Call]]:
         """Return the calls by name, by their path. `refresh` comes before `user`, which it can be the same as."""
         calls: dict[str, dict[str, Call]] = {}
-        for name in ("login", "social", "refresh", "user", "logout", "profile"):
+        for name in ("login", "social", "refresh", "user", "logout", "profile", *ACCOUNT_CALLS):
             call = self._recorded.calls.get(name)
             if call:
                 calls.setdefault(call.request.path.partition("?")[0], {})[name] = call
@@ -151,6 +176,12 @@ class _Backend:
             "user": self._current_user,
             "logout": self._logout,
             "profile": self._save_profile,
+            "register": self._register,
+            "forgot": self._forgot,
+            "reset": self._reset,
+            "verify_email": self._verify_email,
+            "resend_verification": self._resend_verification,
+            "change_password": self._change_password,
         }
 
         def respond(**path_values: str) -> Response:
@@ -170,13 +201,16 @@ class _Backend:
         account = _find_account(identifier)
         if account and account.case in _FAILURES:
             return _FAILURES[account.case]
-        if account and account.case != "right":
+        if account and account.case != "right" and account.email not in self._verified:
             return self._answer("login", account.case, "wrong")
-        if account is None or password != PASSWORD:
+        email = account.email if account else self._email_of(identifier)
+        if password != self._passwords.get(email or ""):
             return self._answer("login", "wrong")
-        if account.email == _SLOW:
+        if email in self._unverified:
+            return self._answer("login", "unverified", "wrong")
+        if email == _SLOW:
             time.sleep(_SLOW_SECONDS)
-        return self._answer("login", "right", **self._token_values(self.users.issue_tokens(account.email)))
+        return self._answer("login", "right", **self._token_values(self.users.issue_tokens(str(email))))
 
     def _social(self, values: Mapping[str, Any]) -> Answer | Response:
         provider = self._social_login.provider_id(values.get("provider"))
@@ -241,6 +275,94 @@ class _Backend:
         template = self._recorded.calls["profile"].request
         user.update({name: values.get(name) for name in ("name", "nick_name") if exchanges.has_name(template, name)})
         return self._answer("profile", "right", **_user_values(user))
+
+    # --- The calls of forms about an account
+
+    def _register(self, values: Mapping[str, Any]) -> Answer:
+        identifier, password = str(values.get("identifier", "")), str(values.get("password", ""))
+        email = str(values.get("email") or identifier).lower()
+        if self._email_of(identifier) or email in self._passwords:
+            return self._answer("register", "taken", "right", **dict.fromkeys(_NAMES))
+        if len(password) < MIN_PASSWORD_LENGTH and self._has("register", "weak"):
+            return self._answer("register", "weak")
+        names = {"name": values.get("name") or identifier.partition("@")[0], "nick_name": values.get("nick_name")}
+        user = {"id": self._user_id(len(self.users.users) + 1), **names, "email": email}
+        self.users.users[email], self._passwords[email] = user, password
+        if "verify_email" in self._recorded.calls:
+            self._unverified.add(email)
+            self._send("verify_email", email, "Verify your email address")
+        return self._answer("register", "right", **_user_values(user))
+
+    def _forgot(self, values: Mapping[str, Any]) -> Answer:
+        email = self._email_of(str(values.get("identifier", "")))
+        if email is None:
+            return self._answer("forgot", "unknown", "right")
+        self._send("reset", email, "Choose a new password")
+        return self._answer("forgot", "right", email=email)
+
+    def _reset(self, values: Mapping[str, Any]) -> Answer:
+        code, password = str(values.get("code")), str(values.get("new_password", ""))
+        email = self._codes.get(("reset", code))
+        if email is None or (values.get("identifier") and self._email_of(str(values["identifier"])) != email):
+            return self._answer("reset", "bad_code")
+        if len(password) < MIN_PASSWORD_LENGTH and self._has("reset", "weak"):
+            return self._answer("reset", "weak")
+        del self._codes["reset", code]
+        self._passwords[email] = password
+        if not exchanges.has_name(self._recorded.calls["reset"].answers["right"], "token"):
+            return self._answer("reset", "right", email=email)
+        return self._answer("reset", "right", **self._token_values(self.users.issue_tokens(email)))
+
+    def _verify_email(self, values: Mapping[str, Any]) -> Answer:
+        email = self._codes.pop(("verify_email", str(values.get("code"))), None)
+        if email is None:
+            return self._answer("verify_email", "bad_code")
+        self._unverified.discard(email)
+        self._verified.add(email)
+        return self._answer("verify_email", "right", **_user_values(self.users.users[email]))
+
+    def _resend_verification(self, values: Mapping[str, Any]) -> Answer:
+        email = self._email_of(str(values.get("identifier", "")))
+        account = _find_account(email or "")
+        is_waiting = account and account.case == "unverified" and email not in self._verified
+        if email is None or not (is_waiting or email in self._unverified):
+            return self._answer("resend_verification", "unknown", "right")
+        self._send("verify_email", email, "Verify your email address")
+        return self._answer("resend_verification", "right", email=email)
+
+    def _change_password(self, values: Mapping[str, Any]) -> Answer:
+        user = self.users.user(values.get("token"))
+        if user is None:
+            return self._answer("user", "dead_token")
+        email, password = str(user["email"]), str(values.get("new_password", ""))
+        wants_current = self._has("change_password", "wrong")
+        if wants_current and values.get("password") != self._passwords.get(email):
+            return self._answer("change_password", "wrong")
+        if len(password) < MIN_PASSWORD_LENGTH and self._has("change_password", "weak"):
+            return self._answer("change_password", "weak")
+        self._passwords[email] = password
+        return self._answer("change_password", "right", token=values.get("token"), **_user_values(user))
+
+    def _send(self, call: str, email: str, subject: str) -> None:
+        """Keep a mail with a link to the page of this call, or with a code where the backend sends one."""
+        code = secrets.token_urlsafe(24)
+        request = self._recorded.calls[call].request
+        backend = backends.find(self._protocol)
+        values = {"code": code, "uid": "MQ", "identifier": email}
+        used = {name for name in values if exchanges.has_name(request, name)}
+        names = {name: backend.link_parameters[name].partition("|")[0] for name in sorted(used)}
+        path = {"reset": "/auth/password/reset", "verify_email": "/auth/email/verify"}[call]
+        self._codes[call, code] = email
+        query = urlencode({parameter: values[name] for name, parameter in names.items()})
+        self.mails.append(Mail(email, subject, f"{path}?{query}", code))
+
+    def _email_of(self, identifier: str) -> str | None:
+        """Return the email address of the account with this identifier, also of one that somebody has created."""
+        text = identifier.strip().lower()
+        account = _find_account(text)
+        if account:
+            return account.email
+        return next((str(key) for key in self._passwords if text in (key, key.partition("@")[0])), None)
 
     # --- Their answers
 

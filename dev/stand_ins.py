@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import click
-from flask import Flask, Response
+from flask import Flask, Response, render_template
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from dev import backend, stand_in_settings
@@ -41,6 +41,7 @@ def create_stand_ins(
     if "backend" in names:
         protocol = stand_in_settings.protocol(settings)
         site = backend.create_backend(delay, protocol, SocialLogin(registrations, providers), now)
+        site.add_url_rule("/mail", view_func=lambda: _show_mails(site, settings["SITE_URL"]))
     else:
         site = Flask("stand-ins", static_folder=None)
     site.template_folder = str(_TEMPLATES)
@@ -48,6 +49,11 @@ def create_stand_ins(
         site.register_blueprint(provider.blueprint())
     site.after_request(_add_privacy_headers)
     return site
+
+
+def _show_mails(site: Flask, site_url: str) -> str:
+    """The page with the mails that the stand-in backend would have sent, newest first."""
+    return render_template("mail.html", mails=[*reversed(site.extensions["mails"])], site_url=site_url.rstrip("/"))
 
 
 def serve_in_background(settings: Mapping[str, str], port: int, delay: float = 0.0) -> None:

@@ -4,7 +4,17 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import config
-from doctor.finding import WARNING, Finding
+from doctor.finding import OK, WARNING, Finding
+
+_ACCOUNT_PAGES = {
+    "register": "/auth/register",
+    "forgot": "/auth/password/forgot",
+    "reset": "/auth/password/reset",
+    "verify_email": "/auth/email/verify",
+    "resend_verification": "/auth/email/resend",
+    "change_password": "/account/password",
+}
+"""Call of the backend -> the page that it turns on."""
 
 
 def check(settings: config.Settings) -> Iterator[Finding]:
@@ -35,6 +45,12 @@ def check(settings: config.Settings) -> Iterator[Finding]:
             "If the backend expects another field, set BACKEND_LOGIN_BODY: username={identifier} password={password}.",
         ),
         (
+            "forgot" in settings.backend.calls and "reset" not in settings.backend.calls,
+            "BACKEND_RESET",
+            "is not set, but the backend can send a mail for a new password: its link must lead somewhere else",
+            "Set BACKEND_RESET, or make sure that the backend has a page of its own for the link.",
+        ),
+        (
             settings.expose_access_token,
             "EXPOSE_ACCESS_TOKEN",
             "is true: every script on every page can read the backend's token",
@@ -56,6 +72,8 @@ def check(settings: config.Settings) -> Iterator[Finding]:
     for applies, subject, message, fix in rules:
         if applies:
             yield Finding(WARNING, subject, message, fix)
+    if pages := [page for call, page in _ACCOUNT_PAGES.items() if call in settings.backend.calls]:
+        yield Finding(OK, "pages", f"the backend has the calls of {', '.join(pages)}")
 
 
 def _sends_identifier_as_email(settings: config.Settings) -> bool:

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from flask import Flask, current_app
 
 from config import Settings
+from services.accounts import Accounts
 from services.assertions import Assertions
+from services.backend.account_calls import AccountCalls
 from services.backend.client import BackendClient
 from services.clock import Clock
 from services.http.client import HttpClient
@@ -46,6 +48,7 @@ class Services:
     oauth: OAuthClient
     attempts: Attempts
     profile: Profile
+    accounts: Accounts
     limiter: LoginLimiter
     revoked_sessions: RevokedSessions
     session_revocation: SessionRevocation
@@ -84,6 +87,7 @@ class Services:
         if settings.metrics_token:
             redis_parts = {"counts": redis, "revoked_sessions": revoked_sessions.feed} if redis else {}
             metrics = Metrics(site, (backend_http, provider_http), refresher, redis_parts)
+        sign_in, profile = SignIn(settings, backend, sessions, limiter, audit), Profile(backend, sessions)
         return cls(
             settings=settings,
             clock=clock,
@@ -93,10 +97,21 @@ class Services:
             assertions=Assertions(settings, keys, clock) if (keys := settings.assertion_private_key) else None,
             refresher=refresher,
             session_list=session_list,
-            sign_in=SignIn(settings, backend, sessions, limiter, audit),
+            sign_in=sign_in,
             oauth=oauth,
             attempts=Attempts(settings, clock, redis),
-            profile=Profile(backend, sessions),
+            profile=profile,
+            accounts=Accounts(
+                settings,
+                calls=AccountCalls(settings, backend, clock),
+                backend=backend,
+                sessions=sessions,
+                sign_in=sign_in,
+                profile=profile,
+                limiter=limiter,
+                audit=audit,
+                clock=clock,
+            ),
             limiter=limiter,
             revoked_sessions=revoked_sessions,
             session_revocation=SessionRevocation(

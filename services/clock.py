@@ -1,5 +1,6 @@
 """The clock of a site. Services ask it instead of `time`, so that a test can move it instead of sleeping."""
 
+import asyncio
 import time
 
 MAX_DIFFERENCE_SECONDS = 60
@@ -16,3 +17,7 @@ class Clock:
     def monotonic(self) -> float:
         """Seconds since some moment in the past; never goes back, as `time.monotonic`."""
         return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait on the event loop, as `asyncio.sleep`."""
+        await asyncio.sleep(seconds)

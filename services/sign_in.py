@@ -10,7 +10,8 @@ import errors
 from config import Settings
 from providers.base import Identity, Registration
 from services import identifiers
-from services.backend.client import BackendClient, Login, Revocation
+from services.backend.client import BackendClient, Revocation
+from services.backend.results import Login
 from services.backend.tokens import Tokens
 from services.backend.user import User
 from services.limits.login_limiter import LoginLimiter
@@ -49,20 +50,39 @@ class SignIn:
         self._audit = audit
 
     def with_password(
-        self, identifier: str, password: str, context: RequestContext, *, user_id: str | None = None
+        self,
+        identifier: str,
+        password: str,
+        context: RequestContext,
+        *,
+        user_id: str | None = None,
+        end_others: bool = False,
     ) -> User:
         """Sign in by identifier and password. Raises a `SiteError`, and then nobody is signed in.
 
         identifier: an email address, user name or telephone number, as `LOGIN_IDENTIFIER` says.
         user_id: the only user who may sign in, because this confirms their session; `AccountMismatch` for another.
+        end_others: end all other sessions of this user.
         """
         identifier = identifiers.normalize(identifier, self._identifier_kind)
         with self._audited("email", identifier, context):
             reset_limit = self._limiter.hit(identifier, context)
             login = self._backend.login(identifier, password, context)
-            session = self._start_session(login, "email", context, identifier=identifier, user_id=user_id)
+            session = self._start_session(
+                login, "email", context, identifier=identifier, user_id=user_id, end_others=end_others
+            )
             reset_limit()
             return session.user
+
+    def with_tokens(
+        self, login: Login, identifier: str, context: RequestContext, *, end_others: bool = False
+    ) -> Session:
+        """Sign in a person to whom the backend has given tokens for another form. Raises as above.
+
+        end_others: end all other sessions of this user.
+        """
+        with self._audited("email", identifier, context):
+            return self._start_session(login, "email", context, identifier=identifier or None, end_others=end_others)
 
     def with_identity(
         self,
@@ -134,6 +154,7 @@ class SignIn:
         cross_site: bool = False,
         user_id: str | None = None,
         issuer_session: IssuerSession | None = None,
+        end_others: bool = False,
     ) -> Session:
         """Look the user up and start a session: nobody is signed in unless token and user are both valid.
 
@@ -150,6 +171,7 @@ class SignIn:
                 identifier=identifier,
                 cross_site=cross_site,
                 issuer_session=issuer_session,
+                end_others=end_others,
             )
         except errors.SiteError as error:
             revocation = self._backend.logout(login.tokens, context)

@@ -19,12 +19,13 @@ _HTML_ENDPOINTS = ("oauth.start", "oauth.callback")
 
 
 def init_app(app: Flask) -> None:
-    app.register_error_handler(errors.SiteError, _site_error)
+    app.register_error_handler(errors.SiteError, site_error)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _unhandled)
 
 
-def _site_error(error: errors.SiteError) -> ResponseReturnValue:
+def site_error(error: errors.SiteError) -> ResponseReturnValue:
+    """The answer to an error that the page of the request does not show itself."""
     if wants_json():
         url = login_page.url_with_error(error, redirect_target.requested())
         message = {"message": error.backend_message} if error.backend_message else {}

@@ -2,20 +2,25 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+from typing import Any, ClassVar
 
+from flask_babel import get_locale
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 from flask_wtf import FlaskForm
 from werkzeug.datastructures import MultiDict
-from wtforms import PasswordField, StringField
-from wtforms.validators import DataRequired, InputRequired, Length, Regexp, ValidationError
+from wtforms import BooleanField, DateField, PasswordField, StringField
+from wtforms.validators import DataRequired, InputRequired, Length, Optional, Regexp, ValidationError
 
 import errors
 from services import identifiers
 from services.backend.user import User, has_visible_character
+from settings_readers import RegisterField
 
 _EMAIL_PATTERN = r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+$"
 """Something before and after one `@`. Stricter rules would reject addresses that the backend accepts."""
@@ -36,6 +41,10 @@ MAX_PHONE_DIGITS = 15
 """ITU-T E.164, 6.2.1."""
 MAX_PASSWORD_LENGTH = 1024
 """Backends hash passwords slowly; a longer one only costs them time. OWASP asks for at least 64."""
+MAX_CODE_LENGTH = 2048
+"""The code of a mail: a JWT at the longest, which browsers and mail programs still accept in a link."""
+MAX_FIELD_LENGTH = 1000
+"""A further field of the sign-up form. An address of several lines has less."""
 MAX_NAME_LENGTH = 200
 """The session cookie holds both names: `_MAX_TEXT` in `services/backend/user.py`."""
 
@@ -75,11 +84,11 @@ def _check_phone_number(_form: object, field: StringField) -> None:
         raise ValidationError(_("Enter a phone number in the right format, like 010-1234-5678 or +12025550147."))
 
 
-def _password() -> PasswordField:
+def _password(label: LazyString | None = None, missing: LazyString | None = None) -> PasswordField:
     return PasswordField(  # passed to the backend as typed: no stripping, no normalization
-        _l("Password"),
+        label or _l("Password"),
         validators=[
-            InputRequired(_l("Enter your password.")),
+            InputRequired(missing or _l("Enter your password.")),
             Length(max=MAX_PASSWORD_LENGTH, message=_l("This password is too long. Use %(max)d characters or fewer.")),
         ],
     )
@@ -260,3 +269,270 @@ class ProfileForm(_Form):
     def accepts(self, changes: Mapping[str, str | None]) -> bool:
         """Whether there are changes, all of them valid. A user may have no name yet and change the nickname."""
         return (self.validate() or set(self.errors).isdisjoint(changes)) and bool(changes)
+
+
+def _text_field(label: str | LazyString, *, required: bool, missing: str | LazyString, **options: Any) -> StringField:
+    return StringField(
+        label,
+        filters=[_clean_username],
+        validators=[
+            DataRequired(missing) if required else Optional(),
+            Length(max=MAX_FIELD_LENGTH, message=_l("Use %(max)d characters or fewer.")),
+            Regexp(_NO_CONTROLS_PATTERN, message=_l("Remove line breaks and control characters.")),
+        ],
+        **options,
+    )
+
+
+_KNOWN_LABELS: Mapping[str, LazyString] = {
+    "email": _l("Email address"),
+    "username": _l("Username"),
+    "phone": _l("Phone number"),
+    "name": _l("Name"),
+    "nick_name": _l("Nickname"),
+    "first_name": _l("First name"),
+    "last_name": _l("Last name"),
+}
+"""Of fields of the sign-up form whose label need not be in `REGISTER_FIELDS`."""
+_AUTOCOMPLETE = {
+    "email": "email",
+    "phone": "tel",
+    "name": "name",
+    "nick_name": "nickname",
+    "first_name": "given-name",
+    "last_name": "family-name",
+    "company": "organization",
+    "birthday": "bday",
+}
+"""Autofill of browsers for these names (HTML, 4.10.18.7.1)."""
+_INPUTMODES = {"email": "email", "tel": "tel"}
+
+
+@dataclass(frozen=True)
+class RegisterInput:
+    """How the template shows a field of the sign-up form."""
+
+    name: str
+    type: str
+    autocomplete: str
+    inputmode: str | None = None
+
+
+class RegisterForm(_Form):
+    """The base of the sign-up form. `register_form` makes the class for a site."""
+
+    identifier_name: ClassVar[str]
+    inputs: ClassVar[tuple[RegisterInput, ...]]
+    further: ClassVar[tuple[RegisterField, ...]]
+
+    password: PasswordField
+
+    @classmethod
+    def without_password(cls, fields: Mapping[str, str]) -> "RegisterForm":
+        """The form with these fields of a request, to be shown again. The password is never sent back."""
+        return cls(MultiDict({name: text for name, text in fields.items() if name != "password"}))
+
+    @property
+    def identifier(self) -> str:
+        return self[self.identifier_name].data or ""
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The values of the call's placeholders. Empty ones are left out."""
+        names = [self.identifier_name, *_KNOWN_LABELS, "password"]
+        return {name: self[name].data for name in names if name in self and self[name].data}
+
+    @property
+    def further_values(self) -> dict[str, object]:
+        """The values of `REGISTER_FIELDS`, by their names in the body. Empty ones are left out."""
+        data = {field.name: self[field.key].data for field in self.further}
+        return {
+            name: value.isoformat() if isinstance(value, date) else value
+            for name, value in data.items()
+            if value is not None and value != ""
+        }
+
+    def show_errors(self, messages: Mapping[str, str]) -> None:
+        """As above. The backend's messages for the identifier and the new password have other names here."""
+        names = {"email": "email" if "email" in self else self.identifier_name, "new_password": "password"}
+        super().show_errors(
+            {names.get(name, name): text for name, text in messages.items() if names.get(name, name) in self}
+        )
+
+
+def register_form(identifier_kind: str, placeholders: frozenset[str], further: Sequence[RegisterField]) -> type:
+    """Return the class of the sign-up form.
+
+    placeholders: what the backend wants. The identifier comes first, the password after all other texts, and then the
+    checkboxes.
+    """
+    login_form = LOGIN_FORMS["email" if identifier_kind == "any" else identifier_kind]
+    identifier = login_form.identifier_name
+    own = {field.key for field in further}
+    further = [*_known_fields(placeholders - own - {identifier}), *further]
+    texts = [field for field in further if field.kind != "checkbox"]
+    checkboxes = [field for field in further if field.kind == "checkbox"]
+    new_password = RegisterInput("password", "password", "new-password")
+    inputs = [
+        RegisterInput(identifier, login_form.input_type, "username", login_form.inputmode),
+        *map(_register_input, texts),
+        new_password,
+        *map(_register_input, checkboxes),
+    ]
+    members: dict[str, Any] = {identifier: _renewed(getattr(login_form, identifier))}
+    members |= {field.key: _register_field(field) for field in texts}
+    members["password"] = _password(missing=_l("Choose a password."))
+    members |= {field.key: _register_field(field) for field in checkboxes}
+    own_fields = tuple(field for field in further if field.key in own)
+    return type(
+        "SiteRegisterForm",
+        (RegisterForm,),
+        {**members, "identifier_name": identifier, "inputs": tuple(inputs), "further": own_fields},
+    )
+
+
+def _known_fields(placeholders: frozenset[str]) -> list[RegisterField]:
+    kinds = {"email": "email", "phone": "tel"}
+    return [
+        RegisterField(name, kinds.get(name, "text"), required=name != "nick_name", labels={})
+        for name in _KNOWN_LABELS
+        if name in placeholders
+    ]
+
+
+def _renewed(field: Any) -> Any:
+    """The same field, declared now: WTForms sorts the fields of a form by the time of their declaration."""
+    return field.field_class(*field.args, **field.kwargs)
+
+
+def _register_input(field: RegisterField) -> RegisterInput:
+    # Not `email` or `tel` as the type: browsers would change or refuse what is typed.
+    kind = field.kind if field.kind in ("checkbox", "date") else "text"
+    autocomplete = _AUTOCOMPLETE.get(field.key, "off")
+    return RegisterInput(field.key, kind, autocomplete, _INPUTMODES.get(field.kind))
+
+
+def _register_field(field: RegisterField) -> Any:
+    known = _KNOWN_LABELS.get(field.key, field.key)
+    label = LazyString(_localized, field.labels) if field.labels else known
+    text = label if field.required else _l("%(label)s (optional)", label=label)
+    missing = _l("Fill in this field: %(label)s.", label=label)
+    match field.kind:
+        case "checkbox":
+            missing = _l("Tick this box to continue: %(label)s", label=label)
+            return BooleanField(text, validators=[DataRequired(missing)] if field.required else [])
+        case "date":
+            validators = [DataRequired(missing) if field.required else Optional()]
+            return DateField(text, validators=validators)
+        case "email":
+            return _renewed_optional(EmailLoginForm.email, text, required=field.required)
+        case "tel":
+            return _renewed_optional(PhoneLoginForm.phone, text, required=field.required)
+    if field.key in ("name", "nick_name"):
+        return _renewed_optional(getattr(ProfileForm, field.key), text, required=field.required)
+    return _text_field(text, required=field.required, missing=missing)
+
+
+def _renewed_optional(field: Any, label: str | LazyString, *, required: bool) -> Any:
+    """The same field with another label, which may be left empty if it is not required."""
+    validators = [each for each in field.kwargs["validators"] if not isinstance(each, DataRequired | InputRequired)]
+    first = next((each for each in field.kwargs["validators"] if isinstance(each, DataRequired | InputRequired)), None)
+    if required:
+        validators.insert(0, first or DataRequired(_l("Fill in this field: %(label)s.", label=label)))
+    else:
+        validators.insert(0, Optional())
+    return field.field_class(label, filters=field.kwargs["filters"], validators=validators)
+
+
+def _localized(texts: Mapping[str, str]) -> str:
+    locale = get_locale()
+    codes = [str(locale), locale.language, ""] if locale else [""]
+    return next(texts[code] for code in codes if code in texts)
+
+
+def localized(texts: Mapping[str, str]) -> str:
+    """The text of a setting in the language of the page."""
+    return _localized(texts)
+
+
+def _code() -> StringField:
+    return StringField(
+        _l("Code from the email"),
+        filters=[_clean],
+        validators=[
+            InputRequired(_l("Enter the code from the email.")),
+            Length(max=MAX_CODE_LENGTH, message=_l("Use %(max)d characters or fewer.")),
+            Regexp(r"^(?=.*[A-Za-z0-9])[\x21-\x7e]*\Z", message=_l("Enter the code from the email.")),
+        ],
+    )
+
+
+def _uid() -> StringField:
+    return StringField(
+        validators=[
+            Length(max=MAX_USERNAME_LENGTH),
+            Regexp(r"^(?=.*[A-Za-z0-9])[\x21-\x7e]*\Z|^\Z"),
+        ]
+    )
+
+
+class CodeForm(_Form):
+    """The base of forms with the code of a mail, which comes from the link in it, or is typed."""
+
+    code = _code()
+    uid = _uid()
+
+    @classmethod
+    def read(cls, fields: Mapping[str, str]) -> "CodeForm":
+        """The form with these fields of a request."""
+        return cls(MultiDict(fields))
+
+    def show_errors(self, messages: Mapping[str, str]) -> None:
+        super().show_errors({name: text for name, text in messages.items() if name in self})
+
+
+class ResetPasswordForm(CodeForm):
+    new_password = _password(_l("New password"), _l("Choose a new password."))
+
+
+class VerifyEmailForm(CodeForm):
+    pass
+
+
+class ChangePasswordForm(_Form):
+    password = _password(_l("Current password"), _l("Enter your current password."))
+    new_password = _password(_l("New password"), _l("Choose a new password."))
+
+
+class IdentifierForm(_Form):
+    """A form with the identifier alone: the first field of the sign-in form."""
+
+    identifier_name: ClassVar[str]
+    input_type: ClassVar[str]
+    inputmode: ClassVar[str | None]
+
+    @property
+    def identifier_field(self) -> StringField:
+        field: StringField = self[self.identifier_name]
+        return field
+
+    @property
+    def typed(self) -> str:
+        return self.identifier_field.data or ""
+
+    @classmethod
+    def read(cls, fields: Mapping[str, str]) -> "IdentifierForm":
+        """The form with these fields of a request. Clients may send the identifier under another name."""
+        sent = [fields[name] for name in (cls.identifier_name, *_CLIENT_NAMES) if name in fields]
+        return cls(MultiDict({**fields, **({cls.identifier_name: sent[0]} if sent else {})}))
+
+
+@lru_cache
+def with_identifier(form: type[_Form], kind: str) -> type:
+    """The class of this form with the identifier as a further field. kind: the value of `LOGIN_IDENTIFIER`."""
+    login_form = LOGIN_FORMS[kind]
+    name = login_form.identifier_name
+    attributes = {name: _renewed(getattr(login_form, name)), "identifier_name": name}
+    attributes |= {"input_type": login_form.input_type, "inputmode": login_form.inputmode}
+    bases = (form,) if issubclass(form, IdentifierForm) else (form, IdentifierForm)
+    return type(f"{form.__name__}WithIdentifier", bases, attributes)

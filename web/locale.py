@@ -6,6 +6,7 @@ URLs use the language tag (`pt-BR`, BCP 47).
 
 import math
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
 from functools import lru_cache
@@ -98,11 +99,18 @@ def language_tag(code: str | None = None) -> str:
     return (code or str(get_locale())).replace("_", "-")
 
 
-def language_links(callback_url: str | None) -> dict[str, str]:
-    """The URLs of this page in each language, by language tag. They preserve `callbackUrl` and the error shown."""
+def language_links(callback_url: str | None, further: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The URLs of this page in each language, by language tag. They preserve `callbackUrl` and the error shown.
+
+    further: parameters that they preserve too.
+    """
     page = f"{request.blueprint}.show"
     path = flask.url_for(page if page in flask.current_app.view_functions else "home.show")
-    query = {**({"callbackUrl": callback_url} if callback_url else {}), **login_page.error_parameters()}
+    query = {
+        **({"callbackUrl": callback_url} if callback_url else {}),
+        **login_page.error_parameters(),
+        **(further or {}),
+    }
     tags = [language_tag(code) for code in _available()]
     return {tag: f"{path}?{urlencode({**query, _QUERY_PARAMETER: tag})}" for tag in tags}
 

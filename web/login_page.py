@@ -20,6 +20,8 @@ from web import (
 )
 from web.forms import LOGIN_FORMS, LoginForm
 
+END_OTHERS = "endOthers"
+"""In `flask.session` after a new password was set: the next sign-in ends all other sessions of its user."""
 MESSAGE_SECONDS = 600
 """How long a link with a sentence of the backend shows it."""
 
@@ -46,6 +48,7 @@ def render(form: LoginForm | None, error: errors.SiteError | None = None) -> str
             "reference": reference_from_query(),
             "in_app_notice": in_app_notice,
             "callback_url": callback_url,
+            "resend_identifier": form.typed if form and isinstance(error, errors.EmailNotVerified) else None,
             **overrides,
         }
         return render_template("login.html", **context)

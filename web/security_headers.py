@@ -14,6 +14,8 @@ _TWO_YEARS_SECONDS = 63072000  # what hstspreload.org recommends
 _CACHE_FOREVER = "public, max-age=31536000, immutable"
 _PUBLIC_KEYS_CACHE = "public, max-age=300"  # apps ask again for a key that they do not know
 _INDEXABLE_ENDPOINTS = ("home.show", "login.show")
+_NO_REFERRER_ENDPOINTS = ("password_reset.show", "password_reset.save", "email_verify.show", "email_verify.save")
+"""Pages whose address can have the code of a mail: not even this site's own pages get it as a `Referer`."""
 NO_ROBOTS = (("X-Robots-Tag", "noindex"),)
 
 
@@ -42,6 +44,8 @@ def init_app(app: Flask, settings: Settings) -> None:
         robots = NO_ROBOTS if status >= 400 or endpoint not in _INDEXABLE_ENDPOINTS or request.query_string else ()
         response.headers.add("Vary", "Cookie")
         response.headers.extend([*(page_items if is_page else data_items), *robots, ("X-Request-Id", request_id())])
+        if endpoint in _NO_REFERRER_ENDPOINTS:
+            response.headers["Referrer-Policy"] = "no-referrer"
         return response
 
 

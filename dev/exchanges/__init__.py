@@ -17,14 +17,16 @@ A request has `method`, `path` (with its query), the headers that matter, and it
 has `status`, `headers`, `cookies` (name -> value), and its body as `json` or `text`; without either it is empty.
 
 Names in braces stand for values that differ from run to run: `{identifier}`, `{password}`, `{token}`,
-`{refresh_token}`, after a refresh `{new_token}` and `{new_refresh_token}`, the fields of `user`, `{social_token}`,
-`{provider}`, and `{expires_at}` and `{in_40_seconds}`, seconds since 1970. A text that is nothing else than a name
-becomes the value itself, so that a number stays one.
+`{new_password}`, `{code}` and `{uid}` of a mail, `{refresh_token}`, after a refresh `{new_token}` and
+`{new_refresh_token}`, the fields of `user`, `{social_token}`, `{provider}`, and `{expires_at}` and `{in_40_seconds}`,
+seconds since 1970. A text that is nothing else than a name becomes the value itself, so that a number stays one.
 
 The cases of `login` are `right`, `wrong`, `unverified`, `locked`, `throttled`, `next_step` and `configuration`; of
 `social` and `profile` `right`; of `user` `right` and `dead_token`; of `refresh` `right` and `refused`; of `logout`
-`right` and `refused`. A case that the backend does not have, or does not tell from another, is left out. The stand-in
-backend knows a few more, which `dev/backend.py` names.
+`right` and `refused`; of `register` `right`, `taken` and `weak`; of `forgot` and `resend_verification` `right` and
+`unknown`; of `reset` `right`, `bad_code` and `weak`; of `verify_email` `right` and `bad_code`; of `change_password`
+`right`, `wrong` and `weak`. A case that the backend does not have, or does not tell from another, is left out. The
+stand-in backend knows a few more, which `dev/backend.py` names.
 """
 
 import json

@@ -20,7 +20,7 @@ _FORM_FIELDS = {"identifier": "email"}
 """Placeholder -> field of the site's form, where the two have different names."""
 _BIDI_CONTROLS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """They could reorder the text around the message."""
-_NO_FIELD = frozenset({"", "detail", "non_field_errors", "__all__"})
+NO_FIELD = frozenset({"", "detail", "non_field_errors", "__all__"})
 """Keys under which frameworks report errors that belong to no field."""
 
 _SIGN_IN = {
@@ -43,6 +43,22 @@ _ERRORS: Mapping[str, Mapping[Meaning, type[errors.SiteError]]] = {
     "profile": _WITH_TOKEN,
     "refresh": {**_WITH_TOKEN, Meaning.WRONG_CREDENTIALS: errors.SessionExpired},
     "logout": {Meaning.SESSION_OVER: errors.SessionExpired},
+    "register": {
+        Meaning.TAKEN: errors.AccountExists,
+        Meaning.WEAK_PASSWORD: errors.WeakPassword,
+        Meaning.CLOSED: errors.SignUpClosed,
+        Meaning.NOT_VERIFIED: errors.EmailNotVerified,
+        Meaning.NEXT_STEP: errors.SecondFactorRequired,
+    },
+    "forgot": {},
+    "reset": {Meaning.INVALID_CODE: errors.InvalidCode, Meaning.WEAK_PASSWORD: errors.WeakPassword},
+    "verify_email": {Meaning.INVALID_CODE: errors.InvalidCode},
+    "resend_verification": {},
+    "change_password": {
+        Meaning.WRONG_CREDENTIALS: errors.WrongPassword,
+        Meaning.WEAK_PASSWORD: errors.WeakPassword,
+        Meaning.SESSION_OVER: errors.SessionExpired,
+    },
 }
 """The error of each meaning. A meaning that a call does not list says nothing about its answers."""
 _ANY_CALL = frozenset({Meaning.THROTTLED, Meaning.INVALID_FIELDS, Meaning.CONFIGURATION, Meaning.UNAVAILABLE})
@@ -57,6 +73,12 @@ _STATUSES: Mapping[str, Mapping[int, Meaning]] = {
     "profile": {401: Meaning.SESSION_OVER},
     "refresh": dict.fromkeys((400, 401, 403), Meaning.SESSION_OVER),
     "logout": {},
+    "register": {403: Meaning.CLOSED, 409: Meaning.TAKEN},
+    "forgot": {},
+    "reset": dict.fromkeys((400, 401, 403, 404, 410, 422), Meaning.INVALID_CODE),
+    "verify_email": dict.fromkeys((400, 401, 403, 404, 409, 410, 422), Meaning.INVALID_CODE),
+    "resend_verification": {},
+    "change_password": {401: Meaning.SESSION_OVER, 400: _WRONG, 403: _WRONG, 422: _WRONG},
 }
 _COMMON_RULES = tuple(
     Rule(status, "error", code, Meaning.CONFIGURATION)  # RFC 6749, 5.2: the site's registration is wrong
@@ -144,11 +166,16 @@ def check_logout(backend: Backend, answer: Answer) -> None:
 
 def _field_messages(backend: Backend, call: str, answer: Answer) -> dict[str, str]:
     """The backend's message for each field of the form that this call sends, bounded."""
-    messages = _field_errors(backend, answer)
-    cleaned = {
-        field: clean_text(messages.get(key), _MAX_MESSAGE) for key, field in _fields(getattr(backend, call)).items()
-    }
+    messages = field_errors(backend, answer)
+    fields = form_fields(getattr(backend, call)).items()
+    cleaned = {field: clean_message(messages.get(key)) for key, field in fields}
     return {field: message for field, message in cleaned.items() if message}
+
+
+def clean_message(value: object) -> str | None:
+    """A message of the backend for a field, bounded; None if it is none."""
+    text = clean_text(value, _MAX_MESSAGE)
+    return _BIDI_CONTROLS.sub("", text) if text else None
 
 
 def refusal_message(backend: Backend, answer: Answer, error: errors.SiteError, secret: str) -> str | None:
@@ -200,23 +227,23 @@ def _text(value: object) -> str | None:
 
 def _login_fields_error(backend: Backend, answer: Answer) -> errors.SiteError | None:
     """Errors for one of the two fields are wrong credentials, as Laravel reports them; for both, invalid input."""
-    fields = set(_field_errors(backend, answer)) - _NO_FIELD
-    form_fields = set(_fields(backend.login))
-    if fields and fields == form_fields:
+    fields = set(field_errors(backend, answer)) - NO_FIELD
+    login_fields = set(form_fields(backend.login))
+    if fields and fields == login_fields:
         return errors.InvalidFields(_field_messages(backend, "login", answer))
-    if unknown := fields - form_fields:
+    if unknown := fields - login_fields:
         names = ", ".join(sorted(filter(None, map(clean_text, unknown))))
         return errors.Configuration(f"the login path wants fields that this site does not send: {names[:200]}")
     return None
 
 
 def _social_fields_error(backend: Backend, answer: Answer) -> errors.SiteError | None:
-    if _field_errors(backend, answer).get("email") is not None:
+    if field_errors(backend, answer).get("email") is not None:
         return errors.EmailMissing(_reason("social", answer))
     return None
 
 
-def _field_errors(backend: Backend, answer: Answer) -> dict[str, object]:
+def field_errors(backend: Backend, answer: Answer) -> dict[str, object]:
     """Field -> the first message for it, as it came."""
     place = backend.field_errors
     value = answer.get(place.place)
@@ -237,12 +264,12 @@ def _first(message: object) -> object:
     return message[0] if isinstance(message, list) and message else message
 
 
-def _fields(call: Call | None) -> dict[str, str]:
+def form_fields(call: Call | None) -> dict[str, str]:
     """Key of the call's body -> field of the form whose value it has."""
     fields: dict[str, str] = {}
     for key, template in (call.body or {}).items() if call else ():
         if isinstance(template, dict):
-            fields |= _fields(Call("", None, template))
+            fields |= form_fields(Call("", None, template))
         elif isinstance(template, str) and (match := re.fullmatch(r"\{([a-z_]+)\}", template)):
             fields[key] = _FORM_FIELDS.get(match[1], match[1])
     return fields

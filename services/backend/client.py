@@ -5,15 +5,16 @@ What each answer means is documented in `docs/decisions/0005-what-a-backends-ans
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 
 import errors
-from backends.base import BEARER_HEADER, Call, placeholders
+from backends.base import BEARER_HEADER, WITHOUT_ACCESS_TOKEN, Call, placeholders
 from config import Settings
 from providers.base import Identity
 from services.backend import answer_errors, results, templates
 from services.backend.answer import Answer
+from services.backend.results import Login
 from services.backend.tokens import Tokens
 from services.backend.user import User
 from services.clock import Clock
@@ -38,14 +39,6 @@ class Revocation(Enum):
     UNSUPPORTED = "unsupported"
     """The backend has no such call."""
     FAILED = "failed"
-
-
-@dataclass(frozen=True)
-class Login:
-    """The answer to a sign-in that has a valid token."""
-
-    tokens: Tokens
-    answer: Answer
 
 
 class BackendClient:
@@ -157,10 +150,12 @@ class BackendClient:
         *,
         within: float | None = None,
         retry: bool = False,
+        further: Mapping[str, object] | None = None,
     ) -> Answer:
         """Make the call with this name; raises a `SiteError` if no answer comes.
 
         values: for the placeholders of its templates. within: seconds. retry: send it again if that can be done safely.
+        further: members of the body, where a dot in a name makes an object.
         """
         call: Call | None = getattr(self._backend, name)
         if call is None:
@@ -172,6 +167,8 @@ class BackendClient:
             path = templates.fill_path(call.path or "", values)
             headers = self._headers(name, call, values, context)
             body = None if call.body is None else templates.fill_body(call.body, values)
+            if further:
+                body = templates.with_members(body or {}, further)
             url = path if "://" in path else self._url + path
             content = {"form": body} if call.form else {"json": body}
             return Answer(self._http.send(call.method, url, headers, within=within, retry=retry, **content))
@@ -225,7 +222,7 @@ class BackendClient:
     def _sends_token_header(self, name: str) -> bool:
         """As `Backend.token_header` documents."""
         call = self._backend.calls[name]
-        if not self._backend.token_header or name in ("login", "social"):
+        if not self._backend.token_header or name in WITHOUT_ACCESS_TOKEN:
             return False
         if name == "refresh" and self._backend.refresh_token:
             return False

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import errors
 from backends.base import Backend
@@ -16,6 +16,15 @@ from settings_readers import UserClaim
 
 log = logging.getLogger("munjigi.backend")
 
+
+@dataclass(frozen=True)
+class Login:
+    """The answer to a sign-in that has a valid token."""
+
+    tokens: Tokens
+    answer: Answer
+
+
 _SUCCESS = (200, 201)
 """Statuses of an answer that can have tokens or a user."""
 
@@ -27,12 +36,24 @@ def tokens(backend: Backend, call: str, answer: Answer, now: float) -> Tokens:
     """
     meaning = declared_meaning(backend, call, answer)
     if meaning is None and answer.status in _SUCCESS and (access := _valid_token(answer.get(backend.token))):
-        expires_at = _expiry(backend.expires, answer, access, now)
-        refresh_token = _refresh_token(backend, answer)
-        refresh_expires_at = _expiry(backend.refresh_expires, answer, refresh_token, now)
-        return Tokens(access, refresh_token, expires_at, refresh_time(expires_at, now), refresh_expires_at)
+        return _tokens(backend, answer, access, now)
     error_of = call_error if call == "refresh" else sign_in_error
     raise error_of(backend, call, answer, meaning)
+
+
+def login(backend: Backend, answer: Answer, now: float) -> Login | None:
+    """The tokens of a successful answer that need not have any; None without a valid token."""
+    access = _valid_token(answer.get(backend.token)) if backend.token else None
+    if access is None:
+        return None
+    return Login(_tokens(backend, answer, access, now), answer)
+
+
+def _tokens(backend: Backend, answer: Answer, access_token: str, now: float) -> Tokens:
+    expires_at = _expiry(backend.expires, answer, access_token, now)
+    refresh_token = _refresh_token(backend, answer)
+    refresh_expires_at = _expiry(backend.refresh_expires, answer, refresh_token, now)
+    return Tokens(access_token, refresh_token, expires_at, refresh_time(expires_at, now), refresh_expires_at)
 
 
 def user(backend: Backend, call: str, answer: Answer, claims: Iterable[UserClaim] = ()) -> User:
@@ -53,6 +74,14 @@ def user(backend: Backend, call: str, answer: Answer, claims: Iterable[UserClaim
     except ValueError as error:
         reason = f"the {call} path answered {answer.status}{answer.response.kind}"
         raise errors.BackendUnavailable(f"{reason}: {error}") from None
+
+
+def user_if_any(backend: Backend, answer: Answer) -> User | None:
+    """The user of a successful answer that need not have one."""
+    try:
+        return user(backend, "user", answer)
+    except errors.SiteError:
+        return None
 
 
 def has_user(backend: Backend, answer: Answer) -> bool:

@@ -31,6 +31,20 @@ def fill_body(template: Mapping[str, Any], values: Values) -> dict[str, Any]:
     return {key: _fill(value, values) for key, value in template.items() if _has_values(value, values)}
 
 
+def with_members(body: Mapping[str, Any], members: Mapping[str, object]) -> dict[str, Any]:
+    """The body with further members. A dot in a name makes an object; a member that the body has is kept."""
+    result = dict(body)
+    for name, value in members.items():
+        *parents, key = name.split(".")
+        target = result
+        for parent in parents:
+            inner = target.get(parent, {})
+            target[parent] = dict(inner) if isinstance(inner, Mapping) else {}
+            target = target[parent]
+        target.setdefault(key, value)
+    return result
+
+
 def _fill(template: object, values: Values) -> object:
     if not isinstance(template, str):
         return fill_body(template, values) if isinstance(template, Mapping) else template

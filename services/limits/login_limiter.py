@@ -106,6 +106,34 @@ class LoginLimiter:
         self._hit(context, self._ip_rule(context), account, spelling, total)
         return partial(self._reset, identifier, context, account, spelling)
 
+    def hit_mail(self, identifier: str, context: RequestContext) -> None:
+        """Count a form that may send a mail to this account, whether it exists or not; raises `TooManyAttempts`."""
+        settings = self._settings
+        account, client, device_id = self._account(identifier, context)
+        self._hit(
+            context,
+            _Rule("mail-address", settings.mail_limit_per_ip, (_network(context),)),
+            _Rule("mail-account", settings.mail_limit_per_account_and_ip, (account, client)),
+            _Rule("mail-account-total", settings.mail_limit_per_account, (account, device_id)),
+        )
+
+    def hit_code(self, identifier: str | None, context: RequestContext) -> None:
+        """Count a try of a code that was sent to this account, if it is known; raises `TooManyAttempts`."""
+        rules = [self._ip_rule(context)]
+        if identifier:
+            account, client, device_id = self._account(identifier, context)
+            rules += [
+                _Rule("code-account", self._settings.login_limit_per_account_and_ip, (account, client)),
+                _Rule("code-account-total", self._settings.login_limit_per_account, (account, device_id)),
+            ]
+        self._hit(context, *rules)
+
+    def _account(self, identifier: str, context: RequestContext) -> tuple[str, str, str]:
+        """The key of an account, of the client that it is counted for, and of its device if that is known."""
+        account = self._device_cookie.account_keys(account_key(identifier, self._settings.login_identifier))[0]
+        device_id = self._device_cookie.id_for(identifier, context)
+        return account, device_id or _network(context), device_id or ""
+
     def _reset(self, identifier: str, context: RequestContext, account: _Rule, spelling: _Rule) -> None:
         """The password was right, so nobody was guessing: unless under other spellings of the address.
 

@@ -27,6 +27,12 @@ csrf_failed = _signals.signal("csrf_failed", doc="A form came without a valid CS
 rate_limited = _signals.signal("rate_limited", doc="A sign-in was refused; `limit` names the limit that was reached.")
 session_revoked = _signals.signal("session_revoked", doc="Sessions were ended from outside; `by` says by whom.")
 session_expired = _signals.signal("session_expired", doc="A request came with a session that has been revoked.")
+registered = _signals.signal("registered", doc="A person created an account; `outcome`: what is left to do.")
+mail_requested = _signals.signal("mail_requested", doc="A person asked for an email: which `form` it was.")
+email_verified = _signals.signal("email_verified", doc="A person confirmed their address by the code of an email.")
+password_reset = _signals.signal("password_reset", doc="A person set a new password by the code of an email.")
+password_changed = _signals.signal("password_changed", doc="A signed-in person changed their password.")
+account_form_failed = _signals.signal("account_form_failed", doc="One of these failed; `outcome` is the error code.")
 
 audited = Signal("Each event with its fields, sent within the request: for metrics.")
 upstream_request_finished = Signal("A call: its `host`, `status_class` (`2xx`, …, `none`) and duration in `seconds`.")

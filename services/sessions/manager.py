@@ -156,6 +156,7 @@ class Sessions:
         cross_site: bool = False,
         reuse: Session | None = None,
         issuer_session: IssuerSession | None = None,
+        end_others: bool = False,
     ) -> tuple[Session, list[Session]]:
         """Sign a user in. Returns the new session, and those that it replaces, which are revoked.
 
@@ -163,6 +164,7 @@ class Sessions:
         cross_site: the request is a POST from another site, so that the browser may have more cookies than it sent.
         reuse: the session that another response to the same sign-in has started; signing out of one ends both.
         issuer_session: that of the provider's id_token, by which the provider may end this session.
+        end_others: end all other sessions of this user, on all devices.
 
         Raises `SessionTooLarge`, and then nothing has changed.
 
@@ -171,6 +173,8 @@ class Sessions:
         language alone, and nothing of what Flask-Login writes there: the user must be in one place only.
         """
         now = int(self._clock.time())
+        if end_others:
+            self.end_all_of(user)
         auth_time = reuse.auth_time if reuse else self._revoked.next_auth_time(user, now)
         sid = reuse.sid if reuse else secrets.token_urlsafe(16)
         session = Session(
@@ -251,6 +255,10 @@ class Sessions:
         self._revoked.revoke_sid(public_sid)
         self._audit.record("session_revoked", self._get_context(), by="person", scope="session")
         return True
+
+    def end_all_of(self, user: User) -> None:
+        """End all sessions of a user, on all devices. Those that start from now on are not affected."""
+        self._revoked.revoke_user(user.id)
 
     def set_cookies(self) -> None:
         """Add the session's cookies to the response; none if the request did not load the session."""

@@ -13,10 +13,13 @@ import pytest
 import backends
 import errors
 from backends import validation
+from backends.base import PLACEHOLDERS
 from dev import exchanges
 from dev.exchanges import Exchanges
 from providers.base import Identity
-from services.backend.client import BackendClient, Login, Revocation
+from services.backend.account_calls import AccountCalls
+from services.backend.client import BackendClient, Revocation
+from services.backend.results import Login
 from services.backend.tokens import Tokens
 from services.clock import Clock
 from services.http.client import HttpClient
@@ -27,7 +30,7 @@ from tests.support.site import SiteMaker, a_context, make_settings
 PRESETS = [name for name in backends.names() if name != "custom"]
 CREDENTIALS = {"identifier": "minji@example.com", "password": "가 \"&'=+%;{token}"}
 NOW = int(time.time())
-MAX_LINES = 40
+MAX_LINES = 80
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +90,7 @@ def values_of(recorded: Exchanges) -> dict[str, Any]:
     tokens = {"token": token(recorded, "1"), "new_token": token(recorded, "2")}
     refresh = {"refresh_token": "r" * 40, "new_refresh_token": "n" * 40}
     more = {"expires_at": expires_at, "in_40_seconds": NOW + 40, "social_token": "a+b/c=", "provider": "google"}
+    more |= {"new_password": "새 \"&'=+%;{code}", "code": "c.0-d_e=", "uid": "MQ"}
     return {**CREDENTIALS, **tokens, **refresh, **more, **recorded.user}
 
 
@@ -316,3 +320,88 @@ def test_a_sign_out_on_the_page_sends_the_refresh_token_of_the_sign_in(replay: R
 def test_a_refused_logout_is_known(replay: Replay) -> None:
     replay.answer("logout", "refused")
     assert replay.client.logout(replay.tokens, a_context()) is Revocation.FAILED
+
+
+# --- Sign-up, new passwords, verification
+
+
+@pytest.fixture
+def account_calls(replay: Replay) -> AccountCalls:
+    return AccountCalls(make_settings(**replay.settings), replay.client, Clock())
+
+
+def account_values(replay: Replay, call: str) -> dict[str, Any]:
+    """What the forms of the site have for this call."""
+    names = {*PLACEHOLDERS[call]} - {"site_url", "locale", "user_id"}
+    return {name: replay.values[name] for name in names if replay.values.get(name) is not None}
+
+
+@having("register")
+def test_a_sign_up_is_sent_and_its_answer_understood(replay: Replay, account_calls: AccountCalls) -> None:
+    replay.answer("register", "right")
+    call, values = replay.recorded.calls["register"], account_values(replay, "register")
+    if call.answers["right"].status == 401:
+        with pytest.raises(errors.EmailNotVerified):
+            account_calls.register(values, {}, a_context())
+    else:
+        login = account_calls.register(values, {}, a_context())
+        assert (login is not None) is exchanges.has_name(call.answers["right"], "token")
+        assert login is None or login.tokens.access == replay.tokens.access
+    replay.assert_sent("register")
+
+
+ACCOUNT_REFUSALS = {
+    ("register", "taken"): (errors.InvalidFields, {"email"}),
+    ("register", "weak"): (errors.InvalidFields, {"password", "new_password"}),
+    ("reset", "bad_code"): (errors.InvalidCode, {""}),
+    ("reset", "weak"): (errors.InvalidFields, {"new_password"}),
+    ("verify_email", "bad_code"): (errors.InvalidCode, {""}),
+    ("change_password", "wrong"): (errors.InvalidFields, {"password"}),
+    ("change_password", "weak"): (errors.InvalidFields, {"new_password"}),
+}
+"""Call and case -> what it is, and for fields those of which one has the message."""
+
+
+def account_refusals() -> pytest.MarkDecorator:
+    rows = [
+        pytest.param(name, call, case, id=f"{name}-{call}-{case}")
+        for name in exchanges.ids()
+        for call, case in ACCOUNT_REFUSALS
+        if case in getattr(exchanges.load(name).calls.get(call), "answers", {})
+    ]
+    assert len(rows) > 15
+    return pytest.mark.parametrize(("replay", "call", "case"), rows, indirect=["replay"])
+
+
+@account_refusals()
+def test_each_refusal_about_an_account_has_its_place(
+    replay: Replay, account_calls: AccountCalls, call: str, case: str
+) -> None:
+    error, fields = ACCOUNT_REFUSALS[call, case]
+    replay.answer(call, case)
+    values = account_values(replay, call)
+    with pytest.raises(error) as refusal:
+        account_calls.register(values, {}, a_context()) if call == "register" else getattr(account_calls, call)(
+            values, a_context()
+        )
+    assert len({*getattr(refusal.value, "fields", {"": ""})} & fields) == 1
+    replay.assert_sent(call)
+
+
+@pytest.mark.parametrize("call", ["forgot", "resend_verification"])
+@having("forgot")
+def test_a_mail_is_asked_for_and_no_answer_is_an_error(replay: Replay, account_calls: AccountCalls, call: str) -> None:
+    for case in getattr(replay.recorded.calls.get(call), "answers", {}):
+        replay.answer(call, case)
+        account_calls.send_mail(call, replay.values["identifier"], a_context())
+        replay.assert_sent(call)
+
+
+@pytest.mark.parametrize("call", ["reset", "verify_email", "change_password"])
+@having("reset")
+def test_a_code_and_a_new_password_are_sent(replay: Replay, account_calls: AccountCalls, call: str) -> None:
+    if call not in replay.recorded.calls:
+        return
+    replay.answer(call, "right")
+    getattr(account_calls, call)(account_values(replay, call), a_context())
+    replay.assert_sent(call)

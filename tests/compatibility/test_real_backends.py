@@ -15,7 +15,8 @@ import errors
 from doctor.finding import OK
 from services import Services
 from services.backend.answer_errors import DEFAULT_RETRY_AFTER
-from services.backend.client import Login, Revocation
+from services.backend.client import Revocation
+from services.backend.results import Login
 from services.observability.audit import audited
 from services.sessions.cookie import SessionCookie
 from settings_readers import languages

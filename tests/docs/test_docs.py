@@ -160,7 +160,7 @@ def default(name: str) -> str:
     value = SETTINGS[name].metadata["default"]
     if value is config._REQUIRED:
         return "required"
-    if value in (None, ()):
+    if value in (None, (), {}):
         return "none"
     if isinstance(value, RateLimitItem):
         return f"`{SETTINGS[name].metadata['example']}`"

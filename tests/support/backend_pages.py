@@ -52,6 +52,20 @@ _TITLES = {
     "refresh": "New tokens",
     "logout": "Sign-out",
     "profile": "Changed names",
+    "register": "Sign-up",
+    "forgot": "A mail for a new password",
+    "reset": "A new password by the mail's code",
+    "verify_email": "Verification of an address",
+    "resend_verification": "The mail for it again",
+    "change_password": "Another password while signed in",
+}
+_PAGES = {
+    "register": "sign-up",
+    "forgot": "a forgotten password",
+    "reset": "a new password by mail",
+    "verify_email": "verification",
+    "resend_verification": "sending its mail again",
+    "change_password": "another password",
 }
 _CASES = {
     "right": "accepted",
@@ -63,6 +77,10 @@ _CASES = {
     "configuration": "wrong settings",
     "dead_token": "token not accepted",
     "refused": "refused",
+    "taken": "account exists",
+    "weak": "password too weak",
+    "unknown": "unknown account",
+    "bad_code": "invalid code",
 }
 
 
@@ -168,9 +186,29 @@ def _other_facts(backend: Backend) -> list[str]:
         facts.append("**Providers** such as Google need a call of your own: set `BACKEND_SOCIAL`.")
     else:
         facts.append("**Providers**: the backend gets the provider's token by the call below.")
+    facts.append(_account_fact(backend))
     if names := validation.setting_names(backend):
         facts.append("**Further settings**: " + ", ".join(f"`{name}`" for name in names) + ".")
     return facts
+
+
+def _account_fact(backend: Backend) -> str:
+    on = [title for name, title in _PAGES.items() if name in backend.calls]
+    off = [name for name in _PAGES if name not in backend.calls and getattr(backend, name)]
+    more = [f"`BACKEND_{name.upper()}_PATH`" for name in off]
+    missing = [title for name, title in _PAGES.items() if not getattr(backend, name)]
+    parts = [
+        f"the site has pages for {_listed(on)}." if on else "",
+        f"Turn the pages on by {_listed(more)}." if more else "",
+        f"No page for {_listed(missing)}, unless you name the call." if missing else "",
+    ]
+    return "**[Accounts](../your-backend.md#accounts-sign-up-passwords-verification)**: " + " ".join(
+        filter(None, parts)
+    )
+
+
+def _listed(items: list[str]) -> str:
+    return " and ".join([", ".join(items[:-1]), items[-1]]) if len(items) > 1 else items[0]
 
 
 def _proof_lines(name: str, recorded: Exchanges) -> list[str]:
@@ -196,7 +234,25 @@ def _row(backend: Backend, call: str, case: str, answer: Answer) -> str:
     headers += [f"Set-Cookie: {name}={value}" for name, value in answer.cookies.items()]
     body = answer.text if answer.json is ... else _json(_shorten(answer.json))
     content = "<br>".join(f"`{line}`".replace("|", "\\|") for line in [*headers, body] if line)
-    return f"| {_CASES[case]} | {answer.status} | {content} | {_result(backend, call, case)} |"
+    result = _ACCOUNT_RESULTS.get((call, case)) or _result(backend, call, case)
+    return f"| {_CASES[case]} | {answer.status} | {content} | {result} |"
+
+
+_ACCOUNT_RESULTS = {
+    ("register", "right"): "signs in, or asks to check the email",
+    ("forgot", "right"): '"Check your email"',
+    ("forgot", "unknown"): "the same",
+    ("resend_verification", "right"): '"Check your email"',
+    ("resend_verification", "unknown"): "the same",
+    ("reset", "right"): "ends the other sessions",
+    ("reset", "bad_code"): "`Verification`",
+    ("verify_email", "right"): "asks to sign in",
+    ("verify_email", "bad_code"): "`Verification`",
+    ("change_password", "right"): "ends the other sessions",
+    ("change_password", "wrong"): "says so at the current password",
+    ("register", "taken"): "says so at the first field",
+    **{(call, "weak"): "says so at the password" for call in ("register", "reset", "change_password")},
+}
 
 
 def _result(backend: Backend, call: str, case: str) -> str:

@@ -26,9 +26,21 @@ from services.sessions.model import Session
 SECRET = "Q7x1vN0tA-secret-that-is-long-enough"
 MINJI = "minji@example.com"
 NO_LIMITS_ENVIRON = dict.fromkeys(
-    ("LOGIN_LIMIT_PER_IP", "LOGIN_LIMIT_PER_ACCOUNT_AND_IP", "LOGIN_LIMIT_PER_ACCOUNT"), "9999/second"
+    (f"{kind}_LIMIT_PER_{what}" for kind in ("LOGIN", "MAIL") for what in ("IP", "ACCOUNT_AND_IP", "ACCOUNT")),
+    "9999/second",
 )
 """Rate limits that never apply: in tests all visitors share one IP address, and many share an account."""
+
+
+ACCOUNT_PATHS = {
+    "backend_register_path": "/register",
+    "backend_forgot_path": "/forgot-password",
+    "backend_reset_path": "/reset-password",
+    "backend_verify_email_path": "/email/verify",
+    "backend_resend_verification_path": "/email/verification-notification",
+    "backend_change_password_path": "/user/password",
+}
+"""Settings with which a site has all forms about an account. The stand-in backend has their calls."""
 
 
 class ManualClock(Clock):
@@ -42,6 +54,9 @@ class ManualClock(Clock):
 
     def monotonic(self) -> float:
         return super().monotonic() + self._offset
+
+    async def sleep(self, seconds: float) -> None:
+        self.advance(seconds)
 
     def advance(self, seconds: float) -> None:
         self._offset += seconds
@@ -200,7 +215,7 @@ class Page:
             if field.get("type") != "hidden":
                 assert self.find_all(f"label[@for='{field.get('id')}']"), f"no label for {field.get('id')}"
         for described in self.find_all("*[@aria-describedby]"):
-            assert described.get("aria-describedby") in ids
+            assert set(described.get("aria-describedby").split()) <= set(ids)
         for form in self.find_all("form"):
             assert form.get("method") == "post"
             assert form.find(".//input[@name='csrfToken']") is not None, "a form without a CSRF token"

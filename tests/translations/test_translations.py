@@ -117,6 +117,8 @@ def test_all_documented_error_codes_have_a_text() -> None:
         "SessionExpired",
         "CookiesBlocked",
         "OriginMismatch",
+        "SignUpClosed",
+        "Verification",
     }
 
 

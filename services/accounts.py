@@ -1,0 +1,262 @@
+"""Sign-up, a new password, verification of an address: what people do about their account.
+
+The backend owns the accounts and sends the mails. Except at the sign-up, where the backend may reveal it, nobody learns
+here whether an account exists: answers, statuses and times are the same.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from enum import Enum
+from typing import Any
+
+import errors
+from config import Settings
+from services import identifiers
+from services.backend.account_calls import AccountCalls
+from services.backend.client import BackendClient
+from services.backend.results import Login
+from services.clock import Clock
+from services.event_loop import wait_for
+from services.limits.login_limiter import LoginLimiter
+from services.observability.audit import AuditLog, account_hash
+from services.profile import Profile
+from services.request_context import RequestContext
+from services.sessions.manager import Sessions
+from services.sessions.model import Session
+from services.sign_in import SignIn
+
+log = logging.getLogger("munjigi.accounts")
+
+MIN_ANSWER_SECONDS = 1.0
+"""What a request for a mail takes at least. A backend that sends a mail takes longer than one that sends none, which
+would reveal that an account exists."""
+
+
+class Outcome(Enum):
+    """What is left to do after a form."""
+
+    SIGNED_IN = "signed in"
+    SIGN_IN = "has to sign in"
+    VERIFY = "has to verify"
+    """The address has to be verified first; or there was such an account before, and the backend does not say so."""
+
+
+class Accounts:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        calls: AccountCalls,
+        backend: BackendClient,
+        sessions: Sessions,
+        sign_in: SignIn,
+        profile: Profile,
+        limiter: LoginLimiter,
+        audit: AuditLog,
+        clock: Clock,
+    ) -> None:
+        self._secret_key = settings.secret_key
+        self._identifier_kind = settings.login_identifier
+        self._calls = calls
+        self._backend = backend
+        self._sessions = sessions
+        self._sign_in = sign_in
+        self._profile = profile
+        self._limiter = limiter
+        self._audit = audit
+        self._clock = clock
+
+    def has(self, call: str) -> bool:
+        """Whether the backend has this call of `backends.base.ACCOUNT_CALLS`."""
+        return self._calls.has(call)
+
+    def asks_for(self, call: str) -> frozenset[str]:
+        """The placeholders that the backend wants for this call."""
+        return self._calls.asks_for(call)
+
+    @property
+    def checks_current_password(self) -> bool:
+        """Whether the backend checks the current password when it is changed. If not, the site signs in with it."""
+        return self._calls.checks_current_password
+
+    def register(
+        self, identifier: str, values: Mapping[str, Any], further: Mapping[str, object], context: RequestContext
+    ) -> Outcome:
+        """Create an account, and sign in if the backend lets its owner in at once. Raises a `SiteError`.
+
+        values: for the placeholders of the call, among them `password`. further: those of `REGISTER_FIELDS`.
+        """
+        identifier = identifiers.normalize(identifier, self._sign_up_kind)
+        values = {**values, "identifier": identifier}
+        with self._failures_audited("register", identifier, context):
+            self._limiter.hit_mail(identifier, context)
+            try:
+                login = self._calls.register(values, further, context)
+            except errors.EmailNotVerified:
+                return self._registered(identifier, Outcome.VERIFY, context)
+            except errors.SecondFactorRequired:
+                return self._registered(identifier, Outcome.SIGN_IN, context)
+        return self._registered(identifier, self._enter(login, identifier, values["password"], context), context)
+
+    def send_mail(self, call: str, identifier: str, context: RequestContext) -> None:
+        """Ask the backend to send a mail: `forgot` or `resend_verification`. The same for known and unknown accounts.
+
+        Raises `TooManyAttempts`, or `BackendUnavailable` if no connection to the backend can be made.
+        """
+        identifier = identifiers.normalize(identifier, self._identifier_kind)
+        with self._failures_audited(call, identifier, context):
+            self._limiter.hit_mail(identifier, context)
+            started_at = self._clock.monotonic()
+            self._calls.send_mail(call, identifier, context)
+            if (seconds := started_at + MIN_ANSWER_SECONDS - self._clock.monotonic()) > 0:
+                wait_for(self._clock.sleep(seconds))
+        self._audit.record("mail_requested", context, account=self._account(identifier), form=call)
+
+    def reset_password(self, values: Mapping[str, Any], identifier: str | None, context: RequestContext) -> Outcome:
+        """Set a new password by the code of a mail. Raises a `SiteError`; `InvalidCode` if the code is not accepted.
+
+        values: `code`, `uid` and `new_password`. identifier: if the backend wants it beside the code.
+
+        If the answer says whose password it is, all other sessions of this person end. If it has a token too, the
+        person is signed in.
+        """
+        if identifier:
+            identifier = identifiers.normalize(identifier, self._identifier_kind)
+            values = {**values, "identifier": identifier}
+        with self._failures_audited("reset", identifier, context):
+            self._limiter.hit_code(identifier, context)
+            login, user = self._calls.reset(values, context)
+        self._audit.record("password_reset", context, account=self._account(identifier))
+        if login:
+            with suppress(errors.SiteError):  # the password is set: the person can sign in
+                self._sign_in.with_tokens(
+                    login, identifier or (user.email if user else "") or "", context, end_others=True
+                )
+                return Outcome.SIGNED_IN
+        if user:
+            self._sessions.end_all_of(user)
+        return Outcome.SIGN_IN
+
+    def verify_email(self, values: Mapping[str, Any], identifier: str | None, context: RequestContext) -> None:
+        """Confirm an address by the code of a mail. Raises a `SiteError`; `InvalidCode` if it is not accepted.
+
+        Nobody is signed in by it: a stranger can send the link of an account of their own to somebody.
+        """
+        if identifier:
+            identifier = identifiers.normalize(identifier, self._identifier_kind)
+            values = {**values, "identifier": identifier}
+        with self._failures_audited("verify_email", identifier, context):
+            self._limiter.hit_code(identifier, context)
+            self._calls.verify_email(values, context)
+        self._audit.record("email_verified", context, account=self._account(identifier))
+        if self._sessions.load():
+            with suppress(errors.SiteError):
+                self._profile.refresh(context)
+
+    def change_password(self, current: str, new: str, identifier: str | None, context: RequestContext) -> Outcome:
+        """Change the password of who is signed in: this session stays, all others of this person end.
+
+        identifier: what the person signs in with, if it is not the email address of the session.
+        Raises `WrongPassword` and other errors, and then nothing has changed. `SIGN_IN`: it has changed, but the
+        backend has ended this session too.
+        """
+        session = self._sessions.load()
+        if session is None:
+            raise errors.SessionRequired("a new password was sent without a session")
+        typed = identifier or session.identifier or session.user.email or ""
+        identifier = identifiers.normalize(typed, self._identifier_kind)
+        account = identifier or str(session.user.id)
+        with self._failures_audited("change_password", account, context):
+            reset_limit = self._limiter.hit(account, context)
+            if not self._calls.checks_current_password:
+                self._check_password(session, identifier, current, context)
+            values = {
+                "user_id": session.user.id,
+                "identifier": identifier,
+                "password": current,
+                "new_password": new,
+            }
+            try:
+                login = self._sessions.call_backend(
+                    session, lambda token: self._calls.change_password({"token": token, **values}, context)
+                )
+            except errors.SessionExpired:
+                self._sessions.end()
+                raise
+            reset_limit()
+        self._audit.record("password_changed", context, account=self._account(account), sid=session.sid)
+        return self._continue_session(self._sessions.load() or session, login, identifier, new, context)
+
+    @property
+    def _sign_up_kind(self) -> str:
+        return "email" if self._identifier_kind == "any" else self._identifier_kind
+
+    def _enter(self, login: Login | None, identifier: str, password: str, context: RequestContext) -> Outcome:
+        """Sign in after the sign-up. With the password, if the backend gave no token: it says what is left to do."""
+        try:
+            if login:
+                self._sign_in.with_tokens(login, identifier, context)
+            else:
+                self._sign_in.with_password(identifier, password, context)
+        except (errors.CredentialsSignin, errors.EmailNotVerified):
+            return Outcome.VERIFY
+        except errors.SiteError:
+            return Outcome.SIGN_IN
+        return Outcome.SIGNED_IN
+
+    def _registered(self, identifier: str, outcome: Outcome, context: RequestContext) -> Outcome:
+        self._audit.record("registered", context, account=self._account(identifier), outcome=outcome.value)
+        return outcome
+
+    def _check_password(self, session: Session, identifier: str, password: str, context: RequestContext) -> None:
+        """Raise `WrongPassword` unless this password opens this account, as far as a sign-in can tell."""
+        try:
+            login = self._backend.login(identifier, password, context)
+        except (errors.EmailNotVerified, errors.SecondFactorRequired):
+            return  # the password is right
+        except (errors.CredentialsSignin, errors.InvalidFields):
+            raise errors.WrongPassword("the current password does not sign in") from None
+        is_own = self._backend.user_of(login, context).is_same_person(session.user)
+        if login.tokens.access != session.access_token:
+            self._backend.logout(login.tokens, context)
+        if not is_own:
+            raise errors.WrongPassword("the current password is of another account")
+
+    def _continue_session(
+        self, session: Session, login: Login | None, identifier: str, password: str, context: RequestContext
+    ) -> Outcome:
+        """Give this browser a new session, and end all others. Some backends end the old token with the password."""
+        try:
+            tokens = login.tokens if login else self._sessions.tokens(session)
+            user = session.user
+            if self._backend.can_reread_user:
+                try:
+                    user = self._backend.user(tokens.access, context)
+                except errors.SessionExpired:
+                    tokens = self._backend.login(identifier, password, context).tokens
+                    user = self._backend.user(tokens.access, context)
+            if not user.is_same_person(session.user):
+                raise errors.SessionExpired("the backend returned another user")
+            self._sessions.start(
+                user, tokens, session.provider or "email", identifier=session.identifier, end_others=True
+            )
+        except errors.SiteError as error:
+            log.info("the session ends with the old password: %s", error)
+            self._sessions.end(everywhere=True)
+            return Outcome.SIGN_IN
+        return Outcome.SIGNED_IN
+
+    @contextmanager
+    def _failures_audited(self, call: str, identifier: str | None, context: RequestContext) -> Iterator[None]:
+        try:
+            yield
+        except errors.SiteError as error:
+            level = logging.ERROR if isinstance(error, errors.ServerSideError) else logging.INFO
+            fields = {"form": call, "account": self._account(identifier)}
+            fields |= {"outcome": error.code, "reason": error.reason}
+            self._audit.record("account_form_failed", context, level, **fields)
+            raise
+
+    def _account(self, identifier: str | None) -> str | None:
+        return account_hash(identifier, self._secret_key)

@@ -1,0 +1,142 @@
+"""The calls of forms about an account: sign-up, a new password, verification of an address.
+
+Most are made for people who are not signed in. What they answer about a person must not reveal which accounts exist,
+unless the backend itself reveals it at the sign-up.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import errors
+from backends.base import Backend, Call, Meaning, placeholders
+from config import Settings
+from services.backend import answer_errors, results
+from services.backend.answer import Answer
+from services.backend.client import BackendClient
+from services.backend.results import Login
+from services.backend.user import User
+from services.clock import Clock
+from services.request_context import RequestContext
+
+log = logging.getLogger("munjigi.backend")
+
+_FIELD_STATUSES = (400, 422)
+"""Statuses of an answer that can have messages for fields, beside that of the backend's `field_errors`."""
+_CODE_FIELDS = frozenset({"code", "uid"})
+
+
+class AccountCalls:
+    def __init__(self, settings: Settings, client: BackendClient, clock: Clock) -> None:
+        self._backend: Backend = settings.backend
+        self._site_url = settings.site_url
+        self._further_fields = {field.key: field.key for field in settings.register_fields}
+        self._client = client
+        self._clock = clock
+
+    def has(self, name: str) -> bool:
+        """Whether the backend has the call with this name."""
+        return name in self._backend.calls
+
+    def asks_for(self, name: str) -> frozenset[str]:
+        """The placeholders that the templates of a call use; none if there is no such call."""
+        call = self._backend.calls.get(name)
+        return _placeholders_of(call) if call else frozenset()
+
+    @property
+    def checks_current_password(self) -> bool:
+        return self._backend.checks_current_password and "password" in self.asks_for("change_password")
+
+    def register(
+        self, values: Mapping[str, Any], further: Mapping[str, object], context: RequestContext
+    ) -> Login | None:
+        """Create an account. Returns the tokens of its first session; None if the answer has none.
+
+        further: values of `REGISTER_FIELDS`, which are members of the body under their names.
+        Raises `EmailNotVerified` if the address has to be verified first, and other errors if there is no new account.
+        """
+        values = {**values, "site_url": self._site_url, "locale": context.locale}
+        answer = self._client.call("register", values, context, further=further)
+        meaning = answer_errors.declared_meaning(self._backend, "register", answer)
+        if meaning is not None or not 200 <= answer.status < 300:
+            raise self._error("register", answer, meaning)
+        return results.login(self._backend, answer, self._clock.time())
+
+    def send_mail(self, name: str, identifier: str, context: RequestContext) -> None:
+        """Ask the backend for a mail to this person: `forgot` or `resend_verification`.
+
+        Whatever the backend answers, this returns: its answer may depend on whether there is such an account. Raises
+        `BackendUnavailable` if the backend cannot be reached at all.
+        """
+        values = {"identifier": identifier, "site_url": self._site_url, "locale": context.locale}
+        try:
+            answer = self._client.call(name, values, context)
+            meaning = answer_errors.declared_meaning(self._backend, name, answer)
+        except errors.BackendUnavailable as error:
+            if error.status == 503:  # no connection: the same for everybody
+                raise
+            log.error("mail not requested: %s", error.reason)
+            return
+        except errors.SiteError as error:
+            log.error("mail not requested: %s", error.reason)
+            return
+        if answer.status >= 500 or meaning in (Meaning.CONFIGURATION, Meaning.UNAVAILABLE):
+            log.error("mail not requested: the %s path answered %s", name, answer.status)
+
+    def reset(self, values: Mapping[str, Any], context: RequestContext) -> tuple[Login | None, User | None]:
+        """Set a new password by a code. Returns tokens and user, as far as the answer has them. Raises `SiteError`."""
+        answer = self._checked("reset", values, context)
+        return results.login(self._backend, answer, self._clock.time()), results.user_if_any(self._backend, answer)
+
+    def verify_email(self, values: Mapping[str, Any], context: RequestContext) -> None:
+        """Confirm an address by a code. Raises `InvalidCode`, or another `SiteError`."""
+        self._checked("verify_email", values, context)
+
+    def change_password(self, values: Mapping[str, Any], context: RequestContext) -> Login | None:
+        """Set a new password of who is signed in. Returns new tokens, if the answer has them. Raises `SiteError`."""
+        return results.login(self._backend, self._checked("change_password", values, context), self._clock.time())
+
+    def _checked(self, name: str, values: Mapping[str, Any], context: RequestContext) -> Answer:
+        answer = self._client.call(name, values, context)
+        is_done = answer.status in self._backend.done.get(name, ())
+        meaning = answer_errors.declared_meaning(self._backend, name, answer)
+        if not is_done and (meaning is not None or not 200 <= answer.status < 300):
+            raise self._error(name, answer, meaning)
+        return answer
+
+    def _error(self, name: str, answer: Answer, meaning: Meaning | None) -> errors.SiteError:
+        if meaning in (None, Meaning.INVALID_FIELDS) and answer.status in (
+            *_FIELD_STATUSES,
+            self._backend.field_errors.status,
+        ):
+            error = self._fields_error(name, answer)
+            if error:
+                return error
+        if name == "register" and meaning is None and answer.status in _FIELD_STATUSES:
+            return errors.InvalidFields({}, f"the register path answered {answer.status}")
+        return answer_errors.call_error(self._backend, name, answer, meaning)
+
+    def _fields_error(self, name: str, answer: Answer) -> errors.SiteError | None:
+        """The error of messages for fields: of the form, of the link, or of fields that the form does not have."""
+        messages = answer_errors.field_errors(self._backend, answer)
+        fields = answer_errors.form_fields(self._backend.calls[name])
+        if name == "register":
+            fields |= self._further_fields
+        sent = {
+            fields[key]: text
+            for key, message in messages.items()
+            if key in fields and (text := answer_errors.clean_message(message))
+        }
+        if not _CODE_FIELDS.isdisjoint(sent):
+            return errors.InvalidCode(f"the {name} path answered {answer.status}: errors for the code")
+        if sent:
+            return errors.InvalidFields(sent, f"the {name} path answered {answer.status}")
+        unknown = sorted(key for key in set(messages) - answer_errors.NO_FIELD if key.isidentifier())
+        if unknown and name == "register":
+            names = ", ".join(unknown)[:200]
+            return errors.Configuration(f"the register path wants fields that are not sent; REGISTER_FIELDS: {names}")
+        return None
+
+
+def _placeholders_of(call: Call) -> frozenset[str]:
+    return placeholders(call.path) | placeholders(call.body) | placeholders(call.headers)
