@@ -14,7 +14,7 @@ from services.backend.user_claims import MAX_CLAIMS_BYTES, read_claims
 from tests.support.forge import encrypt, make_claims
 from tests.support.rotating_backend import LIFE, SETTINGS, rotating_backend
 from tests.support.scripted import USER, ScriptedBackend, scripted_backend
-from tests.support.site import SECRET, ManualClock, Site, running_site
+from tests.support.site import SECRET, ManualClock, Site, cookie_names, running_site
 
 ROLES = ["admin", "editor, chief", "관리"]
 
@@ -127,11 +127,14 @@ def test_claims_yield_to_new_tokens_that_fill_the_cookies(door: str) -> None:
             visitor = site.new_visitor()
             visitor.sign_in()
             assert "roles" in visitor.get_session()["user"]
+            backend.user["roles"] = ["s" * 1900]
+            visitor.post("/api/auth/session", json={"csrfToken": visitor.csrf_token()})
             backend.padding = 7000
             clock.advance(LIFE)
             visitor.get(door)
             assert visitor.get_session()["user"] == USER
             assert headers(site, visitor)["Roles"] == ""
+            assert cookie_names(visitor.get("/api/auth/session")) == set(), "nothing is left to be written"
             clock.advance(LIFE)
             assert visitor.get_session()["user"] == USER, "the new refresh token was kept"
             assert len(backend.refreshes) == 2
