@@ -1,6 +1,7 @@
 """A Django site in one process: settings, an SQLite file, and `/test/account`, which creates and changes accounts.
 
-The backends of this folder that are made with Django use it. Arguments of the command: port, SQLite file.
+The backends of this folder that are made with Django use it. Arguments of the command: port, SQLite file and, for some
+of them, how many seconds an access token lives: refresh tokens then rotate.
 """
 
 import json
@@ -14,6 +15,7 @@ from django.core.management import call_command
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver, path
 
+ACCESS_SECONDS = int(sys.argv[3]) if len(sys.argv) > 3 else None
 SECRET = "of-the-tests-and-long-enough-for-any-algorithm"
 
 
@@ -24,7 +26,9 @@ def configure(*apps: str, middleware: tuple[str, ...] = (), **options: Any) -> N
         SECRET_KEY=SECRET,
         ALLOWED_HOSTS=["127.0.0.1"],
         ROOT_URLCONF="__main__",
-        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": sys.argv[2]}},
+        DATABASES={
+            "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": sys.argv[2], "OPTIONS": {"timeout": 30}}
+        },
         DEFAULT_AUTO_FIELD="django.db.models.AutoField",
         INSTALLED_APPS=[auth, "django.contrib.contenttypes", sessions, *apps],
         MIDDLEWARE=[

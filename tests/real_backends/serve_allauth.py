@@ -1,6 +1,20 @@
 """allauth's headless API for apps, with verified e-mail addresses and second factors."""
 
 import django_site
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+
+def with_jwt(seconds: int) -> dict[str, object]:
+    """The settings of allauth's JWT strategy."""
+    key = generate_private_key(65537, 2048).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return {
+        "HEADLESS_TOKEN_STRATEGY": "allauth.headless.tokens.strategies.jwt.JWTTokenStrategy",
+        "HEADLESS_JWT_PRIVATE_KEY": key.decode(),
+        "HEADLESS_JWT_ACCESS_TOKEN_EXPIRES_IN": seconds,
+        "HEADLESS_JWT_STATEFUL_VALIDATION_ENABLED": True,
+    }
+
 
 django_site.configure(
     "allauth",
@@ -17,6 +31,7 @@ django_site.configure(
     HEADLESS_ONLY=True,
     HEADLESS_CLIENTS=("app",),
     HEADLESS_FRONTEND_URLS={"account_confirm_email": "/verify/{key}"},
+    **(with_jwt(django_site.ACCESS_SECONDS) if django_site.ACCESS_SECONDS else {}),
 )
 
 from django.urls import include, path  # noqa: E402

@@ -1,11 +1,21 @@
 """djoser with simplejwt and with the tokens of Django REST framework, as its documentation sets them up."""
 
+from datetime import timedelta
+
 import django_site
+
+ROTATING = {
+    "ACCESS_TOKEN_LIFETIME": timedelta(seconds=django_site.ACCESS_SECONDS or 300),
+    "ROTATE_REFRESH_TOKENS": True,
+    "BLACKLIST_AFTER_ROTATION": True,
+}
 
 django_site.configure(
     "rest_framework",
     "rest_framework.authtoken",
+    "rest_framework_simplejwt.token_blacklist",
     "djoser",
+    SIMPLE_JWT=ROTATING if django_site.ACCESS_SECONDS else {},
     REST_FRAMEWORK={
         "DEFAULT_AUTHENTICATION_CLASSES": [
             "rest_framework_simplejwt.authentication.JWTAuthentication",

@@ -12,6 +12,8 @@ django_site.configure(
         "OAUTH2_VALIDATOR_CLASS": "__main__.Validator",
         "SCOPES": {"openid": "Who the user is"},
         "PKCE_REQUIRED": False,
+        "ACCESS_TOKEN_EXPIRE_SECONDS": django_site.ACCESS_SECONDS or 36000,
+        "REFRESH_TOKEN_REUSE_PROTECTION": True,
     },
 )
 

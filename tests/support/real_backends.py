@@ -5,7 +5,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,12 @@ def _python(name: str, **settings: str) -> Program:
     python = str(HERE / ".venv" / "bin" / "python")
     command = (python, f"{HERE}/serve_{name}.py", "{port}", "{folder}/database.sqlite")
     return Program(command, needs=".venv/ready", make_target="test-all", settings=settings)
+
+
+def _short_lived(name: str, seconds: int, **settings: str) -> Program:
+    """Access tokens live for some seconds, and refresh tokens rotate."""
+    program = _python(name, **settings)
+    return replace(program, command=(*program.command, str(seconds)))
 
 
 def _better_auth(**settings: str) -> Program:
@@ -113,6 +119,21 @@ PROGRAMS: Mapping[str, Program] = {
 }
 """By id: the value of `BACKEND`, or one with other settings. `custom` is dj-rest-auth, described by settings."""
 
+SHORT_LIVED: Mapping[str, Program] = {
+    "djoser": _short_lived("djoser", 5, LOGIN_IDENTIFIER="username"),
+    "allauth": _short_lived(
+        "allauth",
+        5,
+        BACKEND_TOKEN="meta.access_token|data.access_token",
+        BACKEND_TOKEN_HEADER="Authorization: Bearer {token}",
+        BACKEND_REFRESH="POST /_allauth/app/v1/tokens/refresh",
+        BACKEND_REFRESH_TOKEN="meta.refresh_token|data.refresh_token",
+        BACKEND_REFRESH_SEND="json:refresh_token",
+    ),
+    "oauth2": _short_lived("oauth2", 5, **PROGRAMS["oauth2"].settings),
+}
+"""The same with access tokens of 5 seconds. `allauth` is with its JWT strategy."""
+
 
 @dataclass
 class Account:
@@ -127,10 +148,10 @@ class Account:
 class RealBackend:
     """A running backend. Its `/test/account` creates and changes accounts by the means of its framework."""
 
-    def __init__(self, backend_id: str, url: str) -> None:
+    def __init__(self, backend_id: str, program: Program, url: str) -> None:
         self.id = backend_id
         self.url = url
-        self._program = PROGRAMS[backend_id]
+        self._program = program
 
     @property
     def site_settings(self) -> dict[str, Any]:
@@ -166,10 +187,10 @@ class RealBackend:
 
 
 @contextmanager
-def running_backend(backend_id: str, folder: Path) -> Iterator[RealBackend]:
+def running_backend(backend_id: str, folder: Path, programs: Mapping[str, Program] = PROGRAMS) -> Iterator[RealBackend]:
     """Run this backend. Skips the test if its packages are not installed; in CI the test fails if they should be."""
     require_marker("external")
-    program = PROGRAMS[backend_id]
+    program = programs[backend_id]
     if not (HERE / program.needs).exists() or shutil.which(program.command[0]) is None:
         is_expected = os.environ.get("CI") and program.make_target == "test-all"
         (pytest.fail if is_expected else pytest.skip)(f"{backend_id} is not installed: make {program.make_target}")
@@ -178,4 +199,4 @@ def running_backend(backend_id: str, folder: Path) -> Iterator[RealBackend]:
     with run_command(*command, log=folder / "log", environ={}, cwd=folder) as process:
         url = f"http://127.0.0.1:{port}"
         process.wait_for(f"{url}/", _SECONDS_TO_START)
-        yield RealBackend(backend_id, url)
+        yield RealBackend(backend_id, program, url)
