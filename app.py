@@ -33,6 +33,7 @@ from blueprints import (
     register,
     session_revocation,
     static_files,
+    verify,
 )
 from config import Settings
 from doctor import command as doctor_command
@@ -91,6 +92,7 @@ def create_app(
         oauth,
         session_revocation,
         static_files,
+        verify,
     ):
         app.register_blueprint(views.bp)
     _register_account_forms(app, settings)

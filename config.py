@@ -96,6 +96,8 @@ class Settings:
     backend_show_messages: bool = setting(read.boolean, default=False, example="false")
     """`true` shows the backend's own sentence for a refused sign-in, up to 200 characters, instead of the site's. It
     may reveal which accounts exist."""
+    backend_next_step_urls: tuple[str, ...] = setting(read.origins, (), example="https://verify.example.com")
+    """The origins, comma-separated, of pages that the backend may send people to before it signs them in."""
     backend_timeout: float = setting(read.seconds, 10.0, example="10")
     """Seconds: the deadline that all backend calls of one request share."""
     backend_concurrency: int = setting(read.integer(1, 100000), 100, example="100")

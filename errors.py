@@ -4,17 +4,22 @@
     ├── Rejected                        the site refuses the user or their input
     │   ├── CredentialsSignin           wrong email address or wrong password: one message for both
     │   ├── AccessDenied                the backend or the provider refuses this account
-    │   │   └── SecondFactorRequired    the backend asks for a second factor, which the site does not support
+    │   │   └── SecondFactorRequired    the backend asks for a next step that the site cannot show
+    │   ├── WrongCode                   the code of a next step is wrong
+    │   ├── CodeExpired                 the code of a next step is no longer accepted
     │   ├── AccountMismatch             another person than the one who is signed in has confirmed the session
     │   ├── EmailNotVerified            the backend requires a verified email address
     │   ├── OAuthAccountNotLinked       the backend has this email address with another way to sign in
     │   ├── EmailMissing                the provider did not share the email address
     │   ├── TooManyAttempts             a login limit, or the backend's; `retry_after` has the seconds to wait
+    │   │   ├── CodeSentRecently        it is too early for another code
+    │   │   └── TooManyCodes            too many codes for one sign-in, which has ended
     │   ├── SignUpClosed                the backend creates no accounts
     │   └── InvalidFields               `fields` has one message for each invalid field
     │       ├── AccountExists           the backend has an account with this identifier, and says so
     │       ├── WeakPassword            the new password does not follow the backend's rules
     │       └── WrongPassword           the current password is wrong
+    ├── NextStepRequired                no error: the sign-in continues at the page of the next step
     ├── RestartRequired                 the user has to start again
     │   ├── Cancelled                   the user cancelled at the provider
     │   ├── InvalidCode                 the code or link of a mail is wrong, expired or used
@@ -105,6 +110,18 @@ class AccountMismatch(Rejected):
     message = _l("That is another account than the one that you are signed in with. Use the same account again.")
 
 
+class WrongCode(Rejected):
+    code = "WrongCode"
+    status = 401
+    message = _l("This code is wrong. Check it and try again.")
+
+
+class CodeExpired(Rejected):
+    code = "CodeExpired"
+    status = 401
+    message = _l("This code is no longer valid. Enter a new one.")
+
+
 class EmailNotVerified(Rejected):
     code = "EmailNotVerified"
     status = 403
@@ -131,6 +148,17 @@ class TooManyAttempts(Rejected):
     status = 429
     message = _l("Too many attempts.")
     retry_hint = _l("Wait a moment, then try again.")
+
+
+class CodeSentRecently(TooManyAttempts):
+    code = "CodeSentRecently"
+    message = _l("We sent a code a short while ago.")
+
+
+class TooManyCodes(TooManyAttempts):
+    code = "TooManyCodes"
+    message = _l("Too many wrong codes. Sign in again to get a new try.")
+    retry_hint = None
 
 
 class InvalidFields(Rejected):
@@ -174,6 +202,16 @@ class SignUpClosed(Rejected):
     code = "SignUpClosed"
     status = 403
     message = _l("New accounts cannot be created here at the moment. Contact support.")
+
+
+class NextStepRequired(SiteError):
+    """The sign-in is pending. `sealed`: the value of its cookie, which the response has to set."""
+
+    code = "NextStepRequired"
+    status = 401
+    is_notice = True
+    message = _l("One more step is needed to sign in.")
+    sealed: str = ""
 
 
 class RestartRequired(SiteError):

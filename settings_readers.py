@@ -133,6 +133,19 @@ def base_url(text: str) -> str:
     return f"{parts.scheme}://{host}{port_suffix}{_normal_path(parts.path)}"
 
 
+def origin(text: str) -> str:
+    """Return scheme, host and port in the form of the `Origin` header (RFC 6454, 7)."""
+    url = base_url(text)
+    if urlsplit(url).path:
+        raise ValueError("must be an address without a path")
+    _require_safe(url)
+    return url
+
+
+def origins(text: str) -> tuple[str, ...]:
+    return tuple(origin(part.strip()) for part in text.split(",") if part.strip())
+
+
 def site_url(text: str) -> str:
     """Return the URL of the site. Its origin is compared with the `Origin` header that browsers send."""
     url = base_url(text)

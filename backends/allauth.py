@@ -1,23 +1,47 @@
 """django-allauth, headless with its app client and session tokens."""
 
-from backends.base import Answer, Backend, Call, FieldErrors, Meaning, Rule
+from collections.abc import Mapping
+
+from backends.base import METHOD_NAMES, Answer, Backend, Call, FieldErrors, Meaning, Method, NextStep, Rule
+
+_AUTH = "/_allauth/app/v1/auth"
+_CHALLENGE = {"X-Session-Token": "{challenge}"}
 
 
-def _classify(answer: Answer) -> Meaning | None:
+def _pending(answer: Answer) -> Mapping[str, object]:
     """A 401 lists the flows that the person can go on with; the pending one says what is missing."""
     flows = answer.get("data.flows")
     flows = [flow for flow in flows if isinstance(flow, dict)] if isinstance(flows, list) else []
-    pending = [flow.get("id") for flow in flows if flow.get("is_pending")]
+    return {str(flow.get("id")): flow.get("types") for flow in flows if flow.get("is_pending")}
+
+
+def _classify(answer: Answer) -> Meaning | None:
+    pending = _pending(answer)
     if "verify_email" in pending:
         return Meaning.NOT_VERIFIED
     return Meaning.NEXT_STEP if pending else None
 
 
+def _read_methods(answer: Answer) -> Mapping[str, Method]:
+    pending = _pending(answer)
+    if "login_by_code" in pending:
+        return {"login_by_code": Method.SENT}
+    types = pending.get("mfa_authenticate")
+    names = [name for name in types if isinstance(name, str)] if isinstance(types, list) else []
+    return {name: METHOD_NAMES[name] for name in sorted(names, reverse=True) if name in METHOD_NAMES}
+
+
 backend = Backend(
     id="allauth",
-    login=Call("POST", "/_allauth/app/v1/auth/login", {"email": "{identifier}", "password": "{password}"}),
-    user=Call("GET", "/_allauth/app/v1/auth/session"),
-    logout=Call("DELETE", "/_allauth/app/v1/auth/session"),  # answers 401: nobody is signed in any more
+    login=Call("POST", f"{_AUTH}/login", {"email": "{identifier}", "password": "{password}"}),
+    user=Call("GET", f"{_AUTH}/session"),
+    logout=Call("DELETE", f"{_AUTH}/session"),  # answers 401: nobody is signed in any more
+    verify=Call("POST", f"{_AUTH}/2fa/authenticate", {"code": "{code}"}, headers=_CHALLENGE),
+    next_step=NextStep(
+        challenge="meta.session_token",
+        read_methods=_read_methods,
+        calls={"login_by_code": Call("POST", f"{_AUTH}/code/confirm", {"code": "{code}"}, headers=_CHALLENGE)},
+    ),
     token="meta.session_token",
     token_header="X-Session-Token: {token}",
     user_at="data.user",
@@ -25,6 +49,9 @@ backend = Backend(
     classify=_classify,
     meanings=(
         Rule(400, "errors.0.code", "too_many_login_attempts", Meaning.THROTTLED),
+        Rule(400, "errors.0.code", "incorrect_code", Meaning.WRONG_CREDENTIALS),
+        Rule(401, "meta.is_authenticated", None, Meaning.STEP_OVER),
+        Rule(401, "meta.is_authenticated", value=False, meaning=Meaning.STEP_OVER),
         Rule(410, "*", ..., Meaning.SESSION_OVER),
     ),
     field_errors=FieldErrors("errors", status=400),

@@ -29,7 +29,10 @@ from settings_readers import SettingSpec
 BEARER_HEADER = "Authorization: Bearer {token}"
 ACCOUNT_CALLS = ("register", "forgot", "reset", "verify_email", "resend_verification", "change_password")
 """The calls of forms for which nobody needs to be signed in, and of the form that changes the password."""
-CALLS = ("login", "social", "user", "refresh", "logout", "profile", *ACCOUNT_CALLS)
+NEXT_STEP_CALLS = ("recover", "verify", "resend")
+"""The calls of a sign-in that waits for a code or the like."""
+CALLS = ("login", "social", "user", "refresh", "logout", "profile", *NEXT_STEP_CALLS, *ACCOUNT_CALLS)
+_STEP = frozenset({"challenge", "ticket", "method", "identifier", "password"})
 PLACEHOLDERS: Mapping[str, frozenset[str]] = {
     "login": frozenset({"identifier", "password"}),
     "social": frozenset({"provider", "social_token", "email"}),
@@ -45,9 +48,12 @@ PLACEHOLDERS: Mapping[str, frozenset[str]] = {
     "verify_email": frozenset({"identifier", "code", "uid"}),
     "resend_verification": frozenset({"identifier", "site_url", "locale"}),
     "change_password": frozenset({"token", "user_id", "identifier", "password", "new_password"}),
+    "verify": _STEP | {"code", "trust"},
+    "recover": _STEP | {"code", "trust"},
+    "resend": _STEP,
 }
 """The names that the templates of each call can use, beside those of settings."""
-WITHOUT_ACCESS_TOKEN = frozenset({"login", "social", *ACCOUNT_CALLS} - {"change_password"})
+WITHOUT_ACCESS_TOKEN = frozenset({"login", "social", *NEXT_STEP_CALLS, *ACCOUNT_CALLS} - {"change_password"})
 """The calls that are made for people who are not signed in."""
 
 
@@ -73,6 +79,10 @@ class Meaning(StrEnum):
     THROTTLED = "throttled"
     NEXT_STEP = "next_step"
     """The password is right, but the backend wants a second factor or another step."""
+    CODE_EXPIRED = "code_expired"
+    """The code of a next step was right once."""
+    STEP_OVER = "step_over"
+    """The backend no longer knows the sign-in that a code belongs to."""
     INVALID_FIELDS = "invalid_fields"
     SESSION_OVER = "session_over"
     """The token is no longer accepted."""
@@ -124,6 +134,61 @@ class FieldErrors:
     message: str = "message|msg"
 
 
+class Method(StrEnum):
+    """How a person proves the next step of a sign-in."""
+
+    APP = "app"
+    """A code that an authenticator app shows."""
+    EMAIL = "email"
+    SMS = "sms"
+    SENT = "sent"
+    """A code that the backend has sent, by whatever way."""
+    RECOVERY = "recovery"
+    """One of the codes that the person has kept for the day when nothing else is at hand."""
+
+
+METHOD_NAMES: Mapping[str, Method] = {
+    **dict.fromkeys(("app", "totp", "authenticator"), Method.APP),
+    **dict.fromkeys(("email", "mail"), Method.EMAIL),
+    **dict.fromkeys(("sms", "phone"), Method.SMS),
+    **dict.fromkeys(("otp", "sent", "code"), Method.SENT),
+    **dict.fromkeys(("recovery", "recovery_codes", "recovery_code", "backup_code"), Method.RECOVERY),
+}
+"""What backends call these methods. A method with another name cannot be used here."""
+
+
+@dataclass(frozen=True)
+class NextStep:
+    """Where an answer that means `next_step` says what it wants. All but the last ones are places."""
+
+    challenge: str = ""
+    """What the backend knows the sign-in by: sent back as `{challenge}`."""
+    methods: str = ""
+    """The names of the methods, a list or a single one; the first is used unless the person chooses another.
+    `{method}` is the name. Without any, the method is `default_method`."""
+    sent_to: str = ""
+    """Where a code was sent to, masked by the backend."""
+    resend_after: str = ""
+    """Seconds until a code can be sent again."""
+    url: str = ""
+    """Where the person has to go. It must be at an origin of `BACKEND_NEXT_STEP_URLS`."""
+    ticket: str = ""
+    """In the answer to `resend`: sent back as `{ticket}`."""
+    default_method: Method = Method.APP
+    read_methods: Callable[["Answer"], Mapping[str, Method]] | None = None
+    """Returns name -> method, if a place cannot say it."""
+    resend_first: tuple[Method, ...] = ()
+    """The methods for which `resend` is called at once, since the answer to the login has sent nothing."""
+    trust: bool = False
+    """Whether `verify` can be told to trust this browser, by `{trust}`."""
+    trust_token: str = ""
+    """In the answer to `verify` or `login`: what a browser sends that is trusted. Kept in a cookie."""
+    trust_headers: Mapping[str, str] = field(default_factory=dict)
+    """Further headers of `login` in such a browser, with `{trust_token}`."""
+    calls: Mapping[str, Call] = field(default_factory=dict)
+    """Name of a method -> call instead of `verify`."""
+
+
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Backend:
     id: str
@@ -140,6 +205,13 @@ class Backend:
     logout: Call | None = None
     profile: Call | None = None
     """Saves the names of the user."""
+    verify: Call | None = None
+    """Sends the code of a next step. Its answer has tokens like that of `login`."""
+    recover: Call | None = None
+    """The same with a recovery code."""
+    resend: Call | None = None
+    """Sends the code of the method again, or for the first time."""
+    next_step: NextStep = NextStep()
 
     register: Call | None = None
     """Creates an account. Its form asks for what its templates use. An answer with a token signs in; after another one,

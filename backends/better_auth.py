@@ -1,6 +1,13 @@
 """Better Auth with its bearer plugin, below `/api/auth`."""
 
-from backends.base import Backend, Call, Meaning, Rule
+from backends.base import Backend, Call, Meaning, Method, NextStep, Rule
+
+_STEP = "/api/auth/two-factor"
+_CODE = {"code": "{code}", "trustDevice": "{trust}"}
+# It knows the sign-in by a cookie, whose name has a prefix over https, and wants the Origin with any cookie.
+_COOKIE = "better-auth.two_factor={challenge}; __Secure-better-auth.two_factor={challenge}"
+_HEADERS = {"Cookie": _COOKIE, "Origin": "{BACKEND_ORIGIN}"}
+_TRUSTED = "better-auth.trust_device={trust_token}; __Secure-better-auth.trust_device={trust_token}"
 
 backend = Backend(
     id="better-auth",
@@ -9,13 +16,28 @@ backend = Backend(
     user=Call("GET", "/api/auth/get-session"),
     logout=Call("POST", "/api/auth/sign-out", {}),
     profile=Call("POST", "/api/auth/update-user", {"name": "{name}"}),
+    verify=Call("POST", f"{_STEP}/verify-{{method}}", _CODE, headers=_HEADERS),
+    recover=Call("POST", f"{_STEP}/verify-backup-code", _CODE, headers=_HEADERS),
+    resend=Call("POST", f"{_STEP}/send-otp", {}, headers=_HEADERS),
+    next_step=NextStep(
+        challenge="cookie:better-auth.two_factor|cookie:__Secure-better-auth.two_factor",
+        methods="twoFactorMethods",
+        resend_first=(Method.SENT,),
+        trust=True,
+        trust_token="cookie:better-auth.trust_device|cookie:__Secure-better-auth.trust_device",
+        trust_headers={"Cookie": _TRUSTED, "Origin": "{BACKEND_ORIGIN}"},
+    ),
     token="token|header:set-auth-token",
     user_at="user",
     meanings=(
         Rule(200, "body", None, Meaning.SESSION_OVER),
         Rule(200, "twoFactorRedirect", value=True, meaning=Meaning.NEXT_STEP),  # although it sends a token
         Rule(400, "code", "VALIDATION_ERROR", Meaning.CONFIGURATION),  # a field is missing
+        Rule(400, "code", "OTP_HAS_EXPIRED", Meaning.CODE_EXPIRED),
+        Rule(400, "code", "TOO_MANY_ATTEMPTS_REQUEST_NEW_CODE", Meaning.STEP_OVER),
+        Rule(401, "code", "INVALID_TWO_FACTOR_COOKIE", Meaning.STEP_OVER),
         Rule(403, "code", "INVALID_ORIGIN", Meaning.CONFIGURATION),
+        Rule(403, "code", "MISSING_OR_NULL_ORIGIN", Meaning.CONFIGURATION),
     ),
     retry_after="header:X-Retry-After",
 )

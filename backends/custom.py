@@ -16,6 +16,9 @@ backend = Backend(
     verify_email=Call("POST", None, {"code": "{code}"}),
     resend_verification=Call("POST", None, {"email": "{identifier}"}),
     change_password=Call("POST", None, {"current_password": "{password}", "new_password": "{new_password}"}),
+    verify=Call("POST", None, {"challenge": "{challenge}", "method": "{method}", "code": "{code}"}),
+    recover=Call("POST", None, {"challenge": "{challenge}", "recovery_code": "{code}"}),
+    resend=Call("POST", None, {"challenge": "{challenge}", "method": "{method}"}),
     token="",
     message="message|error.message|error_description|detail",
 )

@@ -8,6 +8,7 @@ backend = Backend(
     user=Call("GET", "/users/me?fields=id,first_name,last_name,email"),
     refresh=Call("POST", "/auth/refresh", {"refresh_token": "{refresh_token}", "mode": "json"}),
     logout=Call("POST", "/auth/logout", {"refresh_token": "{refresh_token}", "mode": "json"}),
+    verify=Call("POST", "/auth/login", {"email": "{identifier}", "password": "{password}", "otp": "{code}"}),
     token="data.access_token",
     refresh_token="data.refresh_token",
     expires="data.expires:ms",

@@ -1,7 +1,9 @@
 """Firebase Authentication and Identity Platform, through their REST API. The emulator speaks it too."""
 
+from collections.abc import Mapping
+
 import settings_readers as read
-from backends.base import Backend, Call, Meaning, Rule
+from backends.base import Answer, Backend, Call, Meaning, Method, NextStep, Rule
 from settings_readers import SettingSpec
 
 _KEY = "?key={BACKEND_API_KEY}"
@@ -9,12 +11,25 @@ _LOGIN = {"email": "{identifier}", "password": "{password}", "returnSecureToken"
 _REFRESH = {"grant_type": "refresh_token", "refresh_token": "{refresh_token}"}
 _OVER = ("INVALID_ID_TOKEN", "TOKEN_EXPIRED", "USER_NOT_FOUND", "INVALID_REFRESH_TOKEN")
 
+_MFA = {"mfaPendingCredential": "{challenge}", "mfaEnrollmentId": "{method}"}
+_CODE = {**_MFA, "totpVerificationInfo": {"verificationCode": "{code}"}}
+
+
+def _read_methods(answer: Answer) -> Mapping[str, Method]:
+    """The authenticator apps of the person, by their enrollment ids. Codes by SMS need reCAPTCHA in the page."""
+    listed = answer.get("mfaInfo")
+    factors = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    return {str(one.get("mfaEnrollmentId")): Method.APP for one in factors if "totpInfo" in one}
+
+
 backend = Backend(
     id="firebase",
     login=Call("POST", "/v1/accounts:signInWithPassword" + _KEY, _LOGIN),
     user=Call("POST", "/v1/accounts:lookup" + _KEY, {"idToken": "{token}"}),
     refresh=Call("POST", "https://securetoken.googleapis.com/v1/token" + _KEY, _REFRESH, form=True),
     profile=Call("POST", "/v1/accounts:update" + _KEY, {"idToken": "{token}", "displayName": "{name}"}),
+    verify=Call("POST", "/v2/accounts/mfaSignIn:finalize" + _KEY, _CODE),
+    next_step=NextStep(challenge="mfaPendingCredential", read_methods=_read_methods),
     token="idToken|id_token",
     token_header="",
     refresh_token="refreshToken|refresh_token",
@@ -27,6 +42,7 @@ backend = Backend(
         Rule(400, "error.message", "TOO_MANY_ATTEMPTS_TRY_LATER*", Meaning.THROTTLED),
         Rule(400, "error.message", "API key not valid*", Meaning.CONFIGURATION),
         Rule(400, "error.message", "MISSING_*", Meaning.CONFIGURATION),
+        Rule(400, "error.message", "INVALID_MFA_PENDING_CREDENTIAL*", Meaning.STEP_OVER),
         Rule(200, "mfaPendingCredential", ..., Meaning.NEXT_STEP),
     ),
     settings={"BACKEND_API_KEY": SettingSpec(read.credential, "<Project settings, General>", required=True)},

@@ -1,20 +1,36 @@
 """Flask-Security-Too. It has no call that returns the user: add a route `/me` that does."""
 
-from backends.base import Backend, Call, FieldErrors, Meaning, Rule
+from collections.abc import Mapping
+
+from backends.base import METHOD_NAMES, Answer, Backend, Call, FieldErrors, Meaning, Method, NextStep, Rule
 
 # These refusals have no code, only a text in the language of the person. There is no Korean translation.
 _NOT_VERIFIED = ("Email requires confirmation.", "メールアドレスの検証が必要です")
 _LOCKED = ("Account is disabled.", "アカウントが無効になっています")
+
+_STEP_OVER = "You currently do not have permissions to access this page"
+
+
+def _read_methods(answer: Answer) -> Mapping[str, Method]:
+    """The method that is set up. To set one up, or to choose among several, people need the backend's own pages."""
+    name = answer.get("response.tf_method")
+    return {name: METHOD_NAMES[name]} if isinstance(name, str) and name in METHOD_NAMES else {}
+
 
 backend = Backend(
     id="flask-security",
     login=Call("POST", "/login?include_auth_token", {"email": "{identifier}", "password": "{password}"}),
     user=Call("GET", "/me"),
     logout=Call("POST", "/logout", {}),
+    verify=Call(
+        "POST", "/tf-validate?include_auth_token", {"code": "{code}"}, headers={"Cookie": "session={challenge}"}
+    ),
+    next_step=NextStep(challenge="cookie:session", read_methods=_read_methods),
     token="response.user.authentication_token",
     token_header="Authentication-Token: {token}",
     meanings=(
         Rule(200, "response.tf_required", value=True, meaning=Meaning.NEXT_STEP),
+        Rule(400, "response.errors.0", _STEP_OVER, Meaning.STEP_OVER),
         *(Rule(400, "response.field_errors.email.0", text, Meaning.NOT_VERIFIED) for text in _NOT_VERIFIED),
         *(Rule(400, "response.field_errors.email.0", text, Meaning.LOCKED) for text in _LOCKED),
     ),

@@ -1,6 +1,8 @@
 """Laravel with Sanctum, as docs/laravel.md builds it. The default."""
 
-from backends.base import Backend, Call
+from backends.base import Backend, Call, Meaning, NextStep, Rule
+
+_CHALLENGE = {"challenge": "{challenge}", "method": "{method}"}
 
 backend = Backend(
     id="laravel",
@@ -38,6 +40,23 @@ backend = Backend(
         },
     ),
     min_password_length=8,
+    verify=Call("POST", "/two-factor-challenge", {**_CHALLENGE, "code": "{code}", "trust": "{trust}"}),
+    recover=Call("POST", "/two-factor-challenge", {"challenge": "{challenge}", "recovery_code": "{code}"}),
+    resend=Call("POST", "/two-factor-challenge/resend", _CHALLENGE),
+    next_step=NextStep(
+        challenge="challenge",
+        methods="methods",
+        sent_to="sent_to",
+        resend_after="resend_after",
+        url="url",
+        trust=True,
+        trust_token="trust_token",
+        trust_headers={"X-Trust-Token": "{trust_token}"},
+    ),
     token="data.token.plainTextToken",
     user_at="data.user",
+    meanings=(
+        Rule(200, "two_factor", value=True, meaning=Meaning.NEXT_STEP),
+        Rule(422, "error", "code_expired", Meaning.CODE_EXPIRED),
+    ),
 )

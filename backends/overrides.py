@@ -120,6 +120,15 @@ def refresh_send(text: str) -> tuple[str, str]:
     return where, name
 
 
+def challenge_send(text: str) -> tuple[str, str]:
+    """Return where the challenge is sent (`header`, `cookie` or `bearer`), and under which name."""
+    where, _, name = text.partition(":")
+    is_named = re.fullmatch(r"[\w\-.]+", name, re.ASCII) and is_header(name, "x")
+    if not (name == "" if where == "bearer" else where in ("header", "cookie") and is_named):
+        raise ValueError("must be header:<name>, cookie:<name> or bearer")
+    return where, name
+
+
 def expires(text: str) -> str:
     if not re.fullmatch(r"\S+:(s|ms|at)", text) or not _PLACES.fullmatch(text.rpartition(":")[0]):
         raise ValueError("must be a place, and its unit: s, ms or at")
@@ -194,6 +203,14 @@ _PARTS: Mapping[str, tuple[str, Callable[[str], Any], str]] = {
     "BACKEND_LINK_PARAMETERS": ("link_parameters", link_parameters, "code=token uid=uid"),
 }
 """Setting -> field of `Backend`, reader and example."""
+_NEXT_STEP_PARTS: Mapping[str, tuple[str, Callable[[str], Any], str]] = {
+    "BACKEND_CHALLENGE": ("challenge", place, "data.challenge"),
+    "BACKEND_METHODS": ("methods", place, "data.methods"),
+    "BACKEND_SENT_TO": ("sent_to", place, "data.sent_to"),
+    "BACKEND_RESEND_AFTER": ("resend_after", place, "data.resend_after"),
+    "BACKEND_REDIRECT_URL": ("url", place, "data.url"),
+}
+"""The same for the fields of `NextStep`."""
 _CALL_EXAMPLES = {
     "login": ("POST /api/auth/login", "email={identifier} password={password} device_name=web"),
     "social": ("POST /api/auth/social", "provider={provider} token={social_token}"),
@@ -207,6 +224,9 @@ _CALL_EXAMPLES = {
     "verify_email": ("POST /api/auth/email/verify", "code={code}"),
     "resend_verification": ("POST /api/auth/email/mail", "email={identifier}"),
     "change_password": ("PUT /api/members/me/password", "current={password} new={new_password}"),
+    "verify": ("POST /api/auth/verify", "challenge={challenge} code={code}"),
+    "recover": ("POST /api/auth/recover", "challenge={challenge} recovery_code={code}"),
+    "resend": ("POST /api/auth/resend", "challenge={challenge} method={method}"),
 }
 
 
@@ -224,7 +244,8 @@ def _call_settings(name: str) -> Mapping[str, SettingSpec]:
 SETTINGS: Mapping[str, SettingSpec] = {
     **{name: spec for call in CALLS for name, spec in _call_settings(call).items()},
     "BACKEND_REFRESH_SEND": SettingSpec(refresh_send, "cookie:refreshToken"),
-    **{name: SettingSpec(reader, example) for name, (_, reader, example) in _PARTS.items()},
+    "BACKEND_CHALLENGE_SEND": SettingSpec(challenge_send, "header:X-Challenge"),
+    **{name: SettingSpec(reader, example) for name, (_, reader, example) in {**_PARTS, **_NEXT_STEP_PARTS}.items()},
 }
 
 
@@ -233,6 +254,7 @@ CONSTANTS: Mapping[str, SettingSpec] = {
     "BACKEND_CLIENT_ID": SettingSpec(read.credential, "<from the backend's administrator>", required=True),
     "BACKEND_CLIENT_SECRET": SettingSpec(read.credential, "<from the backend's administrator>", secret=True),
     "BACKEND_SCOPE": SettingSpec(read.header_value, "openid profile"),
+    "BACKEND_ORIGIN": SettingSpec(read.origin, "https://api.example.com"),
 }
 """The settings whose values templates use, unless the backend has another specification."""
 
@@ -251,12 +273,17 @@ def override(backend: Backend, values: Mapping[str, Any]) -> Backend:
     for merged in ("headers", "user_fields", "link_parameters"):
         parts[merged] = {**getattr(backend, merged), **parts.get(merged, {})}
     parts["meanings"] = (*parts.get("meanings", ()), *backend.meanings)
+    next_step = {field: values[name] for name, (field, _, _) in _NEXT_STEP_PARTS.items() if values[name] is not None}
+    parts["next_step"] = replace(backend.next_step, **next_step)
     parts |= {name: _override_call(getattr(backend, name), f"BACKEND_{name.upper()}", values) for name in CALLS}
     if values["BACKEND_REFRESH_SEND"] and parts["refresh"]:
         where, name = values["BACKEND_REFRESH_SEND"]
         parts["refresh"] = _with_refresh_token(parts["refresh"], where, name)
         if where == "cookie" and parts["logout"]:  # it has to find the refresh token that it revokes
             parts["logout"] = _with_cookie(parts["logout"], name)
+    if values["BACKEND_CHALLENGE_SEND"]:
+        for name in ("verify", "recover", "resend"):
+            parts[name] = parts[name] and _with_challenge(parts[name], *values["BACKEND_CHALLENGE_SEND"])
     parts |= {name: None for name in CALLS if parts[name] and parts[name].path is None}
     return replace(backend, **parts)
 
@@ -281,6 +308,16 @@ def _with_refresh_token(call: Call, where: str, name: str) -> Call:
     if where == "bearer":
         return replace(call, body=None, headers={**call.headers, "Authorization": f"Bearer {template}"})
     return replace(call, body={name: template}, form=where == "form")
+
+
+def _with_challenge(call: Call, where: str, name: str) -> Call:
+    header = {
+        "header": {name: "{challenge}"},
+        "cookie": {"Cookie": f"{name}={{challenge}}"},
+        "bearer": {"Authorization": "Bearer {challenge}"},
+    }
+    body = call.body and {key: value for key, value in call.body.items() if value != "{challenge}"}
+    return replace(call, body=body, headers={**call.headers, **header[where]})
 
 
 def _with_cookie(call: Call, name: str) -> Call:

@@ -1,8 +1,35 @@
 """Supabase Auth (GoTrue). Every call needs the project's anon key."""
 
+import base64
+import json
+from collections.abc import Mapping
+
 import settings_readers as read
-from backends.base import Backend, Call, Meaning, Rule
+from backends.base import METHOD_NAMES, Answer, Backend, Call, Meaning, Method, NextStep, Rule
 from settings_readers import SettingSpec
+
+_CALL = "/auth/v1/factors/{method}"
+_BEARER = {"Authorization": "Bearer {challenge}"}  # a token of the level aal1, before the second factor
+
+
+def _read_methods(answer: Answer) -> Mapping[str, Method]:
+    """The factors that the person has verified, by their ids."""
+    factors = answer.get("user.factors")
+    verified = [one for one in factors if isinstance(one, dict)] if isinstance(factors, list) else []
+    kinds = {str(one.get("id")): one.get("factor_type") for one in verified if one.get("status") == "verified"}
+    return {name: METHOD_NAMES[kind] for name, kind in kinds.items() if isinstance(kind, str) and kind in METHOD_NAMES}
+
+
+def _classify(answer: Answer) -> Meaning | None:
+    """A sign-in by password gives a token of the level aal1, in the claim `aal`; a right code one of aal2."""
+    parts = str(answer.get("access_token")).split(".")
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except (IndexError, ValueError):
+        return None
+    is_first = isinstance(claims, dict) and claims.get("aal") == "aal1"
+    return Meaning.NEXT_STEP if is_first and _read_methods(answer) else None
+
 
 backend = Backend(
     id="supabase",
@@ -13,6 +40,15 @@ backend = Backend(
     refresh=Call("POST", "/auth/v1/token?grant_type=refresh_token", {"refresh_token": "{refresh_token}"}),
     logout=Call("POST", "/auth/v1/logout?scope=local"),  # without the scope, all devices are signed out
     profile=Call("PUT", "/auth/v1/user", {"data": {"full_name": "{name}", "name": "{nick_name}"}}),
+    verify=Call("POST", f"{_CALL}/verify", {"challenge_id": "{ticket}", "code": "{code}"}, headers=_BEARER),
+    resend=Call("POST", f"{_CALL}/challenge", {}, headers=_BEARER),
+    next_step=NextStep(
+        challenge="access_token",
+        ticket="id",
+        read_methods=_read_methods,
+        resend_first=(Method.APP, Method.SMS),
+    ),
+    classify=_classify,
     token="access_token",
     refresh_token="refresh_token",
     expires="expires_in:s",
@@ -22,6 +58,7 @@ backend = Backend(
         Rule(400, "error_code", "email_not_confirmed", Meaning.NOT_VERIFIED),
         Rule(400, "error_code", "user_banned", Meaning.LOCKED),
         Rule(400, "error_code", "validation_failed", Meaning.CONFIGURATION),
+        Rule(422, "error_code", "mfa_challenge_expired", Meaning.STEP_OVER),
         Rule(401, "message", "No API key found in request", Meaning.CONFIGURATION),
         Rule(403, "error_code", "bad_jwt", Meaning.SESSION_OVER),
         Rule(403, "error_code", "session_not_found", Meaning.SESSION_OVER),

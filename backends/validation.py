@@ -23,6 +23,7 @@ def problems(backend: Backend) -> Iterator[Problem]:
             yield "BACKEND_HEADERS", f"can use settings such as {{BACKEND_API_KEY}} in {header}, not {{{unknown[0]}}}"
     yield from _login_problems(backend)
     yield from _account_problems(backend)
+    yield from _next_step_problems(backend)
     yield from _token_problems(backend)
 
 
@@ -70,6 +71,17 @@ def _account_problems(backend: Backend) -> Iterator[Problem]:
         yield "BACKEND_CHANGE_PASSWORD_BODY", "must use {token}, as BACKEND_TOKEN_HEADER is none"
 
 
+def _next_step_problems(backend: Backend) -> Iterator[Problem]:
+    steps = {name: backend.calls[name] for name in ("verify", "recover", "resend") if name in backend.calls}
+    for name, call in steps.items():
+        if "challenge" in _placeholders_of(call) and not backend.next_step.challenge:
+            yield "BACKEND_CHALLENGE", f"is required: the {name} call sends {{challenge}}"
+        if name != "resend" and "code" not in _placeholders_of(call) and not backend.next_step.url:
+            yield f"BACKEND_{name.upper()}_BODY", "must use {code}"
+    if steps and "verify" not in steps:
+        yield "BACKEND_VERIFY", "is required for a next step"
+
+
 def _token_problems(backend: Backend) -> Iterator[Problem]:
     user, refresh = backend.calls.get("user"), backend.calls.get("refresh")
     if user and not backend.token_header and "token" not in _placeholders_of(user):
@@ -87,5 +99,6 @@ def _placeholders_of(call: Call) -> frozenset[str]:
 
 def setting_names(backend: Backend) -> list[str]:
     """The settings that the templates of a backend use."""
-    used = [placeholders(backend.headers), *map(_placeholders_of, backend.calls.values())]
+    calls = [*backend.calls.values(), *backend.next_step.calls.values()]
+    used = [placeholders(backend.headers), placeholders(backend.next_step.trust_headers), *map(_placeholders_of, calls)]
     return sorted(name for name in frozenset().union(*used) if is_setting(name))

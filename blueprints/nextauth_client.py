@@ -15,7 +15,7 @@ from flask_babel import gettext as _
 import errors
 from blueprints.logout import redirect_after_sign_out
 from services import services
-from web import login_page, provider_buttons, redirect_target, request_body, request_context
+from web import login_page, next_step_page, provider_buttons, redirect_target, request_body, request_context
 from web.redirects import redirect_after_form
 
 bp = Blueprint("nextauth_client", __name__, url_prefix="/api/auth")
@@ -99,6 +99,9 @@ def handle_error(error: errors.SiteError) -> ResponseReturnValue:
 
     For a CSRF error NextAuth v4 sends 200, which its client reads as a successful sign-in.
     """
+    if isinstance(error, errors.NextStepRequired):
+        target = redirect_target.requested()
+        return next_step_page.lead_to(error, target, as_json=_json_requested(), status=302)
     if isinstance(error, errors.CsrfError):
         page = "/signout" if request.endpoint == "nextauth_client.sign_out" else "/signin"
         callback = {redirect_target.FIELD: url} if (url := redirect_target.requested()) else {}

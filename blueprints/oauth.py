@@ -12,7 +12,15 @@ from providers.base import Registration
 from services import identifiers, services
 from services.oauth.attempts import STATE_LENGTH, Attempt
 from services.sessions.model import Session
-from web import confirm_page, login_page, provider_buttons, redirect_target, request_body, request_context
+from web import (
+    confirm_page,
+    login_page,
+    next_step_page,
+    provider_buttons,
+    redirect_target,
+    request_body,
+    request_context,
+)
 from web.prefetch import is_prefetch
 
 bp = Blueprint("oauth", __name__)
@@ -107,14 +115,21 @@ def _complete(registration: Registration, attempt: Attempt, params: dict[str, st
         session, is_first = services().attempts.finish_once(attempt, lambda: _sign_in(registration, attempt, params))
         if not is_first:
             services().sign_in.repeat(registration, session, request_context.current())
+    except errors.NextStepRequired as required:
+        _restore_language(attempt)
+        return next_step_page.lead_to(required, attempt.return_to)
     except errors.SiteError as error:
         return _redirect_with_error(error, attempt.return_to, is_confirmation=attempt.user_id is not None)
-    if attempt.language:
-        flask.session["locale"] = attempt.language
+    _restore_language(attempt)
     if len(target_url) < _MAX_STORED_TARGET_LENGTH:
         flask.session[_LAST_SIGN_IN] = [_state_digest(attempt.state), target_url]
     provider_buttons.save_last_used(registration)
     return redirect(target_url, 303)
+
+
+def _restore_language(attempt: Attempt) -> None:
+    if attempt.language:
+        flask.session["locale"] = attempt.language
 
 
 def _sign_in(registration: Registration, attempt: Attempt, params: dict[str, str]) -> Session:

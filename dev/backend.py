@@ -17,9 +17,11 @@ from flask import Flask, request
 from werkzeug.wrappers import Response
 
 import backends
-from backends.base import ACCOUNT_CALLS
+from backends.base import ACCOUNT_CALLS, NEXT_STEP_CALLS
 from dev import exchanges
 from dev.exchanges import Answer, Call
+from dev.failures import ask_for_next_step
+from dev.next_steps import CODE, EXPIRED_CODE, PAGE_PATH, RECOVERY_CODE, NextSteps
 from dev.social_login import SocialLogin
 from dev.user_store import Tokens, UserStore
 
@@ -64,9 +66,18 @@ ACCOUNTS = (
     Account("html@example.com", "Hanna", None, "an HTML page instead of JSON", "html"),
     Account("slow@example.com", "Sloan", None, f"signs in after {_SLOW_SECONDS} seconds"),
     Account("nouser@example.com", "Noa", None, "good password, then no user"),
-    Account("nextstep@example.com", "Sten", None, "second factor required", "next_step"),
+    Account(
+        "nextstep@example.com",
+        "Sten",
+        None,
+        f"second factor: {CODE} (no longer valid: {EXPIRED_CODE}; recovery code: {RECOVERY_CODE})",
+        "next_step",
+    ),
+    Account("identity@example.com", "Ida", None, "has to visit another page first", "redirect"),
     Account("settings@example.com", "Mika", None, "settings of the site refused", "configuration"),
 )
+_STEPS = {"next_step": False, "redirect": True}
+"""Cases of accounts with a next step -> whether it is on another page."""
 _SLOW, _NO_USER = "slow@example.com", "nouser@example.com"
 
 _HTML = "<!doctype html><title>Welcome</title><h1>It works</h1>"
@@ -87,7 +98,10 @@ def accounts(protocol: str) -> list[tuple[Account, str]]:
     """Return the accounts that make a difference at this backend, each with its description."""
     answers = {**exchanges.load(protocol).calls["login"].answers, **_FAILURES}
     return [
-        (account, account.description if account.case in ("right", "html") else f"{account.description} ({status})")
+        (
+            account,
+            account.description if account.case in ("right", "html", *_STEPS) else f"{account.description} ({status})",
+        )
         for account in ACCOUNTS
         if account.case in answers
         for status in [answers[account.case].status]
@@ -99,15 +113,17 @@ def create_backend(
     protocol: str = "laravel",
     social_login: SocialLogin | None = None,
     now: Callable[[], float] = time.time,
+    site_url: str = "http://localhost:8080",
 ) -> Flask:
     """Create the backend as a Flask application that waits `delay` seconds before each response.
 
     protocol: whose recorded exchanges it answers with. Without `social_login`, it knows no provider.
+    site_url: of the site, to which the page of a next step leads back.
     """
-    backend = _Backend(protocol, social_login, now)
+    backend = _Backend(protocol, social_login, now, site_url)
     site = Flask("munjigi-stand-in-backend", static_folder=None, template_folder=None)
-    site.extensions["user_store"] = backend.users
-    site.extensions["mails"] = backend.mails
+    site.extensions |= {"user_store": backend.users, "mails": backend.mails, "next_steps": backend.next_steps}
+    site.add_url_rule(PAGE_PATH, view_func=backend.next_steps.page, endpoint="next_step_page")
     site.before_request(lambda: time.sleep(delay))
     for path, calls in backend.calls_by_path().items():
         site.add_url_rule(
@@ -131,10 +147,13 @@ class Mail:
 
 
 class _Backend:
-    def __init__(self, protocol: str, social_login: SocialLogin | None, now: Callable[[], float]) -> None:
+    def __init__(
+        self, protocol: str, social_login: SocialLogin | None, now: Callable[[], float], site_url: str
+    ) -> None:
         self._protocol = protocol
         self._recorded = exchanges.load(protocol)
         self._social_login = social_login or SocialLogin({}, {})
+        self.next_steps = NextSteps(site_url)
         self.users = UserStore(
             {account.email: self._user(number, account) for number, account in enumerate(ACCOUNTS, 1)},
             self._recorded.life,
@@ -159,9 +178,12 @@ class _Backend:
         return number if isinstance(recorded, int) else recorded[: -len(str(number))] + str(number)
 
     def calls_by_path(self) -> dict[str, dict[str, Call]]:
-        """Return the calls by name, by their path. `refresh` comes before `user`, which it can be the same as."""
+        """Return the calls by name, by their path.
+
+        `refresh` comes before `user`, which it can be the same as; so do the calls of a next step before `login`.
+        """
         calls: dict[str, dict[str, Call]] = {}
-        for name in ("login", "social", "refresh", "user", "logout", "profile", *ACCOUNT_CALLS):
+        for name in (*NEXT_STEP_CALLS, "login", "social", "refresh", "user", "logout", "profile", *ACCOUNT_CALLS):
             call = self._recorded.calls.get(name)
             if call:
                 calls.setdefault(call.request.path.partition("?")[0], {})[name] = call
@@ -182,10 +204,15 @@ class _Backend:
             "verify_email": self._verify_email,
             "resend_verification": self._resend_verification,
             "change_password": self._change_password,
+            "verify": self._verify,
+            "recover": self._recover,
+            "resend": self._resend,
         }
 
         def respond(**path_values: str) -> Response:
             for name, call in calls.items():
+                if name in ("recover", "verify") and not _has_code(call, len(calls)):
+                    continue
                 if call.request.method == request.method and (values := _read_request(call.request)) is not None:
                     return _response(handlers[name](values | path_values))
             return _response(self._answer("login", "configuration"))
@@ -199,10 +226,10 @@ class _Backend:
         if not isinstance(identifier, str) or not isinstance(password, str):
             return self._answer("login", "invalid", "wrong")
         account = _find_account(identifier)
-        if account and account.case in _FAILURES:
-            return _FAILURES[account.case]
+        if account and account.case in _STEPS and self._has("login", account.case):
+            return self._login_with_next_step(account, password)
         if account and account.case != "right" and account.email not in self._verified:
-            return self._answer("login", account.case, "wrong")
+            return _FAILURES.get(account.case) or self._answer("login", account.case, "wrong")
         email = account.email if account else self._email_of(identifier)
         if password != self._passwords.get(email or ""):
             return self._answer("login", "wrong")
@@ -212,7 +239,15 @@ class _Backend:
             time.sleep(_SLOW_SECONDS)
         return self._answer("login", "right", **self._token_values(self.users.issue_tokens(str(email))))
 
-    def _social(self, values: Mapping[str, Any]) -> Answer | Response:
+    def _login_with_next_step(self, account: Account, password: str) -> Answer:
+        if password != self._passwords.get(account.email):
+            return self._answer("login", "wrong")
+        if self.next_steps.trusted.get(request.headers.get("X-Trust-Token", "")) == account.email:
+            return self._answer("login", "right", **self._token_values(self.users.issue_tokens(account.email)))
+        values = self.next_steps.start(account.email, wants_page=_STEPS[account.case])
+        return self._answer("login", account.case, **values)
+
+    def _social(self, values: Mapping[str, Any]) -> Answer | Response:  # noqa: PLR0911  # one for each refusal
         provider = self._social_login.provider_id(values.get("provider"))
         if provider is None:
             return self._answer("social", "not_found")
@@ -227,6 +262,9 @@ class _Backend:
         if failure and failure.respond:
             return failure.respond()
         email = account.email or email or None
+        if failure and failure.transform is ask_for_next_step:
+            values = self.next_steps.start("nextstep@example.com")
+            return self._answer("login", "next_step", "wrong", **values)
         if email in self.users.users:
             return self._answer("social", "taken")
         identity = (provider, account.subject)
@@ -275,6 +313,30 @@ class _Backend:
         template = self._recorded.calls["profile"].request
         user.update({name: values.get(name) for name in ("name", "nick_name") if exchanges.has_name(template, name)})
         return self._answer("profile", "right", **_user_values(user))
+
+    def _verify(self, values: Mapping[str, Any]) -> Answer | Response:
+        if "challenge" not in values:  # identified by the credentials
+            account = _find_account(str(values.get("identifier")))
+            if account is None or values.get("password") != PASSWORD:
+                return self._answer("login", "wrong")
+            values = {**values, **self.next_steps.start(account.email)}
+        return self._finish("verify", values, CODE)
+
+    def _recover(self, values: Mapping[str, Any]) -> Answer | Response:
+        return self._finish("recover", values, RECOVERY_CODE)
+
+    def _finish(self, call: str, values: Mapping[str, Any], right_code: str) -> Answer | Response:
+        case, user_key = self.next_steps.finish(values.get("challenge"), values.get("code"), right_code)
+        if case != "right":
+            return self._answer(call if self._has(call, case) else "verify", case, "wrong")
+        body = request.get_json(silent=True) or {}
+        trusted = {"trust_token": self.next_steps.trust(user_key)} if body.get("trust") is True else {}
+        tokens = self._token_values(self.users.issue_tokens(user_key))
+        return self._answer(call, "right", **{"trust_token": None, **trusted, **tokens})
+
+    def _resend(self, values: Mapping[str, Any]) -> Answer:
+        is_waiting = self.next_steps.is_waiting(values.get("challenge"))
+        return self._answer("resend", "right" if is_waiting else "over", "right")
 
     # --- The calls of forms about an account
 
@@ -385,6 +447,15 @@ class _Backend:
             "new_refresh_token": tokens.refresh,
             **_user_values(self.users.users[tokens.user_key]),
         }
+
+
+def _has_code(call: Call, calls_at_path: int) -> bool:
+    """Whether this request has a code, where its path has several calls."""
+    if calls_at_path == 1:
+        return True
+    body = request.get_json(silent=True)
+    names = [name for name, text in (call.request.json or call.request.form or {}).items() if text == "{code}"]
+    return any(name in (body if isinstance(body, dict) else request.form) for name in names)
 
 
 def _user_values(user: Mapping[str, Any]) -> dict[str, Any]:

@@ -121,7 +121,15 @@ _USER = {
 _USERINFO = {
     "user_other_sub": Failure("another sub than in the id_token", "user", _other_subject),
 }
+
+
+def ask_for_next_step(answer: Any) -> Any:
+    """Changes nothing: it marks the failure after which the backend asks for a second factor."""
+    return answer
+
+
 _BACKEND = {
+    "backend_next_step": Failure("a second factor", "backend", ask_for_next_step),
     "backend_401": Failure("401", "backend", respond=lambda: _json_response(401, "Invalid token")),
     "backend_422": Failure(
         "422: e-mail address required",

@@ -26,7 +26,8 @@ def backend_settings(environ: Mapping[str, str], port: int) -> dict[str, str]:
     settings = exchanges.fill(exchanges.load(name).settings, {"url": origin})
     # A call that is given as a whole has no other path.
     paths = [setting for setting in settings if setting.removesuffix("_PATH") in environ]
-    return {"BACKEND_URL": origin} | {setting: text for setting, text in settings.items() if setting not in paths}
+    own = {"BACKEND_URL": origin, "BACKEND_NEXT_STEP_URLS": origin}
+    return own | {setting: text for setting, text in settings.items() if setting not in paths}
 
 
 def missing_settings(environ: Mapping[str, str], port: int, key: str) -> dict[str, str]:

@@ -40,7 +40,7 @@ def create_stand_ins(
     providers = {name: IdentityProvider(PROVIDERS[name], registrations[name]) for name in names if name != "backend"}
     if "backend" in names:
         protocol = stand_in_settings.protocol(settings)
-        site = backend.create_backend(delay, protocol, SocialLogin(registrations, providers), now)
+        site = backend.create_backend(delay, protocol, SocialLogin(registrations, providers), now, settings["SITE_URL"])
         site.add_url_rule("/mail", view_func=lambda: _show_mails(site, settings["SITE_URL"]))
     else:
         site = Flask("stand-ins", static_folder=None)

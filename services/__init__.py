@@ -17,6 +17,7 @@ from services.oauth.attempts import Attempts
 from services.oauth.client import OAuthClient
 from services.observability.audit import AuditLog
 from services.observability.metrics import Metrics
+from services.pending_sign_ins import PendingSignIns
 from services.profile import Profile
 from services.request_context import GetContext
 from services.session_revocation import SessionRevocation
@@ -30,6 +31,7 @@ from services.sessions.token_refresh import TokenRefresher
 from services.sessions.token_store import TokenStore
 from services.sign_in import SignIn
 from services.state.redis import Redis
+from services.trusted_browser import TrustedBrowser
 
 __version__ = "0.1.0"
 
@@ -45,6 +47,7 @@ class Services:
     refresher: TokenRefresher
     session_list: SessionList | None
     sign_in: SignIn
+    pending_sign_ins: PendingSignIns
     oauth: OAuthClient
     attempts: Attempts
     profile: Profile
@@ -83,11 +86,22 @@ class Services:
             clock=clock,
         )
         oauth = OAuthClient(settings, provider_http, clock)
+        pending = PendingSignIns(settings, redis, clock)
         metrics = None
         if settings.metrics_token:
             redis_parts = {"counts": redis, "revoked_sessions": revoked_sessions.feed} if redis else {}
             metrics = Metrics(site, (backend_http, provider_http), refresher, redis_parts)
-        sign_in, profile = SignIn(settings, backend, sessions, limiter, audit), Profile(backend, sessions)
+        sign_in = SignIn(
+            settings,
+            backend=backend,
+            sessions=sessions,
+            pending=pending,
+            trusted=TrustedBrowser(settings, clock),
+            limiter=limiter,
+            audit=audit,
+            clock=clock,
+        )
+        profile = Profile(backend, sessions)
         return cls(
             settings=settings,
             clock=clock,
@@ -98,6 +112,7 @@ class Services:
             refresher=refresher,
             session_list=session_list,
             sign_in=sign_in,
+            pending_sign_ins=pending,
             oauth=oauth,
             attempts=Attempts(settings, clock, redis),
             profile=profile,

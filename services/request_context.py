@@ -39,6 +39,8 @@ class RequestContext:
     deadline: Deadline
     cookies: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """All values of each cookie: a browser may send two of one name, with another `Domain` or `Path`, in any order."""
+    visitor: str | None = None
+    """A digest of the visitor's CSRF token, by which a pending sign-in knows its browser; None without one."""
     response_cookies: ResponseCookies = field(default_factory=ResponseCookies)
     """The cookies that the response will set."""
 

@@ -3,29 +3,41 @@
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import Enum
 from itertools import islice
+from typing import Any, NoReturn
 
 import errors
+from backends.base import Method
 from config import Settings
 from providers.base import Identity, Registration
 from services import identifiers
-from services.backend.client import BackendClient, Revocation
+from services.backend.client import BackendClient, Revocation, StepRequired
+from services.backend.next_step import DEFAULT_RESEND_SECONDS, Step
 from services.backend.results import Login
 from services.backend.tokens import Tokens
 from services.backend.user import User
+from services.clock import Clock
 from services.limits.login_limiter import LoginLimiter
 from services.oauth import logout_token
 from services.observability.audit import AuditLog, account_hash
+from services.pending_sign_ins import MAX_AGE_SECONDS, PendingSignIn, PendingSignIns
 from services.request_context import RequestContext
 from services.sessions.issuer_session import IssuerSession
 from services.sessions.manager import Sessions
 from services.sessions.model import Session
+from services.single_flight import SingleFlight
+from services.trusted_browser import TrustedBrowser
 
 log = logging.getLogger("munjigi.sign_in")
 
 _MAX_REVOKED_TOKENS = 3
 """Further sessions that a browser may have: of cookies with another `Domain` or `Path`, set by an earlier setup."""
+
+
+_EXTRA_SECONDS = 5
+"""How much longer than the backend timeout a second click on the same button waits."""
 
 
 class SignOut(Enum):
@@ -40,7 +52,16 @@ class SignOut(Enum):
 
 class SignIn:
     def __init__(
-        self, settings: Settings, backend: BackendClient, sessions: Sessions, limiter: LoginLimiter, audit: AuditLog
+        self,
+        settings: Settings,
+        *,
+        backend: BackendClient,
+        sessions: Sessions,
+        pending: PendingSignIns,
+        trusted: TrustedBrowser,
+        limiter: LoginLimiter,
+        audit: AuditLog,
+        clock: Clock,
     ) -> None:
         self._secret_key = settings.secret_key
         self._identifier_kind = settings.login_identifier
@@ -48,6 +69,11 @@ class SignIn:
         self._sessions = sessions
         self._limiter = limiter
         self._audit = audit
+        self._pending = pending
+        self._trusted = trusted
+        self._clock = clock
+        self._timeout = settings.backend_timeout + _EXTRA_SECONDS
+        self._verifying: SingleFlight[Session] = SingleFlight(clock)
 
     def with_password(
         self,
@@ -60,6 +86,8 @@ class SignIn:
     ) -> User:
         """Sign in by identifier and password. Raises a `SiteError`, and then nobody is signed in.
 
+        It is `NextStepRequired` if the backend wants a second factor: `with_code` continues.
+
         identifier: an email address, user name or telephone number, as `LOGIN_IDENTIFIER` says.
         user_id: the only user who may sign in, because this confirms their session; `AccountMismatch` for another.
         end_others: end all other sessions of this user.
@@ -67,10 +95,17 @@ class SignIn:
         identifier = identifiers.normalize(identifier, self._identifier_kind)
         with self._audited("email", identifier, context):
             reset_limit = self._limiter.hit(identifier, context)
-            login = self._backend.login(identifier, password, context)
+            try:
+                trust_token = self._trusted.token(identifier, context)
+                login = self._backend.login(identifier, password, context, trust_token)
+            except StepRequired as required:
+                again = password if self._backend.wants_password_again else None
+                person = {"identifier": identifier, "password": again, "user_id": user_id, "end_others": end_others}
+                self._wait_for_step(required.step, context, provider="email", account=identifier, **person)
             session = self._start_session(
                 login, "email", context, identifier=identifier, user_id=user_id, end_others=end_others
             )
+            self._trusted.remember(identifier, login.trust_token, context)
             reset_limit()
             return session.user
 
@@ -93,9 +128,15 @@ class SignIn:
         user_id: str | None = None,
     ) -> Session:
         """Sign in a person whose identity a provider has proven. Raises as above."""
-        with self._audited(registration.id, f"{registration.id}:{identity.subject}", context):
+        account = f"{registration.id}:{identity.subject}"
+        with self._audited(registration.id, account, context):
             with_email = registration.provider.backend_token == "id_token"
-            login = self._backend.social_login(registration.backend_name, identity, with_email, context)
+            try:
+                login = self._backend.social_login(registration.backend_name, identity, with_email, context)
+            except StepRequired as required:
+                issuer_session = _issuer_session(registration, identity)
+                person = {"user_id": user_id, "issuer_session": issuer_session and issuer_session.to_claim()}
+                self._wait_for_step(required.step, context, provider=registration.id, account=account, **person)
             return self._start_session(
                 login,
                 registration.id,
@@ -104,6 +145,59 @@ class SignIn:
                 user_id=user_id,
                 issuer_session=_issuer_session(registration, identity),
             )
+
+    def with_code(self, pending: PendingSignIn, code: str, context: RequestContext, *, trust: bool = False) -> Session:
+        """Continue a pending sign-in: with a code, or without one after a page of the backend's. Raises as above.
+
+        trust: whether the backend may skip this step in this browser the next time.
+        """
+        with self._audited(pending.provider, pending.account, context):
+            try:
+                reset_limit = self._limiter.hit_step_code(pending.account, pending.id, context)
+            except errors.TooManyCodes:
+                self._pending.end(pending, context)
+                raise
+            key = (pending.id, code, pending.method)
+            try:
+                session, is_first = self._verifying.run(
+                    key, lambda: self._verify(pending, code, context, trust=trust), self._timeout
+                )
+            except TimeoutError:
+                raise errors.BackendUnavailable("the same code is still being verified", status=504) from None
+            if not is_first:  # a second click: its response needs the cookies too
+                self._sessions.start(session.user, self._sessions.tokens(session), pending.provider, reuse=session)
+            self._pending.end(pending, context)
+            reset_limit()
+            if pending.identifier:
+                self._limiter.reset(pending.identifier, context)
+            return session
+
+    def send_code(self, pending: PendingSignIn, method: str, context: RequestContext) -> PendingSignIn:
+        """Let the backend send a code for this method. Raises `TooManyAttempts` if it was asked for too early."""
+        now = int(self._clock.time())
+        wait = pending.resend_at - now
+        if wait > 0:
+            raise errors.CodeSentRecently(retry_after=wait)
+        interval = pending.step.resend_after or DEFAULT_RESEND_SECONDS
+        self._limiter.hit_resend(pending.account, pending.id, interval, context)
+        sent = self._resend(pending, method, context)
+        self._pending.save(sent, context)
+        return sent
+
+    def use_method(self, pending: PendingSignIn, method: str, context: RequestContext) -> PendingSignIn:
+        """Go on with another method; its code is sent if it has to be."""
+        is_sent = pending.step.methods[method] in (Method.EMAIL, Method.SMS, Method.SENT)
+        if self._backend.can_resend and (is_sent or self._backend.sends_first(pending.step, method)):
+            return self.send_code(pending, method, context)
+        changed = replace(pending, method=method)
+        self._pending.save(changed, context)
+        return changed
+
+    def cancel(self, pending: PendingSignIn, context: RequestContext) -> None:
+        """End a pending sign-in."""
+        self._pending.end(pending, context)
+        account = account_hash(pending.account, self._secret_key)
+        self._audit.record("sign_in_cancelled", context, provider=pending.provider, account=account)
 
     def record_failure(self, registration: Registration, error: errors.SiteError, context: RequestContext) -> None:
         """Log a social sign-in that failed before an identity was proven."""
@@ -187,6 +281,58 @@ class SignIn:
         self._revoke([tokens for tokens in old_tokens if not _share_token(tokens, login.tokens)], context)
         return session
 
+    def _wait_for_step(self, step: Step, context: RequestContext, **person: Any) -> NoReturn:
+        """Raise `NextStepRequired` with a new pending sign-in. person: further fields of `PendingSignIn`."""
+        now = int(self._clock.time())
+        pending = PendingSignIn(
+            step=step,
+            method=next(iter(step.methods), ""),
+            resend_at=now + (step.resend_after or DEFAULT_RESEND_SECONDS),
+            expires_at=now + MAX_AGE_SECONDS,
+            visitor=context.visitor,
+            **person,
+        )
+        if self._backend.sends_first(step, pending.method):
+            pending = self._resend(pending, pending.method, context)
+        required = errors.NextStepRequired(f"{pending.kind}: {', '.join(step.methods) or 'another page'}")
+        required.sealed = self._pending.seal(pending)
+        raise required
+
+    def _verify(self, pending: PendingSignIn, code: str, context: RequestContext, *, trust: bool) -> Session:
+        try:
+            login = self._backend.verify(
+                pending.step, pending.method, code, context, trust=trust, values=_credentials(pending)
+            )
+        except StepRequired as required:
+            if _is_same(required.step, pending.step):
+                raise errors.WrongCode("the backend wants the same step again") from None
+            self._pending.end(pending, context)
+            self._wait_for_step(required.step, context, **pending.person)
+        except errors.AttemptExpired:
+            self._pending.end(pending, context)
+            raise
+        try:
+            session = self._start_session(
+                login,
+                pending.provider,
+                context,
+                identifier=pending.identifier,
+                user_id=pending.user_id,
+                end_others=pending.end_others,
+                issuer_session=IssuerSession.from_claim(pending.issuer_session),
+            )
+        except errors.SiteError:
+            self._pending.end(pending, context)  # the code is used up
+            raise
+        if trust and pending.identifier:
+            self._trusted.remember(pending.identifier, login.trust_token, context)
+        return session
+
+    def _resend(self, pending: PendingSignIn, method: str, context: RequestContext) -> PendingSignIn:
+        step = self._backend.resend(pending.step, method, context, _credentials(pending))
+        interval = step.resend_after or DEFAULT_RESEND_SECONDS
+        return replace(pending, step=step, method=method, resend_at=int(self._clock.time()) + interval)
+
     def _tokens_of(self, sessions: Iterable[Session]) -> list[Tokens]:
         """The tokens of sessions that have ended: of some backends, all sessions of a user have one token."""
         by_access_token: dict[str, Session] = {}
@@ -203,6 +349,9 @@ class SignIn:
         account = account_hash(identifier, self._secret_key)
         try:
             yield
+        except errors.NextStepRequired as error:
+            self._audit.record("sign_in_pending", context, provider=provider, account=account, reason=error.reason)
+            raise
         except errors.SiteError as error:
             self._record_failure(error, context, provider=provider, account=account)
             raise
@@ -223,6 +372,16 @@ def _issuer_session(registration: Registration, identity: Identity) -> IssuerSes
     has_sid = isinstance(identity.sid, str) and 0 < len(identity.sid) <= logout_token.MAX_ID_LENGTH
     sid = identity.sid if has_sid else None
     return IssuerSession.create(registration.issuer_name, identity.subject, sid, int(identity.issued_at))
+
+
+def _credentials(pending: PendingSignIn) -> dict[str, str]:
+    """What the calls of a next step can send again."""
+    credentials = {"identifier": pending.identifier, "password": pending.password}
+    return {name: value for name, value in credentials.items() if value is not None}
+
+
+def _is_same(one: Step, other: Step) -> bool:
+    return (one.challenge, one.methods, one.url) == (other.challenge, other.methods, other.url)
 
 
 def _share_token(old: Tokens, new: Tokens) -> bool:

@@ -9,7 +9,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 
 import errors
 from services import services
-from web import confirm_page, login_page, redirect_target
+from web import confirm_page, login_page, next_step_page, redirect_target
 from web.request_context import reference
 
 log = logging.getLogger("munjigi.errors")
@@ -26,6 +26,8 @@ def init_app(app: Flask) -> None:
 
 def site_error(error: errors.SiteError) -> ResponseReturnValue:
     """The answer to an error that the page of the request does not show itself."""
+    if isinstance(error, errors.NextStepRequired):
+        return next_step_page.lead_to(error, redirect_target.requested(), as_json=wants_json())
     if wants_json():
         url = login_page.url_with_error(error, redirect_target.requested())
         message = {"message": error.backend_message} if error.backend_message else {}

@@ -45,6 +45,8 @@ MAX_CODE_LENGTH = 2048
 """The code of a mail: a JWT at the longest, which browsers and mail programs still accept in a link."""
 MAX_FIELD_LENGTH = 1000
 """A further field of the sign-up form. An address of several lines has less."""
+MAX_STEP_CODE_LENGTH = 64
+"""Codes have six to ten digits; recovery codes are longer."""
 MAX_NAME_LENGTH = 200
 """The session cookie holds both names: `_MAX_TEXT` in `services/backend/user.py`."""
 
@@ -239,6 +241,49 @@ LOGIN_FORMS: Mapping[str, type[LoginForm]] = {
     "any": AnyLoginForm,
 }
 """By the value of `LOGIN_IDENTIFIER`."""
+
+
+_CODE_SEPARATORS = re.compile(r"[\s.\-\u00ad\u00b7\u2010-\u2015\u2212\u30fc]")
+"""What people and messages put between the digits of a code."""
+
+
+def _clean_step_code(text: str | None) -> str | None:
+    """A code without white space, and without separators if it then consists of digits. Full-width digits are mapped.
+
+    The dash of a recovery code may belong to it.
+    """
+    if not text:
+        return text
+    text = re.sub(r"\s", "", identifiers.clean(text))
+    text = "".join(str(unicodedata.decimal(char, char)) for char in text)
+    digits = _CODE_SEPARATORS.sub("", text)
+    return digits if digits.isascii() and digits.isdigit() else text
+
+
+def _step_code(label: LazyString) -> StringField:
+    return StringField(
+        label,
+        filters=[_clean_step_code],
+        validators=[
+            InputRequired(_l("Enter the code.")),
+            Length(max=MAX_STEP_CODE_LENGTH, message=_l("This code is too long. Use %(max)d characters or fewer.")),
+            Regexp(r"^[!-~]*\Z", message=_l("A code has only digits and letters.")),
+        ],
+    )
+
+
+class StepCodeForm(_Form):
+    """The code of a next step."""
+
+    code = _step_code(_l("Code"))
+
+    @classmethod
+    def read(cls, fields: Mapping[str, str]) -> "StepCodeForm":
+        return cls(MultiDict({"code": fields["code"]} if "code" in fields else {}))
+
+
+class RecoveryCodeForm(StepCodeForm):
+    code = _step_code(_l("Recovery code"))
 
 
 class ProfileForm(_Form):

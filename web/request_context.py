@@ -3,12 +3,14 @@
 import logging
 from urllib.parse import quote
 
-from flask import Flask, Response, g, request
+import flask
+from flask import Flask, Response, current_app, g, request
 from flask_babel import get_locale
 
 from services import services
 from services.observability.client_ip import parse_client_ip
 from services.observability.request_id import current_request_id, is_in_log, new_request_id
+from services.pending_sign_ins import visitor_digest
 from services.request_context import Deadline, RequestContext
 
 _ASCII = bytes(range(128))
@@ -47,6 +49,7 @@ def current() -> RequestContext:
             request_id=request_id(),
             deadline=Deadline(services().settings.backend_timeout, services().clock),
             cookies=dict(request.cookies.lists()),
+            visitor=visitor_digest(flask.session.get(current_app.config["WTF_CSRF_FIELD_NAME"])),
         )
     return context
 

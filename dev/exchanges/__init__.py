@@ -17,15 +17,20 @@ A request has `method`, `path` (with its query), the headers that matter, and it
 has `status`, `headers`, `cookies` (name -> value), and its body as `json` or `text`; without either it is empty.
 
 Names in braces stand for values that differ from run to run: `{identifier}`, `{password}`, `{token}`,
-`{new_password}`, `{code}` and `{uid}` of a mail, `{refresh_token}`, after a refresh `{new_token}` and
-`{new_refresh_token}`, the fields of `user`, `{social_token}`, `{provider}`, and `{expires_at}` and `{in_40_seconds}`,
-seconds since 1970. A text that is nothing else than a name becomes the value itself, so that a number stays one.
+`{refresh_token}`, after a refresh `{new_token}` and `{new_refresh_token}`, the fields of `user`, `{social_token}`,
+`{provider}`, `{new_password}`, `{code}` and `{uid}` of a mail, for a next step `{challenge}`, `{ticket}`, `{method}`,
+`{code}`, `{step_url}`, `{trust_token}` and `{origin}`, the origin of `BACKEND_URL`, and `{expires_at}` and
+`{in_40_seconds}`, seconds since 1970. A text that is nothing else than a name becomes the value itself, so that a
+number stays one.
 
-The cases of `login` are `right`, `wrong`, `unverified`, `locked`, `throttled`, `next_step` and `configuration`; of
-`social` and `profile` `right`; of `user` `right` and `dead_token`; of `refresh` `right` and `refused`; of `logout`
-`right` and `refused`; of `register` `right`, `taken` and `weak`; of `forgot` and `resend_verification` `right` and
-`unknown`; of `reset` `right`, `bad_code` and `weak`; of `verify_email` `right` and `bad_code`; of `change_password`
-`right`, `wrong` and `weak`. A case that the backend does not have, or does not tell from another, is left out. The
+The cases of `login` are `right`, `wrong`, `unverified`, `locked`, `throttled`, `next_step` (a code is wanted),
+`redirect` (another page has to be visited), `setup` (a second factor has to be set up) and `configuration`; of `verify`
+and `recover` `right`, `wrong`, `expired` and `over` (the backend no longer knows the sign-in); of `resend` `right` and
+`over`; of `social` and `profile` `right`; of `user` `right` and `dead_token`; of `refresh` `right` and `refused`; of
+`logout` `right` and `refused`; of `register` `right`, `taken` and `weak`; of `forgot` and `resend_verification` `right`
+and `unknown`; of `reset` `right`, `bad_code` and `weak`; of `verify_email` `right` and `bad_code`; of
+`change_password` `right`, `wrong` and `weak`. A case that the backend does not have, or does not tell from another, is
+left out. The
 stand-in backend knows a few more, which `dev/backend.py` names.
 """
 
@@ -147,6 +152,13 @@ def read(template: Any, value: Any) -> dict[str, Any] | None:
         return {} if template == value else None
     if match := re.fullmatch(r"\{(\w+)\}", template):
         return {} if value is None else {match[1]: value}
-    pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+)", re.escape(template))
+    names: set[str] = set()
+
+    def group(match: re.Match[str]) -> str:
+        is_known = match[1] in names
+        names.add(match[1])
+        return f"(?P={match[1]})" if is_known else f"(?P<{match[1]}>.+)"
+
+    pattern = re.sub(r"\\\{(\w+)\\\}", group, re.escape(template))
     match = re.fullmatch(pattern, value) if isinstance(value, str) else None
     return match.groupdict() if match else {}

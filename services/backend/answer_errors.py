@@ -36,6 +36,14 @@ _WITH_TOKEN = {
     Meaning.NOT_VERIFIED: errors.EmailNotVerified,
     Meaning.NEXT_STEP: errors.SecondFactorRequired,
 }
+_NEXT_STEP = {
+    **_SIGN_IN,
+    Meaning.WRONG_CREDENTIALS: errors.WrongCode,
+    Meaning.LOCKED: errors.WrongCode,
+    Meaning.CODE_EXPIRED: errors.CodeExpired,
+    Meaning.STEP_OVER: errors.AttemptExpired,
+    Meaning.SESSION_OVER: errors.AttemptExpired,
+}
 _ERRORS: Mapping[str, Mapping[Meaning, type[errors.SiteError]]] = {
     "login": _SIGN_IN,
     "social": {**_SIGN_IN, Meaning.WRONG_CREDENTIALS: errors.Callback, Meaning.LOCKED: errors.AccessDenied},
@@ -43,6 +51,9 @@ _ERRORS: Mapping[str, Mapping[Meaning, type[errors.SiteError]]] = {
     "profile": _WITH_TOKEN,
     "refresh": {**_WITH_TOKEN, Meaning.WRONG_CREDENTIALS: errors.SessionExpired},
     "logout": {Meaning.SESSION_OVER: errors.SessionExpired},
+    "verify": _NEXT_STEP,
+    "recover": _NEXT_STEP,
+    "resend": {**_NEXT_STEP, Meaning.WRONG_CREDENTIALS: errors.AttemptExpired},
     "register": {
         Meaning.TAKEN: errors.AccountExists,
         Meaning.WEAK_PASSWORD: errors.WeakPassword,
@@ -65,6 +76,12 @@ _ANY_CALL = frozenset({Meaning.THROTTLED, Meaning.INVALID_FIELDS, Meaning.CONFIG
 
 _WRONG = Meaning.WRONG_CREDENTIALS
 _COMMON = {403: Meaning.NOT_VERIFIED, 409: Meaning.OTHER_WAY}
+_STEP_STATUSES: Mapping[int, Meaning] = {
+    **dict.fromkeys((400, 401, 422), _WRONG),
+    **dict.fromkeys((404, 409, 410, 419), Meaning.STEP_OVER),
+    403: Meaning.NOT_VERIFIED,
+    423: Meaning.LOCKED,
+}
 _STATUSES: Mapping[str, Mapping[int, Meaning]] = {
     "login": {**dict.fromkeys((400, 401, 404, 410, 422), _WRONG), 423: Meaning.LOCKED, **_COMMON},
     # 500: Laravel's answer to a token that the provider rejects
@@ -73,6 +90,9 @@ _STATUSES: Mapping[str, Mapping[int, Meaning]] = {
     "profile": {401: Meaning.SESSION_OVER},
     "refresh": dict.fromkeys((400, 401, 403), Meaning.SESSION_OVER),
     "logout": {},
+    "verify": _STEP_STATUSES,
+    "recover": _STEP_STATUSES,
+    "resend": _STEP_STATUSES,
     "register": {403: Meaning.CLOSED, 409: Meaning.TAKEN},
     "forgot": {},
     "reset": dict.fromkeys((400, 401, 403, 404, 410, 422), Meaning.INVALID_CODE),
@@ -116,12 +136,12 @@ def declared_meaning(backend: Backend, call: str, answer: Answer) -> Meaning | N
 
 
 def sign_in_error(backend: Backend, call: str, answer: Answer, meaning: Meaning | None = None) -> errors.SiteError:
-    """The error of an answer to `login` or `social` that has no token.
+    """The error of an answer to `login`, `social`, `verify` or `recover` that has no token.
 
     Everything that may mean "unknown account" or "wrong password" is one error: the page must not reveal which.
     """
     meaning = meaning or _first_match(_NO_TOKEN_RULES, call, answer)
-    if meaning is None and answer.status == backend.field_errors.status:
+    if meaning is None and call in ("login", "social") and answer.status == backend.field_errors.status:
         error = _login_fields_error(backend, answer) if call == "login" else _social_fields_error(backend, answer)
         if error:
             return error
@@ -154,6 +174,13 @@ def check_profile(backend: Backend, answer: Answer) -> None:
         meaning = Meaning.INVALID_FIELDS
     if meaning is not None or not 200 <= answer.status < 300:
         raise call_error(backend, "profile", answer, meaning)
+
+
+def check_resend(backend: Backend, answer: Answer) -> None:
+    """Raise the error of an answer to `resend` that says that no code was sent."""
+    meaning = declared_meaning(backend, "resend", answer)
+    if meaning not in (None, Meaning.NEXT_STEP) or (meaning is None and not 200 <= answer.status < 300):
+        raise call_error(backend, "resend", answer, meaning)
 
 
 def check_logout(backend: Backend, answer: Answer) -> None:

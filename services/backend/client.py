@@ -7,13 +7,15 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from enum import Enum
+from urllib.parse import urlsplit
 
 import errors
 from backends.base import BEARER_HEADER, WITHOUT_ACCESS_TOKEN, Call, placeholders
 from config import Settings
 from providers.base import Identity
-from services.backend import answer_errors, results, templates
+from services.backend import answer_errors, next_step, results, templates
 from services.backend.answer import Answer
+from services.backend.next_step import Step
 from services.backend.results import Login
 from services.backend.tokens import Tokens
 from services.backend.user import User
@@ -41,11 +43,20 @@ class Revocation(Enum):
     FAILED = "failed"
 
 
+class StepRequired(errors.SecondFactorRequired):
+    """The credentials are right, and the backend wants something that the site can ask for."""
+
+    def __init__(self, step: Step, reason: str) -> None:
+        super().__init__(reason)
+        self.step = step
+
+
 class BackendClient:
     def __init__(self, settings: Settings, http: HttpClient, clock: Clock) -> None:
         self._url = settings.backend_url
         self._backend = settings.backend
-        self._constants = settings.backend_constants
+        self._constants = {"BACKEND_ORIGIN": _origin(settings.backend_url), **settings.backend_constants}
+        self._next_step_origins = settings.backend_next_step_urls
         self._claims = settings.user_claims
         self._shows_messages = settings.backend_show_messages
         self._with_token_header = frozenset(filter(self._sends_token_header, self._backend.calls))
@@ -70,9 +81,32 @@ class BackendClient:
         """See `Backend.refresh_reuse_seconds`."""
         return self._backend.refresh_reuse_seconds
 
-    def login(self, identifier: str, password: str, context: RequestContext) -> Login:
-        """Exchange these credentials for the backend's tokens. They are sent once; raises a `SiteError`."""
-        return self._sign_in("login", {"identifier": identifier, "password": password}, context, secret=password)
+    @property
+    def can_resend(self) -> bool:
+        """Whether the code of a next step can be sent again."""
+        return self._backend.resend is not None
+
+    @property
+    def can_trust(self) -> bool:
+        """Whether the backend can be told that this browser needs no second factor the next time."""
+        return self._backend.next_step.trust
+
+    @property
+    def wants_password_again(self) -> bool:
+        """Whether the password is sent again with the code of a next step."""
+        calls = (self._backend.verify, self._backend.recover, self._backend.resend)
+        return any("password" in placeholders(part) for call in calls if call for part in (call.body, call.headers))
+
+    def login(self, identifier: str, password: str, context: RequestContext, trust_token: str | None = None) -> Login:
+        """Exchange these credentials for the backend's tokens. They are sent once; raises a `SiteError`.
+
+        trust_token: what the backend gave this browser, if it trusts it. `StepRequired`: it wants a next step.
+        """
+        values, call = {"identifier": identifier, "password": password}, self._backend.login
+        if trust_token and call:
+            values["trust_token"] = trust_token
+            call = replace(call, headers={**call.headers, **self._backend.next_step.trust_headers})
+        return self._sign_in("login", values, context, secret=password, call=call)
 
     def social_login(self, name: str, identity: Identity, with_email: bool, context: RequestContext) -> Login:
         """The same for a person whose identity a provider has proven.
@@ -82,6 +116,29 @@ class BackendClient:
         email = {"email": identity.email} if with_email and identity.email_verified else {}
         values = {"provider": name, "social_token": identity.social_token, **email}
         return self._sign_in("social", values, context, secret=identity.social_token)
+
+    def verify(
+        self, step: Step, method: str, code: str, context: RequestContext, *, trust: bool, values: templates.Values
+    ) -> Login:
+        """Send the code of a next step. It is sent once; raises a `SiteError`.
+
+        method: its name. values: `identifier` and `password` of the sign-in, if they are known.
+        """
+        name, call = next_step.call_of(self._backend, step, method)
+        values = {**_step_values(step, method), **values, **({"code": code} if code else {})}
+        if self.can_trust:
+            values["trust"] = trust
+        return self._sign_in(name, values, context, secret=code or step.challenge or name, call=call)
+
+    def resend(self, step: Step, method: str, context: RequestContext, values: templates.Values) -> Step:
+        """Let the backend send a code. Returns the step as it is afterwards."""
+        answer = self.call("resend", {**_step_values(step, method), **values}, context)
+        answer_errors.check_resend(self._backend, answer)
+        return next_step.after_resend(self._backend, answer, step)
+
+    def sends_first(self, step: Step, method: str) -> bool:
+        """Whether this method needs a code that the backend has not sent yet."""
+        return self.can_resend and step.methods.get(method) in self._backend.next_step.resend_first
 
     def user_of(self, login: Login, context: RequestContext) -> User:
         """Return the user who has just signed in; raises a `SiteError`."""
@@ -133,10 +190,18 @@ class BackendClient:
             return Revocation.FAILED
         return Revocation.REVOKED if self._backend.logout_revokes else Revocation.ACCEPTED
 
-    def _sign_in(self, name: str, values: templates.Values, context: RequestContext, *, secret: str) -> Login:
-        answer = self.call(name, values, context)
+    def _sign_in(
+        self, name: str, values: templates.Values, context: RequestContext, *, secret: str, call: Call | None = None
+    ) -> Login:
+        answer = self.call(name, values, context, call=call)
         try:
-            return Login(results.tokens(self._backend, name, answer, self._clock.time()), answer)
+            tokens = results.tokens(self._backend, name, answer, self._clock.time())
+            return Login(tokens, answer, next_step.trust_token(self._backend, answer))
+        except errors.SecondFactorRequired as error:
+            step = next_step.read_step(self._backend, answer, self._next_step_origins)
+            if step is None:
+                raise
+            raise StepRequired(step, error.reason) from None
         except errors.SiteError as error:
             if self._shows_messages:
                 error.backend_message = answer_errors.refusal_message(self._backend, answer, error, secret)
@@ -151,13 +216,15 @@ class BackendClient:
         within: float | None = None,
         retry: bool = False,
         further: Mapping[str, object] | None = None,
+        call: Call | None = None,
     ) -> Answer:
         """Make the call with this name; raises a `SiteError` if no answer comes.
 
         values: for the placeholders of its templates. within: seconds. retry: send it again if that can be done safely.
         further: members of the body, where a dot in a name makes an object.
+        call: instead of the one with this name.
         """
-        call: Call | None = getattr(self._backend, name)
+        call = call or getattr(self._backend, name)
         if call is None:
             raise errors.Configuration(f"the backend {self._backend.id} has no {name} call: set BACKEND_{name.upper()}")
         if within is None:
@@ -227,6 +294,16 @@ class BackendClient:
         if name == "refresh" and self._backend.refresh_token:
             return False
         return not any("token" in placeholders(template) for template in (call.path, call.body, call.headers))
+
+
+def _step_values(step: Step, method: str) -> dict[str, str]:
+    values = {"challenge": step.challenge, "ticket": step.ticket, "method": method or None}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _values(tokens: Tokens) -> dict[str, str]:

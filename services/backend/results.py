@@ -23,6 +23,8 @@ class Login:
 
     tokens: Tokens
     answer: Answer
+    trust_token: str | None = None
+    """What the browser sends from now on to need no second factor."""
 
 
 _SUCCESS = (200, 201)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from limits import RateLimitItem
+from limits import RateLimitItem, RateLimitItemPerSecond
 from limits.aio.storage import Storage
 from limits.aio.strategies import MovingWindowRateLimiter
 
@@ -28,6 +28,13 @@ from services.observability.audit import AuditLog, normalize_account
 from services.request_context import RequestContext
 from services.state.redis import Redis
 
+MAX_CODES = 5
+"""Codes of one pending sign-in: a person who has mistyped five looks for another way. Of a million codes of six
+digits, a guesser finds the right one in 1 of 200,000 sign-ins."""
+MAX_RESENDS = 5
+"""Codes that are sent for one pending sign-in: each may cost an SMS."""
+_PENDING_SECONDS = 660
+"""A sign-in is pending for ten minutes, and processes may disagree about the time by one."""
 _T = TypeVar("_T")
 
 
@@ -133,6 +140,43 @@ class LoginLimiter:
         account = self._device_cookie.account_keys(account_key(identifier, self._settings.login_identifier))[0]
         device_id = self._device_cookie.id_for(identifier, context)
         return account, device_id or _network(context), device_id or ""
+
+    def hit_step_code(self, account: str, pending_id: str, context: RequestContext) -> Callable[[], None]:
+        """Count a code of a pending sign-in; raises `TooManyAttempts`, or `TooManyCodes` for this sign-in.
+
+        Codes have counts of their own, so that wrong ones do not use up the sign-ins. Returns a function to call if
+        the code is right: it resets the counts.
+        """
+        limit = RateLimitItemPerSecond(MAX_CODES, _PENDING_SECONDS)
+        rules = self._step_rules(account, context)
+        try:
+            self._hit(context, _Rule("step-codes", limit, (pending_id,)))
+        except errors.TooManyAttempts as error:
+            raise errors.TooManyCodes(error.reason) from None
+        self._hit(context, self._ip_rule(context), *rules)
+
+        async def clear(counts: _Counts) -> None:
+            await counts.clear(rules[0])
+
+        return lambda: wait_for(self._count(clear))
+
+    def hit_resend(self, account: str, pending_id: str, wait: int, context: RequestContext) -> None:
+        """Count a code that is sent again, `wait` seconds after the last one or later; raises `TooManyAttempts`."""
+        try:
+            self._hit(context, _Rule("step-resend", RateLimitItemPerSecond(1, max(1, wait)), (pending_id,)))
+        except errors.TooManyAttempts as error:
+            raise errors.CodeSentRecently(error.reason, retry_after=error.retry_after) from None
+        resends = _Rule("step-resends", RateLimitItemPerSecond(MAX_RESENDS, _PENDING_SECONDS), (pending_id,))
+        self._hit(context, resends, self._ip_rule(context), *self._step_rules(account, context, "step-resend-"))
+
+    def reset(self, identifier: str, context: RequestContext) -> None:
+        """Reset the count of an account, as after a sign-in."""
+        account, spelling, _ = self._account_rules(identifier, context)
+        self._reset(identifier, context, account, spelling)
+
+    def _step_rules(self, account: str, context: RequestContext, prefix: str = "step-") -> list[_Rule]:
+        account_rule, _, total = self._account_rules(account, context)
+        return [_Rule(prefix + rule.name, rule.limit, rule.key) for rule in (account_rule, total)]
 
     def _reset(self, identifier: str, context: RequestContext, account: _Rule, spelling: _Rule) -> None:
         """The password was right, so nobody was guessing: unless under other spellings of the address.

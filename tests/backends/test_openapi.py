@@ -11,8 +11,10 @@ from openapi_spec_validator.readers import read_from_filename
 
 import backends
 import errors
+from backends.base import Method
 from providers.base import Identity
-from services.backend.client import BackendClient, Revocation
+from services.backend.client import BackendClient, Revocation, StepRequired
+from services.backend.next_step import Step
 from services.backend.tokens import Tokens
 from services.backend.user import User
 from services.http.client import HttpClient
@@ -87,7 +89,12 @@ def server() -> Iterator[FaultyBackend]:
 @pytest.fixture
 def client(server: FaultyBackend, http: HttpClient) -> BackendClient:
     server.reset()
-    settings = make_settings(backend_url=server.url, backend_logout_path="/logout", backend_profile_path="/profile")
+    settings = make_settings(
+        backend_url=server.url,
+        backend_logout_path="/logout",
+        backend_profile_path="/profile",
+        backend_next_step_urls="https://verify.example.com",
+    )
     return BackendClient(settings, http, ManualClock())
 
 
@@ -101,6 +108,11 @@ def run(client: BackendClient, operation: str) -> Any:
             return client.social_login("apple", identity, with_email=True, context=context).tokens.access
         case "user":
             return client.user(TOKEN, context)
+        case "verify":
+            step = Step({"sms": Method.SMS}, "made-up-challenge")
+            return client.verify(step, "sms", "123456", context, trust=False, values={}).tokens.access
+        case "resend":
+            return client.resend(Step({"sms": Method.SMS}, "made-up-challenge"), "sms", context, {})
         case "logout":
             return client.logout(Tokens(TOKEN), context)
         case _:
@@ -111,9 +123,12 @@ def outcome(client: BackendClient, operation: str) -> tuple[str, int | None]:
     """The `x-result` of the answer that the server gives, and the seconds to wait."""
     try:
         result = run(client, operation)
+    except StepRequired as required:
+        return ("NextStepRequired" if required.step.challenge == "made-up-challenge" else "no challenge"), None
     except errors.SiteError as error:
         return error.code, error.retry_after
-    return {Revocation.REVOKED: "revoked", Revocation.FAILED: "failed"}.get(result, "accepted"), None
+    revocations: list[tuple[object, str]] = [(Revocation.REVOKED, "revoked"), (Revocation.FAILED, "failed")]
+    return next((word for revocation, word in revocations if result is revocation), "accepted"), None
 
 
 def path_of(operation: str) -> str:
@@ -127,9 +142,10 @@ def test_the_file_is_valid_openapi() -> None:
 
 def test_every_call_of_the_protocol_is_documented() -> None:
     laravel = backends.find("laravel")
-    assert set(OPERATIONS) == {*laravel.calls, "logout", "profile"}
+    assert set(OPERATIONS) | {"recover"} == {*laravel.calls, "logout", "profile"}
+    same_address = {"recover": "verify"}
     for name, call in laravel.calls.items():
-        assert OPERATIONS[name][:2] == (call.method, call.path)
+        assert OPERATIONS[same_address.get(name, name)][:2] == (call.method, call.path)
 
 
 def test_the_examples_are_valid_by_their_schemas() -> None:

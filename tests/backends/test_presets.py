@@ -4,7 +4,7 @@ import base64
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -13,24 +13,25 @@ import pytest
 import backends
 import errors
 from backends import validation
-from backends.base import PLACEHOLDERS
+from backends.base import PLACEHOLDERS, Method
 from dev import exchanges
 from dev.exchanges import Exchanges
 from providers.base import Identity
 from services.backend.account_calls import AccountCalls
-from services.backend.client import BackendClient, Revocation
+from services.backend.client import BackendClient, Revocation, StepRequired
+from services.backend.next_step import Step
 from services.backend.results import Login
 from services.backend.tokens import Tokens
 from services.clock import Clock
 from services.http.client import HttpClient
 from tests.support.commands import ROOT
-from tests.support.faulty_backend import FaultyBackend, faulty_backend, keep_alive
+from tests.support.faulty_backend import FaultyBackend, RecordedRequest, faulty_backend, keep_alive
 from tests.support.site import SiteMaker, a_context, make_settings
 
 PRESETS = [name for name in backends.names() if name != "custom"]
 CREDENTIALS = {"identifier": "minji@example.com", "password": "가 \"&'=+%;{token}"}
 NOW = int(time.time())
-MAX_LINES = 80
+MAX_LINES = 110
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +50,10 @@ class Replay:
         self._server = server
         settings: dict[str, Any] = {"backend_url": "{url}", "backend_logout_path": None, "backend_profile_path": None}
         settings |= {setting.lower(): value for setting, value in self.recorded.settings.items()}
+        settings["backend_next_step_urls"] = "https://verify.example.com"
         self.settings: dict[str, Any] = {"backend": name, **exchanges.fill(settings, {"url": server.url})}
         self.client = BackendClient(make_settings(**self.settings), http, Clock())
-        self.values = values_of(self.recorded)
+        self.values = {**values_of(self.recorded), "origin": server.url}
         has_refresh_token = exchanges.has_name(self.recorded.calls["login"].answers["right"], "refresh_token")
         self.tokens = Tokens(self.values["token"], self.values["refresh_token"] if has_refresh_token else None)
 
@@ -66,8 +68,14 @@ class Replay:
         path = exchanges.fill_request(exchange.request, self.values).path
         self._server.responses[path] = keep_alive(head.encode() + answer.body)
 
-    def assert_sent(self, call: str, index: int = -1) -> None:
-        """Check that a request, by default the last, was the recorded one, and had no other credentials."""
+    def sent(self, index: int = -1) -> RecordedRequest:
+        return self._server.calls[index]
+
+    def assert_sent(self, call: str, index: int = -1, without: Collection[str] = ()) -> None:
+        """Check that a request, by default the last, was the recorded one, and had no other credentials.
+
+        without: members of its JSON that do not matter.
+        """
         expected, sent = (
             exchanges.fill_request(self.recorded.calls[call].request, self.values),
             self._server.calls[index],
@@ -82,7 +90,10 @@ class Replay:
             assert sent.headers["Content-Type"] == "application/x-www-form-urlencoded"
             assert dict(parse_qsl(sent.body.decode(), strict_parsing=True)) == expected.form
         else:
-            assert sent.json == expected.json
+            body = sent.json
+            assert expected.json == (
+                {name: value for name, value in body.items() if name not in without} if isinstance(body, dict) else body
+            )
 
 
 def values_of(recorded: Exchanges) -> dict[str, Any]:
@@ -90,6 +101,8 @@ def values_of(recorded: Exchanges) -> dict[str, Any]:
     tokens = {"token": token(recorded, "1"), "new_token": token(recorded, "2")}
     refresh = {"refresh_token": "r" * 40, "new_refresh_token": "n" * 40}
     more = {"expires_at": expires_at, "in_40_seconds": NOW + 40, "social_token": "a+b/c=", "provider": "google"}
+    more |= {"challenge": "c" * 40, "ticket": "t" * 20, "method": "sms", "trust_token": "b" * 40}
+    more |= {"step_url": "https://verify.example.com/start?id=1", "origin": "http://127.0.0.1"}
     more |= {"new_password": "새 \"&'=+%;{code}", "code": "c.0-d_e=", "uid": "MQ"}
     return {**CREDENTIALS, **tokens, **refresh, **more, **recorded.user}
 
@@ -116,7 +129,7 @@ def cases(call: str, *kinds: str) -> pytest.MarkDecorator:
     pairs = [
         pytest.param(name, case, id=f"{name}-{case}")
         for name in exchanges.ids()
-        for case in exchanges.load(name).calls[call].answers
+        for case in getattr(exchanges.load(name).calls.get(call), "answers", {})
         if case in kinds
     ]
     assert len(pairs) > 5
@@ -187,8 +200,13 @@ REFUSALS = {
     "unverified": errors.EmailNotVerified,
     "throttled": errors.TooManyAttempts,
     "next_step": errors.SecondFactorRequired,
+    "redirect": errors.SecondFactorRequired,
+    "setup": errors.SecondFactorRequired,
     "configuration": errors.Configuration,
 }
+
+
+STEP_REFUSALS = {"wrong": errors.WrongCode, "expired": errors.CodeExpired, "over": errors.AttemptExpired}
 
 
 @cases("login", *REFUSALS)
@@ -196,8 +214,74 @@ def test_each_refusal_of_a_login_has_its_meaning(replay: Replay, case: str) -> N
     replay.answer("login", case)
     with pytest.raises(errors.SiteError) as refusal:
         sign_in(replay)
-    assert type(refusal.value) is REFUSALS[case]
+    can_continue = case in ("next_step", "redirect") and "verify" in replay.recorded.calls
+    assert type(refusal.value) is (StepRequired if can_continue else REFUSALS[case])
     replay.assert_sent("login")
+
+
+# --- The next step
+
+
+def required_step(replay: Replay, case: str = "next_step") -> Step:
+    replay.answer("login", case)
+    with pytest.raises(StepRequired) as required:
+        sign_in(replay)
+    step = required.value.step
+    replay.values["method"] = next(iter(step.methods))
+    if "ticket" in str(replay.recorded.calls["verify"].request):
+        replay.answer("resend", "right")
+        step = replay.client.resend(step, next(iter(step.methods)), a_context(), CREDENTIALS)
+    return step
+
+
+def verify(replay: Replay, step: Step, method: str) -> Login:
+    values = {**CREDENTIALS}
+    return replay.client.verify(step, method, replay.values["code"], a_context(), trust=True, values=values)
+
+
+@having("verify")
+def test_the_code_of_a_next_step_gives_the_tokens(replay: Replay) -> None:
+    step = required_step(replay)
+    method = next(iter(step.methods))
+    replay.values["method"] = method
+    replay.answer("verify", "right")
+    login = verify(replay, step, method)
+    assert login.tokens.access == replay.tokens.access
+    sent = replay.sent()
+    trust = {name: value for name, value in (sent.json if isinstance(sent.json, dict) else {}).items() if value is True}
+    replay.assert_sent("verify", without=trust)
+    assert bool(trust) is replay.client.can_trust
+
+
+@cases("verify", *STEP_REFUSALS)
+def test_each_refusal_of_a_code_has_its_meaning(replay: Replay, case: str) -> None:
+    step = required_step(replay)
+    method = next(iter(step.methods))
+    replay.values["method"] = method
+    replay.answer("verify", case)
+    with pytest.raises(errors.SiteError) as refusal:
+        verify(replay, step, method)
+    if isinstance(refusal.value, StepRequired):  # the same step again
+        assert (case, refusal.value.step) == ("wrong", step)
+    else:
+        assert type(refusal.value) is STEP_REFUSALS[case]
+
+
+@having("recover")
+def test_a_recovery_code_gives_the_tokens(replay: Replay) -> None:
+    step = required_step(replay)
+    method = next(name for name, method in step.methods.items() if method is Method.RECOVERY)
+    replay.answer("recover", "right")
+    assert verify(replay, step, method).tokens.access == replay.tokens.access
+
+
+@having("resend")
+def test_another_code_is_asked_for(replay: Replay) -> None:
+    step = required_step(replay)
+    method = replay.values["method"]
+    replay.answer("resend", "right")
+    replay.client.resend(step, method, a_context(), CREDENTIALS)
+    replay.assert_sent("resend")
 
 
 @pytest.mark.parametrize(

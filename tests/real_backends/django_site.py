@@ -12,7 +12,7 @@ from typing import Any
 import django
 from django.conf import settings
 from django.core.management import call_command
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import URLPattern, URLResolver, path
 
 ACCESS_SECONDS = int(sys.argv[3]) if len(sys.argv) > 3 else None
@@ -64,8 +64,7 @@ def change_account(request: HttpRequest) -> HttpResponse:
 
     data = json.loads(request.body)
     if request.method == "POST":
-        create_account(data)
-        return HttpResponse(status=201)
+        return JsonResponse(create_account(data), status=201)
     user = User.objects.get(email=data["email"])
     if request.method == "DELETE":
         user.delete()
@@ -81,7 +80,8 @@ def change_account(request: HttpRequest) -> HttpResponse:
     return HttpResponse(status=204)
 
 
-def create_account(data: dict[str, Any]) -> None:
+def create_account(data: dict[str, Any]) -> dict[str, Any]:
+    """Create it. Returns the secret of its second factor and the recovery codes, if it has these."""
     from django.apps import apps
     from django.contrib.auth.models import User
 
@@ -93,7 +93,10 @@ def create_account(data: dict[str, Any]) -> None:
     elif not data["is_verified"]:
         user.is_active = False
         user.save()
-    if data["has_second_factor"]:
-        from allauth.mfa.totp.internal.auth import TOTP
+    if not data["has_second_factor"]:
+        return {}
+    from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+    from allauth.mfa.totp.internal.auth import TOTP
 
-        TOTP.activate(user, "JBSWY3DPEHPK3PXP")
+    TOTP.activate(user, "JBSWY3DPEHPK3PXP")
+    return {"secret": "JBSWY3DPEHPK3PXP", "recovery_codes": RecoveryCodes.activate(user).get_unused_codes()}

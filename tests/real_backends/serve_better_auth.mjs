@@ -9,16 +9,26 @@ import { bearer, twoFactor, username } from 'better-auth/plugins'
 
 const port = Number(process.argv[2])
 const tables = { user: [], session: [], account: [], verification: [], twoFactor: [], rateLimit: [] }
+const sent = {} // address -> the last code that was sent
 const auth = betterAuth({
   baseURL: `http://127.0.0.1:${port}`,
   secret: 'of-the-tests-and-long-enough-for-any-algorithm',
   database: memoryAdapter(tables),
   emailAndPassword: { enabled: true, requireEmailVerification: true },
-  plugins: [bearer(), twoFactor(), username()],
+  plugins: [bearer(), twoFactor({ otpOptions: { sendOTP: ({ user, otp }) => { sent[user.email] = otp } } }), username()],
   rateLimit: { enabled: true },
   telemetry: { enabled: false },
 })
 const handler = toNodeHandler(auth)
+
+async function addSecondFactor(user, email, password) {
+  const { token } = await auth.api.signInEmail({ body: { email, password } })
+  const headers = new Headers({ Authorization: `Bearer ${token}` })
+  const { totpURI, backupCodes } = await auth.api.enableTwoFactor({ body: { password }, headers })
+  tables.twoFactor.find((row) => row.userId === user.id).verified = true
+  await (await auth.$context).internalAdapter.updateUser(user.id, { twoFactorEnabled: true })
+  return { secret: new URL(totpURI).searchParams.get('secret'), recovery_codes: backupCodes }
+}
 
 async function changeAccount(method, data) {
   const context = await auth.$context
@@ -28,8 +38,8 @@ async function changeAccount(method, data) {
     const names = data.username === email ? {} : { username: data.username }
     await auth.api.signUpEmail({ body: { email, name, password, ...names } })
     const { user } = await accounts.findUserByEmail(data.email)
-    await accounts.updateUser(user.id, { emailVerified: data.is_verified, twoFactorEnabled: data.has_second_factor })
-    return
+    await accounts.updateUser(user.id, { emailVerified: data.is_verified })
+    return data.has_second_factor ? addSecondFactor(user, email, password) : {}
   }
   const { user } = await accounts.findUserByEmail(data.email)
   if (method === 'DELETE') {
@@ -42,9 +52,11 @@ async function changeAccount(method, data) {
 }
 
 createServer(async (request, response) => {
+  if (request.url.startsWith('/test/sent?')) {
+    return response.end(sent[new URL(request.url, 'http://any').searchParams.get('email')])
+  }
   if (request.url !== '/test/account') return handler(request, response)
   let body = ''
   for await (const chunk of request) body += chunk
-  await changeAccount(request.method, JSON.parse(body))
-  response.writeHead(204).end()
+  response.end(JSON.stringify((await changeAccount(request.method, JSON.parse(body))) ?? {}))
 }).listen(port, '127.0.0.1')

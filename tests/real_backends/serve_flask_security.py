@@ -74,13 +74,16 @@ def me() -> dict[str, Any]:
 
 
 @app.route("/test/account", methods=["POST", "PATCH", "DELETE"])
-def change_account() -> tuple[str, int]:
-    data = request.get_json()
+def change_account() -> dict[str, Any]:
+    data, made = request.get_json(), {}
     if request.method == "POST":
         user = users.create_user(email=data["email"], username=data["name"], password=hash_password(data["password"]))
         user.confirmed_at = naive_utcnow() if data["is_verified"] else None
         if data["has_second_factor"]:
-            users.tf_set(user, "authenticator", app.extensions["security"].totp_factory.generate_totp_secret())
+            factory = app.extensions["security"].totp_factory
+            secret = factory.generate_totp_secret()
+            users.tf_set(user, "authenticator", secret)
+            made = {"secret": factory.get_totp_pretty_key(secret).replace("-", "").replace(" ", "")}
     else:
         user = users.find_user(email=data["email"])
         if request.method == "DELETE":
@@ -91,7 +94,7 @@ def change_account() -> tuple[str, int]:
             user.username = data.get("name", user.username)
             user.email = data.get("new_email", user.email)
     users.commit()
-    return "", 204
+    return made
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from backends import validation
 from backends.base import Backend
 from dev import exchanges
 from dev.exchanges import Answer, Exchanges, Request
-from tests.backends.test_presets import REFUSALS
+from tests.backends.test_presets import REFUSALS, STEP_REFUSALS
 from tests.compatibility import test_real_backends as real
 from tests.support.commands import ROOT
 from tests.support.real_backends import PROGRAMS
@@ -32,6 +32,7 @@ COLUMNS: Mapping[str, tuple[str, str, Collection[str]]] = {
     "unverified": ("login", "unverified", real.REFUSES_UNVERIFIED),
     "throttled": ("login", "throttled", real.THROTTLES),
     "next step": ("login", "next_step", real.HAS_SECOND_FACTOR),
+    "code": ("verify", "right", real.HAS_SECOND_FACTOR),
     "user": ("user", "right", _REAL),
     "dead token": ("user", "dead_token", _REAL),
     "refresh": ("refresh", "right", real.REFRESHES),
@@ -52,6 +53,9 @@ _TITLES = {
     "refresh": "New tokens",
     "logout": "Sign-out",
     "profile": "Changed names",
+    "verify": "The next step: a code",
+    "recover": "The next step: a recovery code",
+    "resend": "The next step: another code",
     "register": "Sign-up",
     "forgot": "A mail for a new password",
     "reset": "A new password by the mail's code",
@@ -74,7 +78,11 @@ _CASES = {
     "locked": "account locked",
     "throttled": "too many attempts",
     "next_step": "second factor",
+    "redirect": "another page first",
+    "setup": "second factor not set up",
     "configuration": "wrong settings",
+    "expired": "code no longer valid",
+    "over": "sign-in no longer known",
     "dead_token": "token not accepted",
     "refused": "refused",
     "taken": "account exists",
@@ -82,6 +90,20 @@ _CASES = {
     "unknown": "unknown account",
     "bad_code": "invalid code",
 }
+
+
+_RESULTS = {
+    **{(call, "right"): "takes the token" for call in ("login", "social", "verify", "recover")},
+    ("resend", "right"): "says that a code was sent",
+    ("user", "right"): "signs in",
+    ("user", "dead_token"): "`SessionExpired`",
+    ("refresh", "right"): "takes the new token",
+    ("refresh", "refused"): "`SessionExpired`",
+    ("profile", "right"): "saves the names",
+    ("logout", "right"): "revoked",
+    ("logout", "refused"): "not revoked; logged",
+}
+"""Call and case -> what the site does."""
 
 
 def main() -> None:
@@ -110,7 +132,7 @@ def proof(name: str, column: str) -> str:
         return "–"
     if name in with_real_server:
         return "R"
-    is_recorded = recorded.proof == "recorded" and f"`{case}`" not in recorded.software
+    is_recorded = recorded.proof == "recorded" and not any(f"`{word}`" in recorded.software for word in (call, case))
     return "B" if is_recorded else "S"
 
 
@@ -186,6 +208,12 @@ def _other_facts(backend: Backend) -> list[str]:
         facts.append("**Providers** such as Google need a call of your own: set `BACKEND_SOCIAL`.")
     else:
         facts.append("**Providers**: the backend gets the provider's token by the call below.")
+    if backend.verify is None:
+        facts.append("**A second factor** cannot be asked for, unless you set `BACKEND_VERIFY`.")
+    elif backend.verify.path is None:
+        facts.append("**A second factor** is asked for if `BACKEND_VERIFY_PATH` is set.")
+    else:
+        facts.append("**A second factor** is [asked for](../your-backend.md#the-next-step).")
     facts.append(_account_fact(backend))
     if names := validation.setting_names(backend):
         facts.append("**Further settings**: " + ", ".join(f"`{name}`" for name in names) + ".")
@@ -256,23 +284,15 @@ _ACCOUNT_RESULTS = {
 
 
 def _result(backend: Backend, call: str, case: str) -> str:
-    match call, case:
-        case "login" | "social", "right":
-            return "takes the token"
-        case "login", _:
-            return f"`{REFUSALS[case].code}`"
-        case "user", "right":
-            return "signs in"
-        case ("user", "dead_token") | ("refresh", "refused"):
-            return "`SessionExpired`"
-        case "refresh", "right":
-            return "takes the new token"
-        case "profile", "right":
-            return "saves the names"
-        case "logout", "right":
-            return "revoked" if backend.logout_revokes else "the access token stays valid"
-        case _:
-            return "not revoked; logged"
+    if call in ("verify", "recover", "resend") and case in STEP_REFUSALS:
+        return f"`{STEP_REFUSALS[case].code}`"
+    if call == "login" and case in ("next_step", "redirect") and backend.verify:
+        return "asks for the [next step](../your-backend.md#the-next-step)"
+    if call == "login" and case != "right":
+        return f"`{REFUSALS[case].code}`"
+    if (call, case) == ("logout", "right") and not backend.logout_revokes:
+        return "the access token stays valid"
+    return _RESULTS[call, case]
 
 
 def _shorten(value: Any) -> Any:

@@ -1,8 +1,11 @@
 """Backends that teams use, unmodified and each as a process: tests/real_backends has their programs."""
 
+import base64
+import hmac
 import itertools
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -143,6 +146,16 @@ class Account:
     identifier: str
     """What the person signs in with."""
     password: str = "correct-horse-9"
+    secret: str = ""
+    """Of its authenticator app (RFC 6238), in Base32."""
+    recovery_codes: tuple[str, ...] = ()
+
+    def code(self, step: int = 0) -> str:
+        """What the authenticator app shows; step: so many times 30 seconds from now."""
+        counter = (int(time.time()) // 30 + step).to_bytes(8)
+        digest = hmac.digest(base64.b32decode(self.secret + "=" * (-len(self.secret) % 8)), counter, "sha1")
+        offset = digest[-1] & 15
+        return str((int.from_bytes(digest[offset : offset + 4]) & 0x7FFFFFFF) % 1_000_000).zfill(6)
 
 
 class RealBackend:
@@ -172,8 +185,10 @@ class RealBackend:
         username = f"minji{number}" if signs_in_by_username else email
         account = Account(email, username, f"Minji{number}", identifier=username)
         flags = {"is_verified": is_verified, "has_second_factor": has_second_factor}
-        self._request("POST", {**vars(account), **flags})
-        return account
+        credentials = {name: getattr(account, name) for name in ("email", "username", "name", "identifier", "password")}
+        made = self._request("POST", {**credentials, **flags})
+        secret, codes = made.get("secret", ""), made.get("recovery_codes", ())
+        return replace(account, secret=secret, recovery_codes=tuple(codes))
 
     def change(self, account: Account, **changes: str) -> None:
         """Change `username`, `name`, `password` or, as `new_email`, the address."""
@@ -182,8 +197,15 @@ class RealBackend:
     def delete(self, account: Account) -> None:
         self._request("DELETE", {"email": account.email})
 
-    def _request(self, method: str, data: Mapping[str, object]) -> None:
-        requests.request(method, f"{self.url}/test/account", json=data, timeout=60).raise_for_status()
+    def sent_code(self, account: Account) -> str:
+        """The last code that was sent to this account."""
+        return requests.get(f"{self.url}/test/sent", {"email": account.email}, timeout=60).text
+
+    def _request(self, method: str, data: Mapping[str, object]) -> dict[str, Any]:
+        response = requests.request(method, f"{self.url}/test/account", json=data, timeout=60)
+        response.raise_for_status()
+        made = response.json() if response.text.startswith("{") else {}
+        return dict(made)
 
 
 @contextmanager

@@ -108,6 +108,11 @@ def test_all_documented_error_codes_have_a_text() -> None:
         "SessionRequired",
         "Cancelled",
         "TooManyAttempts",
+        "WrongCode",
+        "CodeExpired",
+        "CodeSentRecently",
+        "TooManyCodes",
+        "NextStepRequired",
         "EmailNotVerified",
         "EmailMissing",  # for a 422 address, after a after a social sign-in
         "BackendUnavailable",

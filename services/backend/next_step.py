@@ -1,0 +1,130 @@
+"""What an answer wants before the backend gives its tokens: `NextStep` in `backends/base.py` says where it says so."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
+
+import errors
+import settings_readers as read
+from backends.base import METHOD_NAMES, Backend, Call, Method
+from services.backend.answer import Answer
+from services.backend.user import clean_text
+from services.http.response import parse_retry_after
+
+MAX_CHALLENGE = 2500
+"""Characters of what the backend knows a sign-in by: with it, the cookie has less than 4096 bytes."""
+_MAX_SENT_TO = 100
+"""Characters of a masked destination: an address, or a telephone number. Of a longer one, the rest is cut off."""
+_MAX_METHODS = 10
+"""A page with more choices would be no help."""
+DEFAULT_RESEND_SECONDS = 30
+"""Until a code can be sent again, if the backend does not say: long enough for an SMS to arrive."""
+MAX_RESEND_SECONDS = 600
+"""A sign-in is pending for ten minutes."""
+_BIDI_CONTROLS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_NAME = re.compile(r"[\w\-.:/+= ]{1,200}", re.ASCII)
+RECOVERY = "recovery"
+"""The name of the method that is offered if the backend has a call for it."""
+
+
+@dataclass(frozen=True)
+class Step:
+    methods: Mapping[str, Method]
+    """The backend's name -> what it is. The first one is used unless the person chooses another."""
+    challenge: str | None = field(default=None, repr=False)
+    ticket: str | None = field(default=None, repr=False)
+    sent_to: str | None = None
+    resend_after: int | None = None
+    url: str | None = None
+    """Where the person has to go; None if a code is wanted."""
+
+
+def read_step(backend: Backend, answer: Answer, origins: tuple[str, ...]) -> Step | None:
+    """The next step of an answer that means one; None if this site cannot show it.
+
+    origins: where a person may be sent. Raises `Configuration` for another address.
+    """
+    places = backend.next_step
+    challenge = _text(answer, places.challenge, MAX_CHALLENGE)
+    if backend.verify is None or (places.challenge and challenge is None):
+        return None
+    url = _text(answer, places.url, MAX_CHALLENGE)
+    if url and not _is_allowed(url, origins):
+        raise errors.Configuration("the next step leads to an address whose origin is not in BACKEND_NEXT_STEP_URLS")
+    methods = {} if url else _methods(backend, answer)
+    if not methods and not url:
+        return None
+    return Step(methods, challenge, None, _sent_to(answer, places.sent_to), _seconds(answer, places.resend_after), url)
+
+
+def after_resend(backend: Backend, answer: Answer, step: Step) -> Step:
+    """The step after a code was sent: what the answer says about it has changed."""
+    places = backend.next_step
+    return replace(
+        step,
+        challenge=_text(answer, places.challenge, MAX_CHALLENGE) or step.challenge,
+        ticket=_text(answer, places.ticket, MAX_CHALLENGE) or step.ticket,
+        sent_to=_sent_to(answer, places.sent_to) or step.sent_to,
+        resend_after=_seconds(answer, places.resend_after) or step.resend_after,
+    )
+
+
+def trust_token(backend: Backend, answer: Answer) -> str | None:
+    """What the answer gives a browser that the backend trusts from now on."""
+    return _text(answer, backend.next_step.trust_token, MAX_CHALLENGE)
+
+
+def call_of(backend: Backend, step: Step, method: str) -> tuple[str, Call | None]:
+    """The name of the call that sends a code of this method, and the call."""
+    if step.methods.get(method) is Method.RECOVERY and backend.recover:
+        return "recover", backend.recover
+    return "verify", backend.next_step.calls.get(method) or backend.verify
+
+
+def _methods(backend: Backend, answer: Answer) -> dict[str, Method]:
+    places = backend.next_step
+    if places.read_methods:
+        methods = dict(places.read_methods(answer))
+    else:
+        value = answer.get(places.methods) if places.methods else None
+        names = value if isinstance(value, list) else [value]
+        texts = [name for name in names if isinstance(name, str)]
+        methods = {name: METHOD_NAMES[name] for name in texts if name in METHOD_NAMES}
+        if not texts:
+            methods = {places.default_method.value: places.default_method}
+    methods = {name: method for name, method in methods.items() if _NAME.fullmatch(name)}
+    if methods and backend.recover and Method.RECOVERY not in methods.values():
+        methods[RECOVERY] = Method.RECOVERY
+    return dict(list(methods.items())[:_MAX_METHODS])
+
+
+def _is_allowed(url: str, origins: tuple[str, ...]) -> bool:
+    """Whether a person may be sent to this address: it is one in plain ASCII at one of these origins."""
+    if not re.fullmatch(r"https?://[!-~]+", url) or re.search(r"[\\\"'<>@]", url.partition("?")[0]):
+        return False
+    try:
+        parts = urlsplit(url)
+        return read.origin(f"{parts.scheme}://{parts.netloc}") in origins
+    except ValueError:
+        return False
+
+
+def _text(answer: Answer, place: str, longest: int) -> str | None:
+    value = answer.get(place) if place else None
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    return value if isinstance(value, str) and 0 < len(value) <= longest else None
+
+
+def _sent_to(answer: Answer, place: str) -> str | None:
+    text = clean_text(answer.get(place), _MAX_SENT_TO) if place else None
+    return _BIDI_CONTROLS.sub("", text) if text else None
+
+
+def _seconds(answer: Answer, place: str) -> int | None:
+    value = answer.get(place) if place else None
+    if value is None or isinstance(value, bool | list | dict):
+        return None
+    seconds = parse_retry_after(str(value))
+    return None if seconds is None else min(seconds, MAX_RESEND_SECONDS)

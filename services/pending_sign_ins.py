@@ -1,0 +1,180 @@
+"""Sign-ins that wait for a next step: a second factor, or a page of the backend's own.
+
+A pending sign-in is sealed in a cookie of this browser, since nothing else is stored. It grants nothing. It can only be
+continued by a form of this site, in the browser that has begun it: the cookie names the visitor whose CSRF token that
+form needs. When it has ended, by success or because the person cancelled, a copy of the cookie is worth nothing.
+"""
+
+import hmac
+import secrets
+from collections.abc import Callable, Coroutine
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from cachetools import TTLCache
+
+import errors
+from backends.base import Method
+from config import Settings
+from services.backend.next_step import Step
+from services.clock import MAX_DIFFERENCE_SECONDS, Clock
+from services.event_loop import wait_for
+from services.request_context import RequestContext
+from services.response_cookies import Cookie, prefixed
+from services.sealing import Sealer
+from services.state.redis import Redis, client_of
+
+if TYPE_CHECKING:
+    from limits.aio.storage import RedisStorage
+
+MAX_AGE_SECONDS = 10 * 60
+"""For a code that comes by mail. Afterwards the person signs in again."""
+_MAX_COOKIE_SIZE = 4000
+"""Characters. Browsers keep 4096 bytes of a cookie, with its name."""
+_MAX_ENDED = 10_000
+"""Sign-ins that have ended in the last ten minutes, in the memory of a process: some 2 MB. Of more, the oldest is
+forgotten; the backend accepts a code once in any case."""
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PendingSignIn:
+    provider: str
+    """`email`, or the id of a provider."""
+    account: str
+    """What the codes are counted for: the identifier, or the provider and its subject."""
+    step: Step
+    method: str
+    """The name of the method in use: a key of `step.methods`; empty if the step leads to another page."""
+    identifier: str | None = None
+    password: str | None = field(default=None, repr=False)
+    """Only if the backend wants it again with the code."""
+    user_id: str | None = None
+    """The only user who may sign in, because this confirms their session."""
+    end_others: bool = False
+    """End all other sessions of the user."""
+    issuer_session: list[Any] | None = None
+    """The session at the provider: the claim of an `IssuerSession`."""
+    resend_at: int = 0
+    """Seconds since 1970 from when a code can be sent again."""
+    expires_at: int
+    visitor: str | None = None
+    """A digest of the visitor's CSRF token; None if the browser had none, since another site had sent its POST."""
+    id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
+
+    @property
+    def person(self) -> dict[str, Any]:
+        """The fields that stay the same if one step follows another."""
+        names = ("provider", "account", "identifier", "password", "user_id", "end_others", "issuer_session")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def kind(self) -> str:
+        """What the person has to do: enter a `code` or a `recovery` code, or go to another page (`redirect`)."""
+        if self.step.url:
+            return "redirect"
+        return "recovery" if self.step.methods[self.method] is Method.RECOVERY else "code"
+
+
+class PendingSignIns:
+    def __init__(self, settings: Settings, redis: Redis | None, clock: Clock) -> None:
+        self._settings = settings
+        self._name = prefixed("munjigi.pending", settings)
+        self._path = f"{settings.site_path}/auth/login"
+        self._sealer = Sealer(settings.secret_keys, "pending sign-in")
+        self._redis = redis
+        self._clock = clock
+        self._ended: TTLCache[str, bool] = TTLCache(
+            _MAX_ENDED, MAX_AGE_SECONDS + MAX_DIFFERENCE_SECONDS, clock.monotonic
+        )
+
+    def seal(self, pending: PendingSignIn) -> str:
+        """The value of the cookie. Raises `SessionTooLarge`."""
+        sealed = self._sealer.seal(self._name, asdict(pending)).decode()
+        if len(sealed) > _MAX_COOKIE_SIZE:
+            raise errors.SessionTooLarge(f"the pending sign-in has {len(sealed)} characters")
+        return sealed
+
+    def write(self, sealed: str, context: RequestContext) -> None:
+        """Set the cookie to this value."""
+        self._set(sealed, MAX_AGE_SECONDS, context)
+
+    def save(self, pending: PendingSignIn, context: RequestContext) -> None:
+        """Set the cookie of a sign-in that has changed."""
+        self.write(self.seal(pending), context)
+
+    def load(self, context: RequestContext) -> PendingSignIn | None:
+        """The pending sign-in of this browser, or None. If the browser has several, the one that ends last."""
+        copies = [copy for value in context.cookies.get(self._name, ()) if (copy := self._open(value, context))]
+        pending = max(copies, key=lambda copy: copy.expires_at, default=None)
+        return None if pending is None or wait_for(self._has_ended(pending.id)) else pending
+
+    def end(self, pending: PendingSignIn, context: RequestContext) -> None:
+        """Delete the cookie, and refuse all copies of it."""
+        self._ended[pending.id] = True
+        wait_for(self._end_in_redis(pending.id))
+        self.delete_cookie(context)
+
+    def has_cookie(self, context: RequestContext) -> bool:
+        """Whether the browser sent a pending sign-in, valid or not."""
+        return self._name in context.cookies
+
+    def delete_cookie(self, context: RequestContext) -> None:
+        if self._name in context.cookies:
+            self._set("", 0, context)
+
+    def _open(self, value: str, context: RequestContext) -> PendingSignIn | None:
+        try:
+            data: Any = self._sealer.open(self._name, value.encode())
+            step = data.pop("step")
+            methods = {name: Method(method) for name, method in step.pop("methods").items()}
+            pending = PendingSignIn(**data, step=Step(methods, **step))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return None
+        is_this_visitor = pending.visitor is None or hmac.compare_digest(pending.visitor, context.visitor or "")
+        return pending if is_this_visitor and self._clock.time() < pending.expires_at else None
+
+    async def _has_ended(self, pending_id: str) -> bool:
+        if pending_id in self._ended:
+            return True
+
+        async def exists(redis: Redis, storage: "RedisStorage") -> bool:
+            return bool(await redis.command(lambda: client_of(storage).exists(_key(pending_id))))
+
+        return await self._with_redis(exists, default=False)
+
+    async def _end_in_redis(self, pending_id: str) -> None:
+        async def save(redis: Redis, storage: "RedisStorage") -> None:
+            seconds = MAX_AGE_SECONDS + MAX_DIFFERENCE_SECONDS
+            await redis.command(lambda: client_of(storage).set(_key(pending_id), b"1", ex=seconds))
+
+        await self._with_redis(save, default=None)
+
+    async def _with_redis(
+        self, operation: Callable[[Redis, "RedisStorage"], Coroutine[Any, Any, _T]], default: _T
+    ) -> _T:
+        if self._redis is None:
+            return default
+        redis = self._redis
+
+        async def otherwise() -> _T:
+            return default
+
+        return await redis.run(lambda storage: operation(redis, storage), otherwise)
+
+    def _set(self, value: str, max_age: int, context: RequestContext) -> None:
+        secure = self._settings.secure
+        context.response_cookies.set(
+            Cookie(name=self._name, value=value, path=self._path, secure=secure, max_age=max_age)
+        )
+
+
+def visitor_digest(csrf_token: str | None) -> str | None:
+    """What a pending sign-in knows its visitor by."""
+    return sha256(b"visitor:" + csrf_token.encode()).hexdigest()[:32] if csrf_token else None
+
+
+def _key(pending_id: str) -> str:
+    return f"munjigi:pending:{pending_id}"
