@@ -70,7 +70,9 @@ class _Browser:
 def soak(backend: RealBackend, folder: Path, seconds: float, browsers: int) -> Result:
     """Run the site with two processes in front of this backend, and read sessions without a pause."""
     result = Result()
-    settings: dict[str, Any] = {name.upper(): str(value) for name, value in backend.site_settings.items() if value is not None}
+    settings: dict[str, Any] = {
+        name.upper(): str(value) for name, value in backend.site_settings.items() if value is not None
+    }
     (folder / "redis").mkdir()
     with redis_server(folder / "redis") as redis:
         settings |= {"REDIS_URL": redis.url, "WORKERS": "2", "SESSION_REVALIDATE": "2", "PROXY_HOPS": "1"}
