@@ -440,7 +440,7 @@ ALLOWED = {
     "events token": None,
     "code": r"provider /token body",
     "id_token": r"backend /login/social/callback body",
-    "typed address": TYPED_PLACES,
+    "typed address": rf"{TYPED_PLACES}|session claims",  # for the page that confirms a sign-in
     "provider's address": r"backend /login/social/callback body",
     "state": rf"{STARTED}|header Location of POST /api/auth/callback/apple",
     "nonce": rf"{STARTED}|backend /login/social/callback body",  # in Apple's id_token
