@@ -130,6 +130,7 @@ def test_a_refused_refresh_ends_the_session_and_leads_back(
     site: Site, backend: RotatingBackend, clock: ManualClock
 ) -> None:
     visitor = signed_in(site)
+    old = copy_of(visitor, site)
     backend.families["f0"] = -1
     clock.advance(LIFE)
     answer = visitor.get("/account")
@@ -137,6 +138,10 @@ def test_a_refused_refresh_ends_the_session_and_leads_back(
     assert answer.status_code == 303
     assert query["error"] == ["SessionExpired"]
     assert query["callbackUrl"][0].endswith("/account")
+    answer = old.get("/auth/verify", headers={"X-Forwarded-Uri": "/rooms"})
+    query = parse_qs(urlsplit(answer.headers["X-Auth-Sign-In"]).query)
+    assert query["error"] == ["SessionExpired"], "an app behind a proxy says so too"
+    assert query["callbackUrl"][0].endswith("/rooms")
     assert read(visitor) == 401
     assert len(backend.refreshes) == 1
 
