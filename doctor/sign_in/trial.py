@@ -84,14 +84,17 @@ class Trial:
             self._report.line(f"the access token expires in {seconds} seconds")
 
     def _read_user(self, login: Answer, tokens: Tokens) -> None:
+        claims = self._settings.user_claims
         if self._backend.user_from_login:
-            user = results.user(self._backend, "user", login)
+            user = results.user(self._backend, "user", login, claims)
         else:
             answer = self._call("user", {"token": tokens.access})
             self._report.answer(self._line("user"), answer)
-            user = results.user(self._backend, "user", answer)
+            user = results.user(self._backend, "user", answer, claims)
         fields = [field for field, value in user.to_json().items() if value is not None]
         self._report.line(f"took the user's {', '.join(fields)}")
+        if missing := [claim.name for claim in claims if claim.name not in user.claims]:
+            self._report.warning(f"USER_CLAIMS: the user has no {', '.join(missing)}, or it is too large.")
         if (
             user.email
             and "@" in self._account.identifier

@@ -175,6 +175,20 @@ def test_a_wrong_password_has_the_words_of_the_sign_in_page_and_changes_nothing(
     assert verify(visitor).status_code == 401
 
 
+def test_a_confirmation_is_logged_as_a_sign_in_without_secrets(
+    site: Site, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    visitor = member(site)
+    confirm(visitor, "wrong-horse-6f1d")
+    confirm(visitor)
+    lines = [f"{record.getMessage()} {getattr(record, 'fields', '')}" for record in caplog.records]
+    events = [line.split()[0] for line in lines if line.startswith(("signed_in", "sign_in_failed"))]
+    assert events == ["signed_in", "sign_in_failed", "signed_in"]
+    for secret in (PASSWORD, "wrong-horse-6f1d", MINJI, visitor.cookies[SESSION]):
+        assert not [line for line in lines if secret in line]
+
+
 def test_an_empty_password_gets_422(site: Site) -> None:
     page = Page(confirm(member(site), ""))
     assert (page.status, page.message) == (422, "Check what you entered Enter your password.")

@@ -175,6 +175,15 @@ def test_a_backend_that_its_setting_describes_is_signed_in_to_once() -> None:
     assert not settings_in(result.output)
 
 
+def test_fields_that_apps_are_to_get_and_the_user_does_not_have_are_reported() -> None:
+    with serve_in_thread("127.0.0.1", lambda _: create_backend()) as port:
+        result = run_doctor(
+            f"http://127.0.0.1:{port}", MINJI, DEVELOPMENT_PASSWORD, USER_CLAIMS="roles nick=nick_name plan"
+        )
+    assert "USER_CLAIMS: the user has no roles, plan, or it is too large." in result.output
+    assert "took the user's id, name, nick_name, email, nick" in result.output
+
+
 def test_an_unreachable_backend_is_reported() -> None:
     result = run_doctor("http://127.0.0.1:9", IDENTIFIER)
     assert result.exit_code == 1
