@@ -13,7 +13,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
 import errors
-from blueprints.logout import redirect_after_sign_out
+from blueprints.logout import redirect_after_sign_out, sign_out_of_request
 from services import services
 from web import login_page, next_step_page, provider_buttons, redirect_target, request_body, request_context
 from web.redirects import redirect_after_form
@@ -78,10 +78,10 @@ def sign_out_page() -> ResponseReturnValue:
 @bp.post("/signout")
 def sign_out() -> ResponseReturnValue:
     everywhere = request_body.flag("everywhere")
-    outcome = services().sign_in.sign_out(request_context.current(), everywhere=everywhere)
+    signed_out = sign_out_of_request(everywhere=everywhere)
     if _json_requested():
-        return _respond(redirect_target.redirect_target())
-    return redirect_after_sign_out(outcome, everywhere=everywhere, status=302)
+        return _respond(signed_out.provider_url or redirect_target.redirect_target())
+    return redirect_after_sign_out(signed_out, everywhere=everywhere, status=302)
 
 
 @bp.post("/_log")

@@ -3,7 +3,7 @@
 import hashlib
 
 import flask
-from flask import Blueprint, abort, redirect, render_template, request, url_for
+from flask import Blueprint, abort, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import MethodNotAllowed
 
@@ -22,6 +22,7 @@ from web import (
     request_context,
 )
 from web.prefetch import is_prefetch
+from web.redirects import redirect_to_provider
 
 bp = Blueprint("oauth", __name__)
 
@@ -57,8 +58,7 @@ def start(provider: str) -> ResponseReturnValue:
     services().attempts.save(attempt, registration.provider, context)
     if _json_requested():
         return {"url": authorization_url}
-    provider_name = provider_buttons.label(registration)
-    return render_template("redirecting.html", url=authorization_url, provider=provider_name, refresh=True)
+    return redirect_to_provider(authorization_url, registration)
 
 
 @bp.route("/api/auth/callback/<provider>", methods=["GET", "POST"])
@@ -135,11 +135,13 @@ def _restore_language(attempt: Attempt) -> None:
 def _sign_in(registration: Registration, attempt: Attempt, params: dict[str, str]) -> Session:
     context = request_context.current()
     try:
-        identity = services().oauth.fetch_identity(registration, attempt, params, context)
+        identity, issuer_session = services().oauth.finish(registration, attempt, params, context)
     except errors.SiteError as error:
         services().sign_in.record_failure(registration, error, context)
         raise
-    return services().sign_in.with_identity(registration, identity, context, user_id=attempt.user_id)
+    return services().sign_in.with_identity(
+        registration, identity, context, user_id=attempt.user_id, issuer_session=issuer_session
+    )
 
 
 def _without_attempt(registration: Registration, state: str | None) -> ResponseReturnValue:

@@ -7,6 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from dev.failures import available_failures
 from dev.grants import Grant, Grants
+from dev.logout import Logout
 from dev.providers.base import Client, Failure, Provider
 from dev.signing import Keys, PublishedKeys
 
@@ -24,11 +25,12 @@ _STEP_LABELS = {
 class Authorization:
     """The sign-in page. It keeps all state in its URL, so the back button and several tabs work."""
 
-    def __init__(self, provider: Provider, client: Client, grants: Grants, keys: Keys) -> None:
+    def __init__(self, provider: Provider, client: Client, grants: Grants, keys: Keys, logout: Logout) -> None:
         self.provider = provider
         self.client = client
         self.grants = grants
         self.keys = keys
+        self.logout = logout
         self.consented: set[str] = set()
 
     def register(self, bp: Blueprint) -> None:
@@ -92,7 +94,7 @@ class Authorization:
         if requests_user and persona.first_consent_user and persona.subject not in self.consented:
             self.consented.add(persona.subject)
             callback["user"] = persona.first_consent_user
-        return self._redirect_back(callback)
+        return self.logout.start_session(persona, self._redirect_back(callback))
 
     def _failure(self) -> Failure | None:
         return available_failures(self.provider).get(request.form.get("failure", ""))
@@ -130,6 +132,7 @@ class Authorization:
             can_rotate_key=isinstance(self.keys, PublishedKeys) and self.provider.id_token != "never",
             can_forget_consent=any(persona.first_consent_user for persona in self.provider.personas),
             notice=notice,
+            signed_in=self.logout.persona(),
         )
 
     def _error_page(self, error: str) -> Response:

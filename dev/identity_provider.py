@@ -13,6 +13,7 @@ from werkzeug.datastructures import CombinedMultiDict, MultiDict
 
 from dev.authorization import Authorization
 from dev.grants import Grant, Grants
+from dev.logout import Logout
 from dev.providers.base import Client, Json, Provider
 from dev.signing import Keys, PublishedKeys, SharedSecret, at_hash
 
@@ -36,7 +37,9 @@ class IdentityProvider:
         """Return the endpoints below `/<id>`, with the paths of the real provider."""
         provider = self.provider
         bp = Blueprint(provider.id, __name__, url_prefix=f"/{provider.id}")
-        Authorization(provider, self.client, self.grants, self.keys).register(bp)
+        logout = Logout(provider, self.client)
+        logout.register(bp)
+        Authorization(provider, self.client, self.grants, self.keys, logout).register(bp)
         bp.add_url_rule(provider.token_path, view_func=self.token, methods=provider.token_methods)
         for path in provider.personas[0].api_responses:
             bp.add_url_rule(path, view_func=self.user, methods=["GET", "POST"])
@@ -92,6 +95,7 @@ class IdentityProvider:
                 "authorization_endpoint": base + provider.authorization_path,
                 "token_endpoint": base + provider.token_path,
                 "userinfo_endpoint": base + next(iter(provider.personas[0].api_responses)),
+                **({"end_session_endpoint": base + provider.logout_path} if provider.logout_path else {}),
                 "jwks_uri": base + urlsplit(provider.jwks_url).path,
                 "scopes_supported": ["openid", "email", "profile"],
                 "response_types_supported": ["code"],

@@ -49,3 +49,9 @@ def _check_logout(settings: config.Settings, registration: Registration, endpoin
     if registration.provider.can_send_logout_tokens and endpoints.sends_logout_tokens:
         url = f"{settings.site_url}/api/auth/backchannel-logout/{name}"
         yield Finding(OK, name, f"supports back-channel logout; register the back-channel logout URI {url}")
+    if registration.ends_at_provider and endpoints.end_session_endpoint:
+        url = f"{settings.site_url}/auth/logout/done"
+        yield Finding(OK, name, f"signs people out at {endpoints.end_session_endpoint}; register the logout URI {url}")
+    elif registration.ends_at_provider:
+        message = f"{name.upper()}_LOGOUT is set, but its metadata has no end_session_endpoint"
+        yield Finding(ERROR, name, message, f"Remove {name.upper()}_LOGOUT: people are signed out here only.")

@@ -34,12 +34,6 @@ class Identity:
     picture: Any = None
     social_token: str = field(default="", repr=False)
     """The token that the backend receives to verify the sign-in itself."""
-    id_token: str = field(default="", repr=False)
-    """The verified id_token; empty for plain OAuth 2.0."""
-    sid: Any = None
-    """The provider's id of its own session with the user: the claim `sid` (OpenID Connect Back-Channel Logout, 2.1)."""
-    issued_at: Any = None
-    """When the id_token was issued, in seconds since 1970 by the provider's clock."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +87,11 @@ class Provider:
     the sign-in does not depend on it."""
     optional_url: str | None = None
     """Called after `user_url`. The sign-in does not depend on it."""
+
+    logout_url: str | None = None
+    """Where a sign-out at the provider starts. With `discovery`, the metadata has it (`end_session_endpoint`)."""
+    logout_redirect_param: str = "post_logout_redirect_uri"
+    """The parameter with the address to come back to."""
 
     is_oidc: bool = False
     """The token response must contain an id_token, and the site sends a nonce (OpenID Connect Core, 3.1)."""
@@ -151,6 +150,7 @@ class Provider:
                 if self.discovery
                 else {"BASE_URL": SettingSpec(read.safe_base_url, f"http://127.0.0.1:8081/{self.id}")}
             ),
+            **({"LOGOUT": SettingSpec(_read_flag, "true", default=None)} if self.discovery or self.logout_url else {}),
             **self.settings,
         }
 
@@ -188,6 +188,11 @@ class Registration:
         return f"{self.id} {self.issuer or ''}"
 
     @property
+    def ends_at_provider(self) -> bool:
+        """Whether a sign-out goes on at the provider."""
+        return bool(self.settings.get("LOGOUT"))
+
+    @property
     def label(self) -> Translations:
         label = self.settings.get("LABEL")
         return {"en": label} if label else self.provider.label
@@ -196,6 +201,11 @@ class Registration:
         """Return `default`, or its path below `<ID>_BASE_URL` if that is set."""
         base = self.settings.get("BASE_URL")
         return base + urlsplit(default).path if base else default
+
+
+def _read_flag(text: str) -> str | None:
+    """`true` for true, None for false."""
+    return "true" if read.boolean(text) else None
 
 
 def localized(texts: Translations, language: str) -> str:

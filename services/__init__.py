@@ -15,6 +15,7 @@ from services.limits.device_cookie import DeviceCookie
 from services.limits.login_limiter import LoginLimiter
 from services.oauth.attempts import Attempts
 from services.oauth.client import OAuthClient
+from services.oauth.provider_logout import ProviderLogout
 from services.observability.audit import AuditLog
 from services.observability.metrics import Metrics
 from services.pending_sign_ins import PendingSignIns
@@ -49,6 +50,7 @@ class Services:
     sign_in: SignIn
     pending_sign_ins: PendingSignIns
     oauth: OAuthClient
+    provider_logout: ProviderLogout
     attempts: Attempts
     profile: Profile
     accounts: Accounts
@@ -87,6 +89,7 @@ class Services:
         )
         oauth = OAuthClient(settings, provider_http, clock)
         pending = PendingSignIns(settings, redis, clock)
+        provider_logout = ProviderLogout(settings, oauth.metadata, clock)
         metrics = None
         if settings.metrics_token:
             redis_parts = {"counts": redis, "revoked_sessions": revoked_sessions.feed} if redis else {}
@@ -98,6 +101,7 @@ class Services:
             pending=pending,
             trusted=TrustedBrowser(settings, clock),
             limiter=limiter,
+            provider_logout=provider_logout,
             audit=audit,
             clock=clock,
         )
@@ -113,6 +117,7 @@ class Services:
             session_list=session_list,
             sign_in=sign_in,
             pending_sign_ins=pending,
+            provider_logout=provider_logout,
             oauth=oauth,
             attempts=Attempts(settings, clock, redis),
             profile=profile,

@@ -55,7 +55,7 @@ class PendingSignIn:
     """The only user who may sign in, because this confirms their session."""
     end_others: bool = False
     """End all other sessions of the user."""
-    issuer_session: list[Any] | None = None
+    issuer_session: dict[str, Any] | None = None
     """The session at the provider: the claim of an `IssuerSession`."""
     resend_at: int = 0
     """Seconds since 1970 from when a code can be sent again."""

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import islice
 from typing import Any, NoReturn
@@ -20,7 +20,7 @@ from services.backend.tokens import Tokens
 from services.backend.user import User
 from services.clock import Clock
 from services.limits.login_limiter import LoginLimiter
-from services.oauth import logout_token
+from services.oauth.provider_logout import ProviderLogout
 from services.observability.audit import AuditLog, account_hash
 from services.pending_sign_ins import MAX_AGE_SECONDS, PendingSignIn, PendingSignIns
 from services.request_context import RequestContext
@@ -50,6 +50,15 @@ class SignOut(Enum):
     """Nobody was signed in, so no other session could end either."""
 
 
+@dataclass(frozen=True)
+class SignedOut:
+    outcome: SignOut
+    provider: Registration | None = None
+    """At which the sign-out has to go on."""
+    provider_url: str | None = None
+    """Where the browser has to go for that; None if the provider cannot be asked."""
+
+
 class SignIn:
     def __init__(
         self,
@@ -60,6 +69,7 @@ class SignIn:
         pending: PendingSignIns,
         trusted: TrustedBrowser,
         limiter: LoginLimiter,
+        provider_logout: ProviderLogout,
         audit: AuditLog,
         clock: Clock,
     ) -> None:
@@ -68,6 +78,7 @@ class SignIn:
         self._backend = backend
         self._sessions = sessions
         self._limiter = limiter
+        self._provider_logout = provider_logout
         self._audit = audit
         self._pending = pending
         self._trusted = trusted
@@ -126,15 +137,18 @@ class SignIn:
         context: RequestContext,
         *,
         user_id: str | None = None,
+        issuer_session: IssuerSession | None = None,
     ) -> Session:
-        """Sign in a person whose identity a provider has proven. Raises as above."""
+        """Sign in a person whose identity a provider has proven. Raises as above.
+
+        issuer_session: the session at the provider, by which the provider may end this one.
+        """
         account = f"{registration.id}:{identity.subject}"
         with self._audited(registration.id, account, context):
             with_email = registration.provider.backend_token == "id_token"
             try:
                 login = self._backend.social_login(registration.backend_name, identity, with_email, context)
             except StepRequired as required:
-                issuer_session = _issuer_session(registration, identity)
                 person = {"user_id": user_id, "issuer_session": issuer_session and issuer_session.to_claim()}
                 self._wait_for_step(required.step, context, provider=registration.id, account=account, **person)
             return self._start_session(
@@ -143,7 +157,7 @@ class SignIn:
                 context,
                 cross_site=registration.provider.form_post,
                 user_id=user_id,
-                issuer_session=_issuer_session(registration, identity),
+                issuer_session=issuer_session,
             )
 
     def with_code(self, pending: PendingSignIn, code: str, context: RequestContext, *, trust: bool = False) -> Session:
@@ -220,14 +234,20 @@ class SignIn:
         tokens = self._sessions.tokens(session)
         self._sessions.start(user, tokens, registration.id, cross_site=cross_site, reuse=session)
 
-    def sign_out(self, context: RequestContext, *, everywhere: bool = False) -> SignOut:
-        """Sign out here, whatever the backend answers."""
+    def sign_out(self, context: RequestContext, *, everywhere: bool = False, return_to: str | None = None) -> SignedOut:
+        """Sign out here, whatever the backend answers. The sign-out may have to go on at the provider.
+
+        return_to: where the person goes from there.
+        """
         sessions = self._sessions.end(everywhere=everywhere)
         if not sessions:
-            return SignOut.NO_SESSION
+            return SignedOut(SignOut.NO_SESSION)
         session, (first, *others) = sessions[0], self._tokens_of(sessions)
         revocation = self._backend.logout(first, context)
         self._revoke(others, context)
+        provider, url = self._provider_logout.registration(session), None
+        if provider:
+            url = self._provider_logout.start(provider, session, context, return_to=return_to, everywhere=everywhere)
         self._audit.record(
             "signed_out",
             context,
@@ -235,8 +255,10 @@ class SignIn:
             sid=session.sid,
             revoked=revocation is Revocation.REVOKED,
             everywhere=everywhere,
+            at_provider=bool(url) if provider else None,
         )
-        return SignOut.FAILED_AT_BACKEND if revocation is Revocation.FAILED else SignOut.DONE
+        outcome = SignOut.FAILED_AT_BACKEND if revocation is Revocation.FAILED else SignOut.DONE
+        return SignedOut(outcome, provider, url)
 
     def _start_session(
         self,
@@ -363,15 +385,6 @@ class SignIn:
         level = logging.ERROR if isinstance(error, errors.ServerSideError) else logging.INFO
         fields = {"provider": provider, "account": account, "outcome": error.code, "reason": error.reason}
         self._audit.record("sign_in_failed", context, level, **fields)
-
-
-def _issuer_session(registration: Registration, identity: Identity) -> IssuerSession | None:
-    """The provider's session, if the provider could end it by a logout token."""
-    if not registration.provider.can_send_logout_tokens:
-        return None
-    has_sid = isinstance(identity.sid, str) and 0 < len(identity.sid) <= logout_token.MAX_ID_LENGTH
-    sid = identity.sid if has_sid else None
-    return IssuerSession.create(registration.issuer_name, identity.subject, sid, int(identity.issued_at))
 
 
 def _credentials(pending: PendingSignIn) -> dict[str, str]:

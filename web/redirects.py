@@ -3,7 +3,9 @@
 from flask import flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
+from providers.base import Registration
 from services import services
+from web import provider_buttons
 
 _OWN_PAGES = ("home.show", "account.show", "login.show")
 
@@ -25,6 +27,12 @@ def redirect_after_form(
     if notice:
         flash(notice)
     return render_template("redirecting.html", url=url, callback_url=url, provider=None, refresh=not wait_for_click)
+
+
+def redirect_to_provider(url: str, registration: Registration, *, wait_for_click: bool = False) -> ResponseReturnValue:
+    """Send the browser to an address of a provider after a form, by a page in between for the same reason."""
+    label = provider_buttons.label(registration)
+    return render_template("redirecting.html", url=url, provider=label, refresh=not wait_for_click)
 
 
 def _is_own_page(url: str) -> bool:

@@ -65,6 +65,10 @@ class Client:
     redirect_uri: str
 
     @property
+    def logout_redirect_uri(self) -> str:
+        return self.redirect_uri.partition("/api/auth/callback/")[0] + "/auth/logout/done"
+
+    @property
     def base_url(self) -> str:
         return self.settings.get("BASE_URL") or self.settings.get("ISSUER", "")
 
@@ -123,6 +127,9 @@ class Provider:
     algorithm: str = "RS256"
     scopes: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: STANDARD_SCOPES)
     discovery_path: str = ""
+    logout_path: str = ""
+    """Where a sign-out at the provider starts. If empty, it has no such address."""
+    logout_redirect_param: str = "post_logout_redirect_uri"
     pkce_required: bool = True
     auth_methods: tuple[str, ...] = ("client_secret_post",)
     is_valid_secret: Callable[[Client, str], bool] = matches_client_secret

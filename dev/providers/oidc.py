@@ -47,6 +47,7 @@ OIDC = Provider(
     token_path="/token",
     account=_account,
     jwks_url="/jwks",
+    logout_path="/logout",
     discovery_path="/.well-known/openid-configuration",
     auth_methods=("client_secret_post", "client_secret_basic"),
     settings=_settings,

@@ -1,6 +1,6 @@
 """Sign-in with a provider: OAuth 2.0 (RFC 6749, RFC 9700) with PKCE and state, and OpenID Connect Core 1.0.
 
-`authorization_url` starts an attempt, which lives in a cookie of the person's browser; `fetch_identity` finishes it.
+`authorization_url` starts an attempt, which lives in a cookie of the person's browser; `finish` finishes it.
 The protocol is Authlib's. What Authlib does not check is checked here and in `id_token.py`.
 """
 
@@ -27,6 +27,7 @@ from services.oauth.logout_token import LogoutToken
 from services.oauth.provider_http import AuthlibSession, ProviderHttp
 from services.oauth.signed_jwt import InvalidToken
 from services.request_context import RequestContext
+from services.sessions.issuer_session import IssuerSession
 
 _CODE = re.compile(r"[!-~]+")
 """RFC 6749, A.11, which allows a space too; in practice, a space was a `+`. The size is up to the provider."""
@@ -81,6 +82,12 @@ class OAuthClient:
 
         params: the callback's parameters, each of which came once.
         """
+        return self.finish(registration, attempt, params, context)[0]
+
+    def finish(
+        self, registration: Registration, attempt: Attempt, params: Mapping[str, str], context: RequestContext
+    ) -> tuple[Identity, IssuerSession | None]:
+        """The same, and the provider's own session, if the provider could end it by a logout token."""
         endpoints = self.metadata.endpoints(registration, context)
         _check_issuer(endpoints, params)
         if "error" in params:
@@ -95,13 +102,8 @@ class OAuthClient:
             claims = self._verify_id_token(registration, endpoints, attempt, tokens, context)
             _check_auth_time(registration, attempt, claims)
         identity = self._identity(registration, endpoints, tokens, claims=claims, params=params, context=context)
-        return replace(
-            identity,
-            social_token=tokens[registration.provider.backend_token],
-            id_token=tokens["id_token"] if claims else "",
-            sid=claims.get("sid"),
-            issued_at=claims.get("iat"),
-        )
+        identity = replace(identity, social_token=tokens[registration.provider.backend_token])
+        return identity, _issuer_session(registration, identity, claims)
 
     def verify_logout_token(self, registration: Registration, token: object, context: RequestContext) -> LogoutToken:
         """The content of a logout token of this provider; raises `InvalidToken` or `ProviderUnavailable`."""
@@ -207,6 +209,21 @@ class OAuthClient:
             return validate_identity(provider.identity(ProviderResponses(claims, userinfo, extra, params)), provider.id)
         except (ValueError, KeyError, TypeError) as error:
             raise errors.OAuthCallback(f"its user data cannot be used ({error})") from None
+
+
+def _issuer_session(registration: Registration, identity: Identity, claims: Mapping[str, Any]) -> IssuerSession | None:
+    """claims: of the verified id_token."""
+    if not registration.provider.can_send_logout_tokens:
+        return None
+    sid = claims.get("sid")
+    has_sid = isinstance(sid, str) and 0 < len(sid) <= logout_token.MAX_ID_LENGTH
+    return IssuerSession.create(
+        registration.issuer_name,
+        identity.subject,
+        sid if has_sid else None,
+        int(claims["iat"]),
+        with_hint=registration.ends_at_provider,
+    )
 
 
 def _raise_provider_error(registration: Registration, code: object, place: str) -> NoReturn:

@@ -54,6 +54,7 @@ class ProviderMetadata:
                 userinfo_endpoint=provider.user_url and registration.url(provider.user_url),
                 issuers=tuple(filter(None, (provider.issuer, *provider.other_issuers))),
                 token_endpoint_auth_method=provider.client_auth,
+                end_session_endpoint=registration.url(provider.logout_url) if provider.logout_url else None,
             )
         url = (registration.issuer or "").rstrip("/") + _WELL_KNOWN
         try:

@@ -5,7 +5,7 @@ An issuer that signs somebody out names the person (`sub`) or its session (`sid`
 issuer's clock, as the `iat` of its logout token is: the clock of this site plays no part in which of two came first.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 KEY_BYTES = 8
@@ -15,23 +15,32 @@ KEY_BYTES = 8
 class IssuerSession:
     keys: tuple[tuple[bytes, int], ...]
     """The keys of the person and of the session, each with the time when it was issued, in seconds since 1970."""
+    logout_hint: str | None = field(default=None, repr=False)
+    """The person's `sub`, if a sign-out goes on at the issuer (OpenID Connect RP-Initiated Logout 1.0, 2)."""
 
     @classmethod
-    def create(cls, issuer: str, subject: str, sid: str | None, issued_at: int) -> "IssuerSession":
+    def create(
+        cls, issuer: str, subject: str, sid: str | None, issued_at: int, *, with_hint: bool = False
+    ) -> "IssuerSession":
         person = (subject_key(issuer, subject), issued_at)
-        return cls((person, (sid_key(issuer, sid), issued_at)) if sid else (person,))
+        keys = (person, (sid_key(issuer, sid), issued_at)) if sid else (person,)
+        return cls(keys, subject if with_hint else None)
 
-    def to_claim(self) -> list[object]:
-        return [[key.hex(), issued_at] for key, issued_at in self.keys]
+    def to_claim(self) -> dict[str, object]:
+        hint = {"logout_hint": self.logout_hint} if self.logout_hint else {}
+        return {"keys": [[key.hex(), issued_at] for key, issued_at in self.keys], **hint}
 
     @classmethod
     def from_claim(cls, value: object) -> "IssuerSession | None":
         """The value of `to_claim`; None for anything else."""
         try:
-            keys = tuple((bytes.fromhex(key), int(issued_at)) for key, issued_at in value)  # type: ignore[attr-defined]
-        except (TypeError, ValueError):
+            keys = tuple((bytes.fromhex(key), int(issued_at)) for key, issued_at in value["keys"])  # type: ignore[index]
+            hint = value.get("logout_hint")  # type: ignore[attr-defined]
+        except (TypeError, ValueError, KeyError):
             return None
-        return cls(keys) if keys and all(len(key) == KEY_BYTES for key, _ in keys) else None
+        if not keys or any(len(key) != KEY_BYTES for key, _ in keys):
+            return None
+        return cls(keys, hint if isinstance(hint, str) else None)
 
 
 def subject_key(issuer: str, subject: str) -> bytes:

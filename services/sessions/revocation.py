@@ -11,7 +11,7 @@ can be valid (`SESSION_MAX_AGE`). Without Redis, each process knows only what wa
 import re
 import threading
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from config import Settings
@@ -89,9 +89,8 @@ class RevokedSessions:
         """That of a session that starts now: after the last time that the issuer ended its sessions."""
         if issuer_session is None:
             return None
-        return IssuerSession(
-            tuple((key, max(issued_at, self._revoked_until(key) + 1)) for key, issued_at in issuer_session.keys)
-        )
+        keys = ((key, max(issued_at, self._revoked_until(key) + 1)) for key, issued_at in issuer_session.keys)
+        return replace(issuer_session, keys=tuple(keys))
 
     def revoke(self, session: Session) -> None:
         """Revoke a session: here at once, in other processes within a second."""

@@ -81,6 +81,7 @@ ROUTES = [
     post("/auth/login/verify/cancel"),
     get("/auth/logout", VISITOR, SESSION),
     post("/auth/logout", VISITOR, SESSION),
+    get("/auth/logout/done"),
     get("/auth/password/forgot", VISITOR),
     post("/auth/password/forgot", fields={"email": MINJI}),
     get("/auth/password/reset", VISITOR, path="/auth/password/reset?token=x"),

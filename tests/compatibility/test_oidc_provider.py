@@ -3,7 +3,7 @@
 import json
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,12 +103,17 @@ class Registered:
 
 @contextmanager
 def registered(
-    issuers: Issuers, method: str = "client_secret_basic", alg: str = "RS256", **more: Any
+    issuers: Issuers,
+    method: str = "client_secret_basic",
+    alg: str = "RS256",
+    settings: Mapping[str, str] | None = None,
+    **more: Any,
 ) -> Iterator[Registered]:
     """A development site with one real provider: the stand-in backend verifies each token with the issuer."""
     port, issuer = free_port_pair(), issuers.call("listen")
     secret = {} if method == "none" else {"OIDC_CLIENT_SECRET": CLIENT_SECRET}
     environ = {"SECRET_KEY": SECRET, "PROVIDERS": "oidc", "OIDC_CLIENT_ID": CLIENT_ID, "OIDC_ISSUER": issuer, **secret}
+    environ |= settings or {}
     client = {"client_id": CLIENT_ID, "redirect_uris": [f"http://localhost:{port}/api/auth/callback/oidc"]}
     client |= {
         "backchannel_logout_uri": f"http://localhost:{port}/api/auth/backchannel-logout/oidc",
@@ -254,3 +259,15 @@ def test_who_signs_out_at_the_issuer_is_signed_out_here(issuers: Issuers, by_sid
         assert not phone.is_signed_in
         assert laptop.is_signed_in is by_sid
         expect_signed_in(at.sign_in(phone), phone)
+
+
+def test_a_sign_out_goes_on_at_the_issuer_and_comes_back(issuers: Issuers) -> None:
+    with registered(issuers, settings={"OIDC_LOGOUT": "true"}) as at:
+        visitor = at.visitor()
+        expect_signed_in(at.sign_in(visitor), visitor)
+        answer = visitor.submit("/api/auth/signout", {"json": "true", "callbackUrl": "/account"})
+        back = sign_out_at_issuer(at, visitor, answer.json()["url"])
+        assert back.headers["Location"].startswith(f"{at.site_url}/auth/logout/done?state=")
+        done = visitor.get(back.headers["Location"])
+        assert (done.status_code, done.headers["Location"]) == (303, f"{at.site_url}/account")
+        assert at.start(visitor).startswith(f"{at.issuer}/interaction/"), "the issuer asks who signs in"

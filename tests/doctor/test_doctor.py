@@ -25,6 +25,7 @@ from services.http.client import HttpClient
 from services.http.response import UpstreamResponse
 from services.sessions.cookie import SessionCookie
 from tests.support.commands import ROOT, free_port_pair
+from tests.support.issuer import Issuer
 from tests.support.signing_keys import private_pem, public_pem
 from tests.support.site import SECRET, make_settings, running_site, serve_in_thread
 
@@ -387,3 +388,29 @@ def test_the_command_prints_plain_text_to_a_pipe_and_exits_with_1_if_there_is_an
     assert {"kind", "subject", "message", "fix"} == set(as_json[0])
     python_m = run(sys.executable, "-m", "doctor", "--json")
     assert (python_m.returncode, json.loads(python_m.stdout)) == (1, as_json)
+
+
+def messages(environ: Environ, subject: str, **changes: str) -> list[str]:
+    results = doctor.check({**environ, **changes}, create_app)
+    return [f"{finding.kind}: {finding.message}" for finding in results if finding.subject == subject]
+
+
+def test_a_provider_where_sign_outs_go_on_has_the_address_to_register(environ: Environ) -> None:
+    back = f"register the logout URI {environ['SITE_URL']}/auth/logout/done"
+    for name, path in {"oidc": "/oidc/logout", "kakao": "/kakao/oauth/logout"}.items():
+        (message,) = [text for text in messages(environ, name, **{f"{name.upper()}_LOGOUT": "true"}) if "signs" in text]
+        assert message.startswith("ok: signs people out at http://127.0.0.1:")
+        assert message.endswith(f"{path}; {back}")
+
+
+def test_an_issuer_with_back_channel_logout_has_the_address_to_register(environ: Environ) -> None:
+    issuer = Issuer()
+    try:
+        issuer.metadata = {"backchannel_logout_supported": True}
+        expected = f"register the back-channel logout URI {environ['SITE_URL']}/api/auth/backchannel-logout/oidc"
+        assert expected in messages(environ, "oidc", OIDC_ISSUER=issuer.url)[-1]
+        wrong = messages(environ, "oidc", OIDC_ISSUER=issuer.url, OIDC_LOGOUT="true")[-1]
+        assert wrong == "error: OIDC_LOGOUT is set, but its metadata has no end_session_endpoint"
+    finally:
+        issuer.stop_listening()
+        issuer.close_connections()

@@ -1,0 +1,96 @@
+"""Sign-out at the provider too, if `<ID>_LOGOUT` is set: OpenID Connect RP-Initiated Logout 1.0, and its like.
+
+After a sign-out here, the browser goes to the provider's logout address and comes back to `/auth/logout/done`, which
+sends it on. A signed cookie knows where to, and proves that this browser has started the sign-out.
+"""
+
+import hmac
+import logging
+import secrets
+from dataclasses import asdict, dataclass
+from urllib.parse import urlencode
+
+from itsdangerous import BadData
+
+import errors
+from config import Settings
+from providers.base import Registration
+from services.clock import Clock
+from services.oauth.discovery import ProviderMetadata
+from services.request_context import RequestContext
+from services.response_cookies import Cookie, prefixed
+from services.sessions.model import Session
+from services.signing import TimedSerializer
+
+log = logging.getLogger("munjigi.oauth")
+
+MAX_AGE_SECONDS = 15 * 60
+"""As for a sign-in: a provider may ask whether to sign out, or at which accounts. Later, the home page follows."""
+
+
+@dataclass(frozen=True)
+class LogoutAttempt:
+    state: str
+    return_to: str | None
+    everywhere: bool
+
+
+class ProviderLogout:
+    def __init__(self, settings: Settings, metadata: ProviderMetadata, clock: Clock) -> None:
+        self._settings = settings
+        self._metadata = metadata
+        self._name = prefixed("munjigi.logout", settings)
+        self._serializer = TimedSerializer(settings.signing_keys, "munjigi.logout", clock)
+
+    def registration(self, session: Session) -> Registration | None:
+        """The provider at which a sign-out of this session has to go on, or None."""
+        registrations = self._settings.registrations
+        return next((each for each in registrations if each.id == session.provider and each.ends_at_provider), None)
+
+    def start(
+        self,
+        registration: Registration,
+        session: Session,
+        context: RequestContext,
+        *,
+        return_to: str | None,
+        everywhere: bool,
+    ) -> str | None:
+        """The URL to send the browser to; None if the provider has no logout address, or cannot be reached.
+
+        return_to: where the person goes afterwards.
+        """
+        try:
+            url = self._metadata.endpoints(registration, context).end_session_endpoint
+        except errors.ProviderUnavailable as error:
+            log.warning("no sign-out at the provider: provider=%s reason=%s", registration.id, error.reason)
+            return None
+        if url is None:
+            log.warning("no sign-out at the provider: provider=%s reason=no end_session_endpoint", registration.id)
+            return None
+        attempt = LogoutAttempt(secrets.token_urlsafe(32), return_to, everywhere)
+        self._set(self._serializer.dumps(asdict(attempt)), MAX_AGE_SECONDS, context)
+        params = {
+            "client_id": registration.client_id,
+            registration.provider.logout_redirect_param: f"{self._settings.site_url}/auth/logout/done",
+            "state": attempt.state,
+        }
+        if session.issuer_session and session.issuer_session.logout_hint:
+            params["logout_hint"] = session.issuer_session.logout_hint
+        return f"{url}{'&' if '?' in url else '?'}{urlencode(params)}"
+
+    def finish(self, state: str | None, context: RequestContext) -> LogoutAttempt | None:
+        """The attempt of this browser with this `state`, once; None if there is none."""
+        for value in context.cookies.get(self._name, ()):
+            try:
+                attempt = LogoutAttempt(**self._serializer.loads(value, max_age=MAX_AGE_SECONDS))
+            except (BadData, TypeError):
+                continue
+            if hmac.compare_digest(attempt.state.encode(), (state or "").encode()):
+                self._set("", 0, context)
+                return attempt
+        return None
+
+    def _set(self, value: str, max_age: int, context: RequestContext) -> None:
+        path, secure = f"{self._settings.site_path}/auth/logout", self._settings.secure
+        context.response_cookies.set(Cookie(name=self._name, value=value, path=path, secure=secure, max_age=max_age))
