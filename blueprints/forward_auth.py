@@ -50,8 +50,8 @@ def verify() -> ResponseReturnValue:
     session = services().sessions.load_without_set_cookie()
     if session is None or (max_age is not None and not session.is_recent(max_age, services().clock.time())):
         callback_url = redirect_target.validate(request_context.percent_encoded_header("X-Forwarded-Uri"))
-        error = errors.SessionExpired if services().sessions.was_revoked() else None
-        url = confirm_page.url(None, callback_url) if session else login_page.url(error, callback_url)
+        notice = errors.SessionExpired if services().sessions.was_revoked() else None
+        url = confirm_page.url(None, callback_url) if session else login_page.url(notice, callback_url)
         body = render_template("sign_in_required.html", url=url) if _is_page() else None
         return Response(body, status=401, headers={"X-Auth-Sign-In": url})
     headers = app_headers(session, services(), request.headers.get("X-Forwarded-Host"))

@@ -63,6 +63,11 @@ class Session:
         """A short hash of `sid`, under which processes remember and publish what they know about the session."""
         return session_key(self.sid)
 
+    @cached_property
+    def user_key(self) -> bytes:
+        """The same for the user: for all sessions of the user."""
+        return user_key(self.user.id)
+
     @property
     def public_sid(self) -> str:
         """The id of the session for apps and the backend: `key` in hexadecimal. `sid` cannot be computed from it."""
@@ -152,6 +157,10 @@ class Session:
             expires_at=expires_at,
             issuer_session=IssuerSession.from_claim(claims["issuer_session"]) if "issuer_session" in claims else None,
         )
+
+
+def user_key(user_id: int | str) -> bytes:
+    return sha256(f"person:{user_id}".encode()).digest()[:KEY_BYTES]
 
 
 def session_key(sid: str) -> bytes:

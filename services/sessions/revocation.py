@@ -12,14 +12,13 @@ import re
 import threading
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
 
 from config import Settings
 from services.backend.user import User
 from services.clock import MAX_DIFFERENCE_SECONDS, Clock
 from services.sessions.issuer_session import IssuerSession
 from services.sessions.memory import SessionMemory
-from services.sessions.model import KEY_BYTES, Session, session_key
+from services.sessions.model import KEY_BYTES, Session, session_key, user_key
 from services.sessions.revocation_feed import Entry, RevocationFeed
 from services.state.redis import Redis
 
@@ -68,7 +67,7 @@ class RevokedSessions:
 
     def contains(self, session: Session) -> bool:
         """Whether this session was revoked, alone or with all sessions of its user."""
-        key, user = session.key, user_key(session.user.id)
+        key, user = session.key, session.user_key
         if any(w.users.get(user, -1) >= session.auth_time or w.contains(key) for w in self._windows):
             return True
         issuer_session = session.issuer_session
@@ -99,7 +98,7 @@ class RevokedSessions:
     def revoke_all(self, session: Session) -> None:
         """Revoke all sessions of this session's user that have started by now, whatever the clock of their process."""
         until = max(int(self._clock.time()) + MAX_DIFFERENCE_SECONDS, session.auth_time)
-        self._publish(Entry(user_key=user_key(session.user.id), until=until))
+        self._publish(Entry(user_key=session.user_key, until=until))
 
     def revoke_user(self, user_id: int | str) -> None:
         """Revoke all sessions of the user with this id, as `revoke_all` does."""
@@ -172,7 +171,3 @@ class RevokedSessions:
                 window.users[entry.user_key] = max(entry.until, window.users.get(entry.user_key, 0))
             else:
                 window.add(entry.session_key)
-
-
-def user_key(user_id: int | str) -> bytes:
-    return sha256(f"person:{user_id}".encode()).digest()[:KEY_BYTES]

@@ -18,7 +18,7 @@ from services.observability.user_agent import Browser, parse_user_agent
 from services.request_context import RequestContext
 from services.sealing import Sealer
 from services.sessions.model import Session
-from services.sessions.revocation import RevokedSessions, user_key
+from services.sessions.revocation import RevokedSessions
 from services.state.redis import Redis, client_of
 
 TOUCH_SECONDS = 300
@@ -126,4 +126,4 @@ async def _nothing() -> None:
 
 
 def _name(session: Session) -> str:
-    return f"munjigi:sessions:{user_key(session.user.id).hex()}"
+    return f"munjigi:sessions:{session.user_key.hex()}"
