@@ -45,8 +45,8 @@ def verify() -> ResponseReturnValue:
         return _refuse()
     try:
         max_age = _max_age()
-    except ValueError as error:
-        return Response(f"{error}\n", status=400, mimetype="text/plain")
+    except ValueError as invalid:
+        return Response(f"{invalid}\n", status=400, mimetype="text/plain")
     session = services().sessions.load_without_set_cookie()
     if session is None or (max_age is not None and not session.is_recent(max_age, services().clock.time())):
         callback_url = redirect_target.validate(request_context.percent_encoded_header("X-Forwarded-Uri"))
