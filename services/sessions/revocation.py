@@ -70,15 +70,21 @@ class RevokedSessions:
         key, user = session.key, session.user_key
         if any(w.users.get(user, -1) >= session.auth_time or w.contains(key) for w in self._windows):
             return True
-        issuer_session = session.issuer_session
-        return issuer_session is not None and any(
-            self._revoked_until(key) >= issued_at for key, issued_at in issuer_session.keys
-        )
+        return session.issuer_session is not None and self._is_ended_by_issuer(session.issuer_session)
 
-    def contains_public(self, public_sid: str, user: User, auth_time: int) -> bool:
+    def contains_public(
+        self, public_sid: str, user: User, auth_time: int, issuer_session: IssuerSession | None = None
+    ) -> bool:
         """The same for a session of which only these are known."""
         key = bytes.fromhex(public_sid)
-        return self._revoked_until(user_key(user.id)) >= auth_time or any(w.contains(key) for w in self._windows)
+        return (
+            self._revoked_until(user_key(user.id)) >= auth_time
+            or any(w.contains(key) for w in self._windows)
+            or (issuer_session is not None and self._is_ended_by_issuer(issuer_session))
+        )
+
+    def _is_ended_by_issuer(self, issuer_session: IssuerSession) -> bool:
+        return any(self._revoked_until(key) >= issued_at for key, issued_at in issuer_session.keys)
 
     def next_auth_time(self, user: User, now: int) -> int:
         """The `auth_time` of a session of this user that starts now: after the last time that all were revoked."""

@@ -17,6 +17,7 @@ from services.event_loop import wait_for
 from services.observability.user_agent import Browser, parse_user_agent
 from services.request_context import RequestContext
 from services.sealing import Sealer
+from services.sessions.issuer_session import IssuerSession
 from services.sessions.model import Session
 from services.sessions.revocation import RevokedSessions
 from services.state.redis import Redis, client_of
@@ -40,6 +41,8 @@ class ListedSession:
     """Seconds since 1970 when it was last used, rounded down to some minutes."""
     ends_at: int
     """Seconds since 1970."""
+    issuer_session: IssuerSession | None = None
+    """That of the provider, by which the provider may end it."""
 
 
 class SessionList:
@@ -66,6 +69,7 @@ class SessionList:
             "auth_time": session.auth_time,
             "seen_at": int(now),
             "ends_at": session.expires_at,
+            "issuer_session": session.issuer_session.to_claim() if session.issuer_session else None,
         }
         name = _name(session)
         wait_for(self._write(name, session.public_sid, self._sealer.seal(name + session.public_sid, value)))
@@ -83,7 +87,7 @@ class SessionList:
         now = self._clock.time()
         is_over = {
             each.public_sid: each.ends_at <= now
-            or self._revoked.contains_public(each.public_sid, session.user, each.auth_time)
+            or self._revoked.contains_public(each.public_sid, session.user, each.auth_time, each.issuer_session)
             for each in listed
         }
         if ended := [sid for sid, over in is_over.items() if over]:
@@ -94,8 +98,15 @@ class SessionList:
     def _open(self, name: str, public_sid: str, sealed: bytes) -> ListedSession | None:
         try:
             value: Any = self._sealer.open(name + public_sid, sealed)
-            times = [int(value[key]) for key in ("auth_time", "seen_at", "ends_at")]
-            return ListedSession(public_sid, Browser(*value["browser"]), value["provider"], *times)
+            return ListedSession(
+                public_sid,
+                Browser(*value["browser"]),
+                value["provider"],
+                auth_time=int(value["auth_time"]),
+                seen_at=int(value["seen_at"]),
+                ends_at=int(value["ends_at"]),
+                issuer_session=IssuerSession.from_claim(value.get("issuer_session")),
+            )
         except (ValueError, KeyError, TypeError):
             return None
 

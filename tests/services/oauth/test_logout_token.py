@@ -7,14 +7,18 @@ The tests named `test_oidcc_client_…` are the modules of the conformance suite
 import hmac
 import json
 import logging
+import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 import requests
 from joserfc.jwk import OctKey
 
 import providers
+from services.clock import Clock
 from services.oauth.logout_token import EVENT, MAX_AGE_SECONDS, Expected, verify
 from services.oauth.metadata_cache import REFRESH_PAUSE_SECONDS
 from services.oauth.signed_jwt import InvalidToken, public_keys
@@ -39,6 +43,7 @@ from tests.support.issuer import (
     sign_jwt,
     unsigned_jwt,
 )
+from tests.support.redis_server import redis_server
 from tests.support.site import ManualClock, Site, Visitor, running_site
 
 TYPE = "logout+jwt"
@@ -457,3 +462,29 @@ def test_any_other_token_ends_no_session(site: Site, issuer: Issuer, name: str) 
     visitor = signed_in(site, issuer)
     expect_refused(send(site, INVALID[name](issuer)))
     assert visitor.is_signed_in
+
+
+@pytest.mark.external
+def test_what_an_issuer_ends_is_over_at_other_processes_and_is_no_longer_listed(
+    backend: FaultyBackend, issuer: Issuer, tmp_path: Path
+) -> None:
+    with ExitStack() as stack:
+        redis = stack.enter_context(redis_server(tmp_path))
+        settings = {**issuer.site_settings(), **NO_LIMITS, "redis_url": redis.url}
+        here, there = (stack.enter_context(running_site(backend.url, **settings)) for _ in range(2))
+        issuer.clock = Clock()
+        phone, laptop = signed_in(here, issuer), signed_in(there, issuer, sid="another")
+        for visitor in (phone, laptop):
+            assert "Where you are signed in" in visitor.get("/account").text
+        assert len(listed(phone)) == 2
+        expect_accepted(send(here, logout_token(issuer, sid="another")))
+        ends = time.monotonic() + 10
+        while laptop.is_signed_in:
+            assert time.monotonic() < ends
+            time.sleep(0.01)
+        assert len(listed(phone)) == 1
+
+
+def listed(visitor: Visitor) -> list[str]:
+    """The sessions on the account page."""
+    return visitor.get_page("/account").texts("section//li")
