@@ -42,6 +42,17 @@ backend = Backend(
         read_methods=_read_methods,
         calls={"login_by_code": Call("POST", f"{_AUTH}/code/confirm", {"code": "{code}"}, headers=_CHALLENGE)},
     ),
+    register=Call("POST", f"{_AUTH}/signup", {"email": "{identifier}", "password": "{password}"}),
+    forgot=Call("POST", f"{_AUTH}/password/request", {"email": "{identifier}"}),
+    reset=Call("POST", f"{_AUTH}/password/reset", {"key": "{code}", "password": "{new_password}"}),
+    verify_email=Call("POST", f"{_AUTH}/email/verify", {"key": "{code}"}),
+    change_password=Call(
+        "POST",
+        "/_allauth/app/v1/account/password/change",
+        {"current_password": "{password}", "new_password": "{new_password}"},
+    ),
+    done={"reset": (401,), "verify_email": (401,)},  # done, and nobody is signed in by it
+    min_password_length=8,
     token="meta.session_token",
     token_header="X-Session-Token: {token}",
     user_at="data.user",

@@ -43,10 +43,10 @@ PLACEHOLDERS: Mapping[str, frozenset[str]] = {
     "register": frozenset(
         {"identifier", "email", "username", "phone", "name", "nick_name", "password", "site_url", "locale"}
     ),
-    "forgot": frozenset({"identifier", "site_url", "locale"}),
+    "forgot": frozenset({"identifier", "email", "site_url", "locale"}),
     "reset": frozenset({"identifier", "code", "uid", "new_password"}),
     "verify_email": frozenset({"identifier", "code", "uid"}),
-    "resend_verification": frozenset({"identifier", "site_url", "locale"}),
+    "resend_verification": frozenset({"identifier", "email", "site_url", "locale"}),
     "change_password": frozenset({"token", "user_id", "identifier", "password", "new_password"}),
     "verify": _STEP | {"code", "trust"},
     "recover": _STEP | {"code", "trust"},
@@ -217,7 +217,8 @@ class Backend:
     """Creates an account. Its form asks for what its templates use. An answer with a token signs in; after another one,
     the site signs in by `login`, which says whether the address has to be verified first."""
     forgot: Call | None = None
-    """Sends a mail with which a new password can be set."""
+    """Sends a mail with which a new password can be set. With `{email}` in place of `{identifier}`, it and
+    `resend_verification` ask for an email address whatever people sign in with."""
     reset: Call | None = None
     """Sets a new password with the code of that mail."""
     verify_email: Call | None = None

@@ -27,6 +27,19 @@ backend = Backend(
         trust_token="cookie:better-auth.trust_device|cookie:__Secure-better-auth.trust_device",
         trust_headers={"Cookie": _TRUSTED, "Origin": "{BACKEND_ORIGIN}"},
     ),
+    register=Call(
+        "POST", "/api/auth/sign-up/email", {"name": "{name}", "email": "{identifier}", "password": "{password}"}
+    ),
+    forgot=Call("POST", "/api/auth/request-password-reset", {"email": "{identifier}"}),
+    reset=Call("POST", "/api/auth/reset-password", {"token": "{code}", "newPassword": "{new_password}"}),
+    verify_email=Call("GET", "/api/auth/verify-email?token={code}"),
+    resend_verification=Call("POST", "/api/auth/send-verification-email", {"email": "{identifier}"}),
+    change_password=Call(
+        "POST",
+        "/api/auth/change-password",
+        {"currentPassword": "{password}", "newPassword": "{new_password}", "revokeOtherSessions": True},
+    ),
+    min_password_length=8,
     token="token|header:set-auth-token",
     user_at="user",
     meanings=(
@@ -36,6 +49,8 @@ backend = Backend(
         Rule(400, "code", "OTP_HAS_EXPIRED", Meaning.CODE_EXPIRED),
         Rule(400, "code", "TOO_MANY_ATTEMPTS_REQUEST_NEW_CODE", Meaning.STEP_OVER),
         Rule(401, "code", "INVALID_TWO_FACTOR_COOKIE", Meaning.STEP_OVER),
+        Rule(422, "code", "USER_ALREADY_EXISTS*", Meaning.TAKEN),
+        *(Rule(400, "code", f"PASSWORD_TOO_{what}", Meaning.WEAK_PASSWORD) for what in ("SHORT", "LONG")),
         Rule(403, "code", "INVALID_ORIGIN", Meaning.CONFIGURATION),
         Rule(403, "code", "MISSING_OR_NULL_ORIGIN", Meaning.CONFIGURATION),
     ),

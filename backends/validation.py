@@ -57,12 +57,17 @@ _ACCOUNT_VALUES: Mapping[str, frozenset[str]] = {
     "change_password": frozenset({"new_password"}),
 }
 """What each call has to send."""
+_MAIL_CALLS = ("forgot", "resend_verification")
+"""They can send an email address in place of the identifier."""
 
 
 def _account_problems(backend: Backend) -> Iterator[Problem]:
     calls = backend.calls
     for name, values in _ACCOUNT_VALUES.items():
-        if name in calls and (missing := values - _placeholders_of(calls[name])):
+        used = _placeholders_of(calls[name]) if name in calls else frozenset()
+        if name in _MAIL_CALLS and "email" in used:
+            continue
+        if name in calls and (missing := values - used):
             yield f"BACKEND_{name.upper()}_BODY", f"must use {{{min(missing)}}}"
     if "reset" in calls and "forgot" not in calls:
         yield "BACKEND_FORGOT", "is required if BACKEND_RESET is set: it sends the mail"

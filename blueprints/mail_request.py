@@ -16,11 +16,11 @@ def _blueprint(name: str, path: str, call: str) -> Blueprint:
 
     @bp.get(path)
     def show() -> ResponseReturnValue:
-        return _render(_form_class()(formdata=None))
+        return _render(_form_class(call)(formdata=None))
 
     @bp.post(path)
     def save() -> ResponseReturnValue:
-        form = _form_class().read(request_body.fields())
+        form = _form_class(call).read(request_body.fields())
         if not form.validate():
             return _render(form), 422
         services().accounts.send_mail(call, form.typed, request_context.current())
@@ -36,7 +36,7 @@ def _blueprint(name: str, path: str, call: str) -> Blueprint:
 
     @bp.errorhandler(errors.SiteError)
     def show_error(error: errors.SiteError) -> ResponseReturnValue:
-        form = _form_class().read(request_body.fields())
+        form = _form_class(call).read(request_body.fields())
         return account_form.respond(error, lambda error: _render(form, error))
 
     def _render(form: forms.IdentifierForm, error: errors.SiteError | None = None) -> str:
@@ -47,8 +47,8 @@ def _blueprint(name: str, path: str, call: str) -> Blueprint:
     return bp
 
 
-def _form_class() -> type[forms.IdentifierForm]:
-    return forms.with_identifier(forms.IdentifierForm, services().settings.login_identifier)
+def _form_class(call: str) -> type[forms.IdentifierForm]:
+    return forms.with_identifier(forms.IdentifierForm, services().accounts.mail_kind(call))
 
 
 forgot_bp = _blueprint("password_forgot", "/auth/password/forgot", "forgot")

@@ -33,13 +33,14 @@ def save() -> ResponseReturnValue:
     if outcome is Outcome.SIGN_IN:
         flash(_("Your account is created. Sign in now."))
         return redirect(login_page.url(None, callback_url), 303)
-    kind = services().settings.login_identifier
+    kind = services().accounts.mail_kind("resend_verification")
+    email = form.values.get("email", "")
     return render_template(
         "check_mail.html",
         mails_code=services().settings.backend.mails_code,
         form="register",
-        email=form.values.get("email", ""),
-        identifier=form.identifier,
+        email=email,
+        identifier=email if email and kind == "email" else form.identifier,
         identifier_name=forms.LOGIN_FORMS[kind].identifier_name,
         callback_url=callback_url,
     )

@@ -80,6 +80,10 @@ class Accounts:
         """Whether the backend checks the current password when it is changed. If not, the site signs in with it."""
         return self._calls.checks_current_password
 
+    def mail_kind(self, call: str) -> str:
+        """What the form of `forgot` or `resend_verification` asks for: a value of `LOGIN_IDENTIFIER`."""
+        return "email" if "email" in self._calls.asks_for(call) else self._identifier_kind
+
     def register(
         self, identifier: str, values: Mapping[str, Any], further: Mapping[str, object], context: RequestContext
     ) -> Outcome:
@@ -104,7 +108,7 @@ class Accounts:
 
         Raises `TooManyAttempts`, or `BackendUnavailable` if no connection to the backend can be made.
         """
-        identifier = identifiers.normalize(identifier, self._identifier_kind)
+        identifier = identifiers.normalize(identifier, self.mail_kind(call))
         with self._failures_audited(call, identifier, context):
             self._limiter.hit_mail(identifier, context)
             started_at = self._clock.monotonic()

@@ -48,7 +48,7 @@ def render(form: LoginForm | None, error: errors.SiteError | None = None) -> str
             "reference": reference_from_query(),
             "in_app_notice": in_app_notice,
             "callback_url": callback_url,
-            "resend_identifier": form.typed if form and isinstance(error, errors.EmailNotVerified) else None,
+            "resend_identifier": form.typed if form and _can_resend(error) else None,
             **overrides,
         }
         return render_template("login.html", **context)
@@ -61,6 +61,12 @@ def render(form: LoginForm | None, error: errors.SiteError | None = None) -> str
 def choose_message(error: errors.SiteError) -> None:
     """Let the message name what people sign in with here."""
     error.message = form_class().messages.get(type(error), error.message)
+
+
+def _can_resend(error: errors.SiteError | None) -> bool:
+    """Whether the mail to verify an address can be sent again to who has just signed in without success."""
+    accounts, kind = services().accounts, services().settings.login_identifier
+    return isinstance(error, errors.EmailNotVerified) and accounts.mail_kind("resend_verification") == kind
 
 
 def error_from_query() -> errors.SiteError | None:

@@ -68,7 +68,7 @@ class AccountCalls:
         Whatever the backend answers, this returns: its answer may depend on whether there is such an account. Raises
         `BackendUnavailable` if the backend cannot be reached at all.
         """
-        values = {"identifier": identifier, "site_url": self._site_url, "locale": context.locale}
+        values = {"identifier": identifier, "email": identifier, "site_url": self._site_url, "locale": context.locale}
         try:
             answer = self._client.call(name, values, context)
             meaning = answer_errors.declared_meaning(self._backend, name, answer)

@@ -103,7 +103,7 @@ def values_of(recorded: Exchanges) -> dict[str, Any]:
     more = {"expires_at": expires_at, "in_40_seconds": NOW + 40, "social_token": "a+b/c=", "provider": "google"}
     more |= {"challenge": "c" * 40, "ticket": "t" * 20, "method": "sms", "trust_token": "b" * 40}
     more |= {"step_url": "https://verify.example.com/start?id=1", "origin": "http://127.0.0.1"}
-    more |= {"new_password": "새 \"&'=+%;{code}", "code": "c.0-d_e=", "uid": "MQ"}
+    more |= {"new_password": "새 \"&'=+%;{code}", "code": "c.0-d_e", "uid": "MQ"}
     return {**CREDENTIALS, **tokens, **refresh, **more, **recorded.user}
 
 

@@ -64,6 +64,11 @@ REFRESHES = {"djoser", "dj-rest-auth", "custom", "oauth2", "strapi", "firebase"}
 ROTATES = {"oauth2", "strapi"}
 """A refresh token can be used once."""
 
+HAS_ACCOUNT_FORMS = {"djoser", "dj-rest-auth", "allauth", "fastapi-users", "better-auth"}
+"""Sign-up, a forgotten password, verification of the address, another password."""
+REVEALS_ACCOUNTS = {"djoser", "dj-rest-auth", "fastapi-users"}
+"""A sign-up says that there is an account already. The others answer as for a new one, and send no second mail."""
+
 ODD_EMAILS = (
     "nobody@example.invalid",
     "민지@example.com",
@@ -368,3 +373,102 @@ def test_after_a_logout_the_backend_gives_no_new_tokens(site: Site, backend: Rea
     assert services(site).backend.logout(tokens, a_context()) in (Revocation.REVOKED, Revocation.ACCEPTED)
     with pytest.raises(errors.SessionExpired):
         services(site).backend.refresh(tokens, a_context())
+
+
+# --- Sign-up, a forgotten password, verification, another password
+
+PASSWORD, WEAK_PASSWORD = "blue-whale-31", "abc"
+_account_numbers = itertools.count(1)
+
+
+def sign_up_fields(backend: RealBackend, password: str = PASSWORD) -> dict[str, str]:
+    """What a new person enters."""
+    number = next(_account_numbers)
+    return {"username": f"sora{number}", "email": f"sora{number}@example.com", "name": "Sora", "password": password}
+
+
+def identifier(backend: RealBackend, fields: dict[str, str]) -> str:
+    return fields["username" if backend.id == "djoser" else "email"]
+
+
+@backends(HAS_ACCOUNT_FORMS)
+def test_a_person_signs_up_verifies_the_address_and_signs_in(site: Site, backend: RealBackend) -> None:
+    visitor, fields = new_visitor(site), sign_up_fields(backend)
+    page = Page(visitor.submit("/auth/register", fields))
+    assert (page.status, page.heading) == (200, "Check your email")
+    assert not visitor.is_signed_in
+    assert visitor.sign_in(identifier(backend, fields), PASSWORD).status_code in (401, 403)
+    link = backend.last_link(fields["email"])
+    assert visitor.submit("/auth/email/verify", link).status_code == 303
+    assert visitor.sign_in(identifier(backend, fields), PASSWORD).status_code == 303
+    assert visitor.get_session()["user"]["email"] == fields["email"]
+
+
+@backends(HAS_ACCOUNT_FORMS)
+def test_a_weak_password_is_refused_at_its_field(site: Site, backend: RealBackend) -> None:
+    page = Page(new_visitor(site).submit("/auth/register", sign_up_fields(backend, WEAK_PASSWORD)))
+    assert page.status == 422
+    assert [link.get("href") for link in page.find_all("div[@role='alert']//a")] == ["#password"]
+
+
+@backends(HAS_ACCOUNT_FORMS)
+def test_a_second_sign_up_reveals_no_more_than_the_backend_does(site: Site, backend: RealBackend) -> None:
+    account = backend.create_account()
+    fields = {"username": account.username, "email": account.email, "name": "Sora", "password": PASSWORD}
+    page, new = (Page(new_visitor(site).submit("/auth/register", each)) for each in (fields, sign_up_fields(backend)))
+    assert (page.status == 422) is (backend.id in REVEALS_ACCOUNTS)
+    if page.status != 422:
+        assert (page.status, page.heading, page.texts("button")) == (new.status, new.heading, new.texts("button"))
+    assert new_visitor(site).sign_in(account.identifier, account.password).status_code == 303
+
+
+@backends(HAS_ACCOUNT_FORMS)
+def test_a_forgotten_password_is_replaced_by_the_link_of_a_mail_once(site: Site, backend: RealBackend) -> None:
+    account, visitor, elsewhere = backend.create_account(), new_visitor(site), new_visitor(site)
+    sign_in(elsewhere, account)
+    known, unknown = (
+        Page(visitor.submit("/auth/password/forgot", {"email": email}))
+        for email in (account.email, "nobody@example.com")
+    )
+    assert (known.status, known.heading) == (unknown.status, unknown.heading) == (200, "Check your email")
+    link = backend.last_link(account.email)
+    weak = Page(visitor.submit("/auth/password/reset", {**link, "new_password": WEAK_PASSWORD}))
+    assert weak.status == 422
+    assert visitor.submit("/auth/password/reset", {**link, "new_password": PASSWORD}).status_code == 303
+    assert visitor.sign_in(account.identifier, PASSWORD).status_code == 303
+    assert visitor.is_signed_in
+    assert not elsewhere.is_signed_in
+    again = Page(new_visitor(site).submit("/auth/password/reset", {**link, "new_password": "red-whale-32"}))
+    assert (again.status, "no longer works" in again.message) == (400, True)
+    assert new_visitor(site).sign_in(account.identifier, account.password).status_code == 401
+
+
+@backends(HAS_ACCOUNT_FORMS)
+def test_a_made_up_code_changes_nothing(site: Site, backend: RealBackend) -> None:
+    account, visitor = backend.create_account(), new_visitor(site)
+    for code in ("x", "a.b.c", "..", "%2e", "x" * 2000):
+        fields = {"uid": "MQ", "code": code, "new_password": PASSWORD, "link": "1"}
+        assert visitor.submit("/auth/password/reset", fields).status_code == 400, code
+        assert visitor.submit("/auth/email/verify", {"uid": "MQ", "code": code, "link": "1"}).status_code == 400, code
+    assert visitor.sign_in(account.identifier, account.password).status_code == 303
+
+
+@backends(HAS_ACCOUNT_FORMS)
+def test_a_password_is_changed_here_and_ends_the_sessions_elsewhere(site: Site, backend: RealBackend) -> None:
+    account, visitor, elsewhere = backend.create_account(), new_visitor(site), new_visitor(site)
+    sign_in(visitor, account)
+    sign_in(elsewhere, account)
+    for password, new_password, field in (
+        ("wrong-horse-9", PASSWORD, "#password"),
+        (account.password, "abc", "#new_password"),
+    ):
+        page = Page(visitor.submit("/account/password", {"password": password, "new_password": new_password}))
+        assert page.status == 422
+        assert [link.get("href") for link in page.find_all("div[@role='alert']//a")] == [field]
+    response = visitor.submit("/account/password", {"password": account.password, "new_password": PASSWORD})
+    assert (response.status_code, response.headers["Location"]) == (303, f"{site.url}/account")
+    assert visitor.is_signed_in
+    assert not elsewhere.is_signed_in
+    assert visitor.get_page("/account").status == 200
+    assert new_visitor(site).sign_in(account.identifier, PASSWORD).status_code == 303
+    assert new_visitor(site).sign_in(account.identifier, account.password).status_code == 401

@@ -37,7 +37,7 @@ def configure(*apps: str, middleware: tuple[str, ...] = (), **options: Any) -> N
             *middleware,
         ],
         PASSWORD_HASHERS=[f"{auth}.hashers.MD5PasswordHasher"],
-        EMAIL_BACKEND="django.core.mail.backends.dummy.EmailBackend",
+        EMAIL_BACKEND="django.core.mail.backends.locmem.EmailBackend",
         TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}],
         USE_TZ=True,
         **options,
@@ -47,7 +47,7 @@ def configure(*apps: str, middleware: tuple[str, ...] = (), **options: Any) -> N
 
 def serve(*urls: URLPattern | URLResolver) -> list[URLPattern | URLResolver]:
     """Return the `urlpatterns` of the module."""
-    return [*urls, path("test/account", change_account)]
+    return [*urls, path("test/account", change_account), path("test/mails", list_mails)]
 
 
 def run(prepare: Callable[[], None] = lambda: None) -> None:
@@ -78,6 +78,14 @@ def change_account(request: HttpRequest) -> HttpResponse:
     if "new_email" in data and apps.is_installed("allauth.account"):
         user.emailaddress_set.update(email=data["new_email"])
     return HttpResponse(status=204)
+
+
+def list_mails(request: HttpRequest) -> HttpResponse:
+    """The texts of the mails to `to`, oldest first."""
+    from django.core import mail
+
+    mails = [message for message in getattr(mail, "outbox", []) if request.GET["to"] in message.to]
+    return HttpResponse(json.dumps([message.body for message in mails]), content_type="application/json")
 
 
 def create_account(data: dict[str, Any]) -> dict[str, Any]:

@@ -30,7 +30,13 @@ django_site.configure(
     ALLAUTH_TRUSTED_PROXY_COUNT=1,  # else the rate limits count all people of the site as one
     HEADLESS_ONLY=True,
     HEADLESS_CLIENTS=("app",),
-    HEADLESS_FRONTEND_URLS={"account_confirm_email": "/verify/{key}"},
+    AUTH_PASSWORD_VALIDATORS=[{"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"}],
+    HEADLESS_FRONTEND_URLS={
+        "account_confirm_email": "https://login.example.com/auth/email/verify?key={key}",
+        "account_reset_password_from_key": "https://login.example.com/auth/password/reset?key={key}",
+        "account_reset_password": "https://login.example.com/auth/password/forgot",
+        "account_signup": "https://login.example.com/auth/register",
+    },
     **(with_jwt(django_site.ACCESS_SECONDS) if django_site.ACCESS_SECONDS else {}),
 )
 

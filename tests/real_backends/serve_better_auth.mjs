@@ -10,11 +10,21 @@ import { bearer, twoFactor, username } from 'better-auth/plugins'
 const port = Number(process.argv[2])
 const tables = { user: [], session: [], account: [], verification: [], twoFactor: [], rateLimit: [] }
 const sent = {} // address -> the last code that was sent
+const mails = []
+const send = (user, path) => mails.push({ to: user.email, text: `https://login.example.com/${path}` })
 const auth = betterAuth({
   baseURL: `http://127.0.0.1:${port}`,
   secret: 'of-the-tests-and-long-enough-for-any-algorithm',
   database: memoryAdapter(tables),
-  emailAndPassword: { enabled: true, requireEmailVerification: true },
+  emailAndPassword: {
+    enabled: true,
+    requireEmailVerification: true,
+    sendResetPassword: async ({ user, token }) => send(user, `auth/password/reset?token=${token}`),
+  },
+  emailVerification: {
+    sendOnSignUp: true,
+    sendVerificationEmail: async ({ user, token }) => send(user, `auth/email/verify?token=${token}`),
+  },
   plugins: [bearer(), twoFactor({ otpOptions: { sendOTP: ({ user, otp }) => { sent[user.email] = otp } } }), username()],
   rateLimit: { enabled: true },
   telemetry: { enabled: false },
@@ -54,6 +64,10 @@ async function changeAccount(method, data) {
 createServer(async (request, response) => {
   if (request.url.startsWith('/test/sent?')) {
     return response.end(sent[new URL(request.url, 'http://any').searchParams.get('email')])
+  }
+  if (request.url.startsWith('/test/mails')) {
+    const to = new URL(request.url, 'http://localhost').searchParams.get('to')
+    return response.end(JSON.stringify(mails.filter((mail) => mail.to === to).map((mail) => mail.text)))
   }
   if (request.url !== '/test/account') return handler(request, response)
   let body = ''

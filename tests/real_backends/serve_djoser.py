@@ -16,6 +16,12 @@ django_site.configure(
     "rest_framework_simplejwt.token_blacklist",
     "djoser",
     SIMPLE_JWT=ROTATING if django_site.ACCESS_SECONDS else {},
+    AUTH_PASSWORD_VALIDATORS=[{"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"}],
+    DJOSER={
+        "SEND_ACTIVATION_EMAIL": True,
+        "ACTIVATION_URL": "auth/email/verify?uid={uid}&token={token}",
+        "PASSWORD_RESET_CONFIRM_URL": "auth/password/reset?uid={uid}&token={token}",
+    },
     REST_FRAMEWORK={
         "DEFAULT_AUTHENTICATION_CLASSES": [
             "rest_framework_simplejwt.authentication.JWTAuthentication",

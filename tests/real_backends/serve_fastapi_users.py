@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import uvicorn
 from fastapi import Body, Depends, FastAPI, Request
-from fastapi_users import BaseUserManager, FastAPIUsers, UUIDIDMixin, schemas
+from fastapi_users import BaseUserManager, FastAPIUsers, InvalidPasswordException, UUIDIDMixin, schemas
 from fastapi_users.authentication import AuthenticationBackend, BearerTransport, JWTStrategy
 from fastapi_users.db import SQLAlchemyBaseUserTableUUID, SQLAlchemyUserDatabase
 from fastapi_users.password import PasswordHelper
@@ -43,8 +43,26 @@ class UserUpdate(schemas.BaseUserUpdate):
     pass
 
 
+mails: list[tuple[str, str]] = []
+"""Address and text of the mails that would have been sent."""
+
+
 class UserManager(UUIDIDMixin, BaseUserManager[User, uuid.UUID]):
-    pass
+    reset_password_token_secret = SECRET
+    verification_token_secret = SECRET
+
+    async def validate_password(self, password: str, user: Any) -> None:
+        if len(password) < 8:
+            raise InvalidPasswordException("Password should be at least 8 characters")
+
+    async def on_after_register(self, user: User, request: Request | None = None) -> None:
+        await self.request_verify(user, request)
+
+    async def on_after_request_verify(self, user: User, token: str, request: Request | None = None) -> None:
+        mails.append((user.email, f"https://login.example.com/auth/email/verify?token={token}"))
+
+    async def on_after_forgot_password(self, user: User, token: str, request: Request | None = None) -> None:
+        mails.append((user.email, f"https://login.example.com/auth/password/reset?token={token}"))
 
 
 async def get_user_manager() -> AsyncIterator[UserManager]:
@@ -67,7 +85,15 @@ backend = AuthenticationBackend("jwt", BearerTransport("auth/jwt/login"), get_st
 users = FastAPIUsers[User, uuid.UUID](get_user_manager, [backend])
 app = FastAPI(lifespan=create_tables)
 app.include_router(users.get_auth_router(backend, requires_verification=True), prefix="/auth/jwt")
+app.include_router(users.get_register_router(UserRead, schemas.BaseUserCreate), prefix="/auth")
+app.include_router(users.get_reset_password_router(), prefix="/auth")
+app.include_router(users.get_verify_router(UserRead), prefix="/auth")
 app.include_router(users.get_users_router(UserRead, UserUpdate), prefix="/users")
+
+
+@app.get("/test/mails")
+async def list_mails(to: str) -> list[str]:
+    return [text for address, text in mails if address == to]
 
 
 @app.api_route("/test/account", methods=["POST", "PATCH", "DELETE"], status_code=204)

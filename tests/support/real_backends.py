@@ -4,6 +4,7 @@ import base64
 import hmac
 import itertools
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pytest
 import requests
@@ -193,6 +195,19 @@ class RealBackend:
     def change(self, account: Account, **changes: str) -> None:
         """Change `username`, `name`, `password` or, as `new_email`, the address."""
         self._request("PATCH", {"email": account.email, **changes})
+
+    def last_link(self, email: str) -> dict[str, str]:
+        """The values of the link in the last mail to this address: `code`, and `uid` if the link has one."""
+        response = requests.get(f"{self.url}/test/mails", params={"to": email}, timeout=60)
+        response.raise_for_status()
+        link = re.findall(r"https?://\S+/\S+", response.json()[-1])[0]
+        query = dict(parse_qsl(urlsplit(link).query))
+        if query:
+            values = {"uid": query.get("uid", ""), "code": query.get("token") or query.get("key", "")}
+        else:  # the link leads to a path of the backend's own
+            *_, uid, code = unquote(urlsplit(link).path).strip("/").split("/")
+            values = {"uid": uid, "code": code}
+        return {name: text for name, text in values.items() if text}
 
     def delete(self, account: Account) -> None:
         self._request("DELETE", {"email": account.email})
