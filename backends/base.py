@@ -251,6 +251,8 @@ class Backend:
     since 1970, or ISO 8601). By default, the claim `exp` of a JWT."""
     refresh_expires: str = ""
     """The same for the refresh token: the session ends with it."""
+    refreshes_expired: bool = False
+    """Without refresh tokens: whether the access token renews itself even after it has expired."""
     refresh_reuse_seconds: int = 0
     """For so long after its first use, a refresh token can be sent again. If an answer is lost within this time, the
     call is repeated. 0: the backend may end the session if a refresh token is sent twice."""

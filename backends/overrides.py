@@ -188,6 +188,7 @@ _PARTS: Mapping[str, tuple[str, Callable[[str], Any], str]] = {
     "BACKEND_REFRESH_TOKEN": ("refresh_token", place, "cookie:refreshToken"),
     "BACKEND_EXPIRES": ("expires", expires, "expires_in:s"),
     "BACKEND_REFRESH_EXPIRES": ("refresh_expires", expires, "refresh_expires_in:s"),
+    "BACKEND_REFRESHES_EXPIRED": ("refreshes_expired", read.boolean, "true"),
     "BACKEND_REFRESH_REUSE_SECONDS": ("refresh_reuse_seconds", read.integer(0, 3600), "10"),
     "BACKEND_USER_AT": ("user_at", place, "data.member"),
     "BACKEND_USER_FIELDS": ("user_fields", user_fields, "id=memberId nick_name=nickname email=emailAddress"),

@@ -77,6 +77,11 @@ class BackendClient:
         return self._backend.refresh is not None and (has_refresh_token or not self._backend.refresh_token)
 
     @property
+    def refreshes_expired(self) -> bool:
+        """See `Backend.refreshes_expired`."""
+        return self._backend.refreshes_expired
+
+    @property
     def refresh_reuse_seconds(self) -> int:
         """See `Backend.refresh_reuse_seconds`."""
         return self._backend.refresh_reuse_seconds
@@ -175,7 +180,8 @@ class BackendClient:
         new = results.tokens(self._backend, "refresh", answer, self._clock.time())
         if new.refresh:
             return new
-        return replace(new, refresh=tokens.refresh, refresh_expires_at=tokens.refresh_expires_at)
+        refresh_expires_at = new.refresh_expires_at or tokens.refresh_expires_at
+        return replace(new, refresh=tokens.refresh, refresh_expires_at=refresh_expires_at)
 
     def logout(self, tokens: Tokens, context: RequestContext) -> Revocation:
         """Revoke these tokens. Returns what is certain afterwards; raises nothing."""

@@ -95,7 +95,10 @@ class TokenRefresher:
 
     def ends_at(self, session: Session) -> int | None:
         """Seconds since 1970 when the session's tokens end for good; None if that is unknown."""
-        return session.refresh_expires_at if self.can_refresh(session) else session.token_expires_at
+        has_refresh_token = session.sealed_refresh_token is not None
+        if self.can_refresh(session) and (has_refresh_token or self._backend.refreshes_expired):
+            return session.refresh_expires_at
+        return session.token_expires_at
 
     def is_due(self, session: Session) -> bool:
         """Whether the next request of this session refreshes its tokens."""

@@ -253,6 +253,22 @@ def test_a_session_that_cannot_be_refreshed_ends_with_its_access_token(
     assert [read(visitor, door) for door in DOORS] == [401, 401, 303]
 
 
+@pytest.mark.parametrize("refreshes_expired", [False, True])
+def test_a_token_that_renews_itself_does_so_before_it_expires_or_later(
+    make_site: SiteMaker, backend: RotatingBackend, clock: ManualClock, refreshes_expired: bool
+) -> None:
+    renewing = {name: None for name in SETTINGS if "refresh_" in name or "logout" in name}
+    settings = {**SETTINGS, **renewing, "backend_refreshes_expired": refreshes_expired}
+    visitor = signed_in(make_site(backend.url, clock=clock, **settings))
+    clock.advance(LIFE - 20)
+    assert read(visitor) == 200
+    assert backend.refreshes == ["access.f0.0"]
+    life = LIFE if not refreshes_expired else 2592000
+    assert visitor.get_session()["expires"] <= time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(clock.time() + life))
+    clock.advance(LIFE + 20)
+    assert read(visitor) == (200 if refreshes_expired else 401)
+
+
 def test_signing_out_ends_the_newest_tokens(site: Site, backend: RotatingBackend, clock: ManualClock) -> None:
     visitor = signed_in(site)
     clock.advance(LIFE)
