@@ -124,6 +124,11 @@ class Settings:
     """Seconds without use after which a session expires (30 days, like NextAuth). Forward auth is use."""
     session_absolute_age: int = setting(read.integer(60, 315360000), 7776000, example="7776000")
     """Seconds after sign-in at which a session expires in any case (90 days)."""
+    remember_me: bool = setting(read.boolean, default=False, example="true")
+    """`true`: the sign-in form has a checkbox, "Stay signed in". Unless it is ticked, the session ends when the browser
+    is closed, and after `SESSION_SHORT_AGE`."""
+    session_short_age: int = setting(read.integer(60, 315360000), 43200, example="43200")
+    """With `REMEMBER_ME`: seconds after sign-in at which a session without the tick expires (12 hours), used or not."""
     session_revalidate: int = setting(read.integer(0, 315360000), 300, example="300")
     """Seconds between two checks of the user at the backend. A 401 response ends the session. `0`: no checks."""
     user_claims: tuple[UserClaim, ...] = setting(read.user_claims, (), example="roles plan dept=department.name")

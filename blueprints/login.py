@@ -10,7 +10,16 @@ from flask_babel import gettext as _
 
 import errors
 from services import services
-from web import confirm_page, error_handlers, login_page, redirect_loop, redirect_target, request_body, request_context
+from web import (
+    confirm_page,
+    error_handlers,
+    login_page,
+    redirect_loop,
+    redirect_target,
+    remember_me,
+    request_body,
+    request_context,
+)
 from web.redirects import redirect_after_form
 
 bp = Blueprint("login", __name__)
@@ -43,7 +52,11 @@ def sign_in() -> ResponseReturnValue:
         return login_page.render(form), 422
     end_others = login_page.END_OTHERS in flask.session
     services().sign_in.with_password(
-        form.typed, form.password.data or "", request_context.current(), end_others=end_others
+        form.typed,
+        form.password.data or "",
+        request_context.current(),
+        end_others=end_others,
+        remember=remember_me.requested(),
     )
     return redirect_after_form(redirect_target.redirect_target(), notice=_("You are signed in."))
 
@@ -67,7 +80,9 @@ def confirm() -> ResponseReturnValue:
     if not form.validate():
         return confirm_page.render(session, form), 422
     context = request_context.current()
-    services().sign_in.with_password(form.typed, form.password.data or "", context, user_id=str(session.user.id))
+    services().sign_in.with_password(
+        form.typed, form.password.data or "", context, user_id=str(session.user.id), remember=not session.is_short
+    )
     return redirect_after_form(redirect_target.redirect_target())
 
 

@@ -15,7 +15,15 @@ from flask_babel import gettext as _
 import errors
 from blueprints.logout import redirect_after_sign_out, sign_out_of_request
 from services import services
-from web import login_page, next_step_page, provider_buttons, redirect_target, request_body, request_context
+from web import (
+    login_page,
+    next_step_page,
+    provider_buttons,
+    redirect_target,
+    remember_me,
+    request_body,
+    request_context,
+)
 from web.redirects import redirect_after_form
 
 bp = Blueprint("nextauth_client", __name__, url_prefix="/api/auth")
@@ -64,7 +72,8 @@ def sign_in() -> ResponseReturnValue:
     form = login_page.form_class().read(request_body.fields())
     if not form.validate():
         raise errors.CredentialsSignin(f"not sent to the backend, invalid form fields: {', '.join(form.errors)}")
-    services().sign_in.with_password(form.typed, form.password.data or "", request_context.current())
+    remember = remember_me.requested()
+    services().sign_in.with_password(form.typed, form.password.data or "", request_context.current(), remember=remember)
     url = redirect_target.redirect_target()
     return _respond(url) if _json_requested() else redirect_after_form(url, notice=_("You are signed in."), status=302)
 

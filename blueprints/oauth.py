@@ -18,6 +18,7 @@ from web import (
     next_step_page,
     provider_buttons,
     redirect_target,
+    remember_me,
     request_body,
     request_context,
 )
@@ -41,16 +42,22 @@ def start(provider: str) -> ResponseReturnValue:
     """
     registration, context = _registration(provider), request_context.current()
     callback_url = redirect_target.requested()
-    user_id = None
+    user_id, remember = None, remember_me.requested()
     if is_confirmation := request_body.flag("confirm"):  # of web/confirm_page.py
         session = services().sessions.load()
         if session is None:
             return _redirect_with_error(errors.SessionRequired(), callback_url)
-        user_id = str(session.user.id)
+        user_id, remember = str(session.user.id), not session.is_short
     try:
         services().limiter.hit_ip(context)
         authorization_url, attempt = services().oauth.authorization_url(
-            registration, context, callback_url, flask.session.get("locale"), user_id=user_id, **_extra_params()
+            registration,
+            context,
+            callback_url,
+            flask.session.get("locale"),
+            user_id=user_id,
+            remember=remember or None,
+            **_extra_params(),
         )
     except errors.SiteError as error:
         services().sign_in.record_failure(registration, error, context)
@@ -140,7 +147,12 @@ def _sign_in(registration: Registration, attempt: Attempt, params: dict[str, str
         services().sign_in.record_failure(registration, error, context)
         raise
     return services().sign_in.with_identity(
-        registration, identity, context, user_id=attempt.user_id, issuer_session=issuer_session
+        registration,
+        identity,
+        context,
+        user_id=attempt.user_id,
+        issuer_session=issuer_session,
+        remember=bool(attempt.remember),
     )
 
 

@@ -243,7 +243,12 @@ class Accounts:
             if not user.is_same_person(session.user):
                 raise errors.SessionExpired("the backend returned another user")
             self._sessions.start(
-                user, tokens, session.provider or "email", identifier=session.identifier, end_others=True
+                user,
+                tokens,
+                session.provider or "email",
+                identifier=session.identifier,
+                end_others=True,
+                remember=not session.is_short,
             )
         except errors.SiteError as error:
             log.info("the session ends with the old password: %s", error)

@@ -55,6 +55,8 @@ class PendingSignIn:
     """The only user who may sign in, because this confirms their session."""
     end_others: bool = False
     """End all other sessions of the user."""
+    remember: bool = False
+    """The person has asked to stay signed in."""
     issuer_session: dict[str, Any] | None = None
     """The session at the provider: the claim of an `IssuerSession`."""
     resend_at: int = 0
@@ -67,7 +69,7 @@ class PendingSignIn:
     @property
     def person(self) -> dict[str, Any]:
         """The fields that stay the same if one step follows another."""
-        names = ("provider", "account", "identifier", "password", "user_id", "end_others", "issuer_session")
+        names = ("provider", "account", "identifier", "password", "user_id", "end_others", "remember", "issuer_session")
         return {name: getattr(self, name) for name in names}
 
     @property

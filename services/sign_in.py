@@ -94,6 +94,7 @@ class SignIn:
         *,
         user_id: str | None = None,
         end_others: bool = False,
+        remember: bool = False,
     ) -> User:
         """Sign in by identifier and password. Raises a `SiteError`, and then nobody is signed in.
 
@@ -102,6 +103,7 @@ class SignIn:
         identifier: an email address, user name or telephone number, as `LOGIN_IDENTIFIER` says.
         user_id: the only user who may sign in, because this confirms their session; `AccountMismatch` for another.
         end_others: end all other sessions of this user.
+        remember: the person has asked to stay signed in.
         """
         identifier = identifiers.normalize(identifier, self._identifier_kind)
         with self._audited("email", identifier, context):
@@ -112,9 +114,16 @@ class SignIn:
             except StepRequired as required:
                 again = password if self._backend.wants_password_again else None
                 person = {"identifier": identifier, "password": again, "user_id": user_id, "end_others": end_others}
-                self._wait_for_step(required.step, context, provider="email", account=identifier, **person)
+                person |= {"provider": "email", "account": identifier, "remember": remember}
+                self._wait_for_step(required.step, context, **person)
             session = self._start_session(
-                login, "email", context, identifier=identifier, user_id=user_id, end_others=end_others
+                login,
+                "email",
+                context,
+                identifier=identifier,
+                user_id=user_id,
+                end_others=end_others,
+                remember=remember,
             )
             self._trusted.remember(identifier, login.trust_token, context)
             reset_limit()
@@ -138,6 +147,7 @@ class SignIn:
         *,
         user_id: str | None = None,
         issuer_session: IssuerSession | None = None,
+        remember: bool = False,
     ) -> Session:
         """Sign in a person whose identity a provider has proven. Raises as above.
 
@@ -149,7 +159,8 @@ class SignIn:
             try:
                 login = self._backend.social_login(registration.backend_name, identity, with_email, context)
             except StepRequired as required:
-                person = {"user_id": user_id, "issuer_session": issuer_session and issuer_session.to_claim()}
+                claim = issuer_session and issuer_session.to_claim()
+                person = {"user_id": user_id, "issuer_session": claim, "remember": remember}
                 self._wait_for_step(required.step, context, provider=registration.id, account=account, **person)
             return self._start_session(
                 login,
@@ -158,6 +169,7 @@ class SignIn:
                 cross_site=registration.provider.form_post,
                 user_id=user_id,
                 issuer_session=issuer_session,
+                remember=remember,
             )
 
     def with_code(self, pending: PendingSignIn, code: str, context: RequestContext, *, trust: bool = False) -> Session:
@@ -271,6 +283,7 @@ class SignIn:
         user_id: str | None = None,
         issuer_session: IssuerSession | None = None,
         end_others: bool = False,
+        remember: bool = False,
     ) -> Session:
         """Look the user up and start a session: nobody is signed in unless token and user are both valid.
 
@@ -288,6 +301,7 @@ class SignIn:
                 cross_site=cross_site,
                 issuer_session=issuer_session,
                 end_others=end_others,
+                remember=remember,
             )
         except errors.SiteError as error:
             revocation = self._backend.logout(login.tokens, context)
@@ -341,6 +355,7 @@ class SignIn:
                 identifier=pending.identifier,
                 user_id=pending.user_id,
                 end_others=pending.end_others,
+                remember=pending.remember,
                 issuer_session=IssuerSession.from_claim(pending.issuer_session),
             )
         except errors.SiteError:

@@ -15,6 +15,7 @@ from web import (
     login_page_cache,
     provider_buttons,
     redirect_target,
+    remember_me,
     request_body,
     request_context,
 )
@@ -48,6 +49,8 @@ def render(form: LoginForm | None, error: errors.SiteError | None = None) -> str
             "reference": reference_from_query(),
             "in_app_notice": in_app_notice,
             "callback_url": callback_url,
+            "remember_me": services().settings.remember_me,
+            "is_remember_me_ticked": remember_me.is_ticked(),
             "resend_identifier": form.typed if form and _can_resend(error) else None,
             **overrides,
         }

@@ -43,6 +43,10 @@ def _random_token() -> str:
     return secrets.token_urlsafe(32)
 
 
+_OPTIONAL = frozenset({"remember"})
+"""Fields that a cookie has only if they are set."""
+
+
 @dataclass(frozen=True)
 class Attempt:
     provider: str
@@ -56,6 +60,8 @@ class Attempt:
     """The only user who may sign in, because this confirms their session."""
     started_at: int | None = None
     """Seconds since 1970, for an attempt that confirms a session: the provider has to ask for the password since."""
+    remember: bool | None = None
+    """The person has asked to stay signed in."""
 
 
 class Attempts:
@@ -72,12 +78,15 @@ class Attempts:
             clock,
             keep_seconds=_KEEP_SECONDS,
             dump=lambda session: session.to_claims(int(clock.time())),
-            load=lambda claims: Session.from_claims(claims, int(clock.time()), *ages, settings.user_claims),
+            load=lambda claims: Session.from_claims(
+                claims, int(clock.time()), *ages, settings.user_claims, short_age=settings.session_short_age
+            ),
         )
 
     def save(self, attempt: Attempt, provider: Provider, context: RequestContext) -> None:
         """Set the attempt's cookie, and delete the oldest of the other attempts if there are too many."""
-        value = self._serializer.dumps(asdict(attempt))
+        fields = {name: value for name, value in asdict(attempt).items() if name not in _OPTIONAL or value is not None}
+        value = self._serializer.dumps(fields)
         size_left = _MAX_TOTAL_SIZE - len(value)
         for number, (name, other) in enumerate(self._others(context), 1):
             size_left -= len(other)

@@ -113,8 +113,11 @@ class SessionCookie:
             )
         return token
 
-    def write(self, cookies: ResponseCookies, token: str, expires_at: int, stale_names: Iterable[str]) -> None:
-        """Set the token's cookies, and delete those of an earlier token that are not overwritten."""
+    def write(self, cookies: ResponseCookies, token: str, expires_at: int | None, stale_names: Iterable[str]) -> None:
+        """Set the token's cookies, and delete those of an earlier token that are not overwritten.
+
+        expires_at: seconds since 1970; None if the browser should delete them when it is closed.
+        """
         chunks = {self.name: token}
         if len(token) > CHUNK_SIZE:
             starts = range(0, len(token), CHUNK_SIZE)
@@ -163,7 +166,9 @@ class SessionCookie:
         """The session of a token; raises `ValueError` or `KeyError`."""
         claims, key_index = jwe.decrypt(token, self._keys)
         ages = self._settings.session_max_age, self._settings.session_absolute_age
-        session = Session.from_claims(claims, int(self._clock.time()), *ages, self._settings.user_claims)
+        now = int(self._clock.time())
+        short_age = self._settings.session_short_age
+        session = Session.from_claims(claims, now, *ages, self._settings.user_claims, short_age=short_age)
         return Copy(session, key_index == 0)
 
     def _cookie(self, name: str, value: str, *, expires: int | None = None, max_age: int | None = None) -> Cookie:

@@ -157,6 +157,7 @@ class Sessions:
         reuse: Session | None = None,
         issuer_session: IssuerSession | None = None,
         end_others: bool = False,
+        remember: bool = False,
     ) -> tuple[Session, list[Session]]:
         """Sign a user in. Returns the new session, and those that it replaces, which are revoked.
 
@@ -165,6 +166,7 @@ class Sessions:
         reuse: the session that another response to the same sign-in has started; signing out of one ends both.
         issuer_session: that of the provider's id_token, by which the provider may end this session.
         end_others: end all other sessions of this user, on all devices.
+        remember: the person has asked to stay signed in. It counts only with `REMEMBER_ME`, and not beside `reuse`.
 
         Raises `SessionTooLarge`, and then nothing has changed.
 
@@ -191,6 +193,7 @@ class Sessions:
             auth_time=auth_time,
             checked_at=now,
             expires_at=0,
+            is_short=reuse.is_short if reuse else self._settings.remember_me and not remember,
             issuer_session=reuse.issuer_session if reuse else self._revoked.next_issuer_session(issuer_session),
         )
         session = replace(session, expires_at=self._new_expiry(session))
@@ -275,7 +278,8 @@ class Sessions:
         elif current.new_token is not None:
             # The browser keeps it longer than the session lasts without use: `/auth/verify` cannot write it again.
             ends_at = min(current.session.auth_time + self._settings.session_absolute_age, MAX_DATE)
-            self._cookie.write(cookies, current.new_token, ends_at, current.cookie_names)
+            expires_at = None if current.session.is_short else ends_at
+            self._cookie.write(cookies, current.new_token, expires_at, current.cookie_names)
 
     def _current(self) -> _RequestSession:
         current: _RequestSession | None = g.get("session")
@@ -401,6 +405,8 @@ class Sessions:
         expires_at = min(
             int(self._clock.time()) + settings.session_max_age, session.auth_time + settings.session_absolute_age
         )
+        if session.is_short:
+            expires_at = min(expires_at, session.auth_time + settings.session_short_age)
         return min(expires_at, self._refresher.ends_at(session) or expires_at)
 
 

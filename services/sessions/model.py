@@ -55,6 +55,8 @@ class Session:
     """Seconds since 1970 when the user was last read from the backend, as far as this token knows."""
     expires_at: int
     """Seconds since 1970."""
+    is_short: bool = False
+    """The person has not asked to stay signed in: it ends with the browser, and after `SESSION_SHORT_AGE`."""
     issuer_session: IssuerSession | None = None
     """Of a sign-in through a provider that can end sessions by back-channel logout; None for all others."""
 
@@ -85,6 +87,7 @@ class Session:
             "user_claims": dict(user.claims) or None,
             "identifier": self.identifier,
             "adopted": self.is_adopted or None,
+            "short": self.is_short or None,
             "refresh_at": self.refresh_at,
             "refresh_exp": self.refresh_expires_at,
             "refresh_count": self.refresh_count or None,
@@ -114,8 +117,12 @@ class Session:
         max_age: int,
         absolute_age: int,
         user_claims: Collection[UserClaim] = (),
+        *,
+        short_age: int | None = None,
     ) -> "Session":
         """The session of a decrypted token; raises `ValueError` or `KeyError` if it is not valid or too old.
+
+        Ages are in seconds. short_age: instead of the two others for a session that `is_short`, if it is less.
 
         It may have expired before that, by `expires_at`: whether it was used meanwhile is known elsewhere.
 
@@ -126,6 +133,9 @@ class Session:
         their own for that reason, which is only read from a token of this site.
         """
         access_token = validate_token(claims.get("accessToken"))
+        is_short = claims.get("short") is True
+        if is_short and short_age is not None:
+            max_age, absolute_age = min(max_age, short_age), min(absolute_age, short_age)
         user = User.from_json(claims.get("user"))
         sid = _word(claims.get("sid"))
         if sid and (claims.get("sub"), claims.get("email")) != (str(user.id), user.email):
@@ -155,6 +165,7 @@ class Session:
             is_adopted=not sid or claims.get("adopted") is True,
             checked_at=_time(claims.get("checked_at", 0)),
             expires_at=expires_at,
+            is_short=is_short,
             issuer_session=IssuerSession.from_claim(claims["issuer_session"]) if "issuer_session" in claims else None,
         )
 

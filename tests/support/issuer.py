@@ -192,16 +192,16 @@ class Issuer(FaultyBackend):
 # --- Sign-in steps
 
 
-def post_sign_in(visitor: Visitor, issuer: Issuer, provider: str = "oidc") -> requests.Response:
+def post_sign_in(visitor: Visitor, provider: str = "oidc", **fields: str) -> requests.Response:
     """Start a sign-in. Return the response; its JSON has the authorization URL."""
-    response = visitor.submit(f"/api/auth/signin/{provider}", {"json": "true"})
+    response = visitor.submit(f"/api/auth/signin/{provider}", {"json": "true", **fields})
     assert response.status_code == 200, response.text
     return response
 
 
-def start_sign_in(visitor: Visitor, issuer: Issuer, provider: str = "oidc") -> dict[str, str]:
+def start_sign_in(visitor: Visitor, issuer: Issuer, provider: str = "oidc", **fields: str) -> dict[str, str]:
     """Start a sign-in. Return the parameters of the authorization request."""
-    url = urlsplit(post_sign_in(visitor, issuer, provider).json()["url"])
+    url = urlsplit(post_sign_in(visitor, provider, **fields).json()["url"])
     assert url.path != "/auth/login/email", url.query
     params = {name: values[0] for name, values in parse_qs(url.query).items()}
     issuer.nonce = params.get("nonce")

@@ -144,7 +144,7 @@ def assert_fails_at(
     visitor: Visitor, issuer: Issuer, step: str, codes: tuple[str, ...], timeout: float = TIMEOUT
 ) -> None:
     if step == DISCOVERY:
-        response = post_sign_in(visitor, issuer)
+        response = post_sign_in(visitor)
         url = response.json()["url"]
     else:
         response = sign_in_via_provider(visitor, issuer)
