@@ -72,6 +72,9 @@ def check(settings: config.Settings) -> Iterator[Finding]:
     for applies, subject, message, fix in rules:
         if applies:
             yield Finding(WARNING, subject, message, fix)
+    if settings.backend_events_token:
+        url = f"{settings.site_url}/api/auth/sessions/revoke"
+        yield Finding(OK, "BACKEND_EVENTS_TOKEN", f"the backend can end sessions at {url}")
     if pages := [page for call, page in _ACCOUNT_PAGES.items() if call in settings.backend.calls]:
         yield Finding(OK, "pages", f"the backend has the calls of {', '.join(pages)}")
 

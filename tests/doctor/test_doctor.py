@@ -414,3 +414,9 @@ def test_an_issuer_with_back_channel_logout_has_the_address_to_register(environ:
     finally:
         issuer.stop_listening()
         issuer.close_connections()
+
+
+def test_the_address_where_the_backend_ends_sessions_is_told(environ: Environ) -> None:
+    token = "the-Backend-tells-with-this-one-only"
+    (message,) = messages(environ, "BACKEND_EVENTS_TOKEN", BACKEND_EVENTS_TOKEN=token)
+    assert message == f"ok: the backend can end sessions at {environ['SITE_URL']}/api/auth/sessions/revoke"
