@@ -6,6 +6,7 @@
     │   ├── AccessDenied                the backend or the provider refuses this account
     │   │   └── SecondFactorRequired    the backend asks for a next step that the site cannot show
     │   ├── WrongCode                   the code of a next step is wrong
+    │   │   └── StepNotDone             the person has not done yet what the backend's page wants
     │   ├── CodeExpired                 the code of a next step is no longer accepted
     │   ├── AccountMismatch             another person than the one who is signed in has confirmed the session
     │   ├── EmailNotVerified            the backend requires a verified email address
@@ -114,6 +115,11 @@ class WrongCode(Rejected):
     code = "WrongCode"
     status = 401
     message = _l("This code is wrong. Check it and try again.")
+
+
+class StepNotDone(WrongCode):
+    code = "StepNotDone"
+    message = _l("That step is not finished yet. Finish it there, then continue here.")
 
 
 class CodeExpired(Rejected):

@@ -214,7 +214,8 @@ class _Backend:
 
         def respond(**path_values: str) -> Response:
             for name, call in calls.items():
-                if name in ("recover", "verify") and not _has_code(call, len(calls)):
+                is_shared = name == "recover" or (name == "verify" and "login" in calls)
+                if is_shared and len(calls) > 1 and not _has_code(call):
                     continue
                 if call.request.method == request.method and (values := _read_request(call.request)) is not None:
                     return _response(handlers[name](values | path_values))
@@ -452,10 +453,8 @@ class _Backend:
         }
 
 
-def _has_code(call: Call, calls_at_path: int) -> bool:
-    """Whether this request has a code, where its path has several calls."""
-    if calls_at_path == 1:
-        return True
+def _has_code(call: Call) -> bool:
+    """Whether this request has the field in which this call has the code."""
     body = request.get_json(silent=True)
     names = [name for name, text in (call.request.json or call.request.form or {}).items() if text == "{code}"]
     return any(name in (body if isinstance(body, dict) else request.form) for name in names)

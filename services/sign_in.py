@@ -341,11 +341,16 @@ class SignIn:
             )
         except StepRequired as required:
             if _is_same(required.step, pending.step):
-                raise errors.WrongCode("the backend wants the same step again") from None
+                wrong = errors.StepNotDone if pending.kind == "redirect" else errors.WrongCode
+                raise wrong("the backend wants the same step again") from None
             self._pending.end(pending, context)
             self._wait_for_step(required.step, context, **pending.person)
         except errors.AttemptExpired:
             self._pending.end(pending, context)
+            raise
+        except errors.WrongCode as error:
+            if pending.kind == "redirect":
+                raise errors.StepNotDone(error.reason) from None
             raise
         try:
             session = self._start_session(

@@ -50,6 +50,7 @@ OTHER_FIELDS = {
 }
 """What else belongs into the body of the login."""
 HAS_SECOND_FACTOR = {"allauth", "flask-security", "better-auth"}
+HAS_RECOVERY_CODES = {"allauth", "better-auth"}
 THROTTLES = {"djoser", "allauth", "better-auth", "strapi"}
 """More than a few attempts in a short time are refused, as the programs of tests/real_backends are set up."""
 NAMES_WAIT = {"djoser", "better-auth", "strapi"}
@@ -236,12 +237,78 @@ def test_an_inactive_account_looks_like_a_wrong_password(backend: RealBackend, v
     assert not visitor.is_signed_in
 
 
-@backends(HAS_SECOND_FACTOR)
-def test_nobody_is_signed_in_before_their_second_factor(backend: RealBackend, visitor: Visitor) -> None:
+VERIFY = "/auth/login/verify"
+
+
+def wait_for_code(backend: RealBackend, visitor: Visitor) -> Account:
+    """Sign in to an account with a second factor, up to its page."""
     account = backend.create_account(has_second_factor=True)
-    page = Page(visitor.sign_in(account.identifier, account.password))
-    assert (page.status, "extra verification step" in page.message) == (403, True)
+    response = visitor.sign_in(account.identifier, account.password)
+    assert (response.status_code, response.headers["Location"]) == (303, f"{visitor.url}{VERIFY}")
     assert not visitor.is_signed_in
+    return account
+
+
+@backends(HAS_SECOND_FACTOR)
+def test_a_code_of_an_authenticator_app_signs_in(backend: RealBackend, visitor: Visitor) -> None:
+    account = wait_for_code(backend, visitor)
+    assert "authenticator app" in visitor.get_page(VERIFY).text
+    page = Page(visitor.submit(VERIFY, {"code": "000000"}))
+    assert (page.status, "This code is wrong" in page.message) == (401, True)
+    assert not visitor.is_signed_in
+    code = account.code()
+    assert visitor.submit(VERIFY, {"code": f"{code[:3]} {code[3:]}"}).status_code == 303
+    user = visitor.get_session()["user"]
+    assert (user["email"], user["name"]) == (account.email, account.name)
+    assert account.email in visitor.get_page("/account").text
+
+
+@backends(HAS_SECOND_FACTOR)
+def test_a_code_signs_in_once_and_only_in_the_browser_that_asked(
+    site: Site, backend: RealBackend, visitor: Visitor
+) -> None:
+    account = wait_for_code(backend, visitor)
+    copy, other = visitor.cookies["munjigi.pending"], new_visitor(site)
+    other.csrf_token()
+    other.cookies.set("munjigi.pending", copy, domain="localhost.local", path="/auth/login")
+    assert "error=AttemptExpired" in other.submit(VERIFY, {"code": account.code()}).headers["Location"]
+    assert visitor.submit(VERIFY, {"code": account.code()}).status_code == 303
+    visitor.submit("/auth/logout", {})
+    visitor.cookies.set("munjigi.pending", copy, domain="localhost.local", path="/auth/login")
+    assert "error=AttemptExpired" in visitor.submit(VERIFY, {"code": account.code(1)}).headers["Location"]
+    assert not visitor.is_signed_in
+
+
+@backends(HAS_RECOVERY_CODES)
+def test_a_recovery_code_signs_in_once(site: Site, backend: RealBackend, visitor: Visitor) -> None:
+    account = wait_for_code(backend, visitor)
+    (method,) = [
+        button.get("value")
+        for button in visitor.get_page(VERIFY).find_all("button[@name='method']")
+        if button.text == "Use a recovery code"
+    ]
+    visitor.submit(f"{VERIFY}/method", {"method": method})
+    assert visitor.submit(VERIFY, {"code": account.recovery_codes[0]}).status_code == 303
+    assert visitor.is_signed_in
+    again = new_visitor(site)
+    again.sign_in(account.identifier, account.password)
+    again.submit(f"{VERIFY}/method", {"method": method})
+    assert Page(again.submit(VERIFY, {"code": account.recovery_codes[0]})).status == 401
+
+
+@backends({"better-auth"})
+def test_a_code_is_sent_and_a_browser_is_trusted(site: Site, backend: RealBackend, visitor: Visitor) -> None:
+    account = wait_for_code(backend, visitor)
+    site.clock.advance(40)  # type: ignore[attr-defined]
+    assert visitor.submit(f"{VERIFY}/method", {"method": "otp"}).status_code == 303
+    assert "We sent you a code" in visitor.get_page(VERIFY).text
+    code = backend.sent_code(account)
+    assert visitor.submit(VERIFY, {"code": code, "trust": "1"}).status_code == 303
+    visitor.submit("/auth/logout", {})
+    assert visitor.sign_in(account.identifier, account.password).headers["Location"] == f"{site.url}/"
+    assert visitor.is_signed_in
+    unknown = new_visitor(site)
+    assert unknown.sign_in(account.identifier, account.password).headers["Location"] == f"{site.url}{VERIFY}"
 
 
 @backends(THROTTLES)

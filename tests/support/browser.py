@@ -256,6 +256,31 @@ def _open_wrong_method(page: Page) -> None:
     submit_main_form(page)
 
 
+def _open_verify(page: Page, account: str = "nextstep@example.com") -> None:
+    submit_sign_in(page, account)
+
+
+def _open_verify_wrong(page: Page) -> None:
+    _open_verify(page)
+    page.locator("#code").fill("000 000")
+    submit_main_form(page)
+
+
+def _open_verify_resend_early(page: Page) -> None:
+    _open_verify(page)
+    click_and_wait(page.locator("form.resend button"))
+
+
+def _open_verify_recovery(page: Page) -> None:
+    _open_verify(page)
+    click_and_wait(page.locator("button[value=recovery]"))
+
+
+def _open_verify_return(page: Page) -> None:
+    _open_verify(page, "identity@example.com")
+    page.goto("/auth/login/verify/return")
+
+
 PAGE_STATES: dict[str, Callable[[Page], object]] = {
     "home": lambda page: page.goto("/"),
     "home-signed-in": submit_sign_in,
@@ -272,6 +297,12 @@ PAGE_STATES: dict[str, Callable[[Page], object]] = {
     "login-not-admitted": _open_not_admitted,
     "confirm": _open_confirm,
     "confirm-wrong": _open_confirm_wrong,
+    "verify": _open_verify,
+    "verify-wrong": _open_verify_wrong,
+    "verify-early": _open_verify_resend_early,
+    "verify-recovery": _open_verify_recovery,
+    "verify-other-page": lambda page: _open_verify(page, "identity@example.com"),
+    "verify-return": _open_verify_return,
     "logout": _open_logout,
     "account": open_account,
     "account-wrong": _open_account_with_error,
@@ -290,6 +321,8 @@ STATE_STATUSES = {
     "login-cookies": 400,
     "login-not-admitted": 403,
     "confirm-wrong": 401,
+    "verify-wrong": 401,
+    "verify-early": 429,
     "account-wrong": 422,
     "not-found": 404,
     "wrong-method": 405,

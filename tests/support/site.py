@@ -153,13 +153,16 @@ def running_site(
 
     def make(port: int) -> Flask:
         url = f"http://localhost:{port}{path}"
-        site_settings = make_settings(**{"site_url": url, "backend_url": site_backend_url, **settings})
+        site_settings = make_settings(
+            **{"site_url": url, "backend_url": site_backend_url, "backend_next_step_urls": stand_in_url, **settings}
+        )
         apps.append(app.create_app(site_settings, clock=clock))
         return apps[0]
 
     backend = create_backend(delay)
     with serve_in_thread("127.0.0.1", lambda _: backend) as backend_port:
-        site_backend_url = backend_url or f"http://127.0.0.1:{backend_port}"
+        stand_in_url = f"http://127.0.0.1:{backend_port}"
+        site_backend_url = backend_url or stand_in_url
         with serve_in_thread("localhost", make) as port:
             # As the production server does. In a thread: this one may run the event loop of Playwright.
             start = threading.Thread(target=apps[0].extensions["munjigi"].revoked_sessions.wait_until_ready)

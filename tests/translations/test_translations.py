@@ -109,6 +109,7 @@ def test_all_documented_error_codes_have_a_text() -> None:
         "Cancelled",
         "TooManyAttempts",
         "WrongCode",
+        "StepNotDone",
         "CodeExpired",
         "CodeSentRecently",
         "TooManyCodes",
