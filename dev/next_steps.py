@@ -12,7 +12,8 @@ from markupsafe import escape
 CODE, RECOVERY_CODE, EXPIRED_CODE = "123456", "kept-safe-77", "111111"
 """The codes of every account: the right one, a recovery code, and one that is no longer valid."""
 PAGE_PATH = "/identity-check"
-_PAGE = """<!doctype html><html lang="en"><meta name="viewport" content="width=device-width"><link rel="icon" href="data:,"><title>Identity check</title>
+_PAGE = """<!doctype html><html lang="en"><meta name="viewport" content="width=device-width">
+<link rel="icon" href="data:,"><title>Identity check</title>
 <h1>Identity check</h1><p>A stand-in for a page of your backend, where people prove who they are or accept terms.</p>
 <p><a href="{url}">Done, back to the site</a>"""
 

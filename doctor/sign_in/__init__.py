@@ -72,6 +72,11 @@ def _fits(learning: Learning) -> bool:
     outcome = trial.run(with_wrong_password=bool(name))
     if outcome.is_refused and name:
         raise StoppedError("Is the password right? Or try BACKEND=custom: it finds out what the login is.")
+    if outcome.waits_for_step:
+        report.heading(
+            "The settings fit this backend, up to the next step. To check the rest, use an account without one."
+        )
+        return True
     if outcome.is_signed_in:
         if not name:  # only now is it certain that nothing has to be learned, with a wrong password of its own
             trial.try_wrong_password()

@@ -10,6 +10,7 @@ from doctor.sign_in.session import what_it_means
 from services.backend import results
 from services.backend.answer import Answer
 from services.backend.client import Revocation
+from services.backend.next_step import read_step
 from services.backend.tokens import Tokens
 
 
@@ -18,6 +19,8 @@ class Outcome:
     is_signed_in: bool
     is_refused: bool = False
     """The backend refuses these credentials: the description of the backend fits, as far as it was used."""
+    waits_for_step: bool = False
+    """The credentials are right, and the site would ask for a next step, such as a code."""
 
 
 class Trial:
@@ -43,12 +46,28 @@ class Trial:
             tokens = results.tokens(self._backend, "login", answer, CLOCK.time())
             self._report_tokens(tokens)
             self._read_user(answer, tokens)
+        except errors.SecondFactorRequired as error:
+            return self._report_next_step(answer, error)
         except errors.SiteError as error:
             self._report.error("The site would answer", error)
             return Outcome(is_signed_in=False, is_refused=isinstance(error, errors.Rejected))
         tokens = self._refresh_twice(tokens)
         self._sign_out(tokens)
         return Outcome(is_signed_in=True)
+
+    def _report_next_step(self, answer: Answer, error: errors.SiteError) -> Outcome:
+        """Say what this account needs beside its password."""
+        try:
+            step = read_step(self._backend, answer, self._settings.backend_next_step_urls)
+        except errors.SiteError as refusal:
+            step, error = None, refusal
+        if step is None:
+            self._report.error("This account needs a next step. The site would answer", error)
+            return Outcome(is_signed_in=False)
+        wanted = "a visit to another page" if step.url else f"a code ({', '.join(step.methods.values())})"
+        self._report.line(f"the password is right, and this account needs a next step: {wanted}")
+        self._report.line("the site asks for it at /auth/login/verify; nothing was tried beyond this point")
+        return Outcome(is_signed_in=False, waits_for_step=True)
 
     def try_wrong_password(self) -> bool:
         """Say how the backend refuses a wrong password. Returns whether it answers."""

@@ -31,7 +31,7 @@ from tests.support.site import SiteMaker, a_context, make_settings
 PRESETS = [name for name in backends.names() if name != "custom"]
 CREDENTIALS = {"identifier": "minji@example.com", "password": "가 \"&'=+%;{token}"}
 NOW = int(time.time())
-MAX_LINES = 110
+MAX_LINES = 80
 
 
 @pytest.fixture(scope="module")

@@ -184,6 +184,22 @@ def test_fields_that_apps_are_to_get_and_the_user_does_not_have_are_reported() -
     assert "took the user's id, name, nick_name, email, nick" in result.output
 
 
+@pytest.mark.parametrize(
+    ("account", "wanted"),
+    [("nextstep@example.com", "a code (sms, app, recovery)"), ("identity@example.com", "a visit to another page")],
+)
+def test_an_account_with_a_second_factor_is_no_failure(account: str, wanted: str) -> None:
+    with serve_in_thread("127.0.0.1", lambda _: create_backend()) as port:
+        url = f"http://127.0.0.1:{port}"
+        result = run_doctor(url, account, DEVELOPMENT_PASSWORD, BACKEND_NEXT_STEP_URLS=url)
+        refused = run_doctor(url, "identity@example.com", DEVELOPMENT_PASSWORD)
+    assert result.exit_code == 0, result.output
+    assert f"this account needs a next step: {wanted}" in result.output
+    assert "The settings fit this backend, up to the next step" in result.output
+    assert refused.exit_code == 1
+    assert "Configuration" in refused.output
+
+
 def test_an_unreachable_backend_is_reported() -> None:
     result = run_doctor("http://127.0.0.1:9", IDENTIFIER)
     assert result.exit_code == 1
