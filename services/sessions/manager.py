@@ -7,7 +7,7 @@ has: CSRF token, flashed messages and language, but never a user. Flask-Login an
 
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -209,10 +209,7 @@ class Sessions:
             self._memory.learn(reuse, user, self._clock.time())
         self._revalidator.mark_revalidated(session)
         _reset_visitor()
-        others = [self._token_store.load(copy.session) for copy in self._usable(result) if copy.session.sid != sid]
-        for other in others:
-            self._revoke(other)
-        return session, others
+        return session, self._revoke_all(copy.session for copy in self._usable(result) if copy.session.sid != sid)
 
     def update_user(self, user: User, asked_at: float | None = None) -> None:
         """Replace the session's user by newer data; raises `SessionExpired` if it is another user.
@@ -235,10 +232,9 @@ class Sessions:
         """
         session = self._current().session
         result = self._cookie.read(_cookie_header())
-        others = [self._token_store.load(copy.session) for copy in self._usable(result)]
+        # All copies: one that this site cannot delete must not sign anyone in again.
+        others = self._revoke_all(copy.session for copy in self._usable(result))
         session = next((other for other in others if session and other.sid == session.sid), session)
-        for other in others:  # a copy that this site cannot delete must not sign anyone in again
-            self._revoke(other)
         if session is not None and everywhere:
             self._revoked.revoke_all(session)
         g.session = _RequestSession(result.names)
@@ -366,11 +362,19 @@ class Sessions:
         """The session of a cookie, as it is known here."""
         return self._token_store.apply(self._memory.apply(session))
 
-    def _revoke(self, session: Session) -> None:
+    def _revoke_all(self, sessions: Iterable[Session]) -> list[Session]:
+        """End these sessions, of which several may be copies of one. Returns each once, with its newest tokens."""
+        by_sid: dict[str, Session] = {}
+        for session in sessions:
+            by_sid.setdefault(session.sid, session)
+        return [self._revoke(session) for session in by_sid.values()]
+
+    def _revoke(self, session: Session) -> Session:
+        """End a session. Returns it with its newest tokens, which a refresh at another process may just have got."""
         self._revoked.revoke(session)
-        self._token_store.delete(session)
         if self._list:
             self._list.remove(session)
+        return self._token_store.end(session) if self._refresher.can_refresh(session) else session
 
     def _log_repeated(self, names: tuple[str, ...]) -> None:
         """An operator can find out what sets the other cookie; once a minute, for it comes with each request."""

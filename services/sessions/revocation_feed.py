@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 import os
+import secrets
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("munjigi.sessions")
 
 STREAM = "munjigi:ended"
+GENERATION_KEY = "munjigi:generation"
+"""A value that changes when Redis has lost its data: it was emptied, or started again without them."""
+_GENERATION_SECONDS = 10 * 365 * 86400
+"""How long that key lives: what is left of it tells how old it is, by the clock of Redis."""
 MAX_SYNC_SECONDS = 10.0
 """A process waits so long at its start. A longer list is read while it serves."""
 KEY_BYTES = 8
@@ -86,9 +91,10 @@ class RevocationFeed:
         self._last_id = "0-0"
         self._is_disconnected = False
         self._reconnected_at = -math.inf
+        self._generation: bytes | None = None
         self._started_in_pid: int | None = None
         self.on_reconnect: Callable[[], None] = lambda: None
-        """Called on the event loop when Redis is back: it may have lost what was in it."""
+        """Called on the event loop when Redis is back or was emptied: it may have lost what was in it."""
         self._cancel: Callable[[], object] = lambda: None
         self._synced = asyncio.Event()
 
@@ -98,8 +104,13 @@ class RevocationFeed:
 
     @property
     def connected_seconds(self) -> float:
-        """Since when Redis is back; negative while it is unavailable, infinite if it has never been."""
+        """Since when Redis is back or was emptied; negative while it is unavailable, infinite if it has never been."""
         return -1.0 if self._is_disconnected else self._clock.monotonic() - self._reconnected_at
+
+    @property
+    def generation(self) -> bytes | None:
+        """The value of `GENERATION_KEY`, as this process has last seen it."""
+        return self._generation
 
     def start(self) -> None:
         """Start to read the stream, if this process does not yet."""
@@ -169,8 +180,24 @@ class RevocationFeed:
                 self._add(_time_of(self._last_id), Entry.from_fields(fields))
             except (KeyError, ValueError):
                 log.warning("unknown entry in %s: %s", STREAM, self._last_id)
+        await self._check_generation(client)
         if len(entries) < _BATCH_SIZE:
             self._mark_synced()
+
+    async def _check_generation(self, client: Any) -> None:
+        """Notice that Redis was emptied, also if the connection has not been lost."""
+        generation = await client.get(GENERATION_KEY)
+        if generation is not None and generation == self._generation:
+            return
+        await client.set(GENERATION_KEY, secrets.token_hex(8), nx=True, ex=_GENERATION_SECONDS)
+        generation, seconds_left = await client.get(GENERATION_KEY), await client.ttl(GENERATION_KEY)
+        has_lost_data = self._generation is not None
+        self._generation = generation
+        created_at = self._clock.monotonic() - max(0, _GENERATION_SECONDS - seconds_left)
+        self._reconnected_at = max(self._reconnected_at, created_at)
+        if has_lost_data and not self._is_disconnected:
+            log.error("Redis has lost its data; saving again what this process knows")
+            self.on_reconnect()
 
     async def _publish_backlog(self, client: Any) -> None:
         """Publish the entries that were collected while Redis was unavailable or full."""

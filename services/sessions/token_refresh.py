@@ -87,8 +87,9 @@ class TokenRefresher:
         self._flights: SingleFlight[tuple[Session, bool]] = SingleFlight(clock)
         self._failures: LRUCache[bytes, _Failure] = LRUCache(MAX_FAILURES)
         self._lock = threading.Lock()
-        if revoked_sessions.feed:
-            revoked_sessions.feed.on_reconnect = store.save_all_again
+        if feed := revoked_sessions.feed:
+            feed.on_reconnect = store.save_all_again
+            store.get_generation = lambda: feed.generation
 
     def can_refresh(self, session: Session) -> bool:
         return self._backend.can_refresh(has_refresh_token=session.sealed_refresh_token is not None)
@@ -175,14 +176,20 @@ class TokenRefresher:
             return newest, False
         if not self._is_coordinated:
             raise self._failed(session, "Redis is unavailable, and another process may send the same refresh token")
+        claimed_at = self._clock.monotonic()
         claim = self.store.claim(session, self._seconds)
         if claim is Claim.UNAVAILABLE:
             raise self._failed(session, "Redis does not answer, and another process may send the same refresh token")
         if claim is Claim.OTHER:
             return self._result_of_other(session), False
-        newest = self.store.load(session)
-        if newest.refresh_count > session.refresh_count:
-            return newest, False
+        known = self.store.load_complete(session)
+        if known is None:
+            self.store.report(session, Outcome.FAILED, UNSENT_RETRY_SECONDS)
+            raise self._failed(session, "Redis does not answer or has lost data, and there may be newer tokens")
+        if known.refresh_count > session.refresh_count:
+            return known, False
+        if self._clock.monotonic() - claimed_at > EXTRA_SECONDS:
+            raise self._failed(session, "too late: another process may send the same refresh token soon")
         return self._send(session, context), True
 
     @property
@@ -225,10 +232,13 @@ class TokenRefresher:
             refresh_expires_at=new.refresh_expires_at,
             refresh_count=session.refresh_count + 1,
         )
-        self.store.save(newest, self._kept_until(newest))
-        if self._revoked.contains(session):  # signed out meanwhile, with the old tokens
+        try:
+            self.store.save(newest, self._kept_until(newest))
+            if self._revoked.contains(session):
+                raise errors.SessionExpired("it was signed out while its tokens were refreshed")
+        except errors.SessionExpired:  # signed out meanwhile, with the old tokens
             self._backend.logout(new, context)
-            raise errors.SessionExpired("it was signed out while its tokens were refreshed")
+            raise
         return newest
 
     def _send_within_reuse(self, tokens: Tokens, context: RequestContext) -> Tokens:

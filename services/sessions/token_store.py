@@ -19,10 +19,12 @@ from typing import Any, TypeVar
 
 from cachetools import LRUCache
 
+import errors
 from services.clock import Clock
 from services.event_loop import start_task, wait_for
 from services.sealing import Sealer
 from services.sessions.model import Session
+from services.sessions.revocation_feed import GENERATION_KEY
 from services.state.redis import RETRY_SECONDS, Redis, client_of
 
 MAX_SESSIONS = 20_000
@@ -42,11 +44,20 @@ _FIELDS = (
     "refresh_count",
 )
 """Of `Session`."""
+_ENDED = b"9007199254740991:ended"
+"""The value of a session that has ended, newer than all tokens: a refresh that is under way cannot save its own."""
 _SAVE_IF_NEWER = """
 local saved = redis.call('GET', KEYS[1])
+if saved == ARGV[4] then return -1 end
 if saved and tonumber(string.match(saved, '^%d+')) > tonumber(ARGV[1]) then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
 return 1
+"""
+
+_END = """
+local saved = redis.call('GET', KEYS[1])
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+return saved
 """
 
 _T = TypeVar("_T")
@@ -93,6 +104,8 @@ class TokenStore:
         self._entries: LRUCache[bytes, _Entry] = LRUCache(MAX_SESSIONS)
         self._lock = threading.Lock()
         self._is_saving_again = False
+        self.get_generation: Callable[[], bytes | None] = lambda: None
+        """Returns the value of `GENERATION_KEY` for which all processes have saved what they know."""
 
     def apply(self, session: Session) -> Session:
         """The session with the newest tokens that this process knows."""
@@ -109,11 +122,32 @@ class TokenStore:
             session = self._remember_saved(session, value)
         return session
 
+    def load_complete(self, session: Session) -> Session | None:
+        """The same; None if Redis does not answer, or has lost data, so that it might lack newer tokens.
+
+        Raises `SessionExpired` if the session has ended.
+        """
+        if self._redis is None:
+            return self.apply(session)
+        value, is_complete = wait_for(self._get_complete(_tokens_key(session)))
+        if value == _ENDED:
+            raise errors.SessionExpired("it was signed out at another process")
+        if not is_complete:
+            return None
+        return self._remember_saved(self.apply(session), value) if value else self.apply(session)
+
     def save(self, session: Session, ends_at: int) -> None:
-        """Keep the tokens of a session that have just been refreshed. ends_at: of the session, seconds since 1970."""
+        """Keep the tokens of a session that have just been refreshed. ends_at: of the session, seconds since 1970.
+
+        Raises `SessionExpired` if the session has ended meanwhile.
+        """
         entry = _Entry({name: getattr(session, name) for name in _FIELDS}, ends_at, is_saved=self._redis is None)
-        if self._put(session.key, entry) and self._redis and not wait_for(self._save(session.key, entry)):
+        if not self._put(session.key, entry) or self._redis is None:
+            return
+        if not wait_for(self._save(session.key, entry)):
             self._save_again_soon()
+        elif session.key not in self._entries:
+            raise errors.SessionExpired("it was signed out while its tokens were refreshed")
 
     def needs_confirmation(self, session: Session) -> bool:
         """Whether the cookie with this session has tokens that are kept for older cookies."""
@@ -132,13 +166,18 @@ class TokenStore:
             key = _tokens_key(session)
             wait_for(self._run(lambda client: client.expire(key, CURRENT_SECONDS), None))
 
-    def delete(self, session: Session) -> None:
-        """The session has ended."""
-        with self._lock:
-            entry = self._entries.pop(session.key, None)
-        if self._redis and entry:
+    def end(self, session: Session) -> Session:
+        """The session has ended: nobody saves newer tokens from now on. Returns it with the newest ones."""
+        session = self.apply(session)
+        if self._redis:
             key = _tokens_key(session)
-            wait_for(self._run(lambda client: client.delete(key), None))
+            value = wait_for(
+                self._run(lambda client: client.eval(_END, 1, key, _ENDED, CURRENT_SECONDS), None)
+            )
+            session = self._remember_saved(session, value) if value else session
+        with self._lock:
+            self._entries.pop(session.key, None)
+        return session
 
     def claim(self, session: Session, seconds: float) -> Claim:
         """Ask to be the process that refreshes this session's tokens, within so many seconds."""
@@ -183,6 +222,8 @@ class TokenStore:
                         newest = self._remember_saved(session, value)
                         if newest.refresh_count > session.refresh_count:
                             return newest, None
+                        if value == _ENDED:
+                            return session, Outcome.REFUSED
         return session, next((each for each in Outcome if each.value == outcome), None)
 
     def _remember_saved(self, session: Session, saved: bytes) -> Session:
@@ -235,17 +276,30 @@ class TokenStore:
         value = b"%d:%s" % (entry.count, sealed)
         seconds = CURRENT_SECONDS if entry.is_current else max(1, entry.expires_at - int(self._clock.time()))
         result = await self._run(
-            lambda client: client.eval(_SAVE_IF_NEWER, 1, _name(key), entry.count, value, seconds), None
+            lambda client: client.eval(_SAVE_IF_NEWER, 1, _name(key), entry.count, value, seconds, _ENDED), None
         )
         if result is None:
             return False
         with self._lock:
+            if result == -1:
+                self._entries.pop(key, None)
             if (known := self._entries.get(key)) and known.count == entry.count:
                 self._entries[key] = replace(known, is_saved=True)
         return True
 
     async def _get(self, key: str) -> bytes | None:
         value: bytes | None = await self._run(lambda client: client.get(key), None)
+        return value
+
+    async def _get_complete(self, key: str) -> tuple[bytes | None, bool]:
+        """The value of a key, and whether Redis has all that was saved."""
+
+        async def get(client: Any) -> tuple[bytes | None, bool]:
+            value = await client.get(key)
+            # Afterwards: if it is emptied in between, the value was right.
+            return value, await client.get(GENERATION_KEY) == self.get_generation()
+
+        value: tuple[bytes | None, bool] = await self._run(get, (None, False))
         return value
 
     async def _run(self, command: Callable[[Any], Coroutine[Any, Any, _T]], default: _T | Any) -> _T | Any:
