@@ -171,9 +171,7 @@ class TokenStore:
         session = self.apply(session)
         if self._redis:
             key = _tokens_key(session)
-            value = wait_for(
-                self._run(lambda client: client.eval(_END, 1, key, _ENDED, CURRENT_SECONDS), None)
-            )
+            value = wait_for(self._run(lambda client: client.eval(_END, 1, key, _ENDED, CURRENT_SECONDS), None))
             session = self._remember_saved(session, value) if value else session
         with self._lock:
             self._entries.pop(session.key, None)

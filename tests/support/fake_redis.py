@@ -1,7 +1,7 @@
 """A Redis in memory that can fail, for tests on a loop with virtual time (`virtual_time.py`).
 
-It knows the commands that the session services send, as `redis.asyncio` has them. `tests/system/test_refresh_simulation.py`
-compares it with a real server.
+It knows the commands that the session services send, as `redis.asyncio` has them.
+`tests/system/test_refresh_simulation.py` compares it with a real server.
 """
 
 import asyncio
@@ -30,6 +30,9 @@ class FakeRedisServer:
         self.is_up = True
         self.data: dict[str, tuple[bytes, float]] = {}
         """Value, and when it expires."""
+        self.read_keys: set[str] = set()
+        self.hashes: dict[str, dict[str, Any]] = {}
+        """Without times of expiry."""
         self.stream: list[tuple[int, dict[bytes, bytes]]] = []
         self._history: list[tuple[float, str, tuple[bytes, float] | None]] = []
         """Time, key and previous value of each write."""
@@ -38,10 +41,13 @@ class FakeRedisServer:
         self.changed = asyncio.Event()
 
     def get(self, key: str) -> bytes | None:
+        self.read_keys.add(key)
         value, expires_at = self.data.get(key, (None, 0.0))
         return value if expires_at > self._get_time() else None
 
-    def set(self, key: str, value: Any, *, nx: bool = False, px: int | None = None, ex: int | None = None) -> bool | None:
+    def set(
+        self, key: str, value: Any, *, nx: bool = False, px: int | None = None, ex: int | None = None
+    ) -> bool | None:
         if nx and self.get(key) is not None:
             return None
         seconds = px / 1000 if px is not None else ex if ex is not None else _FOREVER
@@ -108,9 +114,7 @@ class FakeRedisServer:
             self.data[key] = value
 
 
-def _save_if_newer(
-    server: FakeRedisServer, key: str, count: int, value: bytes, seconds: int, ended: bytes
-) -> int:
+def _save_if_newer(server: FakeRedisServer, key: str, count: int, value: bytes, seconds: int, ended: bytes) -> int:
     server.newest_counts[key] = max(count, server.newest_counts.get(key, 0))
     saved = server.get(key)
     if saved == ended:
@@ -169,6 +173,12 @@ class FakeRedisClient:
 
     async def eval(self, script: str, keys: int, key: str, *arguments: Any) -> Any:
         return await self._run(lambda: self._server.eval(script, keys, key, *arguments))
+
+    async def hset(self, key: str, field: str, value: Any) -> Any:
+        return await self._run(lambda: self._server.hashes.setdefault(key, {}).update({field: value}))
+
+    async def hdel(self, key: str, *fields: str) -> Any:
+        return await self._run(lambda: [self._server.hashes.get(key, {}).pop(field, None) for field in fields])
 
     async def xadd(self, stream: str, fields: dict[str, Any], **options: Any) -> Any:
         return await self._run(lambda: self._server.xadd(stream, fields))

@@ -29,26 +29,18 @@ import flask
 from flask_login import LoginManager
 
 import errors
+import services
 from config import Settings
 from services import event_loop
-from services.backend.client import BackendClient
 from services.http.client import UpstreamError
 from services.http.response import UpstreamResponse
-from services.observability.audit import AuditLog
-from services.profile import Profile
 from services.request_context import Deadline, RequestContext
 from services.response_cookies import Cookie
 from services.sessions import token_store
 from services.sessions.cookie import SessionCookie
-from services.sessions.manager import Sessions
-from services.sessions.memory import SessionMemory
 from services.sessions.model import Session
-from services.sessions.revalidation import Revalidator
-from services.sessions.revocation import RevokedSessions
-from services.sessions.token_refresh import TokenRefresher
 from services.sessions.token_store import Claim, TokenStore
-from services.sign_in import SignIn, SignOut
-from services.state.redis import Redis
+from services.sign_in import SignOut
 from tests.support import forge
 from tests.support.fake_redis import FakeRedisClient, FakeRedisServer, fake_connections
 from tests.support.site import make_settings
@@ -197,16 +189,15 @@ class Backend:
         is_newest = count == family.number
         age = self.clock.time() - family.issued_at
         return family.ended_by is None and (
-            (is_newest and age < self.life) or (not is_newest and not self.variant.old_access_dies and age < self.life / 5)
+            (is_newest and age < self.life)
+            or (not is_newest and not self.variant.old_access_dies and age < self.life / 5)
         )
 
     def honors(self, family: Family) -> bool:
         age = self.clock.time() - family.issued_at
         return family.ended_by is None and age < self.refresh_life - _EXPIRY_TOLERANCE
 
-    def _refresh(
-        self, family: Family, number: int, count: int, process: "Process"
-    ) -> tuple[int, Any, Send | None]:
+    def _refresh(self, family: Family, number: int, count: int, process: "Process") -> tuple[int, Any, Send | None]:
         now = self.clock.time()
         sends = family.sends.setdefault(count, [])
         send = Send(process, now, "rotated")
@@ -326,32 +317,19 @@ class Process:
         self.last_pause = self.last_cut_off = -1000.0
         self.ended_at: float | None = None
         self.tasks: dict[asyncio.Task[Any], None] = {}
-        settings = world.settings
-        number, _ = len(world.all_processes), world.all_processes.append(self)
-        self.redis = Redis(f"sim:///{number}", clock) if world.has_redis else None
-        self.backend = BackendClient(settings, _Http(self), clock)  # type: ignore[arg-type]
-        audit, memory = AuditLog(_app), SessionMemory(self.redis, clock)
-        self.revoked = RevokedSessions(settings, self.redis, clock, memory)
-        self.store = _store(world.naive)(self.redis, settings.secret_keys, clock)
-        refresher = TokenRefresher(settings, self.backend, self.store, self.revoked, clock)
+        number = len(world.all_processes)
+        world.all_processes.append(self)
+        settings = replace(world.settings, redis_url=f"redis://simulated/{number}" if world.has_redis else None)
+        with (
+            patch.object(services, "_http_client", lambda *_, **__: _Http(self)),
+            patch.object(services, "TokenStore", _store(world.naive)),
+        ):
+            built = services.Services.build(settings, _app, self.context, clock)
+        self.store, self.revoked = built.refresher.store, built.revoked_sessions
         if world.naive == "no single flight":
-            refresher._flights = _NoFlights()  # type: ignore[assignment]
+            built.refresher._flights = _NoFlights()  # type: ignore[assignment]
+        self.sessions, self.sign_in, self.profile = built.sessions, built.sign_in, built.profile
         self.cookie = SessionCookie(settings, clock)
-        self.sessions = Sessions(
-            settings,
-            cookie=self.cookie,
-            memory=memory,
-            token_store=self.store,
-            refresher=refresher,
-            revalidator=Revalidator(settings, self.backend, clock, memory, refresher),
-            revoked_sessions=self.revoked,
-            audit=audit,
-            get_context=self.context,
-            clock=clock,
-        )
-        limiter: Any = SimpleNamespace(hit=lambda *_: lambda: None)
-        self.sign_in = SignIn(settings, self.backend, self.sessions, limiter, audit)
-        self.profile = Profile(self.backend, self.sessions)
         self.revoked.start_feed()
 
     def context(self) -> RequestContext:
@@ -494,12 +472,15 @@ class Browser:
             world.note_signed_out(cookie_header, door, process)
         if await world.is_response_lost():
             return None, result
-        for cookie in response.cookies:
+        self._keep(response.cookies)
+        return response, result
+
+    def _keep(self, cookies: Sequence[Cookie]) -> None:
+        for cookie in cookies:
             if cookie.max_age == 0:
                 self.jar.pop(cookie.name, None)
             else:
                 self.jar[cookie.name] = cookie.value
-        return response, result
 
 
 class World:
@@ -556,7 +537,7 @@ class World:
 
     def log(self, text: str, *values: object) -> None:
         if self.is_verbose:
-            print(f"{self.loop.time():9.3f}  {text % values}", file=sys.stderr)
+            sys.stderr.write(f"{self.loop.time():9.3f}  {text % values}\n")
 
     def start(self, coroutine: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
         task = self.loop.create_task(coroutine)
@@ -571,7 +552,9 @@ class World:
             self.violations.append(f"seed {self.seed}: {error!r}")
 
     def start_processes(self) -> None:
-        self.log("%s; %d processes, Redis: %s; %s", self.backend.variant, self.process_count, self.has_redis, self.faults)
+        self.log(
+            "%s; %d processes, Redis: %s; %s", self.backend.variant, self.process_count, self.has_redis, self.faults
+        )
         self.processes = [Process(self, slot, offset) for slot, offset in enumerate(self._offsets)]
 
     async def run(self) -> None:
@@ -765,7 +748,11 @@ class World:
         if not self.has_redis:
             return "process ended, without Redis"
         if not was_saved:
-            if self.redis_was_down_at > delivered_at or first.process.last_cut_off > delivered_at or not self.redis.is_up:
+            if (
+                self.redis_was_down_at > delivered_at
+                or first.process.last_cut_off > delivered_at
+                or not self.redis.is_up
+            ):
                 return "process ended while Redis was unavailable"
             if first.process.ended_at - delivered_at < 3:
                 return "process ended before it could save the answer"
@@ -842,6 +829,11 @@ class Result:
     counts: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
     max_seconds: float = 0.0
+
+    @property
+    def wrongly_signed_out(self) -> float:
+        """Of 1,000 sessions."""
+        return 1000 * self.counts["wrongly signed out"] / max(1, self.counts["sessions"])
 
 
 def simulate(seed: int, naive: str | None = None, *, verbose: bool = False) -> Result:
@@ -985,10 +977,10 @@ def main() -> None:
         result = simulate(arguments.seed, arguments.naive, verbose=arguments.verbose)
     else:
         result = simulate_many(range(arguments.first, arguments.first + arguments.runs), arguments.naive)
-    for name, count in sorted(result.counts.items()):
-        print(f"| {name} | {count:,} |")
-    print(f"| longest answer | {result.max_seconds:.1f} s |")
-    print(*result.violations, sep="\n")
+    lines = [f"| {name} | {count:,} |" for name, count in sorted(result.counts.items())]
+    lines.append(f"| longest answer | {result.max_seconds:.1f} s |")
+    lines.append(f"| wrongly signed out, per 1,000 sessions | {result.wrongly_signed_out:.1f} |")
+    sys.stdout.write("\n".join([*lines, *result.violations]) + "\n")
     sys.exit(bool(result.violations))
 
 
