@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("munjigi.sessions")
 
 STREAM = "munjigi:ended"
-GENERATION_KEY = "munjigi:generation"
-"""A value that changes when Redis has lost its data: it was emptied, or started again without them."""
+GENERATION_KEY = "{munjigi:ended}:generation"
+"""A value that changes when Redis has lost its data: it was emptied, or started again without them. In a cluster, the
+braces put it onto the node of the stream."""
 _GENERATION_SECONDS = 10 * 365 * 86400
 """How long that key lives: what is left of it tells how old it is, by the clock of Redis."""
 MAX_SYNC_SECONDS = 10.0

@@ -171,7 +171,7 @@ class TokenRefresher:
         return copy_tokens(newest, session), is_new
 
     def _refresh_once(self, session: Session, context: RequestContext) -> tuple[Session, bool]:
-        newest = self.store.apply(session)
+        newest = self.store.apply(session) if self._is_coordinated else self.store.load(session)
         if newest.refresh_count > session.refresh_count:
             return newest, False
         if not self._is_coordinated:
@@ -182,15 +182,20 @@ class TokenRefresher:
             raise self._failed(session, "Redis does not answer, and another process may send the same refresh token")
         if claim is Claim.OTHER:
             return self._result_of_other(session), False
-        known = self.store.load_complete(session)
-        if known is None:
-            self.store.report(session, Outcome.FAILED, UNSENT_RETRY_SECONDS)
-            raise self._failed(session, "Redis does not answer or has lost data, and there may be newer tokens")
-        if known.refresh_count > session.refresh_count:
-            return known, False
+        newest = self._load_complete(session)
+        if newest.refresh_count > session.refresh_count:
+            return newest, False
         if self._clock.monotonic() - claimed_at > EXTRA_SECONDS:
             raise self._failed(session, "too late: another process may send the same refresh token soon")
         return self._send(session, context), True
+
+    def _load_complete(self, session: Session) -> Session:
+        """The session with the newest tokens of all processes; raises `TokenRefreshFailed` if these may be unknown."""
+        newest = self.store.load_complete(session)
+        if newest is None:
+            self.store.report(session, Outcome.FAILED, UNSENT_RETRY_SECONDS)
+            raise self._failed(session, "Redis does not answer or has lost data, and there may be newer tokens")
+        return newest
 
     @property
     def _is_coordinated(self) -> bool:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from services.sessions import token_store
 from services.sessions.token_refresh import RECOVERY_SECONDS
 from tests.support import forge
 from tests.support.logs import captured_log
@@ -45,6 +46,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def sites(backend: RotatingBackend, redis: RedisServer, clock: ManualClock) -> Iterator[tuple[Site, Site]]:
+    redis.flush()
     with process(backend, redis, clock) as first, process(backend, redis, clock) as second:
         yield first, second
 
@@ -111,6 +113,8 @@ def test_a_new_process_finds_the_tokens_that_an_ended_one_got(
             assert is_signed_in(visitor)
     clock.advance(LIFE)
     with process(backend, redis, clock) as site:
+        assert access_token(at(site, visitor)) in ("access.f0.3", "access.f0.4"), "Redis may be new"
+        clock.advance(RECOVERY_SECONDS + 10)
         assert access_token(at(site, visitor)) == "access.f0.4"
     assert len(set(backend.refreshes)) == len(backend.refreshes) == 4
 
@@ -227,7 +231,6 @@ def test_tokens_that_a_cookie_has_too_are_kept_for_an_hour_only(
         (key,) = redis.execute("KEYS", "munjigi:tokens:*")
         return int(redis.execute("TTL", key))
 
-    redis.flush()
     clock.advance(LIFE)
     assert is_signed_in(visitor)
     assert seconds_left() > 3600
@@ -236,10 +239,9 @@ def test_tokens_that_a_cookie_has_too_are_kept_for_an_hour_only(
     assert 0 < seconds_left() <= 3600
 
 
-def test_signing_out_deletes_the_tokens(
+def test_signing_out_replaces_the_tokens_by_a_mark(
     sites: tuple[Site, Site], backend: RotatingBackend, redis: RedisServer, clock: ManualClock
 ) -> None:
-    redis.flush()
     visitor = signed_in(sites[0])
     clock.advance(LIFE)
     assert is_signed_in(visitor)
@@ -247,4 +249,4 @@ def test_signing_out_deletes_the_tokens(
     assert [token for path, token in backend.calls if path == "/logout"] == ["refresh.f0.1"]
     assert not is_signed_in(at(sites[1], visitor))
     wait_until(lambda: not is_signed_in(at(sites[0], visitor)))
-    assert redis.execute("KEYS", "munjigi:tokens:*") == []
+    assert [redis.execute("GET", key) for key in redis.execute("KEYS", "munjigi:tokens:*")] == [token_store._ENDED]
