@@ -1,6 +1,7 @@
 """The next step of a sign-in: the journey, and what must not work."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -12,6 +13,7 @@ from services.limits.login_limiter import MAX_CODES, MAX_RESENDS
 from services.pending_sign_ins import MAX_AGE_SECONDS
 from services.sealing import Sealer
 from tests.support.faulty_backend import FaultyBackend, faulty_backend, http_response, keep_alive
+from tests.support.redis_server import redis_server
 from tests.support.site import SECRET, ManualClock, Page, Site, SiteMaker, Visitor, cookie_names, set_cookies
 
 STEN, IDA = "nextstep@example.com", "identity@example.com"
@@ -191,6 +193,45 @@ def test_next_auths_client_gets_the_url_of_the_page(site: Site) -> None:
     assert enter(visitor).status_code == 303
 
 
+CUSTOM = {
+    "backend": "custom",
+    "backend_login": "POST /login",
+    "backend_token": "token",
+    "backend_user": "GET /me",
+    "backend_meanings": "202 step=otp next_step; 400 code=OLD code_expired; 400 code=GONE step_over",
+    "backend_methods": "channel",
+    "backend_sent_to": "to",
+    "backend_resend_after": "wait",
+    "backend_challenge": "cookie:JSESSIONID",
+    "backend_challenge_send": "cookie:JSESSIONID",
+    "backend_verify": "POST /otp",
+    "backend_verify_body": "otp={code}",
+    "backend_resend": "POST /otp/again",
+    "backend_resend_body": "by={method}",
+}
+
+
+def test_settings_describe_the_next_step_of_any_backend(shared_site: SiteMaker, server: FaultyBackend) -> None:
+    server.reset()
+    step = {"step": "otp", "channel": "sms", "to": "010-****-77", "wait": 5}
+    server.responses["/login"] = keep_alive(http_response(step, 202, Set_Cookie="JSESSIONID=a1b2; HttpOnly"))
+    server.responses["/otp"] = keep_alive(http_response({"code": "OLD"}, 400))
+    server.responses["/otp/again"] = keep_alive(http_response({"wait": 7}, 200))
+    server.responses["/me"] = keep_alive(http_response({"id": 7, "email": STEN}, 200))
+    visitor = shared_site(server.url, clock=CLOCK, **CUSTOM).new_visitor()
+    assert visitor.sign_in().status_code == 303
+    assert "010-****-77" in visitor.get_page(VERIFY).text
+    CLOCK.advance(40)
+    assert visitor.submit(f"{VERIFY}/resend", {}).status_code == 303
+    assert (server.calls[-1].json, server.calls[-1].headers["Cookie"]) == ({"by": "sms"}, "JSESSIONID=a1b2")
+    wrong_page(enter(visitor), 401, "no longer valid")
+    server.responses["/otp"] = keep_alive(http_response({"token": "t1"}, 200))
+    assert enter(visitor).status_code == 303
+    sent = next(call for call in reversed(server.calls) if call.path == "/otp")
+    assert (sent.json, sent.headers["Cookie"]) == ({"otp": CODE}, "JSESSIONID=a1b2")
+    assert visitor.is_signed_in
+
+
 # --- What must not work
 
 
@@ -343,6 +384,34 @@ def test_neither_challenge_nor_password_is_in_a_page_or_readable_in_a_cookie(sit
     text = visitor.get(VERIFY).text + str(visitor.cookies.get_dict())
     assert [one for one in (*challenges, "correct-horse", STEN) if one in str(visitor.cookies.get_dict())] == []
     assert [one for one in challenges if one in text] == []
+
+
+def test_no_code_challenge_or_password_is_in_the_log(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    visitor = waiting(site)
+    enter(visitor, "774411")
+    visitor.get(f"{VERIFY}/return?code=a-code-of-the-page")
+    enter(visitor)
+    logged = "\n".join(str(vars(record)) for record in caplog.records if record.name.startswith("munjigi"))
+    assert "sign_in_pending" in logged
+    secrets = ("774411", f"'{CODE}'", "a-code-of-the-page", "correct-horse", visitor.cookies.get(TRUSTED) or "none")
+    assert [secret for secret in secrets if secret in logged] == []
+
+
+@pytest.mark.external
+def test_processes_that_share_a_redis_refuse_what_one_of_them_has_ended(
+    make_site: SiteMaker, site: Site, tmp_path: Path
+) -> None:
+    backend_url = site.app.extensions["munjigi"].settings.backend_url
+    with redis_server(tmp_path) as redis:
+        one, other = (make_site(backend_url, redis_url=redis.url) for _ in range(2))
+        visitor = waiting(one)
+        copy = dict(visitor.cookies)
+        assert visitor.submit(f"{VERIFY}/cancel", {}).status_code == 303
+        elsewhere = other.new_visitor()
+        for name, value in copy.items():
+            elsewhere.cookies.set(name, value, domain="localhost.local", path="/")
+        assert_must_start_again(other, elsewhere, enter(elsewhere))
 
 
 # --- What backends may answer

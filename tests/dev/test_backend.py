@@ -174,6 +174,16 @@ def test_a_second_factor_signs_in(name: str) -> None:
         assert {field: session_user(visitor)[field] for field in user} == user
 
 
+def test_a_second_factor_can_follow_a_sign_in_through_a_provider() -> None:
+    with development("laravel") as site:
+        visitor = Browser(site.url)
+        response = approve(visitor, "google", failure="backend_next_step")
+        assert response.headers["Location"].startswith(f"{site.url}/auth/login/verify")
+        assert not visitor.is_signed_in
+        assert visitor.submit("/auth/login/verify", {"code": "123456"}).status_code == 303
+        assert visitor.get_session()["user"]["email"] == "nextstep@example.com"
+
+
 @every_preset
 def test_a_session_lasts_from_the_sign_in_to_the_sign_out(site: Development) -> None:
     visitor = site.new_visitor()
