@@ -59,6 +59,8 @@ class PendingSignIn:
     """The person has asked to stay signed in."""
     issuer_session: dict[str, Any] | None = None
     """The session at the provider: the claim of an `IssuerSession`."""
+    sent_method: str = ""
+    """The name of the method for which the last code was sent."""
     resend_at: int = 0
     """Seconds since 1970 from when a code can be sent again."""
     expires_at: int

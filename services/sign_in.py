@@ -36,6 +36,8 @@ _MAX_REVOKED_TOKENS = 3
 """Further sessions that a browser may have: of cookies with another `Domain` or `Path`, set by an earlier setup."""
 
 
+_SENT = (Method.EMAIL, Method.SMS, Method.SENT)
+"""Methods with a code that the backend sends."""
 _EXTRA_SECONDS = 5
 """How much longer than the backend timeout a second click on the same button waits."""
 
@@ -211,9 +213,9 @@ class SignIn:
         return sent
 
     def use_method(self, pending: PendingSignIn, method: str, context: RequestContext) -> PendingSignIn:
-        """Go on with another method; its code is sent if it has to be."""
-        is_sent = pending.step.methods[method] in (Method.EMAIL, Method.SMS, Method.SENT)
-        if self._backend.can_resend and (is_sent or self._backend.sends_first(pending.step, method)):
+        """Go on with another method. Its code is sent, unless it was the last one that was."""
+        needs_sending = pending.step.methods[method] in _SENT or self._backend.sends_first(pending.step, method)
+        if self._backend.can_resend and needs_sending and method != pending.sent_method:
             return self.send_code(pending, method, context)
         changed = replace(pending, method=method)
         self._pending.save(changed, context)
@@ -322,7 +324,8 @@ class SignIn:
         now = int(self._clock.time())
         pending = PendingSignIn(
             step=step,
-            method=next(iter(step.methods), ""),
+            method=(method := next(iter(step.methods), "")),
+            sent_method=method,
             resend_at=now + (step.resend_after or DEFAULT_RESEND_SECONDS),
             expires_at=now + MAX_AGE_SECONDS,
             visitor=context.visitor,
@@ -373,7 +376,9 @@ class SignIn:
     def _resend(self, pending: PendingSignIn, method: str, context: RequestContext) -> PendingSignIn:
         step = self._backend.resend(pending.step, method, context, _credentials(pending))
         interval = step.resend_after or DEFAULT_RESEND_SECONDS
-        return replace(pending, step=step, method=method, resend_at=int(self._clock.time()) + interval)
+        return replace(
+            pending, step=step, method=method, sent_method=method, resend_at=int(self._clock.time()) + interval
+        )
 
     def _tokens_of(self, sessions: Iterable[Session]) -> list[Tokens]:
         """The tokens of sessions that have ended: of some backends, all sessions of a user have one token."""
