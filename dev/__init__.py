@@ -6,6 +6,7 @@ environment take precedence. The site itself has no development mode and does no
 
 import logging
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -68,6 +69,14 @@ def _configure_logs(settings: config.Settings) -> None:
     request_logger = logging.getLogger("werkzeug")  # formats its own lines, with color
     request_logger.handlers, request_logger.propagate = [logging.StreamHandler()], False
     request_logger.setLevel(logging.INFO)
+    request_logger.addFilter(_hide_query)
+
+
+def _hide_query(record: logging.LogRecord) -> bool:
+    """A filter: write requests without their query, which can have the code of an email or of a provider."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(re.sub(r"\?\S*", "?…", arg) if isinstance(arg, str) else arg for arg in record.args)
+    return True
 
 
 def completed(environ: Mapping[str, str], port: int) -> dict[str, str]:

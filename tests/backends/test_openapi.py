@@ -11,8 +11,9 @@ from openapi_spec_validator.readers import read_from_filename
 
 import backends
 import errors
-from backends.base import Method
+from backends.base import ACCOUNT_CALLS, Method
 from providers.base import Identity
+from services.backend.account_calls import AccountCalls
 from services.backend.client import BackendClient, Revocation, StepRequired
 from services.backend.next_step import Step
 from services.backend.tokens import Tokens
@@ -20,7 +21,7 @@ from services.backend.user import User
 from services.http.client import HttpClient
 from tests.support.commands import ROOT
 from tests.support.faulty_backend import FaultyBackend, RecordedRequest, faulty_backend, http_response, keep_alive
-from tests.support.site import ManualClock, a_context, make_settings
+from tests.support.site import ACCOUNT_PATHS, ManualClock, a_context, make_settings
 
 SPEC: Mapping[str, Any] = read_from_filename(str(ROOT / "docs" / "backend.openapi.yaml"))[0]
 OPERATIONS = {
@@ -86,20 +87,29 @@ def server() -> Iterator[FaultyBackend]:
         yield running
 
 
+class Calls(NamedTuple):
+    backend: BackendClient
+    accounts: AccountCalls
+
+
 @pytest.fixture
-def client(server: FaultyBackend, http: HttpClient) -> BackendClient:
+def client(server: FaultyBackend, http: HttpClient) -> Calls:
     server.reset()
     settings = make_settings(
+        **ACCOUNT_PATHS,
         backend_url=server.url,
         backend_logout_path="/logout",
         backend_profile_path="/profile",
         backend_next_step_urls="https://verify.example.com",
     )
-    return BackendClient(settings, http, ManualClock())
+    backend = BackendClient(settings, http, ManualClock())
+    return Calls(backend, AccountCalls(settings, backend, ManualClock()))
 
 
-def run(client: BackendClient, operation: str) -> Any:
-    context = a_context()
+def run(calls: Calls, operation: str) -> Any:
+    if operation in ACCOUNT_CALLS:
+        return run_account_call(calls.accounts, operation)
+    client, context = calls.backend, a_context()
     match operation:
         case "login":
             return client.login("jun@example.com", "가 \"'+&=%", context).tokens.access
@@ -119,7 +129,19 @@ def run(client: BackendClient, operation: str) -> Any:
             return client.save_profile(TOKEN, USER, "Jun Kim", None, context)
 
 
-def outcome(client: BackendClient, operation: str) -> tuple[str, int | None]:
+def run_account_call(accounts: AccountCalls, operation: str) -> Any:
+    context = a_context()
+    email, password = "jun@example.com", "가 \"'+&=%"
+    if operation in ("forgot", "resend_verification"):
+        return accounts.send_mail(operation, email, context)
+    values = {"identifier": email, "code": "made-up-code", "password": password, "new_password": password}
+    values |= {"name": "Jun Park", "token": TOKEN}
+    if operation == "register":
+        return accounts.register(values, {}, context)
+    return getattr(accounts, operation)(values, context)
+
+
+def outcome(client: Calls, operation: str) -> tuple[str, int | None]:
     """The `x-result` of the answer that the server gives, and the seconds to wait."""
     try:
         result = run(client, operation)
@@ -142,7 +164,7 @@ def test_the_file_is_valid_openapi() -> None:
 
 def test_every_call_of_the_protocol_is_documented() -> None:
     laravel = backends.find("laravel")
-    assert set(OPERATIONS) | {"recover"} == {*laravel.calls, "logout", "profile"}
+    assert set(OPERATIONS) | {"recover"} == {*laravel.calls, "logout", "profile", *ACCOUNT_CALLS}
     same_address = {"recover": "verify"}
     for name, call in laravel.calls.items():
         assert OPERATIONS[same_address.get(name, name)][:2] == (call.method, call.path)
@@ -160,14 +182,14 @@ def test_the_examples_are_valid_by_their_schemas() -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.operation} {case.status} {case.result}")
-def test_each_documented_answer_has_its_result(client: BackendClient, server: FaultyBackend, case: Case) -> None:
+def test_each_documented_answer_has_its_result(client: Calls, server: FaultyBackend, case: Case) -> None:
     body = b"" if case.body is None else case.body
     server.responses[path_of(case.operation)] = keep_alive(http_response(body, case.status, **case.headers))
     assert outcome(client, case.operation) == (case.result, case.headers.get("Retry_After"))
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_each_request_is_as_documented(client: BackendClient, server: FaultyBackend, operation: str) -> None:
+def test_each_request_is_as_documented(client: Calls, server: FaultyBackend, operation: str) -> None:
     accepted = next(case for case in CASES if case.operation == operation and case.result in ("accepted", "revoked"))
     body = b"" if accepted.body is None else accepted.body
     server.responses[path_of(operation)] = keep_alive(http_response(body, accepted.status))

@@ -20,7 +20,7 @@ from tests.support.browser import (
     overflowing_elements,
     page_opener,
 )
-from tests.support.site import MINJI, Site, SiteMaker, running_site
+from tests.support.site import ACCOUNT_PATHS, MINJI, Site, SiteMaker, running_site
 
 pytestmark = pytest.mark.xdist_group("browser")
 
@@ -29,7 +29,9 @@ pytestmark = pytest.mark.xdist_group("browser")
 def pages() -> Iterator[Site]:
     secret = "secret-of-this-test"
     given: dict[str, Any] = {"kakao_client_id": "id", "google_client_id": "id", "google_client_secret": secret}
-    with running_site(sign_up_url="/join", reset_password_url="/forgot", providers="kakao,google", **given) as running:
+    with running_site(
+        sign_up_url="/join", reset_password_url="/forgot", providers="kakao,google", **ACCOUNT_PATHS, **given
+    ) as running:
         yield running
 
 

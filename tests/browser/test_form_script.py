@@ -17,7 +17,7 @@ from tests.support.browser import (
     page_opener,
     submit_main_form,
 )
-from tests.support.site import MINJI, Site, SiteMaker, running_site
+from tests.support.site import ACCOUNT_PATHS, MINJI, Site, SiteMaker, running_site
 
 pytestmark = pytest.mark.xdist_group("browser")
 
@@ -26,7 +26,7 @@ WITHOUT_SCRIPT_THE_SAME = ["login", "login-wrong", "login-fields", "login-thrott
 
 @pytest.fixture(scope="module")
 def pages() -> Iterator[Site]:
-    with running_site(sign_up_url="/join", reset_password_url="/forgot") as running:
+    with running_site(sign_up_url="/join", reset_password_url="/forgot", **ACCOUNT_PATHS) as running:
         yield running
 
 

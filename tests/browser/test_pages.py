@@ -36,7 +36,7 @@ from tests.support.browser import (
     submit_main_form,
     submit_sign_in,
 )
-from tests.support.site import MINJI, Site, SiteMaker, running_site
+from tests.support.site import ACCOUNT_PATHS, MINJI, Site, SiteMaker, running_site
 
 # One worker runs these: the browser starts once, and it keeps two cores busy by itself.
 pytestmark = pytest.mark.xdist_group("browser")
@@ -50,7 +50,7 @@ BRANDS = ["#ffffff", "#000000", "#fee500", "#03c75a", "#767676", "#ff0000", "#1b
 @pytest.fixture(scope="module")
 def pages() -> Iterator[Site]:
     """The site with every link that it can show. The account of Jun has the longest allowed names."""
-    with running_site(sign_up_url="/join", reset_password_url="/forgot") as running:
+    with running_site(sign_up_url="/join", reset_password_url="/forgot", **ACCOUNT_PATHS) as running:
         assert running.backend
         jun = running.backend.extensions["user_store"].users["jun@example.com"]
         jun.update(name="가" * 30, nick_name="n" * 200, id="9" * 60)

@@ -39,6 +39,9 @@ def test_the_site_and_its_stand_in_start_and_stop_together(log: Path) -> None:
         assert visitor.get_session()["user"]["name"] == "새봄"
         assert "backend  PATCH  /profile   -> 200" in command.output
         assert "signed_in" in command.output
+        visitor.get("/auth/password/reset?token=made-up-code-of-a-mail")
+        assert '"GET /auth/password/reset?… HTTP/1.1' in command.output
+        assert "made-up-code" not in command.output
         assert "correct-horse" not in command.output.partition("Serving Flask app")[2]
         command.stop()
         assert not is_listening(port)

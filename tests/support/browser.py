@@ -1,5 +1,6 @@
 """Start Chromium, open each page and state of the site, and check accessibility and layout."""
 
+import itertools
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -45,6 +46,8 @@ NARROW: ViewportSize = {"width": 320, "height": 640}
 LOGIN = "/auth/login/email"
 CONFIRM = "/auth/login/confirm"
 
+NEW_PASSWORD = "blue-whale-31"
+"""A password for a new account, or a new one for an old account."""
 WRONG_PASSWORD = "wrong-horse-6f1d"
 """A password that occurs nowhere else, so that tests can search for it."""
 
@@ -220,6 +223,58 @@ def _open_account_with_error(page: Page) -> None:
     submit_main_form(page)
 
 
+def _open_register_with_error(page: Page) -> None:
+    page.goto("/auth/register")
+    page.locator("#email").fill(MINJI)
+    page.locator("#name").fill("Minji")
+    page.locator("#password").fill("short")
+    submit_main_form(page)
+
+
+def sign_up(page: Page, email: str, password: str = NEW_PASSWORD) -> None:
+    page.goto("/auth/register")
+    page.locator("#email").fill(email)
+    page.locator("#name").fill("Sora")
+    page.locator("#password").fill(password)
+    submit_main_form(page)
+
+
+_numbers = itertools.count(1)
+
+
+def _open_sign_up_sent(page: Page) -> None:
+    sign_up(page, f"sora{next(_numbers)}@example.com")
+
+
+def ask_for_mail(page: Page, path: str, email: str = MINJI) -> None:
+    page.goto(path)
+    page.locator("#email").fill(email)
+    submit_main_form(page)
+
+
+def _open_reset_expired(page: Page) -> None:
+    page.goto("/auth/password/reset?token=x&email=minji@example.com")
+    page.locator("#new_password").fill(NEW_PASSWORD)
+    submit_main_form(page)
+
+
+def _open_verify_expired(page: Page) -> None:
+    page.goto("/auth/email/verify?token=x")
+    submit_main_form(page)
+
+
+def _open_account_password(page: Page) -> None:
+    submit_sign_in(page)
+    page.goto("/account/password")
+
+
+def _open_account_password_wrong(page: Page) -> None:
+    _open_account_password(page)
+    page.locator("#password").fill(WRONG_PASSWORD)
+    page.locator("#new_password").fill(NEW_PASSWORD)
+    submit_main_form(page)
+
+
 def _open_account_saved(page: Page) -> None:
     open_account(page)
     submit_main_form(page)
@@ -307,6 +362,20 @@ PAGE_STATES: dict[str, Callable[[Page], object]] = {
     "account": open_account,
     "account-wrong": _open_account_with_error,
     "account-saved": _open_account_saved,
+    "account-password": _open_account_password,
+    "account-password-wrong": _open_account_password_wrong,
+    "register": lambda page: page.goto("/auth/register"),
+    "register-wrong": _open_register_with_error,
+    "register-sent": _open_sign_up_sent,
+    "forgot": lambda page: page.goto("/auth/password/forgot"),
+    "forgot-sent": lambda page: ask_for_mail(page, "/auth/password/forgot"),
+    "reset": lambda page: page.goto("/auth/password/reset?token=x&email=minji@example.com"),
+    "reset-expired": _open_reset_expired,
+    "reset-without-link": lambda page: page.goto("/auth/password/reset"),
+    "verify": lambda page: page.goto("/auth/email/verify?token=x"),
+    "verify-expired": _open_verify_expired,
+    "resend": lambda page: page.goto("/auth/email/resend"),
+    "resend-sent": lambda page: ask_for_mail(page, "/auth/email/resend"),
     "not-found": lambda page: page.goto("/nothing-here"),
     "wrong-method": _open_wrong_method,
 }
@@ -324,6 +393,10 @@ STATE_STATUSES = {
     "verify-wrong": 401,
     "verify-early": 429,
     "account-wrong": 422,
+    "account-password-wrong": 422,
+    "register-wrong": 422,
+    "reset-expired": 400,
+    "verify-expired": 400,
     "not-found": 404,
     "wrong-method": 405,
 }

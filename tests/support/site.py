@@ -32,7 +32,7 @@ NO_LIMITS_ENVIRON = dict.fromkeys(
 """Rate limits that never apply: in tests all visitors share one IP address, and many share an account."""
 
 
-ACCOUNT_PATHS = {
+ACCOUNT_PATHS: dict[str, Any] = {
     "backend_register_path": "/register",
     "backend_forgot_path": "/forgot-password",
     "backend_reset_path": "/reset-password",
