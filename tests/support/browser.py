@@ -372,10 +372,10 @@ PAGE_STATES: dict[str, Callable[[Page], object]] = {
     "reset": lambda page: page.goto("/auth/password/reset?token=x&email=minji@example.com"),
     "reset-expired": _open_reset_expired,
     "reset-without-link": lambda page: page.goto("/auth/password/reset"),
-    "verify": lambda page: page.goto("/auth/email/verify?token=x"),
-    "verify-expired": _open_verify_expired,
-    "resend": lambda page: page.goto("/auth/email/resend"),
-    "resend-sent": lambda page: ask_for_mail(page, "/auth/email/resend"),
+    "email-verify": lambda page: page.goto("/auth/email/verify?token=x"),
+    "email-verify-expired": _open_verify_expired,
+    "email-resend": lambda page: page.goto("/auth/email/resend"),
+    "email-resend-sent": lambda page: ask_for_mail(page, "/auth/email/resend"),
     "not-found": lambda page: page.goto("/nothing-here"),
     "wrong-method": _open_wrong_method,
 }
@@ -396,7 +396,7 @@ STATE_STATUSES = {
     "account-password-wrong": 422,
     "register-wrong": 422,
     "reset-expired": 400,
-    "verify-expired": 400,
+    "email-verify-expired": 400,
     "not-found": 404,
     "wrong-method": 405,
 }
