@@ -247,10 +247,15 @@ class TokenRefresher:
         return newest
 
     def _send_within_reuse(self, tokens: Tokens, context: RequestContext) -> Tokens:
-        """Refresh; again if the answer is lost and the backend accepts the same refresh token a second time by now."""
+        """Refresh; again if the answer is lost and the backend accepts the same refresh token a second time by now.
+
+        So the first call gets half of the time, if the second one is then early enough.
+        """
         sent_at = self._clock.monotonic()
+        half = context.deadline.seconds_left() / 2
+        within = half if half < self._backend.refresh_reuse_seconds else None
         try:
-            return self._backend.refresh(tokens, context)
+            return self._backend.refresh(tokens, context, within=within)
         except errors.BackendUnavailable as error:
             seconds_left = sent_at + self._backend.refresh_reuse_seconds - self._clock.monotonic()
             seconds_left = min(seconds_left, context.deadline.seconds_left())

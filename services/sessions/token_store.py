@@ -31,6 +31,9 @@ MAX_SESSIONS = 20_000
 """The least recently used is dropped: with Redis, it is there. An entry takes some 3 kB, so all of them 60 MB."""
 CURRENT_SECONDS = 3600
 """How long Redis keeps tokens that the session's cookie has too: another response may overwrite it with older ones."""
+CONFIRM_AFTER_SECONDS = 60
+"""How long the tokens must be known before a cookie that has them too confirms them: until then, the response to an
+earlier request may still overwrite it."""
 _POLL_SECONDS = 0.05
 """Between two looks at Redis for the result of another process. A person does not notice it."""
 _BATCH_SIZE = 100
@@ -88,6 +91,8 @@ class _Entry:
     """Seconds since 1970 when the session ends."""
     is_saved: bool
     """Whether Redis has it."""
+    known_since: float = 0.0
+    """By `Clock.monotonic`."""
     is_current: bool = False
     """Whether the session's cookie has these tokens too."""
 
@@ -155,7 +160,9 @@ class TokenStore:
             return False
         with self._lock:
             entry = self._entries.get(session.key)
-        return entry is not None and not entry.is_current and session.refresh_count >= entry.count
+        if entry is None or entry.is_current or session.refresh_count < entry.count:
+            return False
+        return self._clock.monotonic() - entry.known_since >= CONFIRM_AFTER_SECONDS
 
     def confirm(self, session: Session) -> None:
         """A cookie with the newest tokens has come: Redis need not keep them for long."""
@@ -241,7 +248,7 @@ class TokenStore:
             other = self._entries.get(key)
             if other and other.count >= entry.count:
                 return False
-            self._entries[key] = entry
+            self._entries[key] = replace(entry, known_since=self._clock.monotonic())
             return True
 
     def _save_again_soon(self) -> None:

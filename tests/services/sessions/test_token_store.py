@@ -8,15 +8,21 @@ from tests.support.refresh_simulation import VARIANTS, Browser, Variant, World, 
 from tests.support.virtual_time import run_in_virtual_time
 
 ROTATION = VARIANTS[0]
+WITH_REUSE = next(variant for variant in VARIANTS if variant.reuse_seconds)
 WITHOUT_EXPIRY = next(variant for variant in VARIANTS if not variant.tells_expiry and not variant.is_jwt)
 
 
-def run(script: Callable[[World, Browser], Coroutine[Any, Any, None]], variant: Variant = ROTATION) -> None:
+def run(
+    script: Callable[[World, Browser], Coroutine[Any, Any, None]],
+    variant: Variant = ROTATION,
+    refresh_life: int = 3600,
+) -> None:
     """Run a script with two processes, and a browser that has signed in at the first of them."""
 
     async def play() -> None:
         with world_of_run(World(7, variant=variant, faults=(), process_count=2)) as world:
             world.doors = ("session",)
+            world.backend.refresh_life = refresh_life
             world.start_processes()
             await asyncio.sleep(10)  # Redis is new: its data could just have been lost
             browser = Browser(world)
@@ -191,6 +197,38 @@ def test_nothing_is_sent_if_redis_does_not_tell_whether_there_are_newer_tokens()
         assert is_honored(world)
 
     run(script)
+
+
+def test_a_response_that_comes_late_with_older_tokens_ends_no_session_hours_later() -> None:
+    async def script(world: World, browser: Browser) -> None:
+        await wait_until_due(world)
+        old = copy_of(browser)
+        assert await read(browser, 0)
+        await asyncio.sleep(5)
+        assert await read(browser, 0), "its cookie has the newest tokens"
+        browser.jar = old.jar  # a response from before the refresh
+        await asyncio.sleep(3 * 3600)
+        assert await read(browser, 1)
+        assert refreshes(world) == 2, "with the newest token"
+        assert is_honored(world)
+
+    run(script, refresh_life=20000)
+
+
+def test_a_lost_answer_is_asked_for_again_within_the_reuse_window() -> None:
+    async def script(world: World, browser: Browser) -> None:
+        await wait_until_due(world)
+        world.next_faults.append("silent")
+        assert await read(browser, 0)
+        assert refreshes(world) == 1
+        await asyncio.sleep(60)
+        assert await read(browser, 1)
+        await asyncio.sleep(world.backend.life)
+        assert await read(browser, 1)
+        assert refreshes(world) == 2
+        assert is_honored(world)
+
+    run(script, WITH_REUSE)
 
 
 def refresh_keys(world: World) -> int:
