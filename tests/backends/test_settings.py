@@ -90,6 +90,16 @@ def test_an_unknown_backend_is_refused_with_the_known_ones() -> None:
             "no such call",
         ),
         ({"BACKEND": "supabase"}, "BACKEND_API_KEY", "is required"),
+        (
+            {"BACKEND_REGISTER_PATH": "/x", "BACKEND_REGISTER_BODY": "e={identifier}"},
+            "BACKEND_REGISTER_BODY",
+            "{password}",
+        ),
+        ({"BACKEND_REGISTER": "GET /x"}, "BACKEND_REGISTER_BODY", "must use"),
+        ({"BACKEND_FORGOT": "POST /x", "BACKEND_FORGOT_BODY": "e={token}"}, "BACKEND_FORGOT_BODY", "uses {token}"),
+        ({"BACKEND_RESET": "POST /x"}, "BACKEND_FORGOT", "is required if BACKEND_RESET is set"),
+        ({"BACKEND_VERIFY_EMAIL": "GET /x"}, "BACKEND_VERIFY_EMAIL_BODY", "must use {code}"),
+        ({"BACKEND_LOGIN": "none"}, "BACKEND_LOGIN", "is required"),
     ],
 )
 def test_parts_that_do_not_fit_together_are_refused(changes: dict[str, str], named: str, words: str) -> None:
@@ -116,6 +126,9 @@ def test_parts_that_do_not_fit_together_are_refused(changes: dict[str, str], nam
         ("BACKEND_LOGIN_BODY", "a={identifier} a.b={password}"),
         ("BACKEND_LOGIN_BODY", "email={identifier} password={password} remember:=yes"),
         ("BACKEND_LOGIN_FORM", "form"),
+        ("BACKEND_LINK_PARAMETERS", "token=token"),
+        ("BACKEND_LINK_PARAMETERS", "code=a&b"),
+        ("BACKEND_MAILS_CODE", "six"),
         ("BACKEND_TOKEN", "data..token"),
         ("BACKEND_TOKEN", "a b"),
         ("BACKEND_TOKEN", "header:"),

@@ -292,6 +292,16 @@ def test_no_code_makes_a_server_error_or_sets_a_password(shared_site: SiteMaker,
     assert site_accepts(visitor, PASSWORD)
 
 
+@pytest.mark.parametrize("code", ["..", ".", "...", "../login", "a b"])
+def test_a_code_in_a_path_stays_in_its_place(shared_site: SiteMaker, code: str) -> None:
+    """The backend would answer another path with a page of HTML, which is a fault of the settings: 502."""
+    body = {"backend_verify_email_body": "at=web"}
+    visitor = shared_site(clock=CLOCK, backend_verify_email="POST /email/{code}", **body).new_visitor()
+    assert visitor.submit("/auth/email/verify", {"code": code, "link": "1"}).status_code == (
+        502 if "l" in code else 400
+    )
+
+
 def site_accepts(visitor: Visitor, password: str) -> bool:
     return visitor.sign_in(MINJI, password).status_code == 303
 
