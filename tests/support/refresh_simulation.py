@@ -120,6 +120,9 @@ class Send:
 
     process: "Process"
     arrived_at: float
+    """By the backend's clock."""
+    arrived: float
+    """By the loop's time."""
     outcome: str
     """`rotated`, `repeated` (within the reuse window) or `refused`."""
     delivered_at: float | None = None
@@ -166,7 +169,7 @@ class Backend:
         self.families: list[Family] = []
         self.is_down = False
 
-    def answer(self, path: str, token: str, process: "Process") -> tuple[int, Any, Send | None]:
+    def answer(self, path: str, token: str, process: "Process", sent_at: float) -> tuple[int, Any, Send | None]:
         if path == "/login":
             self.families.append(Family(issued_at=self.clock.time()))
             return 200, self._tokens(len(self.families) - 1), None
@@ -180,7 +183,7 @@ class Backend:
                 family.ended_by = "sign-out"
             return 204, {}, None
         assert kind == "refresh"
-        return self._refresh(family, number, current, process)
+        return self._refresh(family, number, current, process, sent_at)
 
     def accepts(self, access_token: str) -> bool:
         kind, number, count = self._parse(access_token)
@@ -197,12 +200,14 @@ class Backend:
         age = self.clock.time() - family.issued_at
         return family.ended_by is None and age < self.refresh_life - _EXPIRY_TOLERANCE
 
-    def _refresh(self, family: Family, number: int, count: int, process: "Process") -> tuple[int, Any, Send | None]:
+    def _refresh(
+        self, family: Family, number: int, count: int, process: "Process", sent_at: float
+    ) -> tuple[int, Any, Send | None]:
         now = self.clock.time()
         sends = family.sends.setdefault(count, [])
-        send = Send(process, now, "rotated")
+        send = Send(process, now, self._world.loop.time(), "rotated")
         if sends and self.variant.rotates:
-            self._world.note_spent(family, count, sends, process)
+            self._world.note_spent(family, count, sends, process, sent_at)
         sends.append(send)
         if now - family.issued_at >= self.refresh_life:
             family.ended_by = family.ended_by or "expiry"
@@ -276,7 +281,7 @@ class _Http:
             await asyncio.sleep(0.001)
             raise UpstreamError("connection refused", 502, was_sent=False)
         arrived = world.loop.create_future()
-        world.start(self._reach(path, token, fault, arrived))
+        world.start(self._reach(path, token, fault, world.loop.time(), arrived))
         try:
             async with asyncio.timeout(within):
                 status, answer, send = await arrived
@@ -295,13 +300,13 @@ class _Http:
             send.delivered_at = world.loop.time()
         return UpstreamResponse(status, {}, json.dumps(answer).encode())
 
-    async def _reach(self, path: str, token: str, fault: str, arrived: "asyncio.Future[Any]") -> None:
+    async def _reach(self, path: str, token: str, fault: str, sent_at: float, arrived: "asyncio.Future[Any]") -> None:
         """The way of a request to the backend, which goes on if the process does not wait any more."""
         rng = self._world.rng
         await asyncio.sleep(rng.uniform(0.01, 0.1) if fault != "slow request" else rng.uniform(1, 14))
         if fault == "lost":
             return
-        result = self._world.backend.answer(path, token, self._process)
+        result = self._world.backend.answer(path, token, self._process, sent_at)
         if not arrived.done():
             arrived.set_result(result)
 
@@ -699,7 +704,7 @@ class World:
         if seconds > MAX_ANSWER_SECONDS:
             self._violate(f"a request at {door} took {seconds:.1f} s")
 
-    def note_spent(self, family: Family, count: int, sends: Sequence[Send], process: Process) -> None:
+    def note_spent(self, family: Family, count: int, sends: Sequence[Send], process: Process, sent_at: float) -> None:
         """A refresh token has come that was sent before."""
         first = next((send for send in sends if send.outcome == "rotated"), None)
         if first is None:
@@ -708,7 +713,8 @@ class World:
         login = next((login for login in self.logins if login.family is family), None)
         if login is None:
             return
-        cause = self._cause(login, first, count, process)
+        # Nobody waits any more for the answer to a request that comes so late.
+        cause = self._cause(login, first, count, process) if sent_at > first.arrived else "answer lost"
         login.cause = login.cause or cause
         self.log("spent token %d of session %d: %s", count, self.backend.families.index(family), cause)
         if cause not in EXPLAINED and not self.naive:
