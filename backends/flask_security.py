@@ -26,6 +26,16 @@ backend = Backend(
         "POST", "/tf-validate?include_auth_token", {"code": "{code}"}, headers={"Cookie": "session={challenge}"}
     ),
     next_step=NextStep(challenge="cookie:session", read_methods=_read_methods),
+    register=Call("POST", None, {"email": "{identifier}", "password": "{password}", "password_confirm": "{password}"}),
+    forgot=Call("POST", None, {"email": "{identifier}"}),
+    reset=Call("POST", None, {"password": "{new_password}", "password_confirm": "{new_password}"}),
+    resend_verification=Call("POST", None, {"email": "{identifier}"}),
+    change_password=Call(
+        "POST",
+        None,
+        {"password": "{password}", "new_password": "{new_password}", "new_password_confirm": "{new_password}"},
+    ),
+    min_password_length=8,
     token="response.user.authentication_token",
     token_header="Authentication-Token: {token}",
     meanings=(

@@ -65,9 +65,10 @@ REFRESHES = {"djoser", "dj-rest-auth", "custom", "oauth2", "strapi", "firebase"}
 ROTATES = {"oauth2", "strapi"}
 """A refresh token can be used once."""
 
-HAS_ACCOUNT_FORMS = {"djoser", "dj-rest-auth", "allauth", "fastapi-users", "better-auth"}
-"""Sign-up, a forgotten password, verification of the address, another password."""
-REVEALS_ACCOUNTS = {"djoser", "dj-rest-auth", "fastapi-users"}
+VERIFIES_BY_CALL = {"djoser", "dj-rest-auth", "allauth", "fastapi-users", "better-auth"}
+HAS_ACCOUNT_FORMS = VERIFIES_BY_CALL | {"flask-security"}
+"""Sign-up, a forgotten password, another password. The link to verify an address of the last one is its own page."""
+REVEALS_ACCOUNTS = {"djoser", "dj-rest-auth", "fastapi-users", "flask-security"}
 """A sign-up says that there is an account already. The others answer as for a new one, and send no second mail."""
 
 ODD_EMAILS = (
@@ -458,7 +459,7 @@ def identifier(backend: RealBackend, fields: dict[str, str]) -> str:
     return fields["username" if backend.id == "djoser" else "email"]
 
 
-@backends(HAS_ACCOUNT_FORMS)
+@backends(VERIFIES_BY_CALL)
 def test_a_person_signs_up_verifies_the_address_and_signs_in(site: Site, backend: RealBackend) -> None:
     visitor, fields = new_visitor(site), sign_up_fields(backend)
     page = Page(visitor.submit("/auth/register", fields))
@@ -510,7 +511,7 @@ def test_a_forgotten_password_is_replaced_by_the_link_of_a_mail_once(site: Site,
     assert new_visitor(site).sign_in(account.identifier, account.password).status_code == 401
 
 
-@backends(HAS_ACCOUNT_FORMS)
+@backends(VERIFIES_BY_CALL)
 def test_a_made_up_code_changes_nothing(site: Site, backend: RealBackend) -> None:
     account, visitor = backend.create_account(), new_visitor(site)
     for code in ("x", "a.b.c", "..", "%2e", "x" * 2000):

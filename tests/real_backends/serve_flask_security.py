@@ -10,6 +10,7 @@ from typing import Any
 from flask import Flask, request
 from flask_babel import Babel
 from flask_security import (
+    MailUtil,
     Security,
     SQLAlchemySessionUserDatastore,
     auth_required,
@@ -55,11 +56,22 @@ app.config |= {
     "SECURITY_TWO_FACTOR_ENABLED_METHODS": ["authenticator"],
     "SECURITY_TOTP_SECRETS": {"1": "of-the-tests-and-long-enough"},
     "SECURITY_TOTP_ISSUER": "test",
-    "SECURITY_SEND_MAIL": False,
+    "SECURITY_REGISTERABLE": True,
+    "SECURITY_RECOVERABLE": True,
+    "SECURITY_EMAIL_VALIDATOR_ARGS": {"check_deliverability": False},  # no DNS
 }
 Babel(app, locale_selector=lambda: request.accept_languages.best_match(["en", "ja", "ko"]))
 users = SQLAlchemySessionUserDatastore(session, User, Role)
-Security(app, users)
+mails: list[tuple[str, str]] = []
+"""Address and text of the mails that would have been sent."""
+
+
+class Mails(MailUtil):
+    def send_mail(self, template: str, subject: Any, recipient: str, *args: Any, **kwargs: Any) -> None:
+        mails.append((recipient, args[1] if len(args) > 1 else kwargs["body"]))
+
+
+Security(app, users, mail_util_cls=Mails)
 
 
 @app.teardown_appcontext
@@ -71,6 +83,11 @@ def remove_session(_: BaseException | None) -> None:
 @auth_required("token")
 def me() -> dict[str, Any]:
     return {"id": current_user.id, "email": current_user.email, "name": current_user.username}
+
+
+@app.get("/test/mails")
+def list_mails() -> list[str]:
+    return [text for address, text in mails if address == request.args["to"]]
 
 
 @app.route("/test/account", methods=["POST", "PATCH", "DELETE"])

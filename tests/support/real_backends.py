@@ -101,7 +101,14 @@ PROGRAMS: Mapping[str, Program] = {
         BACKEND_LOGOUT_PATH="/o/revoke_token/",
     ),
     "fastapi-users": _python("fastapi_users"),
-    "flask-security": _python("flask_security"),
+    "flask-security": _python(
+        "flask_security",
+        BACKEND_REGISTER_PATH="/register",
+        BACKEND_FORGOT_PATH="/reset",
+        BACKEND_RESET_PATH="/reset/{code}",
+        BACKEND_RESEND_VERIFICATION_PATH="/confirm",
+        BACKEND_CHANGE_PASSWORD_PATH="/change?include_auth_token",
+    ),
     "better-auth": _better_auth(),
     "better-auth-username": _better_auth(
         BACKEND="better-auth",
