@@ -360,7 +360,7 @@ class _Backend:
         return self._answer("register", "right", **_user_values(user))
 
     def _forgot(self, values: Mapping[str, Any]) -> Answer:
-        email = self._email_of(str(values.get("identifier", "")))
+        email = self._email_of(str(values.get("identifier") or values.get("email", "")))
         if email is None:
             return self._answer("forgot", "unknown", "right")
         self._send("reset", email, "Choose a new password")
@@ -388,7 +388,7 @@ class _Backend:
         return self._answer("verify_email", "right", **_user_values(self.users.users[email]))
 
     def _resend_verification(self, values: Mapping[str, Any]) -> Answer:
-        email = self._email_of(str(values.get("identifier", "")))
+        email = self._email_of(str(values.get("identifier") or values.get("email", "")))
         account = _find_account(email or "")
         is_waiting = account and account.case == "unverified" and email not in self._verified
         if email is None or not (is_waiting or email in self._unverified):

@@ -184,6 +184,34 @@ def test_a_second_factor_can_follow_a_sign_in_through_a_provider() -> None:
         assert visitor.get_session()["user"]["email"] == "nextstep@example.com"
 
 
+WITH_ACCOUNTS = [name for name in exchanges.ids() if "register" in exchanges.load(name).calls]
+
+
+@pytest.mark.parametrize("name", WITH_ACCOUNTS)
+def test_a_person_signs_up_and_gets_a_new_password_by_the_mails_of_the_stand_in(name: str) -> None:
+    with development(name) as site:
+        visitor, email = site.new_visitor(), "sora@example.com"
+        fields = {"email": email, "name": "Sora", "password": "blue-whale-31"}
+        assert visitor.submit("/auth/register", fields).status_code in (200, 303)
+        if site.backend.extensions["mails"]:
+            assert visitor.submit("/auth/email/verify", last_link(site, visitor)).status_code == 303
+        assert visitor.sign_in(email, "blue-whale-31").status_code == 303
+        visitor.submit("/auth/password/forgot", {"email": email})
+        fields = {**last_link(site, visitor), "new_password": "red-whale-32"}
+        assert visitor.submit("/auth/password/reset", fields).status_code == 303
+        assert visitor.sign_in(email, "red-whale-32").status_code == 303
+        fields = {"password": "red-whale-32", "new_password": "green-whale-33"}
+        assert visitor.submit("/account/password", fields).status_code == 303
+        assert visitor.is_signed_in
+
+
+def last_link(site: Development, visitor: Visitor) -> dict[str, str]:
+    """The fields of the form that the link of the last mail opens."""
+    page = visitor.get_page(site.backend.extensions["mails"][-1].path)
+    inputs = page.find_all("main//form//input")
+    return {field.get("name"): field.get("value") for field in inputs if field.get("name") != "csrfToken"}
+
+
 @every_preset
 def test_a_session_lasts_from_the_sign_in_to_the_sign_out(site: Development) -> None:
     visitor = site.new_visitor()
