@@ -171,6 +171,8 @@ class TokenRefresher:
         return copy_tokens(newest, session), is_new
 
     def _refresh_once(self, session: Session, context: RequestContext) -> tuple[Session, bool]:
+        if self._revoked.contains(session):
+            raise errors.SessionExpired("it was signed out while this request was under way")
         newest = self.store.apply(session) if self._is_coordinated else self.store.load(session)
         if newest.refresh_count > session.refresh_count:
             return newest, False

@@ -289,7 +289,7 @@ class _Http:
                     raise UpstreamError("connection reset", 502)
                 if fault == "silent":
                     await asyncio.sleep(10**5)
-                slow = {"slow answer": rng.uniform(1, 14), "answer in 5 s": 5.0}
+                slow = {"slow answer": rng.uniform(1, 14), "answer in 1 s": 1.0, "answer in 5 s": 5.0}
                 await asyncio.sleep(slow.get(fault, rng.uniform(0.01, 0.1)))
                 await self._process.gate()
         except TimeoutError:

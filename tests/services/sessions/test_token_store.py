@@ -167,6 +167,21 @@ def test_a_session_that_was_signed_out_elsewhere_is_not_refreshed() -> None:
     run(script)
 
 
+def test_a_request_that_was_under_way_when_its_session_was_signed_out_sends_no_refresh_token() -> None:
+    async def script(world: World, browser: Browser) -> None:
+        await asyncio.sleep(world.backend.life + 60)
+        tab = copy_of(browser)
+        world.next_faults.append("answer in 1 s")  # of the user call, which says that the access token is over
+        reading = asyncio.create_task(read(tab, 0))
+        await asyncio.sleep(0.5)
+        await browser.request("sign out", 0)
+        assert not reading.done()
+        assert not await reading
+        assert world.backend.families[0].sends == {}
+
+    run(script, WITHOUT_EXPIRY)
+
+
 def test_saved_tokens_that_are_too_old_are_refreshed() -> None:
     """If nobody knows when the access token expires, only its refusal tells."""
 
