@@ -55,7 +55,7 @@ class SiteError(Exception):
     """The base of all errors that a user sees.
 
     `reason` is written to the log and never shown. It must not contain a secret. `retry_after` is in seconds; None if
-    the time to wait is unknown.
+    the time to wait is unknown. `may_be_refusal`: the backend has answered a refresh, and this may be its refusal.
     """
 
     code = "Default"
@@ -63,6 +63,7 @@ class SiteError(Exception):
     is_notice = False  # shown as a notice, not as an error
     message: LazyString = _l("Something went wrong. Try again.")
     retry_hint: LazyString | None = None  # shown with the message if `retry_after` is None
+    may_be_refusal = False
     backend_message: str | None = None  # the backend's own sentence, shown instead of `message`
 
     def __init__(self, reason: str = "", *, status: int | None = None, retry_after: int | None = None) -> None:

@@ -285,6 +285,10 @@ class Backend:
     settings: Mapping[str, SettingSpec] = field(default_factory=dict)
     """The settings that its templates use, by name."""
 
+    def can_refresh(self, *, has_refresh_token: bool) -> bool:
+        """Whether tokens can be exchanged for new ones. Some backends renew an access token without a refresh token."""
+        return self.refresh is not None and (has_refresh_token or not self.refresh_token)
+
     def __repr__(self) -> str:
         return f"Backend({self.id!r})"  # an operator may have written a secret into a template
 

@@ -167,6 +167,23 @@ def call_error(backend: Backend, call: str, answer: Answer, meaning: Meaning | N
             return _ERRORS[call][meaning](reason)
 
 
+def may_be_refusal(backend: Backend, answer: Answer) -> bool:
+    """Whether an answer to `refresh` that is an error may be about the person: of a deleted account, for example.
+
+    It is not if something in front of the backend has answered, if the backend is overloaded or in maintenance, or if
+    the site's settings are wrong.
+    """
+    response = answer.response
+    if response.protection or answer.status in (429, 502, 503, 504):
+        return False
+    if answer.status == 500:  # of a framework, often a page of HTML
+        return True
+    if response.is_html or response.json() is None:
+        return False
+    meaning = declared_meaning(backend, "refresh", answer)
+    return meaning not in (Meaning.THROTTLED, Meaning.CONFIGURATION, Meaning.UNAVAILABLE)
+
+
 def check_profile(backend: Backend, answer: Answer) -> None:
     """Raise the error of an answer to `profile` that says that nothing was saved."""
     meaning = declared_meaning(backend, "profile", answer)

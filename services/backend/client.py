@@ -73,13 +73,8 @@ class BackendClient:
         return self._backend.profile is not None
 
     def can_refresh(self, *, has_refresh_token: bool) -> bool:
-        """Whether tokens can be exchanged for new ones. Some backends renew an access token without a refresh token."""
-        return self._backend.refresh is not None and (has_refresh_token or not self._backend.refresh_token)
-
-    @property
-    def refreshes_expired(self) -> bool:
-        """See `Backend.refreshes_expired`."""
-        return self._backend.refreshes_expired
+        """See `Backend.can_refresh`."""
+        return self._backend.can_refresh(has_refresh_token=has_refresh_token)
 
     @property
     def refresh_reuse_seconds(self) -> int:
@@ -177,7 +172,11 @@ class BackendClient:
         Raises `SessionExpired` if the backend refuses, and another `SiteError` if it is not certain that it does.
         """
         answer = self.call("refresh", _values(tokens), context, within=within)
-        new = results.tokens(self._backend, "refresh", answer, self._clock.time())
+        try:
+            new = results.tokens(self._backend, "refresh", answer, self._clock.time())
+        except errors.SiteError as error:
+            error.may_be_refusal = answer_errors.may_be_refusal(self._backend, answer)
+            raise
         if new.refresh:
             return new
         refresh_expires_at = new.refresh_expires_at or tokens.refresh_expires_at

@@ -169,6 +169,9 @@ class SessionCookie:
         now = int(self._clock.time())
         short_age = self._settings.session_short_age
         session = Session.from_claims(claims, now, *ages, self._settings.user_claims, short_age=short_age)
+        # An app that shares `SECRET_KEY` may have written it again with NextAuth, which does not know of tokens.
+        ends_at = session.tokens_end_at(self._settings.backend) or session.expires_at
+        session = replace(session, expires_at=min(session.expires_at, ends_at))
         return Copy(session, key_index == 0)
 
     def _cookie(self, name: str, value: str, *, expires: int | None = None, max_age: int | None = None) -> Cookie:

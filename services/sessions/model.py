@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 
+from backends.base import Backend
 from services.backend.tokens import REFRESH_MARGIN_SECONDS, jwt_expiry
 from services.backend.user import User
 from services.bearer_token import validate_token
@@ -74,6 +75,14 @@ class Session:
     def public_sid(self) -> str:
         """The id of the session for apps and the backend: `key` in hexadecimal. `sid` cannot be computed from it."""
         return self.key.hex()
+
+    def tokens_end_at(self, backend: Backend) -> int | None:
+        """Seconds since 1970 when the tokens of this backend end for good; None if that is unknown."""
+        has_refresh_token = self.sealed_refresh_token is not None
+        can_refresh = backend.can_refresh(has_refresh_token=has_refresh_token)
+        if can_refresh and (has_refresh_token or backend.refreshes_expired):
+            return self.refresh_expires_at
+        return self.token_expires_at
 
     def is_recent(self, max_age: int, now: float) -> bool:
         """Whether the person has signed in at most `max_age` seconds before `now`, as far as this site knows."""
@@ -144,7 +153,7 @@ class Session:
             user = replace(user, claims=_user_claims(claims.get("user_claims"), user_claims))
         issued_at = _time(claims["iat"])
         auth_time = _time(claims.get("auth_time", issued_at))
-        token_expires_at = _date(claims.get("token_exp")) or jwt_expiry(access_token)
+        token_expires_at = _date(claims.get("token_exp")) if sid else jwt_expiry(access_token)
         refresh_at = token_expires_at - REFRESH_MARGIN_SECONDS if token_expires_at else None
         ends_at = min(auth_time + absolute_age, MAX_DATE)
         expires_at = min(_time(claims["exp"]), issued_at + max_age, ends_at)

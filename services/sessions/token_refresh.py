@@ -61,8 +61,8 @@ class _Failure:
     """The session's `refresh_count`."""
     retry_at: float
     """Seconds since 1970."""
-    was_answered: bool = False
-    """The backend has answered with an error."""
+    may_be_refusal: bool = False
+    """The backend has answered with an error that may be about this person."""
     refused_at: float | None = None
     """Seconds since 1970 when the backend first refused the access token too."""
 
@@ -77,6 +77,7 @@ class TokenRefresher:
         clock: Clock,
     ) -> None:
         self._backend = backend
+        self._backend_kind = settings.backend
         self.store = store
         self._revoked = revoked_sessions
         self._clock = clock
@@ -96,10 +97,7 @@ class TokenRefresher:
 
     def ends_at(self, session: Session) -> int | None:
         """Seconds since 1970 when the session's tokens end for good; None if that is unknown."""
-        has_refresh_token = session.sealed_refresh_token is not None
-        if self.can_refresh(session) and (has_refresh_token or self._backend.refreshes_expired):
-            return session.refresh_expires_at
-        return session.token_expires_at
+        return session.tokens_end_at(self._backend_kind)
 
     def is_due(self, session: Session) -> bool:
         """Whether the next request of this session refreshes its tokens."""
@@ -295,22 +293,22 @@ class TokenRefresher:
             self._paused_until = self._clock.monotonic() + PAUSE_SECONDS
         seconds = max(error.retry_after or 0, RETRY_SECONDS if was_sent else UNSENT_RETRY_SECONDS)
         self.store.report(session, Outcome.FAILED, seconds)
-        return self._failed(session, error.reason, seconds, was_answered=was_answered)
+        return self._failed(session, error.reason, seconds, may_be_refusal=error.may_be_refusal)
 
     def _failed(
-        self, session: Session, reason: str, seconds: float = UNSENT_RETRY_SECONDS, *, was_answered: bool = False
+        self, session: Session, reason: str, seconds: float = UNSENT_RETRY_SECONDS, *, may_be_refusal: bool = False
     ) -> errors.TokenRefreshFailed:
         """Remember that a refresh failed, so that the next one is later by so many seconds."""
         earlier, retry_at = self._failure(session), self._clock.time() + seconds
         refused_at = earlier.refused_at if earlier else None
         with self._lock:
-            self._failures[session.key] = _Failure(session.refresh_count, retry_at, was_answered, refused_at)
+            self._failures[session.key] = _Failure(session.refresh_count, retry_at, may_be_refusal, refused_at)
         return errors.TokenRefreshFailed(reason)
 
     def _limit_time_without_token(self, session: Session) -> None:
         """Raise `SessionExpired` if the backend refuses the access token, and has not refreshed it for long."""
         failure = self._failure(session)
-        if failure is None or not failure.was_answered:
+        if failure is None or not failure.may_be_refusal:
             return
         now = self._clock.time()
         refused_at = failure.refused_at or now

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.support.forge import base64url, to_json
 from tests.support.scripted import USER
 from tests.support.site import SECRET, serve_in_thread
 
@@ -26,11 +27,15 @@ class RotatingBackend:
     calls: list[tuple[str, str]] = field(default_factory=list)
     """Path and the token of each request."""
     refresh_status: int = 200
+    refresh_error: Any = field(default_factory=dict)
+    """Its JSON, or HTML, if the status is not 200."""
     is_answer_lost: bool = False
     """The next refresh is made, and answered with 502."""
     delay: float = 0.0
     refuses_access_tokens: bool = False
     expires_in: int | None = LIFE
+    jwt_expires_at: int | None = None
+    """The access tokens are JWTs with this `exp`, which the user call accepts."""
     padding: int = 0
     """Characters that access tokens have more."""
     user: dict[str, Any] = field(default_factory=lambda: dict(USER))
@@ -49,7 +54,7 @@ class RotatingBackend:
             status, answer = self._respond(path, token)
         time.sleep(self.delay if path == "/refresh" else 0)
         start_response(f"{status} Whatever", [("Content-Type", "application/json")])
-        return [json.dumps(answer).encode()]
+        return [(answer if isinstance(answer, str) else json.dumps(answer)).encode()]
 
     def _respond(self, path: str, token: str) -> tuple[int, Any]:
         if path == "/login":
@@ -58,13 +63,15 @@ class RotatingBackend:
             return 200, self._tokens(family)
         family, _, number = token.partition(".")[2].partition(".")
         is_alive = self.families.get(family, -1) >= 0
+        if path == "/user" and self.jwt_expires_at is not None:
+            return 200, self.user
         if path == "/user":
             return (200, self.user) if is_alive and not self.refuses_access_tokens else (401, {})
         if path == "/logout":
             self.families[family] = -1
             return 204, {}
         if self.refresh_status != 200:
-            return self.refresh_status, {}
+            return self.refresh_status, self.refresh_error
         if not is_alive or int(number) != self.families[family]:
             self.families[family] = -1
             return 401, {}
@@ -77,8 +84,11 @@ class RotatingBackend:
     def _tokens(self, family: str) -> dict[str, Any]:
         number = self.families[family]
         expiry = {} if self.expires_in is None else {"expires_in": self.expires_in}
+        access_token = f"access.{family}.{number}{'x' * self.padding}"
+        if self.jwt_expires_at is not None:
+            access_token = f"e30.{base64url(to_json({'exp': self.jwt_expires_at}))}.{family}-{number}"
         return {
-            "token": f"access.{family}.{number}{'x' * self.padding}",
+            "token": access_token,
             "refresh": f"refresh.{family}.{number}",
             **expiry,
             "refresh_expires_in": REFRESH_LIFE,

@@ -217,6 +217,27 @@ def test_a_closed_account_whose_refresh_is_answered_with_errors_is_signed_out_af
     assert statuses[-1] == 401
 
 
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [(429, {}), (502, {}), (503, {}), (504, {}), (403, "<html>firewall</html>"), (401, {"error": "invalid_client"})],
+    ids=str,
+)
+def test_a_refresh_that_the_backend_itself_has_not_answered_ends_no_session(
+    make_site: SiteMaker, backend: RotatingBackend, clock: ManualClock, status: int, answer: object
+) -> None:
+    """A gateway refuses access tokens that have expired, while what refreshes them is overloaded or not there."""
+    site = make_site(backend.url, clock=clock, **{**SETTINGS, "session_revalidate": 60})
+    visitor = signed_in(site)
+    backend.refuses_access_tokens, backend.refresh_status, backend.refresh_error = True, status, answer
+    for _ in range(8):
+        clock.advance(130)
+        assert read(visitor) == 200
+    backend.refuses_access_tokens, backend.refresh_status = False, 200
+    clock.advance(70)
+    assert read(visitor) == 200
+    assert claims_of(visitor)["accessToken"] == "access.f0.1"
+
+
 def test_an_update_uses_a_new_token_if_the_old_one_is_refused(
     make_site: SiteMaker, backend: RotatingBackend, clock: ManualClock
 ) -> None:
@@ -251,6 +272,48 @@ def test_a_session_that_cannot_be_refreshed_ends_with_its_access_token(
     assert read(visitor) == 200
     clock.advance(20)
     assert [read(visitor, door) for door in DOORS] == [401, 401, 303]
+
+
+def test_a_cookie_that_an_app_has_written_again_does_not_outlive_the_refresh_token(
+    site: Site, backend: RotatingBackend, clock: ManualClock
+) -> None:
+    """NextAuth renews `exp` for as long as its own `maxAge` says, and keeps all other claims."""
+    first = signed_in(site)
+    now, expires = int(clock.time()), first.get_session()["expires"]
+    claims = {**claims_of(first), "iat": now, "exp": now + 30 * 24 * 3600}
+    visitor = site.new_visitor(Cookie=f"{forge.COOKIE}={forge.encrypt(claims)}")
+    assert visitor.get_session()["expires"] == expires
+    clock.advance(REFRESH_LIFE + 10)
+    assert [read(visitor, door) for door in DOORS] == [401, 401, 303]
+    assert backend.refreshes == []
+
+
+@pytest.mark.parametrize("secret", [SECRET, "an-older-Secret-of-this-site-0123456789"], ids=["current", "older key"])
+def test_a_session_of_nextauth_ends_with_its_access_token(
+    make_site: SiteMaker, backend: RotatingBackend, clock: ManualClock, secret: str
+) -> None:
+    fallbacks = "an-older-Secret-of-this-site-0123456789"
+    site = make_site(backend.url, clock=clock, **SETTINGS, secret_key_fallbacks=fallbacks)
+    key, expires_at = forge.derive_session_key(secret), int(clock.time()) + 3600
+    backend.jwt_expires_at = expires_at
+    payload = forge.base64url(forge.to_json({"exp": expires_at}))
+    token = forge.encrypt(forge.make_claims(accessToken=f"e30.{payload}.c2ln"), key)
+    visitor = site.new_visitor(Cookie=f"{forge.COOKIE}={token}")
+    assert visitor.get_session()["expires"] == time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(expires_at))
+    clock.advance(3610)
+    assert [read(visitor, door) for door in DOORS] == [401, 401, 303]
+
+
+def test_a_backend_whose_clock_is_hours_behind_is_not_asked_for_tokens_each_time(
+    make_site: SiteMaker, backend: RotatingBackend, clock: ManualClock
+) -> None:
+    """All its tokens have expired already, by the claim `exp`."""
+    backend.expires_in = None
+    backend.jwt_expires_at = int(clock.time()) - 3600
+    visitor = signed_in(make_site(backend.url, clock=clock, **SETTINGS))
+    for door in DOORS * 2:
+        assert read(visitor, door) in (200, 204)
+    assert backend.refreshes == []
 
 
 @pytest.mark.parametrize("refreshes_expired", [False, True])
