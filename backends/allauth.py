@@ -25,7 +25,7 @@ def _classify(answer: Answer) -> Meaning | None:
 def _read_methods(answer: Answer) -> Mapping[str, Method]:
     pending = _pending(answer)
     if "login_by_code" in pending:
-        return {"login_by_code": Method.SENT}
+        return {"login_by_code": Method.TEXT}
     types = pending.get("mfa_authenticate")
     names = [name for name in types if isinstance(name, str)] if isinstance(types, list) else []
     return {name: METHOD_NAMES[name] for name in sorted(names, reverse=True) if name in METHOD_NAMES}

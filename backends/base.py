@@ -143,6 +143,8 @@ class Method(StrEnum):
     SMS = "sms"
     SENT = "sent"
     """A code that the backend has sent, by whatever way."""
+    TEXT = "text"
+    """The same, with letters: a phone shows its whole keyboard for it."""
     RECOVERY = "recovery"
     """One of the codes that the person has kept for the day when nothing else is at hand."""
 
@@ -152,6 +154,7 @@ METHOD_NAMES: Mapping[str, Method] = {
     **dict.fromkeys(("email", "mail"), Method.EMAIL),
     **dict.fromkeys(("sms", "phone"), Method.SMS),
     **dict.fromkeys(("otp", "sent", "code"), Method.SENT),
+    "text": Method.TEXT,
     **dict.fromkeys(("recovery", "recovery_codes", "recovery_code", "backup_code"), Method.RECOVERY),
 }
 """What backends call these methods. A method with another name cannot be used here."""

@@ -36,7 +36,7 @@ _MAX_REVOKED_TOKENS = 3
 """Further sessions that a browser may have: of cookies with another `Domain` or `Path`, set by an earlier setup."""
 
 
-_SENT = (Method.EMAIL, Method.SMS, Method.SENT)
+_SENT = (Method.EMAIL, Method.SMS, Method.SENT, Method.TEXT)
 """Methods with a code that the backend sends."""
 _EXTRA_SECONDS = 5
 """How much longer than the backend timeout a second click on the same button waits."""

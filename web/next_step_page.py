@@ -69,7 +69,7 @@ def render(
     return make_response(page, status, error.headers if error else {})
 
 
-_SENT = (Method.EMAIL, Method.SMS, Method.SENT)
+_SENT = (Method.EMAIL, Method.SMS, Method.SENT, Method.TEXT)
 
 
 def _label(method: Method) -> str:
@@ -78,6 +78,7 @@ def _label(method: Method) -> str:
         Method.EMAIL: _("Get a code by email"),
         Method.SMS: _("Get a code by text message"),
         Method.SENT: _("Get a code sent to you"),
+        Method.TEXT: _("Get a code sent to you"),
         Method.RECOVERY: _("Use a recovery code"),
     }
     return str(labels[method])

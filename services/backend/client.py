@@ -128,7 +128,7 @@ class BackendClient:
         values = {**_step_values(step, method), **values, **({"code": code} if code else {})}
         if self.can_trust:
             values["trust"] = trust
-        return self._sign_in(name, values, context, secret=code or step.challenge or name, call=call)
+        return self._sign_in(name, values, context, secret=code or step.challenge or name, call=call, last_step=step)
 
     def resend(self, step: Step, method: str, context: RequestContext, values: templates.Values) -> Step:
         """Let the backend send a code. Returns the step as it is afterwards."""
@@ -196,14 +196,21 @@ class BackendClient:
         return Revocation.REVOKED if self._backend.logout_revokes else Revocation.ACCEPTED
 
     def _sign_in(
-        self, name: str, values: templates.Values, context: RequestContext, *, secret: str, call: Call | None = None
+        self,
+        name: str,
+        values: templates.Values,
+        context: RequestContext,
+        *,
+        secret: str,
+        call: Call | None = None,
+        last_step: Step | None = None,
     ) -> Login:
         answer = self.call(name, values, context, call=call)
         try:
             tokens = results.tokens(self._backend, name, answer, self._clock.time())
             return Login(tokens, answer, next_step.trust_token(self._backend, answer))
         except errors.SecondFactorRequired as error:
-            step = next_step.read_step(self._backend, answer, self._next_step_origins)
+            step = next_step.read_step(self._backend, answer, self._next_step_origins, last_step)
             if step is None:
                 raise
             raise StepRequired(step, error.reason) from None

@@ -40,13 +40,14 @@ class Step:
     """Where the person has to go; None if a code is wanted."""
 
 
-def read_step(backend: Backend, answer: Answer, origins: tuple[str, ...]) -> Step | None:
+def read_step(backend: Backend, answer: Answer, origins: tuple[str, ...], last_step: Step | None = None) -> Step | None:
     """The next step of an answer that means one; None if this site cannot show it.
 
     origins: where a person may be sent. Raises `Configuration` for another address.
+    last_step: the one before it in the same sign-in, whose challenge may stay the same.
     """
     places = backend.next_step
-    challenge = _text(answer, places.challenge, MAX_CHALLENGE)
+    challenge = _text(answer, places.challenge, MAX_CHALLENGE) or (last_step.challenge if last_step else None)
     if backend.verify is None or (places.challenge and challenge is None):
         return None
     url = _text(answer, places.url, MAX_CHALLENGE)

@@ -240,6 +240,30 @@ def test_settings_describe_the_next_step_of_any_backend(shared_site: SiteMaker, 
     assert visitor.is_signed_in
 
 
+def test_one_step_may_follow_another(shared_site: SiteMaker, server: FaultyBackend) -> None:
+    server.reset()
+    server.responses["/login"] = keep_alive(http_response({**FIRST, "methods": ["sms"]}, 200))
+    second = {"two_factor": True, "methods": ["app"]}  # the challenge stays the same
+    server.responses["/two-factor-challenge"] = keep_alive(http_response(second, 200))
+    server.responses["/user"] = keep_alive(http_response({"data": {"user": {"id": 7, "email": STEN}}}, 200))
+    visitor = shared_site(server.url, backend_next_step_urls="https://verify.example.com").new_visitor()
+    visitor.sign_in(callbackUrl="/account")
+    first_cookie = visitor.cookies[PENDING]
+    response = enter(visitor, callbackUrl="/account")
+    assert (response.status_code, "callbackUrl=" in response.headers["Location"]) == (303, True)
+    assert not visitor.is_signed_in
+    assert "authenticator app" in visitor.get_page(VERIFY).text
+    wrong_page(enter(visitor), 401, "This code is wrong")  # the same step again
+    token = {"data": {"token": {"plainTextToken": "17|made-up"}}}
+    server.responses["/two-factor-challenge"] = keep_alive(http_response(token, 200))
+    second_cookie = visitor.cookies[PENDING]
+    visitor.cookies.set(PENDING, first_cookie, domain="localhost.local", path="/auth/login")
+    assert "AttemptExpired" in enter(visitor).headers["Location"]  # the first step is over
+    visitor.cookies.set(PENDING, second_cookie, domain="localhost.local", path="/auth/login")
+    assert enter(visitor).status_code == 303
+    assert visitor.is_signed_in
+
+
 # --- What must not work
 
 
