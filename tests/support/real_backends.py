@@ -48,8 +48,8 @@ def _python(name: str, **settings: str) -> Program:
 
 def _short_lived(name: str, seconds: int, **settings: str) -> Program:
     """Access tokens live for some seconds, and refresh tokens rotate."""
-    program = _python(name, **settings)
-    return replace(program, command=(*program.command, str(seconds)))
+    program = PROGRAMS.get(name) or _python(name)
+    return replace(program, command=(*program.command, str(seconds)), settings={**program.settings, **settings})
 
 
 def _better_auth(**settings: str) -> Program:
@@ -132,7 +132,7 @@ PROGRAMS: Mapping[str, Program] = {
 """By id: the value of `BACKEND`, or one with other settings. `custom` is dj-rest-auth, described by settings."""
 
 SHORT_LIVED: Mapping[str, Program] = {
-    "djoser": _short_lived("djoser", 5, LOGIN_IDENTIFIER="username"),
+    "djoser": _short_lived("djoser", 5),
     "allauth": _short_lived(
         "allauth",
         5,
@@ -142,7 +142,8 @@ SHORT_LIVED: Mapping[str, Program] = {
         BACKEND_REFRESH_TOKEN="meta.refresh_token|data.refresh_token",
         BACKEND_REFRESH_SEND="json:refresh_token",
     ),
-    "oauth2": _short_lived("oauth2", 5, **PROGRAMS["oauth2"].settings),
+    "oauth2": _short_lived("oauth2", 5),
+    "strapi": _short_lived("strapi", 5),
 }
 """The same with access tokens of 5 seconds. `allauth` is with its JWT strategy."""
 

@@ -1,10 +1,12 @@
 // Strapi with its Users & Permissions plugin and confirmed e-mail addresses; without its admin panel.
-// Arguments of the command: port, empty folder for the project that this program writes, value of `jwtManagement`.
+// Arguments of the command: port, empty folder for the project that this program writes, value of `jwtManagement`, and
+// how many seconds an access token lives.
 
 const fs = require('node:fs')
 const path = require('node:path')
 
-const [port, folder, jwtManagement] = process.argv.slice(2)
+const [port, folder, jwtManagement, accessSeconds] = process.argv.slice(2)
+const sessions = accessSeconds ? { sessions: { accessTokenLifespan: Number(accessSeconds) } } : {}
 const secret = 'of-the-tests-and-long-enough-for-any-algorithm'
 const config = {
   // Without `proxy.koa`, the rate limit of sign-ins counts all people of the site as one: they share its address.
@@ -24,7 +26,7 @@ const config = {
     },
   },
   plugins: {
-    'users-permissions': { config: { jwtSecret: secret, jwtManagement, ratelimit: { interval: { min: 5 } } } },
+    'users-permissions': { config: { jwtSecret: secret, jwtManagement, ...sessions, ratelimit: { interval: { min: 5 } } } },
   },
   middlewares: [
     ...['errors', 'security', 'cors', 'query', 'session', 'favicon', 'public'].map((name) => `strapi::${name}`),
