@@ -89,8 +89,8 @@ def soak(backend: RealBackend, folder: Path, seconds: float, browsers: int) -> R
 
             with ThreadPoolExecutor(browsers) as pool:
                 running = [pool.submit(use, client) for client in clients]
-                while time.monotonic() < ends - 15:
-                    time.sleep(min(20.0, seconds / 3))
+                while time.monotonic() < ends - 20:
+                    time.sleep(max(10.0, seconds / 10))
                     redis.kill()
                     time.sleep(OUTAGE_SECONDS)
                     redis.start()

@@ -32,5 +32,5 @@ def production_server(
         (folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
         environ, start = {"PYTHONPATH": str(ROOT)}, (sys.executable, str(script))
         with run_command(*start, log=folder / "output", cwd=folder, environ=environ) as command:
-            command.wait_for(f"http://localhost:{port}/health/ready")
+            command.wait_for(f"http://localhost:{port}/health/ready", 60)
             yield command, Visitor(f"http://localhost:{port}", {})
