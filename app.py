@@ -20,6 +20,7 @@ import settings_readers
 from blueprints import (
     account,
     account_password,
+    account_providers,
     forward_auth,
     health,
     home,
@@ -112,9 +113,10 @@ def _register_account_forms(app: Flask, settings: Settings) -> None:
         "verify_email": mail_link.verify_bp,
         "resend_verification": mail_request.resend_bp,
         "change_password": account_password.bp,
+        "link": account_providers.bp,
     }
     for call, bp in blueprints.items():
-        if call in settings.backend.calls:
+        if call in settings.backend.calls and (call != "link" or settings.registrations):
             app.register_blueprint(bp)
     if "change_password" in settings.backend.calls or settings.reset_password_url:
         app.register_blueprint(account_password.well_known_bp)

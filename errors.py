@@ -11,6 +11,8 @@
     │   ├── AccountMismatch             another person than the one who is signed in has confirmed the session
     │   ├── EmailNotVerified            the backend requires a verified email address
     │   ├── OAuthAccountNotLinked       the backend has this email address with another way to sign in
+    │   ├── LinkedElsewhere             the provider's account is connected to another user
+    │   ├── LastSignInMethod            the backend keeps the only way to sign in that a user has
     │   ├── EmailMissing                the provider did not share the email address
     │   ├── TooManyAttempts             a login limit, or the backend's; `retry_after` has the seconds to wait
     │   │   ├── CodeSentRecently        it is too early for another code
@@ -29,6 +31,7 @@
     │   │   ├── FormExpired             the CSRF token is missing or invalid
     │   │   ├── CookiesBlocked          the form came without the cookie that belongs to it
     │   │   └── OriginMismatch          another site sent the form, or SITE_URL is not the address that people use
+    │   ├── SessionChanged              somebody has signed in anew while a provider was being connected
     │   ├── SessionRequired             the page needs a session
     │   └── SessionExpired              the session has ended
     └── ServerSideError                 not caused by the user; logged with level ERROR
@@ -37,6 +40,7 @@
         ├── ProviderUnavailable         no response from the provider, or an invalid one
         ├── OAuthSignin                 never raised; NextAuth's code for a sign-in that could not start
         ├── OAuthCallback               the provider's callback, token response or id_token is invalid
+        ├── LinkRefused                 the backend does not connect the provider's account
         ├── Callback                    the backend refuses the provider's token, or returns none of its own
         └── Configuration               only the operator can fix it
             └── SessionTooLarge         the session does not fit into the cookies
@@ -139,6 +143,24 @@ class OAuthAccountNotLinked(Rejected):
     code = "OAuthAccountNotLinked"
     status = 403
     message = _l("You cannot sign in this way with this email address. Sign in the way you did before.")
+
+
+class LinkedElsewhere(Rejected):
+    code = "LinkedElsewhere"
+    status = 409
+    message = _l(
+        "It is already connected to another account here."
+        " Sign in to that account and disconnect it there, then connect it here."
+    )
+
+
+class LastSignInMethod(Rejected):
+    code = "LastSignInMethod"
+    status = 409
+    message = _l(
+        "It stays connected, because you may have no other way to sign in."
+        " Set a password or connect something else first."
+    )
 
 
 class EmailMissing(Rejected):
@@ -266,6 +288,11 @@ class OriginMismatch(CsrfError):
     )
 
 
+class SessionChanged(RestartRequired):
+    code = "SessionChanged"
+    message = _l("You have signed in again since you began. Nothing was connected. Start again.")
+
+
 class SessionRequired(RestartRequired):
     code = "SessionRequired"
     is_notice = True
@@ -313,6 +340,12 @@ class OAuthCallback(ServerSideError):
     code = "OAuthCallback"
     status = 502
     message = _l("The service you chose did not confirm your sign-in. Try again, or sign in another way.")
+
+
+class LinkRefused(ServerSideError):
+    code = "LinkRefused"
+    status = 502
+    message = _l("Our service did not connect it. Try again, or contact support.")
 
 
 class Callback(ServerSideError):

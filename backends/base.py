@@ -31,7 +31,9 @@ ACCOUNT_CALLS = ("register", "forgot", "reset", "verify_email", "resend_verifica
 """The calls of forms for which nobody needs to be signed in, and of the form that changes the password."""
 NEXT_STEP_CALLS = ("recover", "verify", "resend")
 """The calls of a sign-in that waits for a code or the like."""
-CALLS = ("login", "social", "user", "refresh", "logout", "profile", *NEXT_STEP_CALLS, *ACCOUNT_CALLS)
+LINK_CALLS = ("link", "unlink", "links")
+"""The calls of the page on which people connect and disconnect providers."""
+CALLS = ("login", "social", "user", "refresh", "logout", "profile", *NEXT_STEP_CALLS, *ACCOUNT_CALLS, *LINK_CALLS)
 _STEP = frozenset({"challenge", "ticket", "method", "identifier", "password"})
 PLACEHOLDERS: Mapping[str, frozenset[str]] = {
     "login": frozenset({"identifier", "password"}),
@@ -51,6 +53,9 @@ PLACEHOLDERS: Mapping[str, frozenset[str]] = {
     "verify": _STEP | {"code", "trust"},
     "recover": _STEP | {"code", "trust"},
     "resend": _STEP,
+    "link": frozenset({"token", "user_id", "provider", "social_token", "client_id", "email"}),
+    "unlink": frozenset({"token", "user_id", "provider", "account"}),
+    "links": frozenset({"token", "user_id"}),
 }
 """The names that the templates of each call can use, beside those of settings."""
 WITHOUT_ACCESS_TOKEN = frozenset({"login", "social", *NEXT_STEP_CALLS, *ACCOUNT_CALLS} - {"change_password"})
@@ -97,6 +102,8 @@ class Meaning(StrEnum):
     CONFIGURATION = "configuration"
     """Only the operator can fix it."""
     UNAVAILABLE = "unavailable"
+    LAST_WAY = "last_way"
+    """The provider is the only way to sign in that this user has."""
 
 
 @dataclass(frozen=True)
@@ -215,6 +222,19 @@ class Backend:
     resend: Call | None = None
     """Sends the code of the method again, or for the first time."""
     next_step: NextStep = NextStep()
+
+    link: Call | None = None
+    """Connects the account that a provider has just proven with the user who is signed in. Sent once, and again only if
+    the access token was no longer accepted."""
+    unlink: Call | None = None
+    """Disconnects it."""
+    links: Call | None = None
+    """Lists what is connected."""
+    links_at: str = ""
+    """The place of that list in the answer of `links`, or of `user` if there is no such call. Its items are the names
+    of the providers, or objects that have them."""
+    links_fields: Mapping[str, str] = field(default_factory=lambda: {"provider": "provider", "account": "id"})
+    """`provider` and `account` -> place in such an object. `unlink` can send `{account}`."""
 
     register: Call | None = None
     """Creates an account. Its form asks for what its templates use. An answer with a token signs in; after another one,

@@ -40,6 +40,11 @@ backend = Backend(
         {"currentPassword": "{password}", "newPassword": "{new_password}", "revokeOtherSessions": True},
     ),
     min_password_length=8,
+    link=Call("POST", "/api/auth/link-social", {"provider": "{provider}", "idToken": {"token": "{social_token}"}}),
+    unlink=Call("POST", "/api/auth/unlink-account", {"accountId": "{account}"}),
+    links=Call("GET", "/api/auth/list-accounts"),
+    links_at="body",
+    links_fields={"provider": "providerId", "account": "id"},
     token="token|header:set-auth-token",
     user_at="user",
     meanings=(

@@ -39,6 +39,10 @@ backend = Backend(
             "password_confirmation": "{new_password}",
         },
     ),
+    link=Call("POST", None, {"provider": "{provider}", "social_token": "{social_token}", "email": "{email}"}),
+    unlink=Call("DELETE", None),  # its path has {provider}
+    links=Call("GET", None),
+    links_at="data.providers|data.user.providers",
     min_password_length=8,
     verify=Call("POST", "/two-factor-challenge", {**_CHALLENGE, "code": "{code}", "trust": "{trust}"}),
     recover=Call("POST", "/two-factor-challenge", {"challenge": "{challenge}", "recovery_code": "{code}"}),

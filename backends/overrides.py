@@ -3,7 +3,7 @@
 import json
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ _PATH = rf"{_SEGMENT}(?:\.{_SEGMENT})*"
 _PLACE = rf"(?:header:[\w\-]+|cookie:[\w\-.]+|{_PATH})"
 _PLACES = re.compile(rf"{_PLACE}(?:\|{_PLACE})*", re.ASCII)
 _FIELD_PLACES = re.compile(rf"{_PATH}(?:[|+]{_PATH})*")
+_LINKS_FIELDS = ("provider", "account")
 _USER_FIELDS = ("id", "name", "nick_name", "email")
 
 
@@ -136,9 +137,17 @@ def expires(text: str) -> str:
 
 
 def user_fields(text: str) -> dict[str, str]:
+    return _fields(text, _USER_FIELDS)
+
+
+def links_fields(text: str) -> dict[str, str]:
+    return _fields(text, _LINKS_FIELDS)
+
+
+def _fields(text: str, names: Sequence[str]) -> dict[str, str]:
     fields = dict(_pairs(text))
-    if unknown := set(fields) - set(_USER_FIELDS):
-        raise ValueError(f"can only have {', '.join(_USER_FIELDS)}, not {min(unknown)[:20]!r}")
+    if unknown := set(fields) - set(names):
+        raise ValueError(f"can only have {', '.join(names)}, not {min(unknown)[:20]!r}")
     if invalid := [value for value in fields.values() if not _FIELD_PLACES.fullmatch(value)]:
         raise ValueError(f"must have keys separated by dots, not {invalid[0][:40]!r}")
     return fields
@@ -193,6 +202,8 @@ _PARTS: Mapping[str, tuple[str, Callable[[str], Any], str]] = {
     "BACKEND_USER_AT": ("user_at", place, "data.member"),
     "BACKEND_USER_FIELDS": ("user_fields", user_fields, "id=memberId nick_name=nickname email=emailAddress"),
     "BACKEND_USER_FROM_LOGIN": ("user_from_login", read.boolean, "true"),
+    "BACKEND_LINKS_AT": ("links_at", place, "data.providers"),
+    "BACKEND_LINKS_FIELDS": ("links_fields", links_fields, "provider=provider.id account=uid"),
     "BACKEND_HEADERS": ("headers", headers, "apikey={BACKEND_API_KEY}"),
     "BACKEND_MEANINGS": ("meanings", meanings, "400 error.code=EMAIL_NOT_CONFIRMED not_verified; 410 * session_over"),
     "BACKEND_FIELD_ERRORS": ("field_errors", field_errors, "400 body"),
@@ -224,6 +235,9 @@ _CALL_EXAMPLES = {
     "reset": ("POST /api/auth/password/reset", "code={code} password={new_password}"),
     "verify_email": ("POST /api/auth/email/verify", "code={code}"),
     "resend_verification": ("POST /api/auth/email/mail", "email={identifier}"),
+    "link": ("POST /api/members/me/providers", "provider={provider} token={social_token}"),
+    "unlink": ("DELETE /api/members/me/providers/{provider}", "provider={provider}"),
+    "links": ("GET /api/members/me/providers", "token={token}"),
     "change_password": ("PUT /api/members/me/password", "current={password} new={new_password}"),
     "verify": ("POST /api/auth/verify", "challenge={challenge} code={code}"),
     "recover": ("POST /api/auth/recover", "challenge={challenge} recovery_code={code}"),
@@ -271,7 +285,7 @@ def override(backend: Backend, values: Mapping[str, Any]) -> Backend:
     Calls that still have no path are gone.
     """
     parts = {field: values[name] for name, (field, _, _) in _PARTS.items() if values[name] is not None}
-    for merged in ("headers", "user_fields", "link_parameters"):
+    for merged in ("headers", "user_fields", "links_fields", "link_parameters"):
         parts[merged] = {**getattr(backend, merged), **parts.get(merged, {})}
     parts["meanings"] = (*parts.get("meanings", ()), *backend.meanings)
     next_step = {field: values[name] for name, (field, _, _) in _NEXT_STEP_PARTS.items() if values[name] is not None}

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from backends.base import PLACEHOLDERS, Backend, Call, is_setting, placeholders
+from backends.base import LINK_CALLS, PLACEHOLDERS, Backend, Call, is_setting, placeholders
 
 Problem = tuple[str, str]
 """A setting, and a message that continues its name."""
@@ -23,6 +23,7 @@ def problems(backend: Backend) -> Iterator[Problem]:
             yield "BACKEND_HEADERS", f"can use settings such as {{BACKEND_API_KEY}} in {header}, not {{{unknown[0]}}}"
     yield from _login_problems(backend)
     yield from _account_problems(backend)
+    yield from _link_problems(backend)
     yield from _next_step_problems(backend)
     yield from _token_problems(backend)
 
@@ -74,6 +75,26 @@ def _account_problems(backend: Backend) -> Iterator[Problem]:
     change = calls.get("change_password")
     if change and not backend.token_header and "token" not in _placeholders_of(change):
         yield "BACKEND_CHANGE_PASSWORD_BODY", "must use {token}, as BACKEND_TOKEN_HEADER is none"
+
+
+_LINK_VALUES: Mapping[str, tuple[str, ...]] = {"link": ("social_token",), "unlink": ("provider", "account")}
+"""What each call has to send: one of these values."""
+
+
+def _link_problems(backend: Backend) -> Iterator[Problem]:
+    calls = backend.calls
+    for name, values in _LINK_VALUES.items():
+        if name in calls and _placeholders_of(calls[name]).isdisjoint(values):
+            part = "_PATH" if calls[name].body is None else "_BODY"
+            yield f"BACKEND_{name.upper()}{part}", f"must use {{{values[0]}}}"
+    for name in sorted({"unlink", "links"} & set(calls)):
+        if "link" not in calls:
+            yield f"BACKEND_{name.upper()}", "needs BACKEND_LINK, which connects providers"
+        if not backend.links_at:
+            yield "BACKEND_LINKS_AT", f"is required if BACKEND_{name.upper()} is set: where the list of providers is"
+    without_token = [name for name in LINK_CALLS if name in calls and "token" not in _placeholders_of(calls[name])]
+    if without_token and not backend.token_header:
+        yield f"BACKEND_{without_token[0].upper()}_BODY", "must use {token}, as BACKEND_TOKEN_HEADER is none"
 
 
 def _next_step_problems(backend: Backend) -> Iterator[Problem]:

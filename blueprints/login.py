@@ -6,13 +6,13 @@ from urllib.parse import urlsplit
 import flask
 from flask import Blueprint, redirect, render_template
 from flask.typing import ResponseReturnValue
-from flask_babel import gettext as _
 
 import errors
 from services import services
 from web import (
     confirm_page,
     error_handlers,
+    links_page,
     login_page,
     redirect_loop,
     redirect_target,
@@ -58,7 +58,7 @@ def sign_in() -> ResponseReturnValue:
         end_others=end_others,
         remember=remember_me.requested(),
     )
-    return redirect_after_form(redirect_target.redirect_target(), notice=_("You are signed in."))
+    return links_page.redirect_after_sign_in()
 
 
 @bp.get("/auth/login/confirm")

@@ -10,12 +10,12 @@ from urllib.parse import urlencode
 
 from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_babel import gettext as _
 
 import errors
 from blueprints.logout import redirect_after_sign_out, sign_out_of_request
 from services import services
 from web import (
+    links_page,
     login_page,
     next_step_page,
     provider_buttons,
@@ -24,7 +24,6 @@ from web import (
     request_body,
     request_context,
 )
-from web.redirects import redirect_after_form
 
 bp = Blueprint("nextauth_client", __name__, url_prefix="/api/auth")
 log = logging.getLogger("munjigi.next_auth")
@@ -74,8 +73,9 @@ def sign_in() -> ResponseReturnValue:
         raise errors.CredentialsSignin(f"not sent to the backend, invalid form fields: {', '.join(form.errors)}")
     remember = remember_me.requested()
     services().sign_in.with_password(form.typed, form.password.data or "", request_context.current(), remember=remember)
-    url = redirect_target.redirect_target()
-    return _respond(url) if _json_requested() else redirect_after_form(url, notice=_("You are signed in."), status=302)
+    if _json_requested():
+        return _respond(redirect_target.redirect_target())
+    return links_page.redirect_after_sign_in(status=302)
 
 
 @bp.get("/signout")

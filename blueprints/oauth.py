@@ -1,6 +1,7 @@
 """Sign-in with a provider: the authorization request and the callback (OAuth 2.0, RFC 6749, section 4.1)."""
 
 import hashlib
+from typing import Any
 
 import flask
 from flask import Blueprint, abort, redirect, request, url_for
@@ -14,6 +15,7 @@ from services.oauth.attempts import STATE_LENGTH, Attempt
 from services.sessions.model import Session
 from web import (
     confirm_page,
+    links_page,
     login_page,
     next_step_page,
     provider_buttons,
@@ -42,12 +44,13 @@ def start(provider: str) -> ResponseReturnValue:
     """
     registration, context = _registration(provider), request_context.current()
     callback_url = redirect_target.requested()
-    user_id, remember = None, remember_me.requested()
-    if is_confirmation := request_body.flag("confirm"):  # of web/confirm_page.py
-        session = services().sessions.load()
-        if session is None:
-            return _redirect_with_error(errors.SessionRequired(), callback_url)
-        user_id, remember = str(session.user.id), not session.is_short
+    is_link = links_page.is_on() and request_body.flag("link")  # of templates/account_providers.html
+    is_confirmation = not is_link and request_body.flag("confirm")  # of web/confirm_page.py
+    session = services().sessions.load() if is_link or is_confirmation else None
+    if session is None and (is_link or is_confirmation):
+        return _redirect_with_error(errors.SessionRequired(), callback_url)
+    if is_link and session and not services().provider_links.is_recent(session):
+        return _redirect_to(confirm_page.url(None, links_page.url()))
     try:
         services().limiter.hit_ip(context)
         authorization_url, attempt = services().oauth.authorization_url(
@@ -55,13 +58,12 @@ def start(provider: str) -> ResponseReturnValue:
             context,
             callback_url,
             flask.session.get("locale"),
-            user_id=user_id,
-            remember=remember or None,
-            **_extra_params(),
+            **{**_purpose(session, is_link=is_link), **_extra_params()},
         )
     except errors.SiteError as error:
-        services().sign_in.record_failure(registration, error, context)
-        return _redirect_with_error(error, callback_url, is_confirmation=is_confirmation)
+        record_failure = services().provider_links.record_failure if is_link else services().sign_in.record_failure
+        record_failure(registration, error, context)
+        return _redirect_with_error(error, callback_url, is_confirmation=is_confirmation, is_link=is_link)
     services().attempts.save(attempt, registration.provider, context)
     if _json_requested():
         return {"url": authorization_url}
@@ -85,14 +87,29 @@ def callback(provider: str) -> ResponseReturnValue:
     if request.method == "POST" and request.mimetype != request_body.FORM:
         abort(415)
     if request.method == "GET" and registration.provider.form_post:
-        return _handle_repeat(registration, request.args.get("state"))
+        return _finish_link_by_get(registration) or _handle_repeat(registration, request.args.get("state"))
     params, is_unambiguous = _callback_params()
     state, context = params.get("state"), request_context.current()
     attempt = services().attempts.load(registration.provider, state, context)
     services().attempts.delete(registration.provider, state, context)
     if attempt is None:
         return _without_attempt(registration, state)
-    return _complete(registration, attempt, params if is_unambiguous else {})
+    params = params if is_unambiguous else {}
+    if attempt.link_session is None:
+        return _complete(registration, attempt, params)
+    if request.method == "POST":
+        services().attempts.save_params(attempt, registration.provider, params, context)
+        return _without_attempt(registration, state)
+    return _complete_link(registration, attempt, params)
+
+
+def _purpose(session: Session | None, *, is_link: bool) -> dict[str, Any]:
+    """What an attempt is for. session: the one that it connects a provider with, or confirms; None for a sign-in."""
+    if session is None:
+        return {"remember": remember_me.requested() or None}
+    if is_link:
+        return {"link_session": session.public_sid}
+    return {"user_id": str(session.user.id), "remember": not session.is_short}
 
 
 def _extra_params() -> dict[str, str]:
@@ -126,12 +143,14 @@ def _complete(registration: Registration, attempt: Attempt, params: dict[str, st
         _restore_language(attempt)
         return next_step_page.lead_to(required, attempt.return_to)
     except errors.SiteError as error:
+        if isinstance(error, errors.OAuthAccountNotLinked) and attempt.user_id is None:
+            links_page.remember_refused(registration)
         return _redirect_with_error(error, attempt.return_to, is_confirmation=attempt.user_id is not None)
     _restore_language(attempt)
     if len(target_url) < _MAX_STORED_TARGET_LENGTH:
         flask.session[_LAST_SIGN_IN] = [_state_digest(attempt.state), target_url]
     provider_buttons.save_last_used(registration)
-    return redirect(target_url, 303)
+    return redirect(links_page.target_after_sign_in(target_url, registration) or target_url, 303)
 
 
 def _restore_language(attempt: Attempt) -> None:
@@ -154,6 +173,43 @@ def _sign_in(registration: Registration, attempt: Attempt, params: dict[str, str
         issuer_session=issuer_session,
         remember=bool(attempt.remember),
     )
+
+
+def _finish_link_by_get(registration: Registration) -> ResponseReturnValue | None:
+    """Connect a provider after its callback by POST, which did not carry the session's cookie."""
+    state, context = request.args.get("state"), request_context.current()
+    attempt = services().attempts.load(registration.provider, state, context)
+    if attempt is None or attempt.link_session is None or attempt.sealed_params is None:
+        return None
+    services().attempts.delete(registration.provider, state, context)
+    return _complete_link(registration, attempt, services().attempts.params(attempt))
+
+
+def _complete_link(registration: Registration, attempt: Attempt, params: dict[str, str]) -> ResponseReturnValue:
+    """Connect the provider with the user of the session that has begun it, and with nobody else."""
+    _restore_language(attempt)
+    target_url = attempt.return_to or links_page.url()
+    try:
+        services().attempts.finish_once(attempt, lambda: _link(registration, attempt, params))
+    except errors.SiteError as error:
+        return _redirect_with_error(error, None, is_link=True)
+    if len(target_url) < _MAX_STORED_TARGET_LENGTH:
+        flask.session[_LAST_SIGN_IN] = [_state_digest(attempt.state), target_url]
+    return links_page.finish(registration, target_url)
+
+
+def _link(registration: Registration, attempt: Attempt, params: dict[str, str]) -> Session:
+    context, session = request_context.current(), services().sessions.load()
+    try:
+        if session is None:
+            raise errors.SessionRequired("the session ended while a provider was being connected")
+        if session.public_sid != attempt.link_session:
+            raise errors.SessionChanged("another session has begun to connect this provider")
+        identity = services().oauth.fetch_identity(registration, attempt, params, context)
+    except errors.SiteError as error:
+        services().provider_links.record_failure(registration, error, context)
+        raise
+    return services().provider_links.link(registration, identity, context)
 
 
 def _without_attempt(registration: Registration, state: str | None) -> ResponseReturnValue:
@@ -183,10 +239,16 @@ def _handle_repeat(registration: Registration, state: str | None) -> ResponseRet
 
 
 def _redirect_with_error(
-    error: errors.SiteError, callback_url: str | None, *, is_confirmation: bool = False
+    error: errors.SiteError, callback_url: str | None, *, is_confirmation: bool = False, is_link: bool = False
 ) -> ResponseReturnValue:
     """Redirect to the page of the form with the error. After the redirect, a reload does not send the code again."""
+    if is_link:
+        return _redirect_to(links_page.url_with_error(error))
     url = (confirm_page.url if is_confirmation else login_page.url_with_error)(error, callback_url)
+    return _redirect_to(url)
+
+
+def _redirect_to(url: str) -> ResponseReturnValue:
     return {"url": url} if _json_requested() else redirect(url, 303)
 
 

@@ -12,6 +12,7 @@ from services import services
 from services.pending_sign_ins import PendingSignIn
 from web import (
     error_handlers,
+    links_page,
     login_page,
     next_step_page,
     provider_buttons,
@@ -19,7 +20,6 @@ from web import (
     request_body,
     request_context,
 )
-from web.redirects import redirect_after_form
 
 bp = Blueprint("verify", __name__, url_prefix="/auth/login/verify")
 
@@ -54,7 +54,7 @@ def verify() -> ResponseReturnValue:
     for registration in services().settings.registrations:
         if registration.id == pending.provider:
             provider_buttons.save_last_used(registration)
-    return redirect_after_form(redirect_target.redirect_target(), notice=_("You are signed in."))
+    return links_page.redirect_after_sign_in()
 
 
 @bp.post("/resend")

@@ -9,7 +9,7 @@ field is missing or too long), `created` (social sign-in of a new user) and `no_
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -17,13 +17,13 @@ from flask import Flask, request
 from werkzeug.wrappers import Response
 
 import backends
-from backends.base import ACCOUNT_CALLS, NEXT_STEP_CALLS
+from backends.base import ACCOUNT_CALLS, LINK_CALLS, NEXT_STEP_CALLS
 from dev import exchanges
 from dev.exchanges import Answer, Call
 from dev.failures import ask_for_next_step
 from dev.next_steps import CODE, EXPIRED_CODE, PAGE_PATH, RECOVERY_CODE, NextSteps
 from dev.social_login import SocialLogin
-from dev.user_store import Tokens, UserStore
+from dev.user_store import Tokens, UserKey, UserStore
 
 PASSWORD = "correct-horse"
 MAX_NAME_LENGTH = 30
@@ -180,13 +180,17 @@ class _Backend:
         recorded = self._recorded.user["user_id"]
         return number if isinstance(recorded, int) else recorded[: -len(str(number))] + str(number)
 
+    def _new_user_id(self) -> int | str:
+        return self._user_id(len({user["id"] for user in self.users.users.values()}) + 1)
+
     def calls_by_path(self) -> dict[str, dict[str, Call]]:
         """Return the calls by name, by their path.
 
         `refresh` comes before `user`, which it can be the same as; so do the calls of a next step before `login`.
         """
         calls: dict[str, dict[str, Call]] = {}
-        for name in (*NEXT_STEP_CALLS, "login", "social", "refresh", "user", "logout", "profile", *ACCOUNT_CALLS):
+        more = (*ACCOUNT_CALLS, *LINK_CALLS)
+        for name in (*NEXT_STEP_CALLS, "login", "social", "refresh", "user", "logout", "profile", *more):
             call = self._recorded.calls.get(name)
             if call:
                 calls.setdefault(call.request.path.partition("?")[0], {})[name] = call
@@ -210,6 +214,9 @@ class _Backend:
             "verify": self._verify,
             "recover": self._recover,
             "resend": self._resend,
+            "link": self._link,
+            "unlink": self._unlink,
+            "links": self._links,
         }
 
         def respond(**path_values: str) -> Response:
@@ -269,16 +276,58 @@ class _Backend:
         if failure and failure.transform is ask_for_next_step:
             values = self.next_steps.start("nextstep@example.com")
             return self._answer("login", "next_step", "wrong", **values)
-        if email in self.users.users:
-            return self._answer("social", "taken")
         identity = (provider, account.subject)
+        if email in self.users.users and identity not in self.users.users:
+            return self._answer("social", "taken")
         names = {"name": account.name, "nick_name": account.nickname}
-        user_id = self._user_id(len(self.users.users) + 1)
+        user_id = self._new_user_id()
         is_new = self.users.add_user(identity, user_id, **names, email=email)
         answer_values = self._token_values(self.users.issue_tokens(identity))
         if failure and failure.transform:
             answer_values["token"] = failure.transform(answer_values["token"])
         return self._answer("social", "created" if is_new else "right", "right", **answer_values)
+
+    # --- Connected providers: one user has several keys
+
+    def _link(self, values: Mapping[str, Any]) -> Answer:
+        user = self.users.user(values.get("token"))
+        if user is None:
+            return self._answer("user", "dead_token")
+        provider = self._social_login.provider_id(values.get("provider"))
+        account = self._social_login.account(provider, str(values.get("social_token"))) if provider else None
+        if provider is None or account is None:
+            return self._answer("link", "refused", "right")
+        identity = (provider, account.subject)
+        if self.users.users.setdefault(identity, user) is not user:
+            return self._answer("link", "linked")
+        return self._answer("link", "right")
+
+    def _unlink(self, values: Mapping[str, Any]) -> Answer:
+        user = self.users.user(values.get("token"))
+        if user is None:
+            return self._answer("user", "dead_token")
+        name = str(values.get("provider") or values.get("account"))
+        keys = self._keys_of(user)
+        linked = [key for key in keys if not isinstance(key, str) and self._social_login.backend_name(key[0]) == name]
+        if len(keys) == len(linked):
+            return self._answer("unlink", "last_way")
+        for key in linked:
+            del self.users.users[key]
+        return self._answer("unlink", "right")
+
+    def _links(self, values: Mapping[str, Any]) -> Answer:
+        user = self.users.user(values.get("token"))
+        if user is None:
+            return self._answer("user", "dead_token")
+        names = [self._social_login.backend_name(key[0]) for key in self._keys_of(user) if not isinstance(key, str)]
+        answer = self._recorded.calls["links"].answers["right"]
+        if isinstance(answer.json, list):  # an object for each
+            items = [{**_user_values(user), "provider": name, "account": name} for name in names]
+            return replace(answer, json=[exchanges.fill(answer.json[0], each) for each in items])
+        return self._answer("links", "right", providers=names, **_user_values(user))
+
+    def _keys_of(self, user: Mapping[str, Any]) -> list[UserKey]:
+        return [key for key, each in list(self.users.users.items()) if each is user]
 
     def _refresh(self, values: Mapping[str, Any]) -> Answer:
         call = self._recorded.calls["refresh"]
@@ -352,7 +401,7 @@ class _Backend:
         if len(password) < MIN_PASSWORD_LENGTH and self._has("register", "weak"):
             return self._answer("register", "weak")
         names = {"name": values.get("name") or identifier.partition("@")[0], "nick_name": values.get("nick_name")}
-        user = {"id": self._user_id(len(self.users.users) + 1), **names, "email": email}
+        user = {"id": self._new_user_id(), **names, "email": email}
         self.users.users[email], self._passwords[email] = user, password
         if "verify_email" in self._recorded.calls and self.settings["verifies_addresses"]:
             self._unverified.add(email)

@@ -35,6 +35,10 @@ class SocialLogin:
         """Return the id of the provider that the site names like this to the backend, or None."""
         return self._ids.get(str(backend_name))
 
+    def backend_name(self, provider_id: str) -> str:
+        """Return the name by which the site knows this provider when it talks to the backend."""
+        return next(name for name, known_id in self._ids.items() if known_id == provider_id)
+
     def account(self, provider_id: str, token: str) -> Account | None:
         """Return the account of the token, verified with the provider, or None if the token is invalid."""
         provider = PROVIDERS[provider_id]

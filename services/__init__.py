@@ -9,6 +9,7 @@ from services.accounts import Accounts
 from services.assertions import Assertions
 from services.backend.account_calls import AccountCalls
 from services.backend.client import BackendClient
+from services.backend.link_calls import LinkCalls
 from services.clock import Clock
 from services.http.client import HttpClient
 from services.limits.device_cookie import DeviceCookie
@@ -18,8 +19,10 @@ from services.oauth.client import OAuthClient
 from services.oauth.provider_logout import ProviderLogout
 from services.observability.audit import AuditLog
 from services.observability.metrics import Metrics
+from services.pending_link import PendingLink
 from services.pending_sign_ins import PendingSignIns
 from services.profile import Profile
+from services.provider_links import ProviderLinks
 from services.request_context import GetContext
 from services.session_revocation import SessionRevocation
 from services.sessions.cookie import SessionCookie
@@ -54,6 +57,8 @@ class Services:
     attempts: Attempts
     profile: Profile
     accounts: Accounts
+    provider_links: ProviderLinks
+    pending_link: PendingLink
     limiter: LoginLimiter
     revoked_sessions: RevokedSessions
     session_revocation: SessionRevocation
@@ -132,6 +137,16 @@ class Services:
                 audit=audit,
                 clock=clock,
             ),
+            provider_links=ProviderLinks(
+                settings,
+                calls=LinkCalls(settings, backend),
+                backend=backend,
+                sessions=sessions,
+                limiter=limiter,
+                audit=audit,
+                clock=clock,
+            ),
+            pending_link=PendingLink(settings, clock),
             limiter=limiter,
             revoked_sessions=revoked_sessions,
             session_revocation=SessionRevocation(

@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 
 from flask import render_template, request, url_for
 from flask_babel import get_locale
+from flask_babel import lazy_gettext as _l
 from itsdangerous import BadData
 
 import errors
@@ -64,6 +65,14 @@ def render(form: LoginForm | None, error: errors.SiteError | None = None) -> str
 def choose_message(error: errors.SiteError) -> None:
     """Let the message name what people sign in with here."""
     error.message = form_class().messages.get(type(error), error.message)
+    provider_id = services().pending_link.load(request_context.current())
+    if isinstance(error, errors.OAuthAccountNotLinked) and provider_id:
+        registration = next(each for each in services().settings.registrations if each.id == provider_id)
+        error.message = _l(
+            "There is already an account here with this email address. Sign in the way you did before. Then you can"
+            " connect %(provider)s, so that it works the next time.",
+            provider=provider_buttons.label(registration),
+        )
 
 
 def _can_resend(error: errors.SiteError | None) -> bool:

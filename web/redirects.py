@@ -1,13 +1,13 @@
 """Redirects at the end of a form."""
 
-from flask import flash, redirect, render_template, url_for
+from flask import current_app, flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
 from providers.base import Registration
 from services import services
 from web import provider_buttons
 
-_OWN_PAGES = ("home.show", "account.show", "login.show")
+_OWN_PAGES = ("home.show", "account.show", "account_providers.show", "login.show")
 
 
 def redirect_after_form(
@@ -22,7 +22,7 @@ def redirect_after_form(
 
     notice: what the form has done, for that page. wait_for_click: that page has to be read, so it does not refresh.
     """
-    if _is_own_page(url):
+    if is_own_page(url):
         return redirect(url, status)
     if notice:
         flash(notice)
@@ -35,7 +35,7 @@ def redirect_to_provider(url: str, registration: Registration, *, wait_for_click
     return render_template("redirecting.html", url=url, provider=label, refresh=not wait_for_click)
 
 
-def _is_own_page(url: str) -> bool:
+def is_own_page(url: str) -> bool:
     """Whether `url` is a page of this site that does not redirect to another address."""
     path = url.removeprefix(services().settings.origin).partition("#")[0].partition("?")[0]
-    return path in [url_for(endpoint) for endpoint in _OWN_PAGES]
+    return path in [url_for(endpoint) for endpoint in _OWN_PAGES if endpoint in current_app.view_functions]

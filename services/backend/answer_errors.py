@@ -65,6 +65,13 @@ _ERRORS: Mapping[str, Mapping[Meaning, type[errors.SiteError]]] = {
     "reset": {Meaning.INVALID_CODE: errors.InvalidCode, Meaning.WEAK_PASSWORD: errors.WeakPassword},
     "verify_email": {Meaning.INVALID_CODE: errors.InvalidCode},
     "resend_verification": {},
+    "link": {
+        Meaning.OTHER_WAY: errors.LinkedElsewhere,
+        Meaning.WRONG_CREDENTIALS: errors.LinkRefused,
+        Meaning.SESSION_OVER: errors.SessionExpired,
+    },
+    "unlink": {Meaning.LAST_WAY: errors.LastSignInMethod, Meaning.SESSION_OVER: errors.SessionExpired},
+    "links": {Meaning.SESSION_OVER: errors.SessionExpired},
     "change_password": {
         Meaning.WRONG_CREDENTIALS: errors.WrongPassword,
         Meaning.WEAK_PASSWORD: errors.WeakPassword,
@@ -98,6 +105,9 @@ _STATUSES: Mapping[str, Mapping[int, Meaning]] = {
     "reset": dict.fromkeys((400, 401, 403, 404, 410, 422), Meaning.INVALID_CODE),
     "verify_email": dict.fromkeys((400, 401, 403, 404, 409, 410, 422), Meaning.INVALID_CODE),
     "resend_verification": {},
+    "link": {**dict.fromkeys((400, 403, 422), _WRONG), 401: Meaning.SESSION_OVER, 409: Meaning.OTHER_WAY},
+    "unlink": {**dict.fromkeys((400, 403, 409, 422), Meaning.LAST_WAY), 401: Meaning.SESSION_OVER},
+    "links": {401: Meaning.SESSION_OVER},
     "change_password": {401: Meaning.SESSION_OVER, 400: _WRONG, 403: _WRONG, 422: _WRONG},
 }
 _COMMON_RULES = tuple(

@@ -6,8 +6,9 @@ sign-in at this provider a short while ago. It is deleted when the callback has 
 
 import hmac
 import secrets
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 from itsdangerous import BadData
 
@@ -31,6 +32,9 @@ STATE_LENGTH = 43
 """Characters of a state: 32 random bytes in Base64."""
 _MAX_TOTAL_SIZE = 4096
 """Characters of all attempt cookies: requests may have 16 kB of headers, and a session may take 12 kB."""
+_MAX_PARAMS_SIZE = 3000
+"""Characters of the encrypted parameters of a callback by POST: a code, and the name of the person. Larger ones are
+dropped, and the attempt fails."""
 _STATE_PREFIX = 8
 """Characters of the state that are part of the cookie's name."""
 _KEEP_SECONDS = 30
@@ -43,7 +47,7 @@ def _random_token() -> str:
     return secrets.token_urlsafe(32)
 
 
-_OPTIONAL = frozenset({"remember"})
+_OPTIONAL = frozenset({"remember", "link_session", "sealed_params"})
 """Fields that a cookie has only if they are set."""
 
 
@@ -62,6 +66,10 @@ class Attempt:
     """Seconds since 1970, for an attempt that confirms a session: the provider has to ask for the password since."""
     remember: bool | None = None
     """The person has asked to stay signed in."""
+    link_session: str | None = None
+    """The public id of the session whose user connects the provider. Nobody is signed in by such an attempt."""
+    sealed_params: str | None = None
+    """The parameters of a callback by POST, for the request that has the session too."""
 
 
 class Attempts:
@@ -70,6 +78,7 @@ class Attempts:
         self._settings = settings
         self._name = prefixed("munjigi.attempt.", settings)
         self._serializer = TimedSerializer(settings.signing_keys, "munjigi.attempt", clock)
+        self._params_sealer = Sealer(settings.secret_keys, "callback parameters")
         ages = settings.session_max_age, settings.session_absolute_age
         self._finishing = SharedSingleFlight(
             "munjigi:attempt",
@@ -104,6 +113,24 @@ class Attempts:
             if hmac.compare_digest(attempt.state.encode(), (state or "").encode()) and attempt.provider == provider.id:
                 return attempt
         return None
+
+    def save_params(
+        self, attempt: Attempt, provider: Provider, params: Mapping[str, str], context: RequestContext
+    ) -> None:
+        """Keep the parameters of a callback in the attempt's cookie, encrypted."""
+        sealed = self._params_sealer.seal(attempt.state, dict(params)).decode()
+        params_or_none = (
+            sealed if len(sealed) <= _MAX_PARAMS_SIZE else self._params_sealer.seal(attempt.state, {}).decode()
+        )
+        self.save(replace(attempt, sealed_params=params_or_none), provider, context)
+
+    def params(self, attempt: Attempt) -> dict[str, str]:
+        """The parameters that were kept; none if they cannot be read."""
+        try:
+            params: Any = self._params_sealer.open(attempt.state, (attempt.sealed_params or "").encode())
+        except ValueError:
+            return {}
+        return dict(params)
 
     def delete(self, provider: Provider, state: str | None, context: RequestContext) -> None:
         name = self._cookie_name(state)

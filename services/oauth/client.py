@@ -54,17 +54,26 @@ class OAuthClient:
         *,
         user_id: str | None = None,
         remember: bool | None = None,
+        link_session: str | None = None,
         **extra_params: str,
     ) -> tuple[str, Attempt]:
         """The URL to redirect to, and the attempt that starts; raises `ProviderUnavailable`.
 
         return_to: where the person goes afterwards. locale: the language that they chose on this site. user_id: the
         user whose session this sign-in confirms; the provider then has to ask for the password. remember: the person
-        has asked to stay signed in.
+        has asked to stay signed in. link_session: the session whose user connects the provider.
         """
         provider = registration.provider
         started_at = int(self._clock.time()) if user_id else None
-        attempt = Attempt(provider.id, return_to, locale, user_id=user_id, started_at=started_at, remember=remember)
+        attempt = Attempt(
+            provider.id,
+            return_to,
+            locale,
+            user_id=user_id,
+            started_at=started_at,
+            remember=remember,
+            link_session=link_session,
+        )
         declared_params = {**provider.authorize_params, **(provider.reauthenticate_params if user_id else {})}
         nonce = {"nonce": attempt.nonce} if provider.is_oidc else {}
         url, _ = self._authlib_client(registration, context).create_authorization_url(

@@ -34,6 +34,9 @@ mail_requested = _signals.signal("mail_requested", doc="A person asked for an em
 email_verified = _signals.signal("email_verified", doc="A person confirmed their address by the code of an email.")
 password_reset = _signals.signal("password_reset", doc="A person set a new password by the code of an email.")
 password_changed = _signals.signal("password_changed", doc="A signed-in person changed their password.")
+provider_linked = _signals.signal("provider_linked", doc="A person connected a provider with their account.")
+provider_unlinked = _signals.signal("provider_unlinked", doc="A person disconnected a provider.")
+provider_link_failed = _signals.signal("provider_link_failed", doc="One of these failed; `outcome` is the error code.")
 account_form_failed = _signals.signal("account_form_failed", doc="One of these failed; `outcome` is the error code.")
 
 audited = Signal("Each event with its fields, sent within the request: for metrics.")

@@ -11,17 +11,18 @@ from openapi_spec_validator.readers import read_from_filename
 
 import backends
 import errors
-from backends.base import ACCOUNT_CALLS, Method
-from providers.base import Identity
+from backends.base import ACCOUNT_CALLS, LINK_CALLS, Method
+from providers.base import Identity, Registration
 from services.backend.account_calls import AccountCalls
 from services.backend.client import BackendClient, Revocation, StepRequired
+from services.backend.link_calls import LinkCalls, LinkedAccount
 from services.backend.next_step import Step
 from services.backend.tokens import Tokens
 from services.backend.user import User
 from services.http.client import HttpClient
 from tests.support.commands import ROOT
 from tests.support.faulty_backend import FaultyBackend, RecordedRequest, faulty_backend, http_response, keep_alive
-from tests.support.site import ACCOUNT_PATHS, ManualClock, a_context, make_settings
+from tests.support.site import ACCOUNT_PATHS, LINK_PATHS, ManualClock, a_context, make_settings
 
 SPEC: Mapping[str, Any] = read_from_filename(str(ROOT / "docs" / "backend.openapi.yaml"))[0]
 OPERATIONS = {
@@ -90,6 +91,8 @@ def server() -> Iterator[FaultyBackend]:
 class Calls(NamedTuple):
     backend: BackendClient
     accounts: AccountCalls
+    links: LinkCalls
+    apple: Registration
 
 
 @pytest.fixture
@@ -97,18 +100,23 @@ def client(server: FaultyBackend, http: HttpClient) -> Calls:
     server.reset()
     settings = make_settings(
         **ACCOUNT_PATHS,
+        **LINK_PATHS,
+        providers="apple",
+        apple_client_id="id",
+        apple_client_secret="a.b.c",
         backend_url=server.url,
         backend_logout_path="/logout",
         backend_profile_path="/profile",
         backend_next_step_urls="https://verify.example.com",
     )
     backend = BackendClient(settings, http, ManualClock())
-    return Calls(backend, AccountCalls(settings, backend, ManualClock()))
+    accounts, links = AccountCalls(settings, backend, ManualClock()), LinkCalls(settings, backend)
+    return Calls(backend, accounts, links, settings.registrations[0])
 
 
 def run(calls: Calls, operation: str) -> Any:
-    if operation in ACCOUNT_CALLS:
-        return run_account_call(calls.accounts, operation)
+    if operation in (*ACCOUNT_CALLS, *LINK_CALLS):
+        return run_page_call(calls, operation)
     client, context = calls.backend, a_context()
     match operation:
         case "login":
@@ -141,6 +149,21 @@ def run_account_call(accounts: AccountCalls, operation: str) -> Any:
     return getattr(accounts, operation)(values, context)
 
 
+def run_page_call(calls: Calls, operation: str) -> Any:
+    if operation in ACCOUNT_CALLS:
+        return run_account_call(calls.accounts, operation)
+    return run_link_call(calls.links, calls.apple, operation)
+
+
+def run_link_call(links: LinkCalls, apple: Registration, operation: str) -> Any:
+    if operation == "links":
+        return links.linked(TOKEN, USER, a_context())
+    if operation == "unlink":
+        return links.unlink(TOKEN, USER, LinkedAccount("apple", None), a_context())
+    identity = Identity(subject="1", social_token="a+b/c=", email="jun@example.com", email_verified=True)
+    return links.link(TOKEN, USER, apple, identity, a_context())
+
+
 def outcome(client: Calls, operation: str) -> tuple[str, int | None]:
     """The `x-result` of the answer that the server gives, and the seconds to wait."""
     try:
@@ -164,7 +187,7 @@ def test_the_file_is_valid_openapi() -> None:
 
 def test_every_call_of_the_protocol_is_documented() -> None:
     laravel = backends.find("laravel")
-    assert set(OPERATIONS) | {"recover"} == {*laravel.calls, "logout", "profile", *ACCOUNT_CALLS}
+    assert set(OPERATIONS) | {"recover"} == {*laravel.calls, "logout", "profile", *ACCOUNT_CALLS, *LINK_CALLS}
     same_address = {"recover": "verify"}
     for name, call in laravel.calls.items():
         assert OPERATIONS[same_address.get(name, name)][:2] == (call.method, call.path)

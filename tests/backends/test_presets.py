@@ -16,12 +16,14 @@ from backends import validation
 from backends.base import PLACEHOLDERS, Method
 from dev import exchanges
 from dev.exchanges import Exchanges
-from providers.base import Identity
+from providers.base import Identity, Registration
 from services.backend.account_calls import AccountCalls
 from services.backend.client import BackendClient, Revocation, StepRequired
+from services.backend.link_calls import LinkCalls, LinkedAccount
 from services.backend.next_step import Step
 from services.backend.results import Login
 from services.backend.tokens import Tokens
+from services.backend.user import User
 from services.clock import Clock
 from services.http.client import HttpClient
 from tests.support.commands import ROOT
@@ -103,6 +105,7 @@ def values_of(recorded: Exchanges) -> dict[str, Any]:
     more = {"expires_at": expires_at, "in_40_seconds": NOW + 40, "social_token": "a+b/c=", "provider": "google"}
     more |= {"challenge": "c" * 40, "ticket": "t" * 20, "method": "sms", "trust_token": "b" * 40}
     more |= {"step_url": "https://verify.example.com/start?id=1", "origin": "http://127.0.0.1"}
+    more |= {"account": "account-1", "providers": ["google"]}
     more |= {"new_password": "새 \"&'=+%;{code}", "code": "c.0-d_e", "uid": "MQ"}
     return {**CREDENTIALS, **tokens, **refresh, **more, **recorded.user}
 
@@ -489,3 +492,54 @@ def test_a_code_and_a_new_password_are_sent(replay: Replay, account_calls: Accou
     replay.answer(call, "right")
     getattr(account_calls, call)(account_values(replay, call), a_context())
     replay.assert_sent(call)
+
+
+# --- Connected providers
+
+
+def link_calls(replay: Replay) -> LinkCalls:
+    return LinkCalls(make_settings(**replay.settings), replay.client)
+
+
+def google(settings: dict[str, Any]) -> Registration:
+    client = {"providers": "google", "google_client_id": "id", "google_client_secret": "a-secret-of-this-test-only"}
+    return make_settings(**settings, **client).registrations[0]
+
+
+@having("link")
+def test_a_provider_is_connected_with_its_token(replay: Replay) -> None:
+    replay.answer("link", "right")
+    identity = Identity(subject="1", social_token=str(replay.values["social_token"]))
+    user = User.from_json({"id": 1})
+    link_calls(replay).link(replay.tokens.access, user, google(replay.settings), identity, a_context())
+    replay.assert_sent("link")
+
+
+@having("link", "linked")
+def test_an_account_of_another_user_is_not_connected(replay: Replay) -> None:
+    replay.answer("link", "linked")
+    identity, user = Identity(subject="1", social_token="x"), User.from_json({"id": 1})
+    with pytest.raises(errors.LinkedElsewhere):
+        link_calls(replay).link(replay.tokens.access, user, google(replay.settings), identity, a_context())
+
+
+@having("links")
+def test_what_is_connected_is_read_and_disconnected(replay: Replay) -> None:
+    calls, user = link_calls(replay), User.from_json({"id": 1})
+    replay.answer("links", "right")
+    linked = calls.linked(replay.tokens.access, user, a_context())
+    replay.assert_sent("links")
+    assert linked is not None
+    assert [each.provider for each in linked] == ["google"]
+    replay.answer("unlink", "right")
+    calls.unlink(replay.tokens.access, user, linked[0], a_context())
+    replay.assert_sent("unlink")
+
+
+@having("unlink", "last_way")
+def test_the_last_way_to_sign_in_is_not_disconnected(replay: Replay) -> None:
+    replay.answer("unlink", "last_way")
+    with pytest.raises(errors.LastSignInMethod):
+        link_calls(replay).unlink(
+            replay.tokens.access, User.from_json({"id": 1}), LinkedAccount("google", "account-1"), a_context()
+        )

@@ -301,3 +301,16 @@ def test_a_second_click_at_the_provider_has_the_same_choice(social_site: Site, i
         copy.cookies.update(visitor.cookies)
         for each in (visitor, copy):
             (assert_long if ticked else assert_short)(send_callback(each, params))
+
+
+def test_a_shorter_time_in_the_settings_counts_for_sessions_that_exist(clock: ManualClock) -> None:
+    with scripted_backend() as backend:
+        with running_site(backend_url=backend.url, clock=clock, remember_me="true") as site:
+            visitor, _ = sign_in(site)
+        with running_site(backend_url=backend.url, clock=clock, remember_me="true", session_short_age=600) as site:
+            moved = site.new_visitor()
+            moved.cookies.update(visitor.cookies)
+            assert moved.get("/auth/verify").status_code == 204
+            clock.advance(620)
+            assert moved.get("/auth/verify").status_code == 401
+            assert not moved.is_signed_in

@@ -13,7 +13,7 @@ from dev.backend import PASSWORD
 from services.backend.user import User
 from tests.support.scripted import USER
 from tests.support.signing_keys import private_pem
-from tests.support.site import ACCOUNT_PATHS, MINJI, ManualClock, Site, SiteMaker, Visitor, cookie_names
+from tests.support.site import ACCOUNT_PATHS, LINK_PATHS, MINJI, ManualClock, Site, SiteMaker, Visitor, cookie_names
 
 METRICS_TOKEN = "Pr0metheus-asks-with-this-one-only"
 ANYONE, MEMBERS, PROMETHEUS = "anyone", "people who are signed in", "who sends METRICS_TOKEN"
@@ -65,6 +65,9 @@ ROUTES = [
         open_to=MEMBERS,
         fields={"password": PASSWORD, "new_password": PASSWORD},
     ),
+    get("/account/providers", VISITOR, SESSION, open_to=MEMBERS),
+    get("/account/providers/connect", SESSION, open_to=MEMBERS),
+    post("/account/providers/disconnect", VISITOR, SESSION, open_to=MEMBERS, fields={"provider": "google"}),
     get("/auth/email/resend", VISITOR),
     post("/auth/email/resend", fields={"email": MINJI}),
     get("/auth/email/verify", VISITOR, path="/auth/email/verify?token=x"),
@@ -134,6 +137,7 @@ def site(shared_site: SiteMaker) -> Site:
         clock=CLOCK,
         **client,
         **ACCOUNT_PATHS,
+        **LINK_PATHS,
     )
     CLOCK.advance(300)  # no longer just started: sessions of earlier processes are revalidated at once
     return site

@@ -62,6 +62,9 @@ _TITLES = {
     "verify_email": "Verification of an address",
     "resend_verification": "The mail for it again",
     "change_password": "Another password while signed in",
+    "link": "A provider is connected",
+    "unlink": "It is disconnected",
+    "links": "What is connected",
 }
 _PAGES = {
     "register": "sign-up",
@@ -89,6 +92,8 @@ _CASES = {
     "weak": "password too weak",
     "unknown": "unknown account",
     "bad_code": "invalid code",
+    "linked": "connected to another user",
+    "last_way": "the only way to sign in",
 }
 
 
@@ -215,6 +220,10 @@ def _other_facts(backend: Backend) -> list[str]:
     else:
         facts.append("**A second factor** is [asked for](../your-backend.md#the-next-step).")
     facts.append(_account_fact(backend))
+    if backend.link is not None:
+        paths = "`BACKEND_LINK_PATH`, `BACKEND_UNLINK_PATH` and `BACKEND_LINKS_PATH`"
+        if_set = "" if backend.link.path else f" if {paths} are set"
+        facts.append(f"**[Connected providers](../your-backend.md#connected-providers)** have a page{if_set}.")
     if names := validation.setting_names(backend):
         facts.append("**Further settings**: " + ", ".join(f"`{name}`" for name in names) + ".")
     return facts
@@ -280,6 +289,12 @@ _ACCOUNT_RESULTS = {
     ("change_password", "wrong"): "says so at the current password",
     ("register", "taken"): "says so at the first field",
     **{(call, "weak"): "says so at the password" for call in ("register", "reset", "change_password")},
+    ("link", "right"): "says that it is connected",
+    ("link", "linked"): "`LinkedElsewhere`",
+    ("link", "refused"): "`LinkRefused`",
+    ("unlink", "right"): "says that it is disconnected",
+    ("unlink", "last_way"): "`LastSignInMethod`",
+    ("links", "right"): "lists them",
 }
 
 

@@ -1,0 +1,85 @@
+"""The providers with which a signed-in person can sign in too: connects and disconnects them.
+
+`blueprints/oauth.py` starts the way to the provider and finishes it, as for a sign-in.
+"""
+
+from flask import Blueprint, abort, flash, redirect, render_template
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from flask_login import login_required
+
+import errors
+from services import services
+from web import confirm_page, links_page, login_page, provider_buttons, redirect_target, request_body, request_context
+
+bp = Blueprint("account_providers", __name__, url_prefix="/account/providers")
+
+
+@bp.get("")
+@login_required
+def show() -> ResponseReturnValue:
+    return _render(login_page.error_from_query(), status=200)
+
+
+@bp.get("/connect")
+@login_required
+def offer() -> ResponseReturnValue:
+    """After a sign-in: offer the provider that the person could not sign in with. A GET connects nothing."""
+    registration, target_url = links_page.offered(), redirect_target.redirect_target()
+    if registration is None:
+        return redirect(links_page.url(), 303)
+    provider = provider_buttons.label(registration)
+    return render_template(
+        "connect_provider.html", provider=provider, provider_id=registration.id, callback_url=target_url
+    )
+
+
+@bp.post("/disconnect")
+@login_required
+def disconnect() -> ResponseReturnValue:
+    registration = links_page.registration(request_body.fields().get("provider"))
+    if registration is None or not services().provider_links.can_unlink:
+        abort(404)
+    session = services().sessions.load()
+    if session and not services().provider_links.is_recent(session):
+        return redirect(confirm_page.url(None, links_page.url()), 303)
+    try:
+        services().provider_links.unlink(registration, request_context.current())
+    except errors.SiteError as error:
+        return redirect(links_page.url_with_error(error), 303)
+    flash(_("%(provider)s is disconnected.", provider=provider_buttons.label(registration)))
+    return redirect(links_page.url(), 303)
+
+
+@bp.errorhandler(errors.CsrfError)
+@login_required
+def show_error(error: errors.SiteError) -> ResponseReturnValue:
+    return _render(error, status=error.status)
+
+
+def _render(error: errors.SiteError | None, status: int) -> ResponseReturnValue:
+    if isinstance(error, errors.Cancelled):
+        error.message = _l("Nothing was connected, because you cancelled it.")
+    linked = None
+    try:
+        linked = services().provider_links.linked(request_context.current())
+    except (errors.SessionExpired, errors.SessionRequired) as expired:
+        return redirect(links_page.url_with_error(expired), 303)
+    except errors.SiteError as list_error:
+        error = error or list_error
+    page = render_template(
+        "account_providers.html",
+        providers=[
+            {
+                "id": each.id,
+                "label": provider_buttons.label(each),
+                "is_connected": None if linked is None else each.id in linked,
+            }
+            for each in services().settings.registrations
+        ],
+        can_disconnect=services().provider_links.can_unlink and linked is not None,
+        error=error,
+        reference=login_page.reference_from_query(),
+    )
+    return page, status

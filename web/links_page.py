@@ -1,0 +1,73 @@
+"""Where people connect and disconnect providers: addresses, and the way there after a sign-in."""
+
+from flask import flash, redirect, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+
+import errors
+from providers.base import Registration
+from services import services
+from web import account_form, login_page, provider_buttons, redirect_target, request_context
+from web.redirects import is_own_page, redirect_after_form
+
+BLUEPRINT = "account_providers"
+_SESSION_IS_OVER = (errors.SessionRequired, errors.SessionExpired)
+
+
+def is_on() -> bool:
+    """Whether this site has the page."""
+    return account_form.has_page(BLUEPRINT)
+
+
+def url() -> str:
+    """The absolute URL of the page."""
+    return str(services().settings.origin + url_for(f"{BLUEPRINT}.show"))
+
+
+def url_with_error(error: errors.SiteError) -> str:
+    """The URL of the page with an error; of the sign-in page, if the session is over."""
+    if isinstance(error, _SESSION_IS_OVER):
+        return login_page.url_with_error(error, url())
+    return login_page.url_with_error(error, None, f"{BLUEPRINT}.show")
+
+
+def registration(provider_id: str | None) -> Registration | None:
+    return next((each for each in services().settings.registrations if each.id == provider_id), None)
+
+
+def remember_refused(refused: Registration) -> None:
+    """Offer to connect this provider after the next sign-in: the account signs in another way."""
+    if is_on():
+        services().pending_link.save(refused.id, request_context.current())
+
+
+def offered() -> Registration | None:
+    """The provider to offer to the person of this browser."""
+    return registration(services().pending_link.load(request_context.current())) if is_on() else None
+
+
+def target_after_sign_in(target_url: str, signed_in_with: Registration | None = None) -> str | None:
+    """The URL of the page that offers to connect a provider and leads on to the target; None if there is no offer."""
+    offer = offered()
+    if offer is None:
+        return None
+    if offer is signed_in_with:
+        services().pending_link.delete(request_context.current())
+        return None
+    return login_page.url(None, target_url, endpoint=f"{BLUEPRINT}.offer")
+
+
+def redirect_after_sign_in(*, status: int = 303) -> ResponseReturnValue:
+    """Send the browser to where the person wants to go, after a form that has signed them in."""
+    target_url = redirect_target.redirect_target()
+    if offer_url := target_after_sign_in(target_url):
+        return redirect(offer_url, status)
+    return redirect_after_form(target_url, notice=_("You are signed in."), status=status)
+
+
+def finish(linked: Registration, target_url: str) -> ResponseReturnValue:
+    """Send the browser on after a provider was connected, with a notice if that is to a page of this site."""
+    services().pending_link.delete(request_context.current())
+    if is_own_page(target_url):
+        flash(_("%(provider)s is connected.", provider=provider_buttons.label(linked)))
+    return redirect(target_url, 303)
