@@ -60,7 +60,7 @@ def end_session() -> ResponseReturnValue:
     """
     session = services().sessions.load()
     account_url = services().settings.origin + url_for("account.show")
-    if session and services().clock.time() - session.auth_time > MAX_AGE_SECONDS:
+    if session and not session.is_recent(MAX_AGE_SECONDS, services().clock.time()):
         return redirect(confirm_page.url(None, account_url), 303)
     if services().sessions.end_other(request_body.fields().get("session", "")):
         flash(_("That session has ended."))

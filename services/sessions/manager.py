@@ -260,7 +260,11 @@ class Sessions:
         self._revoked.revoke_user(user.id)
 
     def set_cookies(self) -> None:
-        """Add the session's cookies to the response; none if the request did not load the session."""
+        """Add the session's cookies to the response; none if the request did not load the session.
+
+        None either if another request has ended the session meanwhile: by a sign-out, whose response deletes its
+        cookies, or by another sign-in, whose cookies this later response must not replace.
+        """
         current: _RequestSession | None = g.get("session")
         if current is None:
             return
@@ -269,6 +273,8 @@ class Sessions:
             newest = self._token_store.apply(current.session)
             if newest is not current.session:  # another request has refreshed the tokens meanwhile
                 self._renew(current, newest)
+            if current.new_token is not None and self._revoked.contains(current.session):
+                return
         if current.session is None:
             self._cookie.delete(cookies, current.cookie_names)
         elif current.new_token is not None:
@@ -295,13 +301,16 @@ class Sessions:
         copies = self._usable(result)
         if not copies:
             self._record_revocation(result.copies[0].session, "person", "it was signed out")
+        names = result.names
         for copy in copies:
             try:
                 return self._load_copy(copy, result.names)
             except errors.SessionExpired as error:
+                if self._revoked.contains(copy.session):
+                    names = ()  # see `set_cookies`
                 self._revoke(copy.session)
                 self._record_revocation(copy.session, "backend", error.reason)
-        return _RequestSession(result.names, is_revoked=True)
+        return _RequestSession(names, is_revoked=True)
 
     def _usable(self, result: ReadResult) -> list[Copy]:
         """The sessions of a request that were not revoked."""

@@ -3,10 +3,12 @@
 import unicodedata
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
 
+from tests.support.forge import COOKIE, encrypt, make_claims
 from tests.support.site import Page, Site, SiteMaker, Visitor, running_site
 
 DOORS = ("page", "update")
@@ -126,3 +128,11 @@ def test_a_request_of_a_script_or_an_image_does_not_use_up_the_message(make_site
         visitor.get(path, headers={"Sec-Fetch-Dest": destination, "Sec-Fetch-Mode": mode})
     navigation = {"Sec-Fetch-Dest": "document", "Sec-Fetch-Mode": "navigate"}
     assert visitor.get_page("/account", headers=navigation).status_messages == ["Your changes are saved."]
+
+
+def test_a_session_that_nextauth_has_started_is_confirmed_before_it_ends_another_one(make_site: SiteMaker) -> None:
+    """NextAuth renews `iat`, so nobody knows when the person has signed in."""
+    visitor = make_site(session_revalidate=0).new_visitor()
+    visitor.cookies.set(COOKIE, encrypt(make_claims()), domain="localhost.local", path="/")
+    location = visitor.submit("/account/sessions/end", {"session": "0" * 16}).headers["Location"]
+    assert urlsplit(location).path == "/auth/login/confirm"

@@ -358,6 +358,27 @@ def test_signing_out_while_the_tokens_are_refreshed_ends_the_new_ones(
     assert backend.families["f0"] == -1
 
 
+@pytest.mark.parametrize("door", ["/api/auth/session", "/account"])
+@pytest.mark.parametrize("is_refused", [False, True], ids=["refreshed", "refused"])
+def test_a_sign_in_while_the_old_tokens_are_refreshed_keeps_its_cookies(
+    site: Site, backend: RotatingBackend, clock: ManualClock, door: str, is_refused: bool
+) -> None:
+    """The response to the old tab is the last one that the browser gets."""
+    visitor = signed_in(site)
+    old = copy_of(visitor, site)
+    clock.advance(LIFE)
+    backend.delay = 3.0
+    backend.refresh_status = 401 if is_refused else 200
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(old.get, door)
+        while not backend.refreshes:
+            time.sleep(0.01)
+        assert visitor.sign_in().status_code == 303
+        assert not reading.done(), "the test needs a late answer"
+        assert not {name for name in cookie_names(reading.result()) if name.startswith(forge.COOKIE)}
+    assert read(visitor) == 200
+
+
 def session_of(site: Site, visitor: Visitor) -> Any:
     sessions = site.app.extensions["munjigi"].sessions
     header = "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())
