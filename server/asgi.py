@@ -174,9 +174,9 @@ def _environ(scope: Scope, body: bytes) -> dict[str, Any]:
     if client:
         environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = str(client[0]), str(client[1])
     _add_headers(environ, scope["headers"])
+    environ.pop("HTTP_TRANSFER_ENCODING", None)  # the chunks are joined; Werkzeug would read no body
     if scope["method"] in _BODYLESS_METHODS:
         environ.pop("CONTENT_LENGTH", None)
-        environ.pop("HTTP_TRANSFER_ENCODING", None)
     if body:
         environ["CONTENT_LENGTH"] = str(len(body))  # a chunked body has no Content-Length header
     return environ

@@ -132,7 +132,9 @@ def test_a_log_stream_that_nobody_reads_does_not_block_requests(tmp_path: Path) 
 # --- Requests
 
 
-def test_a_request_body_may_arrive_in_parts(backend_url: str) -> None:
+@pytest.mark.parametrize("is_chunked", [False, True], ids=["", "chunked"])
+def test_a_request_body_may_arrive_in_parts(backend_url: str, is_chunked: bool) -> None:
+    """.NET's HttpClient sends JSON in chunks, others whatever they stream."""
     site = app.create_app(make_settings(backend_url=backend_url))
 
     async def steps(asgi: AsgiApp) -> None:
@@ -142,6 +144,7 @@ def test_a_request_body_may_arrive_in_parts(backend_url: str) -> None:
         headers = [
             ("Content-Type", "application/x-www-form-urlencoded"),
             ("Cookie", "; ".join(f"{name}={value}" for name, value in person.cookies.items())),
+            *([("Transfer-Encoding", "chunked")] if is_chunked else []),
         ]
         parts = [body[at : at + 7] for at in range(0, len(body), 7)]
         assert (await send_request(asgi, "POST", "/auth/login/email", headers, parts)).status == 303
@@ -149,11 +152,12 @@ def test_a_request_body_may_arrive_in_parts(backend_url: str) -> None:
     run(site, steps)
 
 
-def test_a_body_that_is_too_long_is_refused_before_all_of_it_arrives() -> None:
+@pytest.mark.parametrize("more", [[], [("Transfer-Encoding", "chunked")]], ids=["", "chunked"])
+def test_a_body_that_is_too_long_is_refused_before_all_of_it_arrives(more: list[tuple[str, str]]) -> None:
     parts = [b"x" * 1000] * 1_000_000
 
     async def steps(asgi: AsgiApp) -> None:
-        headers = [("Content-Type", "application/x-www-form-urlencoded")]
+        headers = [("Content-Type", "application/x-www-form-urlencoded"), *more]
         response = await send_request(asgi, "POST", "/auth/login/email", headers, iter(parts[:1000]))
         assert (response.status, response.header("Connection")) == (413, "close")
 
