@@ -369,6 +369,7 @@ def test_behind_tls_a_cookie_must_keep_the_secure_attribute(cookie: str, kind: s
 # --- The command
 
 
+@pytest.mark.server
 def test_the_command_prints_plain_text_to_a_pipe_and_exits_with_1_if_there_is_an_error(tmp_path: Path) -> None:
     flask = (sys.executable, "-m", "flask", "--app", f"{ROOT}/app", "doctor")
     environ = {"SITE_URL": "http://localhost:1", "SECRET_KEY": SECRET, "BACKEND_URL": "http://127.0.0.1:9"}
