@@ -282,7 +282,8 @@ class _Backend:
         names = {"name": account.name, "nick_name": account.nickname}
         user_id = self._new_user_id()
         is_new = self.users.add_user(identity, user_id, **names, email=email)
-        answer_values = self._token_values(self.users.issue_tokens(identity))
+        key = self._keys_of(self.users.users[identity])[0]  # stays if this provider is disconnected
+        answer_values = self._token_values(self.users.issue_tokens(key))
         if failure and failure.transform:
             answer_values["token"] = failure.transform(answer_values["token"])
         return self._answer("social", "created" if is_new else "right", "right", **answer_values)
