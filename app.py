@@ -31,6 +31,7 @@ from blueprints import (
     nextauth_client,
     nextauth_session,
     oauth,
+    passkeys,
     register,
     session_revocation,
     static_files,
@@ -114,6 +115,8 @@ def _register_account_forms(app: Flask, settings: Settings) -> None:
         "resend_verification": mail_request.resend_bp,
         "change_password": account_password.bp,
         "link": account_providers.bp,
+        "passkey": passkeys.bp,
+        "passkey_register": passkeys.account_bp,
     }
     for call, bp in blueprints.items():
         if call in settings.backend.calls and (call != "link" or settings.registrations):

@@ -113,6 +113,8 @@ class Settings:
     login_identifier: str = setting(read.choice("email", "username", "phone", "any"), "email", example="username")
     """What people sign in with: `email`, `username`, `phone`, or `any` of these. The sign-in form asks for it, and the
     backend gets it in one spelling as `{identifier}`."""
+    passkeys: bool = setting(read.boolean, default=False, example="true")
+    """`true` lets people sign in with a passkey, and add one at `/account/passkeys`, if the backend has the calls."""
     outbound_proxy: str | None = setting(read.proxy_url, None, secret=True, example="http://proxy.example.com:3128")
     """An HTTP proxy for calls to the backend and to providers."""
     outbound_no_proxy: tuple[str, ...] = setting(
@@ -253,14 +255,14 @@ def load(environ: Mapping[str, str]) -> Settings:
         if metadata := setting_field.metadata:
             spec = SettingSpec(**metadata)
             values[setting_field.name] = _read(environ, setting_field.name.upper(), spec, problems)
-    values |= _read_backend(environ, values["backend"] or "laravel", problems)
+    values |= _read_backend(environ, values["backend"] or "laravel", problems, has_passkeys=bool(values["passkeys"]))
     registrations = [_read_registration(environ, name, problems) for name in values["providers"] or ()]
     if problems:
         raise SettingsError(problems)
     return Settings(**values, registrations=tuple(registrations))
 
 
-def _read_backend(environ: Mapping[str, str], name: str, problems: list[str]) -> dict[str, Any]:
+def _read_backend(environ: Mapping[str, str], name: str, problems: list[str], *, has_passkeys: bool) -> dict[str, Any]:
     """Read the settings of the backend with this id. Adds to `problems`, like `_read_registration`."""
     problems_before = len(problems)
     backend = backends.find(name)
@@ -270,6 +272,13 @@ def _read_backend(environ: Mapping[str, str], name: str, problems: list[str]) ->
     if len(problems) == problems_before:
         faults += validation.problems(backend)
     problems += [_problem(setting, message, overrides.SETTINGS[setting].example) for setting, message in faults]
+    if has_passkeys and "passkey" not in backend.calls:
+        message = f"needs BACKEND_PASSKEY and BACKEND_PASSKEY_OPTIONS: the backend {backend.id} has no such calls"
+        problems.append(_problem("PASSKEYS", message, "false"))
+    if not has_passkeys:
+        if values["BACKEND_PASSKEY"] and values["BACKEND_PASSKEY"].method:
+            problems.append(_problem("BACKEND_PASSKEY", "needs PASSKEYS=true", ""))
+        backend = overrides.without_passkeys(backend)
     constants = {
         setting: _read(environ, setting, overrides.constant(backend, setting), problems)
         for setting in validation.setting_names(backend)

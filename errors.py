@@ -8,6 +8,8 @@
     │   ├── WrongCode                   the code of a next step is wrong
     │   │   └── StepNotDone             the person has not done yet what the backend's page wants
     │   ├── CodeExpired                 the code of a next step is no longer accepted
+    │   ├── PasskeyRejected             the backend does not accept the passkey
+    │   │   └── PasskeyNotAdded         nor as a new one
     │   ├── AccountMismatch             another person than the one who is signed in has confirmed the session
     │   ├── EmailNotVerified            the backend requires a verified email address
     │   ├── OAuthAccountNotLinked       the backend has this email address with another way to sign in
@@ -33,6 +35,7 @@
     │   │   └── OriginMismatch          another site sent the form, or SITE_URL is not the address that people use
     │   ├── SessionChanged              somebody has signed in anew while a provider was being connected
     │   ├── SessionRequired             the page needs a session
+    │   ├── RecentSignInRequired        the person has to confirm the session first
     │   └── SessionExpired              the session has ended
     └── ServerSideError                 not caused by the user; logged with level ERROR
         ├── BackendUnavailable          no response from the backend, or an invalid one
@@ -131,6 +134,18 @@ class CodeExpired(Rejected):
     code = "CodeExpired"
     status = 401
     message = _l("This code is no longer valid. Enter a new one.")
+
+
+class PasskeyRejected(Rejected):
+    code = "PasskeyRejected"
+    status = 401
+    message = _l("This passkey was not accepted. Try again, or sign in another way.")
+
+
+class PasskeyNotAdded(PasskeyRejected):
+    code = "PasskeyNotAdded"
+    status = 422
+    message = _l("This passkey was not accepted. Try again, or use another device.")
 
 
 class EmailNotVerified(Rejected):
@@ -298,6 +313,13 @@ class SessionRequired(RestartRequired):
     is_notice = True
     status = 401
     message = _l("Sign in to see this page.")
+
+
+class RecentSignInRequired(RestartRequired):
+    code = "RecentSignInRequired"
+    is_notice = True
+    status = 403
+    message = _l("Sign in again to continue.")
 
 
 class SessionExpired(RestartRequired):

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
-from backends.base import METHOD_NAMES, Answer, Backend, Call, FieldErrors, Meaning, Method, NextStep, Rule
+from backends.base import METHOD_NAMES, Answer, Backend, Call, FieldErrors, Meaning, Method, NextStep, Passkeys, Rule
 
 _AUTH = "/_allauth/app/v1/auth"
+_PASSKEYS = "/_allauth/app/v1/account/authenticators/webauthn"
 _CHALLENGE = {"X-Session-Token": "{challenge}"}
 
 
@@ -42,6 +43,12 @@ backend = Backend(
         read_methods=_read_methods,
         calls={"login_by_code": Call("POST", f"{_AUTH}/code/confirm", {"code": "{code}"}, headers=_CHALLENGE)},
     ),
+    passkey_options=Call("GET", f"{_AUTH}/webauthn/login"),
+    passkey=Call("POST", f"{_AUTH}/webauthn/login", {"credential": "{credential}"}, headers=_CHALLENGE),
+    confirm_password=Call("POST", f"{_AUTH}/reauthenticate", {"password": "{password}"}),
+    passkey_register_options=Call("GET", f"{_PASSKEYS}?passwordless"),
+    passkey_register=Call("POST", _PASSKEYS, {"credential": "{credential}"}),
+    passkeys=Passkeys("data.request_options", "data.creation_options", "meta.session_token"),
     register=Call("POST", f"{_AUTH}/signup", {"email": "{identifier}", "password": "{password}"}),
     forgot=Call("POST", f"{_AUTH}/password/request", {"email": "{identifier}"}),
     reset=Call("POST", f"{_AUTH}/password/reset", {"key": "{code}", "password": "{new_password}"}),
@@ -61,6 +68,7 @@ backend = Backend(
     meanings=(
         Rule(400, "errors.0.code", "too_many_login_attempts", Meaning.THROTTLED),
         Rule(400, "errors.0.code", "incorrect_code", Meaning.WRONG_CREDENTIALS),
+        Rule(401, "meta.is_authenticated", value=True, meaning=Meaning.SIGN_IN_AGAIN),
         Rule(401, "meta.is_authenticated", None, Meaning.STEP_OVER),
         Rule(401, "meta.is_authenticated", value=False, meaning=Meaning.STEP_OVER),
         Rule(410, "*", ..., Meaning.SESSION_OVER),

@@ -33,7 +33,10 @@ NEXT_STEP_CALLS = ("recover", "verify", "resend")
 """The calls of a sign-in that waits for a code or the like."""
 LINK_CALLS = ("link", "unlink", "links")
 """The calls of the page on which people connect and disconnect providers."""
-CALLS = ("login", "social", "user", "refresh", "logout", "profile", *NEXT_STEP_CALLS, *ACCOUNT_CALLS, *LINK_CALLS)
+PASSKEY_CALLS = ("passkey_options", "passkey", "confirm_password", "passkey_register_options", "passkey_register")
+"""The calls of a sign-in with a passkey, and of a person who adds one."""
+_MORE_CALLS = (*NEXT_STEP_CALLS, *ACCOUNT_CALLS, *LINK_CALLS, *PASSKEY_CALLS)
+CALLS = ("login", "social", "user", "refresh", "logout", "profile", *_MORE_CALLS)
 _STEP = frozenset({"challenge", "ticket", "method", "identifier", "password"})
 PLACEHOLDERS: Mapping[str, frozenset[str]] = {
     "login": frozenset({"identifier", "password"}),
@@ -56,9 +59,16 @@ PLACEHOLDERS: Mapping[str, frozenset[str]] = {
     "link": frozenset({"token", "user_id", "provider", "social_token", "client_id", "email"}),
     "unlink": frozenset({"token", "user_id", "provider", "account"}),
     "links": frozenset({"token", "user_id"}),
+    "passkey_options": frozenset(),
+    "passkey": frozenset({"credential", "challenge"}),
+    "confirm_password": frozenset({"token", "user_id", "identifier", "password"}),
+    "passkey_register_options": frozenset({"token", "user_id"}),
+    "passkey_register": frozenset({"token", "user_id", "credential", "challenge"}),
 }
 """The names that the templates of each call can use, beside those of settings."""
-WITHOUT_ACCESS_TOKEN = frozenset({"login", "social", *NEXT_STEP_CALLS, *ACCOUNT_CALLS} - {"change_password"})
+WITHOUT_ACCESS_TOKEN = frozenset(
+    {"login", "social", *NEXT_STEP_CALLS, *ACCOUNT_CALLS, "passkey_options", "passkey"} - {"change_password"}
+)
 """The calls that are made for people who are not signed in."""
 
 
@@ -91,6 +101,8 @@ class Meaning(StrEnum):
     INVALID_FIELDS = "invalid_fields"
     SESSION_OVER = "session_over"
     """The token is no longer accepted."""
+    SIGN_IN_AGAIN = "sign_in_again"
+    """The token is accepted, but the sign-in is too old for this call."""
     CLOSED = "closed"
     """New accounts cannot be created."""
     TAKEN = "taken"
@@ -199,6 +211,22 @@ class NextStep:
     """Name of a method -> call instead of `verify`."""
 
 
+@dataclass(frozen=True)
+class Passkeys:
+    """Where the answers of the passkey calls have what. All are places.
+
+    Options are the JSON of Web Authentication Level 3 (5.1.8 and 5.1.9), with or without `publicKey` around them. They
+    and the browser's answer, `{credential}`, pass through as they are.
+    """
+
+    request_options: str = "body"
+    """In the answer to `passkey_options`."""
+    creation_options: str = "body"
+    """In the answer to `passkey_register_options`."""
+    challenge: str = ""
+    """In both: what the backend knows these options by, sent back as `{challenge}`."""
+
+
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Backend:
     id: str
@@ -222,6 +250,17 @@ class Backend:
     resend: Call | None = None
     """Sends the code of the method again, or for the first time."""
     next_step: NextStep = NextStep()
+    passkey_options: Call | None = None
+    """Returns the options of a sign-in with a passkey. The passkey calls are made only if `PASSKEYS` is set."""
+    passkey: Call | None = None
+    """Sends the browser's answer to these options. Its answer has tokens like that of `login`."""
+    confirm_password: Call | None = None
+    """Sends the password of a signed-in person, where the backend wants it before a passkey is added."""
+    passkey_register_options: Call | None = None
+    """Returns the options with which a signed-in person adds a passkey."""
+    passkey_register: Call | None = None
+    """Sends the browser's answer to these."""
+    passkeys: Passkeys = Passkeys()
 
     link: Call | None = None
     """Connects the account that a provider has just proven with the user who is signed in. Sent once, and again only if

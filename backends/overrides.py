@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import settings_readers as read
-from backends.base import BEARER_HEADER, CALLS, Backend, Call, FieldErrors, Meaning, Rule
+from backends.base import BEARER_HEADER, CALLS, PASSKEY_CALLS, Backend, Call, FieldErrors, Meaning, Rule
 from settings_readers import SettingSpec
 
 _SEGMENT = r"[^\s.|+:;={}]+"
@@ -223,6 +223,12 @@ _NEXT_STEP_PARTS: Mapping[str, tuple[str, Callable[[str], Any], str]] = {
     "BACKEND_REDIRECT_URL": ("url", place, "data.url"),
 }
 """The same for the fields of `NextStep`."""
+_PASSKEY_PARTS: Mapping[str, tuple[str, Callable[[str], Any], str]] = {
+    "BACKEND_PASSKEY_REQUEST_OPTIONS": ("request_options", place, "data.options"),
+    "BACKEND_PASSKEY_CREATION_OPTIONS": ("creation_options", place, "data.options"),
+    "BACKEND_PASSKEY_CHALLENGE": ("challenge", place, "data.challenge_id"),
+}
+"""The same for the fields of `Passkeys`."""
 _CALL_EXAMPLES = {
     "login": ("POST /api/auth/login", "email={identifier} password={password} device_name=web"),
     "social": ("POST /api/auth/social", "provider={provider} token={social_token}"),
@@ -242,6 +248,11 @@ _CALL_EXAMPLES = {
     "verify": ("POST /api/auth/verify", "challenge={challenge} code={code}"),
     "recover": ("POST /api/auth/recover", "challenge={challenge} recovery_code={code}"),
     "resend": ("POST /api/auth/resend", "challenge={challenge} method={method}"),
+    "passkey_options": ("POST /api/auth/passkey/options", "rp=login.example.com"),
+    "passkey": ("POST /api/auth/passkey", "credential={credential} challenge={challenge}"),
+    "confirm_password": ("POST /api/members/me/password/confirm", "password={password}"),
+    "passkey_register_options": ("POST /api/members/me/passkeys/options", "user={user_id}"),
+    "passkey_register": ("POST /api/members/me/passkeys", "credential={credential} challenge={challenge}"),
 }
 
 
@@ -260,7 +271,10 @@ SETTINGS: Mapping[str, SettingSpec] = {
     **{name: spec for call in CALLS for name, spec in _call_settings(call).items()},
     "BACKEND_REFRESH_SEND": SettingSpec(refresh_send, "cookie:refreshToken"),
     "BACKEND_CHALLENGE_SEND": SettingSpec(challenge_send, "header:X-Challenge"),
-    **{name: SettingSpec(reader, example) for name, (_, reader, example) in {**_PARTS, **_NEXT_STEP_PARTS}.items()},
+    **{
+        name: SettingSpec(reader, example)
+        for name, (_, reader, example) in {**_PARTS, **_NEXT_STEP_PARTS, **_PASSKEY_PARTS}.items()
+    },
 }
 
 
@@ -290,6 +304,8 @@ def override(backend: Backend, values: Mapping[str, Any]) -> Backend:
     parts["meanings"] = (*parts.get("meanings", ()), *backend.meanings)
     next_step = {field: values[name] for name, (field, _, _) in _NEXT_STEP_PARTS.items() if values[name] is not None}
     parts["next_step"] = replace(backend.next_step, **next_step)
+    passkeys = {field: values[name] for name, (field, _, _) in _PASSKEY_PARTS.items() if values[name] is not None}
+    parts["passkeys"] = replace(backend.passkeys, **passkeys)
     parts |= {name: _override_call(getattr(backend, name), f"BACKEND_{name.upper()}", values) for name in CALLS}
     if values["BACKEND_REFRESH_SEND"] and parts["refresh"]:
         where, name = values["BACKEND_REFRESH_SEND"]
@@ -301,6 +317,11 @@ def override(backend: Backend, values: Mapping[str, Any]) -> Backend:
             parts[name] = parts[name] and _with_challenge(parts[name], *values["BACKEND_CHALLENGE_SEND"])
     parts |= {name: None for name in CALLS if parts[name] and parts[name].path is None}
     return replace(backend, **parts)
+
+
+def without_passkeys(backend: Backend) -> Backend:
+    """Return the backend without its calls for passkeys."""
+    return replace(backend, **dict.fromkeys(PASSKEY_CALLS))  # type: ignore[arg-type]  # all are calls or None
 
 
 def _override_call(call: Call | None, name: str, values: Mapping[str, Any]) -> Call | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from backends.base import LINK_CALLS, PLACEHOLDERS, Backend, Call, is_setting, placeholders
+from backends.base import LINK_CALLS, PASSKEY_CALLS, PLACEHOLDERS, Backend, Call, is_setting, placeholders
 
 Problem = tuple[str, str]
 """A setting, and a message that continues its name."""
@@ -25,6 +25,7 @@ def problems(backend: Backend) -> Iterator[Problem]:
     yield from _account_problems(backend)
     yield from _link_problems(backend)
     yield from _next_step_problems(backend)
+    yield from _passkey_problems(backend)
     yield from _token_problems(backend)
 
 
@@ -106,6 +107,23 @@ def _next_step_problems(backend: Backend) -> Iterator[Problem]:
             yield f"BACKEND_{name.upper()}_BODY", "must use {code}"
     if steps and "verify" not in steps:
         yield "BACKEND_VERIFY", "is required for a next step"
+
+
+def _passkey_problems(backend: Backend) -> Iterator[Problem]:
+    calls = {name: call for name, call in backend.calls.items() if name in PASSKEY_CALLS}
+    for name, options in (("passkey", "passkey_options"), ("passkey_register", "passkey_register_options")):
+        for one, other in ((name, options), (options, name)):
+            if one in calls and other not in calls:
+                yield f"BACKEND_{other.upper()}", f"is required if BACKEND_{one.upper()} is set"
+        used = _placeholders_of(calls[name]) if name in calls else frozenset({"credential"})
+        if "credential" not in used:
+            yield f"BACKEND_{name.upper()}_BODY", "must use {credential}"
+        if "challenge" in used and not backend.passkeys.challenge:
+            yield "BACKEND_PASSKEY_CHALLENGE", f"is required: the {name} call sends {{challenge}}"
+    if "confirm_password" in calls and "password" not in _placeholders_of(calls["confirm_password"]):
+        yield "BACKEND_CONFIRM_PASSWORD_BODY", "must use {password}"
+    if "passkey_register" in calls and "passkey" not in calls:
+        yield "BACKEND_PASSKEY", "is required if BACKEND_PASSKEY_REGISTER is set"
 
 
 def _token_problems(backend: Backend) -> Iterator[Problem]:

@@ -17,11 +17,12 @@ from flask import Flask, request
 from werkzeug.wrappers import Response
 
 import backends
-from backends.base import ACCOUNT_CALLS, LINK_CALLS, NEXT_STEP_CALLS
+from backends.base import ACCOUNT_CALLS, LINK_CALLS, NEXT_STEP_CALLS, PASSKEY_CALLS
 from dev import exchanges
 from dev.exchanges import Answer, Call
 from dev.failures import ask_for_next_step
 from dev.next_steps import CODE, EXPIRED_CODE, PAGE_PATH, RECOVERY_CODE, NextSteps
+from dev.passkeys import Passkeys
 from dev.social_login import SocialLogin
 from dev.user_store import Tokens, UserKey, UserStore
 
@@ -155,6 +156,7 @@ class _Backend:
         self._recorded = exchanges.load(protocol)
         self._social_login = social_login or SocialLogin({}, {})
         self.next_steps = NextSteps(site_url)
+        self._passkeys = Passkeys()
         self.users = UserStore(
             {account.email: self._user(number, account) for number, account in enumerate(ACCOUNTS, 1)},
             self._recorded.life,
@@ -189,7 +191,7 @@ class _Backend:
         `refresh` comes before `user`, which it can be the same as; so do the calls of a next step before `login`.
         """
         calls: dict[str, dict[str, Call]] = {}
-        more = (*ACCOUNT_CALLS, *LINK_CALLS)
+        more = (*ACCOUNT_CALLS, *LINK_CALLS, *PASSKEY_CALLS)
         for name in (*NEXT_STEP_CALLS, "login", "social", "refresh", "user", "logout", "profile", *more):
             call = self._recorded.calls.get(name)
             if call:
@@ -217,6 +219,11 @@ class _Backend:
             "link": self._link,
             "unlink": self._unlink,
             "links": self._links,
+            "passkey_options": self._passkey_options,
+            "passkey": self._passkey,
+            "confirm_password": self._confirm_password,
+            "passkey_register_options": self._passkey_register_options,
+            "passkey_register": self._passkey_register,
         }
 
         def respond(**path_values: str) -> Response:
@@ -282,8 +289,7 @@ class _Backend:
         names = {"name": account.name, "nick_name": account.nickname}
         user_id = self._new_user_id()
         is_new = self.users.add_user(identity, user_id, **names, email=email)
-        key = self._keys_of(self.users.users[identity])[0]  # stays if this provider is disconnected
-        answer_values = self._token_values(self.users.issue_tokens(key))
+        answer_values = self._token_values(self.users.issue_tokens(identity))
         if failure and failure.transform:
             answer_values["token"] = failure.transform(answer_values["token"])
         return self._answer("social", "created" if is_new else "right", "right", **answer_values)
@@ -458,6 +464,40 @@ class _Backend:
             return self._answer("change_password", "weak")
         self._passwords[email] = password
         return self._answer("change_password", "right", token=values.get("token"), **_user_values(user))
+
+    def _passkey_options(self, _: Mapping[str, Any]) -> Answer:
+        return self._answer("passkey_options", "right", **self._passkeys.ask(None))
+
+    def _passkey(self, values: Mapping[str, Any]) -> Answer:
+        case, user_key = self._passkeys.sign_in(values.get("challenge"), values.get("credential"))
+        if case != "right":
+            return self._answer("passkey", case, "wrong")
+        return self._answer("passkey", "right", **self._token_values(self.users.issue_tokens(user_key)))
+
+    def _confirm_password(self, values: Mapping[str, Any]) -> Answer:
+        user = self.users.user(values.get("token"))
+        if user is None:
+            return self._answer("user", "dead_token")
+        if values.get("password") != self._passwords.get(str(user["email"])):
+            return self._answer("confirm_password", "wrong")
+        self._passkeys.confirmed.add(str(values.get("token")))
+        return self._answer("confirm_password", "right", **_user_values(user))
+
+    def _passkey_register_options(self, values: Mapping[str, Any]) -> Answer:
+        user, token = self.users.user(values.get("token")), str(values.get("token"))
+        if user is None:
+            return self._answer("user", "dead_token")
+        if "confirm_password" in self._recorded.calls and token not in self._passkeys.confirmed:
+            return self._answer("passkey_register_options", "sign_in_again", **_user_values(user))
+        asked = self._passkeys.ask(user["email"])
+        return self._answer("passkey_register_options", "right", **asked, **_user_values(user))
+
+    def _passkey_register(self, values: Mapping[str, Any]) -> Answer:
+        user = self.users.user(values.get("token"))
+        if user is None:
+            return self._answer("user", "dead_token")
+        is_new = self._passkeys.register(user["email"], values.get("challenge"), values.get("credential"))
+        return self._answer("passkey_register", "right" if is_new else "wrong", **_user_values(user))
 
     def _send(self, call: str, email: str, subject: str) -> None:
         """Keep a mail with a link to the page of this call, or with a code where the backend sends one."""

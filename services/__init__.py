@@ -10,6 +10,7 @@ from services.assertions import Assertions
 from services.backend.account_calls import AccountCalls
 from services.backend.client import BackendClient
 from services.backend.link_calls import LinkCalls
+from services.backend.passkey_calls import PasskeyCalls
 from services.clock import Clock
 from services.http.client import HttpClient
 from services.limits.device_cookie import DeviceCookie
@@ -19,6 +20,7 @@ from services.oauth.client import OAuthClient
 from services.oauth.provider_logout import ProviderLogout
 from services.observability.audit import AuditLog
 from services.observability.metrics import Metrics
+from services.passkeys import Passkeys
 from services.pending_link import PendingLink
 from services.pending_sign_ins import PendingSignIns
 from services.profile import Profile
@@ -52,6 +54,7 @@ class Services:
     session_list: SessionList | None
     sign_in: SignIn
     pending_sign_ins: PendingSignIns
+    passkeys: Passkeys
     oauth: OAuthClient
     provider_logout: ProviderLogout
     attempts: Attempts
@@ -99,12 +102,22 @@ class Services:
         if settings.metrics_token:
             redis_parts = {"counts": redis, "revoked_sessions": revoked_sessions.feed} if redis else {}
             metrics = Metrics(site, (backend_http, provider_http), refresher, redis_parts)
+        passkeys = Passkeys(
+            settings,
+            calls=PasskeyCalls(settings, backend),
+            sessions=sessions,
+            limiter=limiter,
+            redis=redis,
+            audit=audit,
+            clock=clock,
+        )
         sign_in = SignIn(
             settings,
             backend=backend,
             sessions=sessions,
             pending=pending,
             trusted=TrustedBrowser(settings, clock),
+            passkeys=passkeys,
             limiter=limiter,
             provider_logout=provider_logout,
             audit=audit,
@@ -122,6 +135,7 @@ class Services:
             session_list=session_list,
             sign_in=sign_in,
             pending_sign_ins=pending,
+            passkeys=passkeys,
             provider_logout=provider_logout,
             oauth=oauth,
             attempts=Attempts(settings, clock, redis),

@@ -12,7 +12,7 @@ import errors
 from backends.base import Method
 from config import Settings
 from providers.base import Identity, Registration
-from services import identifiers
+from services import identifiers, passkeys
 from services.backend.client import BackendClient, Revocation, StepRequired
 from services.backend.next_step import DEFAULT_RESEND_SECONDS, Step
 from services.backend.results import Login
@@ -22,6 +22,7 @@ from services.clock import Clock
 from services.limits.login_limiter import LoginLimiter
 from services.oauth.provider_logout import ProviderLogout
 from services.observability.audit import AuditLog, account_hash
+from services.passkeys import Passkeys, Purpose
 from services.pending_sign_ins import MAX_AGE_SECONDS, PendingSignIn, PendingSignIns
 from services.request_context import RequestContext
 from services.sessions.issuer_session import IssuerSession
@@ -70,6 +71,7 @@ class SignIn:
         sessions: Sessions,
         pending: PendingSignIns,
         trusted: TrustedBrowser,
+        passkeys: Passkeys,
         limiter: LoginLimiter,
         provider_logout: ProviderLogout,
         audit: AuditLog,
@@ -84,6 +86,7 @@ class SignIn:
         self._audit = audit
         self._pending = pending
         self._trusted = trusted
+        self._passkeys = passkeys
         self._clock = clock
         self._timeout = settings.backend_timeout + _EXTRA_SECONDS
         self._verifying: SingleFlight[Session] = SingleFlight(clock)
@@ -172,6 +175,34 @@ class SignIn:
                 user_id=user_id,
                 issuer_session=issuer_session,
                 remember=remember,
+            )
+
+    def with_passkey(
+        self,
+        credential: str,
+        context: RequestContext,
+        *,
+        user_id: str | None = None,
+        end_others: bool = False,
+        remember: bool = False,
+    ) -> Session:
+        """Sign in by a browser's answer to the options of `Passkeys.options`, as JSON. Raises as above."""
+        answer = passkeys.parse(credential)
+        account = f"{passkeys.PROVIDER}:{answer.id if answer else ''}"
+        with self._audited(passkeys.PROVIDER, account, context):
+            self._limiter.hit_ip(context)
+            if answer is None:
+                raise errors.PasskeyRejected("the answer of the browser is not one")
+            handle = self._passkeys.take(Purpose.SIGN_IN, answer, context)
+            try:
+                login = self._backend.passkey_login(answer.credential, handle, context)
+            except StepRequired as required:
+                person = {"end_others": end_others, "remember": remember}
+                self._wait_for_step(
+                    required.step, context, provider=passkeys.PROVIDER, account=account, user_id=user_id, **person
+                )
+            return self._start_session(
+                login, passkeys.PROVIDER, context, user_id=user_id, end_others=end_others, remember=remember
             )
 
     def with_code(self, pending: PendingSignIn, code: str, context: RequestContext, *, trust: bool = False) -> Session:

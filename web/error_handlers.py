@@ -40,7 +40,7 @@ def site_error(error: errors.SiteError) -> ResponseReturnValue:
 
 
 def _rerender(error: errors.SiteError) -> str:
-    session = services().sessions.load() if request.endpoint == confirm_page.ENDPOINT else None
+    session = services().sessions.load() if request.endpoint in confirm_page.ENDPOINTS else None
     return confirm_page.rerender(session, error) if session else login_page.rerender(error)
 
 

@@ -549,6 +549,10 @@ class ChangePasswordForm(_Form):
     new_password = _password(_l("New password"), _l("Choose a new password."))
 
 
+class ConfirmPasswordForm(_Form):
+    password = _password(_l("Current password"), _l("Enter your current password."))
+
+
 class IdentifierForm(_Form):
     """A form with the identifier alone: the first field of the sign-in form."""
 

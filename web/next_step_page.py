@@ -64,12 +64,19 @@ def render(
         returned=returned,
         returned_code=returned_code if _RETURNED_CODE.fullmatch(returned_code) else "",
         callback_url=redirect_target.requested(),
+        offers_passkey=_offers_passkey(pending),
     )
     status = error.status if error else 422 if form and form.errors else 200
     return make_response(page, status, error.headers if error else {})
 
 
 _SENT = (Method.EMAIL, Method.SMS, Method.SENT, Method.TEXT)
+
+
+def _offers_passkey(pending: PendingSignIn) -> bool:
+    """Whether a passkey can take the place of this step. It is another sign-in, which keeps nothing of this one."""
+    keeps_something = pending.user_id or pending.end_others
+    return "passkey" in services().settings.backend.calls and pending.kind != "redirect" and not keeps_something
 
 
 def _label(method: Method) -> str:

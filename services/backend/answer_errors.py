@@ -44,6 +44,7 @@ _NEXT_STEP = {
     Meaning.STEP_OVER: errors.AttemptExpired,
     Meaning.SESSION_OVER: errors.AttemptExpired,
 }
+_ADDING = {Meaning.SESSION_OVER: errors.SessionExpired, Meaning.SIGN_IN_AGAIN: errors.RecentSignInRequired}
 _ERRORS: Mapping[str, Mapping[Meaning, type[errors.SiteError]]] = {
     "login": _SIGN_IN,
     "social": {**_SIGN_IN, Meaning.WRONG_CREDENTIALS: errors.Callback, Meaning.LOCKED: errors.AccessDenied},
@@ -77,6 +78,30 @@ _ERRORS: Mapping[str, Mapping[Meaning, type[errors.SiteError]]] = {
         Meaning.WEAK_PASSWORD: errors.WeakPassword,
         Meaning.SESSION_OVER: errors.SessionExpired,
     },
+    "passkey_options": {},
+    "passkey": {
+        **_SIGN_IN,
+        Meaning.WRONG_CREDENTIALS: errors.PasskeyRejected,
+        Meaning.LOCKED: errors.PasskeyRejected,
+        Meaning.INVALID_CODE: errors.PasskeyRejected,
+        Meaning.CODE_EXPIRED: errors.AttemptExpired,
+        Meaning.STEP_OVER: errors.AttemptExpired,
+        Meaning.SESSION_OVER: errors.AttemptExpired,
+    },
+    "confirm_password": {
+        **_ADDING,
+        Meaning.WRONG_CREDENTIALS: errors.WrongPassword,
+        Meaning.LOCKED: errors.WrongPassword,
+    },
+    "passkey_register_options": _ADDING,
+    "passkey_register": {
+        **_ADDING,
+        Meaning.WRONG_CREDENTIALS: errors.PasskeyNotAdded,
+        Meaning.INVALID_CODE: errors.PasskeyNotAdded,
+        Meaning.TAKEN: errors.PasskeyNotAdded,
+        Meaning.CODE_EXPIRED: errors.PasskeyNotAdded,
+        Meaning.STEP_OVER: errors.PasskeyNotAdded,
+    },
 }
 """The error of each meaning. A meaning that a call does not list says nothing about its answers."""
 _ANY_CALL = frozenset({Meaning.THROTTLED, Meaning.INVALID_FIELDS, Meaning.CONFIGURATION, Meaning.UNAVAILABLE})
@@ -109,6 +134,15 @@ _STATUSES: Mapping[str, Mapping[int, Meaning]] = {
     "unlink": {**dict.fromkeys((400, 403, 409, 422), Meaning.LAST_WAY), 401: Meaning.SESSION_OVER},
     "links": {401: Meaning.SESSION_OVER},
     "change_password": {401: Meaning.SESSION_OVER, 400: _WRONG, 403: _WRONG, 422: _WRONG},
+    "passkey_options": {},
+    "passkey": {**dict.fromkeys((400, 401, 404, 422), _WRONG), 410: Meaning.STEP_OVER, 423: Meaning.LOCKED, **_COMMON},
+    "confirm_password": {401: Meaning.SESSION_OVER, **dict.fromkeys((400, 403, 422), _WRONG), 423: Meaning.LOCKED},
+    "passkey_register_options": {401: Meaning.SESSION_OVER, 403: Meaning.SIGN_IN_AGAIN},
+    "passkey_register": {
+        401: Meaning.SESSION_OVER,
+        403: Meaning.SIGN_IN_AGAIN,
+        **dict.fromkeys((400, 409, 410, 422), _WRONG),
+    },
 }
 _COMMON_RULES = tuple(
     Rule(status, "error", code, Meaning.CONFIGURATION)  # RFC 6749, 5.2: the site's registration is wrong

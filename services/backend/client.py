@@ -3,10 +3,12 @@
 What each answer means is documented in `docs/decisions/0005-what-a-backends-answer-means.md`.
 """
 
+import json
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from enum import Enum
+from typing import Any
 from urllib.parse import urlsplit
 
 import errors
@@ -116,6 +118,14 @@ class BackendClient:
         email = {"email": identity.email} if with_email and identity.email_verified else {}
         values = {"provider": name, "social_token": identity.social_token, **email}
         return self._sign_in("social", values, context, secret=identity.social_token)
+
+    def passkey_login(self, credential: Mapping[str, Any], challenge: str | None, context: RequestContext) -> Login:
+        """The same for a person who has answered the options of `PasskeyCalls` with a passkey.
+
+        credential: the browser's answer. challenge: what the backend knows the options by.
+        """
+        values = passkey_values(self._backend.passkey, credential, challenge)
+        return self._sign_in("passkey", values, context, secret=str(credential["id"]))
 
     def verify(
         self, step: Step, method: str, code: str, context: RequestContext, *, trust: bool, values: templates.Values
@@ -306,6 +316,12 @@ class BackendClient:
         if name == "refresh" and self._backend.refresh_token:
             return False
         return not any("token" in placeholders(template) for template in (call.path, call.body, call.headers))
+
+
+def passkey_values(call: Call | None, credential: Mapping[str, Any], challenge: str | None) -> dict[str, Any]:
+    """The values of a call that sends a browser's answer. In form data, it is JSON text."""
+    answer = json.dumps(credential) if call and call.form else credential
+    return {"credential": answer, **({} if challenge is None else {"challenge": challenge})}
 
 
 def _step_values(step: Step, method: str) -> dict[str, str]:

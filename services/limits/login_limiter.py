@@ -104,6 +104,11 @@ class LoginLimiter:
         """Count the start of a social sign-in; raises `TooManyAttempts`."""
         self._hit(context, self._ip_rule(context))
 
+    def hit_passkey_options(self, context: RequestContext) -> None:
+        """Count options for a passkey; raises `TooManyAttempts`. A sign-in page asks for them when it opens, so that
+        they have a count of their own."""
+        self._hit(context, _Rule("passkey-options", self._settings.login_limit_per_ip, (_network(context),)))
+
     def hit(self, identifier: str, context: RequestContext) -> Callable[[], None]:
         """Count a sign-in to this account; raises `TooManyAttempts`.
 

@@ -4,7 +4,7 @@ import base64
 import json
 import re
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -21,6 +21,7 @@ from services.backend.account_calls import AccountCalls
 from services.backend.client import BackendClient, Revocation, StepRequired
 from services.backend.link_calls import LinkCalls, LinkedAccount
 from services.backend.next_step import Step
+from services.backend.passkey_calls import PasskeyCalls
 from services.backend.results import Login
 from services.backend.tokens import Tokens
 from services.backend.user import User
@@ -54,7 +55,8 @@ class Replay:
         settings |= {setting.lower(): value for setting, value in self.recorded.settings.items()}
         settings["backend_next_step_urls"] = "https://verify.example.com"
         self.settings: dict[str, Any] = {"backend": name, **exchanges.fill(settings, {"url": server.url})}
-        self.client = BackendClient(make_settings(**self.settings), http, Clock())
+        has_passkeys = "true" if "passkey" in self.recorded.calls else None
+        self.client = BackendClient(make_settings(passkeys=has_passkeys, **self.settings), http, Clock())
         self.values = {**values_of(self.recorded), "origin": server.url}
         has_refresh_token = exchanges.has_name(self.recorded.calls["login"].answers["right"], "refresh_token")
         self.tokens = Tokens(self.values["token"], self.values["refresh_token"] if has_refresh_token else None)
@@ -106,6 +108,7 @@ def values_of(recorded: Exchanges) -> dict[str, Any]:
     more |= {"challenge": "c" * 40, "ticket": "t" * 20, "method": "sms", "trust_token": "b" * 40}
     more |= {"step_url": "https://verify.example.com/start?id=1", "origin": "http://127.0.0.1"}
     more |= {"account": "account-1", "providers": ["google"]}
+    more |= {"options_challenge": "o" * 43, "user_handle": "MQ", "credential": {"id": "YQ", "type": "public-key"}}
     more |= {"new_password": "새 \"&'=+%;{code}", "code": "c.0-d_e", "uid": "MQ"}
     return {**CREDENTIALS, **tokens, **refresh, **more, **recorded.user}
 
@@ -137,6 +140,28 @@ def cases(call: str, *kinds: str) -> pytest.MarkDecorator:
     ]
     assert len(pairs) > 5
     return pytest.mark.parametrize(("replay", "case"), pairs, indirect=["replay"])
+
+
+PASSKEY_REFUSALS = {
+    ("passkey", "wrong"): errors.PasskeyRejected,
+    ("passkey", "over"): errors.AttemptExpired,
+    ("confirm_password", "wrong"): errors.WrongPassword,
+    ("passkey_register_options", "sign_in_again"): errors.RecentSignInRequired,
+    ("passkey_register", "sign_in_again"): errors.RecentSignInRequired,
+    ("passkey_register", "wrong"): errors.PasskeyNotAdded,
+}
+
+
+def cases_of(*calls: str) -> pytest.MarkDecorator:
+    """Parametrize `replay`, `call` and `case` with the refusals of these calls."""
+    rows = [
+        pytest.param(name, call, case, id=f"{name}-{call}-{case}")
+        for name in exchanges.ids()
+        for call, case in PASSKEY_REFUSALS
+        if call in calls and case in getattr(exchanges.load(name).calls.get(call), "answers", {})
+    ]
+    assert len(rows) > 5
+    return pytest.mark.parametrize(("replay", "call", "case"), rows, indirect=["replay"])
 
 
 # --- The files
@@ -543,3 +568,57 @@ def test_the_last_way_to_sign_in_is_not_disconnected(replay: Replay) -> None:
         link_calls(replay).unlink(
             replay.tokens.access, User.from_json({"id": 1}), LinkedAccount("google", "account-1"), a_context()
         )
+
+
+# --- Passkeys
+
+
+@pytest.fixture
+def passkey_calls(replay: Replay) -> PasskeyCalls:
+    return PasskeyCalls(make_settings(passkeys="true", **replay.settings), replay.client)
+
+
+@having("passkey")
+def test_a_passkey_signs_in_by_the_options_of_the_backend(replay: Replay, passkey_calls: PasskeyCalls) -> None:
+    replay.answer("passkey_options", "right")
+    options = passkey_calls.options(a_context())
+    replay.assert_sent("passkey_options")
+    assert (options.public_key["challenge"], options.challenge) == ("o" * 43, replay.values["challenge"])
+    replay.answer("passkey", "right")
+    login = replay.client.passkey_login(replay.values["credential"], options.challenge, a_context())
+    assert login.tokens.access == replay.tokens.access
+    replay.assert_sent("passkey")
+
+
+@cases_of("passkey", "passkey_register", "passkey_register_options", "confirm_password")
+def test_each_refusal_of_a_passkey_has_its_meaning(
+    replay: Replay, passkey_calls: PasskeyCalls, call: str, case: str
+) -> None:
+    replay.answer(call, case)
+    values = {name: replay.values[name] for name in ("token", "user_id", "identifier", "password")}
+    credential, challenge = replay.values["credential"], replay.values["challenge"]
+    make: dict[str, Callable[[], object]] = {
+        "passkey": lambda: replay.client.passkey_login(credential, challenge, a_context()),
+        "confirm_password": lambda: passkey_calls.confirm_password(values, a_context()),
+        "passkey_register_options": lambda: passkey_calls.register_options(values, a_context()),
+        "passkey_register": lambda: passkey_calls.register(values, credential, challenge, a_context()),
+    }
+    with pytest.raises(PASSKEY_REFUSALS[call, case]):
+        make[call]()
+    replay.assert_sent(call)
+
+
+@having("passkey_register")
+def test_a_passkey_is_added_by_the_options_of_the_backend(replay: Replay, passkey_calls: PasskeyCalls) -> None:
+    values = {name: replay.values[name] for name in ("token", "user_id", "identifier", "password")}
+    if passkey_calls.wants_password:
+        replay.answer("confirm_password", "right")
+        passkey_calls.confirm_password(values, a_context())
+        replay.assert_sent("confirm_password")
+    replay.answer("passkey_register_options", "right")
+    options = passkey_calls.register_options(values, a_context())
+    assert options.public_key["user"]["id"] == "MQ"
+    replay.assert_sent("passkey_register_options")
+    replay.answer("passkey_register", "right")
+    passkey_calls.register(values, replay.values["credential"], options.challenge, a_context())
+    replay.assert_sent("passkey_register")

@@ -28,6 +28,10 @@ django_site.configure(
     ACCOUNT_EMAIL_VERIFICATION="mandatory",
     ACCOUNT_USER_DISPLAY=lambda user: user.first_name,
     ALLAUTH_TRUSTED_PROXY_COUNT=1,  # else the rate limits count all people of the site as one
+    MFA_SUPPORTED_TYPES=["totp", "recovery_codes", "webauthn"],
+    MFA_PASSKEY_LOGIN_ENABLED=True,
+    MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN=True,  # the site of the tests is http://localhost
+    MFA_ADAPTER="__main__.MfaAdapter",
     HEADLESS_ONLY=True,
     HEADLESS_CLIENTS=("app",),
     AUTH_PASSWORD_VALIDATORS=[{"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"}],
@@ -40,7 +44,15 @@ django_site.configure(
     **(with_jwt(django_site.ACCESS_SECONDS) if django_site.ACCESS_SECONDS else {}),
 )
 
+from allauth.mfa.adapter import DefaultMFAAdapter  # noqa: E402
 from django.urls import include, path  # noqa: E402
+
+
+class MfaAdapter(DefaultMFAAdapter):
+    def get_public_key_credential_rp_entity(self) -> dict[str, str]:
+        """Passkeys belong to the host of the site, and not to that of this backend."""
+        return {"id": "localhost", "name": "Tests"}
+
 
 urlpatterns = django_site.serve(
     path("accounts/", include("allauth.urls")), path("_allauth/", include("allauth.headless.urls"))

@@ -65,6 +65,11 @@ _TITLES = {
     "link": "A provider is connected",
     "unlink": "It is disconnected",
     "links": "What is connected",
+    "passkey_options": "A passkey: the options of a sign-in",
+    "passkey": "A passkey: the sign-in",
+    "confirm_password": "A new passkey: the password",
+    "passkey_register_options": "A new passkey: its options",
+    "passkey_register": "A new passkey",
 }
 _PAGES = {
     "register": "sign-up",
@@ -94,6 +99,7 @@ _CASES = {
     "bad_code": "invalid code",
     "linked": "connected to another user",
     "last_way": "the only way to sign in",
+    "sign_in_again": "sign-in too old",
 }
 
 
@@ -219,6 +225,7 @@ def _other_facts(backend: Backend) -> list[str]:
         facts.append("**A second factor** is asked for if `BACKEND_VERIFY_PATH` is set.")
     else:
         facts.append("**A second factor** is [asked for](../your-backend.md#the-next-step).")
+    facts += ["**[Passkeys](../your-backend.md#passkeys)** sign in with `PASSKEYS=true`."] * bool(backend.passkey)
     facts.append(_account_fact(backend))
     if backend.link is not None:
         paths = "`BACKEND_LINK_PATH`, `BACKEND_UNLINK_PATH` and `BACKEND_LINKS_PATH`"
@@ -272,7 +279,8 @@ def _row(backend: Backend, call: str, case: str, answer: Answer) -> str:
     body = answer.text if answer.json is ... else _json(_shorten(answer.json))
     content = "<br>".join(f"`{line}`".replace("|", "\\|") for line in [*headers, body] if line)
     result = _ACCOUNT_RESULTS.get((call, case)) or _result(backend, call, case)
-    return f"| {_CASES[case]} | {answer.status} | {content} | {result} |"
+    name = "not accepted" if (call, case) in (("passkey", "wrong"), ("passkey_register", "wrong")) else _CASES[case]
+    return f"| {name} | {answer.status} | {content} | {result} |"
 
 
 _ACCOUNT_RESULTS = {
@@ -288,6 +296,19 @@ _ACCOUNT_RESULTS = {
     ("change_password", "right"): "ends the other sessions",
     ("change_password", "wrong"): "says so at the current password",
     ("register", "taken"): "says so at the first field",
+    ("passkey_options", "right"): "gives the options to the browser",
+    ("passkey", "right"): "takes the token",
+    ("passkey", "wrong"): "`PasskeyRejected`",
+    ("passkey", "over"): "`AttemptExpired`",
+    ("confirm_password", "right"): "asks for the options",
+    ("confirm_password", "wrong"): "says so at the password",
+    ("passkey_register_options", "right"): "gives the options to the browser",
+    ("passkey_register", "right"): "says so on the account page",
+    ("passkey_register", "wrong"): "`PasskeyNotAdded`",
+    **{
+        (call, "sign_in_again"): "asks to confirm the session"
+        for call in ("passkey_register_options", "passkey_register")
+    },
     **{(call, "weak"): "says so at the password" for call in ("register", "reset", "change_password")},
     ("link", "right"): "says that it is connected",
     ("link", "linked"): "`LinkedElsewhere`",

@@ -1,7 +1,6 @@
 """Start Chromium, open each page and state of the site, and check accessibility and layout."""
 
 import itertools
-import re
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -402,54 +401,6 @@ STATE_STATUSES = {
     "wrong-method": 405,
 }
 """The HTTP status of states whose status is not 200."""
-
-
-def choose_person(page: Page, person: str) -> None:
-    """Approve as this person on the page of a stand-in provider."""
-    page.locator(f"input[value={person}]").check()
-    page.get_by_role("button", name="Approve").click()
-    if page.get_by_role("button", name="Continue").count():  # without a script, the answer by POST waits for a click
-        page.get_by_role("button", name="Continue").click()
-
-
-def _open_refused(page: Page) -> None:
-    page.goto(LOGIN)
-    page.locator("button.provider-button-kakao").click()
-    choose_person(page, "taken")
-    page.wait_for_url(re.compile(f".*{LOGIN}.*"))
-
-
-def _open_offer(page: Page) -> None:
-    _open_refused(page)
-    fill_credentials(page)
-    submit_main_form(page)
-
-
-def _open_providers(page: Page, query: str = "") -> None:
-    submit_sign_in(page)
-    page.goto(f"/account/providers{query}")
-
-
-def _open_connected(page: Page) -> None:
-    _open_providers(page)
-    if page.locator("button[name=provider][value=google]").count() == 0:
-        page.locator("form[action$='/signin/google'] button").click()
-        choose_person(page, "odd")
-        page.wait_for_url(re.compile(".*/account/providers$"))
-
-
-LINK_STATES: dict[str, Callable[[Page], object]] = {
-    "login-remember": lambda page: page.goto(LOGIN),
-    "login-remember-wrong": lambda page: submit_sign_in(page, password=WRONG_PASSWORD),
-    "login-refused": _open_refused,
-    "connect": _open_offer,
-    "account-providers": _open_providers,
-    "account-providers-connected": _open_connected,
-    "account-providers-elsewhere": lambda page: _open_providers(page, "?error=LinkedElsewhere"),
-    "account-providers-last": lambda page: _open_providers(page, "?error=LastSignInMethod"),
-    "account-providers-cancelled": lambda page: _open_providers(page, "?error=Cancelled"),
-}
-"""The same at a development site with `REMEMBER_ME`, which has providers to connect."""
 
 
 def response_status(page: Page) -> int:

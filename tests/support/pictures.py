@@ -12,7 +12,6 @@ import click
 from playwright.sync_api import Browser, Page, ViewportSize
 
 from tests.support.browser import (
-    LINK_STATES,
     LOCALES,
     LOGIN,
     NARROW,
@@ -76,9 +75,6 @@ def main(folder: Path) -> None:
             take_pictures(browser, site.url, open_account, folder / "account-only-shows")
         with development_site() as url:
             for name, open_state in PROVIDER_STATES.items():
-                take_pictures(browser, url, open_state, folder / name)
-        with development_site({"REMEMBER_ME": "true"}) as url:
-            for name, open_state in LINK_STATES.items():
                 take_pictures(browser, url, open_state, folder / name)
         for brand in BRANDS:
             with running_site(brand_color=brand, site_name="Hotel Haru") as site:

@@ -1,0 +1,135 @@
+"""Sign-in with a passkey, and the page on which a signed-in person adds one. `static/passkey.js` talks to the browser.
+
+The addresses exist only with `PASSKEYS=true`.
+"""
+
+import flask
+from flask import Blueprint, flash, redirect, render_template, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from flask_login import login_required
+
+import errors
+from services import services
+from services.sessions.model import Session
+from web import (
+    confirm_page,
+    error_handlers,
+    login_page,
+    redirect_target,
+    remember_me,
+    request_body,
+    request_context,
+)
+from web.forms import ConfirmPasswordForm
+from web.redirects import redirect_after_form
+
+bp = Blueprint("passkeys", __name__)
+account_bp = Blueprint("account_passkeys", __name__)
+
+
+@bp.post("/auth/passkey/options")
+def options() -> ResponseReturnValue:
+    """The options of a sign-in, for the script. Asking for them changes nothing at the backend."""
+    return {"publicKey": services().passkeys.options(request_context.current())}
+
+
+@bp.post("/auth/login/passkey")
+def sign_in() -> ResponseReturnValue:
+    services().sign_in.with_passkey(
+        _credential(),
+        request_context.current(),
+        end_others=login_page.END_OTHERS in flask.session,
+        remember=remember_me.requested(),
+    )
+    return redirect_after_form(redirect_target.redirect_target(), notice=_("You are signed in."))
+
+
+@bp.post("/auth/login/confirm/passkey")
+def confirm() -> ResponseReturnValue:
+    """Sign the same person in again, for an app that demands a recent sign-in."""
+    session = services().sessions.load()
+    if session is None:
+        raise errors.SessionRequired("a session was to be confirmed without one")
+    services().sign_in.with_passkey(
+        _credential(), request_context.current(), user_id=str(session.user.id), remember=not session.is_short
+    )
+    return redirect_after_form(redirect_target.redirect_target())
+
+
+@account_bp.get("/account/passkeys")
+@login_required
+def show() -> ResponseReturnValue:
+    return _redirect_to_confirm() if _needs_sign_in(_session()) else _render()
+
+
+@account_bp.post("/account/passkeys/options")
+@login_required
+def register_options() -> ResponseReturnValue:
+    """The options of a new passkey, for the script; or the sentence to show, or the `url` to go to first."""
+    session, password = _session(), request_body.fields().get("password", "")
+    try:
+        if _needs_sign_in(session):
+            raise errors.RecentSignInRequired("the sign-in is too old to add a passkey")
+        return {"publicKey": services().passkeys.register_options(session, password, request_context.current())}
+    except errors.RecentSignInRequired as error:
+        return {"error": error.code, "url": confirm_page.url(None, _page_url())}, error.status
+    except errors.InvalidFields as error:
+        return {"error": error.code, "message": " ".join(map(str, error.fields.values()))}, error.status
+    except errors.SessionExpired:
+        services().sessions.end()
+        raise
+
+
+@account_bp.post("/account/passkeys")
+@login_required
+def register() -> ResponseReturnValue:
+    session = _session()
+    if _needs_sign_in(session):
+        return _redirect_to_confirm()
+    try:
+        services().passkeys.register(session, _credential(), request_context.current())
+    except errors.RecentSignInRequired:
+        return _redirect_to_confirm()
+    except errors.SessionExpired:
+        services().sessions.end()
+        raise
+    flash(_("Your passkey is added. You can sign in with it from now on."))
+    return redirect(services().settings.origin + url_for("account.show"), 303)
+
+
+@account_bp.errorhandler(errors.SiteError)
+def show_error(error: errors.SiteError) -> ResponseReturnValue:
+    """Render the page with the error. If the session has ended, the sign-in page says so."""
+    if error_handlers.wants_json() or services().sessions.load() is None:
+        return error_handlers.site_error(error)
+    return _render(error), error.status, error.headers
+
+
+def _session() -> Session:
+    session = services().sessions.load()
+    if session is None:
+        raise errors.SessionRequired("a page about passkeys without a session")
+    return session
+
+
+def _needs_sign_in(session: Session) -> bool:
+    """Whether the person has to confirm the session first. Not where they enter the password on this page."""
+    return not services().passkeys.wants_password and confirm_page.is_needed(session)
+
+
+def _credential() -> str:
+    return request_body.fields().get("credential", "")
+
+
+def _redirect_to_confirm() -> ResponseReturnValue:
+    return redirect(confirm_page.url(None, _page_url()), 303)
+
+
+def _page_url() -> str:
+    return services().settings.origin + url_for("account_passkeys.show")
+
+
+def _render(error: errors.SiteError | None = None) -> str:
+    form = ConfirmPasswordForm(formdata=None) if services().passkeys.wants_password else None
+    return render_template("account_passkeys.html", error=error, form=form)

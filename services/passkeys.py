@@ -1,0 +1,296 @@
+"""Passkeys: the options that a browser answers, and a new passkey of who is signed in.
+
+The backend holds the passkeys. The site hands its options to the browser, and the browser's answer to the backend. What
+belongs to the options is sealed in a cookie, since nothing else is stored: an answer counts once, in the browser that
+has asked, and for what it has asked for. `services/sign_in.py` signs in with an answer.
+"""
+
+import binascii
+import hmac
+import logging
+import re
+import secrets
+from base64 import urlsafe_b64decode
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import errors
+from config import Settings
+from services.backend.passkey_calls import Options, PasskeyCalls
+from services.clock import MAX_DIFFERENCE_SECONDS, Clock
+from services.http import strict_json
+from services.limits.login_limiter import LoginLimiter
+from services.oauth.used_tokens import UsedTokens
+from services.observability.audit import AuditLog, account_hash
+from services.request_context import RequestContext
+from services.response_cookies import Cookie, prefixed
+from services.sealing import Sealer
+from services.sessions.manager import Sessions
+from services.sessions.model import Session
+from services.state.redis import Redis
+
+PROVIDER = "passkey"
+"""`Session.provider` of a sign-in with a passkey."""
+MAX_AGE_SECONDS = 10 * 60
+"""For a sign-in page that is open for a while before somebody chooses a passkey from the suggestions of its field."""
+MAX_CREDENTIAL_LENGTH = 16 * 1024
+"""Characters of a browser's answer. One for a new passkey with a chain of certificates has some 8,000."""
+_MAX_COOKIE_SIZE = 4000
+"""Characters. Browsers keep 4096 bytes of a cookie, with its name."""
+_BASE64URL = re.compile(r"[A-Za-z0-9_-]+={0,2}")
+_LABEL = re.compile(r"[a-zA-Z0-9._:-]{1,64}")
+
+log = logging.getLogger("munjigi.passkeys")
+
+
+class Purpose(StrEnum):
+    """What a browser's answer is for. The values are those of its member `type` (Web Authentication, 5.8.1)."""
+
+    SIGN_IN = "webauthn.get"
+    REGISTER = "webauthn.create"
+
+
+_REQUIRED = {
+    Purpose.SIGN_IN: ("clientDataJSON", "authenticatorData", "signature"),
+    Purpose.REGISTER: ("clientDataJSON", "attestationObject"),
+}
+
+
+@dataclass(frozen=True)
+class BrowserAnswer:
+    """A well-formed answer of a browser. Only the backend can tell whether it is genuine."""
+
+    credential: Mapping[str, Any] = field(repr=False)
+    type: str
+    challenge: str = field(repr=False)
+
+    @property
+    def id(self) -> str:
+        return str(self.credential["id"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """What belongs to the options that this browser has got."""
+
+    purpose: str
+    challenge: str
+    """Of the options, as the browser's answer has it."""
+    handle: str | None
+    """What the backend knows them by."""
+    visitor: str | None
+    user_id: str | None
+    """Who is adding a passkey."""
+    expires_at: int
+    id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
+
+
+class Passkeys:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        calls: PasskeyCalls,
+        sessions: Sessions,
+        limiter: LoginLimiter,
+        redis: Redis | None,
+        audit: AuditLog,
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._name = prefixed("munjigi.passkey", settings)
+        self._sealer = Sealer(settings.secret_keys, "passkey")
+        self._used = UsedTokens("munjigi:passkey", MAX_AGE_SECONDS + MAX_DIFFERENCE_SECONDS, redis, clock)
+        self._calls = calls
+        self._sessions = sessions
+        self._limiter = limiter
+        self._audit = audit
+        self._clock = clock
+
+    def options(self, context: RequestContext) -> Mapping[str, Any]:
+        """The options of a sign-in, for the browser. Raises a `SiteError`."""
+        self._limiter.hit_passkey_options(context)
+        return self._ask(Purpose.SIGN_IN, self._calls.options(context), None, context)
+
+    @property
+    def wants_password(self) -> bool:
+        """Whether a person who adds a passkey enters the password."""
+        return self._calls.wants_password
+
+    def register_options(self, session: Session, password: str, context: RequestContext) -> Mapping[str, Any]:
+        """The options with which this person adds a passkey. Raises a `SiteError`.
+
+        password: counts only if the backend wants it; `WrongPassword` if it is wrong.
+        """
+        user_id = session.user.id
+        with self._failures_audited("passkey_register_options", session, context):
+            self._limiter.hit_passkey_options(context)
+            if self.wants_password:
+                self._confirm(session, password, context)
+            options = self._sessions.call_backend(
+                session, lambda token: self._calls.register_options({"token": token, "user_id": user_id}, context)
+            )
+        return self._ask(Purpose.REGISTER, options, str(user_id), context)
+
+    def register(self, session: Session, credential: str, context: RequestContext) -> None:
+        """Add a passkey by a browser's answer. Raises a `SiteError`, and then there is none."""
+        user_id = session.user.id
+        with self._failures_audited("passkey_register", session, context):
+            self._limiter.hit_ip(context)
+            answer = parse(credential)
+            if answer is None:
+                raise errors.PasskeyNotAdded("the answer of the browser is not one")
+            handle = self.take(Purpose.REGISTER, answer, context, user_id=str(user_id))
+            self._sessions.call_backend(
+                session,
+                lambda token: self._calls.register(
+                    {"token": token, "user_id": user_id}, answer.credential, handle, context
+                ),
+            )
+        account = account_hash(str(user_id), self._settings.secret_key)
+        self._audit.record("passkey_added", context, account=account, sid=session.sid)
+
+    def take(
+        self, purpose: Purpose, answer: BrowserAnswer, context: RequestContext, *, user_id: str | None = None
+    ) -> str | None:
+        """What the backend knows the options by that this answers. They are used up; `AttemptExpired` without any."""
+        copies = [copy for value in context.cookies.get(self._name, ()) if (copy := self._open(value, context))]
+        self._delete_cookie(context)
+        for asked in copies:
+            is_for_this = (asked.purpose, asked.user_id) == (purpose, user_id) and answer.type == purpose
+            if is_for_this and hmac.compare_digest(asked.challenge.encode(), answer.challenge.encode()):
+                if not self._used.use(asked.id):
+                    raise errors.AttemptExpired("the answer to these options was sent before")
+                return asked.handle
+        raise errors.AttemptExpired("the answer does not belong to options of this browser")
+
+    def _confirm(self, session: Session, password: str, context: RequestContext) -> None:
+        identifier = session.identifier or session.user.email or ""
+        if not password:
+            raise errors.WrongPassword("no password was entered")
+        reset_limit = self._limiter.hit(identifier or str(session.user.id), context)
+        values = {"user_id": session.user.id, "identifier": identifier, "password": password}
+        self._sessions.call_backend(
+            session, lambda token: self._calls.confirm_password({"token": token, **values}, context)
+        )
+        reset_limit()
+
+    def _ask(
+        self, purpose: Purpose, options: Options, user_id: str | None, context: RequestContext
+    ) -> Mapping[str, Any]:
+        asked = _Asked(
+            purpose=purpose,
+            challenge=str(options.public_key["challenge"]).rstrip("="),
+            handle=options.challenge,
+            visitor=context.visitor,
+            user_id=user_id,
+            expires_at=int(self._clock.time()) + MAX_AGE_SECONDS,
+        )
+        sealed = self._sealer.seal(self._name, asdict(asked)).decode()
+        if len(sealed) > _MAX_COOKIE_SIZE:
+            raise errors.SessionTooLarge(f"what belongs to the options has {len(sealed)} characters")
+        self._set_cookie(sealed, MAX_AGE_SECONDS, context)
+        return options.public_key
+
+    def _open(self, value: str, context: RequestContext) -> _Asked | None:
+        try:
+            data: Any = self._sealer.open(self._name, value.encode())
+            asked = _Asked(**data)
+        except (ValueError, TypeError):
+            return None
+        is_this_visitor = hmac.compare_digest(asked.visitor or "", context.visitor or "")
+        return asked if is_this_visitor and self._clock.time() < asked.expires_at else None
+
+    def _delete_cookie(self, context: RequestContext) -> None:
+        if self._name in context.cookies:
+            self._set_cookie("", 0, context)
+
+    def _set_cookie(self, value: str, max_age: int, context: RequestContext) -> None:
+        context.response_cookies.set(
+            Cookie(
+                name=self._name,
+                value=value,
+                path=self._settings.site_path or "/",
+                secure=self._settings.secure,
+                max_age=max_age,
+            )
+        )
+
+    @contextmanager
+    def _failures_audited(self, form: str, session: Session, context: RequestContext) -> Iterator[None]:
+        try:
+            yield
+        except errors.SiteError as error:
+            level = logging.ERROR if isinstance(error, errors.ServerSideError) else logging.INFO
+            fields = {"form": form, "account": account_hash(str(session.user.id), self._settings.secret_key)}
+            fields |= {"outcome": error.code, "reason": error.reason}
+            self._audit.record("account_form_failed", context, level, **fields)
+            raise
+
+
+def parse(text: str) -> BrowserAnswer | None:
+    """The answer in this JSON (Web Authentication Level 3, 5.1.8 and 5.1.9); None if it is none.
+
+    Members that such an answer does not have are left out.
+    """
+    if len(text) > MAX_CREDENTIAL_LENGTH:
+        return None
+    try:
+        credential: Any = strict_json.loads(text.encode())
+        response, client_data = credential["response"], credential["response"]["clientDataJSON"]
+        signed: Any = strict_json.loads(_decode(client_data))
+        purpose, challenge = Purpose(signed["type"]), signed["challenge"]
+        values = [credential["id"], credential["rawId"], *(response[name] for name in _REQUIRED[purpose])]
+        if credential["type"] != "public-key" or not all(map(_is_base64url, [*values, challenge])):
+            return None
+    except (ValueError, TypeError, KeyError):
+        return None
+    clean = {
+        **{name: credential[name] for name in ("id", "rawId", "type")},
+        "response": _clean_response(response),
+        "clientExtensionResults": _clean_extensions(credential.get("clientExtensionResults")),
+    }
+    attachment = credential.get("authenticatorAttachment")
+    if isinstance(attachment, str) and _LABEL.fullmatch(attachment):
+        clean["authenticatorAttachment"] = attachment
+    return BrowserAnswer(clean, purpose, challenge.rstrip("="))
+
+
+def _clean_response(response: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("clientDataJSON", "authenticatorData", "signature", "userHandle", "attestationObject", "publicKey")
+    clean = {name: response[name] for name in names if _is_base64url(response.get(name))}
+    transports, algorithm = response.get("transports"), response.get("publicKeyAlgorithm")
+    if isinstance(transports, list):
+        clean["transports"] = [name for name in transports if isinstance(name, str) and _LABEL.fullmatch(name)]
+    if isinstance(algorithm, int) and not isinstance(algorithm, bool):
+        clean["publicKeyAlgorithm"] = algorithm
+    return clean
+
+
+def _clean_extensions(results: object) -> dict[str, Any]:
+    """Results of extensions that say yes or no, such as `credProps`. The others are for the page that asked."""
+    named = results.items() if isinstance(results, dict) else ()
+    return {name: value for name, value in named if _LABEL.fullmatch(name) and _is_flags(value)}
+
+
+def _is_flags(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(_LABEL.fullmatch(name) and isinstance(flag, bool) for name, flag in value.items())
+    return isinstance(value, bool)
+
+
+def _is_base64url(value: object) -> bool:
+    return isinstance(value, str) and bool(_BASE64URL.fullmatch(value))
+
+
+def _decode(text: str) -> bytes:
+    """Raises `ValueError` for what is not Base64url."""
+    if not _is_base64url(text):
+        raise ValueError("not Base64url")
+    try:
+        return urlsafe_b64decode(text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4))
+    except binascii.Error as error:
+        raise ValueError(str(error)) from None

@@ -1,0 +1,329 @@
+"""Passkeys: the journey at a stand-in backend, and what must not work."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from dev.backend import PASSWORD, create_backend
+from services.observability.audit import audited
+from services.passkeys import MAX_AGE_SECONDS, MAX_CREDENTIAL_LENGTH
+from tests.support.passkey import FakePasskey, encode
+from tests.support.site import (
+    MINJI,
+    ManualClock,
+    Page,
+    Site,
+    SiteMaker,
+    Visitor,
+    cookie_names,
+    serve_in_thread,
+    set_cookies,
+)
+from web.confirm_page import MAX_AGE_SECONDS as RECENT_SECONDS
+
+LOGIN, PASSKEYS, COOKIE = "/auth/login/passkey", "/account/passkeys", "munjigi.passkey"
+CLOCK = ManualClock()
+
+
+@pytest.fixture(scope="module")
+def backend_url() -> Iterator[str]:
+    with serve_in_thread("127.0.0.1", lambda _: create_backend(protocol="allauth")) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture
+def site(shared_site: SiteMaker, backend_url: str) -> Iterator[Site]:
+    settings = {"backend": "allauth", "backend_logout_path": None, "backend_profile_path": None}
+    yield shared_site(backend_url, clock=CLOCK, passkeys="true", **settings)
+    CLOCK.advance(MAX_AGE_SECONDS)
+
+
+def fetch(visitor: Visitor, path: str, **fields: Any) -> requests.Response:
+    """Send JSON as the script does."""
+    headers = {"Accept": "application/json"}
+    return visitor.post(path, json={"csrfToken": visitor.csrf_token(), **fields}, headers=headers)
+
+
+def options(visitor: Visitor) -> Any:
+    return fetch(visitor, "/auth/passkey/options").json()["publicKey"]
+
+
+def register_options(visitor: Visitor) -> Any:
+    return fetch(visitor, f"{PASSKEYS}/options", password=PASSWORD).json()["publicKey"]
+
+
+def send(visitor: Visitor, credential: str, path: str = LOGIN, **fields: str) -> requests.Response:
+    return visitor.submit(path, {"credential": credential, **fields})
+
+
+def with_passkey(site: Site, email: str = MINJI) -> FakePasskey:
+    """Add a passkey to this account."""
+    visitor, passkey = site.new_visitor(), FakePasskey()
+    visitor.sign_in(email)
+    assert send(visitor, passkey.create(register_options(visitor)), PASSKEYS).status_code == 303
+    return passkey
+
+
+def assert_refused(visitor: Visitor, response: requests.Response, status: int, words: str) -> None:
+    page = Page(response)
+    assert (page.status, page.heading) == (status, "Sign in")
+    assert words in page.message
+    assert not visitor.is_signed_in
+
+
+EXPIRED = "took too long, was already used, or began in another browser"
+REFUSED = "This passkey was not accepted"
+
+
+# --- The journey
+
+
+def test_a_person_adds_a_passkey_and_signs_in_with_it(site: Site) -> None:
+    visitor, passkey = site.new_visitor(), FakePasskey()
+    visitor.sign_in()
+    assert "Add a passkey" in visitor.get_page("/account").text
+    page = visitor.get_page(PASSKEYS)
+    assert (page.heading, page.input_value("credential")) == ("Add a passkey", "")
+    response = send(visitor, passkey.create(register_options(visitor)), PASSKEYS)
+    assert (response.status_code, response.headers["Location"]) == (303, f"{site.url}/account")
+    assert "Your passkey is added. You can sign in with it from now on." in visitor.get_page("/account").status_messages
+
+    other = site.new_visitor()
+    response = send(other, passkey.sign_in(options(other)), callbackUrl="/account")
+    assert (response.status_code, response.headers["Location"]) == (303, f"{site.url}/account")
+    assert other.get_session()["user"]["email"] == MINJI
+
+
+def test_the_sign_in_is_audited_without_the_passkey(site: Site) -> None:
+    passkey, visitor = with_passkey(site), site.new_visitor()
+    seen: list[tuple[str, dict[str, Any]]] = []
+
+    def receive(_: object, *, event: str, fields: dict[str, Any]) -> None:
+        seen.append((event, fields))
+
+    with audited.connected_to(receive, site.app):
+        send(visitor, passkey.sign_in(options(visitor)))
+        send(visitor, "nonsense")
+    assert [(event, fields["provider"]) for event, fields in seen] == [
+        ("signed_in", "passkey"),
+        ("sign_in_failed", "passkey"),
+    ]
+    assert passkey.id not in str(seen)
+
+
+def test_the_sign_in_page_offers_passkeys_only_with_the_setting(site: Site, shared_site: SiteMaker) -> None:
+    page, without = site.new_visitor().get_page("/auth/login/email"), shared_site().new_visitor()
+    assert [field.get("autocomplete") for field in page.find_all("input[@id='email']")] == ["username webauthn"]
+    (form,) = page.find_all("form[@class='passkey-form']")
+    assert (form.get("hidden"), form.get("data-options")) == ("", "/auth/passkey/options")
+    plain = without.get_page("/auth/login/email")
+    assert [field.get("autocomplete") for field in plain.find_all("input[@id='email']")] == ["username"]
+    assert "passkey" not in plain.text
+    for path in ("/auth/passkey/options", LOGIN, "/auth/login/confirm/passkey", PASSKEYS, f"{PASSKEYS}/options"):
+        assert without.submit(path, {}).status_code == 404
+
+
+def test_a_wrong_password_adds_no_passkey(site: Site) -> None:
+    visitor = site.new_visitor()
+    visitor.sign_in()
+    for fields in ({"password": "wrong"}, {}):
+        response = fetch(visitor, f"{PASSKEYS}/options", **fields)
+        assert (response.status_code, response.json()["message"]) == (422, "The current password is incorrect.")
+    assert COOKIE not in visitor.cookies
+
+
+def test_without_a_session_the_page_and_its_calls_ask_to_sign_in(site: Site) -> None:
+    visitor = site.new_visitor()
+    response = visitor.get(PASSKEYS)
+    assert response.headers["Location"].startswith(f"{site.url}/auth/login/email?callbackUrl=")
+    assert fetch(visitor, f"{PASSKEYS}/options").status_code == 401
+    assert send(visitor, FakePasskey().create({"challenge": "x"}), PASSKEYS).status_code == 303
+
+
+def test_where_the_page_asks_for_no_password_it_needs_a_recent_sign_in(
+    shared_site: SiteMaker, backend_url: str
+) -> None:
+    settings = {"backend": "allauth", "backend_logout_path": None, "backend_profile_path": None}
+    site = shared_site(backend_url, clock=CLOCK, passkeys="true", backend_confirm_password="none", **settings)
+    visitor = site.new_visitor()
+    visitor.sign_in()
+    assert visitor.get(PASSKEYS).status_code == 200
+    assert "password" not in [field.get("type") for field in visitor.get_page(PASSKEYS).find_all("input")]
+    again = fetch(visitor, f"{PASSKEYS}/options")  # the backend wants a newer sign-in
+    confirm = f"{site.url}/auth/login/confirm?callbackUrl="
+    assert (again.status_code, again.json()["url"].startswith(confirm)) == (403, True)
+    CLOCK.advance(RECENT_SECONDS + 60)
+    assert visitor.get(PASSKEYS).headers["Location"].startswith(confirm)
+    assert fetch(visitor, f"{PASSKEYS}/options").json()["url"].startswith(confirm)
+    response = send(visitor, FakePasskey().create({"challenge": "x"}), PASSKEYS)
+    assert (response.status_code, response.headers["Location"].startswith(confirm)) == (303, True)
+
+
+def test_a_passkey_confirms_the_session_of_its_owner_only(site: Site) -> None:
+    own, foreign = with_passkey(site), with_passkey(site, "jun@example.com")
+    visitor = site.new_visitor()
+    visitor.sign_in()
+    confirm = "/auth/login/confirm/passkey"
+    page = Page(send(visitor, foreign.sign_in(options(visitor)), confirm))
+    assert (page.status, "another account" in page.message) == (403, True)
+    assert visitor.get_session()["user"]["email"] == MINJI
+    response = send(visitor, own.sign_in(options(visitor)), confirm, callbackUrl="/account")
+    assert (response.status_code, response.headers["Location"]) == (303, f"{site.url}/account")
+    stranger = site.new_visitor()
+    assert send(stranger, own.sign_in(options(stranger)), confirm).status_code == 401
+    assert not stranger.is_signed_in
+
+
+# --- What must not work
+
+
+def test_an_answer_counts_once(site: Site) -> None:
+    passkey, visitor = with_passkey(site), site.new_visitor()
+    answer = passkey.sign_in(options(visitor))
+    cookie = visitor.cookies[COOKIE]
+    assert send(visitor, answer).status_code == 303
+    assert COOKIE not in visitor.cookies
+    visitor.submit("/auth/logout", {})
+    visitor.cookies.set(COOKIE, cookie, domain="localhost.local", path="/")
+    assert_refused(visitor, send(visitor, answer), 400, EXPIRED)
+
+
+def test_an_answer_counts_in_the_browser_that_has_asked(site: Site) -> None:
+    passkey, victim, thief = with_passkey(site), site.new_visitor(), site.new_visitor()
+    answer = passkey.sign_in(options(victim))
+    options(thief)
+    assert_refused(thief, send(thief, answer), 400, EXPIRED)
+    thief.cookies.set(COOKIE, victim.cookies[COOKIE], domain="localhost.local", path="/")
+    assert_refused(thief, send(thief, answer), 400, EXPIRED)
+    assert send(victim, answer).status_code == 303
+
+
+def test_an_answer_without_options_or_too_late_is_refused(site: Site) -> None:
+    passkey, visitor = with_passkey(site), site.new_visitor()
+    assert_refused(visitor, send(visitor, passkey.sign_in({"challenge": "x" * 43})), 400, EXPIRED)
+    answer = passkey.sign_in(options(visitor))
+    CLOCK.advance(MAX_AGE_SECONDS + 60)
+    assert_refused(visitor, send(visitor, answer), 400, EXPIRED)
+
+
+def test_the_options_of_a_new_passkey_sign_nobody_in(site: Site) -> None:
+    passkey, visitor = with_passkey(site), site.new_visitor()
+    visitor.sign_in()
+    answer = passkey.sign_in(register_options(visitor))
+    response = send(visitor, answer, "/auth/login/confirm/passkey")
+    assert (response.status_code, EXPIRED in Page(response).message) == (400, True)
+    response = send(visitor, FakePasskey().create(options(visitor)), PASSKEYS)
+    assert (response.status_code, EXPIRED in Page(response).message) == (400, True)
+
+
+def test_a_passkey_is_added_to_the_account_that_has_asked(site: Site) -> None:
+    visitor, passkey = site.new_visitor(), FakePasskey()
+    visitor.sign_in()
+    answer = passkey.create(register_options(visitor))
+    visitor.sign_in("jun@example.com")
+    assert send(visitor, answer, PASSKEYS).status_code == 400
+    assert_refused(other := site.new_visitor(), send(other, passkey.sign_in(options(other))), 401, REFUSED)
+
+
+def test_an_unknown_passkey_is_refused(site: Site) -> None:
+    visitor = site.new_visitor()
+    assert_refused(visitor, send(visitor, FakePasskey().sign_in(options(visitor))), 401, REFUSED)
+
+
+def a_response(**changes: Any) -> dict[str, Any]:
+    client_data = encode(json.dumps({"type": "webauthn.get", "challenge": "x" * 43}))
+    members = {"clientDataJSON": client_data, "authenticatorData": "YQ", "signature": "YQ"}
+    return {"response": {**members, **changes}}
+
+
+PASSKEY = FakePasskey()
+HOSTILE = {
+    "missing": "",
+    "no JSON": "nonsense",
+    "a list": "[]",
+    "null": "null",
+    "a number": "1" * 5000,
+    "nested": "[" * 8000,
+    "too large": json.dumps({"id": "x" * MAX_CREDENTIAL_LENGTH}),
+    "a key twice": '{"id": "a", "id": "b"}',
+    "no response": PASSKEY.sign_in({"challenge": "x"}, response=None),
+    "a list as response": PASSKEY.sign_in({"challenge": "x"}, response=["clientDataJSON"]),
+    "id with other characters": PASSKEY.sign_in({"challenge": "x"}, id="a b\r\nX: y"),
+    "id as a number": PASSKEY.sign_in({"challenge": "x"}, id=7),
+    "another type": PASSKEY.sign_in({"challenge": "x"}, type="password"),
+    "client data that are no Base64url": PASSKEY.sign_in({"challenge": "x"}, **a_response(clientDataJSON="%%%")),
+    "client data without type": PASSKEY.sign_in({"challenge": "x"}, **a_response(clientDataJSON=encode("{}"))),
+    "client data of a list": PASSKEY.sign_in({"challenge": "x"}, **a_response(clientDataJSON=encode("[[]]"))),
+    "no signature": PASSKEY.sign_in({"challenge": "x"}, **a_response(signature=None)),
+    "a signature as an object": PASSKEY.sign_in({"challenge": "x"}, **a_response(signature={"$gt": ""})),
+    "surrogates": PASSKEY.sign_in({"challenge": "x"}, **a_response(signature="\ud800")),
+    "another challenge": PASSKEY.sign_in({"challenge": "y" * 43}),
+    "a challenge as a list": PASSKEY.sign_in({"challenge": ["x"]}),
+}
+
+
+@pytest.mark.parametrize("credential", HOSTILE.values(), ids=HOSTILE)
+def test_whatever_is_sent_as_a_credential_signs_nobody_in(site: Site, credential: str) -> None:
+    visitor = site.new_visitor()
+    options(visitor)
+    response = send(visitor, credential)
+    assert response.status_code in (400, 401)
+    assert Page(response).heading == "Sign in"
+    assert not visitor.is_signed_in
+    visitor.sign_in()
+    register_options(visitor)
+    response = send(visitor, credential, PASSKEYS)
+    assert response.status_code in (400, 422)
+    assert Page(response).heading == "Add a passkey"
+
+
+def test_members_that_an_answer_does_not_have_do_not_reach_the_backend(site: Site) -> None:
+    """The stand-in takes the answer, so that what is left of it is what the backend needs."""
+    passkey, visitor = with_passkey(site), site.new_visitor()
+    deep: dict[str, Any] = {}
+    for _ in range(200):
+        deep = {"a": deep}
+    answer = json.loads(passkey.sign_in(options(visitor)))
+    answer["clientExtensionResults"] |= {"large": deep, "prf": {"results": {"first": "secret"}}}
+    answer["authenticatorAttachment"] = {"$ne": None}
+    answer["role"] = "admin"
+    assert send(visitor, json.dumps(answer)).status_code == 303
+
+
+@pytest.mark.parametrize("path", ["/auth/passkey/options", LOGIN, "/auth/login/confirm/passkey", f"{PASSKEYS}/options"])
+def test_a_get_and_a_form_without_a_token_do_nothing(site: Site, path: str) -> None:
+    visitor = site.new_visitor()
+    visitor.sign_in()
+    assert visitor.get(path).status_code == 405
+    for response in (visitor.post(path, json={}), visitor.post(path, data={"credential": "x"})):
+        assert (response.status_code, COOKIE in cookie_names(response)) == (400, False)
+
+
+def test_the_cookie_tells_nothing_and_no_script_can_read_it(site: Site) -> None:
+    visitor = site.new_visitor()
+    response = fetch(visitor, "/auth/passkey/options")
+    (line,) = [line for line in set_cookies(response) if line.startswith(COOKIE)]
+    assert {"HttpOnly", "SameSite=Lax"} <= set(line.split("; "))
+    assert response.json()["publicKey"]["challenge"] not in line
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+def test_options_have_a_limit_of_their_own(shared_site: SiteMaker, backend_url: str) -> None:
+    settings = {"backend": "allauth", "backend_logout_path": None, "backend_profile_path": None}
+    site = shared_site(backend_url, clock=CLOCK, passkeys="true", login_limit_per_ip="3/hour", **settings)
+    visitor = site.new_visitor()
+    statuses = [fetch(visitor, "/auth/passkey/options").status_code for _ in range(5)]
+    assert statuses == [200, 200, 200, 429, 429]
+    assert visitor.sign_in().status_code == 303
+
+
+def test_a_backend_that_fails_is_no_fault_of_the_person(shared_site: SiteMaker) -> None:
+    settings = {"backend": "allauth", "backend_logout_path": None, "backend_profile_path": None}
+    site = shared_site("http://127.0.0.1:1", passkeys="true", **settings)
+    visitor = site.new_visitor()
+    response = fetch(visitor, "/auth/passkey/options")
+    assert (response.status_code, response.json()["error"]) == (503, "BackendUnavailable")
+    assert visitor.get_page("/auth/login/email").status == 200

@@ -1,0 +1,48 @@
+"""A virtual authenticator of Chromium: a device with passkeys, which a test plugs into a page."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from playwright.sync_api import CDPSession, Page
+
+_OPTIONS: Mapping[str, Any] = {
+    "protocol": "ctap2",
+    "transport": "internal",
+    "hasResidentKey": True,
+    "hasUserVerification": True,
+    "isUserVerified": True,
+    "automaticPresenceSimulation": True,
+}
+
+
+class Authenticator:
+    """While its person is present, it answers each request at once, also those of the suggestions at a field."""
+
+    def __init__(self, page: Page) -> None:
+        self._session: CDPSession = page.context.new_cdp_session(page)
+        self._session.send("WebAuthn.enable")
+        self._id = self._session.send("WebAuthn.addVirtualAuthenticator", {"options": dict(_OPTIONS)})[
+            "authenticatorId"
+        ]
+
+    def set_presence(self, *, is_present: bool) -> None:
+        self._send("setAutomaticPresenceSimulation", enabled=is_present)
+
+    def set_verified(self, *, is_verified: bool) -> None:
+        """Whether the person unlocks the device, or fails to."""
+        self._send("setUserVerified", isUserVerified=is_verified)
+
+    @property
+    def credentials(self) -> list[dict[str, Any]]:
+        return list(self._send("getCredentials")["credentials"])
+
+    def add(self, credential: Mapping[str, Any]) -> None:
+        """Add a passkey that another authenticator has."""
+        self._send("addCredential", credential=dict(credential))
+
+    def forget_all(self) -> None:
+        self._send("clearCredentials")
+
+    def _send(self, command: str, **parameters: Any) -> dict[str, Any]:
+        answer = self._session.send(f"WebAuthn.{command}", {"authenticatorId": self._id, **parameters})
+        return dict(answer or {})
