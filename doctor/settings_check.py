@@ -13,6 +13,7 @@ _ACCOUNT_PAGES = {
     "verify_email": "/auth/email/verify",
     "resend_verification": "/auth/email/resend",
     "change_password": "/account/password",
+    "link": "/account/providers",
 }
 """Call of the backend -> the page that it turns on."""
 
@@ -75,7 +76,8 @@ def check(settings: config.Settings) -> Iterator[Finding]:
     if settings.backend_events_token:
         url = f"{settings.site_url}/api/auth/sessions/revoke"
         yield Finding(OK, "BACKEND_EVENTS_TOKEN", f"the backend can end sessions at {url}")
-    if pages := [page for call, page in _ACCOUNT_PAGES.items() if call in settings.backend.calls]:
+    calls = [call for call in settings.backend.calls if call != "link" or settings.registrations]
+    if pages := [page for call, page in _ACCOUNT_PAGES.items() if call in calls]:
         yield Finding(OK, "pages", f"the backend has the calls of {', '.join(pages)}")
 
 

@@ -32,9 +32,9 @@ STATE_LENGTH = 43
 """Characters of a state: 32 random bytes in Base64."""
 _MAX_TOTAL_SIZE = 4096
 """Characters of all attempt cookies: requests may have 16 kB of headers, and a session may take 12 kB."""
-_MAX_PARAMS_SIZE = 3000
+_MAX_PARAMS_SIZE = 1200
 """Characters of the encrypted parameters of a callback by POST: a code, and the name of the person. Larger ones are
-dropped, and the attempt fails."""
+dropped, and the attempt fails: browsers keep 4096 bytes of a cookie."""
 _STATE_PREFIX = 8
 """Characters of the state that are part of the cookie's name."""
 _KEEP_SECONDS = 30

@@ -391,6 +391,35 @@ def test_the_form_needs_a_session_and_a_token(site: Site, backend: LinkingBacken
     assert not backend.link_calls("POST") + backend.link_calls("DELETE")
 
 
+@pytest.mark.parametrize("value", ["2", "yes", "true,true", "\x00", "x" * 5000, "é", "[]", "null"])
+def test_a_form_that_says_neither_yes_nor_no_starts_nothing(site: Site, backend: LinkingBackend, value: str) -> None:
+    visitor = member(site)
+    response = visitor.submit("/api/auth/signin/oidc", {"link": value})
+    assert response.status_code in (400, 422)
+    assert not [name for name in cookie_names(response) if name.startswith("munjigi.attempt")]
+
+
+@pytest.mark.parametrize("code", ["x" * 5000, "a", "%00", "é"])
+def test_a_callback_by_post_with_odd_parameters_connects_nothing(
+    site: Site, backend: LinkingBackend, issuer: Issuer, code: str
+) -> None:
+    visitor = member(site)
+    params = start_link(visitor, issuer, "apple")
+    issuer.token_fields = {"id_token": "x.y.z"}
+    form = {"code": code, "state": params["state"], "user": "{" * 500}
+    cookies = {name: value or "" for name, value in visitor.cookies.items()}
+    answer = requests.post(
+        f"{site.url}/api/auth/callback/apple", form, cookies=cookies, allow_redirects=False, timeout=30
+    )
+    lines = [line for line in set_cookies(answer) if line.startswith("munjigi.attempt")]
+    name, _, value = lines[-1].partition(";")[0].partition("=")
+    assert len(value) < 4000
+    finished = site.new_visitor().get(answer.headers["Location"], cookies={**cookies, name: value})
+    assert (finished.status_code, urlsplit(finished.headers["Location"]).path) == (303, PAGE)
+    assert "error=" in finished.headers["Location"]
+    assert not backend.link_calls()
+
+
 # --- Refusals
 
 

@@ -13,10 +13,13 @@ import pytest
 import doctor.backend
 import errors
 from doctor.finding import OK
+from providers.base import Identity
 from services import Services
 from services.backend.answer_errors import DEFAULT_RETRY_AFTER
 from services.backend.client import Revocation
+from services.backend.link_calls import LinkCalls
 from services.backend.results import Login
+from services.backend.user import User
 from services.observability.audit import audited
 from services.sessions.cookie import SessionCookie
 from settings_readers import languages
@@ -540,3 +543,23 @@ def test_a_password_is_changed_here_and_ends_the_sessions_elsewhere(site: Site, 
     assert visitor.get_page("/account").status == 200
     assert new_visitor(site).sign_in(account.identifier, PASSWORD).status_code == 303
     assert new_visitor(site).sign_in(account.identifier, account.password).status_code == 401
+
+
+@backends({"better-auth"})
+def test_what_is_connected_is_listed_and_refusals_leave_the_session(site: Site, backend: RealBackend) -> None:
+    """A real provider's token would be needed to connect one."""
+    account = backend.create_account()
+    tokens = login(site, account).tokens
+    client = {"providers": "google", "google_client_id": "id", "google_client_secret": "a-secret-of-this-test-only"}
+    settings = make_settings(**{**backend.site_settings, **client})
+    calls, user = LinkCalls(settings, services(site).backend), User.from_json({"id": "1"})
+    (own,) = calls.linked(tokens.access, user, a_context()) or []
+    assert own.provider == "credential"
+    with pytest.raises(errors.LastSignInMethod):
+        calls.unlink(tokens.access, user, own, a_context())
+    identity = Identity(subject="1", social_token="made-up")
+    with pytest.raises(errors.SiteError):
+        calls.link(tokens.access, user, settings.registrations[0], identity, a_context())
+    with pytest.raises(errors.SessionExpired):
+        calls.linked("made-up", user, a_context())
+    assert is_alive(site, tokens.access)
