@@ -143,8 +143,8 @@ class Answer(Protocol):
 class FieldErrors:
     """Where an answer has its messages for the fields of a form.
 
-    At `place` is an object (field -> message or list of messages), or a list of objects that each have the field at
-    `name` and the message at `message`.
+    At `place` is an object (field -> message or list of messages; or an object with the message at `message`), or a
+    list of objects that each have the field at `name` and the message at `message`.
     """
 
     place: str = "errors"
@@ -298,6 +298,9 @@ class Backend:
     """Call of `ACCOUNT_CALLS` -> statuses, beside 2xx, that mean that it has succeeded."""
     checks_current_password: bool = True
     """Whether `change_password` fails if the current password is wrong. If not, the site tries it by `login` first."""
+    ends_refresh_token_with_password: bool = False
+    """Whether a new password ends the refresh token too, although the access token stays valid: the site then signs in
+    again."""
     min_password_length: int = 0
     """Characters. The forms say it; the backend enforces it."""
 

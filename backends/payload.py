@@ -1,6 +1,6 @@
 """Payload, with the collection `users`."""
 
-from backends.base import Backend, Call, Meaning, Rule
+from backends.base import Backend, Call, FieldErrors, Meaning, Rule
 
 backend = Backend(
     id="payload",
@@ -9,6 +9,13 @@ backend = Backend(
     refresh=Call("POST", "/api/users/refresh-token"),  # with the access token, which must not have expired
     logout=Call("POST", "/api/users/logout"),
     profile=Call("PATCH", "/api/users/{user_id}", {"name": "{name}"}),
+    register=Call("POST", "/api/users", {"email": "{identifier}", "password": "{password}", "name": "{name}"}),
+    forgot=Call("POST", "/api/users/forgot-password", {"email": "{identifier}"}),
+    reset=Call("POST", "/api/users/reset-password", {"token": "{code}", "password": "{new_password}"}),
+    verify_email=Call("POST", "/api/users/verify/{code}"),
+    change_password=Call("PATCH", "/api/users/{user_id}", {"password": "{new_password}"}),
+    checks_current_password=False,
+    min_password_length=3,
     token="token|refreshedToken",
     token_header="Authorization: JWT {token}",
     expires="exp:at",
@@ -17,5 +24,6 @@ backend = Backend(
         Rule(200, "user", None, Meaning.SESSION_OVER),
         Rule(401, "errors.0.message", "This user is locked*", Meaning.LOCKED),
     ),
+    field_errors=FieldErrors("errors.0.data.errors", status=400),
     message="errors.0.message",
 )

@@ -8,6 +8,8 @@ import settings_readers as read
 from backends.base import METHOD_NAMES, Answer, Backend, Call, Meaning, Method, NextStep, Rule
 from settings_readers import SettingSpec
 
+_LOGIN = {"email": "{identifier}", "password": "{password}"}
+_WRONG_SETTINGS = ("validation_failed", "email_provider_disabled", "reauthentication_needed")
 _CALL = "/auth/v1/factors/{method}"
 _BEARER = {"Authorization": "Bearer {challenge}"}  # a token of the level aal1, before the second factor
 
@@ -34,7 +36,7 @@ def _classify(answer: Answer) -> Meaning | None:
 backend = Backend(
     id="supabase",
     headers={"apikey": "{BACKEND_API_KEY}"},
-    login=Call("POST", "/auth/v1/token?grant_type=password", {"email": "{identifier}", "password": "{password}"}),
+    login=Call("POST", "/auth/v1/token?grant_type=password", _LOGIN),
     social=Call("POST", "/auth/v1/token?grant_type=id_token", {"provider": "{provider}", "id_token": "{social_token}"}),
     user=Call("GET", "/auth/v1/user"),
     refresh=Call("POST", "/auth/v1/token?grant_type=refresh_token", {"refresh_token": "{refresh_token}"}),
@@ -42,11 +44,16 @@ backend = Backend(
     profile=Call("PUT", "/auth/v1/user", {"data": {"full_name": "{name}", "name": "{nick_name}"}}),
     verify=Call("POST", f"{_CALL}/verify", {"challenge_id": "{ticket}", "code": "{code}"}, headers=_BEARER),
     resend=Call("POST", f"{_CALL}/challenge", {}, headers=_BEARER),
+    register=Call("POST", "/auth/v1/signup", {**_LOGIN, "data": {"full_name": "{name}"}}),
+    verify_email=Call("POST", "/auth/v1/verify", {"type": "signup", "token_hash": "{code}"}),
+    resend_verification=Call("POST", "/auth/v1/resend", {"type": "signup", "email": "{identifier}"}),
+    # It looks at the current password only with GOTRUE_SECURITY_UPDATE_PASSWORD_REQUIRE_CURRENT_PASSWORD.
+    change_password=Call("PUT", "/auth/v1/user", {"current_password": "{password}", "password": "{new_password}"}),
+    checks_current_password=False,
+    link_parameters={"code": "token_hash"},
+    min_password_length=6,
     next_step=NextStep(
-        challenge="access_token",
-        ticket="id",
-        read_methods=_read_methods,
-        resend_first=(Method.APP, Method.SMS),
+        challenge="access_token", ticket="id", read_methods=_read_methods, resend_first=(Method.APP, Method.SMS)
     ),
     classify=_classify,
     token="access_token",
@@ -57,11 +64,14 @@ backend = Backend(
     meanings=(
         Rule(400, "error_code", "email_not_confirmed", Meaning.NOT_VERIFIED),
         Rule(400, "error_code", "user_banned", Meaning.LOCKED),
-        Rule(400, "error_code", "validation_failed", Meaning.CONFIGURATION),
+        Rule(400, "msg", "Password cannot be longer*", Meaning.WEAK_PASSWORD),
+        *(Rule(400, "error_code", code, Meaning.CONFIGURATION) for code in _WRONG_SETTINGS),
+        Rule(422, "error_code", "signup_disabled", Meaning.CLOSED),
+        Rule(422, "error_code", "user_already_exists", Meaning.TAKEN),  # only without verification
+        *(Rule(422, "error_code", code, Meaning.WEAK_PASSWORD) for code in ("weak_password", "same_password")),
         Rule(422, "error_code", "mfa_challenge_expired", Meaning.STEP_OVER),
         Rule(401, "message", "No API key found in request", Meaning.CONFIGURATION),
-        Rule(403, "error_code", "bad_jwt", Meaning.SESSION_OVER),
-        Rule(403, "error_code", "session_not_found", Meaning.SESSION_OVER),
+        *(Rule(403, "error_code", code, Meaning.SESSION_OVER) for code in ("bad_jwt", "session_not_found")),
     ),
     message="msg|message",
     logout_revokes=False,

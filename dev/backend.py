@@ -229,7 +229,10 @@ class _Backend:
         def respond(**path_values: str) -> Response:
             for name, call in calls.items():
                 is_shared = name == "recover" or (name == "verify" and "login" in calls)
-                if is_shared and len(calls) > 1 and not _has_code(call):
+                if is_shared and len(calls) > 1 and not _has_value(call, "{code}"):
+                    continue
+                change = calls.get("change_password")
+                if name == "profile" and change and _has_value(change, "{new_password}"):
                     continue
                 if call.request.method == request.method and (values := _read_request(call.request)) is not None:
                     return _response(handlers[name](values | path_values))
@@ -413,7 +416,9 @@ class _Backend:
         if "verify_email" in self._recorded.calls and self.settings["verifies_addresses"]:
             self._unverified.add(email)
             self._send("verify_email", email, "Verify your email address")
-        return self._answer("register", "right", **_user_values(user))
+        has_token = exchanges.has_name(self._recorded.calls["register"].answers["right"], "token")
+        values = self._token_values(self.users.issue_tokens(email)) if has_token else _user_values(user)
+        return self._answer("register", "right", **values)
 
     def _forgot(self, values: Mapping[str, Any]) -> Answer:
         email = self._email_of(str(values.get("identifier") or values.get("email", "")))
@@ -463,7 +468,9 @@ class _Backend:
         if len(password) < MIN_PASSWORD_LENGTH and self._has("change_password", "weak"):
             return self._answer("change_password", "weak")
         self._passwords[email] = password
-        return self._answer("change_password", "right", token=values.get("token"), **_user_values(user))
+        if not exchanges.has_name(self._recorded.calls["change_password"].answers["right"], "token"):
+            return self._answer("change_password", "right", **_user_values(user))
+        return self._answer("change_password", "right", **self._token_values(self.users.issue_tokens(email)))
 
     def _passkey_options(self, _: Mapping[str, Any]) -> Answer:
         return self._answer("passkey_options", "right", **self._passkeys.ask(None))
@@ -543,10 +550,10 @@ class _Backend:
         }
 
 
-def _has_code(call: Call) -> bool:
-    """Whether this request has the field in which this call has the code."""
+def _has_value(call: Call, template: str) -> bool:
+    """Whether this request has a field in which this call has only this template."""
     body = request.get_json(silent=True)
-    names = [name for name, text in (call.request.json or call.request.form or {}).items() if text == "{code}"]
+    names = [name for name, text in (call.request.json or call.request.form or {}).items() if text == template]
     return any(name in (body if isinstance(body, dict) else request.form) for name in names)
 
 

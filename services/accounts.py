@@ -58,6 +58,7 @@ class Accounts:
     ) -> None:
         self._secret_key = settings.secret_key
         self._identifier_kind = settings.login_identifier
+        self._ends_refresh_token = settings.backend.ends_refresh_token_with_password
         self._calls = calls
         self._backend = backend
         self._sessions = sessions
@@ -232,6 +233,8 @@ class Accounts:
     ) -> Outcome:
         """Give this browser a new session, and end all others. Some backends end the old token with the password."""
         try:
+            if login is None and self._ends_refresh_token:
+                login = self._backend.login(identifier, password, context)
             tokens = login.tokens if login else self._sessions.tokens(session)
             user = session.user
             if self._backend.can_reread_user:

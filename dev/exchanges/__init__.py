@@ -18,8 +18,8 @@ has `status`, `headers`, `cookies` (name -> value), and its body as `json` or `t
 
 Names in braces stand for values that differ from run to run: `{identifier}`, `{password}`, `{token}`,
 `{refresh_token}`, after a refresh `{new_token}` and `{new_refresh_token}`, the fields of `user`, `{social_token}`,
-`{provider}`, `{new_password}`, `{code}` and `{uid}` of a mail, `{account}` and `{providers}` that are connected, for
-a passkey `{options_challenge}`, `{user_handle}` and the browser's answer `{credential}`, for a next step
+`{provider}`, `{new_password}`, `{code}` and `{uid}` of a mail, `{site_url}`, `{account}` and `{providers}` that are
+connected, for a passkey `{options_challenge}`, `{user_handle}` and the browser's answer `{credential}`, for a next step
 `{challenge}`, `{ticket}`, `{method}`, `{code}`, `{step_url}`, `{trust_token}` and `{origin}`, the origin of
 `BACKEND_URL`, and `{expires_at}` and `{in_40_seconds}`, seconds since 1970. A text that is nothing else than a name
 becomes the value itself, so that a number stays one.

@@ -98,9 +98,11 @@ class AccountCalls:
 
     def _checked(self, name: str, values: Mapping[str, Any], context: RequestContext) -> Answer:
         answer = self._client.call(name, values, context)
-        is_done = answer.status in self._backend.done.get(name, ())
+        is_of_backend = not (answer.response.is_html or answer.response.protection)
+        if is_of_backend and answer.status in self._backend.done.get(name, ()):
+            return answer
         meaning = answer_errors.declared_meaning(self._backend, name, answer)
-        if not is_done and (meaning is not None or not 200 <= answer.status < 300):
+        if meaning is not None or not 200 <= answer.status < 300:
             raise self._error(name, answer, meaning)
         return answer
 

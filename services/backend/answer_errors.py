@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 import errors
-from backends.base import Backend, Call, Meaning, Rule
+from backends.base import Backend, Call, FieldErrors, Meaning, Rule
 from services.backend.answer import MISSING, Answer, find_joined
 from services.backend.user import clean_text
 from services.http.response import parse_retry_after
@@ -338,7 +338,7 @@ def field_errors(backend: Backend, answer: Answer) -> dict[str, object]:
     if place.place == "body" and isinstance(value, dict):  # other keys of the answer are not fields
         value = {name: messages for name, messages in value.items() if isinstance(messages, list)}
     if isinstance(value, dict):
-        return {name: _first(message) for name, message in value.items()}
+        return {name: _message(place, _first(message)) for name, message in value.items()}
     messages: dict[str, object] = {}
     for item in value if isinstance(value, list) else ():
         name = find_joined(item, place.name)
@@ -346,6 +346,10 @@ def field_errors(backend: Backend, answer: Answer) -> dict[str, object]:
         if isinstance(name, str):
             messages.setdefault(name, find_joined(item, place.message))
     return messages
+
+
+def _message(place: FieldErrors, message: object) -> object:
+    return find_joined(message, place.message) if isinstance(message, dict) else message
 
 
 def _first(message: object) -> object:

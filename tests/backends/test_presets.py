@@ -110,6 +110,7 @@ def values_of(recorded: Exchanges) -> dict[str, Any]:
     more |= {"account": "account-1", "providers": ["google"]}
     more |= {"options_challenge": "o" * 43, "user_handle": "MQ", "credential": {"id": "YQ", "type": "public-key"}}
     more |= {"new_password": "새 \"&'=+%;{code}", "code": "c.0-d_e", "uid": "MQ"}
+    more |= {"site_url": make_settings().site_url}
     return {**CREDENTIALS, **tokens, **refresh, **more, **recorded.user}
 
 
@@ -444,7 +445,7 @@ def account_calls(replay: Replay) -> AccountCalls:
 
 def account_values(replay: Replay, call: str) -> dict[str, Any]:
     """What the forms of the site have for this call."""
-    names = {*PLACEHOLDERS[call]} - {"site_url", "locale", "user_id"}
+    names = {*PLACEHOLDERS[call]} - {"site_url", "locale"}
     return {name: replay.values[name] for name in names if replay.values.get(name) is not None}
 
 

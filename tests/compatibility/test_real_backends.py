@@ -68,10 +68,10 @@ REFRESHES = {"djoser", "dj-rest-auth", "custom", "oauth2", "strapi", "firebase"}
 ROTATES = {"oauth2", "strapi"}
 """A refresh token can be used once."""
 
-VERIFIES_BY_CALL = {"djoser", "dj-rest-auth", "allauth", "fastapi-users", "better-auth"}
+VERIFIES_BY_CALL = {"djoser", "dj-rest-auth", "allauth", "fastapi-users", "better-auth", "strapi"}
 HAS_ACCOUNT_FORMS = VERIFIES_BY_CALL | {"flask-security"}
 """Sign-up, a forgotten password, another password. The link to verify an address of the last one is its own page."""
-REVEALS_ACCOUNTS = {"djoser", "dj-rest-auth", "fastapi-users", "flask-security"}
+REVEALS_ACCOUNTS = {"djoser", "dj-rest-auth", "fastapi-users", "flask-security", "strapi"}
 """A sign-up says that there is an account already. The others answer as for a new one, and send no second mail."""
 
 ODD_EMAILS = (

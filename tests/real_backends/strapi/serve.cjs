@@ -41,6 +41,7 @@ for (const name of ['src', 'public/uploads']) fs.mkdirSync(path.join(folder, nam
 fs.copyFileSync(path.join(__dirname, 'package.json'), path.join(folder, 'package.json'))
 fs.symlinkSync(path.join(__dirname, 'node_modules'), path.join(folder, 'node_modules'))
 
+const SITE = 'https://login.example.com'
 const USER = 'plugin::users-permissions.user'
 
 async function changeAccount(strapi, method, data) {
@@ -58,6 +59,8 @@ async function changeAccount(strapi, method, data) {
   await users.edit(user.id, Object.fromEntries(Object.entries(changes).filter(([, value]) => value)))
 }
 
+const mails = []
+
 async function main() {
   process.env.STRAPI_TELEMETRY_DISABLED = 'true'
   const { createStrapi } = require('@strapi/strapi')
@@ -72,9 +75,18 @@ async function main() {
       },
       config: { auth: false },
     },
+    {
+      method: 'GET',
+      path: '/test/mails',
+      handler: (ctx) => {
+        ctx.body = mails.filter((mail) => mail.to === ctx.query.to).map((mail) => mail.text.replace(/<[^>]*>/g, ' '))
+      },
+      config: { auth: false },
+    },
   ])
+  strapi.plugin('email').provider = { send: async (mail) => mails.push(mail) }
   const settings = strapi.store({ type: 'plugin', name: 'users-permissions', key: 'advanced' })
-  await settings.set({ value: { ...(await settings.get()), email_confirmation: true } })
+  await settings.set({ value: { ...(await settings.get()), email_confirmation: true, email_reset_password: `${SITE}/auth/password/reset` } })
   await strapi.start()
 }
 
