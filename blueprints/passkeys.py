@@ -15,6 +15,7 @@ from services.sessions.model import Session
 from web import (
     confirm_page,
     error_handlers,
+    links_page,
     login_page,
     redirect_target,
     remember_me,
@@ -42,7 +43,7 @@ def sign_in() -> ResponseReturnValue:
         end_others=login_page.END_OTHERS in flask.session,
         remember=remember_me.requested(),
     )
-    return redirect_after_form(redirect_target.redirect_target(), notice=_("You are signed in."))
+    return links_page.redirect_after_sign_in()
 
 
 @bp.post("/auth/login/confirm/passkey")
