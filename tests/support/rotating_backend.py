@@ -54,7 +54,7 @@ class RotatingBackend:
             status, answer = self._respond(path, token)
         time.sleep(self.delay if path == "/refresh" else 0)
         start_response(f"{status} Whatever", [("Content-Type", "application/json")])
-        return [(answer if isinstance(answer, str) else json.dumps(answer)).encode()]
+        return [] if status == 204 else [(answer if isinstance(answer, str) else json.dumps(answer)).encode()]
 
     def _respond(self, path: str, token: str) -> tuple[int, Any]:
         if path == "/login":
