@@ -11,7 +11,7 @@ value is unknown is left out.
 
     data.users.0.token      keys and list indexes of the JSON, separated by dots
     header:Authorization    a response header, without the prefix `Bearer `
-    cookie:refresh          the value of a cookie that the answer sets
+    cookie:refresh          the value of a cookie that the answer sets, as it came
     body                    the whole answer: its JSON, or its text
     a|b                     the first of these places that has a value
 """

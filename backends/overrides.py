@@ -343,7 +343,12 @@ def _with_refresh_token(call: Call, where: str, name: str) -> Call:
         return _with_cookie(replace(call, body=None), name)
     if where == "bearer":
         return replace(call, body=None, headers={**call.headers, "Authorization": f"Bearer {template}"})
-    return replace(call, body={name: template}, form=where == "form")
+    if where == "json":
+        sent: Any = template
+        for key in reversed(name.split(".")):
+            sent = {key: sent}
+        return replace(call, body=sent, form=False)
+    return replace(call, body={name: template}, form=True)
 
 
 def _with_challenge(call: Call, where: str, name: str) -> Call:

@@ -4,13 +4,13 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Final
-from urllib.parse import unquote
 
 from services.http.response import UpstreamResponse
 
 MISSING: Final = object()
 """What `find` returns for a place that the answer does not have; None is JSON's null."""
 _BEARER = re.compile(r"bearer +", re.IGNORECASE)
+_DELETED = re.compile(r";\s*max-age\s*=\s*(0|-)", re.IGNORECASE)
 _INDEX = re.compile(r"[0-9]{1,4}", re.ASCII)
 
 
@@ -44,9 +44,14 @@ class Answer:
 
     @cached_property
     def _cookies(self) -> Mapping[str, str]:
-        """The cookies that the answer sets. Nothing keeps them: the caller reads one by its name."""
-        lines = (line.partition(";")[0].partition("=") for line in self.response.set_cookies)
-        return {name.strip(): unquote(value.strip().strip('"')) for name, _, value in lines}
+        """The cookies that the answer sets. Nothing keeps them: the caller reads one by its name.
+
+        Their values are not decoded: a browser sends them back as they came, and some backends read `+` as a space.
+        Those that are deleted do not count: they may have had another path.
+        """
+        lines = (line for line in self.response.set_cookies if not _DELETED.search(line))
+        pairs = (line.partition(";")[0].partition("=") for line in lines)
+        return {name.strip(): text for name, _, value in pairs if (text := value.strip().strip('"'))}
 
     @cached_property
     def _body(self) -> object:

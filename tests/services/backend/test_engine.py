@@ -128,6 +128,7 @@ def test_the_token_is_sent_in_one_place_only(backend: FaultyBackend, http: HttpC
     ("send", "body", "headers"),
     [
         ("json:r", {"r": "ref"}, {}),
+        ("json:data.r", {"data": {"r": "ref"}}, {}),
         ("cookie:r", None, {"Cookie": "r=ref"}),
         ("bearer", None, {"Authorization": "Bearer ref"}),
     ],
@@ -195,14 +196,23 @@ def test_no_cookie_of_an_answer_is_sent_back(backend: FaultyBackend, http: HttpC
         ("header:X-Token", "abc"),
         ("header:authorization", "a b"),
         ("header:X-None|header:X-Token", "abc"),
-        ("cookie:refresh", "r=1 2"),
+        ("cookie:refresh", "r=1%2B2"),
+        ("cookie:moved", "new"),
         ("cookie:gone", None),
         ("cookie:other", None),
     ],
 )
 def test_a_place_has_its_value(place: str, value: object) -> None:
     body = {"a": {"b": [{}, {"c": "x"}]}, "n": 0, "empty": "", "null": None}
-    cookies = ("first=1; Path=/x; HttpOnly", 'refresh="r=1%202"; Max-Age=5', "gone=; Max-Age=0")
+    cookies = (
+        "first=1; Path=/x; HttpOnly",
+        'refresh="r=1%2B2"; Max-Age=5',
+        "gone=; Max-Age=0",
+        "moved=old; max-age=0; Path=/old",
+        "moved=new; Path=/",
+        "moved=; Path=/older",
+        "gone=deleted; Max-Age=0",
+    )
     assert answer(body, cookies=cookies, X_Token="abc", authorization="bearer  a b").get(place) == value
 
 
