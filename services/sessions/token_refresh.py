@@ -219,6 +219,8 @@ class TokenRefresher:
             refresh_expires_at=session.refresh_expires_at,
         )
         try:
+            if session.sealed_refresh_token and not tokens.refresh:
+                raise errors.SessionExpired("its refresh token is encrypted with a key that is gone")
             new = self._send_within_reuse(tokens, context)
         except errors.SessionExpired:
             newest = self.store.load(session)

@@ -288,6 +288,18 @@ def test_a_cookie_that_an_app_has_written_again_does_not_outlive_the_refresh_tok
     assert backend.refreshes == []
 
 
+def test_a_refresh_token_that_cannot_be_decrypted_is_not_sent_as_an_empty_one(
+    site: Site, backend: RotatingBackend, clock: ManualClock
+) -> None:
+    """An app has written the cookie with the new key, and the old one is no longer among `SECRET_KEY_FALLBACKS`."""
+    claims, key = claims_of(signed_in(site)), "a-key-that-the-site-had-once-0123456789"
+    claims["sealed_refresh"] = RefreshTokenSealer([key]).seal(claims["sid"], "refresh.f0.0")
+    visitor = site.new_visitor(Cookie=f"{forge.COOKIE}={forge.encrypt(claims)}")
+    clock.advance(LIFE)
+    assert [read(visitor, door) for door in DOORS] == [401, 401, 303]
+    assert backend.refreshes == []
+
+
 @pytest.mark.parametrize("secret", [SECRET, "an-older-Secret-of-this-site-0123456789"], ids=["current", "older key"])
 def test_a_session_of_nextauth_ends_with_its_access_token(
     make_site: SiteMaker, backend: RotatingBackend, clock: ManualClock, secret: str
