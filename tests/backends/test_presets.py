@@ -510,6 +510,33 @@ def test_a_mail_is_asked_for_and_no_answer_is_an_error(replay: Replay, account_c
         replay.assert_sent(call)
 
 
+@pytest.mark.parametrize("replay", ["strapi"], indirect=True)
+def test_a_redirect_to_a_page_of_something_else_verifies_nothing(
+    replay: Replay, account_calls: AccountCalls, server: FaultyBackend
+) -> None:
+    request = exchanges.fill_request(replay.recorded.calls["verify_email"].request, replay.values)
+    head = b"HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n"
+    server.responses[request.path] = keep_alive(head + b"<html>")
+    with pytest.raises(errors.BackendUnavailable):
+        account_calls.verify_email(account_values(replay, "verify_email"), a_context())
+
+
+@pytest.mark.parametrize("replay", ["directus"], indirect=True)
+def test_who_has_a_new_password_gets_new_tokens_if_it_ends_the_old_ones(
+    replay: Replay, make_site: SiteMaker, server: FaultyBackend
+) -> None:
+    for call in ("login", "user", "change_password"):
+        replay.answer(call, "right")
+    visitor = make_site(**replay.settings).new_visitor()
+    visitor.sign_in(CREDENTIALS["identifier"], CREDENTIALS["password"])
+    passwords = {"password": CREDENTIALS["password"], "new_password": "blue-whale-31"}
+    assert visitor.submit("/account/password", passwords).status_code == 303
+    sent = [call.json for call in server.calls if call.path == "/auth/login"]
+    old, new = ({"email": CREDENTIALS["identifier"], "password": text} for text in passwords.values())
+    assert sent == [old, old, new]
+    assert visitor.is_signed_in
+
+
 @pytest.mark.parametrize("call", ["reset", "verify_email", "change_password"])
 @having("reset")
 def test_a_code_and_a_new_password_are_sent(replay: Replay, account_calls: AccountCalls, call: str) -> None:

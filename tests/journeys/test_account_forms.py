@@ -119,6 +119,29 @@ def test_a_sign_up_that_needs_no_verification_signs_in_and_goes_to_the_target(ma
     assert visitor.get("/auth/register").status_code == 303
 
 
+@pytest.mark.parametrize(
+    ("language", "heading", "of_email"),
+    [
+        ("en", "Check your phone", "email"),
+        ("ko", "휴대전화를 확인해 주세요", "메일"),
+        ("ja", "携帯電話をご確認ください", "メール"),
+    ],
+)
+def test_who_signs_up_with_a_telephone_number_is_not_told_of_an_email(
+    make_site: SiteMaker, language: str, heading: str, of_email: str
+) -> None:
+    site = make_site(clock=ManualClock(), **ACCOUNT_PATHS, login_identifier="phone")
+    visitor, phone = site.new_visitor(**{"Accept-Language": language}), "010-1234-5678"
+    pages = [
+        Page(visitor.submit("/auth/register", {"name": "Sora", "password": NEW_PASSWORD, "phone": phone})),
+        Page(visitor.submit("/auth/password/forgot", {"phone": phone})),
+        Page(visitor.submit("/auth/email/resend", {"phone": phone})),
+    ]
+    assert [(page.status, page.heading) for page in pages] == [(200, heading)] * 3
+    for page in (*pages, visitor.get_page("/auth/password/forgot"), visitor.get_page("/auth/email/resend")):
+        assert of_email not in " ".join([*page.texts("h1"), *page.texts("p"), *page.texts("button")])
+
+
 REGISTER_BODY = "name={name} email={identifier} password={password} password_confirmation={password}"
 
 
