@@ -181,14 +181,19 @@ def test_a_passkey_confirms_the_session_of_its_owner_only(site: Site) -> None:
 
 
 def test_an_answer_counts_once(site: Site) -> None:
-    passkey, visitor = with_passkey(site), site.new_visitor()
+    passkey, visitor, copy = with_passkey(site), site.new_visitor(), site.new_visitor()
     answer = passkey.sign_in(options(visitor))
-    cookie = visitor.cookies[COOKIE]
+    copy.cookies.update(visitor.cookies)
     assert send(visitor, answer).status_code == 303
     assert COOKIE not in visitor.cookies
-    visitor.submit("/auth/logout", {})
-    visitor.cookies.set(COOKIE, cookie, domain="localhost.local", path="/")
-    assert_refused(visitor, send(visitor, answer), 400, EXPIRED)
+    reasons: list[str] = []
+
+    def receive(_: object, *, event: str, fields: dict[str, Any]) -> None:
+        reasons.append(fields["reason"])
+
+    with audited.connected_to(receive, site.app):
+        assert_refused(copy, send(copy, answer), 400, EXPIRED)
+    assert reasons == ["the answer to these options was sent before"]  # the stand-in would refuse it too
 
 
 def test_an_answer_counts_in_the_browser_that_has_asked(site: Site) -> None:
@@ -215,15 +220,22 @@ def test_the_options_of_a_new_passkey_sign_nobody_in(site: Site) -> None:
     answer = passkey.sign_in(register_options(visitor))
     response = send(visitor, answer, "/auth/login/confirm/passkey")
     assert (response.status_code, EXPIRED in Page(response).message) == (400, True)
-    response = send(visitor, FakePasskey().create(options(visitor)), PASSKEYS)
-    assert (response.status_code, EXPIRED in Page(response).message) == (400, True)
+    for answer in (FakePasskey().create(options(visitor)), FakePasskey().sign_in(register_options(visitor))):
+        response = send(visitor, answer, PASSKEYS)
+        assert (response.status_code, EXPIRED in Page(response).message) == (400, True)
+    stranger = site.new_visitor()
+    assert_refused(stranger, send(stranger, passkey.create(options(stranger))), 400, EXPIRED)
 
 
 def test_a_passkey_is_added_to_the_account_that_has_asked(site: Site) -> None:
     visitor, passkey = site.new_visitor(), FakePasskey()
     visitor.sign_in()
     answer = passkey.create(register_options(visitor))
-    visitor.sign_in("jun@example.com")
+    other = site.new_visitor()
+    other.sign_in("jun@example.com")
+    session = other.cookies["next-auth.session-token"]
+    visitor.cookies.set("next-auth.session-token", session, domain="localhost.local", path="/")
+    assert visitor.get_session()["user"]["email"] == "jun@example.com"
     assert send(visitor, answer, PASSKEYS).status_code == 400
     assert_refused(other := site.new_visitor(), send(other, passkey.sign_in(options(other))), 401, REFUSED)
 
