@@ -3,6 +3,8 @@
 (() => {
   if (!window.PublicKeyCredential || !navigator.credentials) return;
 
+  const RENEW_MS = 240_000; // backends keep their options for some five minutes
+
   const toBytes = (text) =>
     Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (character) => character.charCodeAt(0));
   const toText = (buffer) =>
@@ -60,10 +62,17 @@
     const message = form.querySelector("[role=alert]");
     const { exists, failed } = message.dataset;
     const button = form.querySelector("[data-ask]");
+    function say(text) {
+      const paragraph = Object.assign(document.createElement("p"), { className: "field-error", textContent: text });
+      message.replaceChildren(...(text ? [paragraph] : []));
+    }
+    const isBusy = () => button.hasAttribute("aria-busy");
+    let askedAt = 0;
     let waiting = null; // the request of this page that the browser has not answered yet
 
     async function ask(mediation) {
       waiting?.abort();
+      askedAt = Date.now();
       const { signal } = (waiting = new AbortController());
       const publicKey = await fetchOptions(form, kind === "create", signal);
       const credential = await (kind === "create"
@@ -86,12 +95,13 @@
       if (error.name === "NotAllowedError" || error.name === "AbortError") return suggest();
       if (error.url) return location.assign(error.url);
       const isKnown = error.name === "InvalidStateError";
-      message.textContent = isKnown ? exists : (error instanceof Refused && error.message) || failed;
+      say(isKnown ? exists : (error instanceof Refused && error.message) || failed);
       return suggest();
     }
 
     button.addEventListener("click", async () => {
-      message.textContent = "";
+      if (isBusy()) return; // a double click
+      say("");
       button.setAttribute("aria-busy", "true");
       await ask().catch(show);
       button.removeAttribute("aria-busy");
@@ -103,12 +113,13 @@
     });
     addEventListener("pageshow", ({ persisted }) => {
       if (!persisted) return;
+      if (form.elements.password) form.elements.password.disabled = false;
       form.elements.credential.value = ""; // the browser restored the page from the back/forward cache
       suggest();
     });
-    // Another tab may have asked meanwhile: the latest request of a browser is the one that can be answered.
+    // Not at once: the browser's own dialog, or an app that has the passkey, may have hidden the page.
     document.addEventListener("visibilitychange", () => {
-      if (document.visibilityState === "visible") suggest();
+      if (document.visibilityState === "visible" && !isBusy() && Date.now() - askedAt > RENEW_MS) suggest();
     });
     form.hidden = false;
     for (const notice of document.querySelectorAll("[data-without-passkeys]")) notice.hidden = true;

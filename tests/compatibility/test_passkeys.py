@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.support.authenticator import Authenticator
+from tests.support.authenticator import Authenticator, without_suggestions
 from tests.support.browser import LOGIN, click_and_wait, fill_credentials, sign_out_button, submit_main_form
 from tests.support.real_backends import Account, RealBackend, running_backend
 from tests.support.site import Site, running_site
@@ -39,13 +39,6 @@ def passkey_button(page: Page) -> Any:
     return page.locator(".passkey-form [data-ask]")
 
 
-def choose_passkey(page: Page, authenticator: Authenticator) -> None:
-    """Use the button. The person was absent before, or the suggestion would have been taken at once."""
-    with page.expect_navigation():
-        passkey_button(page).click()
-        authenticator.set_presence(is_present=True)
-
-
 def add_passkey(page: Page, account: Account) -> None:
     page.goto(f"{LOGIN}?callbackUrl=/account")
     fill_credentials(page, account.identifier, account.password)
@@ -63,12 +56,12 @@ def sign_out(page: Page) -> None:
 
 
 def test_a_person_adds_a_passkey_and_signs_in_with_it(page: Page, backend: RealBackend) -> None:
-    account, authenticator = backend.create_account(), Authenticator(page)
+    account, _ = backend.create_account(), Authenticator(page)
+    without_suggestions(page)
     add_passkey(page, account)
     sign_out(page)
-    authenticator.set_presence(is_present=False)
     page.goto(f"{LOGIN}?callbackUrl=/account")
-    choose_passkey(page, authenticator)
+    click_and_wait(passkey_button(page))
     expect(page.get_by_role("heading", name="Your account")).to_be_visible()
     expect(page.locator("main")).to_contain_text(account.email)
 
@@ -120,7 +113,8 @@ def test_a_passkey_that_the_backend_does_not_know_is_refused(
 def test_an_answer_counts_once_and_in_its_browser_only(
     page: Page, browser: Browser, site: Site, backend: RealBackend
 ) -> None:
-    account, authenticator = backend.create_account(), Authenticator(page)
+    account, _ = backend.create_account(), Authenticator(page)
+    without_suggestions(page)
     add_passkey(page, account)
     sign_out(page)
     sent: list[dict[str, str]] = []
@@ -130,11 +124,9 @@ def test_an_answer_counts_once_and_in_its_browser_only(
         route.abort()
 
     page.route("**/auth/login/passkey", keep)
-    authenticator.set_presence(is_present=False)
     page.goto(LOGIN)
     with page.expect_event("requestfailed", lambda request: request.url.endswith("/auth/login/passkey")):
         passkey_button(page).click()
-        authenticator.set_presence(is_present=True)
     answer = sent[-1]["credential"]
     page.unroute("**/auth/login/passkey")
 
@@ -157,15 +149,15 @@ def test_after_a_passkey_the_backend_wants_it_beside_the_password_too(page: Page
     """What allauth does: a passkey is a second factor as well. The page of the next step has the button."""
     if backend.id != "allauth":
         pytest.skip("the backend signs in with the password alone")
-    account, authenticator = backend.create_account(), Authenticator(page)
+    account, _ = backend.create_account(), Authenticator(page)
+    without_suggestions(page)
     add_passkey(page, account)
     sign_out(page)
-    authenticator.set_presence(is_present=False)
     page.goto(f"{LOGIN}?callbackUrl=/account")
     fill_credentials(page, account.identifier, account.password)
     submit_main_form(page)
     expect(page.get_by_role("heading", name="Enter a recovery code")).to_be_visible()
-    choose_passkey(page, authenticator)
+    click_and_wait(passkey_button(page))
     expect(page.get_by_role("heading", name="Your account")).to_be_visible()
 
 

@@ -15,8 +15,16 @@ _OPTIONS: Mapping[str, Any] = {
 }
 
 
+_WITHOUT_SUGGESTIONS = "if (window.PublicKeyCredential) PublicKeyCredential.isConditionalMediationAvailable = undefined"
+
+
+def without_suggestions(page: Page) -> None:
+    """Let the pages be those of a browser that has passkeys, but does not suggest them at a field: only the button."""
+    page.add_init_script(_WITHOUT_SUGGESTIONS)
+
+
 class Authenticator:
-    """While its person is present, it answers each request at once, also those of the suggestions at a field."""
+    """Its person is present: it answers each request at once, also those of the suggestions at a field."""
 
     def __init__(self, page: Page) -> None:
         self._session: CDPSession = page.context.new_cdp_session(page)
@@ -24,9 +32,6 @@ class Authenticator:
         self._id = self._session.send("WebAuthn.addVirtualAuthenticator", {"options": dict(_OPTIONS)})[
             "authenticatorId"
         ]
-
-    def set_presence(self, *, is_present: bool) -> None:
-        self._send("setAutomaticPresenceSimulation", enabled=is_present)
 
     def set_verified(self, *, is_verified: bool) -> None:
         """Whether the person unlocks the device, or fails to."""
