@@ -37,12 +37,15 @@ def options() -> ResponseReturnValue:
 
 @bp.post("/auth/login/passkey")
 def sign_in() -> ResponseReturnValue:
+    context = request_context.current()
     services().sign_in.with_passkey(
         _credential(),
-        request_context.current(),
+        context,
         end_others=login_page.END_OTHERS in flask.session,
         remember=remember_me.requested(),
     )
+    if pending := services().pending_sign_ins.load(context):  # the passkey has taken the place of its next step
+        services().pending_sign_ins.end(pending, context)
     return links_page.redirect_after_sign_in()
 
 

@@ -50,6 +50,14 @@ def test_an_unknown_backend_is_refused_with_the_known_ones() -> None:
     assert "'larvael'" in message
 
 
+PASSKEY_CALLS = {
+    "PASSKEYS": "true",
+    "BACKEND_PASSKEY_OPTIONS": "POST /options",
+    "BACKEND_PASSKEY": "POST /passkey",
+    "BACKEND_PASSKEY_BODY": "credential={credential}",
+}
+
+
 @pytest.mark.parametrize(
     ("changes", "named", "words"),
     [
@@ -64,6 +72,20 @@ def test_an_unknown_backend_is_refused_with_the_known_ones() -> None:
         ({"BACKEND_HEADERS": "apikey={API_KEY}"}, "BACKEND_HEADERS", "not {API_KEY}"),
         ({"BACKEND_HEADERS": "apikey={BACKEND_APIKEY}"}, "BACKEND_APIKEY", "is required"),
         ({"BACKEND_LOGIN_PATH": "/other"}, "BACKEND_LOGIN_PATH", "must be unset if BACKEND_LOGIN is set"),
+        ({"PASSKEYS": "true"}, "PASSKEYS", "needs BACKEND_PASSKEY and BACKEND_PASSKEY_OPTIONS"),
+        (PASSKEY_CALLS | {"PASSKEYS": "false"}, "BACKEND_PASSKEY", "needs PASSKEYS=true"),
+        (PASSKEY_CALLS | {"BACKEND_PASSKEY_OPTIONS": "none"}, "BACKEND_PASSKEY_OPTIONS", "is required if"),
+        (PASSKEY_CALLS | {"BACKEND_PASSKEY_BODY": "a=b"}, "BACKEND_PASSKEY_BODY", "must use {credential}"),
+        (
+            PASSKEY_CALLS | {"BACKEND_PASSKEY_BODY": "a={credential} b={challenge}"},
+            "BACKEND_PASSKEY_CHALLENGE",
+            "is required: the passkey call sends {challenge}",
+        ),
+        (
+            PASSKEY_CALLS | {"BACKEND_PASSKEY_REGISTER": "POST /r", "BACKEND_PASSKEY_REGISTER_BODY": "c={credential}"},
+            "BACKEND_PASSKEY_REGISTER_OPTIONS",
+            "is required if BACKEND_PASSKEY_REGISTER is set",
+        ),
         (
             {"BACKEND_REFRESH": "POST /r", "BACKEND_REFRESH_SEND": "json:refresh"},
             "BACKEND_REFRESH_TOKEN",

@@ -177,6 +177,19 @@ def test_a_passkey_confirms_the_session_of_its_owner_only(site: Site) -> None:
     assert not stranger.is_signed_in
 
 
+def test_a_passkey_takes_the_place_of_a_next_step(site: Site) -> None:
+    passkey, visitor = with_passkey(site), site.new_visitor()
+    visitor.sign_in("nextstep@example.com")
+    page = visitor.get_page("/auth/login/verify")
+    assert [form.get("data-options") for form in page.find_all("form[@class='passkey-form']")] == [
+        "/auth/passkey/options"
+    ]
+    assert "munjigi.pending" in visitor.cookies
+    assert send(visitor, passkey.sign_in(options(visitor))).status_code == 303
+    assert "munjigi.pending" not in visitor.cookies
+    assert visitor.get_session()["user"]["email"] == MINJI
+
+
 # --- What must not work
 
 
