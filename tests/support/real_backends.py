@@ -211,7 +211,7 @@ class RealBackend:
         link = re.findall(r"https?://\S+/\S+", response.json()[-1])[0]
         query = dict(parse_qsl(urlsplit(link).query))
         if query:
-            codes = (query[name] for name in ("token", "key", "code", "confirmation") if name in query)
+            codes = (query[name] for name in ("token", "key", "code", "confirmation", "oobCode") if name in query)
             values = {"uid": query.get("uid", ""), "code": next(codes)}
         else:  # the link leads to a path of the backend's own
             *_, uid, code = unquote(urlsplit(link).path).strip("/").split("/")

@@ -26,9 +26,20 @@ async function changeAccount(method, data) {
   else await call(':update', { localId, displayName: data.name, email: data.new_email, password: data.password })
 }
 
+// The links of the mails that were sent to this address.
+async function listMails(to) {
+  const response = await fetch(`http://127.0.0.1:${port}/emulator/v1/projects/demo-munjigi/oobCodes`)
+  const { oobCodes } = await response.json()
+  return oobCodes.filter((code) => code.email === to).map((code) => code.oobLink)
+}
+
 async function main() {
   const emulator = await createApp('demo-munjigi')
   const server = http.createServer(async (request, response) => {
+    if (request.url.startsWith('/test/mails')) {
+      const mails = await listMails(new URL(request.url, 'http://any').searchParams.get('to'))
+      return response.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify(mails))
+    }
     if (request.url !== '/test/account') return emulator(request, response)
     let body = ''
     for await (const chunk of request) body += chunk
