@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack
 
+import hypothesis
 import pytest
 from playwright.sync_api import Browser
 
@@ -12,6 +13,9 @@ from services.http.client import HttpClient
 from tests.support import commands
 from tests.support.browser import NoBrowserError, chromium
 from tests.support.site import Site, SiteMaker, Visitor, running_site, shared_sites
+
+hypothesis.settings.register_profile("tests", deadline=None)  # of one example: a busy machine takes longer
+hypothesis.settings.load_profile("tests")
 
 MAX_ROWS = 4
 """Of a parametrized test, `make test` runs so many rows. `make test-all` runs all of them."""
