@@ -34,6 +34,7 @@ from blueprints import (
     passkeys,
     register,
     session_revocation,
+    social_register,
     static_files,
     verify,
 )
@@ -117,9 +118,10 @@ def _register_account_forms(app: Flask, settings: Settings) -> None:
         "link": account_providers.bp,
         "passkey": passkeys.bp,
         "passkey_register": passkeys.account_bp,
+        "social_register": social_register.bp,
     }
     for call, bp in blueprints.items():
-        if call in settings.backend.calls and (call != "link" or settings.registrations):
+        if call in settings.backend.calls and (call not in ("link", "social_register") or settings.registrations):
             app.register_blueprint(bp)
     if "change_password" in settings.backend.calls or settings.reset_password_url:
         app.register_blueprint(account_password.well_known_bp)

@@ -5,6 +5,7 @@
     │   ├── CredentialsSignin           wrong email address or wrong password: one message for both
     │   ├── AccessDenied                the backend or the provider refuses this account
     │   │   └── SecondFactorRequired    the backend asks for a next step that the site cannot show
+    │   │       └── FieldsRequired      the same for fields of a new account
     │   ├── WrongCode                   the code of a next step is wrong
     │   │   └── StepNotDone             the person has not done yet what the backend's page wants
     │   ├── CodeExpired                 the code of a next step is no longer accepted
@@ -110,6 +111,15 @@ class SecondFactorRequired(AccessDenied):
     message = _l(
         "This account needs an extra verification step that this page does not have."
         " Sign in another way, or contact support."
+    )
+
+
+class FieldsRequired(SecondFactorRequired):
+    """The backend wants further fields before it creates an account."""
+
+    message = _l(
+        "A new account needs more details than this page can ask for. Create the account another way, or contact"
+        " support."
     )
 
 
@@ -249,13 +259,14 @@ class SignUpClosed(Rejected):
 
 
 class NextStepRequired(SiteError):
-    """The sign-in is pending. `sealed`: the value of its cookie, which the response has to set."""
+    """The sign-in is pending. `sealed`: the value of its cookie, which the response has to set. `kind`: its kind."""
 
     code = "NextStepRequired"
     status = 401
     is_notice = True
     message = _l("One more step is needed to sign in.")
     sealed: str = ""
+    kind: str = ""
 
 
 class RestartRequired(SiteError):

@@ -36,11 +36,16 @@ LINK_CALLS = ("link", "unlink", "links")
 PASSKEY_CALLS = ("passkey_options", "passkey", "confirm_password", "passkey_register_options", "passkey_register")
 """The calls of a sign-in with a passkey, and of a person who adds one."""
 _MORE_CALLS = (*NEXT_STEP_CALLS, *ACCOUNT_CALLS, *LINK_CALLS, *PASSKEY_CALLS)
-CALLS = ("login", "social", "user", "refresh", "logout", "profile", *_MORE_CALLS)
+CALLS = ("login", "social", "social_register", "user", "refresh", "logout", "profile", *_MORE_CALLS)
+SIGN_UP_FIELDS = frozenset({"email", "username", "phone", "name", "nick_name"})
+"""Placeholders for which the form after a sign-in with a new provider's account can have a field."""
+SIGN_UP_BODY = {name: f"{{{name}}}" for name in sorted(SIGN_UP_FIELDS)}
+"""The same as members of a body."""
 _STEP = frozenset({"challenge", "ticket", "method", "identifier", "password"})
 PLACEHOLDERS: Mapping[str, frozenset[str]] = {
     "login": frozenset({"identifier", "password"}),
     "social": frozenset({"provider", "social_token", "email"}),
+    "social_register": SIGN_UP_FIELDS | {"provider", "social_token", "challenge", "site_url", "locale"},
     "user": frozenset({"token"}),
     "refresh": frozenset({"token", "refresh_token"}),
     "logout": frozenset({"token", "refresh_token"}),
@@ -67,7 +72,8 @@ PLACEHOLDERS: Mapping[str, frozenset[str]] = {
 }
 """The names that the templates of each call can use, beside those of settings."""
 WITHOUT_ACCESS_TOKEN = frozenset(
-    {"login", "social", *NEXT_STEP_CALLS, *ACCOUNT_CALLS, "passkey_options", "passkey"} - {"change_password"}
+    {"login", "social", "social_register", *NEXT_STEP_CALLS, *ACCOUNT_CALLS, "passkey_options", "passkey"}
+    - {"change_password"}
 )
 """The calls that are made for people who are not signed in."""
 
@@ -94,6 +100,8 @@ class Meaning(StrEnum):
     THROTTLED = "throttled"
     NEXT_STEP = "next_step"
     """The password is right, but the backend wants a second factor or another step."""
+    FIELDS_REQUIRED = "fields_required"
+    """The provider's token is right, but the backend wants further fields before it creates an account."""
     CODE_EXPIRED = "code_expired"
     """The code of a next step was right once."""
     STEP_OVER = "step_over"
@@ -181,7 +189,10 @@ METHOD_NAMES: Mapping[str, Method] = {
 
 @dataclass(frozen=True)
 class NextStep:
-    """Where an answer that means `next_step` says what it wants. All but the last ones are places."""
+    """Where an answer that means `next_step` or `fields_required` says what it wants.
+
+    All but the last ones are places.
+    """
 
     challenge: str = ""
     """What the backend knows the sign-in by: sent back as `{challenge}`."""
@@ -194,6 +205,9 @@ class NextStep:
     """Seconds until a code can be sent again."""
     url: str = ""
     """Where the person has to go. It must be at an origin of `BACKEND_NEXT_STEP_URLS`."""
+    fields: str = ""
+    """In an answer that means `fields_required`: the list of their names, which are members of `social_register`. If
+    there is none, the fields are those for which the answer has messages."""
     ticket: str = ""
     """In the answer to `resend`: sent back as `{ticket}`."""
     default_method: Method = Method.APP
@@ -237,6 +251,10 @@ class Backend:
     """Sent once, never repeated."""
     social: Call | None = None
     """Exchanges a provider's token for the backend's. Sent once."""
+    social_register: Call | None = None
+    """Creates the account of a person whose identity a provider has proven, after an answer of `social` that means
+    `fields_required`. Its form has the fields that this answer names. Its answer has tokens like that of `login`. With
+    `{social_token}`, the provider's token is kept, sealed in the browser, until it is sent. Sent once."""
     user: Call | None = None
     refresh: Call | None = None
     """Returns new tokens, at the places of those of `login`. Sent once."""
@@ -372,6 +390,11 @@ def placeholders(template: object) -> frozenset[str]:
     if isinstance(template, str):
         return _names_in(template)
     return frozenset().union(*map(placeholders, template.values())) if isinstance(template, Mapping) else frozenset()
+
+
+def placeholders_of(call: Call) -> frozenset[str]:
+    """The same for all templates of a call."""
+    return placeholders(call.path) | placeholders(call.body) | placeholders(call.headers)
 
 
 @lru_cache(1024)

@@ -1,11 +1,12 @@
 """Any backend: `BACKEND_LOGIN`, `BACKEND_TOKEN`, `BACKEND_USER` and the like describe it. docs/backends/custom.md"""
 
-from backends.base import Backend, Call
+from backends.base import SIGN_UP_BODY, Backend, Call
 
 backend = Backend(
     id="custom",
     login=Call("POST", None, {"email": "{identifier}", "password": "{password}"}),
     social=Call("POST", None, {"provider": "{provider}", "token": "{social_token}"}),
+    social_register=Call("POST", None, {"challenge": "{challenge}", **SIGN_UP_BODY}),
     user=Call("GET", None),
     refresh=Call("POST", None),
     logout=Call("POST", None),

@@ -1,7 +1,8 @@
 """Laravel with Sanctum, as docs/laravel.md builds it. The default."""
 
-from backends.base import Backend, Call, Meaning, NextStep, Rule
+from backends.base import SIGN_UP_BODY, Backend, Call, Meaning, NextStep, Rule
 
+_SIGN_UP_STATUSES = (200, 409, 422)
 _CHALLENGE = {"challenge": "{challenge}", "method": "{method}"}
 
 backend = Backend(
@@ -9,6 +10,7 @@ backend = Backend(
     headers={"Content-Type": "application/json"},
     login=Call("POST", "/login", {"email": "{identifier}", "password": "{password}"}),
     social=Call("POST", "/login/social/callback/{provider}", {"social_token": "{social_token}", "email": "{email}"}),
+    social_register=Call("POST", "/login/social/register", {"challenge": "{challenge}", **SIGN_UP_BODY}),
     user=Call("POST", "/user"),
     logout=Call("POST", None),
     profile=Call("PATCH", None, {"name": "{name}", "nick_name": "{nick_name}"}),
@@ -53,6 +55,7 @@ backend = Backend(
         sent_to="sent_to",
         resend_after="resend_after",
         url="url",
+        fields="fields",
         trust=True,
         trust_token="trust_token",
         trust_headers={"X-Trust-Token": "{trust_token}"},
@@ -61,6 +64,7 @@ backend = Backend(
     user_at="data.user",
     meanings=(
         Rule(200, "two_factor", value=True, meaning=Meaning.NEXT_STEP),
+        *(Rule(status, "register", value=True, meaning=Meaning.FIELDS_REQUIRED) for status in _SIGN_UP_STATUSES),
         Rule(422, "error", "code_expired", Meaning.CODE_EXPIRED),
     ),
 )

@@ -221,6 +221,7 @@ _NEXT_STEP_PARTS: Mapping[str, tuple[str, Callable[[str], Any], str]] = {
     "BACKEND_SENT_TO": ("sent_to", place, "data.sent_to"),
     "BACKEND_RESEND_AFTER": ("resend_after", place, "data.resend_after"),
     "BACKEND_REDIRECT_URL": ("url", place, "data.url"),
+    "BACKEND_REQUIRED_FIELDS": ("fields", place, "data.missing"),
 }
 """The same for the fields of `NextStep`."""
 _PASSKEY_PARTS: Mapping[str, tuple[str, Callable[[str], Any], str]] = {
@@ -232,6 +233,7 @@ _PASSKEY_PARTS: Mapping[str, tuple[str, Callable[[str], Any], str]] = {
 _CALL_EXAMPLES = {
     "login": ("POST /api/auth/login", "email={identifier} password={password} device_name=web"),
     "social": ("POST /api/auth/social", "provider={provider} token={social_token}"),
+    "social_register": ("POST /api/auth/social/sign-up", "ticket={challenge} nickname={name} phone={phone}"),
     "user": ("GET /api/members/me", "token={token}"),
     "refresh": ("POST /api/auth/refresh", "refreshToken={refresh_token}"),
     "logout": ("POST /api/auth/logout", "refreshToken={refresh_token}"),
@@ -313,7 +315,7 @@ def override(backend: Backend, values: Mapping[str, Any]) -> Backend:
         if where == "cookie" and parts["logout"]:  # it has to find the refresh token that it revokes
             parts["logout"] = _with_cookie(parts["logout"], name)
     if values["BACKEND_CHALLENGE_SEND"]:
-        for name in ("verify", "recover", "resend"):
+        for name in ("verify", "recover", "resend", "social_register"):
             parts[name] = parts[name] and _with_challenge(parts[name], *values["BACKEND_CHALLENGE_SEND"])
     parts |= {name: None for name in CALLS if parts[name] and parts[name].path is None}
     return replace(backend, **parts)

@@ -2,7 +2,16 @@
 
 from collections.abc import Iterator, Mapping
 
-from backends.base import LINK_CALLS, PASSKEY_CALLS, PLACEHOLDERS, Backend, Call, is_setting, placeholders
+from backends.base import (
+    LINK_CALLS,
+    PASSKEY_CALLS,
+    PLACEHOLDERS,
+    Backend,
+    Call,
+    is_setting,
+    placeholders,
+    placeholders_of,
+)
 
 Problem = tuple[str, str]
 """A setting, and a message that continues its name."""
@@ -46,7 +55,7 @@ def _call_problems(name: str, call: Call) -> Iterator[Problem]:
 
 def _login_problems(backend: Backend) -> Iterator[Problem]:
     login = backend.calls.get("login")
-    if login and (missing := {"identifier", "password"} - _placeholders_of(login)):
+    if login and (missing := {"identifier", "password"} - placeholders_of(login)):
         yield "BACKEND_LOGIN_BODY", f"must use {{{min(missing)}}}"
 
 
@@ -66,7 +75,7 @@ _MAIL_CALLS = ("forgot", "resend_verification")
 def _account_problems(backend: Backend) -> Iterator[Problem]:
     calls = backend.calls
     for name, values in _ACCOUNT_VALUES.items():
-        used = _placeholders_of(calls[name]) if name in calls else frozenset()
+        used = placeholders_of(calls[name]) if name in calls else frozenset()
         if name in _MAIL_CALLS and "email" in used:
             continue
         if name in calls and (missing := values - used):
@@ -74,7 +83,7 @@ def _account_problems(backend: Backend) -> Iterator[Problem]:
     if "reset" in calls and "forgot" not in calls:
         yield "BACKEND_FORGOT", "is required if BACKEND_RESET is set: it sends the mail"
     change = calls.get("change_password")
-    if change and not backend.token_header and "token" not in _placeholders_of(change):
+    if change and not backend.token_header and "token" not in placeholders_of(change):
         yield "BACKEND_CHANGE_PASSWORD_BODY", "must use {token}, as BACKEND_TOKEN_HEADER is none"
 
 
@@ -85,7 +94,7 @@ _LINK_VALUES: Mapping[str, tuple[str, ...]] = {"link": ("social_token",), "unlin
 def _link_problems(backend: Backend) -> Iterator[Problem]:
     calls = backend.calls
     for name, values in _LINK_VALUES.items():
-        if name in calls and _placeholders_of(calls[name]).isdisjoint(values):
+        if name in calls and placeholders_of(calls[name]).isdisjoint(values):
             part = "_PATH" if calls[name].body is None else "_BODY"
             yield f"BACKEND_{name.upper()}{part}", f"must use {{{values[0]}}}"
     for name in sorted({"unlink", "links"} & set(calls)):
@@ -93,7 +102,7 @@ def _link_problems(backend: Backend) -> Iterator[Problem]:
             yield f"BACKEND_{name.upper()}", "needs BACKEND_LINK, which connects providers"
         if not backend.links_at:
             yield "BACKEND_LINKS_AT", f"is required if BACKEND_{name.upper()} is set: where the list of providers is"
-    without_token = [name for name in LINK_CALLS if name in calls and "token" not in _placeholders_of(calls[name])]
+    without_token = [name for name in LINK_CALLS if name in calls and "token" not in placeholders_of(calls[name])]
     if without_token and not backend.token_header:
         yield f"BACKEND_{without_token[0].upper()}_BODY", "must use {token}, as BACKEND_TOKEN_HEADER is none"
 
@@ -101,10 +110,15 @@ def _link_problems(backend: Backend) -> Iterator[Problem]:
 def _next_step_problems(backend: Backend) -> Iterator[Problem]:
     steps = {name: backend.calls[name] for name in ("verify", "recover", "resend") if name in backend.calls}
     for name, call in steps.items():
-        if "challenge" in _placeholders_of(call) and not backend.next_step.challenge:
+        if "challenge" in placeholders_of(call) and not backend.next_step.challenge:
             yield "BACKEND_CHALLENGE", f"is required: the {name} call sends {{challenge}}"
-        if name != "resend" and "code" not in _placeholders_of(call) and not backend.next_step.url:
+        if name != "resend" and "code" not in placeholders_of(call) and not backend.next_step.url:
             yield f"BACKEND_{name.upper()}_BODY", "must use {code}"
+    sign_up = backend.calls.get("social_register")
+    if sign_up and placeholders_of(sign_up).isdisjoint({"challenge", "social_token"}):
+        yield "BACKEND_SOCIAL_REGISTER_BODY", "must use {challenge} or {social_token}"
+    if sign_up and "challenge" in placeholders_of(sign_up) and not backend.next_step.challenge:
+        yield "BACKEND_CHALLENGE", "is required: the social_register call sends {challenge}"
     if steps and "verify" not in steps:
         yield "BACKEND_VERIFY", "is required for a next step"
 
@@ -115,12 +129,12 @@ def _passkey_problems(backend: Backend) -> Iterator[Problem]:
         for one, other in ((name, options), (options, name)):
             if one in calls and other not in calls:
                 yield f"BACKEND_{other.upper()}", f"is required if BACKEND_{one.upper()} is set"
-        used = _placeholders_of(calls[name]) if name in calls else frozenset({"credential"})
+        used = placeholders_of(calls[name]) if name in calls else frozenset({"credential"})
         if "credential" not in used:
             yield f"BACKEND_{name.upper()}_BODY", "must use {credential}"
         if "challenge" in used and not backend.passkeys.challenge:
             yield "BACKEND_PASSKEY_CHALLENGE", f"is required: the {name} call sends {{challenge}}"
-    if "confirm_password" in calls and "password" not in _placeholders_of(calls["confirm_password"]):
+    if "confirm_password" in calls and "password" not in placeholders_of(calls["confirm_password"]):
         yield "BACKEND_CONFIRM_PASSWORD_BODY", "must use {password}"
     if "passkey_register" in calls and "passkey" not in calls:
         yield "BACKEND_PASSKEY", "is required if BACKEND_PASSKEY_REGISTER is set"
@@ -128,21 +142,17 @@ def _passkey_problems(backend: Backend) -> Iterator[Problem]:
 
 def _token_problems(backend: Backend) -> Iterator[Problem]:
     user, refresh = backend.calls.get("user"), backend.calls.get("refresh")
-    if user and not backend.token_header and "token" not in _placeholders_of(user):
+    if user and not backend.token_header and "token" not in placeholders_of(user):
         yield "BACKEND_TOKEN_HEADER", "must not be none, unless BACKEND_USER_BODY or BACKEND_USER uses {token}"
-    if refresh and backend.refresh_token and "refresh_token" not in _placeholders_of(refresh):
+    if refresh and backend.refresh_token and "refresh_token" not in placeholders_of(refresh):
         yield "BACKEND_REFRESH_SEND", "is required: the refresh call does not send {refresh_token}"
     for name, call in backend.calls.items():
-        if "refresh_token" in _placeholders_of(call) and not backend.refresh_token:
+        if "refresh_token" in placeholders_of(call) and not backend.refresh_token:
             yield "BACKEND_REFRESH_TOKEN", f"is required: the {name} call sends {{refresh_token}}"
-
-
-def _placeholders_of(call: Call) -> frozenset[str]:
-    return placeholders(call.path) | placeholders(call.body) | placeholders(call.headers)
 
 
 def setting_names(backend: Backend) -> list[str]:
     """The settings that the templates of a backend use."""
     calls = [*backend.calls.values(), *backend.next_step.calls.values()]
-    used = [placeholders(backend.headers), placeholders(backend.next_step.trust_headers), *map(_placeholders_of, calls)]
+    used = [placeholders(backend.headers), placeholders(backend.next_step.trust_headers), *map(placeholders_of, calls)]
     return sorted(name for name in frozenset().union(*used) if is_setting(name))

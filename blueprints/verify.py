@@ -111,7 +111,8 @@ def _show_error(pending: PendingSignIn, error: errors.SiteError) -> ResponseRetu
 
 
 def _pending() -> PendingSignIn | None:
-    return services().pending_sign_ins.load(request_context.current())
+    pending = services().pending_sign_ins.load(request_context.current())
+    return None if pending and pending.kind == "fields" else pending
 
 
 def _redirect_to_step() -> ResponseReturnValue:
@@ -119,8 +120,11 @@ def _redirect_to_step() -> ResponseReturnValue:
 
 
 def _redirect_to_login() -> ResponseReturnValue:
-    """To the sign-in page, which redirects on if the person has signed in meanwhile."""
+    """To the page of a pending sign-up; else to the sign-in page, which redirects on if the person has signed in."""
     context = request_context.current()
+    pending = services().pending_sign_ins.load(context)
+    if pending and pending.kind == "fields":
+        return redirect(next_step_page.url(redirect_target.requested(), pending.kind), 303)
     is_over = request.method == "POST" or services().pending_sign_ins.has_cookie(context)
     services().pending_sign_ins.delete_cookie(context)
     return redirect(login_page.url(errors.AttemptExpired if is_over else None, redirect_target.requested()), 303)

@@ -20,13 +20,15 @@ import backends
 from backends.base import ACCOUNT_CALLS, LINK_CALLS, NEXT_STEP_CALLS, PASSKEY_CALLS
 from dev import exchanges
 from dev.exchanges import Answer, Call
-from dev.failures import ask_for_next_step
+from dev.failures import ask_for_fields, ask_for_next_step
 from dev.next_steps import CODE, EXPIRED_CODE, PAGE_PATH, RECOVERY_CODE, NextSteps
 from dev.passkeys import Passkeys
 from dev.social_login import SocialLogin
 from dev.user_store import Tokens, UserKey, UserStore
 
 PASSWORD = "correct-horse"
+TAKEN_PHONE = "01000000000"
+"""The number that is refused in a sign-up after a provider."""
 MAX_NAME_LENGTH = 30
 MIN_PASSWORD_LENGTH = 8
 _NAMES = ("user_id", "name", "email", "nick_name")
@@ -155,7 +157,7 @@ class _Backend:
         self._protocol = protocol
         self._recorded = exchanges.load(protocol)
         self._social_login = social_login or SocialLogin({}, {})
-        self.next_steps = NextSteps(site_url)
+        self.next_steps, self.sign_ups = NextSteps(site_url), NextSteps(site_url)
         self._passkeys = Passkeys()
         self.users = UserStore(
             {account.email: self._user(number, account) for number, account in enumerate(ACCOUNTS, 1)},
@@ -191,7 +193,7 @@ class _Backend:
         `refresh` comes before `user`, which it can be the same as; so do the calls of a next step before `login`.
         """
         calls: dict[str, dict[str, Call]] = {}
-        more = (*ACCOUNT_CALLS, *LINK_CALLS, *PASSKEY_CALLS)
+        more = ("social_register", *ACCOUNT_CALLS, *LINK_CALLS, *PASSKEY_CALLS)
         for name in (*NEXT_STEP_CALLS, "login", "social", "refresh", "user", "logout", "profile", *more):
             call = self._recorded.calls.get(name)
             if call:
@@ -203,6 +205,7 @@ class _Backend:
         handlers = {
             "login": self._login,
             "social": self._social,
+            "social_register": self._social_register,
             "refresh": self._refresh,
             "user": self._current_user,
             "logout": self._logout,
@@ -268,7 +271,7 @@ class _Backend:
         values = self.next_steps.start(account.email, wants_page=_STEPS[account.case])
         return self._answer("login", account.case, **values)
 
-    def _social(self, values: Mapping[str, Any]) -> Answer | Response:  # noqa: PLR0911  # one for each refusal
+    def _social(self, values: Mapping[str, Any]) -> Answer | Response:  # noqa: PLR0911, C901  # one for each refusal
         provider = self._social_login.provider_id(values.get("provider"))
         if provider is None:
             return self._answer("social", "not_found")
@@ -287,6 +290,9 @@ class _Backend:
             values = self.next_steps.start("nextstep@example.com")
             return self._answer("login", "next_step", "wrong", **values)
         identity = (provider, account.subject)
+        wants_fields = failure and failure.transform is ask_for_fields and self._has("social", "fields")
+        if wants_fields and identity not in self.users.users:
+            return self._answer("social", "fields", **self.sign_ups.start(identity))
         if email in self.users.users and identity not in self.users.users:
             return self._answer("social", "taken")
         names = {"name": account.name, "nick_name": account.nickname}
@@ -296,6 +302,20 @@ class _Backend:
         if failure and failure.transform:
             answer_values["token"] = failure.transform(answer_values["token"])
         return self._answer("social", "created" if is_new else "right", "right", **answer_values)
+
+    def _social_register(self, values: Mapping[str, Any]) -> Answer:
+        """Create the account of a challenge that `social` has answered with."""
+        identity = self.sign_ups.user_key(values.get("challenge"))
+        if identity is None:
+            return self._answer("social_register", "over")
+        if str(values.get("phone", "")) == TAKEN_PHONE:
+            return self._answer("social_register", "refused")
+        if values.get("email") in self.users.users:
+            return self._answer("social_register", "taken")
+        self.sign_ups.end(values.get("challenge"))
+        user_id, email = self._new_user_id(), values.get("email")
+        self.users.add_user(identity, user_id, name=values.get("name"), nick_name=None, email=email)
+        return self._answer("social_register", "right", **self._token_values(self.users.issue_tokens(identity)))
 
     # --- Connected providers: one user has several keys
 

@@ -128,8 +128,14 @@ def ask_for_next_step(answer: Any) -> Any:
     return answer
 
 
+def ask_for_fields(answer: Any) -> Any:
+    """Changes nothing: it marks the failure after which the backend wants further fields for a new account."""
+    return answer
+
+
 _BACKEND = {
     "backend_next_step": Failure("a second factor", "backend", ask_for_next_step),
+    "backend_fields": Failure("further fields for a new account", "backend", ask_for_fields),
     "backend_401": Failure("401", "backend", respond=lambda: _json_response(401, "Invalid token")),
     "backend_422": Failure(
         "422: e-mail address required",

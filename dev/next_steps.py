@@ -43,6 +43,17 @@ class NextSteps:
         page = f"{request.host_url.rstrip('/')}{PAGE_PATH}?challenge={quote(challenge)}"
         return {"challenge": challenge, "step_url": page}
 
+    def end(self, challenge: object) -> Any:
+        """Return the user of a challenge, which is no longer valid; None if it is not."""
+        with self._lock:
+            waiting = self._waiting.pop(str(challenge), None)
+        return waiting.user_key if waiting else None
+
+    def user_key(self, challenge: object) -> Any:
+        """Return the user of a challenge; None if it is not valid."""
+        waiting = self._waiting.get(str(challenge))
+        return waiting.user_key if waiting else None
+
     def is_waiting(self, challenge: object) -> bool:
         return str(challenge) in self._waiting
 

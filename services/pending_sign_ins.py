@@ -7,7 +7,7 @@ form needs. When it has ended, by success or because the person cancelled, a cop
 
 import hmac
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -46,7 +46,7 @@ class PendingSignIn:
     account: str
     """What the codes are counted for: the identifier, or the provider and its subject."""
     step: Step
-    method: str
+    method: str = ""
     """The name of the method in use: a key of `step.methods`; empty if the step leads to another page."""
     identifier: str | None = None
     password: str | None = field(default=None, repr=False)
@@ -59,6 +59,10 @@ class PendingSignIn:
     """The person has asked to stay signed in."""
     issuer_session: dict[str, Any] | None = None
     """The session at the provider: the claim of an `IssuerSession`."""
+    social_token: str | None = field(default=None, repr=False)
+    """The provider's token. Only if the backend wants it again with the fields of a new account."""
+    prefill: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Name of a field of a new account -> what the form has in it at first."""
     sent_method: str = ""
     """The name of the method for which the last code was sent."""
     resend_at: int = 0
@@ -72,11 +76,16 @@ class PendingSignIn:
     def person(self) -> dict[str, Any]:
         """The fields that stay the same if one step follows another."""
         names = ("provider", "account", "identifier", "password", "user_id", "end_others", "remember", "issuer_session")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in (*names, "social_token", "prefill")}
 
     @property
     def kind(self) -> str:
-        """What the person has to do: enter a `code` or a `recovery` code, or go to another page (`redirect`)."""
+        """What the person has to do.
+
+        Enter a `code` or a `recovery` code, go to another page (`redirect`), or fill in `fields` of a new account.
+        """
+        if self.step.fields:
+            return "fields"
         if self.step.url:
             return "redirect"
         return "recovery" if self.step.methods[self.method] is Method.RECOVERY else "code"
@@ -96,7 +105,7 @@ class PendingSignIns:
 
     def seal(self, pending: PendingSignIn) -> str:
         """The value of the cookie. Raises `SessionTooLarge`."""
-        sealed = self._sealer.seal(self._name, asdict(pending)).decode()
+        sealed = self._sealer.seal(self._name, _without_empty(asdict(pending))).decode()
         if len(sealed) > _MAX_COOKIE_SIZE:
             raise errors.SessionTooLarge(f"the pending sign-in has {len(sealed)} characters")
         return sealed
@@ -133,7 +142,8 @@ class PendingSignIns:
         try:
             data: Any = self._sealer.open(self._name, value.encode())
             step = data.pop("step")
-            methods = {name: Method(method) for name, method in step.pop("methods").items()}
+            methods = {name: Method(method) for name, method in step.pop("methods", {}).items()}
+            step["fields"] = tuple(step.pop("fields", ()))
             pending = PendingSignIn(**data, step=Step(methods, **step))
         except (ValueError, TypeError, KeyError, AttributeError):
             return None
@@ -178,6 +188,12 @@ class PendingSignIns:
 def visitor_digest(csrf_token: str | None) -> str | None:
     """What a pending sign-in knows its visitor by."""
     return sha256(b"visitor:" + csrf_token.encode()).hexdigest()[:32] if csrf_token else None
+
+
+def _without_empty(data: dict[str, Any]) -> dict[str, Any]:
+    """The same without values that are empty, as they are by default: the cookie is small."""
+    data = {name: _without_empty(value) if name == "step" else value for name, value in data.items()}
+    return {name: value for name, value in data.items() if value or name == "step"}
 
 
 def _key(pending_id: str) -> str:

@@ -1,7 +1,7 @@
 """Signing in and out. This is the policy; how each step works is elsewhere."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -39,6 +39,8 @@ _MAX_REVOKED_TOKENS = 3
 
 _SENT = (Method.EMAIL, Method.SMS, Method.SENT, Method.TEXT)
 """Methods with a code that the backend sends."""
+_IDENTIFIERS = ("email", "phone", "username")
+"""Fields of a new account that are normalized like what people sign in with."""
 _EXTRA_SECONDS = 5
 """How much longer than the backend timeout a second click on the same button waits."""
 
@@ -89,7 +91,7 @@ class SignIn:
         self._passkeys = passkeys
         self._clock = clock
         self._timeout = settings.backend_timeout + _EXTRA_SECONDS
-        self._verifying: SingleFlight[Session] = SingleFlight(clock)
+        self._running: SingleFlight[Session] = SingleFlight(clock)
 
     def with_password(
         self,
@@ -166,7 +168,12 @@ class SignIn:
             except StepRequired as required:
                 claim = issuer_session and issuer_session.to_claim()
                 person = {"user_id": user_id, "issuer_session": claim, "remember": remember}
-                self._wait_for_step(required.step, context, provider=registration.id, account=account, **person)
+                person |= {"provider": registration.id, "account": account}
+                if required.step.fields:
+                    if user_id is not None:
+                        raise errors.AccountMismatch("a session was confirmed with an account that is new") from None
+                    person |= self._sign_up_values(identity, required.step)
+                self._wait_for_step(required.step, context, **person)
             return self._start_session(
                 login,
                 registration.id,
@@ -217,12 +224,7 @@ class SignIn:
                 self._pending.end(pending, context)
                 raise
             key = (pending.id, code, pending.method)
-            try:
-                session, is_first = self._verifying.run(
-                    key, lambda: self._verify(pending, code, context, trust=trust), self._timeout
-                )
-            except TimeoutError:
-                raise errors.BackendUnavailable("the same code is still being verified", status=504) from None
+            session, is_first = self._run_once(key, lambda: self._verify(pending, code, context, trust=trust))
             if not is_first:  # a second click: its response needs the cookies too
                 self._sessions.start(session.user, self._sessions.tokens(session), pending.provider, reuse=session)
             self._pending.end(pending, context)
@@ -230,6 +232,33 @@ class SignIn:
             if pending.identifier:
                 self._limiter.reset(pending.identifier, context)
             return session
+
+    def with_fields(
+        self,
+        pending: PendingSignIn,
+        registration: Registration,
+        values: Mapping[str, str],
+        further: Mapping[str, object],
+        context: RequestContext,
+    ) -> Session:
+        """Continue a pending sign-in with the fields of a new account. Raises as above, and `InvalidFields`.
+
+        values: for the placeholders of the backend's call. further: those of `REGISTER_FIELDS`.
+        """
+        values = {
+            name: identifiers.normalize(text, name) if name in _IDENTIFIERS else text for name, text in values.items()
+        }
+        with self._audited(pending.provider, pending.account, context):
+            typed = [values[name] for name in _IDENTIFIERS if name in values]
+            self._limiter.hit_sign_up(next(iter(typed), None), pending.id, context)
+            key = (pending.id, repr(sorted(values.items())), repr(sorted(further.items())))
+            session, is_first = self._run_once(
+                key, lambda: self._sign_up(pending, registration, values, further, context)
+            )
+            if not is_first:
+                self._sessions.start(session.user, self._sessions.tokens(session), pending.provider, reuse=session)
+            self._pending.end(pending, context)
+        return session
 
     def send_code(self, pending: PendingSignIn, method: str, context: RequestContext) -> PendingSignIn:
         """Let the backend send a code for this method. Raises `TooManyAttempts` if it was asked for too early."""
@@ -364,9 +393,66 @@ class SignIn:
         )
         if self._backend.sends_first(step, pending.method):
             pending = self._resend(pending, pending.method, context)
-        required = errors.NextStepRequired(f"{pending.kind}: {', '.join(step.methods) or 'another page'}")
-        required.sealed = self._pending.seal(pending)
+        required = errors.NextStepRequired(
+            f"{pending.kind}: {', '.join(step.methods or step.fields) or 'another page'}"
+        )
+        required.kind = pending.kind
+        try:
+            required.sealed = self._pending.seal(pending)
+        except errors.SessionTooLarge:  # what the form has in it at first can be typed
+            required.sealed = self._pending.seal(replace(pending, prefill={}))
         raise required
+
+    def _sign_up_values(self, identity: Identity, step: Step) -> dict[str, Any]:
+        """What a sign-in that waits for the fields of a new account has of the provider."""
+        email = identity.email if identity.email_verified else None
+        proven = {"name": identity.name, "nick_name": identity.nickname, "email": email}
+        return {
+            "prefill": {name: text for name, text in proven.items() if text and name in step.fields},
+            "social_token": identity.social_token if self._backend.wants_social_token_again else None,
+        }
+
+    def _run_once(self, key: tuple[str, ...], call: Callable[[], Session]) -> tuple[Session, bool]:
+        """The session of a form, and whether it is the first of several that were sent at the same time."""
+        try:
+            return self._running.run(key, call, self._timeout)
+        except TimeoutError:
+            raise errors.BackendUnavailable("the same form is still being processed", status=504) from None
+
+    def _sign_up(
+        self,
+        pending: PendingSignIn,
+        registration: Registration,
+        values: Mapping[str, str],
+        further: Mapping[str, object],
+        context: RequestContext,
+    ) -> Session:
+        token = {"social_token": pending.social_token} if pending.social_token else {}
+        sent = {**values, **token, "provider": registration.backend_name}
+        try:
+            login = self._backend.social_register(pending.step, sent, further, context)
+        except StepRequired as required:
+            self._pending.end(pending, context)
+            typed = {name: text for name, text in {**pending.prefill, **values}.items() if name in required.step.fields}
+            self._wait_for_step(required.step, context, **{**pending.person, "prefill": typed})
+        except (errors.InvalidFields, errors.TooManyAttempts, errors.ServerSideError):
+            raise
+        except errors.SiteError:
+            self._pending.end(pending, context)
+            raise
+        account = account_hash(pending.account, self._secret_key)
+        self._audit.record("registered", context, provider=pending.provider, account=account, outcome="signed in")
+        try:
+            return self._start_session(
+                login,
+                pending.provider,
+                context,
+                remember=pending.remember,
+                issuer_session=IssuerSession.from_claim(pending.issuer_session),
+            )
+        except errors.SiteError:
+            self._pending.end(pending, context)  # the account exists
+            raise
 
     def _verify(self, pending: PendingSignIn, code: str, context: RequestContext, *, trust: bool) -> Session:
         try:

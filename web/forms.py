@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -377,6 +377,11 @@ class RegisterForm(_Form):
         """The form with these fields of a request, to be shown again. The password is never sent back."""
         return cls(MultiDict({name: text for name, text in fields.items() if name != "password"}))
 
+    @classmethod
+    def with_values(cls, values: Mapping[str, str]) -> "RegisterForm":
+        """The form with these values, to be shown at first."""
+        return cls(MultiDict(values))
+
     @property
     def identifier(self) -> str:
         return self[self.identifier_name].data or ""
@@ -434,6 +439,21 @@ def register_form(identifier_kind: str, placeholders: frozenset[str], further: S
         (RegisterForm,),
         {**members, "identifier_name": identifier, "inputs": tuple(inputs), "further": own_fields},
     )
+
+
+def new_account_form(names: Sequence[str], further: Sequence[RegisterField]) -> type[RegisterForm]:
+    """Return the class of the form of a person whom a provider has identified. It has no password.
+
+    names: the fields that the backend wants, in their order. All are required. Checkboxes come last.
+    """
+    own = [replace(field, required=True) for field in further if field.key in names]
+    known = _known_fields(frozenset(names) - {field.key for field in own})
+    fields = [replace(field, required=True) for field in known] + own
+    fields = sorted(fields, key=lambda field: (field.kind == "checkbox", names.index(field.key)))
+    members = {field.key: _register_field(field) for field in fields}
+    inputs = tuple(map(_register_input, fields))
+    members |= {"identifier_name": "email", "inputs": inputs, "further": tuple(own)}
+    return type("NewAccountForm", (RegisterForm,), members)
 
 
 def _known_fields(placeholders: frozenset[str]) -> list[RegisterField]:

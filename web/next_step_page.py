@@ -26,13 +26,14 @@ def lead_to(
     as_json: answer 200 with the `url`, as NextAuth's client expects it of a sign-in that goes on elsewhere.
     """
     services().pending_sign_ins.write(required.sealed, request_context.current())
-    return {"url": url(callback_url)} if as_json else redirect(url(callback_url), status)
+    page_url = url(callback_url, required.kind)
+    return {"url": page_url} if as_json else redirect(page_url, status)
 
 
-def url(callback_url: str | None = None) -> str:
-    """The absolute URL of the page."""
+def url(callback_url: str | None = None, kind: str = "code") -> str:
+    """The absolute URL of the page. kind: of the pending sign-in."""
     query = f"?{urlencode({redirect_target.FIELD: callback_url})}" if callback_url else ""
-    return services().settings.origin + url_for("verify.show") + query
+    return services().settings.origin + url_for("social_register.show" if kind == "fields" else "verify.show") + query
 
 
 def form_class(pending: PendingSignIn) -> type[StepCodeForm]:

@@ -18,16 +18,17 @@ has `status`, `headers`, `cookies` (name -> value), and its body as `json` or `t
 
 Names in braces stand for values that differ from run to run: `{identifier}`, `{password}`, `{token}`,
 `{refresh_token}`, after a refresh `{new_token}` and `{new_refresh_token}`, the fields of `user`, `{social_token}`,
-`{provider}`, `{new_password}`, `{code}` and `{uid}` of a mail, `{site_url}`, `{account}` and `{providers}` that are
-connected, for a passkey `{options_challenge}`, `{user_handle}` and the browser's answer `{credential}`, for a next step
-`{challenge}`, `{ticket}`, `{method}`, `{code}`, `{step_url}`, `{trust_token}` and `{origin}`, the origin of
+`{provider}`, `{new_password}`, `{code}` and `{uid}` of a mail, `{site_url}`, `{phone}`, `{account}` and `{providers}`
+that are connected, for a passkey `{options_challenge}`, `{user_handle}` and the browser's answer `{credential}`, for a
+next step `{challenge}`, `{ticket}`, `{method}`, `{code}`, `{step_url}`, `{trust_token}` and `{origin}`, the origin of
 `BACKEND_URL`, and `{expires_at}` and `{in_40_seconds}`, seconds since 1970. A text that is nothing else than a name
 becomes the value itself, so that a number stays one.
 
 The cases of `login` are `right`, `wrong`, `unverified`, `locked`, `throttled`, `next_step` (a code is wanted),
 `redirect` (another page has to be visited), `setup` (a second factor has to be set up) and `configuration`; of
 `verify` and `recover` `right`, `wrong`, `expired` and `over` (the backend no longer knows the sign-in); of `resend`
-`right` and `over`; of `social` and `profile` `right`; of `user` `right` and `dead_token`; of `refresh` `right` and
+`right` and `over`; of `social` `right` and `fields` (further fields are wanted); of `social_register` `right`,
+`refused`, `taken` and `over`; of `profile` `right`; of `user` `right` and `dead_token`; of `refresh` `right` and
 `refused`; of `logout` `right` and `refused`; of `register` `right`, `taken` and `weak`; of `forgot` and
 `resend_verification` `right` and `unknown`; of `reset` `right`, `bad_code` and `weak`; of `verify_email` `right` and
 `bad_code`; of `change_password` `right`, `wrong` and `weak`; of `link` `right`, `linked` (to another user) and

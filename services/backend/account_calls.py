@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import errors
-from backends.base import Backend, Call, Meaning, placeholders
+from backends.base import Backend, Meaning, placeholders_of
 from config import Settings
 from services.backend import answer_errors, results
 from services.backend.answer import Answer
@@ -21,8 +21,6 @@ from services.request_context import RequestContext
 
 log = logging.getLogger("munjigi.backend")
 
-_FIELD_STATUSES = (400, 422)
-"""Statuses of an answer that can have messages for fields, beside that of the backend's `field_errors`."""
 _CODE_FIELDS = frozenset({"code", "uid"})
 
 
@@ -41,7 +39,7 @@ class AccountCalls:
     def asks_for(self, name: str) -> frozenset[str]:
         """The placeholders that the templates of a call use; none if there is no such call."""
         call = self._backend.calls.get(name)
-        return _placeholders_of(call) if call else frozenset()
+        return placeholders_of(call) if call else frozenset()
 
     @property
     def checks_current_password(self) -> bool:
@@ -107,38 +105,18 @@ class AccountCalls:
         return answer
 
     def _error(self, name: str, answer: Answer, meaning: Meaning | None) -> errors.SiteError:
-        if meaning in (None, Meaning.INVALID_FIELDS) and answer.status in (
-            *_FIELD_STATUSES,
-            self._backend.field_errors.status,
-        ):
+        if answer_errors.has_fields_error(self._backend, answer, meaning):
             error = self._fields_error(name, answer)
             if error:
                 return error
-        if name == "register" and meaning is None and answer.status in _FIELD_STATUSES:
+        if name == "register" and meaning is None and answer_errors.has_fields_error(self._backend, answer, meaning):
             return errors.InvalidFields({}, f"the register path answered {answer.status}")
         return answer_errors.call_error(self._backend, name, answer, meaning)
 
     def _fields_error(self, name: str, answer: Answer) -> errors.SiteError | None:
         """The error of messages for fields: of the form, of the link, or of fields that the form does not have."""
-        messages = answer_errors.field_errors(self._backend, answer)
-        fields = answer_errors.form_fields(self._backend.calls[name])
-        if name == "register":
-            fields |= self._further_fields
-        sent = {
-            fields[key]: text
-            for key, message in messages.items()
-            if key in fields and (text := answer_errors.clean_message(message))
-        }
-        if not _CODE_FIELDS.isdisjoint(sent):
+        further = self._further_fields if name == "register" else {}
+        error = answer_errors.fields_error(self._backend, name, answer, further)
+        if isinstance(error, errors.InvalidFields) and not _CODE_FIELDS.isdisjoint(error.fields):
             return errors.InvalidCode(f"the {name} path answered {answer.status}: errors for the code")
-        if sent:
-            return errors.InvalidFields(sent, f"the {name} path answered {answer.status}")
-        unknown = sorted(key for key in set(messages) - answer_errors.NO_FIELD if key.isidentifier())
-        if unknown and name == "register":
-            names = ", ".join(unknown)[:200]
-            return errors.Configuration(f"the register path wants fields that are not sent; REGISTER_FIELDS: {names}")
-        return None
-
-
-def _placeholders_of(call: Call) -> frozenset[str]:
-    return placeholders(call.path) | placeholders(call.body) | placeholders(call.headers)
+        return error

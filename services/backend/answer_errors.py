@@ -30,6 +30,12 @@ _SIGN_IN = {
     Meaning.OTHER_WAY: errors.OAuthAccountNotLinked,
     Meaning.NEXT_STEP: errors.SecondFactorRequired,
 }
+_SOCIAL = {
+    **_SIGN_IN,
+    Meaning.WRONG_CREDENTIALS: errors.Callback,
+    Meaning.LOCKED: errors.AccessDenied,
+    Meaning.FIELDS_REQUIRED: errors.FieldsRequired,
+}
 _WITH_TOKEN = {
     Meaning.SESSION_OVER: errors.SessionExpired,
     Meaning.LOCKED: errors.SessionExpired,
@@ -47,7 +53,13 @@ _NEXT_STEP = {
 _ADDING = {Meaning.SESSION_OVER: errors.SessionExpired, Meaning.SIGN_IN_AGAIN: errors.RecentSignInRequired}
 _ERRORS: Mapping[str, Mapping[Meaning, type[errors.SiteError]]] = {
     "login": _SIGN_IN,
-    "social": {**_SIGN_IN, Meaning.WRONG_CREDENTIALS: errors.Callback, Meaning.LOCKED: errors.AccessDenied},
+    "social": _SOCIAL,
+    "social_register": {
+        **_SOCIAL,
+        Meaning.WRONG_CREDENTIALS: errors.AttemptExpired,
+        Meaning.CLOSED: errors.SignUpClosed,
+        Meaning.STEP_OVER: errors.AttemptExpired,
+    },
     "user": _WITH_TOKEN,
     "profile": _WITH_TOKEN,
     "refresh": {**_WITH_TOKEN, Meaning.WRONG_CREDENTIALS: errors.SessionExpired},
@@ -104,6 +116,8 @@ _ERRORS: Mapping[str, Mapping[Meaning, type[errors.SiteError]]] = {
     },
 }
 """The error of each meaning. A meaning that a call does not list says nothing about its answers."""
+_FIELD_STATUSES = (400, 422)
+"""Statuses of an answer that can have messages for fields, beside that of the backend's `field_errors`."""
 _ANY_CALL = frozenset({Meaning.THROTTLED, Meaning.INVALID_FIELDS, Meaning.CONFIGURATION, Meaning.UNAVAILABLE})
 
 _WRONG = Meaning.WRONG_CREDENTIALS
@@ -118,6 +132,12 @@ _STATUSES: Mapping[str, Mapping[int, Meaning]] = {
     "login": {**dict.fromkeys((400, 401, 404, 410, 422), _WRONG), 423: Meaning.LOCKED, **_COMMON},
     # 500: Laravel's answer to a token that the provider rejects
     "social": {**dict.fromkeys((400, 401, 422, 500), _WRONG), 410: Meaning.LOCKED, 423: Meaning.LOCKED, **_COMMON},
+    "social_register": {
+        **dict.fromkeys((401, 404, 410, 419), Meaning.STEP_OVER),
+        **dict.fromkeys((400, 422), Meaning.INVALID_FIELDS),
+        423: Meaning.LOCKED,
+        **_COMMON,
+    },
     "user": {401: Meaning.SESSION_OVER, 403: Meaning.NOT_VERIFIED},
     "profile": {401: Meaning.SESSION_OVER},
     "refresh": dict.fromkeys((400, 401, 403), Meaning.SESSION_OVER),
@@ -311,6 +331,38 @@ def _text(value: object) -> str | None:
     if isinstance(value, bool):
         return str(value).lower()
     return str(value) if isinstance(value, str | int | float) else None
+
+
+def has_fields_error(backend: Backend, answer: Answer, meaning: Meaning | None) -> bool:
+    """Whether an answer with this declared meaning can have messages for fields of a form."""
+    statuses = (*_FIELD_STATUSES, backend.field_errors.status)
+    return meaning in (None, Meaning.INVALID_FIELDS) and answer.status in statuses
+
+
+def fields_error(
+    backend: Backend, call: str, answer: Answer, further: Mapping[str, str]
+) -> errors.InvalidFields | errors.Configuration | None:
+    """The error of messages for fields of the form, or of a sign-up for fields that the form does not have.
+
+    further: what the backend may call the fields of `REGISTER_FIELDS` -> their names in the form.
+    """
+    messages = field_errors(backend, answer)
+    fields = {**form_fields(backend.calls[call]), **further}
+    shown = {
+        fields[key]: text for key, message in messages.items() if key in fields and (text := clean_message(message))
+    }
+    if shown:
+        return errors.InvalidFields(shown, f"the {call} path answered {answer.status}")
+    unknown = [key for key in set(messages) - set(fields) - NO_FIELD if key.isidentifier()]
+    return unknown_fields(call, unknown) if unknown and "register" in call else None
+
+
+def unknown_fields(call: str, names: Iterable[object]) -> errors.Configuration:
+    """The error of a backend that wants fields which the form does not have."""
+    texts = sorted(filter(None, map(clean_text, names)))
+    return errors.Configuration(
+        f"the {call} path wants fields that are not sent; REGISTER_FIELDS: {', '.join(texts)[:200]}"
+    )
 
 
 def _login_fields_error(backend: Backend, answer: Answer) -> errors.SiteError | None:

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import errors
-from backends.base import BEARER_HEADER, WITHOUT_ACCESS_TOKEN, Call, placeholders
+from backends.base import BEARER_HEADER, SIGN_UP_FIELDS, WITHOUT_ACCESS_TOKEN, Call, placeholders, placeholders_of
 from config import Settings
 from providers.base import Identity
 from services.backend import answer_errors, next_step, results, templates
@@ -62,6 +62,12 @@ class BackendClient:
         self._claims = settings.user_claims
         self._shows_messages = settings.backend_show_messages
         self._with_token_header = frozenset(filter(self._sends_token_header, self._backend.calls))
+        self._further_fields = {name: each.key for each in settings.register_fields for name in (each.key, each.name)}
+        fields = answer_errors.form_fields(self._backend.calls.get("social_register"))
+        own = {name: field for name, field in fields.items() if field in SIGN_UP_FIELDS}
+        self._sign_up_fields = own | self._further_fields
+        """What the backend may call a field of the form of `social_register` -> its name there."""
+        self._site_url = settings.site_url
         self._http = http
         self._clock = clock
 
@@ -126,6 +132,33 @@ class BackendClient:
         """
         values = passkey_values(self._backend.passkey, credential, challenge)
         return self._sign_in("passkey", values, context, secret=str(credential["id"]))
+
+    @property
+    def wants_social_token_again(self) -> bool:
+        """Whether the provider's token is sent again with the fields of a new account."""
+        call = self._backend.calls.get("social_register")
+        return call is not None and "social_token" in placeholders_of(call)
+
+    def social_register(
+        self, step: Step, values: templates.Values, further: Mapping[str, object], context: RequestContext
+    ) -> Login:
+        """Create the account of a person whose identity a provider has proven. Sent once; raises a `SiteError`.
+
+        values: for the placeholders of the call. further: values of `REGISTER_FIELDS`, by their names in the body.
+        `StepRequired`: it wants further fields, or a next step. `InvalidFields`: what is wrong at which field.
+        """
+        site = {"challenge": step.challenge, "site_url": self._site_url, "locale": context.locale}
+        values = {name: value for name, value in {**site, **values}.items() if value is not None}
+        answer = self.call("social_register", values, context, further=further)
+        meaning = answer_errors.declared_meaning(self._backend, "social_register", answer)
+        if answer_errors.has_fields_error(self._backend, answer, meaning):
+            error = answer_errors.fields_error(self._backend, "social_register", answer, self._further_fields)
+            if isinstance(error, errors.InvalidFields) and not set(self._sign_up_fields.values()) >= set(error.fields):
+                raise errors.AttemptExpired(f"{error.reason}: errors for the challenge or the token")
+            if error:
+                raise error
+        secret = str(values.get("social_token") or step.challenge)
+        return self._login_of("social_register", answer, secret=secret, last_step=step)
 
     def verify(
         self, step: Step, method: str, code: str, context: RequestContext, *, trust: bool, values: templates.Values
@@ -216,11 +249,17 @@ class BackendClient:
         last_step: Step | None = None,
     ) -> Login:
         answer = self.call(name, values, context, call=call)
+        return self._login_of(name, answer, secret=secret, last_step=last_step)
+
+    def _login_of(self, name: str, answer: Answer, *, secret: str, last_step: Step | None) -> Login:
         try:
             tokens = results.tokens(self._backend, name, answer, self._clock.time())
             return Login(tokens, answer, next_step.trust_token(self._backend, answer))
         except errors.SecondFactorRequired as error:
-            step = next_step.read_step(self._backend, answer, self._next_step_origins, last_step)
+            if isinstance(error, errors.FieldsRequired):
+                step = next_step.read_sign_up(self._backend, answer, self._sign_up_fields, last_step)
+            else:
+                step = next_step.read_step(self._backend, answer, self._next_step_origins, last_step)
             if step is None:
                 raise
             raise StepRequired(step, error.reason) from None

@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 import errors
 import settings_readers as read
-from backends.base import METHOD_NAMES, Backend, Call, Method
+from backends.base import METHOD_NAMES, Backend, Call, Method, placeholders_of
+from services.backend import answer_errors
 from services.backend.answer import Answer
 from services.backend.user import clean_text
 from services.http.response import parse_retry_after
@@ -37,7 +38,9 @@ class Step:
     sent_to: str | None = None
     resend_after: int | None = None
     url: str | None = None
-    """Where the person has to go; None if a code is wanted."""
+    """Where the person has to go; None if a code or fields are wanted."""
+    fields: tuple[str, ...] = ()
+    """The form's names of the fields that a new account needs."""
 
 
 def read_step(backend: Backend, answer: Answer, origins: tuple[str, ...], last_step: Step | None = None) -> Step | None:
@@ -57,6 +60,29 @@ def read_step(backend: Backend, answer: Answer, origins: tuple[str, ...], last_s
     if not methods and not url:
         return None
     return Step(methods, challenge, None, _sent_to(answer, places.sent_to), _seconds(answer, places.resend_after), url)
+
+
+def read_sign_up(
+    backend: Backend, answer: Answer, form_fields: Mapping[str, str], last_step: Step | None = None
+) -> Step | None:
+    """The fields that an answer wants for a new account; None if this site cannot ask for them.
+
+    form_fields: what the backend may call a field -> its name in the form.
+    last_step: the one before it in the same sign-in. Its fields are sent again.
+    Raises `Configuration` if the backend wants fields that the form cannot have.
+    """
+    call, places = backend.calls.get("social_register"), backend.next_step
+    if call is None:
+        return None
+    challenge = _text(answer, places.challenge, MAX_CHALLENGE) or (last_step.challenge if last_step else None)
+    if challenge is None and "challenge" in placeholders_of(call):
+        return None
+    value = answer.get(places.fields) if places.fields else None
+    names = value if isinstance(value, list) else [*answer_errors.field_errors(backend, answer)]
+    if unknown := [name for name in names if not isinstance(name, str) or name not in form_fields]:
+        raise answer_errors.unknown_fields("social", unknown)
+    fields = dict.fromkeys([*(last_step.fields if last_step else ()), *(form_fields[name] for name in names)])
+    return Step({}, challenge, fields=tuple(fields)) if fields else None
 
 
 def after_resend(backend: Backend, answer: Answer, step: Step) -> Step:

@@ -33,6 +33,9 @@ MAX_CODES = 5
 digits, a guesser finds the right one in 1 of 200,000 sign-ins."""
 MAX_RESENDS = 5
 """Codes that are sent for one pending sign-in: each may cost an SMS."""
+MAX_SIGN_UPS = 20
+"""Forms that are sent for one pending sign-up: a person corrects a few fields. The answers may tell whether there is an
+account with an address."""
 _PENDING_SECONDS = 660
 """A sign-in is pending for ten minutes, and processes may disagree about the time by one."""
 _T = TypeVar("_T")
@@ -164,6 +167,16 @@ class LoginLimiter:
             await counts.clear(rules[0])
 
         return lambda: wait_for(self._count(clear))
+
+    def hit_sign_up(self, identifier: str | None, pending_id: str, context: RequestContext) -> None:
+        """Count the form of a new account of a person whom a provider has identified; raises `TooManyAttempts`.
+
+        identifier: what was typed that is an address, to which a mail may be sent.
+        """
+        limit = RateLimitItemPerSecond(MAX_SIGN_UPS, _PENDING_SECONDS)
+        self._hit(context, _Rule("sign-up", limit, (pending_id,)), self._ip_rule(context))
+        if identifier:
+            self.hit_mail(identifier, context)
 
     def hit_resend(self, account: str, pending_id: str, wait: int, context: RequestContext) -> None:
         """Count a code that is sent again, `wait` seconds after the last one or later; raises `TooManyAttempts`."""

@@ -115,7 +115,7 @@ def client(server: FaultyBackend, http: HttpClient) -> Calls:
 
 
 def run(calls: Calls, operation: str) -> Any:
-    if operation in (*ACCOUNT_CALLS, *LINK_CALLS):
+    if operation in (*ACCOUNT_CALLS, *LINK_CALLS, "social_register"):
         return run_page_call(calls, operation)
     client, context = calls.backend, a_context()
     match operation:
@@ -152,6 +152,10 @@ def run_account_call(accounts: AccountCalls, operation: str) -> Any:
 def run_page_call(calls: Calls, operation: str) -> Any:
     if operation in ACCOUNT_CALLS:
         return run_account_call(calls.accounts, operation)
+    if operation == "social_register":
+        values = {"name": "Jun Park", "email": "jun@example.com", "phone": "01012345678", "provider": "apple"}
+        step = Step({}, "made-up-challenge", fields=("name", "email", "phone"))
+        return calls.backend.social_register(step, values, {}, a_context()).tokens.access
     return run_link_call(calls.links, calls.apple, operation)
 
 

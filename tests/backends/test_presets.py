@@ -107,7 +107,7 @@ def values_of(recorded: Exchanges) -> dict[str, Any]:
     more = {"expires_at": expires_at, "in_40_seconds": NOW + 40, "social_token": "a+b/c=", "provider": "google"}
     more |= {"challenge": "c" * 40, "ticket": "t" * 20, "method": "sms", "trust_token": "b" * 40}
     more |= {"step_url": "https://verify.example.com/start?id=1", "origin": "http://127.0.0.1"}
-    more |= {"account": "account-1", "providers": ["google"]}
+    more |= {"phone": "01012345678", "account": "account-1", "providers": ["google"]}
     more |= {"options_challenge": "o" * 43, "user_handle": "MQ", "credential": {"id": "YQ", "type": "public-key"}}
     more |= {"new_password": "새 \"&'=+%;{code}", "code": "c.0-d_e", "uid": "MQ"}
     more |= {"site_url": make_settings().site_url}
@@ -246,6 +246,42 @@ def test_each_refusal_of_a_login_has_its_meaning(replay: Replay, case: str) -> N
     can_continue = case in ("next_step", "redirect") and "verify" in replay.recorded.calls
     assert type(refusal.value) is (StepRequired if can_continue else REFUSALS[case])
     replay.assert_sent("login")
+
+
+# --- Further fields of a new account
+
+
+SIGN_UP_REFUSALS = {
+    "refused": errors.InvalidFields,
+    "taken": errors.OAuthAccountNotLinked,
+    "over": errors.AttemptExpired,
+}
+
+
+def sign_up(replay: Replay) -> Login:
+    """Send the fields that the answer to the social call wants."""
+    replay.answer("social", "fields")
+    identity = Identity(subject="1", social_token=replay.values["social_token"])
+    with pytest.raises(StepRequired) as required:
+        replay.client.social_login("google", identity, with_email=False, context=a_context())
+    step = required.value.step
+    assert (step.challenge, step.fields) == (replay.values["challenge"], ("name", "email", "phone"))
+    return replay.client.social_register(step, {name: replay.values[name] for name in step.fields}, {}, a_context())
+
+
+@having("social_register")
+def test_the_further_fields_of_a_new_account_give_the_tokens(replay: Replay) -> None:
+    replay.answer("social_register", "right")
+    assert sign_up(replay).tokens.access == replay.tokens.access
+    replay.assert_sent("social_register")
+
+
+@pytest.mark.parametrize(("replay", "case"), [("laravel", case) for case in SIGN_UP_REFUSALS], indirect=["replay"])
+def test_each_refusal_of_further_fields_has_its_meaning(replay: Replay, case: str) -> None:
+    replay.answer("social_register", case)
+    with pytest.raises(errors.SiteError) as refusal:
+        sign_up(replay)
+    assert type(refusal.value) is SIGN_UP_REFUSALS[case]
 
 
 # --- The next step

@@ -49,6 +49,7 @@ PROOFS = {
 _TITLES = {
     "login": "Sign-in",
     "social": "Sign-in through a provider",
+    "social_register": "A new account with further fields",
     "user": "The user",
     "refresh": "New tokens",
     "logout": "Sign-out",
@@ -89,6 +90,7 @@ _CASES = {
     "redirect": "another page first",
     "setup": "second factor not set up",
     "configuration": "wrong settings",
+    "fields": "further fields first",
     "expired": "code no longer valid",
     "over": "sign-in no longer known",
     "dead_token": "token not accepted",
@@ -105,6 +107,11 @@ _CASES = {
 
 _RESULTS = {
     **{(call, "right"): "takes the token" for call in ("login", "social", "verify", "recover")},
+    ("social_register", "right"): "takes the token",
+    ("social", "fields"): "asks for the [fields](../your-backend.md#further-fields-after-a-provider)",
+    ("social_register", "refused"): "shows the messages at the fields",
+    ("social_register", "taken"): "`OAuthAccountNotLinked`",
+    ("social_register", "over"): "`AttemptExpired`",
     ("resend", "right"): "says that a code was sent",
     ("user", "right"): "signs in",
     ("user", "dead_token"): "`SessionExpired`",
