@@ -37,10 +37,14 @@ COLUMNS: Mapping[str, tuple[str, str, Collection[str]]] = {
     "dead token": ("user", "dead_token", _REAL),
     "refresh": ("refresh", "right", real.REFRESHES),
     "logout": ("logout", "right", _REAL),
+    "sign-up": ("register", "right", real.HAS_ACCOUNT_FORMS),
+    "reset": ("reset", "right", real.HAS_ACCOUNT_FORMS),
+    "verification": ("verify_email", "right", real.VERIFIES_BY_CALL),
+    "change": ("change_password", "right", real.HAS_ACCOUNT_FORMS),
 }
 """Column of the table of proofs -> call, case, and the backends whose real servers a test tries it with."""
 PROOFS = {
-    "R": "a test signs in at the real server",
+    "R": "a test tries it at the real server",
     "B": "bytes that a real server sent, recorded once",
     "S": "written from the sources or the documentation",
     "–": "the backend has no such answer, or does not tell it from another",
