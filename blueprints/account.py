@@ -8,11 +8,9 @@ from werkzeug.exceptions import MethodNotAllowed
 
 import errors
 from services import services
+from services.sessions.model import RECENT_SECONDS
 from web import confirm_page, provider_buttons, request_body, request_context
 from web.forms import ProfileForm
-
-MAX_AGE_SECONDS = 15 * 60
-"""After a sign-in that is older, people confirm it before they end another session."""
 
 bp = Blueprint("account", __name__)
 
@@ -60,7 +58,7 @@ def end_session() -> ResponseReturnValue:
     """
     session = services().sessions.load()
     account_url = services().settings.origin + url_for("account.show")
-    if session and not session.is_recent(MAX_AGE_SECONDS, services().clock.time()):
+    if session and not session.is_recent(RECENT_SECONDS, services().clock.time()):
         return redirect(confirm_page.url(None, account_url), 303)
     if services().sessions.end_other(request_body.fields().get("session", "")):
         flash(_("That session has ended."))

@@ -17,10 +17,7 @@ from services.limits.login_limiter import LoginLimiter
 from services.observability.audit import AuditLog
 from services.request_context import RequestContext
 from services.sessions.manager import Sessions
-from services.sessions.model import Session
-
-MAX_AGE_SECONDS = 15 * 60
-"""After a sign-in that is older, people confirm it before they connect or disconnect a provider."""
+from services.sessions.model import RECENT_SECONDS, Session
 
 _T = TypeVar("_T")
 
@@ -55,7 +52,7 @@ class ProviderLinks:
 
     def is_recent(self, session: Session) -> bool:
         """Whether the person has signed in recently enough: an open browser must not suffice (ASVS 5.0, 7.5.1)."""
-        return session.is_recent(MAX_AGE_SECONDS, self._clock.time())
+        return session.is_recent(RECENT_SECONDS, self._clock.time())
 
     def linked(self, context: RequestContext) -> Mapping[str, LinkedAccount] | None:
         """Provider id -> what is connected of it; None if the backend does not say. Raises a `SiteError`."""

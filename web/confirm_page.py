@@ -7,20 +7,18 @@ from flask import render_template
 import errors
 from providers.base import Registration
 from services import services
-from services.sessions.model import Session
+from services.sessions.model import RECENT_SECONDS, Session
 from web import login_page, provider_buttons, redirect_target, request_body
 from web.forms import LoginForm
 
 ENDPOINTS = ("login.confirm", "passkeys.confirm")
-MAX_AGE_SECONDS = 15 * 60
-"""After a sign-in that is older, people confirm it before they add a passkey."""
 _WITHOUT_PROVIDER = "email"
 """`Session.provider` of a sign-in with a password, whatever `LOGIN_IDENTIFIER` is."""
 
 
 def is_needed(session: Session) -> bool:
     """Whether the sign-in of this session is too old to add a passkey (OWASP ASVS 5.0, 7.5.1)."""
-    return not session.is_recent(MAX_AGE_SECONDS, services().clock.time())
+    return not session.is_recent(RECENT_SECONDS, services().clock.time())
 
 
 def url(error: errors.SiteError | None, callback_url: str | None) -> str:

@@ -17,6 +17,9 @@ from services.sessions.issuer_session import IssuerSession
 from settings_readers import UserClaim
 
 KEY_BYTES = 8
+RECENT_SECONDS = 15 * 60
+"""After a sign-in that is older, people confirm it before they end another session, connect a provider or add a
+passkey: an open browser alone must not suffice (OWASP ASVS 5.0, 7.5.1 and 7.5.2)."""
 _MAX_TIME = 2**53
 """Seconds since 1970. JSON readers keep larger integers only approximately."""
 MAX_DATE = 253402300799

@@ -10,6 +10,7 @@ import requests
 from dev.backend import PASSWORD, create_backend
 from services.observability.audit import audited
 from services.passkeys import MAX_AGE_SECONDS, MAX_CREDENTIAL_LENGTH
+from services.sessions.model import RECENT_SECONDS
 from tests.support.passkey import FakePasskey, encode
 from tests.support.site import (
     MINJI,
@@ -22,7 +23,6 @@ from tests.support.site import (
     serve_in_thread,
     set_cookies,
 )
-from web.confirm_page import MAX_AGE_SECONDS as RECENT_SECONDS
 
 LOGIN, PASSKEYS, COOKIE = "/auth/login/passkey", "/account/passkeys", "munjigi.passkey"
 CLOCK = ManualClock()
