@@ -13,7 +13,7 @@ from flask import Flask
 import dev
 import errors
 from dev import exchanges
-from dev.backend import PASSWORD, accounts
+from dev.backend import PASSWORD, TAKEN_PHONE, accounts
 from dev.exchanges import Exchanges
 from dev.stand_ins import create_stand_ins
 from services.backend.client import BackendClient
@@ -182,6 +182,25 @@ def test_a_second_factor_can_follow_a_sign_in_through_a_provider() -> None:
         assert not visitor.is_signed_in
         assert visitor.submit("/auth/login/verify", {"code": "123456"}).status_code == 303
         assert visitor.get_session()["user"]["email"] == "nextstep@example.com"
+
+
+def test_a_new_account_after_a_provider_can_need_further_fields() -> None:
+    with development("laravel") as site:
+        visitor = Browser(site.url)
+        response = approve(visitor, "google", failure="backend_fields")
+        assert response.headers["Location"].startswith(f"{site.url}/auth/login/register")
+        typed = {"name": "Haneul Kim", "email": MINJI, "phone": TAKEN_PHONE}
+        assert "already been taken" in Page(visitor.submit("/auth/login/register", typed)).text
+        assert error_code(visitor.submit("/auth/login/register", {**typed, "phone": "01011112222"})) == (
+            "OAuthAccountNotLinked"
+        )
+        approve(visitor, "google", failure="backend_fields")
+        typed |= {"email": "haneul.kim@example.com", "phone": "01011112222"}
+        assert visitor.submit("/auth/login/register", typed).status_code == 303
+        assert session_user(visitor)["name"] == "Haneul Kim"
+        again = Browser(site.url)
+        approve(again, "google", failure="backend_fields")  # there is an account now
+        assert session_user(again)["id"] == session_user(visitor)["id"]
 
 
 WITH_ACCOUNTS = [name for name in exchanges.ids() if "register" in exchanges.load(name).calls]
