@@ -200,7 +200,7 @@ def test_a_new_account_after_a_provider_can_need_further_fields() -> None:
         assert session_user(visitor)["name"] == "Haneul Kim"
         again = Browser(site.url)
         approve(again, "google", failure="backend_fields")  # there is an account now
-        assert session_user(again)["id"] == session_user(visitor)["id"]
+        assert again.get_session()["user"] == visitor.get_session()["user"]
 
 
 WITH_ACCOUNTS = [name for name in exchanges.ids() if "register" in exchanges.load(name).calls]
