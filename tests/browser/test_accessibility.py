@@ -122,6 +122,10 @@ READ_OUT = {
   - text: Nickname
   - textbox "Nickname": 민지
   - button "Save"
+  - list:
+    - listitem:
+      - link "Change your password":
+        - /url: /account/password
   - button "Sign out"
   - button "Sign out on all devices"
 """,
