@@ -725,6 +725,11 @@ class World:
         holders = [each for each in self.processes if each.ended_at is None and _known_count(each, key) > count]
         saved = self.redis.get(token_store._name(key)) if self.has_redis else None
         if any(send.delivered_at is not None for send in self._accepted(login.family, count)):
+            if "memory is full" in self.faults:  # nobody knew newer ones when this request looked
+                if not self.has_redis:
+                    return "memory full, without Redis"
+                if max(self.redis_lost_at, self.redis_flushed_at) > (first.delivered_at or 0):
+                    return "process ended, and Redis lost its data"
             if saved and int(saved.partition(b":")[0]) > count:
                 return "although Redis has newer ones"
             if holders:
