@@ -721,29 +721,41 @@ class World:
             self._violate(f"spent token {count} sent: {cause}")
 
     def _cause(self, login: Login, first: Send, count: int, process: Process) -> str:
-        key, now = login.session.key, self.loop.time()
-        holders = [each for each in self.processes if each.ended_at is None and _known_count(each, key) > count]
-        saved = self.redis.get(token_store._name(key)) if self.has_redis else None
         if any(send.delivered_at is not None for send in self._accepted(login.family, count)):
-            if "memory is full" in self.faults:  # nobody knew newer ones when this request looked
-                if not self.has_redis:
-                    return "memory full, without Redis"
-                if max(self.redis_lost_at, self.redis_flushed_at) > (first.delivered_at or 0):
-                    return "process ended, and Redis lost its data"
-            if saved and int(saved.partition(b":")[0]) > count:
-                return "although Redis has newer ones"
-            if holders:
-                if process in holders:
-                    return "although this process has newer ones"
-                if self.redis_flushed_at > (first.delivered_at or 0):
-                    return "Redis was emptied while it was in use"
-                if all(each.last_cut_off > (first.delivered_at or 0) - 1 for each in holders):
-                    return "the only process with the tokens is cut off from Redis"
-                return "although another process has newer ones"
-            return self._loss(login, first, count)
-        if first.process.ended_at is not None and first.process.ended_at < now:
+            return (
+                self._cause_of_full_memory(first)
+                or self._cause_with_newer_tokens(login, first, count, process)
+                or self._loss(login, first, count)
+            )
+        if first.process.ended_at is not None and first.process.ended_at < self.loop.time():
             return "process ended before the answer came"
         return "answer lost"
+
+    def _cause_with_newer_tokens(self, login: Login, first: Send, count: int, process: Process) -> str | None:
+        """Why a spent token was sent although somebody has newer ones; None if nobody has."""
+        key = login.session.key
+        holders = [each for each in self.processes if each.ended_at is None and _known_count(each, key) > count]
+        saved = self.redis.get(token_store._name(key)) if self.has_redis else None
+        if saved and int(saved.partition(b":")[0]) > count:
+            return "although Redis has newer ones"
+        if not holders:
+            return None
+        if process in holders:
+            return "although this process has newer ones"
+        if self.redis_flushed_at > (first.delivered_at or 0):
+            return "Redis was emptied while it was in use"
+        if all(each.last_cut_off > (first.delivered_at or 0) - 1 for each in holders):
+            return "the only process with the tokens is cut off from Redis"
+        return "although another process has newer ones"
+
+    def _cause_of_full_memory(self, first: Send) -> str | None:
+        """Why nobody may have known newer tokens when this request looked, although somebody does when it arrives."""
+        if "memory is full" not in self.faults:
+            return None
+        if not self.has_redis:
+            return "memory full, without Redis"
+        has_lost = max(self.redis_lost_at, self.redis_flushed_at) > (first.delivered_at or 0)
+        return "process ended, and Redis lost its data" if has_lost else None
 
     def _loss(self, login: Login, first: Send, count: int) -> str:
         """Why nobody has the tokens that an answer had."""
