@@ -375,6 +375,7 @@ def test_signing_out_while_the_tokens_are_refreshed_ends_the_new_ones(
     assert backend.families["f0"] == -1
 
 
+@pytest.mark.corpus
 @pytest.mark.parametrize("door", ["/api/auth/session", "/account"])
 @pytest.mark.parametrize("is_refused", [False, True], ids=["refreshed", "refused"])
 def test_a_sign_in_while_the_old_tokens_are_refreshed_keeps_its_cookies(
