@@ -8,7 +8,6 @@ from werkzeug.exceptions import MethodNotAllowed
 
 import errors
 from services import services
-from services.sessions.model import RECENT_SECONDS
 from web import confirm_page, provider_buttons, request_body, request_context
 from web.forms import ProfileForm
 
@@ -58,7 +57,7 @@ def end_session() -> ResponseReturnValue:
     """
     session = services().sessions.load()
     account_url = services().settings.origin + url_for("account.show")
-    if session and not session.is_recent(RECENT_SECONDS, services().clock.time()):
+    if session and confirm_page.is_needed(session):
         return redirect(confirm_page.url(None, account_url), 303)
     if services().sessions.end_other(request_body.fields().get("session", "")):
         flash(_("That session has ended."))

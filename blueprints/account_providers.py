@@ -42,7 +42,7 @@ def disconnect() -> ResponseReturnValue:
     if registration is None or not services().provider_links.can_unlink:
         abort(404)
     session = services().sessions.load()
-    if session and not services().provider_links.is_recent(session):
+    if session and confirm_page.is_needed(session):
         return redirect(confirm_page.url(None, links_page.url()), 303)
     try:
         services().provider_links.unlink(registration, request_context.current())

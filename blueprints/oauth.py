@@ -49,7 +49,7 @@ def start(provider: str) -> ResponseReturnValue:
     session = services().sessions.load() if is_link or is_confirmation else None
     if session is None and (is_link or is_confirmation):
         return _redirect_with_error(errors.SessionRequired(), callback_url)
-    if is_link and session and not services().provider_links.is_recent(session):
+    if is_link and session and confirm_page.is_needed(session):
         return _redirect_to(confirm_page.url(None, links_page.url()))
     try:
         services().limiter.hit_ip(context)

@@ -158,7 +158,6 @@ class Services:
                 sessions=sessions,
                 limiter=limiter,
                 audit=audit,
-                clock=clock,
             ),
             pending_link=PendingLink(settings, clock),
             limiter=limiter,

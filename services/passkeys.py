@@ -73,7 +73,7 @@ class BrowserAnswer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Asked:
+class _OptionsRecord:
     """What belongs to the options that this browser has got."""
 
     purpose: str
@@ -159,12 +159,12 @@ class Passkeys:
         """What the backend knows the options by that this answers. They are used up; `AttemptExpired` without any."""
         copies = [copy for value in context.cookies.get(self._name, ()) if (copy := self._open(value, context))]
         self._delete_cookie(context)
-        for asked in copies:
-            is_for_this = (asked.purpose, asked.user_id) == (purpose, user_id) and answer.type == purpose
-            if is_for_this and hmac.compare_digest(asked.challenge.encode(), answer.challenge.encode()):
-                if not self._used.use(asked.id):
+        for record in copies:
+            is_for_this = (record.purpose, record.user_id) == (purpose, user_id) and answer.type == purpose
+            if is_for_this and hmac.compare_digest(record.challenge.encode(), answer.challenge.encode()):
+                if not self._used.use(record.id):
                     raise errors.AttemptExpired("the answer to these options was sent before")
-                return asked.handle
+                return record.handle
         raise errors.AttemptExpired("the answer does not belong to options of this browser")
 
     def _confirm(self, session: Session, password: str, context: RequestContext) -> None:
@@ -181,7 +181,7 @@ class Passkeys:
     def _ask(
         self, purpose: Purpose, options: Options, user_id: str | None, context: RequestContext
     ) -> Mapping[str, Any]:
-        asked = _Asked(
+        record = _OptionsRecord(
             purpose=purpose,
             challenge=str(options.public_key["challenge"]).rstrip("="),
             handle=options.challenge,
@@ -189,20 +189,20 @@ class Passkeys:
             user_id=user_id,
             expires_at=int(self._clock.time()) + MAX_AGE_SECONDS,
         )
-        sealed = self._sealer.seal(self._name, asdict(asked)).decode()
+        sealed = self._sealer.seal(self._name, asdict(record)).decode()
         if len(sealed) > _MAX_COOKIE_SIZE:
             raise errors.SessionTooLarge(f"what belongs to the options has {len(sealed)} characters")
         self._set_cookie(sealed, MAX_AGE_SECONDS, context)
         return options.public_key
 
-    def _open(self, value: str, context: RequestContext) -> _Asked | None:
+    def _open(self, value: str, context: RequestContext) -> _OptionsRecord | None:
         try:
             data: Any = self._sealer.open(self._name, value.encode())
-            asked = _Asked(**data)
+            record = _OptionsRecord(**data)
         except (ValueError, TypeError):
             return None
-        is_this_visitor = hmac.compare_digest(asked.visitor or "", context.visitor or "")
-        return asked if is_this_visitor and self._clock.time() < asked.expires_at else None
+        is_this_visitor = hmac.compare_digest(record.visitor or "", context.visitor or "")
+        return record if is_this_visitor and self._clock.time() < record.expires_at else None
 
     def _delete_cookie(self, context: RequestContext) -> None:
         if self._name in context.cookies:

@@ -12,12 +12,11 @@ from config import Settings
 from providers.base import Identity, Registration
 from services.backend.client import BackendClient
 from services.backend.link_calls import LinkCalls, LinkedAccount
-from services.clock import Clock
 from services.limits.login_limiter import LoginLimiter
 from services.observability.audit import AuditLog
 from services.request_context import RequestContext
 from services.sessions.manager import Sessions
-from services.sessions.model import RECENT_SECONDS, Session
+from services.sessions.model import Session
 
 _T = TypeVar("_T")
 
@@ -32,7 +31,6 @@ class ProviderLinks:
         sessions: Sessions,
         limiter: LoginLimiter,
         audit: AuditLog,
-        clock: Clock,
     ) -> None:
         self._registrations = settings.registrations
         self._calls = calls
@@ -40,7 +38,6 @@ class ProviderLinks:
         self._sessions = sessions
         self._limiter = limiter
         self._audit = audit
-        self._clock = clock
 
     @property
     def can_link(self) -> bool:
@@ -49,10 +46,6 @@ class ProviderLinks:
     @property
     def can_unlink(self) -> bool:
         return self._calls.has("unlink")
-
-    def is_recent(self, session: Session) -> bool:
-        """Whether the person has signed in recently enough: an open browser must not suffice (ASVS 5.0, 7.5.1)."""
-        return session.is_recent(RECENT_SECONDS, self._clock.time())
 
     def linked(self, context: RequestContext) -> Mapping[str, LinkedAccount] | None:
         """Provider id -> what is connected of it; None if the backend does not say. Raises a `SiteError`."""

@@ -33,12 +33,12 @@ def _url(blueprint: str, callback_url: str | None) -> str | None:
 
 def link_values() -> dict[str, str]:
     """The values that the link of a mail has in its query, by placeholder: `code`, `uid` and `identifier`."""
-    found = {}
+    values = {}
     for placeholder, names in services().settings.backend.link_parameters.items():
         texts = [request.args[name] for name in names.split("|") if request.args.get(name)]
         if texts:
-            found[placeholder] = texts[0]
-    return found
+            values[placeholder] = texts[0]
+    return values
 
 
 def link_query() -> dict[str, str]:

@@ -17,7 +17,7 @@ _WITHOUT_PROVIDER = "email"
 
 
 def is_needed(session: Session) -> bool:
-    """Whether the sign-in of this session is too old to add a passkey (OWASP ASVS 5.0, 7.5.1)."""
+    """Whether the sign-in is too old for what an open browser alone must not do (OWASP ASVS 5.0, 7.5.1)."""
     return not session.is_recent(RECENT_SECONDS, services().clock.time())
 
 
@@ -78,5 +78,7 @@ def _registrations(session: Session) -> list[Registration]:
 
 
 def _with_identifier(session: Session, fields: Mapping[str, str]) -> dict[str, str]:
-    known = identifier(session)
-    return {**fields, **({} if known is None else {login_page.form_class().identifier_name: known})}
+    session_identifier = identifier(session)
+    if session_identifier is None:
+        return dict(fields)
+    return {**fields, login_page.form_class().identifier_name: session_identifier}

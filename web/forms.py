@@ -447,8 +447,8 @@ def new_account_form(names: Sequence[str], further: Sequence[RegisterField]) -> 
     names: the fields that the backend wants, in their order. All are required. Checkboxes come last.
     """
     own = [replace(field, required=True) for field in further if field.key in names]
-    known = _known_fields(frozenset(names) - {field.key for field in own})
-    fields = [replace(field, required=True) for field in known] + own
+    common = _known_fields(frozenset(names) - {field.key for field in own})
+    fields = [replace(field, required=True) for field in common] + own
     fields = sorted(fields, key=lambda field: (field.kind == "checkbox", names.index(field.key)))
     members = {field.key: _register_field(field) for field in fields}
     inputs = tuple(map(_register_input, fields))
@@ -478,8 +478,7 @@ def _register_input(field: RegisterField) -> RegisterInput:
 
 
 def _register_field(field: RegisterField) -> Any:
-    known = _KNOWN_LABELS.get(field.key, field.key)
-    label = LazyString(_localized, field.labels) if field.labels else known
+    label = LazyString(_localized, field.labels) if field.labels else _KNOWN_LABELS.get(field.key, field.key)
     text = label if field.required else _l("%(label)s (optional)", label=label)
     missing = _l("Fill in this field: %(label)s.", label=label)
     match field.kind:

@@ -420,7 +420,7 @@ class Sessions:
         )
         if session.is_short:
             expires_at = min(expires_at, session.auth_time + settings.session_short_age)
-        return min(expires_at, self._refresher.ends_at(session) or expires_at)
+        return min(expires_at, session.tokens_end_at(settings.backend) or expires_at)
 
 
 def _cookie_header() -> str:

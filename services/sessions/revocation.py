@@ -124,10 +124,10 @@ class RevokedSessions:
 
         until: seconds since 1970, by the issuer's clock.
         """
-        known = self._revoked_until(key)
-        if until > known - MAX_DIFFERENCE_SECONDS:
+        revoked_until = self._revoked_until(key)
+        if until > revoked_until - MAX_DIFFERENCE_SECONDS:
             # A session that started in the second of the last call counts as started a second later.
-            until = max(until, known + 1)
+            until = max(until, revoked_until + 1)
         self._publish(Entry(user_key=key, until=until))
 
     @property

@@ -77,12 +77,11 @@ class TokenRefresher:
         clock: Clock,
     ) -> None:
         self._backend = backend
-        self._backend_kind = settings.backend
+        self._settings = settings
         self.store = store
         self._revoked = revoked_sessions
         self._clock = clock
         self._seconds = settings.backend_timeout + EXTRA_SECONDS
-        self._absolute_age = settings.session_absolute_age
         self._paused_until = 0.0
         self._sealer = RefreshTokenSealer(settings.secret_keys)
         self._flights: SingleFlight[tuple[Session, bool]] = SingleFlight(clock)
@@ -94,10 +93,6 @@ class TokenRefresher:
 
     def can_refresh(self, session: Session) -> bool:
         return self._backend.can_refresh(has_refresh_token=session.sealed_refresh_token is not None)
-
-    def ends_at(self, session: Session) -> int | None:
-        """Seconds since 1970 when the session's tokens end for good; None if that is unknown."""
-        return session.tokens_end_at(self._backend_kind)
 
     def is_due(self, session: Session) -> bool:
         """Whether the next request of this session refreshes its tokens."""
@@ -267,10 +262,8 @@ class TokenRefresher:
 
     def _kept_until(self, session: Session) -> int:
         """When the newest tokens are of no use any more, in seconds since 1970."""
-        return min(self.ends_at(session) or self._latest_end(session), self._latest_end(session))
-
-    def _latest_end(self, session: Session) -> int:
-        return session.auth_time + self._absolute_age
+        latest_end = session.auth_time + self._settings.session_absolute_age
+        return min(session.tokens_end_at(self._settings.backend) or latest_end, latest_end)
 
     def _failure(self, session: Session) -> _Failure | None:
         if not self._failures:

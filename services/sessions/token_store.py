@@ -288,8 +288,8 @@ class TokenStore:
         with self._lock:
             if result == -1:
                 self._entries.pop(key, None)
-            if (known := self._entries.get(key)) and known.count == entry.count:
-                self._entries[key] = replace(known, is_saved=True)
+            if (current := self._entries.get(key)) and current.count == entry.count:
+                self._entries[key] = replace(current, is_saved=True)
         return True
 
     async def _get(self, key: str) -> bytes | None:
