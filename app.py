@@ -76,9 +76,10 @@ def create_app(
             return doctor_command.command_app(create_app)
         settings = config.load(os.environ)
     app = Flask(__name__, static_folder=None)  # blueprints/static_files.py serves them
-    app.session_interface = visitor_cookie.SessionInterface()
+    clock = clock or Clock()
+    app.session_interface = visitor_cookie.SessionInterface(settings, clock)
     app.config.update(_flask_settings(settings))
-    app.extensions["munjigi"] = Services.build(settings, app, request_context.current, clock or Clock())
+    app.extensions["munjigi"] = Services.build(settings, app, request_context.current, clock)
     app.extensions["munjigi.stopping"] = is_stopping
     _register_hooks(app, settings)
     login_manager.init_app(app, add_context_processor=False)  # it would load the session for every template
