@@ -22,7 +22,7 @@ class SessionInterface(SecureCookieSessionInterface):
             settings.signing_keys, self.salt, clock, serializer=self.serializer, signer_kwargs=signer_kwargs
         )
 
-    def get_signing_serializer(self, app: Flask) -> TimedSerializer:
+    def get_signing_serializer(self, _: Flask) -> TimedSerializer:
         """The same for all requests: to build it takes a tenth of the time of a sign-in page."""
         return self._serializer
 
