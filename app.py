@@ -10,12 +10,13 @@ from flask.typing import ResponseReturnValue
 from flask_babel import Babel, get_locale
 from flask_login import LoginManager, current_user
 from flask_wtf.csrf import generate_csrf
-from jinja2 import ChoiceLoader, FileSystemLoader, PrefixLoader, StrictUndefined
+from jinja2 import BaseLoader, ChoiceLoader, FileSystemLoader, FunctionLoader, PrefixLoader, StrictUndefined
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import MapAdapter
 
 import config
 import errors
+import providers
 import settings_readers
 from blueprints import (
     account,
@@ -176,15 +177,21 @@ def _redirect_to_login() -> ResponseReturnValue:
     return redirect(login_page.url(error if error is errors.SessionExpired else None, page), 303)
 
 
+def _template_loader(app: Flask, settings: Settings) -> BaseLoader:
+    """The loader of the site's templates, among them the marks of the providers, and of those in `TEMPLATES_DIR`."""
+    loaders = [loader for loader in (app.jinja_loader, FunctionLoader(providers.mark_template)) if loader]
+    if not settings.templates_dir:
+        return ChoiceLoader(loaders)
+    site_templates = PrefixLoader({"site": ChoiceLoader(loaders)})  # for {% extends "site/login.html" %}
+    return ChoiceLoader([FileSystemLoader(settings.templates_dir), *loaders, site_templates])
+
+
 def _init_templates(app: Flask, settings: Settings) -> None:
     locale.init_app(app)
     Babel(app, locale_selector=locale.select_locale)
     static_files.init_app(app, settings)
     app.jinja_env.undefined = StrictUndefined
-    if settings.templates_dir and app.jinja_loader:
-        site_templates = PrefixLoader({"site": app.jinja_loader})  # for {% extends "site/login.html" %}
-        overrides = FileSystemLoader(settings.templates_dir)
-        app.jinja_env.loader = ChoiceLoader([overrides, app.jinja_loader, site_templates])
+    app.jinja_env.loader = _template_loader(app, settings)
     app.jinja_env.filters["without_controls"] = forms.without_controls
     app.jinja_env.globals.update(
         csrf_token=generate_csrf,

@@ -19,8 +19,7 @@ from werkzeug.serving import is_running_from_reloader
 
 import app
 import config
-from dev import backend, stand_in_settings, stand_ins
-from dev.providers import PROVIDERS
+from dev import backend, providers, stand_in_settings, stand_ins
 from doctor import command as doctor_command
 from services.clock import Clock
 from services.observability import log_config
@@ -142,8 +141,9 @@ def _print_greeting(settings: Mapping[str, str], port: int, started: list[str], 
             f" with the protocol {protocol}. Its requests are logged below."
         )
         click.echo(f"  The emails that it would send: {stand_in_settings.stand_in_origin(port)}/mail")
-    if providers := [PROVIDERS[name].name for name in started if name in PROVIDERS]:
-        click.echo(f"  Stand-in providers, each with test accounts and failures: {', '.join(providers)}.")
+    known = providers.stand_ins()
+    if names := [known[name].name for name in started if name in known]:
+        click.echo(f"  Stand-in providers, each with test accounts and failures: {', '.join(names)}.")
     click.echo("")
 
 

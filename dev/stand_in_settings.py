@@ -3,8 +3,7 @@
 import hmac
 from collections.abc import Mapping
 
-from dev import exchanges
-from dev.providers import PROVIDERS
+from dev import exchanges, providers
 from dev.providers.base import Client
 
 
@@ -40,10 +39,10 @@ def missing_settings(environ: Mapping[str, str], port: int, key: str) -> dict[st
     defaults = _providers_default(environ)
     for name in providers_without_settings(environ):
         secret = hmac.digest(key.encode(), name.encode(), "sha256").hex()[:32]
-        settings = PROVIDERS[name].settings(f"{stand_in_origin(port)}/{name}", secret)
+        settings = providers.stand_ins()[name].settings(f"{stand_in_origin(port)}/{name}", secret)
         defaults |= {
             f"{name.upper()}_{setting}": value
-            for setting, value in ({"CLIENT_ID": PROVIDERS[name].client_id} | settings).items()
+            for setting, value in ({"CLIENT_ID": providers.stand_ins()[name].client_id} | settings).items()
         }
     return {name: value for name, value in defaults.items() if name not in environ}
 
@@ -56,7 +55,7 @@ def providers_without_settings(environ: Mapping[str, str]) -> list[str]:
 
 def _providers_default(environ: Mapping[str, str]) -> dict[str, str]:
     has_social = "social" in exchanges.load(protocol(environ)).calls
-    return {} if "BACKEND_URL" in environ or not has_social else {"PROVIDERS": ",".join(PROVIDERS)}
+    return {} if "BACKEND_URL" in environ or not has_social else {"PROVIDERS": ",".join(providers.stand_ins())}
 
 
 def client_registrations(settings: Mapping[str, str]) -> dict[str, Client]:
@@ -77,4 +76,4 @@ def client_registrations(settings: Mapping[str, str]) -> dict[str, Client]:
 def _provider_ids(settings: Mapping[str, str]) -> list[str]:
     """Return the known provider ids in `PROVIDERS`. The site itself reports unknown ids."""
     words = [word.strip().lower() for word in settings.get("PROVIDERS", "").split(",")]
-    return [word for word in words if word in PROVIDERS]
+    return [word for word in words if word in providers.stand_ins()]

@@ -11,9 +11,8 @@ import click
 from flask import Flask, Response, render_template
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from dev import backend, stand_in_settings
+from dev import backend, providers, stand_in_settings
 from dev.identity_provider import IdentityProvider
-from dev.providers import PROVIDERS
 from dev.social_login import SocialLogin
 from dev.stand_in_settings import client_registrations, stand_in_origin
 
@@ -37,15 +36,17 @@ def create_stand_ins(
     now: the clock of the backend, by which its tokens expire.
     """
     names, registrations = needed_stand_ins(settings, port), client_registrations(settings)
-    providers = {name: IdentityProvider(PROVIDERS[name], registrations[name]) for name in names if name != "backend"}
+    issuers = {
+        name: IdentityProvider(providers.stand_ins()[name], registrations[name]) for name in names if name != "backend"
+    }
     if "backend" in names:
         protocol = stand_in_settings.protocol(settings)
-        site = backend.create_backend(delay, protocol, SocialLogin(registrations, providers), now, settings["SITE_URL"])
+        site = backend.create_backend(delay, protocol, SocialLogin(registrations, issuers), now, settings["SITE_URL"])
         site.add_url_rule("/mail", view_func=lambda: _show_mails(site, settings["SITE_URL"]))
     else:
         site = Flask("stand-ins", static_folder=None)
     site.template_folder = str(_TEMPLATES)
-    for provider in providers.values():
+    for provider in issuers.values():
         site.register_blueprint(provider.blueprint())
     site.after_request(_add_privacy_headers)
     return site
@@ -76,7 +77,7 @@ class _RequestHandler(WSGIRequestHandler):
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:  # noqa: ARG002  # overrides a method
         path = self.path.partition("?")[0]
         provider, _, rest = path[1:].partition("/")
-        name, endpoint = (provider, f"/{rest}") if provider in PROVIDERS else ("backend", path)
+        name, endpoint = (provider, f"/{rest}") if provider in providers.stand_ins() else ("backend", path)
         click.echo(f"  {name:7}  {self.command:6} {endpoint:10} -> {code}", file=sys.stderr)
 
 

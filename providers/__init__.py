@@ -7,6 +7,8 @@ from pathlib import Path
 
 from providers.base import Provider
 
+_SVG = '<svg viewBox="0 0 24 24" width="24" height="24" aria-hidden="true" focusable="false">{}</svg>'
+
 
 @lru_cache(1)
 def names() -> tuple[str, ...]:
@@ -18,3 +20,17 @@ def names() -> tuple[str, ...]:
 def find(name: str) -> Provider:
     """Import and return the provider with this id, which must be one of `names()`."""
     return import_module(f"providers.{name}").provider  # type: ignore[no-any-return]  # import_module is untyped
+
+
+@lru_cache(1)
+def in_order() -> tuple[Provider, ...]:
+    """All providers, in the order in which lists show them."""
+    return tuple(sorted(map(find, names()), key=lambda provider: (provider.order, provider.id)))
+
+
+def mark_template(path: str) -> str | None:
+    """The source of the template `marks/<id>.svg`, the logo of a provider; None if there is none."""
+    folder, _, file = path.rpartition("/")
+    name = file.removesuffix(".svg")
+    mark = find(name).mark if folder == "marks" and name in names() else ""
+    return _SVG.format(mark) if mark else None

@@ -72,11 +72,20 @@ def _client_secret(registration: Registration, now: int) -> str | None:
     return jwt.encode(header, {**claims, "iat": now, "exp": now + _SECRET_SECONDS}, key, default_type=None)
 
 
+_MARK = (
+    '<path d="M12 7.6c-1 0-2.2-.9-3.8-.9C5.1 6.7 3 9.3 3 12.8c0 4.1 2.7 8.8 5.4 8.8 1.3 0 2.2-.9 3.6-.9s2.3.9 '
+    '3.6.9c1.9 0 3.6-2.3 4.6-5-1.9-.8-3-2.5-3-4.4 0-1.7.9-3.2 2.4-4.1-1-1-2.3-1.4-3.7-1.4-1.6 0-2.9.9-3.9.9z" '
+    'fill="currentColor"/>'
+    '<path d="M15.7 1.4c.2 2.6-1.7 4.7-4 4.7-.2-2.5 1.7-4.6 4-4.7z" fill="currentColor"/>'
+)
+
 provider = Provider(
     id="apple",
+    order=30,
     label={"en": "Apple"},
     button_text={"en": "Sign in with Apple", "ja": "Appleでサインイン", "ko": "Apple로 로그인"},
     colors=("#000000", "#ffffff", "#868e89"),
+    mark=_MARK,
     issuer=_ISSUER,
     other_issuers=("https://account.apple.com",),  # Apple's metadata named this issuer for some days in 2025
     authorize_url="https://appleid.apple.com/auth/authorize",

@@ -5,6 +5,7 @@ Each module of this package gives the provider's endpoints, the parameters it ex
 `Identity`, and the look of its button. `docs/providers/` has the source of each fact.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -51,6 +52,25 @@ class ProviderResponses:
 
 
 @dataclass(frozen=True)
+class Example:
+    """Responses about one user, from the provider's documentation, and what they mean.
+
+    The tests sign in with them, and the development provider of `make run` answers with them. The user of the first
+    one is 김하늘, "하늘", haneul.kim@example.com, so that other users can be made from it.
+    """
+
+    description: str
+    identity: Identity | None
+    """The result; None if the sign-in must be refused."""
+    claims: Mapping[str, Any] = field(default_factory=dict)
+    """The claims of the id_token that are about the user. Without `iss`, that of `Provider.issuer`."""
+    user: Any = None
+    """The response of `user_url`."""
+    extra: Any = None
+    """The response of `optional_url`."""
+
+
+@dataclass(frozen=True)
 class InAppBrowser:
     """The browser that an app opens links in. Its `User-Agent` has the app's name, in a format of the app's own."""
 
@@ -65,20 +85,29 @@ class InAppBrowser:
 @dataclass(frozen=True, kw_only=True)
 class Provider:
     id: str
+    order: int = 80
+    """Its place in lists: the docs, `.env.example`, the buttons of `make run`. The same number: by id."""
     label: Translations
     """The provider's name on the sign-in page."""
     button_text: Translations = field(default_factory=dict)
     """The button text that the provider's brand guidelines require. Other languages use the site's own text."""
     colors: tuple[str, str, str] = ("#ffffff", "#1b1f1d", "#868e89")
     """Background, text and border of the button, as `#rrggbb`."""
+    mark: str = ""
+    """The logo on the button: the content of an SVG of 24 by 24. The CSP forbids `style`; use `fill` and `stroke`.
+    `currentColor` is the color of the text. Templates include it as `marks/<id>.svg`."""
 
     issuer: str | None = None
     """The `iss` of its id_tokens and of its callbacks (RFC 9207)."""
     other_issuers: tuple[str, ...] = ()
     """Further values of `iss` to accept."""
+    issuer_of: Callable[["Registration", Mapping[str, Any]], str | None] | None = None
+    """If the `iss` of its id_tokens depends on the settings or on another claim: returns the only one to accept for
+    these claims, or None to refuse them. They are not verified yet. Then leave `issuer` unset."""
     discovery: bool = False
     """Read endpoints and issuer from the metadata of the issuer that the operator sets (OpenID Connect Discovery)."""
     authorize_url: str = ""
+    """A setting can be part of this and the other addresses: `{TENANT}` is the value of `<ID>_TENANT`."""
     token_url: str = ""
     keys_url: str | None = None
     """The JWK Set that verifies its id_tokens (RFC 7517)."""
@@ -87,6 +116,8 @@ class Provider:
     the sign-in does not depend on it."""
     optional_url: str | None = None
     """Called after `user_url`. The sign-in does not depend on it."""
+    user_params: Callable[["Registration", str], Mapping[str, str]] = lambda *_: {}
+    """Returns additional query parameters of these two, for an access token."""
 
     logout_url: str | None = None
     """Where a sign-out at the provider starts. With `discovery`, the metadata has it (`end_session_endpoint`)."""
@@ -113,6 +144,8 @@ class Provider:
     """Client authentication at the token endpoint (RFC 6749, 2.3.1)."""
     code_reuse_errors: frozenset[str] = frozenset({"invalid_grant", "bad_verification_code"})
     """Error codes of the token endpoint for a code that was already used or has expired."""
+    error_code: Callable[[Any], Any] = lambda error: error
+    """Returns the error code, if the token endpoint's `error` is not a text."""
     refuses_in_app: bool = False
     """It refuses to sign users in inside an in-app browser."""
     in_app_browser: InAppBrowser | None = None
@@ -129,6 +162,8 @@ class Provider:
     """Raises `ValueError` if the settings contradict each other."""
     client_secret: Callable[["Registration", int], str | None] = lambda registration, _: registration.secret
     """Returns the client secret to send, for the current time in seconds since 1970."""
+    examples: tuple[Example, ...] = ()
+    """The complete profile, then one without an email address, and what else can be different."""
 
     @property
     def can_send_logout_tokens(self) -> bool:
@@ -197,10 +232,17 @@ class Registration:
         label = self.settings.get("LABEL")
         return {"en": label} if label else self.provider.label
 
+    def issuers(self, claims: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the values of `iss` to accept in an id_token with these claims. They are not verified yet."""
+        if self.provider.issuer_of is None:
+            return tuple(filter(None, (self.issuer, *self.provider.other_issuers)))
+        return tuple(filter(None, [self.provider.issuer_of(self, claims)]))
+
     def url(self, default: str) -> str:
-        """Return `default`, or its path below `<ID>_BASE_URL` if that is set."""
-        base = self.settings.get("BASE_URL")
-        return base + urlsplit(default).path if base else default
+        """Return `default` with the settings in it, or its path and query below `<ID>_BASE_URL` if that is set."""
+        url = re.sub(r"\{([A-Z_]+)\}", lambda name: self.settings[name[1]] or "", default)
+        base, parts = self.settings.get("BASE_URL"), urlsplit(url)
+        return base + parts.path + (parts.query and f"?{parts.query}") if base else url
 
 
 def _read_flag(text: str) -> str | None:

@@ -18,11 +18,22 @@ def _identity(responses: ProviderResponses) -> Identity:
     )
 
 
+_MARK = (
+    '<g fill="none" stroke-width="4.2">'
+    '<path d="M17.85 6.54A8 8 0 0 0 4.87 8.37" stroke="#EA4335"/>'
+    '<path d="M4.87 8.37a8 8 0 0 0 0 7.26" stroke="#FBBC05"/>'
+    '<path d="M4.87 15.63a8 8 0 0 0 12.27 2.5" stroke="#34A853"/>'
+    '<path d="M17.14 18.13A8 8 0 0 0 20 12h-8" stroke="#4285F4"/>'
+    "</g>"
+)
+
 provider = Provider(
     id="google",
+    order=40,
     label={"en": "Google"},
     button_text={"en": "Sign in with Google", "ja": "Google でログイン", "ko": "Google 계정으로 로그인"},
     colors=("#ffffff", "#1f1f1f", "#747775"),
+    mark=_MARK,
     issuer="https://accounts.google.com",
     other_issuers=("accounts.google.com",),
     authorize_url="https://accounts.google.com/o/oauth2/v2/auth",

@@ -18,11 +18,18 @@ def _identity(responses: ProviderResponses) -> Identity:
     )
 
 
+_MARK = (
+    '<ellipse cx="12" cy="10.8" rx="10" ry="8.2" fill="#000"/>'
+    '<path d="M5.4 15.6 4.3 21.2q-.1.8.6.4l6.3-4.2z" fill="#000"/>'
+)
+
 provider = Provider(
     id="kakao",
+    order=10,
     label={"en": "Kakao", "ja": "カカオ", "ko": "카카오"},
     button_text={"en": "Login with Kakao", "ko": "카카오 로그인"},
     colors=("#fee500", "#191919", "#fee500"),
+    mark=_MARK,
     issuer="https://kauth.kakao.com",
     authorize_url="https://kauth.kakao.com/oauth/authorize",
     token_url="https://kauth.kakao.com/oauth/token",

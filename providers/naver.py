@@ -18,9 +18,11 @@ def _identity(responses: ProviderResponses) -> Identity:
 
 provider = Provider(
     id="naver",
+    order=20,
     label={"en": "NAVER", "ko": "네이버"},
     button_text={"en": "Log in with NAVER", "ko": "네이버 로그인"},
     colors=("#ffffff", "#1b1f1d", "#868e89"),  # white text on NAVER green has too little contrast
+    mark='<path d="M4 4h5.6l4.8 7.2V4H20v16h-5.6l-4.8-7.2V20H4z" fill="#03c75a"/>',
     issuer="https://nid.naver.com",
     authorize_url="https://nid.naver.com/oauth2.0/authorize",
     token_url="https://nid.naver.com/oauth2.0/token",

@@ -20,9 +20,18 @@ def _identity(responses: ProviderResponses) -> Identity:
     )
 
 
+_MARK = (
+    '<g fill="none" stroke="currentColor" stroke-width="2.2" stroke-linecap="round" stroke-linejoin="round">'
+    '<circle cx="8" cy="16" r="4.9"/>'
+    '<path d="M11.6 12.4 20.8 3.2M16.4 7.6l3.2 3.2"/>'
+    "</g>"
+)
+
 provider = Provider(
     id="oidc",
+    order=90,
     label={"en": "OpenID Connect"},
+    mark=_MARK,
     discovery=True,
     is_oidc=True,
     algorithms=("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import backends
+import providers
 from tests.support.architecture import FILES, PACKAGES, imports, package_of, relative_path
 from tests.support.commands import ROOT
 
@@ -18,7 +19,7 @@ MODULE_IMPORTS: dict[str, set[str]] = {
     "serve": {"config", "doctor", "server"},
 }
 """What each module at the top level may import: import-linter reads the imports of packages only."""
-PROVIDERS = ("kakao", "naver", "apple", "google", "github", "discord")
+PROVIDERS = {*providers.names()} - {"line", "oidc"}
 """The provider ids that no other code may contain. `line` and `oidc` are ordinary words of the code."""
 
 

@@ -1,15 +1,27 @@
-"""The stand-in providers, one file each: how a provider differs from the standards, and its accounts."""
+"""The stand-in providers: how a provider differs from the standards, and its accounts.
 
-from dev.providers.apple import APPLE
+A provider without a file here has a stand-in that `derived.py` makes of its file in `providers/`.
+"""
+
+import pkgutil
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+
+import providers
+from dev.providers import derived
 from dev.providers.base import Provider
-from dev.providers.discord import DISCORD
-from dev.providers.github import GITHUB
-from dev.providers.google import GOOGLE
-from dev.providers.kakao import KAKAO
-from dev.providers.line import LINE
-from dev.providers.naver import NAVER
-from dev.providers.oidc import OIDC
 
-PROVIDERS: dict[str, Provider] = {
-    provider.id: provider for provider in (KAKAO, NAVER, APPLE, GOOGLE, GITHUB, LINE, DISCORD, OIDC)
-}
+
+@lru_cache(1)
+def stand_ins() -> Mapping[str, Provider]:
+    """All stand-ins by id, in the order of the buttons."""
+    modules = {module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])}
+    return {
+        provider.id: import_module(f"dev.providers.{provider.id}").provider
+        if provider.id in modules
+        else derived.stand_in(provider)
+        for provider in providers.in_order()
+        if provider.id in modules or provider.examples
+    }

@@ -96,7 +96,7 @@ def _boolean_flags(claims: Json) -> Json:
     return claims | {name: True for name in ("email_verified", "is_private_email") if claims.get(name) == "true"}
 
 
-APPLE = Provider(
+provider = Provider(
     id="apple",
     name="Apple",
     client_id="com.example.login.web",
@@ -111,6 +111,7 @@ APPLE = Provider(
     jwks_url="https://appleid.apple.com/auth/keys",
     social_token="id_token",
     issuer=_ISSUER,
+    issuers=lambda _: (_ISSUER, "https://account.apple.com"),
     id_token="always",
     pkce_required=False,
     is_valid_secret=_is_valid_client_secret,

@@ -1,7 +1,7 @@
 """The types of stand-in providers. A `Provider` value describes how a provider differs from the standards."""
 
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -122,6 +122,8 @@ class Provider:
     social_token: str = "access_token"
     issuer: str = ""
     """If empty, the base URL of the stand-in."""
+    issuers: Callable[[Json], Sequence[str]] = lambda _: ()
+    """(claims) -> the issuers that a backend accepts in an id_token. Needed if `social_token` is `id_token`."""
     id_token: str = "openid"
     """When the token response has an id_token: with this scope, `always` or `never`."""
     algorithm: str = "RS256"

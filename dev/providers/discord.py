@@ -41,7 +41,7 @@ def _rate_limited() -> Response:
     return Response(_RATE_LIMITED, 429, mimetype="application/json")
 
 
-DISCORD = Provider(
+provider = Provider(
     id="discord",
     name="Discord",
     client_id="800000000000000000",

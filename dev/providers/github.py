@@ -55,7 +55,7 @@ def _error(error: str, description: str) -> tuple[int, Json]:
     return 200, {"error": error, "error_description": description, "error_uri": _DOCS}
 
 
-GITHUB = Provider(
+provider = Provider(
     id="github",
     name="GitHub",
     client_id="Ov23lidevelopment0001",

@@ -46,7 +46,7 @@ def _account(user: Json) -> Account:
     return Account(user["sub"], user.get("name"), None, user.get("email"))
 
 
-GOOGLE = Provider(
+provider = Provider(
     id="google",
     name="Google",
     client_id="1234567890-development.apps.googleusercontent.com",

@@ -78,7 +78,7 @@ def _error(status: int, error: str, description: str, code: str) -> tuple[int, J
     return status, {"error": error, "error_description": description, "error_code": code}
 
 
-KAKAO = Provider(
+provider = Provider(
     id="kakao",
     name="Kakao",
     client_id="0123456789abcdef0123456789abcdef",

@@ -38,7 +38,7 @@ def _upper_case(callback: Json) -> Json:
     return callback | {"error": callback["error"].upper()} if "error" in callback else callback
 
 
-LINE = Provider(
+provider = Provider(
     id="line",
     name="LINE",
     client_id="1650000000",

@@ -52,7 +52,7 @@ def _error(error: str, description: str) -> tuple[int, Json]:
     return 200, {"error": error, "error_description": description}
 
 
-NAVER = Provider(
+provider = Provider(
     id="naver",
     name="Naver",
     client_id="N4verDevelopment0001",

@@ -34,7 +34,7 @@ def _account(user: Json) -> Account:
     return Account(user["sub"], user.get("name"), user.get("preferred_username"), user.get("email"))
 
 
-OIDC = Provider(
+provider = Provider(
     id="oidc",
     name="Example",
     client_id="munjigi-development",

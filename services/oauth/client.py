@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NoReturn
-from urllib.parse import quote_plus
+from urllib.parse import quote_plus, urlencode
 
 from authlib.oauth2.base import OAuth2Error
 from authlib.oauth2.client import OAuth2Client
@@ -162,7 +162,7 @@ class OAuthClient:
             )
             validate_token(tokens.get("access_token"))
         except OAuth2Error as error:
-            _raise_provider_error(registration, error.error, "the token endpoint")
+            _raise_provider_error(registration, registration.provider.error_code(error.error), "the token endpoint")
         except (ValueError, TypeError, AttributeError):
             raise errors.OAuthCallback("the token endpoint returned no valid token") from None
         if str(tokens.get("token_type", "bearer")).lower() != "bearer":
@@ -184,6 +184,7 @@ class OAuthClient:
             tokens["access_token"],
             registration.provider.algorithms,
             self._clock.time(),
+            registration.issuers if registration.provider.issuer_of else None,
         )
         try:
             return self.metadata.verify(
@@ -209,17 +210,24 @@ class OAuthClient:
         userinfo = extra = None
         if endpoints.userinfo_endpoint and not (claims.get("email") and claims.get("name")):
             # The id_token alone proves who signs in. Without userinfo, only a name or an address may be missing.
-            url = endpoints.userinfo_endpoint
+            url = _with_params(endpoints.userinfo_endpoint, provider.user_params(registration, token))
             userinfo = self._http.get_json(url, token, context, kind=dict, optional=bool(claims))
             if claims and userinfo is not None and dig(userinfo, "sub") != claims["sub"]:
                 # OpenID Connect Core 1.0, 5.3.2
                 raise errors.OAuthCallback("its userinfo is about another person")
         if provider.optional_url:
-            extra = self._http.get_json(registration.url(provider.optional_url), token, context, optional=True)
+            url = _with_params(registration.url(provider.optional_url), provider.user_params(registration, token))
+            extra = self._http.get_json(url, token, context, optional=True)
         try:
             return validate_identity(provider.identity(ProviderResponses(claims, userinfo, extra, params)), provider.id)
         except (ValueError, KeyError, TypeError) as error:
             raise errors.OAuthCallback(f"its user data cannot be used ({error})") from None
+
+
+def _with_params(url: str, params: Mapping[str, str]) -> str:
+    if not params:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(params)}"
 
 
 def _issuer_session(registration: Registration, identity: Identity, claims: Mapping[str, Any]) -> IssuerSession | None:

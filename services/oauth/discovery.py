@@ -52,7 +52,7 @@ class ProviderMetadata:
                 token_endpoint=registration.url(provider.token_url),
                 jwks_uri=provider.keys_url and registration.url(provider.keys_url),
                 userinfo_endpoint=provider.user_url and registration.url(provider.user_url),
-                issuers=tuple(filter(None, (provider.issuer, *provider.other_issuers))),
+                issuers=() if provider.issuer_of else registration.issuers({}),
                 token_endpoint_auth_method=provider.client_auth,
                 end_session_endpoint=registration.url(provider.logout_url) if provider.logout_url else None,
             )

@@ -4,7 +4,7 @@ Authlib's claims alone take a foreign `aud` beside our `azp`, an empty `aud` or 
 this module rejects these. `signed_jwt.py` verifies the signature.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,8 @@ class Expected:
     algorithms: Sequence[str]
     now: float
     """Seconds since 1970."""
+    issuers_for: Callable[[Mapping[str, Any]], Sequence[str]] | None = None
+    """Returns the issuers to accept for these claims, if that depends on them; then `issuers` is not used."""
 
 
 def verify(token: object, keys: Callable[[str | None], Sequence[Key]], expected: Expected) -> dict[str, Any]:
@@ -59,7 +61,8 @@ def _check_claims(claims: dict[str, Any], header: dict[str, Any], expected: Expe
 
 
 def _check_identity_claims(claims: dict[str, Any], expected: Expected) -> None:
-    if claims.get("iss") not in expected.issuers:
+    issuers = expected.issuers_for(claims) if expected.issuers_for else expected.issuers
+    if claims.get("iss") not in issuers:
         raise InvalidToken("it is from another issuer")
     if claims.get("aud") not in (expected.client_id, [expected.client_id]):
         raise InvalidToken("it is for another site, or not for this one alone")

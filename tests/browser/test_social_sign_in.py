@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pytest
 from playwright.sync_api import Browser, Page, Request, Route, expect
 
-from dev.providers import PROVIDERS
+from dev.providers import stand_ins
 from tests.support.browser import (
     LOCALES,
     LOGIN,
@@ -32,7 +32,7 @@ from tests.support.browser import (
 
 pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.usefixtures("restore_logging")]
 
-ALL = list(PROVIDERS)
+ALL = list(stand_ins())
 IN_APP = {
     "KakaoTalk": "Mozilla/5.0 (Linux; Android 14; SM-S911N; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0"
     " Chrome/124.0.0.0 Mobile Safari/537.36;KAKAOTALK 2410880",

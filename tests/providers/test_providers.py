@@ -1,8 +1,9 @@
-"""Every provider passes the same tests. A new provider adds `support/provider_samples/<id>.json` and no code here."""
+"""Every provider passes the same tests, with the examples in its file and `support/provider_samples/<id>.json`."""
 
 import base64
 import logging
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import parse_qs, quote_plus, urlsplit
@@ -13,18 +14,17 @@ from joserfc.jwk import ECKey
 
 import config
 import providers
-from providers.base import Identity
+from providers.base import Identity, Provider, ProviderResponses
+from services.backend.user import validate_identity
 from tests.support.faulty_backend import SECRET_MARKER
 from tests.support.forge import decrypt
 from tests.support.logs import captured_log
-from tests.support.scripted_provider import SAMPLES, ScriptedProviders, apple_key, load_sample, pkce_challenge
+from tests.support.scripted_provider import ScriptedProviders, apple_key, load_sample, pkce_challenge
 from tests.support.site import SECRET, Page, a_context
 from tests.support.social_backend import SESSION, SocialSetup, error_code, new_browser, social_setup
 
 ALL = providers.names()
-CASES = [
-    (name, case) for name in ALL if (SAMPLES / f"{name}.json").exists() for case in ("", *load_sample(name)["cases"])
-]
+CASES = [(name, case) for name in ALL for case in ("", *load_sample(name)["cases"])]
 GOOD = [(name, case) for name, case in CASES if "error" not in load_sample(name, case)]
 BAD = [(name, case) for name, case in CASES if "error" in load_sample(name, case)]
 OPENID = [name for name in ALL if providers.find(name).is_oidc]
@@ -48,9 +48,20 @@ def here(everywhere: SocialSetup) -> SocialSetup:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_each_provider_has_a_sample_with_the_required_cases(name: str) -> None:
-    assert (SAMPLES / f"{name}.json").is_file(), f"add tests/support/provider_samples/{name}.json"
-    assert {"without e-mail", "unverified", "declined", "odd types"} <= set(load_sample(name)["cases"])
+def test_each_provider_has_examples_of_a_user_with_and_without_an_email_address(name: str) -> None:
+    identities = [load_sample(name, case)["identity"] for each, case in GOOD if each == name]
+    assert identities, f"write `examples` in providers/{name}.py"
+    emails = {sample.get("email", identities[0]["email"]) for sample in identities}
+    assert None in emails, f"add an example without an email address to providers/{name}.py"
+    assert len(emails) > 1
+
+
+@pytest.mark.parametrize("provider", providers.in_order(), ids=lambda provider: provider.id)
+def test_the_first_example_of_a_provider_is_the_user_whom_the_stand_ins_replace(provider: Provider) -> None:
+    if provider.examples:
+        identity = provider.examples[0].identity
+        assert identity is not None
+        assert (identity.name, identity.email) == ("김하늘", "haneul.kim@example.com")
 
 
 # --- Start, callback and session
@@ -200,6 +211,57 @@ def identity(world: SocialSetup, name: str, sample: dict[str, Any]) -> Identity:
     found = engine.fetch_identity(registration, attempt, world.providers.approve(url, sample), a_context())
     assert isinstance(found, Identity)
     return found
+
+
+_ODD_VALUES: tuple[Any, ...] = (..., None, "", 7, [], {}, True, "x" * 10_000)
+
+
+def places(value: Any, *place: Any) -> Iterator[tuple[Any, ...]]:
+    """The paths to all members of nested objects and lists."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, member in items:
+        yield (*place, key)
+        yield from places(member, *place, key)
+
+
+def changed(document: Any, place: tuple[Any, ...], value: Any) -> Any:
+    """A copy of the document with another value at this place; `...` removes the member."""
+    copy = deepcopy(document)
+    parent = copy
+    for key in place[:-1]:
+        parent = parent[key]
+    if value is ...:
+        del parent[place[-1]]
+    else:
+        parent[place[-1]] = value
+    return copy
+
+
+@pytest.mark.parametrize(("name", "case"), GOOD, ids=names_of)
+def test_whatever_is_missing_or_odd_in_an_answer_nothing_else_becomes_of_it(name: str, case: str) -> None:
+    """A member that is missing, or of another type: the subject is the same or the answer is refused."""
+    sample, provider = load_sample(name, case), providers.find(name)
+    answers = {"claims": sample.get("claims", {})} | {
+        part: sample[key]["answer"] for part, key in (("user", "user"), ("extra", "more")) if key in sample
+    }
+
+    def read(changes: dict[str, Any]) -> Identity:
+        responses = ProviderResponses(**{**answers, **changes}, form={})
+        return validate_identity(provider.identity(responses), name)
+
+    right, results = read({}), 0
+    for part, document in answers.items():
+        for place in places(document):
+            for odd in _ODD_VALUES:
+                try:
+                    found = read({part: changed(document, place, odd)})
+                except (ValueError, KeyError, TypeError):
+                    continue
+                results += 1
+                assert found.subject in (right.subject, str(odd))
+                assert found.email in (right.email, None)
+                assert right.email_verified or odd is True or not found.email_verified
+    assert results
 
 
 @pytest.mark.parametrize("name", OPENID)

@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from urllib.parse import parse_qs, urlsplit
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
+import providers.base
+from providers.base import Example, Registration
 from tests.support.faulty_backend import SECRET_MARKER
 from tests.support.site import serve_in_thread
 
@@ -28,9 +30,75 @@ Json = dict[str, Any]
 
 
 def load_sample(name: str, case: str = "") -> Json:
-    """Return the sample of this provider, or the variant of it that is named `case`."""
-    sample: Json = json.loads((SAMPLES / f"{name}.json").read_text("utf-8"))
+    """Return the sample of this provider, or the variant of it that is named `case`.
+
+    It is in `provider_samples/<id>.json`, or else made of the examples in the provider's file.
+    """
+    path = SAMPLES / f"{name}.json"
+    sample: Json = json.loads(path.read_text("utf-8")) if path.exists() else _sample_of(providers.find(name))
     return {**sample, **sample["cases"][case], "case": case} if case else sample
+
+
+def _sample_of(provider: providers.base.Provider) -> Json:
+    further = {key: spec.example for key, spec in provider.settings.items() if spec.required}
+    settings = {"CLIENT_ID": f"{provider.id}-client", "CLIENT_SECRET": f"of-this-test{SECRET_MARKER}", **further}
+    defaults = {key: spec.default for key, spec in provider.settings.items()}
+    registration = Registration(provider, {**defaults, **settings})
+    scope = {"scope": provider.scope} if provider.scope else {}
+    first, *others = (_responses(provider, registration, example) for example in provider.examples)
+    return {
+        "settings": settings,
+        "issuer": provider.issuer or "",
+        "authorize": {
+            "path": _path(registration, provider.authorize_url),
+            "asks": {**scope, **provider.authorize_params},
+        },
+        "token": {
+            "path": _path(registration, provider.token_url),
+            "auth": provider.client_auth,
+            "repeats": list(provider.token_params),
+            "answer": {"token_type": "Bearer", "expires_in": 3600},
+        },
+        **({"keys_path": _path(registration, provider.keys_url)} if provider.keys_url else {}),
+        "algorithm": "HS256" if provider.signed_with_secret else "RS256",
+        **first,
+        "cases": {example.description: other for example, other in zip(provider.examples[1:], others, strict=True)},
+    }
+
+
+def _path(registration: Registration, url: str) -> str:
+    return urlsplit(registration.url(url)).path
+
+
+def _responses(provider: providers.base.Provider, registration: Registration, example: Example) -> Json:
+    identity = example.identity
+    email = {"email": identity.email} if identity and identity.email_verified else {}
+    return {
+        **({"claims": dict(example.claims)} if provider.is_oidc else {}),
+        **(
+            {"user": {"path": _path(registration, provider.user_url), "answer": example.user}}
+            if provider.user_url
+            else {}
+        ),
+        **(
+            {"more": {"path": _path(registration, provider.optional_url), "answer": example.extra}}
+            if provider.optional_url
+            else {}
+        ),
+        **(
+            {
+                "identity": {
+                    key: value for key, value in asdict(identity).items() if key not in ("provider", "social_token")
+                }
+            }
+            if identity
+            else {"error": "OAuthCallback"}
+        ),
+        "body": {
+            "social_token": f"<{provider.backend_token}>",
+            **(email if provider.backend_token == "id_token" else {}),
+        },
+    }
 
 
 @cache
@@ -205,7 +273,7 @@ def pkce_challenge(verifier: str) -> str:
 
 @contextmanager
 def scripted_providers() -> Iterator[ScriptedProviders]:
-    providers = ScriptedProviders()
-    with serve_in_thread("127.0.0.1", lambda _: providers) as port:
-        providers.url = f"http://127.0.0.1:{port}"
-        yield providers
+    scripted = ScriptedProviders()
+    with serve_in_thread("127.0.0.1", lambda _: scripted) as port:
+        scripted.url = f"http://127.0.0.1:{port}"
+        yield scripted
