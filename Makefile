@@ -49,7 +49,7 @@ messages: $(VENV)/dev ## update and compile the translations; NEW=de adds a lang
 	@$(BIN)/pybabel -q extract -F babel.cfg -k _l --no-location --sort-output -o $(VENV)/messages.pot .
 	@$(BIN)/pybabel -q update -i $(VENV)/messages.pot -d translations $(if $(NEW),-l $(NEW) --init-missing) \
 		--no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date -w 100
-	@$(BIN)/pybabel -q compile -d translations
+	@$(BIN)/python -m scripts.compile_translations
 
 release-check: export CI := true
 release-check: $(VENV)/dev ## check that this commit can be released; runs every check and test

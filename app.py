@@ -187,7 +187,7 @@ def _template_loader(app: Flask, settings: Settings) -> BaseLoader:
 
 
 def _init_templates(app: Flask, settings: Settings) -> None:
-    locale.init_app(app)
+    locale.init_app(app, settings)
     Babel(app, locale_selector=locale.select_locale)
     static_files.init_app(app, settings)
     app.jinja_env.undefined = StrictUndefined

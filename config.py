@@ -197,8 +197,10 @@ class Settings:
     """What a new password must be like. The forms say it; the backend enforces it. Other languages stand behind `;`."""
     reset_password_url: str | None = setting(read.link, None, example="https://example.com/password")
     """The target of the password reset link. If unset, it is `/auth/password/forgot` if `BACKEND` has a call for it."""
+    languages: tuple[str, ...] = setting(read.language_list, (), example="ko,en,ja")
+    """The languages that the site offers, in the order of its list. If unset: all that are in `translations/`."""
     default_locale: str = setting(read.language, "ko", example="ko")
-    """The language for browsers that accept none of the site's languages: `en`, or one of `translations/`."""
+    """The language for browsers that accept none of the site's languages: one of `LANGUAGES`."""
     templates_dir: Path | None = setting(read.folder, None, example="/etc/munjigi/templates")
     """A folder whose templates override those of the site; its subfolder `static` has further CSS and images."""
 
@@ -257,6 +259,8 @@ def load(environ: Mapping[str, str]) -> Settings:
             values[setting_field.name] = _read(environ, setting_field.name.upper(), spec, problems)
     values |= _read_backend(environ, values["backend"] or "laravel", problems, has_passkeys=bool(values["passkeys"]))
     registrations = [_read_registration(environ, name, problems) for name in values["providers"] or ()]
+    if values["languages"] and values["default_locale"] not in (None, *values["languages"]):
+        problems.append(_problem("DEFAULT_LOCALE", "must be one of LANGUAGES", values["languages"][0]))
     if problems:
         raise SettingsError(problems)
     return Settings(**values, registrations=tuple(registrations))

@@ -338,6 +338,14 @@ def language(text: str) -> str:
     return codes[choice(*codes)(text.replace("-", "_"))]
 
 
+def language_list(text: str) -> tuple[str, ...]:
+    """Return the codes of languages that the pages have, separated by commas: `ko,en,zh-Hant`."""
+    codes = tuple(language(part.strip()) for part in text.split(",") if part.strip())
+    if not codes or len(set(codes)) < len(codes):
+        raise ValueError("must name languages, each once")
+    return codes
+
+
 def color(text: str) -> str:
     """Return a CSS color as `#rrggbb`."""
     if not re.fullmatch(r"#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})", text):

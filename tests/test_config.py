@@ -199,7 +199,10 @@ def test_other_urls_may_have_another_spelling_of_the_same_host() -> None:
         ("BACKEND_URL", "http://127.1"),
         ("SIGN_UP_URL", "//evil.example"),
         ("RESET_PASSWORD_URL", "https://"),
-        ("DEFAULT_LOCALE", "fr"),
+        ("DEFAULT_LOCALE", "xx"),
+        ("LANGUAGES", "ko,xx"),
+        ("LANGUAGES", "ko,KO"),
+        ("LANGUAGES", ","),
         ("TEMPLATES_DIR", "/no/such/folder"),
         ("LOGIN_IDENTIFIER", "e-mail"),
         ("WORKERS", "0"),
@@ -210,6 +213,12 @@ def test_other_urls_may_have_another_spelling_of_the_same_host() -> None:
 )
 def test_a_value_out_of_range_is_refused(name: str, wrong: str) -> None:
     assert f"{name} " in problems(**{name: wrong})
+
+
+def test_the_default_language_must_be_one_that_the_site_offers() -> None:
+    assert "DEFAULT_LOCALE must be one of LANGUAGES" in problems(LANGUAGES="en,ja")
+    given = {**GOOD, "LANGUAGES": "en, ja", "DEFAULT_LOCALE": "ja"}
+    assert config.load(given).languages == ("en", "ja")
 
 
 def test_fallback_keys_follow_the_current_key() -> None:

@@ -1,7 +1,7 @@
 """The locale of a page: from `?lang=`, else from the session, else from `Accept-Language`, else `DEFAULT_LOCALE`.
 
-The folders in `translations/` define the available locales. Python code uses the name of the folder (`pt_BR`); HTML and
-URLs use the language tag (`pt-BR`, BCP 47).
+The compiled catalogs in `translations/` define the available locales, and `LANGUAGES` those that the site offers.
+Python code uses the name of the folder (`pt_BR`); HTML and URLs use the language tag (`pt-BR`, BCP 47).
 """
 
 import math
@@ -10,15 +10,18 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
 from functools import lru_cache
+from itertools import takewhile
 from operator import itemgetter
 from urllib.parse import urlencode
 
 import flask
 from babel import Locale
+from babel.core import get_global
 from flask import request
 from flask_babel import format_timedelta, get_locale
 
 import settings_readers
+from config import Settings
 from services import services
 from web import login_page
 from web.prefetch import is_prefetch
@@ -28,9 +31,9 @@ _MAX_HEADER_LENGTH = 256
 """Characters of `Accept-Language` that are parsed. Browsers send about 40."""
 
 
-def init_app(app: flask.Flask) -> None:
+def init_app(app: flask.Flask, settings: Settings) -> None:
     """Read the available locales once."""
-    app.config["LANGUAGES"] = settings_readers.languages()
+    app.config["LANGUAGES"] = settings.languages or settings_readers.languages()
 
 
 def save_choice() -> None:
@@ -85,13 +88,33 @@ def _best_match(accept_language: str, available: tuple[str, ...]) -> str | None:
 
 
 def _match_tag(available: tuple[str, ...], tag: str) -> str | None:
-    """Look up one language tag: without its last subtags (RFC 4647, 3.4), then in another region or script."""
-    subtags = tag.strip('"').replace("_", "-").lower().split("-")
-    codes = {language_tag(code).lower(): code for code in available}
-    for length in range(len(subtags), 0, -1):
-        if code := codes.get("-".join(subtags[:length])):
+    """Look up one language tag: without its last subtags (RFC 4647, 3.4), in another region, or in another script."""
+    language, *subtags = tag.strip('"').replace("_", "-").lower().split("-")
+    language = get_global("language_aliases").get(language, language)  # `zh` for `cmn`
+    script = _script(language, subtags)
+    codes = {language_tag(code).lower(): code for code in available if _language_and_script(code)[0] == language}
+    in_script = {tag: code for tag, code in codes.items() if _language_and_script(code)[1] == script}
+    for length in range(len(subtags), -1, -1):
+        if code := in_script.get("-".join([language, *subtags[:length]])):
             return code
-    return next((code for code in available if code.partition("_")[0].lower() == subtags[0]), None)
+    return next(iter([*in_script.values(), *codes.values()]), None)
+
+
+@lru_cache
+def _language_and_script(code: str) -> tuple[str, str | None]:
+    language, *subtags = code.lower().split("_")
+    return language, _script(language, subtags)
+
+
+def _script(language: str, subtags: list[str]) -> str | None:
+    """The script of a language tag: the one that it names, else the likely one (CLDR); that of `zh-HK` is `hant`."""
+    subtags = list(takewhile(lambda subtag: len(subtag) > 1, subtags))  # the rest are extensions: `u-mu-celsius`
+    if named := next((subtag for subtag in subtags[:2] if len(subtag) == 4 and subtag.isalpha()), None):
+        return named
+    likely = get_global("likely_subtags")
+    keys = [*(f"{language}_{subtag.upper()}" for subtag in subtags), language]
+    tag = next((likely[key] for key in keys if key in likely), "")
+    return next((subtag.lower() for subtag in tag.split("_")[1:] if len(subtag) == 4), None)
 
 
 def language_tag(code: str | None = None) -> str:
@@ -116,8 +139,10 @@ def language_links(callback_url: str | None, further: Mapping[str, str] | None =
 
 
 def language_name(tag: str) -> str:
-    """The name of a language in that language: `한국어`, `English`."""
-    return Locale.parse(tag, sep="-").get_display_name() or tag
+    """The name of a language in that language, as in a list: `한국어`, `Español`, `繁體中文`."""
+    language = Locale.parse(tag, sep="-")
+    name = language.languages.get(str(language)) or language.get_display_name() or tag
+    return name[:1].title() + name[1:]
 
 
 def format_duration(seconds: int) -> str:

@@ -19,12 +19,16 @@ import errors
 import providers
 import settings_readers
 from dev.backend import PASSWORD
+from scripts.compile_translations import compile_complete
 from tests.support.login_page import ANDROID_WEB_VIEW, LOGIN, SEVEN_PROVIDERS
 from tests.support.site import MINJI, Page, Site, SiteMaker, Visitor, cookie_names, running_site
 from web import locale
 
 ROOT = Path(__file__).parents[2]
-CATALOGUES = sorted(settings_readers.TRANSLATIONS.glob("*/LC_MESSAGES/messages.po"))
+CATALOGUES = sorted(
+    path for path in settings_readers.TRANSLATIONS.glob("*/LC_MESSAGES/messages.po") if path.with_suffix(".mo").exists()
+)
+"""Those of the languages that the site offers."""
 TRANSLATED = [path.parts[-3] for path in CATALOGUES]
 
 each_catalogue = pytest.mark.parametrize("path", CATALOGUES, ids=TRANSLATED)
@@ -70,6 +74,30 @@ def test_the_compiled_catalogs_match_their_sources(path: Path) -> None:
     compiled = io.BytesIO()
     write_mo(compiled, catalogue(path))
     assert path.with_suffix(".mo").read_bytes() == compiled.getvalue()
+
+
+def test_no_complete_catalog_waits_to_be_compiled() -> None:
+    assert not [line for line in compile_complete(settings_readers.TRANSLATIONS) if "does not offer" not in line]
+    assert [code for code in settings_readers.languages() if code != "en"] == TRANSLATED
+
+
+def test_a_language_is_offered_when_its_last_text_is_filled_in(own_translations: Path) -> None:
+    write_translation(own_translations, "pt_BR")
+    path = own_translations / "pt_BR" / "LC_MESSAGES" / "messages.po"
+    complete = path.read_text("utf-8")
+    path.with_suffix(".mo").unlink()
+    for unfinished in (
+        complete.replace('msgstr "«Cancel»"', 'msgstr ""'),
+        complete.replace('msgid "Cancel"', '#, fuzzy\nmsgid "Cancel"'),
+        complete.replace("«Use %(max)d characters or fewer.»", "«Use %(most)d characters or fewer.»"),
+    ):
+        assert unfinished != complete
+        path.write_text(unfinished, "utf-8")
+        assert [line for line in compile_complete(own_translations) if line.startswith("pt_BR: 1 of ")]
+        assert "pt_BR" not in settings_readers.languages()
+    path.write_text(complete, "utf-8")
+    assert not [line for line in compile_complete(own_translations) if line.startswith("pt_BR")]
+    assert "pt_BR" in settings_readers.languages()
 
 
 @each_catalogue
@@ -231,19 +259,19 @@ def test_the_english_check_recognizes_every_english_page(full_site: Site) -> Non
         ("ko-KR,ko;q=0.9,en-US;q=0.8", "ko"),
         ("ja-JP,en;q=0.5", "ja"),
         ("en-GB", "en"),
-        ("fr-FR,ja;q=0.3,en;q=0.7", "en"),
-        ("fr,en;q=0", "ko"),
-        ("fr", "ko"),
+        ("sv-SE,ja;q=0.3,en;q=0.7", "en"),
+        ("sv,en;q=0", "ko"),
+        ("sv", "ko"),
         ("*", "ko"),
         ("", "ko"),
         ("../../etc", "ko"),
         ("ja" * 5000, "ko"),
         ("ja-JP-u-mu-celsius", "ja"),
         ("ja-JP-u-ca-japanese-hc-h12,en;q=0.9", "ja"),
-        ("fr-CA-u-mu-celsius,ja-Jpan-JP-x-own;q=0.9,en;q=0.8", "ja"),
+        ("sv-FI-u-mu-celsius,ja-Jpan-JP-x-own;q=0.9,en;q=0.8", "ja"),
         ("en-US-u-mu-celsius,ja;q=0.9", "en"),
         ("JA_jp", "ja"),
-        ("ja ; q = 0.5 , fr;q=0.4", "ja"),
+        ("ja ; q = 0.5 , sv;q=0.4", "ja"),
         ("en;q=0.5;x=1,ja;q=.9", "ja"),
         ("en;q=high,ja;q=0.1", "ja"),
         ("en;q=0.4,ja;Q=0.7", "ja"),
@@ -253,6 +281,9 @@ def test_the_english_check_recognizes_every_english_page(full_site: Site) -> Non
         ("i-ja,en;q=0.1", "en"),
         ("jav,en;q=0.1", "en"),
         (",;,-,_,;q=1,ja", "ja"),
+        ("ja-Kana-x-" + "a" * 200, "ja"),
+        ("\x80\xff,ja;q=0.1", "ja"),
+        ("ko-" * 80, "ko"),
     ],
 )
 def test_a_browser_gets_its_most_preferred_available_language(visitor: Visitor, wish: str, given: str) -> None:
@@ -278,6 +309,50 @@ def test_another_region_of_a_language_is_used_if_there_is_no_exact_match(wish: s
     assert locale._best_match(wish, ("en", "pt_BR", "pt_PT", "zh_Hant")) == given
 
 
+@pytest.mark.parametrize(
+    ("wish", "given"),
+    [
+        ("zh-CN,zh;q=0.9,en;q=0.8", "zh_Hans"),
+        ("zh-SG", "zh_Hans"),
+        ("zh", "zh_Hans"),
+        ("zh-Hans-HK", "zh_Hans"),
+        ("zh-cmn-Hans-CN", "zh_Hans"),
+        ("zh-CN-x-hant", "zh_Hans"),
+        ("zh-TW,zh;q=0.9,en;q=0.8", "zh_Hant"),
+        ("zh-HK", "zh_Hant"),
+        ("zh-MO", "zh_Hant"),
+        ("ZH_tw", "zh_Hant"),
+        ("zh-Hant-CN", "zh_Hant"),
+        ("cmn-TW", "zh_Hant"),
+        ("zh-yue-HK", "zh_Hant"),
+        ("es-MX", "es"),
+        ("es-419,en", "es"),
+        ("de-CH", "de"),
+        ("fr-CA,en;q=0.9", "fr"),
+        ("vi-VN", "vi"),
+        ("zho-TW", "zh_Hant"),
+        ("zh-", "zh_Hans"),
+        ("-zh", None),
+    ],
+)
+def test_the_script_follows_from_the_region(wish: str, given: str | None) -> None:
+    assert locale._best_match(wish, ("en", "de", "es", "fr", "vi", "zh_Hans", "zh_Hant")) == given
+
+
+def test_a_plain_language_is_not_offered_for_another_script() -> None:
+    assert locale._best_match("zh-TW", ("en", "zh", "zh_Hant_HK")) == "zh_Hant_HK"
+    assert locale._best_match("zh-TW", ("en", "zh")) == "zh"  # still easier to read than English
+
+
+def test_the_site_offers_the_languages_of_its_setting(make_site: SiteMaker) -> None:
+    site = make_site(languages="ja,en", default_locale="en")
+    visitor = site.new_visitor(**{"Accept-Language": "ko,ja;q=0.5"})
+    page = visitor.get_page(f"{LOGIN}?lang=ko")
+    assert page.document.get("lang") == "ja"
+    assert [link.get("hreflang") for link in page.find_all("footer//a")] == ["ja", "en"]
+    assert site.new_visitor(**{"Accept-Language": "ko"}).get_page(LOGIN).document.get("lang") == "en"
+
+
 def test_a_chosen_language_is_remembered_and_an_unknown_one_ignored(visitor: Visitor) -> None:
     for choice, shown in (("ja", "ja"), ("xx", "ja"), ("ko-KR", "ko"), ("", "ko"), ("en", "en")):
         assert visitor.get_page(f"/?lang={choice}").document.get("lang") == shown
@@ -299,7 +374,8 @@ def test_only_pages_accept_a_language_choice(visitor: Visitor, path: str) -> Non
 @pytest.fixture
 def own_translations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "translations"
-    shutil.copytree(settings_readers.TRANSLATIONS, folder)
+    for code in ("ja", "ko"):
+        shutil.copytree(settings_readers.TRANSLATIONS / code, folder / code)
     monkeypatch.setattr(settings_readers, "TRANSLATIONS", folder)
     return folder
 
@@ -320,9 +396,9 @@ def write_translation(folder: Path, code: str) -> None:
 @pytest.mark.parametrize(
     ("code", "wish", "tag", "direction", "own_name", "minute"),
     [
-        ("zh_Hant", "zh-TW,zh;q=0.9,en;q=0.5", "zh-Hant", "ltr", "中文 (繁體)", "1 分鐘"),
+        ("zh_Hant", "zh-TW,zh;q=0.9,en;q=0.5", "zh-Hant", "ltr", "繁體中文", "1 分鐘"),
         ("ar", "ar-EG", "ar", "rtl", "العربية", "دقيقة"),
-        ("pt_BR", "pt", "pt-BR", "ltr", "português (Brasil)", "1 minuto"),
+        ("pt_BR", "pt", "pt-BR", "ltr", "Português (Brasil)", "1 minuto"),
     ],
 )
 def test_a_new_catalog_is_enough_to_add_a_language(
@@ -343,7 +419,7 @@ def test_a_new_catalog_is_enough_to_add_a_language(
     assert page.message == f"«We could not sign you in» «Too many attempts.» «Try again in {minute}.»"
     assert "«Sign in with GitHub»" in page.texts("button")
     assert page.texts("a[@aria-current='true']") == [own_name]
-    assert site.new_visitor(**{"Accept-Language": "fr"}).get_page("/").heading == "«Not signed in»"  # DEFAULT_LOCALE
+    assert site.new_visitor(**{"Accept-Language": "sv"}).get_page("/").heading == "«Not signed in»"  # DEFAULT_LOCALE
     link = next(one.get("href") for one in page.find_all("nav/a") if one.get("lang") == tag)
     english = site.new_visitor()
     assert english.get_page("/").heading == "Not signed in"
