@@ -3,6 +3,7 @@
 `load(environ)` takes the environment as an argument, so that a test can pass a dict.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -61,13 +62,51 @@ def setting(
     return field(metadata=metadata, repr=not secret)
 
 
-def _provider_ids(text: str) -> tuple[str, ...]:
-    ids = tuple(part.strip().lower() for part in text.split(",") if part.strip())
-    if unknown := [name for name in ids if name not in providers.names()]:
-        raise ValueError(f"must list some of {', '.join(providers.names())}; it has {unknown[0][:20]!r}")
-    if len(set(ids)) < len(ids):
-        raise ValueError("must list each provider once")
-    return ids
+MAX_ISSUER_NAME_LENGTH = 30
+"""Characters of `<name>` in `PROVIDERS=oidc:<name>`. It is part of addresses, settings and log lines."""
+_OTHER_SIGN_INS = ("credentials", "email", "passkey")
+"""What sessions, logs and NextAuth's clients name sign-ins that need no provider."""
+_OTHER_PREFIXES = ("FLASK_", "PYTHON_")
+
+
+def _provider_names(text: str) -> tuple[str, ...]:
+    """Return the names of providers as `providers.find` takes them: `<id>`, or `<id>:<name>`."""
+    names = tuple(part.strip().lower() for part in text.split(",") if part.strip())
+    for name in names:
+        provider_id, colon, issuer_name = name.partition(":")
+        if provider_id not in providers.names():
+            raise ValueError(f"must list some of {', '.join(providers.names())}; it has {name[:20]!r}")
+        if colon:
+            _check_issuer_name(provider_id, issuer_name)
+    if len({name.rpartition(":")[2] for name in names}) < len(names):
+        raise ValueError("must list each provider once, and each name once")
+    return names
+
+
+def _check_issuer_name(provider_id: str, name: str) -> None:
+    """Raise `ValueError` if this cannot be the id of one of several issuers. Its settings start with the name."""
+    entry = f"{provider_id}:{name[: MAX_ISSUER_NAME_LENGTH + 1]}"
+    if not providers.find(provider_id).discovery:
+        raise ValueError(f"must list {provider_id!r} without a name: {entry!r} is not possible")
+    if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or len(name) > MAX_ISSUER_NAME_LENGTH:
+        raise ValueError(
+            f"must have a name of letters, digits and '_' after {provider_id}:, up to {MAX_ISSUER_NAME_LENGTH}"
+            f" characters, that starts with a letter; it has {entry!r}"
+        )
+    if name in providers.names():
+        raise ValueError(f"must have another name than {entry!r}: {name} is a provider of its own")
+    if name in _OTHER_SIGN_INS:
+        raise ValueError(f"must have another name than {entry!r}: {name} is another way to sign in")
+    prefix = f"{name.upper()}_"
+    others = [
+        *(each.name.upper() for each in fields(Settings)),
+        *overrides.SETTINGS,
+        *(f"{each.upper()}_{part}" for each in providers.names() for part in providers.find(each).all_settings),
+    ]
+    if same := [other for other in (*others, *_OTHER_PREFIXES) if other.startswith(prefix)]:
+        raise ValueError(
+            f"must have another name than {entry!r}: its settings would start with {prefix}, as {same[0]} does"
+        )
 
 
 def _backend_id(text: str) -> str:
@@ -147,8 +186,9 @@ class Settings:
     """`true`: `/auth/verify` answers with the access token too, as `Authorization: Bearer …`, for the proxy to pass on
     to an API."""
 
-    providers: tuple[str, ...] = setting(_provider_ids, (), example="oidc")
-    """The enabled identity providers, comma-separated, in the order of their buttons."""
+    providers: tuple[str, ...] = setting(_provider_names, (), example="oidc")
+    """The enabled identity providers, comma-separated, in the order of their buttons. `oidc:<name>` is one of several
+    OpenID Connect issuers: the provider `<name>`, with settings such as `<NAME>_ISSUER`."""
     registrations: tuple[Registration, ...] = ()
     """The site's registration at each of `providers`, in the same order."""
 
@@ -261,6 +301,7 @@ def load(environ: Mapping[str, str]) -> Settings:
     registrations = [_read_registration(environ, name, problems) for name in values["providers"] or ()]
     if values["languages"] and values["default_locale"] not in (None, *values["languages"]):
         problems.append(_problem("DEFAULT_LOCALE", "must be one of LANGUAGES", values["languages"][0]))
+    problems += _shared_backend_names(registrations)
     if problems:
         raise SettingsError(problems)
     return Settings(**values, registrations=tuple(registrations))
@@ -296,18 +337,32 @@ def _read_backend(environ: Mapping[str, str], name: str, problems: list[str], *,
 def _read_registration(environ: Mapping[str, str], name: str, problems: list[str]) -> Registration:
     """Read the settings of one provider. Adds to `problems`; the result is of use only if nothing was added."""
     provider = providers.find(name)
+    prefix = provider.id.upper()
     problems_before = len(problems)
     values = {
-        suffix: _read(environ, f"{name.upper()}_{suffix}", spec, problems)
-        for suffix, spec in provider.all_settings.items()
+        suffix: _read(environ, f"{prefix}_{suffix}", spec, problems) for suffix, spec in provider.all_settings.items()
     }
     registration = Registration(provider, values)
     if len(problems) == problems_before:
         try:
             provider.validate(registration)
         except ValueError as error:
-            problems.append(f"  {name.upper()}_CLIENT_ID {error}")
+            problems.append(f"  {prefix}_CLIENT_ID {error}")
     return registration
+
+
+def _shared_backend_names(registrations: list[Registration]) -> list[str]:
+    """Return a problem for each provider that the backend could not tell from another: people have ids there."""
+    by_name: dict[str, str] = {}
+    return [
+        _problem(
+            f"{each.id.upper()}_BACKEND_NAME",
+            f"must not be that of {by_name[each.backend_name]}: the backend would take their users for the same people",
+            each.id,
+        )
+        for each in registrations
+        if by_name.setdefault(each.backend_name, each.id) != each.id
+    ]
 
 
 def _read(environ: Mapping[str, str], name: str, spec: SettingSpec, problems: list[str]) -> Any:

@@ -19,7 +19,7 @@ from werkzeug.serving import is_running_from_reloader
 
 import app
 import config
-from dev import backend, providers, stand_in_settings, stand_ins
+from dev import backend, stand_in_settings, stand_ins
 from doctor import command as doctor_command
 from services.clock import Clock
 from services.observability import log_config
@@ -141,9 +141,9 @@ def _print_greeting(settings: Mapping[str, str], port: int, started: list[str], 
             f" with the protocol {protocol}. Its requests are logged below."
         )
         click.echo(f"  The emails that it would send: {stand_in_settings.stand_in_origin(port)}/mail")
-    known = providers.stand_ins()
-    if names := [known[name].name for name in started if name in known]:
-        click.echo(f"  Stand-in providers, each with test accounts and failures: {', '.join(names)}.")
+    clients = stand_in_settings.client_registrations(settings)
+    if providers := [clients[name].provider.name for name in started if name in clients]:
+        click.echo(f"  Stand-in providers, each with test accounts and failures: {', '.join(providers)}.")
     click.echo("")
 
 

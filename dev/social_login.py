@@ -16,7 +16,6 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from dev import providers
 from dev.identity_provider import IdentityProvider
 from dev.providers.base import Account, Client, Failure, Provider
 
@@ -39,9 +38,9 @@ class SocialLogin:
 
     def account(self, provider_id: str, token: str) -> Account | None:
         """Return the account of the token, verified with the provider, or None if the token is invalid."""
-        provider = providers.stand_ins()[provider_id]
+        client = self._clients[provider_id]
         try:
-            return _VERIFIERS[provider.social_token](provider, self._clients[provider_id], token)
+            return _VERIFIERS[client.provider.social_token](client.provider, client, token)
         except (JoseError, OSError, HTTPException, LookupError, TypeError, ValueError):
             return None
 

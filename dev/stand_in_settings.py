@@ -4,7 +4,7 @@ import hmac
 from collections.abc import Mapping
 
 from dev import exchanges, providers
-from dev.providers.base import Client
+from dev.providers.base import Client, Provider
 
 
 def stand_in_origin(port: int) -> str:
@@ -37,20 +37,20 @@ def missing_settings(environ: Mapping[str, str], port: int, key: str) -> dict[st
     but not with a real backend, which does not accept their tokens, nor with one that has no social sign-in.
     """
     defaults = _providers_default(environ)
-    for name in providers_without_settings(environ):
-        secret = hmac.digest(key.encode(), name.encode(), "sha256").hex()[:32]
-        settings = providers.stand_ins()[name].settings(f"{stand_in_origin(port)}/{name}", secret)
+    for provider in providers_without_settings(environ):
+        secret = hmac.digest(key.encode(), provider.id.encode(), "sha256").hex()[:32]
+        settings = provider.settings(f"{stand_in_origin(port)}/{provider.id}", secret)
         defaults |= {
-            f"{name.upper()}_{setting}": value
-            for setting, value in ({"CLIENT_ID": providers.stand_ins()[name].client_id} | settings).items()
+            f"{provider.id.upper()}_{setting}": value
+            for setting, value in ({"CLIENT_ID": provider.client_id} | settings).items()
         }
     return {name: value for name, value in defaults.items() if name not in environ}
 
 
-def providers_without_settings(environ: Mapping[str, str]) -> list[str]:
+def providers_without_settings(environ: Mapping[str, str]) -> list[Provider]:
     """Return the providers that are enabled but have no client id: their stand-ins replace them."""
-    names = _provider_ids({**_providers_default(environ), **environ})
-    return [name for name in names if f"{name.upper()}_CLIENT_ID" not in environ]
+    enabled = _providers({**_providers_default(environ), **environ})
+    return [provider for provider in enabled if f"{provider.id.upper()}_CLIENT_ID" not in environ]
 
 
 def _providers_default(environ: Mapping[str, str]) -> dict[str, str]:
@@ -61,19 +61,20 @@ def _providers_default(environ: Mapping[str, str]) -> dict[str, str]:
 def client_registrations(settings: Mapping[str, str]) -> dict[str, Client]:
     """Return the client registration of the site by provider id. `settings` must be complete."""
     return {
-        name: Client(
+        provider.id: Client(
+            provider,
             settings={
-                setting.removeprefix(f"{name.upper()}_"): value
+                setting.removeprefix(f"{provider.id.upper()}_"): value
                 for setting, value in settings.items()
-                if setting.startswith(f"{name.upper()}_")
+                if setting.startswith(f"{provider.id.upper()}_")
             },
-            redirect_uri=f"{settings['SITE_URL'].rstrip('/')}/api/auth/callback/{name}",
+            redirect_uri=f"{settings['SITE_URL'].rstrip('/')}/api/auth/callback/{provider.id}",
         )
-        for name in _provider_ids(settings)
+        for provider in _providers(settings)
     }
 
 
-def _provider_ids(settings: Mapping[str, str]) -> list[str]:
-    """Return the known provider ids in `PROVIDERS`. The site itself reports unknown ids."""
+def _providers(settings: Mapping[str, str]) -> list[Provider]:
+    """Return the stand-ins of the providers in `PROVIDERS` that have one. The site itself reports unknown names."""
     words = [word.strip().lower() for word in settings.get("PROVIDERS", "").split(",")]
-    return [word for word in words if word in providers.stand_ins()]
+    return [provider for provider in map(providers.find, words) if provider]

@@ -6,12 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import cast
 
 import click
 from flask import Flask, Response, render_template
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from dev import backend, providers, stand_in_settings
+from dev import backend, stand_in_settings
 from dev.identity_provider import IdentityProvider
 from dev.social_login import SocialLogin
 from dev.stand_in_settings import client_registrations, stand_in_origin
@@ -37,7 +38,7 @@ def create_stand_ins(
     """
     names, registrations = needed_stand_ins(settings, port), client_registrations(settings)
     issuers = {
-        name: IdentityProvider(providers.stand_ins()[name], registrations[name]) for name in names if name != "backend"
+        name: IdentityProvider(registrations[name].provider, registrations[name]) for name in names if name != "backend"
     }
     if "backend" in names:
         protocol = stand_in_settings.protocol(settings)
@@ -77,7 +78,9 @@ class _RequestHandler(WSGIRequestHandler):
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:  # noqa: ARG002  # overrides a method
         path = self.path.partition("?")[0]
         provider, _, rest = path[1:].partition("/")
-        name, endpoint = (provider, f"/{rest}") if provider in providers.stand_ins() else ("backend", path)
+        name, endpoint = (
+            (provider, f"/{rest}") if provider in cast("Flask", self.server.app).blueprints else ("backend", path)
+        )
         click.echo(f"  {name:7}  {self.command:6} {endpoint:10} -> {code}", file=sys.stderr)
 
 

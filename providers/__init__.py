@@ -18,8 +18,13 @@ def names() -> tuple[str, ...]:
 
 
 def find(name: str) -> Provider:
-    """Import and return the provider with this id, which must be one of `names()`."""
-    return import_module(f"providers.{name}").provider  # type: ignore[no-any-return]  # import_module is untyped
+    """Import and return the provider with this id, which must be one of `names()`.
+
+    `<id>:<name>` is the provider `<name>`, which is described by the same file: one of several issuers.
+    """
+    module, _, further_name = name.partition(":")
+    provider: Provider = import_module(f"providers.{module}").provider
+    return provider.named(further_name) if further_name else provider
 
 
 @lru_cache(1)

@@ -7,7 +7,7 @@ Each module of this package gives the provider's endpoints, the parameters it ex
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -85,6 +85,8 @@ class InAppBrowser:
 @dataclass(frozen=True, kw_only=True)
 class Provider:
     id: str
+    kind: str = ""
+    """For one of several issuers: the id of the file that describes them all."""
     order: int = 80
     """Its place in lists: the docs, `.env.example`, the buttons of `make run`. The same number: by id."""
     label: Translations
@@ -105,7 +107,8 @@ class Provider:
     """If the `iss` of its id_tokens depends on the settings or on another claim: returns the only one to accept for
     these claims, or None to refuse them. They are not verified yet. Then leave `issuer` unset."""
     discovery: bool = False
-    """Read endpoints and issuer from the metadata of the issuer that the operator sets (OpenID Connect Discovery)."""
+    """Read endpoints and issuer from the metadata of the issuer that the operator sets (OpenID Connect Discovery).
+    `PROVIDERS` can list any number of such issuers, as `<id>:<name>`."""
     authorize_url: str = ""
     """A setting can be part of this and the other addresses: `{TENANT}` is the value of `<ID>_TENANT`."""
     token_url: str = ""
@@ -164,6 +167,10 @@ class Provider:
     """Returns the client secret to send, for the current time in seconds since 1970."""
     examples: tuple[Example, ...] = ()
     """The complete profile, then one without an email address, and what else can be different."""
+
+    def named(self, name: str) -> "Provider":
+        """Return the same provider with another id: one of several issuers."""
+        return replace(self, id=name, label={"en": name.replace("_", " ").title()}, kind=self.id)
 
     @property
     def can_send_logout_tokens(self) -> bool:

@@ -20,6 +20,8 @@ _YEAR_SECONDS = 365 * 24 * 3600
 @dataclass(frozen=True)
 class ProviderButton:
     id: str
+    kind: str
+    """The id of the provider that has its logo, if it has none of its own."""
     label: str
     """The name of the provider."""
     text: str
@@ -34,6 +36,7 @@ def buttons() -> list[ProviderButton]:
     return [
         ProviderButton(
             registration.id,
+            registration.provider.kind or registration.id,
             label(registration),
             _text(registration),
             registration.id == last_used,

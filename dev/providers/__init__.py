@@ -25,3 +25,10 @@ def stand_ins() -> Mapping[str, Provider]:
         for provider in providers.in_order()
         if provider.id in modules or provider.examples
     }
+
+
+def find(name: str) -> Provider | None:
+    """Return the stand-in for an entry of `PROVIDERS`, such as `kakao` or `oidc:staff`; None if there is none."""
+    provider_id, _, issuer_name = name.partition(":")
+    provider = stand_ins().get(provider_id)
+    return provider.named(issuer_name) if provider and issuer_name else provider

@@ -2,7 +2,7 @@
 
 import hmac
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -60,6 +60,7 @@ class Failure:
 class Client:
     """The registration of the site with a provider."""
 
+    provider: "Provider"
     settings: Mapping[str, str]
     """The site's settings for this provider, without the prefix: `CLIENT_ID` and so on."""
     redirect_uri: str
@@ -160,6 +161,17 @@ class Provider:
     """Scope that an API path requires; without it the path is a 404."""
     failures: Mapping[str, Failure] = field(default_factory=dict)
     """Failures that only this provider has."""
+
+    def named(self, name: str) -> "Provider":
+        """Return a further provider of the same kind, for `PROVIDERS=<id>:<name>`."""
+        label = name.replace("_", " ").title()
+        return replace(
+            self,
+            id=name,
+            name=label,
+            client_id=f"{self.client_id}-{name}",
+            settings=lambda base_url, secret: {**self.settings(base_url, secret), "LABEL": label},
+        )
 
     def error(self, name: str) -> ErrorResponse:
         return self.errors.get(name) or STANDARD_ERRORS[name]

@@ -345,7 +345,7 @@ def test_apple_checks_every_claim_of_the_client_secret(stand_ins: dict[str, Stan
 def test_apple_refuses_a_client_secret_signed_by_another_key(stand_ins: dict[str, StandIn]) -> None:
     apple = stand_ins["apple"]
     other = stand_in_settings.missing_settings({}, 1, "another key")["APPLE_PRIVATE_KEY"]
-    forger = StandIn(apple.provider, Client({**apple.client.settings, "PRIVATE_KEY": other}, ""), "")
+    forger = StandIn(apple.provider, Client(apple.provider, {**apple.client.settings, "PRIVATE_KEY": other}, ""), "")
     answer = apple.exchange(apple.answer("approve")["code"], client_secret=forger.secret())
     assert error_of(answer) == (400, {"error": "invalid_client"})
 
@@ -677,6 +677,17 @@ def test_a_provider_with_configured_credentials_has_no_stand_in() -> None:
     ours = stand_in_settings.missing_settings(given, 8080, KEY)
     assert set(ours) == {"KAKAO_CLIENT_ID", "KAKAO_CLIENT_SECRET", "KAKAO_BASE_URL"}
     assert needed_stand_ins({**given, **ours, "BACKEND_URL": "http://127.0.0.1:8081"}, 8080) == ["backend", "kakao"]
+
+
+def test_each_of_several_issuers_has_a_stand_in() -> None:
+    given = {"PROVIDERS": "oidc:staff,oidc:partners", "SITE_URL": "http://localhost:8080", "STAFF_LABEL": "Employees"}
+    ours = stand_in_settings.missing_settings(given, 8080, KEY)
+    assert ours["PARTNERS_ISSUER"] == "http://127.0.0.1:8081/partners"
+    assert ours["PARTNERS_LABEL"] == "Partners"
+    assert "STAFF_LABEL" not in ours
+    assert ours["STAFF_CLIENT_SECRET"] != ours["PARTNERS_CLIENT_SECRET"]
+    rules = {rule.rule for rule in create_stand_ins({**given, **ours}, 8080).url_map.iter_rules()}
+    assert {"/staff/token", "/partners/token"} <= rules
 
 
 def test_with_a_real_backend_only_the_listed_providers_have_a_stand_in() -> None:

@@ -201,6 +201,10 @@ FOREIGN = {
     "SSL_CERT_FILE", "PROMETHEUS_MULTIPROC_DIR",
 }  # fmt: skip
 """Names of other programs: NextAuth, the examples, the reader's shell, LINE, libraries."""
+OF_ISSUERS = {f"{name}_{part}" for name in ("STAFF", "PARTNERS") for part in providers.find("oidc").all_settings} | {
+    "STAFF_CLIENT_SECRET_FILE",
+}
+"""Settings of the examples' issuers `oidc:staff` and `oidc:partners`."""
 RENAMED = {
     "STATE_URL", "SESSION_RECHECK", "LOGIN_LIMIT_ADDRESS", "LOGIN_LIMIT_ACCOUNT", "LOGIN_LIMIT_ACCOUNT_TOTAL",
     "STOP_DELAY",
@@ -232,6 +236,7 @@ def test_every_setting_that_is_named_exists(doc: MarkdownPage) -> None:
         *SECRET_FILES,
         *BACKEND_SETTINGS,
         *OF_PROVIDERS,
+        *OF_ISSUERS,
         *FOREIGN,
         *(RENAMED if doc.name == "CHANGELOG.md" else ()),
         *(CODES_OF_BACKENDS if doc.name.startswith("docs/backends/") else ()),
@@ -251,7 +256,7 @@ def test_every_env_block_can_be_loaded(doc: MarkdownPage, block: CodeBlock) -> N
         filled["APPLE_PRIVATE_KEY"] = _a_key()
     if filled.pop("ASSERTION_PRIVATE_KEY_FILE", None):
         filled["ASSERTION_PRIVATE_KEY"] = _a_key()
-    assert set(given) <= {*SETTINGS, *SECRET_FILES, *BACKEND_SETTINGS, *OF_PROVIDERS}
+    assert set(given) <= {*SETTINGS, *SECRET_FILES, *BACKEND_SETTINGS, *OF_PROVIDERS, *OF_ISSUERS}
     config.load(needed | filled)
 
 

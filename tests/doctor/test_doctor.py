@@ -410,6 +410,9 @@ def test_an_issuer_with_back_channel_logout_has_the_address_to_register(environ:
         issuer.metadata = {"backchannel_logout_supported": True}
         expected = f"register the back-channel logout URI {environ['SITE_URL']}/api/auth/backchannel-logout/oidc"
         assert expected in messages(environ, "oidc", OIDC_ISSUER=issuer.url)[-1]
+        named = {"PROVIDERS": "oidc:staff", "STAFF_ISSUER": issuer.url, "STAFF_CLIENT_ID": "munjigi"}
+        address = f"register the back-channel logout URI {environ['SITE_URL']}/api/auth/backchannel-logout/staff"
+        assert address in messages(environ, "staff", **named)[-1]
         wrong = messages(environ, "oidc", OIDC_ISSUER=issuer.url, OIDC_LOGOUT="true")[-1]
         assert wrong == "error: OIDC_LOGOUT is set, but its metadata has no end_session_endpoint"
     finally:
