@@ -6,6 +6,7 @@ below `/<id>`. By default every sign-in succeeds as the user `SUBJECT`.
 
 import json
 import socket
+import uuid
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -18,6 +19,7 @@ from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
 from joserfc.util import urlsafe_b64encode
 
 from services.clock import Clock
+from services.oauth.logout_token import EVENT
 from tests.support.faulty_backend import SECRET_MARKER, FaultyBackend, ScriptedResponse, http_response
 from tests.support.site import Page, Site, Visitor, cookie_names
 
@@ -187,6 +189,46 @@ class Issuer(FaultyBackend):
         """Return the form of the last token request."""
         token_requests = [call for call in self.calls if call.path in (TOKEN, *TOKEN_PATHS.values())]
         return dict(parse_qsl(token_requests[-1].body.decode()))
+
+
+# --- Logout tokens
+
+LOGOUT_TYPE = "logout+jwt"
+
+
+def logout_claims(issuer: Issuer, **changes: object) -> Json:
+    """Return the claims of a valid logout token with these changes; `...` removes a claim."""
+    now = int(issuer.clock.time())
+    claims = {
+        "iss": issuer.url,
+        "sub": issuer.subject,
+        "aud": CLIENT_ID,
+        "iat": now,
+        "exp": now + 120,
+        "jti": uuid.uuid4().hex,
+        "events": {EVENT: {}},
+        "sid": issuer.sid,
+        **changes,
+    }
+    return {name: value for name, value in claims.items() if value is not ...}
+
+
+def logout_token(issuer: Issuer, **changes: object) -> str:
+    return sign_jwt(logout_claims(issuer, **changes), typ=LOGOUT_TYPE)
+
+
+INVALID_LOGOUT_TOKENS: dict[str, Callable[[Issuer], str]] = {
+    "alg-none": lambda issuer: unsigned_jwt({"alg": "none", "typ": LOGOUT_TYPE}, logout_claims(issuer)),
+    "no-event": lambda issuer: logout_token(issuer, events=...),
+    "with-nonce": lambda issuer: logout_token(issuer, nonce=issuer.nonce),
+    "wrong-alg": lambda issuer: sign_jwt(
+        logout_claims(issuer), OctKey.import_key(CLIENT_SECRET), alg="HS256", typ=LOGOUT_TYPE
+    ),
+    "wrong-aud": lambda issuer: logout_token(issuer, aud=f"{CLIENT_ID}1"),
+    "wrong-event": lambda issuer: logout_token(issuer, events={f"{EVENT}1": {}}),
+    "wrong-iss": lambda issuer: logout_token(issuer, iss=f"{issuer.url}1"),
+}
+"""By the end of the names of the modules in the conformance suite."""
 
 
 # --- Sign-in steps

@@ -26,7 +26,7 @@ from services.backend.user import validate_identity
 from services.oauth.id_token import Expected, verify
 from services.oauth.metadata_cache import FRESH_SECONDS, REFRESH_PAUSE_SECONDS, MetadataCache
 from services.oauth.signed_jwt import InvalidToken, KeyNotFound, public_keys
-from tests.support.faulty_backend import NO_LIMITS, FaultyBackend, faulty_backend, http_response
+from tests.support.faulty_backend import FaultyBackend, faulty_backend, http_response
 from tests.support.http_faults import MIB
 from tests.support.issuer import (
     ACCESS_TOKEN,
@@ -56,37 +56,11 @@ from tests.support.issuer import (
     unsigned_jwt,
 )
 from tests.support.memory import read_memory
-from tests.support.site import ManualClock, Site, Visitor, a_context, running_site
+from tests.support.site import ManualClock, Site, Visitor, a_context
 from tests.support.tables import sample_rows
 
 Row = Callable[[Issuer, Json], object]
 """A function of the issuer and the claims to sign that returns the value of `id_token`."""
-
-
-@pytest.fixture(scope="module")
-def backend() -> Iterator[FaultyBackend]:
-    with faulty_backend() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture(scope="module")
-def issuer(clock: ManualClock) -> Iterator[Issuer]:
-    running = Issuer()
-    running.clock = clock
-    yield running
-    running.stop_listening()
-    running.close_connections()
-
-
-@pytest.fixture(scope="module")
-def site(backend: FaultyBackend, issuer: Issuer, clock: ManualClock) -> Iterator[Site]:
-    with running_site(backend.url, clock=clock, **issuer.site_settings(), **NO_LIMITS) as running:
-        yield running
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,6 @@
 """An OpenID Connect issuer ends sessions: Back-Channel Logout 1.0.
 
-The tests named `test_oidcc_client_…` are the modules of the conformance suite's plan
-`oidcc-client-back-channel-logout-rp-basic`.
+The modules of the conformance suite are in `test_openid_rp_plans.py`.
 """
 
 import hmac
@@ -15,19 +14,19 @@ from pathlib import Path
 
 import pytest
 import requests
-from joserfc.jwk import OctKey
 
 import providers
 from services.clock import Clock
 from services.oauth.logout_token import EVENT, MAX_AGE_SECONDS, Expected, verify
 from services.oauth.metadata_cache import REFRESH_PAUSE_SECONDS
 from services.oauth.signed_jwt import InvalidToken, public_keys
-from tests.support.faulty_backend import NO_LIMITS, FaultyBackend, faulty_backend, http_response
+from tests.support.faulty_backend import NO_LIMITS, FaultyBackend, http_response
 from tests.support.issuer import (
     CLIENT_ID,
-    CLIENT_SECRET,
     DISCOVERY,
+    INVALID_LOGOUT_TOKENS,
     JWKS,
+    LOGOUT_TYPE,
     Issuer,
     Json,
     as_objects,
@@ -36,6 +35,8 @@ from tests.support.issuer import (
     base64url,
     ec_key,
     ed25519_key,
+    logout_claims,
+    logout_token,
     public_jwk,
     reset_servers,
     rsa_key,
@@ -45,35 +46,6 @@ from tests.support.issuer import (
 )
 from tests.support.redis_server import redis_server
 from tests.support.site import ManualClock, Site, Visitor, running_site
-
-TYPE = "logout+jwt"
-PLAN = "oidcc-client-test-rp-backchannel-rpinitlogout"
-
-
-@pytest.fixture(scope="module")
-def backend() -> Iterator[FaultyBackend]:
-    with faulty_backend() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture(scope="module")
-def issuer(clock: ManualClock) -> Iterator[Issuer]:
-    running = Issuer()
-    running.clock = clock
-    yield running
-    running.stop_listening()
-    running.close_connections()
-
-
-@pytest.fixture(scope="module")
-def site(backend: FaultyBackend, issuer: Issuer, clock: ManualClock) -> Iterator[Site]:
-    with running_site(backend.url, clock=clock, **issuer.site_settings(), **NO_LIMITS) as running:
-        yield running
 
 
 @pytest.fixture(autouse=True)
@@ -86,27 +58,6 @@ def well(
     caplog.set_level(logging.INFO, "munjigi")
     yield
     assert_no_secrets_logged(caplog)
-
-
-def logout_claims(issuer: Issuer, **changes: object) -> Json:
-    """Return the claims of a valid logout token with these changes; `...` removes a claim."""
-    now = int(issuer.clock.time())
-    claims = {
-        "iss": issuer.url,
-        "sub": issuer.subject,
-        "aud": CLIENT_ID,
-        "iat": now,
-        "exp": now + 120,
-        "jti": uuid.uuid4().hex,
-        "events": {EVENT: {}},
-        "sid": issuer.sid,
-        **changes,
-    }
-    return {name: value for name, value in claims.items() if value is not ...}
-
-
-def logout_token(issuer: Issuer, **changes: object) -> str:
-    return sign_jwt(logout_claims(issuer, **changes), typ=TYPE)
 
 
 def signed_in(site: Site, issuer: Issuer, provider: str = "oidc", **claims: object) -> Visitor:
@@ -134,37 +85,6 @@ def expect_refused(answer: requests.Response) -> None:
     assert answer.headers["Cache-Control"] == "no-store"
     assert answer.json()["error"] == "invalid_request"
     assert answer.json()["error_description"]
-
-
-# --- The modules of the conformance suite
-
-
-def test_oidcc_client_test_rp_backchannel_rpinitlogout(site: Site, issuer: Issuer) -> None:
-    visitor = signed_in(site, issuer)
-    expect_accepted(send(site, logout_token(issuer)))
-    answer = visitor.get("/account")
-    assert "error=SessionExpired&callbackUrl=" in answer.headers["Location"]
-    assert not visitor.is_signed_in
-
-
-MODULES: dict[str, Callable[[Issuer], object]] = {
-    f"{PLAN}-alg-none": lambda issuer: unsigned_jwt({"alg": "none", "typ": TYPE}, logout_claims(issuer)),
-    f"{PLAN}-no-event": lambda issuer: logout_token(issuer, events=...),
-    f"{PLAN}-with-nonce": lambda issuer: logout_token(issuer, nonce=issuer.nonce),
-    f"{PLAN}-wrong-alg": lambda issuer: sign_jwt(
-        logout_claims(issuer), OctKey.import_key(CLIENT_SECRET), alg="HS256", typ=TYPE
-    ),
-    f"{PLAN}-wrong-aud": lambda issuer: logout_token(issuer, aud=f"{CLIENT_ID}1"),
-    f"{PLAN}-wrong-event": lambda issuer: logout_token(issuer, events={f"{EVENT}1": {}}),
-    f"{PLAN}-wrong-iss": lambda issuer: logout_token(issuer, iss=f"{issuer.url}1"),
-}
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_oidcc_client_test_rp_backchannel_rpinitlogout_refused(site: Site, issuer: Issuer, module: str) -> None:
-    visitor = signed_in(site, issuer)
-    expect_refused(send(site, MODULES[module](issuer)))
-    assert visitor.is_signed_in
 
 
 # --- Which sessions end
@@ -274,7 +194,7 @@ def test_a_token_that_is_signed_with_a_new_key_is_accepted(site: Site, issuer: I
     visitor = signed_in(site, issuer)
     issuer.jwks = {"keys": [public_jwk(rsa_key("k2"))]}
     clock.advance(REFRESH_PAUSE_SECONDS + 1)
-    expect_accepted(send(site, sign_jwt(logout_claims(issuer), rsa_key("k2"), kid="k2", typ=TYPE)))
+    expect_accepted(send(site, sign_jwt(logout_claims(issuer), rsa_key("k2"), kid="k2", typ=LOGOUT_TYPE)))
     assert not visitor.is_signed_in
 
 
@@ -374,14 +294,14 @@ VALID: dict[str, Callable[[Issuer], object]] = {
     "issued ten minutes ago": lambda issuer: logout_token(issuer, iat=int(issuer.clock.time()) - MAX_AGE_SECONDS),
     "issued in 50 s": lambda issuer: logout_token(issuer, iat=int(issuer.clock.time()) + 50),
     "expired 50 s ago": lambda issuer: logout_token(issuer, exp=int(issuer.clock.time()) - 50),
-    "ES256": lambda issuer: sign_jwt(logout_claims(issuer), ec_key("P-256"), alg="ES256", typ=TYPE),
-    "EdDSA": lambda issuer: sign_jwt(logout_claims(issuer), ed25519_key(), alg="EdDSA", typ=TYPE),
+    "ES256": lambda issuer: sign_jwt(logout_claims(issuer), ec_key("P-256"), alg="ES256", typ=LOGOUT_TYPE),
+    "EdDSA": lambda issuer: sign_jwt(logout_claims(issuer), ed25519_key(), alg="EdDSA", typ=LOGOUT_TYPE),
 }
 
 
 def sign_with_public_key_as_secret(claims: Json) -> str:
     """Sign with HS256 and the public key as the secret (RFC 8725, 2.1)."""
-    signing_input = unsigned_jwt({"alg": "HS256", "kid": "k1", "typ": TYPE}, claims).removesuffix(".")
+    signing_input = unsigned_jwt({"alg": "HS256", "kid": "k1", "typ": LOGOUT_TYPE}, claims).removesuffix(".")
     mac = hmac.digest(rsa_key("k1").as_pem(private=False), signing_input.encode(), "sha256")
     return f"{signing_input}.{base64url(mac)}"
 
@@ -390,7 +310,7 @@ NO_TIMES = as_objects(..., None, "1", True, -1, 2**60, [], {})
 NO_IDS = as_objects(None, "", 7, True, [], {}, ["x"], "x" * 256)
 NO_EVENTS = as_objects(None, EVENT, [EVENT], [{EVENT: {}}], {}, {EVENT: None}, {EVENT: True}, {EVENT: []}, {EVENT: ""})
 INVALID: dict[str, Callable[[Issuer], object]] = {
-    **MODULES,
+    **INVALID_LOGOUT_TOKENS,
     **{f"iat {value}": lambda issuer, value=value: logout_token(issuer, iat=value) for value in NO_TIMES},  # type: ignore[misc]
     **{f"exp {value}": lambda issuer, value=value: logout_token(issuer, exp=value) for value in NO_TIMES},  # type: ignore[misc]
     **{f"sub {value}": lambda issuer, value=value: logout_token(issuer, sub=value) for value in NO_IDS},  # type: ignore[misc]
@@ -414,12 +334,12 @@ INVALID: dict[str, Callable[[Issuer], object]] = {
     "typ at+jwt": lambda issuer: sign_jwt(logout_claims(issuer), typ="at+jwt"),
     "typ secevent+jwt": lambda issuer: sign_jwt(logout_claims(issuer), typ="secevent+jwt"),
     "typ null": lambda issuer: sign_jwt(logout_claims(issuer), typ=""),
-    "crit": lambda issuer: sign_jwt(logout_claims(issuer), typ=TYPE, crit=["exp"]),
+    "crit": lambda issuer: sign_jwt(logout_claims(issuer), typ=LOGOUT_TYPE, crit=["exp"]),
     "alg None": lambda issuer: unsigned_jwt({"alg": "None"}, logout_claims(issuer)),
     "alg none with a signature": lambda issuer: unsigned_jwt({"alg": "none"}, logout_claims(issuer), "eA"),
     "the public key as a secret": lambda issuer: sign_with_public_key_as_secret(logout_claims(issuer)),
-    "another key under the same kid": lambda issuer: sign_jwt(logout_claims(issuer), rsa_key("k2"), typ=TYPE),
-    "an unknown kid": lambda issuer: sign_jwt(logout_claims(issuer), rsa_key("k2"), kid="k2", typ=TYPE),
+    "another key under the same kid": lambda issuer: sign_jwt(logout_claims(issuer), rsa_key("k2"), typ=LOGOUT_TYPE),
+    "an unknown kid": lambda issuer: sign_jwt(logout_claims(issuer), rsa_key("k2"), kid="k2", typ=LOGOUT_TYPE),
     "a changed claim": lambda issuer: ".".join(
         part if number != 1 else unsigned_jwt({}, logout_claims(issuer, sub="x")).split(".")[1]
         for number, part in enumerate(logout_token(issuer).split("."))
@@ -427,9 +347,9 @@ INVALID: dict[str, Callable[[Issuer], object]] = {
     "no signature": lambda issuer: logout_token(issuer).rpartition(".")[0] + ".",
     "two parts": lambda issuer: logout_token(issuer).rpartition(".")[0],
     "five parts, as an encrypted token": lambda issuer: logout_token(issuer) + ".a.b",
-    "claims are a list": lambda issuer: sign_jwt(b"[]", typ=TYPE),
+    "claims are a list": lambda issuer: sign_jwt(b"[]", typ=LOGOUT_TYPE),
     "claims with a member twice": lambda issuer: sign_jwt(
-        json.dumps(logout_claims(issuer)).encode().replace(b'{"iss"', b'{"sub": "x", "iss"'), typ=TYPE
+        json.dumps(logout_claims(issuer)).encode().replace(b'{"iss"', b'{"sub": "x", "iss"'), typ=LOGOUT_TYPE
     ),
     "no text": lambda _: None,
     "endless": lambda _: "a." * 200_000,
@@ -456,7 +376,9 @@ def test_any_other_token_is_refused(issuer: Issuer, name: str) -> None:
         judged(issuer, INVALID[name](issuer))
 
 
-@pytest.mark.parametrize("name", [name for name in INVALID if name not in (*MODULES, "no text", "endless")])
+@pytest.mark.parametrize(
+    "name", [name for name in INVALID if name not in (*INVALID_LOGOUT_TOKENS, "no text", "endless")]
+)
 @pytest.mark.corpus
 def test_any_other_token_ends_no_session(site: Site, issuer: Issuer, name: str) -> None:
     visitor = signed_in(site, issuer)

@@ -73,26 +73,6 @@ EITHER = ("ProviderUnavailable", "OAuthCallback")
 
 
 @pytest.fixture(scope="module")
-def backend() -> Iterator[FaultyBackend]:
-    with faulty_backend() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture(scope="module")
-def issuer(clock: ManualClock) -> Iterator[Issuer]:
-    running = Issuer()
-    running.clock = clock
-    yield running
-    running.stop_listening()
-    running.close_connections()
-
-
-@pytest.fixture(scope="module")
 def site(backend: FaultyBackend, issuer: Issuer, clock: ManualClock) -> Iterator[Site]:
     with running_site(
         backend.url, clock=clock, backend_timeout=TIMEOUT, **issuer.site_settings(), **NO_LIMITS

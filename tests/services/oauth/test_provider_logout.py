@@ -1,7 +1,6 @@
 """A sign-out goes on at the provider, with `<ID>_LOGOUT`: OpenID Connect RP-Initiated Logout 1.0, and Kakao's address.
 
-The tests named `test_oidcc_client_…` are the modules of the conformance suite's plan
-`oidcc-client-rp-initiated-logout-rp-basic`.
+The modules of the conformance suite are in `test_openid_rp_plans.py`.
 """
 
 import re
@@ -13,7 +12,7 @@ import pytest
 import requests
 
 from services.oauth.provider_logout import MAX_AGE_SECONDS
-from tests.support.faulty_backend import NO_LIMITS, FaultyBackend, faulty_backend, http_response, keep_alive
+from tests.support.faulty_backend import NO_LIMITS, FaultyBackend, http_response, keep_alive
 from tests.support.issuer import (
     CLIENT_ID,
     DISCOVERY,
@@ -27,28 +26,7 @@ from tests.support.issuer import (
 from tests.support.redirects import destination
 from tests.support.site import ManualClock, Page, Site, SiteMaker, Visitor, running_site
 
-PLAN = "oidcc-client-test-rp-init-logout"
 DONE = "/auth/logout/done"
-
-
-@pytest.fixture(scope="module")
-def backend() -> Iterator[FaultyBackend]:
-    with faulty_backend() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture(scope="module")
-def issuer(clock: ManualClock) -> Iterator[Issuer]:
-    running = Issuer()
-    running.clock = clock
-    yield running
-    running.stop_listening()
-    running.close_connections()
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +80,7 @@ def come_back(visitor: Visitor, **params: str) -> requests.Response:
 
 
 @pytest.mark.parametrize("door", DOORS)
-def test_oidcc_client_test_rp_init_logout(visitor: Visitor, issuer: Issuer, door: Any) -> None:
+def test_a_sign_out_leads_to_the_provider_and_back(visitor: Visitor, issuer: Issuer, door: Any) -> None:
     url = door(visitor)
     assert not visitor.is_signed_in
     assert url.partition("?")[0] == f"{issuer.url}/logout"
@@ -122,15 +100,15 @@ def test_oidcc_client_test_rp_init_logout(visitor: Visitor, issuer: Issuer, door
 @pytest.mark.parametrize(
     "params",
     [
-        pytest.param({"state": "another"}, id=f"{PLAN}-other-state"),
-        pytest.param({}, id=f"{PLAN}-no-state"),
+        {"state": "another"},
+        {},
         {"state": ""},
         {"state": "é\x00"},
         {"callbackUrl": "https://evil.example/"},
         {"state": "x" * 9000},
     ],
 )
-def test_oidcc_client_test_rp_init_logout_with_another_state(visitor: Visitor, params: dict[str, str]) -> None:
+def test_another_state_leads_to_the_home_page(visitor: Visitor, params: dict[str, str]) -> None:
     by_form(visitor)
     answer = come_back(visitor, **params)
     assert (answer.status_code, answer.headers["Location"]) == (303, f"{visitor.url}/")
