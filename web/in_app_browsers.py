@@ -8,16 +8,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import quote
 
-from flask_babel import gettext as _
-
 import providers
 from providers.base import InAppBrowser, localized
 
+_ANY_APP_NAME = {"en": "this app", "ja": "このアプリ", "ko": "이 앱"}
 _OTHER_APPS = (
     InAppBrowser({"en": "Instagram", "ko": "인스타그램"}, r"\bInstagram\b"),
     InAppBrowser({"en": "Threads", "ko": "스레드"}, r"\bBarcelona \d"),
     InAppBrowser({"en": "Messenger", "ko": "메신저"}, r"\bFBAN/Messenger|\bFB_IAB/(?:Orca|MESSENGER)"),
-    InAppBrowser({"en": "Facebook", "ko": "페이스북"}, r"\bFBA[NV]/|\bFB_IAB/"),
     InAppBrowser(
         {"en": "TikTok", "ko": "틱톡"}, r"\bmusical_ly\b|musical_ly_|\btrill_|\bTikTok\b|\bBytedanceWebview\b"
     ),
@@ -25,17 +23,17 @@ _OTHER_APPS = (
     InAppBrowser({"en": "Snapchat", "ko": "스냅챗"}, r"\bSnapchat[/ ]\d"),
     InAppBrowser({"en": "LinkedIn", "ko": "링크드인"}, r"\bLinkedInApp\b"),
     InAppBrowser({"en": "Pinterest", "ko": "핀터레스트"}, r"\[Pinterest/|\bPinterest for "),
-    InAppBrowser({"en": "WeChat", "ko": "위챗", "zh_Hans": "微信"}, r"\bMicroMessenger/"),
+    InAppBrowser({"en": "WeChat", "ko": "위챗"}, r"\bMicroMessenger/"),
     InAppBrowser({"en": "Daum", "ko": "다음"}, r"\bDaumApps?/"),
     InAppBrowser({"en": "BAND", "ko": "밴드"}, r"\bBAND/\d"),
 )
 _WEB_VIEWS = (
     # Android WebView (https://developer.chrome.com/docs/webview/user-agent).
-    InAppBrowser({}, r"\bAndroid\b[^()]*; wv\)"),
+    InAppBrowser(_ANY_APP_NAME, r"\bAndroid\b[^()]*; wv\)"),
     # WKWebView of iOS, iPadOS and macOS: browsers, also those of other makers, add `Safari/`.
-    InAppBrowser({}, r"\A(?=.*\b(?:iPhone|iPad|iPod|Macintosh)\b)(?=.*\bAppleWebKit/)(?!.*\bSafari/)"),
+    InAppBrowser(_ANY_APP_NAME, r"\A(?=.*\b(?:iPhone|iPad|iPod|Macintosh)\b)(?=.*\bAppleWebKit/)(?!.*\bSafari/)"),
 )
-"""Any other app, by the web view of the operating system. Last, and without a name: the apps above have one."""
+"""Any other app, by the web view of the operating system. Last: the apps above have names."""
 _MAX_LENGTH = 1024
 """Characters of `User-Agent` that are searched."""
 
@@ -64,13 +62,13 @@ def notice(app: InAppBrowser, url: str, language: str) -> InAppNotice:
     """The notice for this app in `language`, with the link that opens `url` in the system browser."""
     joint = "&" if "?" in url else "?"
     link = app.open_externally and app.open_externally.format(url=url, quoted=quote(url, safe=""), joint=joint)
-    return InAppNotice(localized(app.name, language) if app.name else _("this app"), link)
+    return InAppNotice(localized(app.name, language), link)
 
 
 @lru_cache(1)
 def _apps() -> tuple[InAppBrowser, ...]:
     provider_apps = (providers.find(name).in_app_browser for name in providers.names())
-    return (*filter(None, provider_apps), *_OTHER_APPS, *_WEB_VIEWS)
+    return (*_OTHER_APPS, *filter(None, provider_apps), *_WEB_VIEWS)
 
 
 @lru_cache(1)

@@ -71,7 +71,8 @@ def test_every_link_has_a_target(doc: MarkdownPage) -> None:
 def test_every_page_is_listed_in_the_docs_index() -> None:
     linked = {(ROOT / "docs" / urlsplit(link).path).resolve() for link in DOCS["docs/README.md"].links}
     pages = {path for path in PATHS if path.is_relative_to(ROOT / "docs") and path.parent.name != "decisions"}
-    linked |= {ROOT / "docs" / "backends" / urlsplit(link).path for link in DOCS["docs/backends/README.md"].links}
+    for folder in ("backends", "providers"):
+        linked |= {ROOT / "docs" / folder / urlsplit(link).path for link in DOCS[f"docs/{folder}/README.md"].links}
     missing = {path.relative_to(ROOT).as_posix() for path in pages - linked} - {"docs/README.md"}
     assert missing - {"docs/providers/README.md", "docs/backends/README.md"} == set()
     assert {ROOT / "docs" / folder / "README.md" for folder in ("providers", "backends")} <= linked
@@ -198,9 +199,9 @@ FOREIGN = {
     "MUNJIGI_EVENTS_TOKEN", "FLASK_APP",
     "KAKAO_APPS", "GOOGLE_APPS", "APPLE_APPS", "GITHUB_APPS", "CLIENT_SECRET", "CLIENT_ID",
     "HEADER_X_FORWARDED_FOR", "ACCESS_DENIED", "INVALID_SCOPE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
-    "SSL_CERT_FILE", "PROMETHEUS_MULTIPROC_DIR", "DUMMY_HASH", "TOKEN_SECONDS",
+    "SSL_CERT_FILE", "PROMETHEUS_MULTIPROC_DIR",
 }  # fmt: skip
-"""Names of other programs: NextAuth, the examples, code in these pages, the reader's shell, LINE, libraries."""
+"""Names of other programs: NextAuth, the examples, the reader's shell, LINE, libraries."""
 OF_ISSUERS = {f"{name}_{part}" for name in ("STAFF", "PARTNERS") for part in providers.find("oidc").all_settings} | {
     "STAFF_CLIENT_SECRET_FILE",
 }

@@ -40,9 +40,7 @@ _ARGUMENTS = [
 _DISABLE_BACK_FORWARD_CACHE = "--disable-back-forward-cache"
 """An option that Playwright sets. It is removed, since browsers of users have the back/forward cache."""
 
-ALL_LOCALES = settings_readers.languages()
-LOCALES = ("en", "ko", "ja")
-"""For what differs between scripts, not between texts."""
+LOCALES = settings_readers.languages()
 SCHEMES = ("light", "dark")
 NARROW: ViewportSize = {"width": 320, "height": 640}
 LOGIN = "/auth/login/email"
