@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import Babel, get_locale
 from flask_login import LoginManager, current_user
 from flask_wtf.csrf import generate_csrf
-from jinja2 import BaseLoader, ChoiceLoader, FileSystemLoader, FunctionLoader, PrefixLoader, StrictUndefined
+from jinja2 import BaseLoader, ChoiceLoader, DictLoader, FileSystemLoader, PrefixLoader, StrictUndefined
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import MapAdapter
 
@@ -179,7 +179,7 @@ def _redirect_to_login() -> ResponseReturnValue:
 
 def _template_loader(app: Flask, settings: Settings) -> BaseLoader:
     """The loader of the site's templates, among them the marks of the providers, and of those in `TEMPLATES_DIR`."""
-    loaders = [loader for loader in (app.jinja_loader, FunctionLoader(providers.mark_template)) if loader]
+    loaders = [loader for loader in (app.jinja_loader, DictLoader(providers.mark_templates())) if loader]
     if not settings.templates_dir:
         return ChoiceLoader(loaders)
     site_templates = PrefixLoader({"site": ChoiceLoader(loaders)})  # for {% extends "site/login.html" %}

@@ -33,9 +33,6 @@ def in_order() -> tuple[Provider, ...]:
     return tuple(sorted(map(find, names()), key=lambda provider: (provider.order, provider.id)))
 
 
-def mark_template(path: str) -> str | None:
-    """The source of the template `marks/<id>.svg`, the logo of a provider; None if there is none."""
-    folder, _, file = path.rpartition("/")
-    name = file.removesuffix(".svg")
-    mark = find(name).mark if folder == "marks" and name in names() else ""
-    return _SVG.format(mark) if mark else None
+def mark_templates() -> dict[str, str]:
+    """The logos of the providers: source by template name, `marks/<id>.svg`."""
+    return {f"marks/{provider.id}.svg": _SVG.format(provider.mark) for provider in in_order() if provider.mark}

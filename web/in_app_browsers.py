@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import quote
 
+from flask_babel import gettext as _
+
 import providers
 from providers.base import InAppBrowser, localized
 
-_ANY_APP_NAME = {"en": "this app", "ja": "このアプリ", "ko": "이 앱"}
 _OTHER_APPS = (
     InAppBrowser({"en": "Instagram", "ko": "인스타그램"}, r"\bInstagram\b"),
     InAppBrowser({"en": "Threads", "ko": "스레드"}, r"\bBarcelona \d"),
@@ -23,17 +24,17 @@ _OTHER_APPS = (
     InAppBrowser({"en": "Snapchat", "ko": "스냅챗"}, r"\bSnapchat[/ ]\d"),
     InAppBrowser({"en": "LinkedIn", "ko": "링크드인"}, r"\bLinkedInApp\b"),
     InAppBrowser({"en": "Pinterest", "ko": "핀터레스트"}, r"\[Pinterest/|\bPinterest for "),
-    InAppBrowser({"en": "WeChat", "ko": "위챗"}, r"\bMicroMessenger/"),
+    InAppBrowser({"en": "WeChat", "ko": "위챗", "zh_Hans": "微信"}, r"\bMicroMessenger/"),
     InAppBrowser({"en": "Daum", "ko": "다음"}, r"\bDaumApps?/"),
     InAppBrowser({"en": "BAND", "ko": "밴드"}, r"\bBAND/\d"),
 )
 _WEB_VIEWS = (
     # Android WebView (https://developer.chrome.com/docs/webview/user-agent).
-    InAppBrowser(_ANY_APP_NAME, r"\bAndroid\b[^()]*; wv\)"),
+    InAppBrowser({}, r"\bAndroid\b[^()]*; wv\)"),
     # WKWebView of iOS, iPadOS and macOS: browsers, also those of other makers, add `Safari/`.
-    InAppBrowser(_ANY_APP_NAME, r"\A(?=.*\b(?:iPhone|iPad|iPod|Macintosh)\b)(?=.*\bAppleWebKit/)(?!.*\bSafari/)"),
+    InAppBrowser({}, r"\A(?=.*\b(?:iPhone|iPad|iPod|Macintosh)\b)(?=.*\bAppleWebKit/)(?!.*\bSafari/)"),
 )
-"""Any other app, by the web view of the operating system. Last: the apps above have names."""
+"""Any other app, by the web view of the operating system. Last, and without a name: the apps above have one."""
 _MAX_LENGTH = 1024
 """Characters of `User-Agent` that are searched."""
 
@@ -62,7 +63,7 @@ def notice(app: InAppBrowser, url: str, language: str) -> InAppNotice:
     """The notice for this app in `language`, with the link that opens `url` in the system browser."""
     joint = "&" if "?" in url else "?"
     link = app.open_externally and app.open_externally.format(url=url, quoted=quote(url, safe=""), joint=joint)
-    return InAppNotice(localized(app.name, language), link)
+    return InAppNotice(localized(app.name, language) if app.name else _("this app"), link)
 
 
 @lru_cache(1)

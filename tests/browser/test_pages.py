@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 import errors
 from dev.backend import ACCOUNTS, PASSWORD, accounts
 from tests.support.browser import (
+    ALL_LOCALES,
     LOCALES,
     LOGIN,
     NARROW,
@@ -209,12 +210,13 @@ def test_a_notice_that_is_no_error_has_the_focus_with_the_status_role(open_page:
 
 @pytest.mark.parametrize("way", PAGE_STATES)
 def test_every_page_is_accessible_and_fits_a_phone(page: Page, way: str) -> None:
-    for locale in LOCALES:
+    for locale in ALL_LOCALES:
         start_over_in(page, locale)
         PAGE_STATES[way](page)
         assert response_status(page) == STATE_STATUSES.get(way, 200)
-        expect(page.locator("html")).to_have_attribute("lang", locale)
-        assert accessibility_violations(page) == []
+        expect(page.locator("html")).to_have_attribute("lang", locale.replace("_", "-"))
+        if locale in LOCALES:
+            assert accessibility_violations(page) == []
         assert overflowing_elements_on_phone(page) == []
 
 

@@ -199,9 +199,9 @@ FOREIGN = {
     "MUNJIGI_EVENTS_TOKEN", "FLASK_APP",
     "KAKAO_APPS", "GOOGLE_APPS", "APPLE_APPS", "GITHUB_APPS", "CLIENT_SECRET", "CLIENT_ID",
     "HEADER_X_FORWARDED_FOR", "ACCESS_DENIED", "INVALID_SCOPE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
-    "SSL_CERT_FILE", "PROMETHEUS_MULTIPROC_DIR",
+    "SSL_CERT_FILE", "PROMETHEUS_MULTIPROC_DIR", "DUMMY_HASH", "TOKEN_SECONDS",
 }  # fmt: skip
-"""Names of other programs: NextAuth, the examples, the reader's shell, LINE, libraries."""
+"""Names of other programs: NextAuth, the examples, code in these pages, the reader's shell, LINE, libraries."""
 OF_ISSUERS = {f"{name}_{part}" for name in ("STAFF", "PARTNERS") for part in providers.find("oidc").all_settings} | {
     "STAFF_CLIENT_SECRET_FILE",
 }

@@ -40,7 +40,9 @@ _ARGUMENTS = [
 _DISABLE_BACK_FORWARD_CACHE = "--disable-back-forward-cache"
 """An option that Playwright sets. It is removed, since browsers of users have the back/forward cache."""
 
-LOCALES = settings_readers.languages()
+ALL_LOCALES = settings_readers.languages()
+LOCALES = ("en", "ko", "ja")
+"""For what differs between scripts, not between texts."""
 SCHEMES = ("light", "dark")
 NARROW: ViewportSize = {"width": 320, "height": 640}
 LOGIN = "/auth/login/email"

@@ -12,7 +12,7 @@ import click
 from playwright.sync_api import Browser, Page, ViewportSize
 
 from tests.support.browser import (
-    LOCALES,
+    ALL_LOCALES,
     LOGIN,
     NARROW,
     PAGE_STATES,
@@ -84,7 +84,7 @@ def main(folder: Path) -> None:
 
 def take_pictures(browser: Browser, site_url: str, open_state: Callable[[Page], object], path: Path) -> None:
     """Take screenshots of one state in each language, color scheme and window size. `path` is their prefix."""
-    for locale in LOCALES:
+    for locale in ALL_LOCALES:
         with browser.new_context(base_url=site_url, viewport=WINDOWS["desktop"]) as context:
             page = context.new_page()
             start_over_in(page, locale)
