@@ -183,7 +183,7 @@ def test_the_example_of_a_limit_is_its_default() -> None:
 
 def test_the_settings_table_lists_each_provider_setting() -> None:
     text = DOCS["docs/settings.md"].text
-    of_all = {f"<ID>_{part}" for part in ("CLIENT_ID", "CLIENT_SECRET", "BACKEND_NAME", "BASE_URL")}
+    of_all = {f"<ID>_{part}" for part in ("CLIENT_ID", "CLIENT_SECRET", "BACKEND_NAME", "SCOPE", "PARAMS", "BASE_URL")}
     for name in of_all | {one for one in OF_PROVIDERS if f"<ID>_{one.partition('_')[2]}" not in of_all}:
         assert f"| `{name}` |" in text
     assert set(documented()) <= {*SETTINGS, *BACKEND_SETTINGS, *OF_PROVIDERS}
