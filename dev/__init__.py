@@ -19,7 +19,8 @@ from werkzeug.serving import is_running_from_reloader
 
 import app
 import config
-from dev import backend, stand_in_settings, stand_ins
+import settings_readers
+from dev import backend, pseudo_language, stand_in_settings, stand_ins
 from doctor import command as doctor_command
 from services.clock import Clock
 from services.observability import log_config
@@ -59,6 +60,8 @@ def create_site(environ: Mapping[str, str], port: int, clock: Clock | None = Non
     site.jinja_env.globals["stand_in_other_identifiers"] = backend.ACCOUNTS[0].identifiers(kind)[1:]
     site.jinja_env.globals["stand_in_password"] = backend.PASSWORD
     site.jinja_env.globals["stand_in_mail_url"] = f"{stand_in_settings.stand_in_origin(port)}/mail"
+    if settings_readers.boolean(environ.get("PSEUDO_LANGUAGE", "false")):
+        pseudo_language.install(site)
     site.wsgi_app = _redirect_to_site_url(settings.site_url, site.wsgi_app)  # type: ignore[method-assign]
     return site
 
