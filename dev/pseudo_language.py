@@ -6,7 +6,9 @@ does not know it. Android and Chromium have the same as `en-XA` and `ar-XB`.
 """
 
 import re
+import shutil
 import tempfile
+import weakref
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
@@ -49,14 +51,14 @@ def _reverse(word: re.Match[str]) -> str:
 
 def install(site: Flask) -> None:
     """Offer the pseudo-language on this site, with all texts that its catalogs have."""
-    folder = tempfile.TemporaryDirectory(prefix="munjigi-pseudo-language-")
-    site.extensions["dev.pseudo_language"] = folder  # removed with the site
-    path = Path(folder.name) / CODE / "LC_MESSAGES" / "messages.mo"
+    folder = tempfile.mkdtemp(prefix="munjigi-pseudo-language-")
+    weakref.finalize(site, shutil.rmtree, folder, ignore_errors=True)
+    path = Path(folder) / CODE / "LC_MESSAGES" / "messages.mo"
     path.parent.mkdir(parents=True)
     with path.open("wb") as file:
         write_mo(file, _catalog())
     site.config["LANGUAGES"] = (*site.config["LANGUAGES"], CODE)
-    site.extensions["babel"].translation_directories.append(folder.name)
+    site.extensions["babel"].translation_directories.append(folder)
 
 
 def _catalog() -> Catalog:
@@ -69,5 +71,5 @@ def _catalog() -> Catalog:
             one, other = map(pseudo_localize, message.id)
             catalog.add(message.id, (one, *[other] * (catalog.num_plurals - 1)))
         elif message.id:
-            catalog.add(message.id, pseudo_localize(message.id))
+            catalog.add(message.id, pseudo_localize(str(message.id)))
     return catalog
