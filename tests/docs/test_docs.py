@@ -339,7 +339,7 @@ def test_every_console_block_is_valid_shell(doc: MarkdownPage, block: CodeBlock)
     assert block.text.startswith("$ ")
     assert block.commands
     for command, _ in block.commands:
-        readable = re.sub(r"<[a-z][^<>]*>", "placeholder", command)
+        readable = re.sub(r"<[a-z가-힣][^<>]*>", "placeholder", command)
         subprocess.run(["bash", "-n"], input=readable, text=True, check=True, timeout=10)
 
 
