@@ -6,6 +6,7 @@ docs/providers/facebook.md
 import hmac
 from typing import Any
 
+import settings_readers as read
 from providers.base import Example, Identity, InAppBrowser, Provider, ProviderResponses, Registration, dig
 
 _APP_SECRET_PROOF = "appsecret_proof"
@@ -52,6 +53,11 @@ provider = Provider(
     user_url=f"https://graph.facebook.com/v25.0/me?fields={_FIELDS}",
     user_params=_proof,
     scope="email,public_profile",
+    optional_params={
+        "auth_type": read.choice("rerequest", "reauthenticate"),
+        "display": read.choice("page", "popup", "touch"),
+        "config_id": read.header_value,
+    },
     reauthenticate_params={"auth_type": "reauthenticate"},
     code_reuse_errors=frozenset({"36009", "36007"}),  # used, expired
     error_code=_error_code,

@@ -71,6 +71,10 @@ provider = Provider(
     logout_url="https://login.microsoftonline.com/{TENANT}/oauth2/v2.0/logout",
     is_oidc=True,
     scope="openid profile email",
+    optional_params={
+        "prompt": read.choice("login", "select_account", "consent"),
+        "domain_hint": read.header_value,
+    },
     reauthenticate_params={"prompt": "login"},
     backend_token="id_token",  # its access token is for Microsoft Graph: nobody else can check whom it was issued to
     settings={
