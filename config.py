@@ -146,7 +146,7 @@ class Settings:
         read.secret, None, secret=True, example="<the output of: openssl rand -base64 33>"
     )
     """The bearer token with which the backend ends sessions at `/api/auth/sessions/revoke`, at least 32 characters. If
-    unset, that address answers 404."""
+    unset, that address answers 404. The site sends it with the events of `BACKEND_PROVIDER_EVENT_PATH`."""
     backend_client_cert: Path | None = setting(read.client_cert, None, example="/etc/munjigi/client.pem")
     """A PEM file with a client certificate and its key, for a backend that requires mutual TLS."""
     login_identifier: str = setting(read.choice("email", "username", "phone", "any"), "email", example="username")
@@ -389,12 +389,9 @@ def _text(environ: Mapping[str, str], name: str, spec: SettingSpec) -> str:
     if text:
         raise ValueError(f"must be unset if {name}_FILE is set")
     try:
-        text = Path(path).read_text("utf-8").removesuffix("\n").removesuffix("\r")
+        return Path(path).read_text("utf-8").removesuffix("\n").removesuffix("\r")
     except (OSError, ValueError):
         raise ValueError(f"cannot be read: {name}_FILE must be a file that can be opened") from None
-    if not text:
-        raise ValueError(f"cannot be read: the file of {name}_FILE is empty")
-    return text
 
 
 def _problem(name: str, message: str, example: str) -> str:

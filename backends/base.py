@@ -35,7 +35,7 @@ LINK_CALLS = ("link", "unlink", "links")
 """The calls of the page on which people connect and disconnect providers."""
 PASSKEY_CALLS = ("passkey_options", "passkey", "confirm_password", "passkey_register_options", "passkey_register")
 """The calls of a sign-in with a passkey, and of a person who adds one."""
-_MORE_CALLS = (*NEXT_STEP_CALLS, *ACCOUNT_CALLS, *LINK_CALLS, *PASSKEY_CALLS)
+_MORE_CALLS = (*NEXT_STEP_CALLS, *ACCOUNT_CALLS, *LINK_CALLS, *PASSKEY_CALLS, "provider_event")
 CALLS = ("login", "social", "social_register", "user", "refresh", "logout", "profile", *_MORE_CALLS)
 SIGN_UP_FIELDS = frozenset({"email", "username", "phone", "name", "nick_name"})
 """Placeholders for which the form after a sign-in with a new provider's account can have a field."""
@@ -69,11 +69,15 @@ PLACEHOLDERS: Mapping[str, frozenset[str]] = {
     "confirm_password": frozenset({"token", "user_id", "identifier", "password"}),
     "passkey_register_options": frozenset({"token", "user_id"}),
     "passkey_register": frozenset({"token", "user_id", "credential", "challenge"}),
+    "provider_event": frozenset(
+        {"provider", "type", "subject", "email", "is_private_email", "occurred_at", "event_id", "notification"}
+    ),
 }
 """The names that the templates of each call can use, beside those of settings."""
 WITHOUT_ACCESS_TOKEN = frozenset(
     {"login", "social", "social_register", *NEXT_STEP_CALLS, *ACCOUNT_CALLS, "passkey_options", "passkey"}
     - {"change_password"}
+    | {"provider_event"}
 )
 """The calls that are made for people who are not signed in."""
 
@@ -321,6 +325,25 @@ class Backend:
     again."""
     min_password_length: int = 0
     """Characters. The forms say it; the backend enforces it."""
+
+    provider_event: Call | None = field(
+        default_factory=lambda: Call(
+            "POST",
+            None,
+            {
+                "id": "{event_id}",
+                "provider": "{provider}",
+                "type": "{type}",
+                "subject": "{subject}",
+                "email": "{email}",
+                "is_private_email": "{is_private_email}",
+                "occurred_at": "{occurred_at}",
+            },
+            headers={"Authorization": "Bearer {BACKEND_EVENTS_TOKEN}"},
+        )
+    )
+    """Tells the backend what a provider has notified the site of, such as a consent that was revoked. `{notification}`
+    is the provider's signed token. Any 2xx means that it need not be told again."""
 
     token: str
     """The place of the access token in the answers of `login`, `social` and `refresh`."""

@@ -255,6 +255,7 @@ _CALL_EXAMPLES = {
     "confirm_password": ("POST /api/members/me/password/confirm", "password={password}"),
     "passkey_register_options": ("POST /api/members/me/passkeys/options", "user={user_id}"),
     "passkey_register": ("POST /api/members/me/passkeys", "credential={credential} challenge={challenge}"),
+    "provider_event": ("POST /api/auth/provider-events", "event={type} provider={provider} uid={subject}"),
 }
 
 

@@ -152,7 +152,8 @@ def _token_problems(backend: Backend) -> Iterator[Problem]:
 
 
 def setting_names(backend: Backend) -> list[str]:
-    """The settings that the templates of a backend use."""
+    """The settings that only the templates of a backend use."""
     calls = [*backend.calls.values(), *backend.next_step.calls.values()]
     used = [placeholders(backend.headers), placeholders(backend.next_step.trust_headers), *map(placeholders_of, calls)]
-    return sorted(name for name in frozenset().union(*used) if is_setting(name))
+    names = frozenset().union(*used) - {"BACKEND_EVENTS_TOKEN"}  # a setting of the site
+    return sorted(name for name in names if is_setting(name))

@@ -40,6 +40,9 @@ def check(settings: config.Settings, services: Services, registration: Registrat
         message = f"reachable, but its response does not show whether the client credentials are valid ({error.reason})"
         fix = f"Sign in once to be sure. Register the callback URL {callback_url}."
         yield Finding(WARNING, name, message, fix)
+    if registration.provider.notifications:
+        url = f"{settings.site_url}/api/auth/notifications/{name}"
+        yield Finding(OK, name, f"notifies the site of changes to accounts; register the notification endpoint {url}")
     yield from _check_logout(settings, registration, services.oauth.metadata.endpoints(registration, context))
 
 

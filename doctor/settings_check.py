@@ -69,6 +69,14 @@ def check(settings: config.Settings) -> Iterator[Finding]:
             "is not set, but WORKERS is greater than 1: each process has its own login limits and revoked sessions",
             "Set it to the URL of a Redis server.",
         ),
+        (
+            "provider_event" in settings.backend.calls
+            and not settings.backend_events_token
+            and not settings.backend.headers,
+            "BACKEND_PROVIDER_EVENT_PATH",
+            "is set without BACKEND_EVENTS_TOKEN: the backend cannot tell the site's calls from a stranger's",
+            "Set BACKEND_EVENTS_TOKEN, and let the backend require it as the bearer token of these calls.",
+        ),
     )
     for applies, subject, message, fix in rules:
         if applies:

@@ -2,19 +2,24 @@
 
 import base64
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
 import settings_readers as read
-from providers.base import Identity, Provider, ProviderResponses, Registration, dig
+from providers.base import Identity, Notifications, Provider, ProviderEvent, ProviderResponses, Registration, dig
 from settings_readers import SettingSpec
 
 _ISSUER = "https://appleid.apple.com"
 _SECRET_SECONDS = 300
 """The lifetime of a client secret, which is made for each token request. Apple allows half a year."""
+
+_TYPE_SPELLINGS = {"account-deleted": "account-delete"}
+"""Apple's documentation has both."""
 
 
 def _identity(responses: ProviderResponses) -> Identity:
@@ -35,6 +40,28 @@ def _name(text: str) -> str | None:
         return None
     parts = [dig(name, "lastName"), dig(name, "firstName")]
     return "".join(part for part in parts if isinstance(part, str)) or None
+
+
+def _event(claims: Mapping[str, Any]) -> ProviderEvent:
+    """The event of a notification. `events` is a text: the JSON of a single event."""
+    event = json.loads(claims["events"])
+    return ProviderEvent(
+        type=_TYPE_SPELLINGS.get(event["type"], event["type"]),
+        subject=event["sub"],
+        occurred_at=_seconds(event.get("event_time")),
+        email=event.get("email"),
+        is_private_email=_flag(event.get("is_private_email")),
+    )
+
+
+def _seconds(milliseconds: object) -> float | None:
+    is_time = isinstance(milliseconds, int | float) and 0 < milliseconds < 2**53
+    return milliseconds / 1000 if is_time else None  # type: ignore[operator]  # it is a number
+
+
+def _flag(value: object) -> bool | None:
+    """Apple writes flags as texts, or as booleans."""
+    return value if isinstance(value, bool) else {"true": True, "false": False}.get(str(value))
 
 
 def _private_key(text: str) -> str:
@@ -115,4 +142,10 @@ provider = Provider(
     },
     validate=_validate,
     client_secret=_client_secret,
+    notifications=Notifications(
+        token_field="payload",  # a name
+        event=_event,
+        types=frozenset({"consent-revoked", "account-delete", "email-disabled", "email-enabled"}),
+        ending_types=frozenset({"consent-revoked", "account-delete"}),
+    ),
 )

@@ -6,22 +6,13 @@ Each module of this package gives the provider's endpoints, the parameters it ex
 """
 
 import re
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import settings_readers as read
 from settings_readers import SettingSpec
-
-SITE_PARAMS = frozenset({
-    "client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce", "code_challenge",
-    "code_challenge_method", "login_hint", "request", "request_uri", "registration", "claims", "id_token_hint", "iss",
-    "client_secret", "client_assertion", "client_assertion_type", "code", "code_verifier", "grant_type", "dpop_jkt",
-    "authorization_details",
-})  # fmt: skip
-"""Parameters of OAuth and OpenID Connect that no setting can change: they belong to the protocol."""
 
 Translations = Mapping[str, str]
 """Language code -> text. `en` is always present."""
@@ -58,6 +49,33 @@ class ProviderResponses:
     """The response of `optional_url`; None if it was not called or failed."""
     form: Mapping[str, str] = field(default_factory=dict)
     """The callback's parameters. They are not signed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProviderEvent:
+    """What a provider says has happened to a person's account. The fields are unvalidated."""
+
+    type: Any
+    subject: Any
+    occurred_at: Any = None
+    """Seconds since 1970, by the provider's clock; None if it does not say."""
+    email: Any = None
+    is_private_email: bool | None = None
+    """Whether `email` is an address of the provider that forwards to the person's own; None if it does not say."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notifications:
+    """How a provider notifies the site of changes to accounts: it posts JSON with a signed JWT."""
+
+    token_field: str
+    """The member of the JSON that has the JWT."""
+    event: Callable[[Mapping[str, Any]], ProviderEvent]
+    """Maps the verified claims to an event. Raises `ValueError`, `KeyError` or `TypeError` if they do not fit."""
+    types: frozenset[str]
+    """The values of `ProviderEvent.type` that are passed on to the backend. Others are logged."""
+    ending_types: frozenset[str] = frozenset()
+    """Those after which the person's sessions end."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +154,9 @@ class Provider:
     logout_redirect_param: str = "post_logout_redirect_uri"
     """The parameter with the address to come back to."""
 
+    notifications: Notifications | None = None
+    """How it notifies the site of changes to accounts, at `/api/auth/notifications/<id>`."""
+
     is_oidc: bool = False
     """The token response must contain an id_token, and the site sends a nonce (OpenID Connect Core, 3.1)."""
     algorithms: tuple[str, ...] = ("RS256",)
@@ -143,14 +164,8 @@ class Provider:
     signed_with_secret: bool = False
     """Its id_tokens are signed with the client secret (HMAC)."""
     scope: str = ""
-    """The scopes to request, unless the setting `<ID>_SCOPE` has others."""
     authorize_params: Mapping[str, str] = field(default_factory=dict)
     """Additional parameters of the authorization request."""
-    optional_params: Mapping[str, Callable[[str], Any]] = field(default_factory=dict)
-    """Parameters of the authorization request that the setting `<ID>_PARAMS` may add: the reader of each value."""
-    param_claims: Mapping[str, str] = field(default_factory=dict)
-    """Parameters among these whose value the id_token must have in this claim. A parameter alone restricts nobody:
-    people can remove it from the address of the provider. `max_age` is verified by `auth_time`."""
     reauthenticate_params: Mapping[str, str] = field(default_factory=dict)
     """The same for a sign-in that confirms a session: with them, the provider asks for the password again. If `max_age`
     is among them, the id_token must have a recent `auth_time`."""
@@ -201,8 +216,6 @@ class Provider:
                 read.credential, "<from the provider's console>", required=self.secret_required, secret=True
             ),
             "BACKEND_NAME": SettingSpec(read.path_segment, self.id, default=self.id),
-            "SCOPE": SettingSpec(self._read_scope, self.scope or "email"),
-            **({"PARAMS": SettingSpec(self._read_params, self._params_example)} if self.optional_params else {}),
             # With discovery, the setting ISSUER already says where the provider is.
             **(
                 {}
@@ -210,42 +223,13 @@ class Provider:
                 else {"BASE_URL": SettingSpec(read.safe_base_url, f"http://127.0.0.1:8081/{self.id}")}
             ),
             **({"LOGOUT": SettingSpec(_read_flag, "true", default=None)} if self.discovery or self.logout_url else {}),
+            **(
+                {"NOTIFICATION_AUDIENCE": SettingSpec(_read_list, "com.example.app", default=None)}
+                if self.notifications
+                else {}
+            ),
             **self.settings,
         }
-
-    def _read_scope(self, text: str) -> str:
-        """Return scopes, separated by single spaces (RFC 6749, 3.3)."""
-        scopes = text.split()
-        if not re.fullmatch(r"[!#-\[\]-~ ]+", " ".join(scopes)):
-            raise ValueError("must be scopes of printable ASCII, separated by spaces")
-        if self.is_oidc and "openid" not in scopes:
-            raise ValueError("must have openid: without it, the provider sends no id_token")
-        return " ".join(scopes)
-
-    def _read_params(self, text: str) -> str:
-        """Return the parameters `name=value name="a value"` in the form of a query string."""
-        try:
-            words = shlex.split(text)
-        except ValueError:
-            raise ValueError("must have a second quotation mark") from None
-        params: dict[str, str] = {}
-        for word in words:
-            name, equals, value = word.partition("=")
-            if name in SITE_PARAMS:
-                raise ValueError(f"must not have {name}: the site sets it")
-            if name not in self.optional_params:
-                raise ValueError(f"must have only {', '.join(self.optional_params)}, not {name[:30]!r}")
-            if name in params or not equals or not value:
-                raise ValueError(f"must have {name} once, with a value: {name}=…")
-            try:
-                params[name] = str(self.optional_params[name](value))
-            except ValueError as error:
-                raise ValueError(f"has an invalid {name}: it {error}") from None
-        return urlencode(params)
-
-    @property
-    def _params_example(self) -> str:
-        return "max_age=3600" if "max_age" in self.optional_params else "prompt=select_account"
 
 
 @dataclass(frozen=True)
@@ -268,15 +252,6 @@ class Registration:
         return self.settings["CLIENT_SECRET"]
 
     @property
-    def scope(self) -> str:
-        return self.settings.get("SCOPE") or self.provider.scope
-
-    @property
-    def params(self) -> Mapping[str, str]:
-        """The parameters that the operator adds to the authorization request."""
-        return dict(parse_qsl(self.settings.get("PARAMS") or ""))
-
-    @property
     def backend_name(self) -> str:
         return self.settings["BACKEND_NAME"] or self.id
 
@@ -293,6 +268,11 @@ class Registration:
     def ends_at_provider(self) -> bool:
         """Whether a sign-out goes on at the provider."""
         return bool(self.settings.get("LOGOUT"))
+
+    @property
+    def notification_audiences(self) -> tuple[str, ...]:
+        """The values of `aud` that its notifications may have."""
+        return (self.client_id, *(self.settings.get("NOTIFICATION_AUDIENCE") or "").split())
 
     @property
     def label(self) -> Translations:
@@ -315,6 +295,11 @@ class Registration:
 def _read_flag(text: str) -> str | None:
     """`true` for true, None for false."""
     return "true" if read.boolean(text) else None
+
+
+def _read_list(text: str) -> str:
+    """Values separated by commas, as text separated by spaces."""
+    return " ".join(read.credential(part.strip()) for part in text.split(",") if part.strip())
 
 
 def localized(texts: Translations, language: str) -> str:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import settings_readers as read
 from providers.base import Identity, Provider, ProviderResponses, dig
 
 
@@ -43,6 +42,5 @@ provider = Provider(
     token_url="https://discord.com/api/oauth2/token",
     user_url="https://discord.com/api/users/@me",
     scope="identify email",
-    optional_params={"prompt": read.choice("consent")},
     identity=_identity,
 )

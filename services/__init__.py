@@ -24,6 +24,7 @@ from services.passkeys import Passkeys
 from services.pending_link import PendingLink
 from services.pending_sign_ins import PendingSignIns
 from services.profile import Profile
+from services.provider_events import ProviderEvents
 from services.provider_links import ProviderLinks
 from services.request_context import GetContext
 from services.session_revocation import SessionRevocation
@@ -65,6 +66,7 @@ class Services:
     limiter: LoginLimiter
     revoked_sessions: RevokedSessions
     session_revocation: SessionRevocation
+    provider_events: ProviderEvents
     redis: Redis | None
     http_clients: tuple[HttpClient, HttpClient]
     metrics: Metrics | None
@@ -124,6 +126,9 @@ class Services:
             clock=clock,
         )
         profile = Profile(backend, sessions)
+        session_revocation = SessionRevocation(
+            settings, oauth=oauth, revoked_sessions=revoked_sessions, redis=redis, audit=audit, clock=clock
+        )
         return cls(
             settings=settings,
             clock=clock,
@@ -162,8 +167,15 @@ class Services:
             pending_link=PendingLink(settings, clock),
             limiter=limiter,
             revoked_sessions=revoked_sessions,
-            session_revocation=SessionRevocation(
-                settings, oauth=oauth, revoked_sessions=revoked_sessions, redis=redis, audit=audit, clock=clock
+            session_revocation=session_revocation,
+            provider_events=ProviderEvents(
+                settings,
+                oauth=oauth,
+                backend=backend,
+                revocation=session_revocation,
+                redis=redis,
+                audit=audit,
+                clock=clock,
             ),
             redis=redis,
             http_clients=(backend_http, provider_http),

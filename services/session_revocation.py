@@ -56,11 +56,21 @@ class SessionRevocation:
         else:
             key = issuer_session.subject_key(registration.issuer_name, content.subject or "")
         self._revoked.revoke_issuer_key(key, content.issued_at)
-        account = f"{registration.id}:{content.subject}" if content.subject else None
+        self._record(registration, content.subject, "session" if content.sid else "user", context)
+
+    def by_provider_event(
+        self, registration: Registration, subject: str, issued_at: int, context: RequestContext
+    ) -> None:
+        """End all sessions of a provider's person that the provider started at `issued_at` or before."""
+        self._revoked.revoke_issuer_key(issuer_session.subject_key(registration.issuer_name, subject), issued_at)
+        self._record(registration, subject, "user", context)
+
+    def _record(self, registration: Registration, subject: str | None, scope: str, context: RequestContext) -> None:
+        account = f"{registration.id}:{subject}" if subject else None
         self._audit.record(
             "session_revoked",
             context,
             by=registration.id,
-            scope="session" if content.sid else "user",
+            scope=scope,
             account=account_hash(account, self._secret_key),
         )

@@ -21,7 +21,11 @@ FIELD = "csrfToken"
 _EXEMPT_ENDPOINTS = ("oauth.callback", "nextauth_client.client_log")
 """Providers post cross-site to the OAuth callback; the attempt cookie and `state` protect it. The client log changes
 no state."""
-_SERVER_ENDPOINTS = ("session_revocation.revoke", "session_revocation.backchannel_logout")
+_SERVER_ENDPOINTS = (
+    "session_revocation.revoke",
+    "session_revocation.backchannel_logout",
+    "provider_notifications.receive",
+)
 """Other servers call these, with a bearer token or a signed token in each request, and never with cookies. A browser
 cannot be made to send either. They judge the body themselves."""
 _UNSAFE_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})

@@ -114,6 +114,7 @@ _ERRORS: Mapping[str, Mapping[Meaning, type[errors.SiteError]]] = {
         Meaning.CODE_EXPIRED: errors.PasskeyNotAdded,
         Meaning.STEP_OVER: errors.PasskeyNotAdded,
     },
+    "provider_event": {},
 }
 """The error of each meaning. A meaning that a call does not list says nothing about its answers."""
 _FIELD_STATUSES = (400, 422)
@@ -163,6 +164,7 @@ _STATUSES: Mapping[str, Mapping[int, Meaning]] = {
         403: Meaning.SIGN_IN_AGAIN,
         **dict.fromkeys((400, 409, 410, 422), _WRONG),
     },
+    "provider_event": {401: Meaning.CONFIGURATION, 403: Meaning.CONFIGURATION},
 }
 _COMMON_RULES = tuple(
     Rule(status, "error", code, Meaning.CONFIGURATION)  # RFC 6749, 5.2: the site's registration is wrong

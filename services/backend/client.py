@@ -58,6 +58,8 @@ class BackendClient:
         self._url = settings.backend_url
         self._backend = settings.backend
         self._constants = {"BACKEND_ORIGIN": _origin(settings.backend_url), **settings.backend_constants}
+        if settings.backend_events_token:
+            self._constants["BACKEND_EVENTS_TOKEN"] = settings.backend_events_token
         self._next_step_origins = settings.backend_next_step_urls
         self._claims = settings.user_claims
         self._shows_messages = settings.backend_show_messages
@@ -224,6 +226,20 @@ class BackendClient:
             return new
         refresh_expires_at = new.refresh_expires_at or tokens.refresh_expires_at
         return replace(new, refresh=tokens.refresh, refresh_expires_at=refresh_expires_at)
+
+    @property
+    def takes_provider_events(self) -> bool:
+        return "provider_event" in self._backend.calls
+
+    def send_provider_event(self, values: templates.Values, context: RequestContext) -> None:
+        """Tell the backend what a provider has notified the site of; raises a `SiteError` unless it answers 2xx.
+
+        It may be sent more than once, with the same `event_id`.
+        """
+        answer = self.call("provider_event", values, context, retry=True)
+        meaning = answer_errors.declared_meaning(self._backend, "provider_event", answer)
+        if meaning is not None or not 200 <= answer.status < 300:
+            raise answer_errors.call_error(self._backend, "provider_event", answer, meaning)
 
     def logout(self, tokens: Tokens, context: RequestContext) -> Revocation:
         """Revoke these tokens. Returns what is certain afterwards; raises nothing."""

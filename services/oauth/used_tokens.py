@@ -29,12 +29,32 @@ class UsedTokens:
 
     def use(self, *parts: str) -> bool:
         """Note that the token with this id is used now; False if it was used before."""
-        key = f"{self._prefix}:{sha256(repr(parts).encode()).hexdigest()[:32]}"
+        key = self._key(*parts)
         with self._lock:
             if key in self._used:
                 return False
             self._used[key] = True
         return wait_for(self._set(self._redis, key)) if self._redis else True
+
+    def is_used(self, *parts: str) -> bool:
+        """Whether the token with this id was used before."""
+        key = self._key(*parts)
+        with self._lock:
+            if key in self._used:
+                return True
+        return wait_for(self._exists(self._redis, key)) if self._redis else False
+
+    def _key(self, *parts: str) -> str:
+        return f"{self._prefix}:{sha256(repr(parts).encode()).hexdigest()[:32]}"
+
+    async def _exists(self, redis: Redis, key: str) -> bool:
+        async def exists(storage: "RedisStorage") -> bool:
+            return bool(await redis.command(lambda: client_of(storage).exists(key)))
+
+        async def skip() -> bool:
+            return False
+
+        return await redis.run(exists, otherwise=skip)
 
     async def _set(self, redis: Redis, key: str) -> bool:
         async def set_if_absent(storage: "RedisStorage") -> bool:

@@ -37,6 +37,7 @@ password_changed = _signals.signal("password_changed", doc="A signed-in person c
 provider_linked = _signals.signal("provider_linked", doc="A person connected a provider with their account.")
 provider_unlinked = _signals.signal("provider_unlinked", doc="A person disconnected a provider.")
 provider_link_failed = _signals.signal("provider_link_failed", doc="One of these failed; `outcome` is the error code.")
+provider_event = _signals.signal("provider_event", doc="A provider notified the site of a change to an account.")
 passkey_added = _signals.signal("passkey_added", doc="A signed-in person added a passkey.")
 account_form_failed = _signals.signal("account_form_failed", doc="One of these failed; `outcome` is the error code.")
 

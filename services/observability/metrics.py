@@ -41,6 +41,9 @@ class Metrics:
         self._revocations = Counter(
             "munjigi_session_revocations", "Requests of other servers that end sessions.", ["by"], **options
         )
+        self._provider_events = Counter(
+            "munjigi_provider_events", "Notifications of providers.", ["provider", "type", "outcome"], **options
+        )
         self._upstream = Histogram(
             "munjigi_upstream_request_duration_seconds",
             "Calls to the backend and to providers.",
@@ -59,6 +62,17 @@ class Metrics:
         self._redis_up = Gauge(
             "munjigi_redis_up", "Whether Redis answers.", ["part"], multiprocess_mode="mostrecent", **options
         )
+        self._counters: Mapping[str, tuple[Any, tuple[str, ...]]] = {
+            "signed_in": (self._sign_ins, ("provider", "outcome")),
+            "sign_in_failed": (self._sign_ins, ("provider", "outcome")),
+            "signed_out": (self._sign_outs, ("everywhere",)),
+            "rate_limited": (self._rate_limited, ("limit",)),
+            "csrf_failed": (self._csrf_failures, ("outcome",)),
+            "session_revoked": (self._revocations, ("by",)),
+            "session_expired": (self._revoked, ("by",)),
+            "provider_event": (self._provider_events, ("provider", "type", "outcome")),
+        }
+        """Event -> its counter, and the fields that are its labels."""
         self._hosts: set[str] = set()
         audit.audited.connect(self._count_event, sender)
         for client in http_clients:
@@ -90,21 +104,15 @@ class Metrics:
         self._refreshes.labels(outcome).observe(seconds)
 
     def _count_event(self, _: object, event: str, fields: Mapping[str, Any]) -> None:
-        match event:
-            case "signed_in":
-                self._sign_ins.labels(fields["provider"], "signed_in").inc()
-            case "sign_in_failed":
-                self._sign_ins.labels(fields["provider"], fields["outcome"]).inc()
-            case "signed_out":
-                self._sign_outs.labels(str(fields.get("everywhere", False)).lower()).inc()
-            case "rate_limited":
-                self._rate_limited.labels(fields["limit"]).inc()
-            case "csrf_failed":
-                self._csrf_failures.labels(fields["outcome"]).inc()
-            case "session_revoked":
-                self._revocations.labels(fields["by"]).inc()
-            case "session_expired":
-                self._revoked.labels(fields["by"]).inc()
+        if event not in self._counters:
+            return
+        counter, labels = self._counters[event]
+        values = {"everywhere": False, **({"outcome": "signed_in"} if event == "signed_in" else {}), **fields}
+        counter.labels(*(_label(values[name]) for name in labels)).inc()
 
     def _set_redis_up(self, _: object, part: str, up: bool) -> None:
         self._redis_up.labels(part).set(up)
+
+
+def _label(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

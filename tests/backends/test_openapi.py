@@ -32,6 +32,15 @@ OPERATIONS = {
 }
 TOKEN = "17|made-up-token"
 USER = User(7, "Jun Park", None, "jun@example.com")
+EVENT: Mapping[str, Any] = {
+    "event_id": "8f3b1c0e5d",
+    "provider": "apple",
+    "type": "email-disabled",
+    "subject": "000313.c972",
+    "occurred_at": "2026-01-27T16:44:07.700Z",
+    "email": "relay@example.com",
+    "is_private_email": True,
+}
 OF_HTTP = {"Host", "User-Agent", "Accept", "Accept-Encoding", "Content-Length", "Content-Type", "Authorization"}
 """Headers that OpenAPI describes elsewhere, or not at all."""
 
@@ -107,6 +116,8 @@ def client(server: FaultyBackend, http: HttpClient) -> Calls:
         backend_url=server.url,
         backend_logout_path="/logout",
         backend_profile_path="/profile",
+        backend_provider_event_path="/provider-events",
+        backend_events_token="The-backend-knows-this-one-and-nobody-else",
         backend_next_step_urls="https://verify.example.com",
     )
     backend = BackendClient(settings, http, ManualClock())
@@ -114,7 +125,7 @@ def client(server: FaultyBackend, http: HttpClient) -> Calls:
     return Calls(backend, accounts, links, settings.registrations[0])
 
 
-def run(calls: Calls, operation: str) -> Any:
+def run(calls: Calls, operation: str) -> Any:  # noqa: C901  # one for each call
     if operation in (*ACCOUNT_CALLS, *LINK_CALLS, "social_register"):
         return run_page_call(calls, operation)
     client, context = calls.backend, a_context()
@@ -131,6 +142,8 @@ def run(calls: Calls, operation: str) -> Any:
             return client.verify(step, "sms", "123456", context, trust=False, values={}).tokens.access
         case "resend":
             return client.resend(Step({"sms": Method.SMS}, "made-up-challenge"), "sms", context, {})
+        case "provider_event":
+            return client.send_provider_event(EVENT, context)
         case "logout":
             return client.logout(Tokens(TOKEN), context)
         case _:
@@ -191,7 +204,12 @@ def test_the_file_is_valid_openapi() -> None:
 
 def test_every_call_of_the_protocol_is_documented() -> None:
     laravel = backends.find("laravel")
-    assert set(OPERATIONS) | {"recover"} == {*laravel.calls, "logout", "profile", *ACCOUNT_CALLS, *LINK_CALLS}
+    assert set(OPERATIONS) | {"recover"} == {
+        *laravel.calls,
+        *("logout", "profile", "provider_event"),
+        *ACCOUNT_CALLS,
+        *LINK_CALLS,
+    }
     same_address = {"recover": "verify"}
     for name, call in laravel.calls.items():
         assert OPERATIONS[same_address.get(name, name)][:2] == (call.method, call.path)

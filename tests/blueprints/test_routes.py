@@ -148,6 +148,13 @@ ROUTES = [
         path="/api/auth/backchannel-logout/google",
         fields={"logout_token": "a.b.c"},
     ),
+    post(
+        "/api/auth/notifications/<provider>",
+        open_to=ISSUERS,
+        form_token=False,
+        path="/api/auth/notifications/apple",
+        fields={"payload": "a.b.c"},
+    ),
     post("/api/auth/sessions/revoke", open_to=BACKEND, form_token=False, fields={"user_id": "404"}),
     get("/health/live"),
     get("/health/ready"),
