@@ -389,9 +389,12 @@ def _text(environ: Mapping[str, str], name: str, spec: SettingSpec) -> str:
     if text:
         raise ValueError(f"must be unset if {name}_FILE is set")
     try:
-        return Path(path).read_text("utf-8").removesuffix("\n").removesuffix("\r")
+        text = Path(path).read_text("utf-8").removesuffix("\n").removesuffix("\r")
     except (OSError, ValueError):
         raise ValueError(f"cannot be read: {name}_FILE must be a file that can be opened") from None
+    if not text:
+        raise ValueError(f"cannot be read: the file of {name}_FILE is empty")
+    return text
 
 
 def _problem(name: str, message: str, example: str) -> str:

@@ -464,6 +464,13 @@ def header_value(text: str) -> str:
     return text
 
 
+def domain(text: str) -> str:
+    """Return a domain name in lower case."""
+    if len(text) > 253 or not _HOST_NAME.fullmatch(text.lower()) or "." not in text.strip("."):
+        raise ValueError(f"must be a domain such as example.com, not {text[:20]!r}")
+    return text.lower()
+
+
 def path_segment(text: str) -> str:
     """Return one segment of a URL path."""
     if not re.fullmatch(r"[\w\-]+", text, re.ASCII):

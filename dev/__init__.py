@@ -19,12 +19,17 @@ from werkzeug.serving import is_running_from_reloader
 
 import app
 import config
-from dev import backend, stand_in_settings, stand_ins
+import settings_readers
+from dev import backend, pseudo_language, stand_in_settings, stand_ins
 from doctor import command as doctor_command
 from services.clock import Clock
 from services.observability import log_config
 
-_KEY_FILE = Path(__file__).parent.parent / "instance" / "development-secret-key"
+_SITE = Path(__file__).parent.parent
+_KEY_FOLDER = Path(click.get_app_dir("munjigi")) if (_SITE / "__init__.py").exists() else _SITE / "instance"
+"""In a checkout, the git-ignored folder `instance`. In an installed package (`munjigi/__init__.py`), the folder of the
+user's settings: that of the package may be shared or read-only."""
+_KEY_FILE = _KEY_FOLDER / "development-secret-key"
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -59,6 +64,8 @@ def create_site(environ: Mapping[str, str], port: int, clock: Clock | None = Non
     site.jinja_env.globals["stand_in_other_identifiers"] = backend.ACCOUNTS[0].identifiers(kind)[1:]
     site.jinja_env.globals["stand_in_password"] = backend.PASSWORD
     site.jinja_env.globals["stand_in_mail_url"] = f"{stand_in_settings.stand_in_origin(port)}/mail"
+    if settings_readers.boolean(environ.get("PSEUDO_LANGUAGE", "false")):
+        pseudo_language.install(site)
     site.wsgi_app = _redirect_to_site_url(settings.site_url, site.wsgi_app)  # type: ignore[method-assign]
     return site
 
@@ -92,9 +99,9 @@ def completed(environ: Mapping[str, str], port: int) -> dict[str, str]:
 
 
 def _development_key() -> str:
-    """Return the secret key of this checkout, created once in a git-ignored file: sessions survive a restart."""
+    """Return the secret key of this checkout or this user, created once in a file: sessions survive a restart."""
     if not _KEY_FILE.exists():
-        _KEY_FILE.parent.mkdir(exist_ok=True)
+        _KEY_FILE.parent.mkdir(parents=True, exist_ok=True)
         # Write a private temporary file and rename it: other users can never read the key, and processes that start
         # at the same time never see a partial one.
         with tempfile.NamedTemporaryFile("w", dir=_KEY_FILE.parent, delete=False) as made:

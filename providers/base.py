@@ -6,13 +6,22 @@ Each module of this package gives the provider's endpoints, the parameters it ex
 """
 
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import settings_readers as read
 from settings_readers import SettingSpec
+
+SITE_PARAMS = frozenset({
+    "client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce", "code_challenge",
+    "code_challenge_method", "login_hint", "request", "request_uri", "registration", "claims", "id_token_hint", "iss",
+    "client_secret", "client_assertion", "client_assertion_type", "code", "code_verifier", "grant_type", "dpop_jkt",
+    "authorization_details",
+})  # fmt: skip
+"""Parameters of OAuth and OpenID Connect that no setting can change: they belong to the protocol."""
 
 Translations = Mapping[str, str]
 """Language code -> text. `en` is always present."""
@@ -164,8 +173,14 @@ class Provider:
     signed_with_secret: bool = False
     """Its id_tokens are signed with the client secret (HMAC)."""
     scope: str = ""
+    """The scopes to request, unless the setting `<ID>_SCOPE` has others."""
     authorize_params: Mapping[str, str] = field(default_factory=dict)
     """Additional parameters of the authorization request."""
+    optional_params: Mapping[str, Callable[[str], Any]] = field(default_factory=dict)
+    """Parameters of the authorization request that the setting `<ID>_PARAMS` may add: the reader of each value."""
+    param_claims: Mapping[str, str] = field(default_factory=dict)
+    """Parameters among these whose value the id_token must have in this claim. A parameter alone restricts nobody:
+    people can remove it from the address of the provider. `max_age` is verified by `auth_time`."""
     reauthenticate_params: Mapping[str, str] = field(default_factory=dict)
     """The same for a sign-in that confirms a session: with them, the provider asks for the password again. If `max_age`
     is among them, the id_token must have a recent `auth_time`."""
@@ -216,6 +231,8 @@ class Provider:
                 read.credential, "<from the provider's console>", required=self.secret_required, secret=True
             ),
             "BACKEND_NAME": SettingSpec(read.path_segment, self.id, default=self.id),
+            "SCOPE": SettingSpec(self._read_scope, self.scope or "email"),
+            **({"PARAMS": SettingSpec(self._read_params, self._params_example)} if self.optional_params else {}),
             # With discovery, the setting ISSUER already says where the provider is.
             **(
                 {}
@@ -230,6 +247,40 @@ class Provider:
             ),
             **self.settings,
         }
+
+    def _read_scope(self, text: str) -> str:
+        """Return scopes, separated by single spaces (RFC 6749, 3.3)."""
+        scopes = text.split()
+        if not re.fullmatch(r"[!#-\[\]-~ ]+", " ".join(scopes)):
+            raise ValueError("must be scopes of printable ASCII, separated by spaces")
+        if self.is_oidc and "openid" not in scopes:
+            raise ValueError("must have openid: without it, the provider sends no id_token")
+        return " ".join(scopes)
+
+    def _read_params(self, text: str) -> str:
+        """Return the parameters `name=value name="a value"` in the form of a query string."""
+        try:
+            words = shlex.split(text)
+        except ValueError:
+            raise ValueError("must have a second quotation mark") from None
+        params: dict[str, str] = {}
+        for word in words:
+            name, equals, value = word.partition("=")
+            if name in SITE_PARAMS:
+                raise ValueError(f"must not have {name}: the site sets it")
+            if name not in self.optional_params:
+                raise ValueError(f"must have only {', '.join(self.optional_params)}, not {name[:30]!r}")
+            if name in params or not equals or not value:
+                raise ValueError(f"must have {name} once, with a value: {name}=…")
+            try:
+                params[name] = str(self.optional_params[name](value))
+            except ValueError as error:
+                raise ValueError(f"has an invalid {name}: it {error}") from None
+        return urlencode(params)
+
+    @property
+    def _params_example(self) -> str:
+        return "max_age=3600" if "max_age" in self.optional_params else "prompt=select_account"
 
 
 @dataclass(frozen=True)
@@ -250,6 +301,15 @@ class Registration:
     @property
     def secret(self) -> str | None:
         return self.settings["CLIENT_SECRET"]
+
+    @property
+    def scope(self) -> str:
+        return self.settings.get("SCOPE") or self.provider.scope
+
+    @property
+    def params(self) -> Mapping[str, str]:
+        """The parameters that the operator adds to the authorization request."""
+        return dict(parse_qsl(self.settings.get("PARAMS") or ""))
 
     @property
     def backend_name(self) -> str:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import settings_readers as read
 from providers.base import Identity, Provider, ProviderResponses, dig
 
 
@@ -42,5 +43,6 @@ provider = Provider(
     token_url="https://discord.com/api/oauth2/token",
     user_url="https://discord.com/api/users/@me",
     scope="identify email",
+    optional_params={"prompt": read.choice("consent")},
     identity=_identity,
 )

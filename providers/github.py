@@ -1,5 +1,6 @@
 """GitHub: plain OAuth 2.0; errors have status 200, and emails have a separate endpoint. docs/providers/github.md"""
 
+import settings_readers as read
 from providers.base import Identity, Provider, ProviderResponses, dig
 
 
@@ -34,5 +35,6 @@ provider = Provider(
     user_url="https://api.github.com/user",
     optional_url="https://api.github.com/user/emails",
     scope="read:user user:email",
+    optional_params={"prompt": read.choice("select_account"), "allow_signup": read.choice("true", "false")},
     identity=_identity,
 )

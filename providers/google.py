@@ -1,5 +1,6 @@
 """Google: OpenID Connect. docs/providers/google.md"""
 
+import settings_readers as read
 from providers.base import Identity, Provider, ProviderResponses
 
 
@@ -51,6 +52,13 @@ provider = Provider(
     keys_url="https://www.googleapis.com/oauth2/v3/certs",
     is_oidc=True,
     scope="openid email profile",
+    optional_params={
+        "prompt": read.choice("consent", "select_account"),
+        "hd": read.domain,
+        "access_type": read.choice("online", "offline"),
+        "include_granted_scopes": read.choice("true", "false"),
+    },
+    param_claims={"hd": "hd"},
     refuses_in_app=True,  # 403 disallowed_useragent
     identity=_identity,
 )

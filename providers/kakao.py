@@ -1,5 +1,6 @@
 """Kakao: plain OAuth 2.0, because OpenID Connect has to be switched on for each app. docs/providers/kakao.md"""
 
+import settings_readers as read
 from providers.base import Identity, InAppBrowser, Provider, ProviderResponses, dig
 
 
@@ -36,6 +37,11 @@ provider = Provider(
     user_url="https://kapi.kakao.com/v2/user/me",
     logout_url="https://kauth.kakao.com/oauth/logout",
     logout_redirect_param="logout_redirect_uri",
+    optional_params={
+        "prompt": read.choice("login", "create", "select_account"),
+        "service_terms": read.header_value,
+        "channel_public_id": read.header_value,
+    },
     reauthenticate_params={"prompt": "login"},
     secret_required=False,  # older apps have no secret
     in_app_browser=InAppBrowser(

@@ -3,6 +3,7 @@
 docs/providers/line.md
 """
 
+import settings_readers as read
 from providers.base import Identity, InAppBrowser, Provider, ProviderResponses
 
 
@@ -37,6 +38,16 @@ provider = Provider(
     algorithms=("HS256",),
     signed_with_secret=True,
     scope="profile openid email",
+    optional_params={
+        "prompt": read.choice("consent", "login"),
+        "max_age": read.integer(0, 31536000),
+        "ui_locales": read.header_value,
+        "bot_prompt": read.choice("normal", "aggressive"),
+        "initial_amr_display": read.choice("lineqr"),
+        "switch_amr": read.choice("true", "false"),
+        "disable_auto_login": read.choice("true", "false"),
+        "disable_ios_auto_login": read.choice("true", "false"),
+    },
     reauthenticate_params={"prompt": "login"},
     in_app_browser=InAppBrowser({"en": "LINE"}, r"\bLine/\d", "{url}{joint}openExternalBrowser=1"),
     identity=_identity,

@@ -1,5 +1,6 @@
 """Naver: plain OAuth 2.0; the user is wrapped in an envelope, and errors have status 200. docs/providers/naver.md"""
 
+import settings_readers as read
 from providers.base import Identity, InAppBrowser, Provider, ProviderResponses, dig
 
 
@@ -26,6 +27,7 @@ provider = Provider(
     issuer="https://nid.naver.com",
     authorize_url="https://nid.naver.com/oauth2.0/authorize",
     token_url="https://nid.naver.com/oauth2.0/token",
+    optional_params={"auth_type": read.choice("reprompt", "reauthenticate")},
     reauthenticate_params={"auth_type": "reauthenticate"},
     token_params=("state",),
     user_url="https://openapi.naver.com/v1/nid/me",

@@ -36,6 +36,19 @@ provider = Provider(
     is_oidc=True,
     algorithms=("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"),
     scope="openid email profile",
+    optional_params={
+        "prompt": read.choice("login", "consent", "select_account", "create"),
+        "max_age": read.integer(0, 31536000),
+        "acr_values": read.header_value,
+        "ui_locales": read.header_value,
+        "display": read.choice("page", "popup", "touch", "wap"),
+        # Of Auth0, Keycloak, Entra, Okta and Cognito: which of their own providers signs the person in.
+        "connection": read.header_value,
+        "kc_idp_hint": read.header_value,
+        "domain_hint": read.domain,
+        "idp": read.header_value,
+        "identity_provider": read.header_value,
+    },
     reauthenticate_params={"prompt": "login", "max_age": "0"},
     secret_required=False,
     settings={

@@ -17,7 +17,6 @@ _OTHER_APPS = (
     InAppBrowser({"en": "Instagram", "ko": "인스타그램"}, r"\bInstagram\b"),
     InAppBrowser({"en": "Threads", "ko": "스레드"}, r"\bBarcelona \d"),
     InAppBrowser({"en": "Messenger", "ko": "메신저"}, r"\bFBAN/Messenger|\bFB_IAB/(?:Orca|MESSENGER)"),
-    InAppBrowser({"en": "Facebook", "ko": "페이스북"}, r"\bFBA[NV]/|\bFB_IAB/"),
     InAppBrowser(
         {"en": "TikTok", "ko": "틱톡"}, r"\bmusical_ly\b|musical_ly_|\btrill_|\bTikTok\b|\bBytedanceWebview\b"
     ),
@@ -70,7 +69,7 @@ def notice(app: InAppBrowser, url: str, language: str) -> InAppNotice:
 @lru_cache(1)
 def _apps() -> tuple[InAppBrowser, ...]:
     provider_apps = (providers.find(name).in_app_browser for name in providers.names())
-    return (*filter(None, provider_apps), *_OTHER_APPS, *_WEB_VIEWS)
+    return (*_OTHER_APPS, *filter(None, provider_apps), *_WEB_VIEWS)
 
 
 @lru_cache(1)

@@ -65,7 +65,8 @@ class OAuthClient:
         has asked to stay signed in. link_session: the session whose user connects the provider.
         """
         provider = registration.provider
-        started_at = int(self._clock.time()) if user_id else None
+        declared_params = _declared_params(registration, is_confirmation=user_id is not None)
+        started_at = int(self._clock.time()) if user_id or "max_age" in declared_params else None
         attempt = Attempt(
             provider.id,
             return_to,
@@ -75,15 +76,12 @@ class OAuthClient:
             remember=remember,
             link_session=link_session,
         )
-        declared_params = {**provider.authorize_params, **(provider.reauthenticate_params if user_id else {})}
         nonce = {"nonce": attempt.nonce} if provider.is_oidc else {}
         url, _ = self._authlib_client(registration, context).create_authorization_url(
             self.metadata.endpoints(registration, context).authorization_endpoint,
             state=attempt.state,
             code_verifier=attempt.code_verifier,
-            **extra_params,
-            **nonce,
-            **declared_params,
+            **{**declared_params, **extra_params, **nonce},
         )
         return str(url), attempt
 
@@ -113,6 +111,7 @@ class OAuthClient:
         if registration.provider.is_oidc:
             claims = self._verify_id_token(registration, endpoints, attempt, tokens, context)
             _check_auth_time(registration, attempt, claims)
+            _check_param_claims(registration, claims)
         identity = self._identity(registration, endpoints, tokens, claims=claims, params=params, context=context)
         identity = replace(identity, social_token=tokens[registration.provider.backend_token])
         return identity, _issuer_session(registration, identity, claims)
@@ -151,7 +150,7 @@ class OAuthClient:
             client_id=quote_plus(registration.client_id) if in_header else registration.client_id,
             client_secret=quote_plus(secret or "") if in_header else secret,
             token_endpoint_auth_method=method,
-            scope=registration.provider.scope or None,
+            scope=registration.scope or None,
             redirect_uri=f"{self._settings.site_url}/api/auth/callback/{registration.id}",
             code_challenge_method="S256",
         )
@@ -274,15 +273,30 @@ def _raise_provider_error(registration: Registration, code: object, place: str) 
     raise errors.OAuthCallback(reason)
 
 
+def _declared_params(registration: Registration, *, is_confirmation: bool) -> Mapping[str, str]:
+    """The parameters of the provider's file and of the settings. A confirmation asks for the password in any case."""
+    provider = registration.provider
+    reauthenticate_params = provider.reauthenticate_params if is_confirmation else {}
+    return {**registration.params, **provider.authorize_params, **reauthenticate_params}
+
+
 def _check_auth_time(registration: Registration, attempt: Attempt, claims: Mapping[str, Any]) -> None:
     """Somebody may remove `prompt` and `max_age` from the address of the provider (OpenID Connect Core, 3.1.2.1)."""
-    if attempt.started_at is None or "max_age" not in registration.provider.reauthenticate_params:
+    max_age = _declared_params(registration, is_confirmation=attempt.user_id is not None).get("max_age")
+    if attempt.started_at is None or max_age is None:
         return
     auth_time = claims.get("auth_time")
     if not isinstance(auth_time, int | float) or isinstance(auth_time, bool):
         raise errors.OAuthCallback("its id_token has no auth_time, although the request had max_age")
-    if auth_time < attempt.started_at - MAX_DIFFERENCE_SECONDS:
-        raise errors.OAuthCallback("it did not ask for the password again: auth_time is before the request")
+    if auth_time < attempt.started_at - int(max_age) - MAX_DIFFERENCE_SECONDS:
+        raise errors.OAuthCallback("it did not ask for the password again: auth_time is too long before the request")
+
+
+def _check_param_claims(registration: Registration, claims: Mapping[str, Any]) -> None:
+    for param, claim in registration.provider.param_claims.items():
+        expected, actual = registration.params.get(param), claims.get(claim)
+        if expected is not None and (not isinstance(actual, str) or actual.lower() != expected.lower()):
+            raise errors.AccessDenied(f"its id_token has not the {claim} of {registration.id.upper()}_PARAMS")
 
 
 def _check_issuer(endpoints: Endpoints, params: Mapping[str, str]) -> None:

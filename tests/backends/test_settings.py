@@ -8,10 +8,12 @@ import pytest
 
 import backends
 import config
+import providers
 from backends import overrides, validation
 from backends.base import Meaning, Rule
 from config import SettingsError
 from tests.support.faulty_backend import NO_LIMITS, FaultyBackend, faulty_backend, http_response, keep_alive
+from tests.support.setting_names import SETTINGS
 from tests.support.site import SECRET, Site, make_settings, running_site
 
 GOOD = {"SITE_URL": "https://login.example.com", "SECRET_KEY": SECRET, "BACKEND_URL": "https://api.example.com"}
@@ -270,6 +272,32 @@ def test_a_secret_in_both_places_or_in_no_file_is_refused(tmp_path: Path) -> Non
     assert "SECRET_KEY_FILE must be a file" in problems(SECRET_KEY="", SECRET_KEY_FILE=str(tmp_path))
     path.write_bytes(b"\xff\xfe")
     assert "SECRET_KEY_FILE must be a file" in problems(SECRET_KEY="", SECRET_KEY_FILE=str(path))
+    path.write_text("\n")
+    assert "the file of REDIS_URL_FILE is empty" in problems(REDIS_URL_FILE=str(path))
+
+
+def secret_settings() -> Iterator[tuple[str, dict[str, str]]]:
+    """The name of each setting that is a secret, and the settings with which it is read."""
+    yield from ((name, {}) for name, field in SETTINGS.items() if field.metadata["secret"])
+    for name in providers.names():
+        for part, spec in providers.find(name).all_settings.items():
+            if spec.secret:
+                yield f"{name.upper()}_{part}", {"PROVIDERS": name, f"{name.upper()}_CLIENT_ID": "x"}
+    for name, spec in overrides.CONSTANTS.items():
+        if spec.secret:
+            yield name, {"BACKEND_HEADERS": f"x={{{name}}}"}
+
+
+@pytest.mark.parametrize(("name", "settings"), [*secret_settings()])
+def test_no_secret_may_be_given_twice(name: str, settings: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.write_text(SECRET)
+    both = {name: SECRET, f"{name}_FILE": str(path)}
+    told = problems(**settings, **both)
+    assert f"{name} must be unset if {name}_FILE is set" in told
+    assert SECRET not in told
+    none = problems(**settings, **{name: "", f"{name}_FILE": str(tmp_path / "none")})
+    assert f"{name}_FILE must be a file that can be opened" in none
 
 
 def test_only_secrets_are_read_from_files(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ PACKAGES: tuple[str, ...] = (
     "server",
     "dev",
     "serve",
+    "munjigi",
 )
 """In import order: a package may import only packages that are listed before it."""
 FILES = sorted(path for package in PACKAGES for path in [*ROOT.glob(f"{package}.py"), *ROOT.glob(f"{package}/**/*.py")])

@@ -14,9 +14,13 @@ SERVE_COMMAND = (sys.executable, str(ROOT / "serve.py"))
 
 @contextmanager
 def production_server(
-    folder: Path, backend_delay: float = 0.0, script: Path = ROOT / "serve.py", **make_settings: str
+    folder: Path,
+    backend_delay: float = 0.0,
+    script: Path = ROOT / "serve.py",
+    program: tuple[str, ...] = (),
+    **make_settings: str,
 ) -> Iterator[tuple[Command, Visitor]]:
-    """Start `serve.py`, or an operator's own start script, and wait until it is ready.
+    """Start `serve.py`, or an operator's own start script, or an installed `program`, and wait until it is ready.
 
     `folder` is its working directory and gets an `.env` file with `make_settings`. Yields the command and a visitor.
     """
@@ -30,7 +34,9 @@ def production_server(
             **make_settings,
         }
         (folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
-        environ, start = {"PYTHONPATH": str(ROOT)}, (sys.executable, str(script))
-        with run_command(*start, log=folder / "output", cwd=folder, environ=environ) as command:
+        environ = {} if program else {"PYTHONPATH": str(ROOT)}
+        with run_command(
+            *(program or (sys.executable, str(script))), log=folder / "output", cwd=folder, environ=environ
+        ) as command:
             command.wait_for(f"http://localhost:{port}/health/ready", 60)
             yield command, Visitor(f"http://localhost:{port}", {})

@@ -29,18 +29,20 @@ SAMPLES = Path(__file__).parent / "provider_samples"
 Json = dict[str, Any]
 
 
-def load_sample(name: str, case: str = "") -> Json:
+def load_sample(name: str, case: str = "", settings: Mapping[str, str] | None = None) -> Json:
     """Return the sample of this provider, or the variant of it that is named `case`.
 
-    It is in `provider_samples/<id>.json`, or else made of the examples in the provider's file.
+    It is in `provider_samples/<id>.json`, or else made of the examples in the provider's file and of these settings.
     """
     path = SAMPLES / f"{name}.json"
-    sample: Json = json.loads(path.read_text("utf-8")) if path.exists() else _sample_of(providers.find(name))
+    sample: Json = (
+        json.loads(path.read_text("utf-8")) if path.exists() else _sample_of(providers.find(name), settings or {})
+    )
     return {**sample, **sample["cases"][case], "case": case} if case else sample
 
 
-def _sample_of(provider: providers.base.Provider) -> Json:
-    further = {key: spec.example for key, spec in provider.settings.items() if spec.required}
+def _sample_of(provider: providers.base.Provider, given: Mapping[str, str]) -> Json:
+    further = {key: spec.example for key, spec in provider.settings.items() if spec.required} | {**given}
     settings = {"CLIENT_ID": f"{provider.id}-client", "CLIENT_SECRET": f"of-this-test{SECRET_MARKER}", **further}
     defaults = {key: spec.default for key, spec in provider.settings.items()}
     registration = Registration(provider, {**defaults, **settings})
@@ -127,6 +129,7 @@ class Call:
     path: str
     headers: dict[str, str]
     form: dict[str, list[str]]
+    query: str = ""
 
     @property
     def fields(self) -> dict[str, str]:
@@ -152,6 +155,10 @@ class ScriptedProviders:
     """Seconds before the token endpoint responds."""
     token_error: tuple[int, Json] | None = None
     """Status and body of the token endpoint's error response, instead of tokens."""
+    user_error: tuple[int, Json] | None = None
+    """The same of the endpoints about the user."""
+    samples: dict[str, Json] = field(default_factory=dict)
+    """Samples with other paths than `load_sample(<id>)`, by the provider's id."""
 
     def __post_init__(self) -> None:
         self._grants: dict[str, Grant] = {}
@@ -194,14 +201,14 @@ class ScriptedProviders:
         headers = {key.removeprefix("HTTP_"): value for key, value in environ.items() if key.startswith("HTTP_")}
         form = parse_qs(raw.decode(), keep_blank_values=True)
         path = environ["PATH_INFO"]
-        self.calls.append(Call(environ["REQUEST_METHOD"], path, headers, form))
+        self.calls.append(Call(environ["REQUEST_METHOD"], path, headers, form, environ.get("QUERY_STRING", "")))
         _, name, rest = path.split("/", 2)
         status, body = self._respond(name, f"/{rest}", self.calls[-1])
         start_response(f"{status} Whatever", [("Content-Type", "application/json;charset=UTF-8")])
         return [json.dumps(body).encode()]
 
     def _respond(self, name: str, path: str, call: Call) -> tuple[int, object]:
-        sample = load_sample(name)
+        sample = self.samples.get(name) or load_sample(name)
         if path == sample["token"]["path"]:
             time.sleep(self.token_delay)
             return self.token_error or self._tokens(call)
@@ -209,6 +216,8 @@ class ScriptedProviders:
             return 200, {"keys": [rsa_key().as_dict(private=False)]}
         if path == "/.well-known/openid-configuration":
             return 200, {**self._metadata(f"{self.url}/{name}", sample), **self.metadata}
+        if self.user_error:
+            return self.user_error
         grant = self._by_token.get(call.headers.get("AUTHORIZATION", "").removeprefix("Bearer "))
         endpoint = grant and next(
             (grant.sample.get(key) for key in ("user", "more") if _path_of(sample, key) == path), None
