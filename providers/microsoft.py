@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import settings_readers as read
 from providers.base import Example, Identity, Provider, ProviderResponses, Registration
 from settings_readers import SettingSpec
 
