@@ -10,7 +10,7 @@ from flask import Flask, Response, request, url_for
 from config import Settings
 from web.request_context import request_id
 
-_TWO_YEARS_SECONDS = 63072000  # what hstspreload.org recommends
+_DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
 _CACHE_FOREVER = "public, max-age=31536000, immutable"
 _PUBLIC_KEYS_CACHE = "public, max-age=300"  # apps ask again for a key that they do not know
 _INDEXABLE_ENDPOINTS = ("home.show", "login.show")
@@ -27,7 +27,7 @@ def init_app(app: Flask, settings: Settings) -> None:
         "Cross-Origin-Opener-Policy": "same-origin",
         "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
     }
-    static_headers = {**_common_headers(settings), "Content-Security-Policy": "default-src 'none'"}
+    static_headers = {**_common_headers(settings), "Content-Security-Policy": _DATA_POLICY}
     page_items, data_items = tuple(page_headers.items()), data_headers(settings)
 
     @app.after_request
@@ -51,8 +51,7 @@ def init_app(app: Flask, settings: Settings) -> None:
 
 def data_headers(settings: Settings) -> tuple[tuple[str, str], ...]:
     """The headers of JSON, redirects and all other responses that are neither an HTML page nor a static file."""
-    policy = {"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"}
-    return tuple({**_private_headers(settings), **policy}.items())
+    return tuple({**_private_headers(settings), "Content-Security-Policy": _DATA_POLICY}.items())
 
 
 def _common_headers(settings: Settings) -> dict[str, str]:

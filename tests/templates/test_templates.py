@@ -54,6 +54,16 @@ def test_static_files_are_compressed_on_request(visitor: Visitor, name: str) -> 
     assert packed.headers["Vary"] == plain.headers["Vary"] == "Accept-Encoding"
 
 
+@pytest.mark.parametrize("script", sorted((ROOT / "static").glob("*.js")), ids=lambda path: path.name)
+def test_no_script_of_the_site_builds_html_or_listens_to_messages(script: Path) -> None:
+    """Text becomes text, other windows are not heard, nothing is global, and `script-src 'self'` suffices."""
+    source = script.read_text("utf-8")
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", source)
+    assert not re.search(r"postMessage|\"message\"|window\.\w+ =[^=]|document\.\w+ =[^=]", source)
+    code = [line for line in source.splitlines() if not line.startswith("//")]
+    assert (code[0], code[-1]) == ("(() => {", "})();")
+
+
 def test_a_missing_static_file_is_404(visitor: Visitor) -> None:
     assert visitor.get("/auth/static/nothing.css").status_code == 404
     assert visitor.get("/auth/static/..%2fapp.py").status_code == 404

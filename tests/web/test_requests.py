@@ -429,6 +429,22 @@ def test_every_json_answer_has_its_security_headers(visitor: Visitor, path: str)
     assert headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
 
 
+@pytest.mark.parametrize("path", PAGES)
+def test_every_page_keeps_other_windows_apart(visitor: Visitor, path: str) -> None:
+    headers = visitor.get(path).headers
+    assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    if "html" in headers["Content-Type"] and "Location" not in headers:
+        assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
+
+
+@pytest.mark.parametrize("file", ["site.css", "session.js", "mark.svg"])
+def test_a_static_file_cannot_be_framed_or_sniffed(visitor: Visitor, file: str) -> None:
+    headers = visitor.get(f"/auth/static/{file}").headers
+    assert headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+
+
 def test_the_policy_allows_forms_to_this_site_only(visitor: Visitor) -> None:
     policy = visitor.get("/auth/login/email").headers["Content-Security-Policy"].split("; ")
     assert {"form-action 'self'", "base-uri 'none'", "script-src 'self'", "style-src 'self'"} <= set(policy)
