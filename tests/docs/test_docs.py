@@ -112,21 +112,35 @@ def test_the_docs_show_exactly_the_pictures_that_are_generated() -> None:
     shown = {Path(link).stem for doc in DOCS.values() for link in doc.links if link.endswith(".webp")}
     kept = {path.stem for path in ROOT.glob("docs/pictures/*.webp")}
     assert shown == set(docs_pictures.PICTURES) == kept
-    assert all(path.stat().st_size < 60_000 for path in ROOT.glob("docs/pictures/*.webp"))
+    assert all(path.stat().st_size < 70_000 for path in ROOT.glob("docs/pictures/*.webp"))
+
+
+def test_each_picture_of_the_gallery_has_settings_and_files_that_the_page_shows(tmp_path: Path) -> None:
+    names = {picture.settings for picture in docs_pictures.PICTURES.values() if picture.settings.startswith("gallery")}
+    assert len(names) > 5
+    for name in names:
+        folder = tmp_path / name
+        folder.mkdir()
+        settings = docs_pictures.gallery_settings(name, folder)
+        assert {"SITE_NAME", "BRAND_COLOR"} <= set(settings)
+        if settings.get("LOGO_URL", "").startswith("/auth/static/"):
+            assert (folder / "static" / settings["LOGO_URL"].removeprefix("/auth/static/")).exists()
 
 
 @pytest.mark.browser
 @pytest.mark.external
 def test_the_pictures_can_be_generated(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.support.docs_pictures", str(tmp_path)]
-    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     if "no Chromium here" in made.stderr:
         require_program("chromium")
     assert made.returncode == 0, made.stderr
     assert {path.stem for path in tmp_path.iterdir()} == set(docs_pictures.PICTURES)
     for path in tmp_path.iterdir():
         with Image.open(path) as picture:
-            assert picture.width == 2 * docs_pictures.WIDTH, "two dots for each pixel: sharp on a good screen"
+            assert picture.width == 2 * docs_pictures.PICTURES[path.stem].width, (
+                "two dots for each pixel: sharp on a good screen"
+            )
             assert len(picture.getcolors(1_000_000) or ()) > 100, "not an empty page"
 
 
