@@ -3,8 +3,24 @@
 from backends.base import Backend, Call, FieldErrors, Meaning, Rule
 
 # Refusals differ by their texts alone, which are in the language of the person or in `LANGUAGE_CODE`.
-_MISSING_FIELD = ("Must include*", '"*', "「*")  # in Korean and Japanese, the names of the fields come first, in quotes
-_NOT_VERIFIED = ("E-mail is not verified.", "이메일 주소가 확인되지 않았습니다.", "メールは検証されていません。")
+_MISSING_FIELD = (
+    "Must include*",
+    "Debe incluir*",
+    "Doit inclure*",
+    "Muss *",
+    "比如包含*",
+    '"*',  # in Korean and Japanese, the names of the fields come first, in quotes
+    "「*",
+)
+_NOT_VERIFIED = (
+    "E-mail is not verified.",
+    "E-Mail Adresse ist nicht verifiziert.",
+    "El correo electrónico no ha sido verificado.",
+    "L’adresse email n’a pas été vérifiée.",
+    "メールは検証されていません。",
+    "이메일 주소가 확인되지 않았습니다.",
+    "邮箱未验证。",
+)
 
 backend = Backend(
     id="dj-rest-auth",

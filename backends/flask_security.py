@@ -5,7 +5,14 @@ from collections.abc import Mapping
 from backends.base import METHOD_NAMES, Answer, Backend, Call, FieldErrors, Meaning, Method, NextStep, Rule
 
 # These refusals have no code, only a text in the language of the person. There is no Korean translation.
-_NOT_VERIFIED = ("Email requires confirmation.", "メールアドレスの検証が必要です")
+_NOT_VERIFIED = (
+    "Email requires confirmation.",
+    "Die E-Mail-Adresse muss bestätigt werden.",
+    "El correo electrónico requiere confirmación.",
+    "Une confirmation de l'adresse email est requise.",
+    "メールアドレスの検証が必要です",
+    "请先激活邮箱。",
+)
 _LOCKED = ("Account is disabled.", "アカウントが無効になっています")
 
 _STEP_OVER = "You currently do not have permissions to access this page"

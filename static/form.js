@@ -65,8 +65,21 @@
     }, 1000);
   }
 
+  // Without this, only its button closes the list of languages.
+  function closeOnLeave(list) {
+    const close = () => list.removeAttribute("open");
+    document.addEventListener("click", ({ target }) => list.contains(target) || close());
+    list.addEventListener("keydown", ({ key }) => {
+      if (key !== "Escape" || !list.open) return;
+      close();
+      list.querySelector("summary").focus();
+    });
+    addEventListener("pageshow", ({ persisted }) => persisted && close());
+  }
+
   document.querySelectorAll("form").forEach(preventDoubleSubmit);
   document.querySelectorAll(".password-toggle").forEach(passwordToggle);
   document.querySelectorAll(".caps-lock-hint").forEach(capsLockHint);
   document.querySelectorAll("[role=timer]").forEach(countdown);
+  document.querySelectorAll(".languages details").forEach(closeOnLeave);
 })();

@@ -33,7 +33,8 @@ _MAX_HEADER_LENGTH = 256
 
 def init_app(app: flask.Flask, settings: Settings) -> None:
     """Read the available locales once."""
-    app.config["LANGUAGES"] = settings.languages or settings_readers.languages()
+    everything = sorted(settings_readers.languages(), key=lambda code: language_name(language_tag(code)))
+    app.config["LANGUAGES"] = settings.languages or tuple(everything)
 
 
 def save_choice() -> None:
@@ -138,6 +139,7 @@ def language_links(callback_url: str | None, further: Mapping[str, str] | None =
     return {tag: f"{path}?{urlencode({**query, _QUERY_PARAMETER: tag})}" for tag in tags}
 
 
+@lru_cache
 def language_name(tag: str) -> str:
     """The name of a language in that language, as in a list: `한국어`, `Español`, `繁體中文`."""
     language = Locale.parse(tag, sep="-")

@@ -162,11 +162,45 @@ def test_every_page_starts_with_the_site_name_and_ends_with_the_languages(open_p
     expect(page.get_by_role("contentinfo")).to_match_aria_snapshot(
         dedent("""\
             - navigation "Language":
-              - link "English"
-              - link "日本語"
-              - link "한국어"
+              - group: "Language: English"
         """)
     )
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_the_list_of_languages_opens_without_a_script_and_by_keyboard(open_page: PageOpener, scripts: bool) -> None:
+    page = open_page(viewport=NARROW, java_script_enabled=scripts)
+    page.goto(LOGIN)
+    link = page.get_by_role("link", name="繁體中文")
+    expect(link).to_be_hidden()
+    page.locator(".languages summary").focus()
+    page.keyboard.press("Enter")
+    expect(link).to_be_in_viewport(ratio=1)
+    link.click()
+    expect(page.locator("h1")).to_have_text("登入")
+    expect(page.locator("html")).to_have_attribute("lang", "zh-Hant")
+
+
+def test_escape_and_a_click_beside_it_close_the_list_of_languages(open_page: PageOpener) -> None:
+    page = open_page(viewport=NARROW)
+    page.goto("/nothing-here")
+    button, link = page.locator(".languages summary"), page.get_by_role("link", name="繁體中文")
+    button.click()
+    assert accessibility_violations(page) == []
+    expect(page.locator(".languages ul")).to_be_in_viewport(ratio=1)
+    link.focus()
+    page.keyboard.press("Escape")
+    expect(link).to_be_hidden()
+    expect(button).to_be_focused()
+    button.click()
+    page.locator("h1").click()
+    expect(link).to_be_hidden()
+
+
+def test_three_languages_are_links_in_a_row(make_site: SiteMaker, open_page: PageOpener) -> None:
+    page = open_page(site_url=make_site(languages="ko,en,ja", default_locale="ko").url)
+    page.goto("/nothing-here")
+    expect(page.get_by_role("contentinfo").get_by_role("link")).to_have_text(["한국어", "English", "日本語"])
 
 
 _EDGES = """() => [...document.querySelectorAll(
