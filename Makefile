@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-backends serve check format bench pictures messages lock
+.PHONY: help run test test-all test-backends serve check format bench pictures messages generate lock
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -55,6 +55,10 @@ release-check: export CI := true
 release-check: $(VENV)/dev ## check that this commit can be released; runs every check and test
 	@$(BIN)/python scripts/release_check.py
 	@$(MAKE) check test-all
+
+generate: $(VENV)/dev ## write the parts of .env.example and the docs that follow from providers/ and backends/
+	@$(BIN)/python -m scripts.generate
+	@$(BIN)/python -m tests.support.backend_pages
 
 lock: ## pin the packages of all requirements*.in (needs uv)
 	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -49,6 +49,8 @@ class SettingSpec:
     """An empty value is not the default."""
     secret: bool = False
     """The value can also be read from the file that `<NAME>_FILE` names."""
+    meaning: str = ""
+    """A sentence for the docs and `.env.example`, in Markdown. Only settings of single providers have it here."""
 
 
 REGISTER_FIELD_KINDS = ("text", "email", "tel", "date", "checkbox")

@@ -136,9 +136,19 @@ provider = Provider(
     identity=_identity,
     secret_required=False,
     settings={
-        "TEAM_ID": SettingSpec(read.credential, "A1B2C3D4E5"),
-        "KEY_ID": SettingSpec(read.credential, "F6G7H8I9J0"),
-        "PRIVATE_KEY": SettingSpec(_private_key, "/etc/munjigi/AuthKey_F6G7H8I9J0.p8", secret=True),
+        "TEAM_ID": SettingSpec(
+            read.credential,
+            "A1B2C3D4E5",
+            meaning="With the next two settings, the site signs a new client secret for each use. Without them,"
+            " `APPLE_CLIENT_SECRET` is a JWT of your own, which is valid for six months at most.",
+        ),
+        "KEY_ID": SettingSpec(read.credential, "F6G7H8I9J0", meaning="The id of the private key."),
+        "PRIVATE_KEY": SettingSpec(
+            _private_key,
+            "/etc/munjigi/AuthKey_F6G7H8I9J0.p8",
+            secret=True,
+            meaning="The path of the `.p8` file, its text (with `\\n` for line ends), or the text in base64.",
+        ),
     },
     validate=_validate,
     client_secret=_client_secret,

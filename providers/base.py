@@ -241,7 +241,15 @@ class Provider:
             ),
             **({"LOGOUT": SettingSpec(_read_flag, "true", default=None)} if self.discovery or self.logout_url else {}),
             **(
-                {"NOTIFICATION_AUDIENCE": SettingSpec(_read_list, "com.example.app", default=None)}
+                {
+                    "NOTIFICATION_AUDIENCE": SettingSpec(
+                        _read_list,
+                        "com.example.app",
+                        meaning="Bundle ids of apps, comma-separated, whose"
+                        f" [notifications](providers/{self.id}.md#notifications) are accepted too: the provider sends"
+                        " those of a group of apps to one address.",
+                    )
+                }
                 if self.notifications
                 else {}
             ),

@@ -79,7 +79,12 @@ provider = Provider(
     reauthenticate_params={"prompt": "login"},
     backend_token="id_token",  # its access token is for Microsoft Graph: nobody else can check whom it was issued to
     settings={
-        "TENANT": SettingSpec(_tenant, "common", default="common"),
+        "TENANT": SettingSpec(
+            _tenant,
+            "common",
+            default="common",
+            meaning="Who can sign in: a tenant's ID, `common` (all accounts), `organizations` or `consumers`.",
+        ),
     },
     identity=_identity,
     examples=(

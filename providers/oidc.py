@@ -52,8 +52,13 @@ provider = Provider(
     reauthenticate_params={"prompt": "login", "max_age": "0"},
     secret_required=False,
     settings={
-        "ISSUER": SettingSpec(read.issuer, "https://login.example.org", required=True),
-        "LABEL": SettingSpec(read.single_line, "Example"),
+        "ISSUER": SettingSpec(
+            read.issuer,
+            "https://login.example.org",
+            required=True,
+            meaning="The issuer identifier, exactly as in its discovery document.",
+        ),
+        "LABEL": SettingSpec(read.single_line, "Example", meaning="The provider's name on the button."),
     },
     identity=_identity,
 )
