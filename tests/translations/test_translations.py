@@ -450,7 +450,7 @@ def test_a_new_catalog_is_enough_to_add_a_language(
     assert "«Sign in with GitHub»" in page.texts("button")
     assert page.texts("a[@aria-current='true']") == [own_name]
     assert site.new_visitor(**{"Accept-Language": "sv"}).get_page("/").heading == "«Not signed in»"  # DEFAULT_LOCALE
-    link = next(one.get("href") for one in page.find_all("nav/a") if one.get("lang") == tag)
+    link = next(one.get("href") for one in page.find_all("nav//a") if one.get("lang") == tag)
     english = site.new_visitor()
     assert english.get_page("/").heading == "Not signed in"
     assert english.get_page(link).heading == "«Sign in»"

@@ -169,7 +169,7 @@ def test_the_language_links_keep_the_known_parameters_of_an_error(visitor: Visit
     known = "error=TooManyAttempts&wait=57&reference=0123456789abcdef"
     page = visitor.get_page(f"/auth/login/email?callbackUrl=/rooms&{known}&x=1")
     links = [link.get("href") for link in page.find_all("footer//a")]
-    assert len(links) == 3
+    assert len(links) > 2
     for link in links:
         query = parse_qs(urlsplit(link).query)
         assert {**query, "lang": None} == {
