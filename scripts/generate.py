@@ -37,13 +37,13 @@ def outdated() -> list[str]:
 
 
 def _files() -> Iterator[tuple[Path, str]]:
-    yield _with_part(ROOT / ".env.example", "providers", _env_sections(), "# {}")
-    yield _with_part(ROOT / "docs" / "settings.md", "settings of single providers", _settings_table())
-    yield _with_part(ROOT / "docs" / "providers" / "README.md", "the list", _provider_table())
-    yield _with_part(ROOT / "docs" / "backend-social.md", "token checks", _check_table())
+    yield with_part(ROOT / ".env.example", "providers", _env_sections(), "# {}")
+    yield with_part(ROOT / "docs" / "settings.md", "settings of single providers", _settings_table())
+    yield with_part(ROOT / "docs" / "providers" / "README.md", "the list", _provider_table())
+    yield with_part(ROOT / "docs" / "backend-social.md", "token checks", _check_table())
 
 
-def _with_part(path: Path, name: str, lines: Iterable[str], comment: str = "<!-- {} -->") -> tuple[Path, str]:
+def with_part(path: Path, name: str, lines: Iterable[str], comment: str = "<!-- {} -->") -> tuple[Path, str]:
     text = path.read_text("utf-8")
     begin, end = comment.format(_BEGIN.format(name)), comment.format(_END)
     head, found, rest = text.partition(f"{begin}\n")
@@ -53,7 +53,7 @@ def _with_part(path: Path, name: str, lines: Iterable[str], comment: str = "<!--
     return path, "\n".join([head + begin, "", *lines, "", end + "\n"]) + tail
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows)]
 
 
@@ -88,7 +88,7 @@ def _settings_table() -> list[str]:
                 default = "`false`" if name == "LOGOUT" else f"`{spec.default}`" if spec.default else "none"
                 default = "required" if spec.required else default
                 rows.append((f"`{provider.id.upper()}_{name}`", default, _meaning(provider, name, spec)))
-    return _table(("setting", "default", "meaning"), rows)
+    return table(("setting", "default", "meaning"), rows)
 
 
 def _is_special(provider: Provider, name: str, spec: SettingSpec) -> bool:
@@ -125,11 +125,11 @@ def _provider_table() -> list[str]:
         can_confirm = "yes" if provider.reauthenticate_params else "–"
         can_logout = f"`{provider.id.upper()}_LOGOUT`" if "LOGOUT" in provider.all_settings else "–"
         rows.append((f"`{provider.id}`", f"[{title}]({provider.id}.md)", gets[1], can_confirm, can_logout))
-    return _table(("id", "page", "what the site gets", "asks for the password again", "sign-out there"), rows)
+    return table(("id", "page", "what the site gets", "asks for the password again", "sign-out there"), rows)
 
 
 def _check_table() -> list[str]:
-    header = _table(_CHECK_HEADER, [])
+    header = table(_CHECK_HEADER, [])
     rows = []
     for provider in providers.in_order():
         _, found, rest = _page(provider).partition("\n".join(header) + "\n")

@@ -23,10 +23,14 @@ SETTINGS = MarkdownPage(ROOT / "docs" / "settings.md")
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 def test_a_page_shows_the_recorded_exchanges(path: Path) -> None:
-    """If it fails: `python -m tests.support.backend_pages`."""
     text = path.read_text("utf-8")
-    assert text.count(backend_pages.MARKER) == 1
-    assert text == backend_pages.written_part(path) + backend_pages.generated_part(path)
+    assert text.count(backend_pages.MARKER) == 1, "run make generate"
+    assert text == backend_pages.written_part(path) + backend_pages.generated_part(path), "run make generate"
+
+
+def test_the_lists_of_backends_have_all_of_them() -> None:
+    outdated = [path.name for path, text in backend_pages.lists() if path.read_text("utf-8") != text]
+    assert outdated == [], "run make generate"
 
 
 def test_each_proof_is_of_a_real_server_a_recording_or_sources() -> None:
