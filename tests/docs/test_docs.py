@@ -214,8 +214,9 @@ FOREIGN = {
     "KAKAO_APPS", "GOOGLE_APPS", "APPLE_APPS", "GITHUB_APPS", "CLIENT_SECRET", "CLIENT_ID",
     "HEADER_X_FORWARDED_FOR", "ACCESS_DENIED", "INVALID_SCOPE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
     "SSL_CERT_FILE", "PROMETHEUS_MULTIPROC_DIR", "DUMMY_HASH", "TOKEN_SECONDS",
+    "AUTH_URL", "AUTH_SECRET", "AUTH_GOOGLE_ID", "AUTH_GOOGLE_SECRET", "AUTH_KEYCLOAK_ISSUER",
 }  # fmt: skip
-"""Names of other programs: NextAuth, the examples, code in these pages, the reader's shell, LINE, libraries."""
+"""Names of other programs: NextAuth, Auth.js, the examples, code in the docs, the reader's shell, LINE, libraries."""
 OF_ISSUERS = {f"{name}_{part}" for name in ("STAFF", "PARTNERS") for part in providers.find("oidc").all_settings} | {
     "STAFF_CLIENT_SECRET_FILE",
 }
