@@ -84,7 +84,7 @@ def moved() -> Iterator[Moved]:
     issuer.clock = clock
     secrets = {"oidc_client_id": CLIENT_ID, "oidc_client_secret": CLIENT_SECRET}
     secrets |= {"backend_client_id": CLIENT_ID, "backend_client_secret": CLIENT_SECRET}
-    settings = {
+    settings: dict[str, Any] = {
         **shown,
         **secrets,
         "oidc_issuer": issuer.url,

@@ -63,7 +63,7 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
         scripted_backend() as backend,
     ):
         proxy = DeployedConfig("nginx", text.replace("127.0.0.1:4180", f"127.0.0.1:{oauth2_proxy_port}"), folder)
-        settings = {"SITE_URL": proxy.url, "PROXY_HOPS": "1", "FORWARD_ACCESS_TOKEN": "true"}
+        settings: dict[str, Any] = {"SITE_URL": proxy.url, "PROXY_HOPS": "1", "FORWARD_ACCESS_TOKEN": "true"}
         with (
             production_server(folder, BACKEND_URL=backend.url, **settings) as (_, direct),
             proxy.running(urlsplit(direct.url).port or 0, app_port),
