@@ -109,6 +109,19 @@ def test_each_trust_boundary_of_the_drawing_has_its_threats() -> None:
     assert named - {"site"} == set(re.findall(r"^- \*\*(\w+)\*\*:", threat_model.text, re.MULTILINE))
 
 
+def test_each_advisory_has_a_row_and_each_test_of_advisories_too() -> None:
+    advisories = page("advisories")
+    rows = [row for row in advisories.table_rows if row[0].startswith("[")]
+    links = [link for link in advisories.links if link.startswith("https:")]
+    assert len(rows) >= 25
+    assert len(links) == len(set(links)) >= 40
+    named = [word for word in advisories.inline_code if word.startswith("test_")]
+    everywhere = {name for path in ROOT.glob("tests/*/**/test_*.py") for name in names_of_tests(path)}
+    assert set(named) <= everywhere
+    own = names_of_tests(ROOT / "tests" / "system" / "test_peer_advisories.py")
+    assert sorted(name for name in named if name in own) == sorted(own)
+
+
 def test_each_module_of_the_conformance_plans_has_a_test_of_its_name() -> None:
     rows = [row[0].strip("`") for row in page("conformance").table_rows if row[0].startswith("`oidcc")]
     tests = {name for name in names_of_tests(ROOT / PLANS) if name.startswith("test_oidcc_client_test")}
