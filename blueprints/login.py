@@ -10,6 +10,7 @@ from flask.typing import ResponseReturnValue
 import errors
 from services import services
 from web import (
+    auto_login,
     confirm_page,
     error_handlers,
     links_page,
@@ -36,7 +37,8 @@ def show() -> ResponseReturnValue:
     error = login_page.error_from_query()
     is_signed_in = (error is None or isinstance(error, _NOT_SIGNED_IN)) and services().sessions.load() is not None
     if not is_signed_in:
-        return login_page.render(None, error)
+        automatic = auto_login.start() if error is None else None
+        return automatic or login_page.render(None, error)
     callback_url = redirect_target.requested()
     if callback_url and redirect_loop.detect_loop(callback_url):
         log.info("an app does not admit a signed-in user: path=%s", urlsplit(callback_url).path[:200])

@@ -7,7 +7,7 @@ from flask_babel import gettext as _
 from errors import CsrfError, FormExpired
 from services import services
 from services.sign_in import SignedOut, SignOut
-from web import provider_buttons, redirect_target, request_body, request_context
+from web import auto_login, provider_buttons, redirect_target, request_body, request_context
 from web.redirects import redirect_after_form, redirect_to_provider
 
 bp = Blueprint("logout", __name__)
@@ -41,6 +41,7 @@ def finish() -> ResponseReturnValue:
 
 
 def sign_out_of_request(*, everywhere: bool) -> SignedOut:
+    auto_login.remember_sign_out()
     return services().sign_in.sign_out(
         request_context.current(), everywhere=everywhere, return_to=redirect_target.requested()
     )

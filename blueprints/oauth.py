@@ -1,6 +1,7 @@
 """Sign-in with a provider: the authorization request and the callback (OAuth 2.0, RFC 6749, section 4.1)."""
 
 import hashlib
+import logging
 from typing import Any
 
 import flask
@@ -14,6 +15,7 @@ from services import identifiers, services
 from services.oauth.attempts import STATE_LENGTH, Attempt
 from services.sessions.model import Session
 from web import (
+    auto_login,
     confirm_page,
     links_page,
     login_page,
@@ -28,6 +30,7 @@ from web.prefetch import is_prefetch
 from web.redirects import redirect_to_provider
 
 bp = Blueprint("oauth", __name__)
+log = logging.getLogger("munjigi.oauth")
 
 _LAST_SIGN_IN = "finished"
 """Key in Flask's session: digest of the `state` and redirect target of the last completed sign-in."""
@@ -143,6 +146,8 @@ def _complete(registration: Registration, attempt: Attempt, params: dict[str, st
         _restore_language(attempt)
         return next_step_page.lead_to(required, attempt.return_to)
     except errors.SiteError as error:
+        if attempt.is_automatic:
+            return redirect(login_page.url(None, attempt.return_to), 303)
         if isinstance(error, errors.OAuthAccountNotLinked) and attempt.user_id is None:
             links_page.remember_refused(registration)
         return _redirect_with_error(error, attempt.return_to, is_confirmation=attempt.user_id is not None)
@@ -150,6 +155,7 @@ def _complete(registration: Registration, attempt: Attempt, params: dict[str, st
     if len(target_url) < _MAX_STORED_TARGET_LENGTH:
         flask.session[_LAST_SIGN_IN] = [_state_digest(attempt.state), target_url]
     provider_buttons.save_last_used(registration)
+    auto_login.forget()
     return redirect(links_page.target_after_sign_in(target_url, registration) or target_url, 303)
 
 
@@ -163,7 +169,10 @@ def _sign_in(registration: Registration, attempt: Attempt, params: dict[str, str
     try:
         identity, issuer_session = services().oauth.finish(registration, attempt, params, context)
     except errors.SiteError as error:
-        services().sign_in.record_failure(registration, error, context)
+        if attempt.is_automatic:
+            log.info("automatic sign-in without a session: provider=%s reason=%s", registration.id, error.reason)
+        else:
+            services().sign_in.record_failure(registration, error, context)
         raise
     return services().sign_in.with_identity(
         registration,

@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from dev.failures import available_failures
 from dev.grants import Grant, Grants
 from dev.logout import Logout
-from dev.providers.base import Client, Failure, Provider
+from dev.providers.base import Client, Failure, Persona, Provider
 from dev.signing import Keys, PublishedKeys
 
 _SIGN_IN_PAGE_PATH = "/further/sign-in"
@@ -51,9 +51,11 @@ class Authorization:
             return self._error_page(error)
         if error_code := self._redirect_error():
             return self._redirect_back({"error": error_code})
+        if request.args.get("prompt") == "none":
+            return self._answer_without_page()
         action = request.form.get("action")
         if action == "approve":
-            return self._approve()
+            return self._approve(self.provider.persona(request.form.get("person", "")))
         if action == "cancel":
             return self._redirect_back(dict(self.provider.cancel_error))
         return self._page(self._run_page_action(action))
@@ -76,8 +78,12 @@ class Authorization:
         has_challenge = request.args.get("code_challenge") and request.args.get("code_challenge_method") == "S256"
         return None if has_challenge or not self.provider.pkce_required else "invalid_request"
 
-    def _approve(self) -> ResponseReturnValue:
-        persona = self.provider.persona(request.form.get("person", ""))
+    def _answer_without_page(self) -> ResponseReturnValue:
+        """Answer for who is signed in at the provider in this browser (OpenID Connect Core 1.0, 3.1.2.1, `prompt`)."""
+        persona = self.logout.persona()
+        return self._approve(persona) if persona else self._redirect_back(dict(self.provider.no_page_error))
+
+    def _approve(self, persona: Persona) -> ResponseReturnValue:
         scopes = request.args.get("scope", "").replace(",", " ").split()
         grant = Grant(
             persona,

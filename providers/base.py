@@ -198,6 +198,10 @@ class Provider:
     """It refuses to sign users in inside an in-app browser."""
     in_app_browser: InAppBrowser | None = None
     """The in-app browser of the provider's own app."""
+    auto_login_params: Mapping[str, str] = field(default_factory=dict)
+    """Parameters of an authorization request that shows no page: it has an answer at once, an error if the person has
+    never signed in here through the provider. With them, the setting `<ID>_AUTO_LOGIN` exists: the sign-in page makes
+    this request by itself in `in_app_browser`."""
 
     identity: Callable[[ProviderResponses], Identity]
     """Maps the responses to an `Identity`. Raises `ValueError`, `KeyError` or `TypeError` if they do not fit."""
@@ -253,6 +257,7 @@ class Provider:
                 if self.notifications
                 else {}
             ),
+            **({"AUTO_LOGIN": SettingSpec(_read_flag, "true", default=None)} if self.auto_login_params else {}),
             **self.settings,
         }
 
@@ -341,6 +346,11 @@ class Registration:
     def notification_audiences(self) -> tuple[str, ...]:
         """The values of `aud` that its notifications may have."""
         return (self.client_id, *(self.settings.get("NOTIFICATION_AUDIENCE") or "").split())
+
+    @property
+    def has_auto_login(self) -> bool:
+        """Whether the sign-in page tries this provider by itself in the provider's in-app browser."""
+        return bool(self.settings.get("AUTO_LOGIN"))
 
     @property
     def label(self) -> Translations:

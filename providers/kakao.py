@@ -49,5 +49,6 @@ provider = Provider(
         r"\bKAKAOTALK\b",
         "kakaotalk://web/openExternal?url={quoted}",
     ),
+    auto_login_params={"prompt": "none"},
     identity=_identity,
 )

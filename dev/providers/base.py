@@ -143,6 +143,8 @@ class Provider:
     has_separate_sign_in_host: bool = False
     """The authorization endpoint redirects to a sign-in page on another host."""
     extra_callback_parameters: Callable[[Persona, list[str]], dict[str, str]] = lambda _persona, _scopes: {}
+    no_page_error: Mapping[str, str] = field(default_factory=lambda: {"error": "login_required"})
+    """The answer to `prompt=none` if nobody is signed in."""
     cancel_error: Mapping[str, str] = field(default_factory=lambda: {"error": "access_denied"})
     token_methods: tuple[str, ...] = ("POST",)
     required_token_parameters: tuple[str, ...] = ()

@@ -95,6 +95,7 @@ provider = Provider(
     scopes={},
     validate_request=_validate_request,
     has_separate_sign_in_host=True,
+    no_page_error={"error": "consent_required", "error_description": "user consent required."},
     cancel_error={"error": "access_denied", "error_description": "User denied access"},
     token_response=lambda scopes: {
         "token_type": "bearer",

@@ -47,7 +47,7 @@ def _random_token() -> str:
     return secrets.token_urlsafe(32)
 
 
-_OPTIONAL = frozenset({"remember", "link_session", "sealed_params"})
+_OPTIONAL = frozenset({"remember", "link_session", "sealed_params", "is_automatic"})
 """Fields that a cookie has only if they are set."""
 
 
@@ -68,6 +68,8 @@ class Attempt:
     """The person has asked to stay signed in."""
     link_session: str | None = None
     """The public id of the session whose user connects the provider. Nobody is signed in by such an attempt."""
+    is_automatic: bool | None = None
+    """The sign-in page has started it, not the person: its failure is no error."""
     sealed_params: str | None = None
     """The parameters of a callback by POST, for the request that has the session too."""
 

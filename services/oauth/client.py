@@ -56,13 +56,15 @@ class OAuthClient:
         user_id: str | None = None,
         remember: bool | None = None,
         link_session: str | None = None,
+        is_automatic: bool = False,
         **extra_params: str,
     ) -> tuple[str, Attempt]:
         """The URL to redirect to, and the attempt that starts; raises `ProviderUnavailable`.
 
         return_to: where the person goes afterwards. locale: the language that they chose on this site. user_id: the
         user whose session this sign-in confirms; the provider then has to ask for the password. remember: the person
-        has asked to stay signed in. link_session: the session whose user connects the provider.
+        has asked to stay signed in. link_session: the session whose user connects the provider. is_automatic: the
+        provider shows no page (`Provider.auto_login_params`).
         """
         provider = registration.provider
         declared_params = _declared_params(registration, is_confirmation=user_id is not None)
@@ -75,7 +77,10 @@ class OAuthClient:
             started_at=started_at,
             remember=remember,
             link_session=link_session,
+            is_automatic=is_automatic or None,
         )
+        if is_automatic:
+            extra_params |= provider.auto_login_params
         nonce = {"nonce": attempt.nonce} if provider.is_oidc else {}
         url, _ = self._authlib_client(registration, context).create_authorization_url(
             self.metadata.endpoints(registration, context).authorization_endpoint,
