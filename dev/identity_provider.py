@@ -14,6 +14,7 @@ from werkzeug.datastructures import CombinedMultiDict, MultiDict
 from dev.authorization import Authorization
 from dev.grants import Grant, Grants
 from dev.logout import Logout
+from dev.notifications import Notifications
 from dev.providers.base import Client, Json, Provider
 from dev.signing import Keys, PublishedKeys, SharedSecret, at_hash
 
@@ -39,6 +40,7 @@ class IdentityProvider:
         bp = Blueprint(provider.id, __name__, url_prefix=f"/{provider.id}")
         logout = Logout(provider, self.client)
         logout.register(bp)
+        Notifications(provider, self.client, self.keys).register(bp)
         Authorization(provider, self.client, self.grants, self.keys, logout).register(bp)
         bp.add_url_rule(provider.token_path, view_func=self.token, methods=provider.token_methods)
         for path in provider.personas[0].api_responses:

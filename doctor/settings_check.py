@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+import backends
 import config
 from doctor.finding import OK, WARNING, Finding
 
@@ -72,7 +73,7 @@ def check(settings: config.Settings) -> Iterator[Finding]:
         (
             "provider_event" in settings.backend.calls
             and not settings.backend_events_token
-            and not settings.backend.headers,
+            and settings.backend.headers == backends.find(settings.backend.id).headers,
             "BACKEND_PROVIDER_EVENT_PATH",
             "is set without BACKEND_EVENTS_TOKEN: the backend cannot tell the site's calls from a stranger's",
             "Set BACKEND_EVENTS_TOKEN, and let the backend require it as the bearer token of these calls.",

@@ -114,6 +114,7 @@ provider = Provider(
     issuers=lambda _: (_ISSUER, "https://account.apple.com"),
     id_token="always",
     pkce_required=False,
+    notification_events=("consent-revoked", "account-delete", "email-disabled", "email-enabled", "a-new-kind"),
     is_valid_secret=_is_valid_client_secret,
     settings=_settings,
     validate_request=_validate_request,

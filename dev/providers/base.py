@@ -133,6 +133,8 @@ class Provider:
     logout_path: str = ""
     """Where a sign-out at the provider starts. If empty, it has no such address."""
     logout_redirect_param: str = "post_logout_redirect_uri"
+    notification_events: tuple[str, ...] = ()
+    """The kinds of events that its page `/notifications` sends to the site."""
     pkce_required: bool = True
     auth_methods: tuple[str, ...] = ("client_secret_post",)
     is_valid_secret: Callable[[Client, str], bool] = matches_client_secret

@@ -317,6 +317,20 @@ def test_a_provider_signs_in_where_the_backend_has_a_social_call(name: str) -> N
         assert error_code(approve(Browser(site.url), "google", failure="backend_429")) == "TooManyAttempts"
 
 
+def test_the_stand_in_of_apple_notifies_the_site() -> None:
+    with development("laravel") as site:
+        (apple,) = [each for each in site.site.config["MUNJIGI"].registrations if each.id == "apple"]
+        page = f"{apple.settings['BASE_URL']}/notifications"
+        shown_page = requests.get(page, timeout=30).text
+        for kind in ("consent-revoked", "account-delete", "email-disabled", "email-enabled", "a-new-kind"):
+            assert f'value="{kind}"' in shown_page
+            form = {"action": "send", "person": "relay", "type": kind}
+            assert "The site answered: <code>200 </code>" in requests.post(page, form, timeout=30).text
+        again = requests.post(page, {"action": "again"}, timeout=30).text
+        assert "The site answered: <code>400" in again
+        assert "it was used before" in again
+
+
 @pytest.mark.parametrize("name", sorted({*exchanges.ids()} - {*WITH_SOCIAL}))
 def test_there_are_no_provider_buttons_where_the_backend_has_no_social_call(name: str) -> None:
     settings = dev.completed({"SECRET_KEY": SECRET, "BACKEND": name}, 8080)

@@ -58,7 +58,7 @@ def test_a_site_without_faults_has_no_errors(environ: Environ) -> None:
 
 @pytest.mark.parametrize("name", providers.names())
 def test_each_provider_has_the_callback_url_to_register(environ: Environ, name: str) -> None:
-    (finding,) = [finding for finding in doctor.check(environ, create_app) if finding.subject == name]
+    finding = next(finding for finding in doctor.check(environ, create_app) if finding.subject == name)
     assert finding.kind in (OK, WARNING)
     assert f"{environ['SITE_URL']}/api/auth/callback/{name}" in finding.message + finding.fix
 
@@ -418,6 +418,24 @@ def test_an_issuer_with_back_channel_logout_has_the_address_to_register(environ:
     finally:
         issuer.stop_listening()
         issuer.close_connections()
+
+
+def test_a_provider_that_sends_notifications_has_the_address_to_register(environ: Environ) -> None:
+    address = f"{environ['SITE_URL']}/api/auth/notifications/apple"
+    assert any(
+        text.startswith("ok: ") and text.endswith(f"register the notification endpoint {address}")
+        for text in messages(environ, "apple")
+    )
+    assert not any("notification endpoint" in text for text in messages(environ, "google"))
+
+
+def test_events_that_anybody_could_send_to_the_backend_are_warned_of(environ: Environ) -> None:
+    subject, path = "BACKEND_PROVIDER_EVENT_PATH", {"BACKEND_PROVIDER_EVENT_PATH": "/provider-events"}
+    (message,) = messages(environ, subject, **path)
+    assert message.startswith("warning: is set without BACKEND_EVENTS_TOKEN")
+    token = "the-Backend-tells-with-this-one-only"
+    assert messages(environ, subject, **path, BACKEND_EVENTS_TOKEN=token) == []
+    assert messages(environ, subject, **path, BACKEND_HEADERS="X-Key=abc") == []
 
 
 def test_the_address_where_the_backend_ends_sessions_is_told(environ: Environ) -> None:
