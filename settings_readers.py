@@ -318,15 +318,21 @@ def boolean(text: str) -> bool:
     return text.lower() == "true"
 
 
-def choice(*choices: str) -> Callable[[str], str]:
-    """Make a reader that accepts these words, in any case, and returns them in lower case."""
+@dataclass(frozen=True)
+class Choice:
+    """A reader that accepts these words, in any case, and returns them in lower case."""
 
-    def read(text: str) -> str:
-        if text.lower() not in choices:
-            raise ValueError(f"must be one of {', '.join(choices)}, not {text[:20]!r}")
+    words: tuple[str, ...]
+
+    def __call__(self, text: str) -> str:
+        if text.lower() not in self.words:
+            raise ValueError(f"must be one of {', '.join(self.words)}, not {text[:20]!r}")
         return text.lower()
 
-    return read
+
+def choice(*words: str) -> Choice:
+    """Make a reader that accepts one of these words."""
+    return Choice(words)
 
 
 def languages() -> tuple[str, ...]:

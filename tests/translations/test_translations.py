@@ -21,7 +21,7 @@ import providers
 import settings_readers
 from dev.backend import PASSWORD
 from scripts.compile_translations import compile_complete
-from tests.support.login_page import ANDROID_WEB_VIEW, LOGIN, SEVEN_PROVIDERS
+from tests.support.login_page import ANDROID_WEB_VIEW, EVERY_PROVIDER, LOGIN
 from tests.support.site import MINJI, Page, Site, SiteMaker, Visitor, cookie_names, running_site
 from web import locale
 
@@ -171,7 +171,7 @@ def test_all_documented_error_codes_have_a_text() -> None:
 @pytest.fixture(scope="module")
 def full_site() -> Iterator[Site]:
     """A site with every link and button, and a page that fails."""
-    given: dict[str, Any] = {**SEVEN_PROVIDERS, "reset_password_url": "/forgot", "sign_up_url": "/join"}
+    given: dict[str, Any] = {**EVERY_PROVIDER, "reset_password_url": "/forgot", "sign_up_url": "/join"}
 
     def bug() -> str:
         raise RuntimeError
@@ -224,18 +224,10 @@ def _pages_of_a_person(visitor: Visitor) -> Iterator[tuple[str, Page]]:
 
 
 NAMES = {"Munjigi", "English", "Caps", "Lock", "Cookie", "ID", "name@example.com", MINJI}
+NAMES |= {word for provider in providers.in_order() for word in provider.label["en"].split()}
 NAMES |= {
     "JavaScript",
     "PIN",
-    "Kakao",
-    "Discord",
-    "Apple",
-    "Google",
-    "GitHub",
-    "LINE",
-    "NAVER",
-    "OpenID",
-    "Connect",
     "Instagram",
     "KakaoTalk",
 }
@@ -442,7 +434,7 @@ def test_a_new_catalog_is_enough_to_add_a_language(
     minute: str,
 ) -> None:
     write_translation(own_translations, code)
-    site = make_site(**SEVEN_PROVIDERS, default_locale=tag)
+    site = make_site(**EVERY_PROVIDER, default_locale=tag)
     page = site.new_visitor(**{"Accept-Language": wish}).get_page(f"{LOGIN}?error=TooManyAttempts&wait=60")
     assert (page.document.get("lang"), page.document.get("dir")) == (tag, direction)
     assert page.heading == "«Sign in»"

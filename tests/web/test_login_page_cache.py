@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.login_page import LOGIN, SEVEN_PROVIDERS
+from tests.support.login_page import EVERY_PROVIDER, LOGIN
 from tests.support.site import Site, SiteMaker
 
 ADDRESSES = [None, "/me", "/search?q=%EA%B0%80&x=<b>&callbackUrl=/other#top", "/munjigi0token0mark/munjigi0return0mark"]
@@ -17,7 +17,7 @@ ASKED = list(itertools.product(["en", "ko", "zh_Hant"], [None, "kakao", "nobody"
 @pytest.fixture
 def sites(make_site: SiteMaker, tmp_path: Path) -> tuple[Site, Site]:
     """A site that caches the page, and one that renders it each time because it has a folder of custom templates."""
-    given = {**SEVEN_PROVIDERS, "reset_password_url": "/forgot", "sign_up_url": "/join"}
+    given = {**EVERY_PROVIDER, "reset_password_url": "/forgot", "sign_up_url": "/join"}
     return make_site(**given), make_site(**given, templates_dir=tmp_path)
 
 
