@@ -535,6 +535,19 @@ def test_every_function_in_the_sign_in_walkthrough_exists() -> None:
             within = found[0].body
 
 
+def test_each_file_of_which_file_do_i_open_exists_and_has_what_the_row_names() -> None:
+    _, _, rest = DOCS["docs/contributing.md"].text.partition("## Which file do I open to …")
+    rows = [line for line in rest.partition("\n## ")[0].splitlines() if line.startswith("| ")][2:]
+    assert len(rows) >= 30
+    for row in rows:
+        files = re.findall(r"`((?:[\w-]+/)*[\w-]+\.(?:py|html|css|po|json))`((?: `\w[\w.]*`)?)", row.split("|")[2])
+        assert files, row
+        for path, name in files:
+            text = (ROOT / path).read_text("utf-8")
+            for part in name.strip(" `").split("."):
+                assert not part or re.search(rf"(?:class|def) {part}\b", text), f"{path} has no {part}"
+
+
 # --- Log lines
 
 LEVELS = ("(info)", "(warning)", "(error)")
