@@ -243,7 +243,7 @@ class Provider:
                 if self.discovery
                 else {"BASE_URL": SettingSpec(read.safe_base_url, f"http://127.0.0.1:8081/{self.id}")}
             ),
-            **({"LOGOUT": SettingSpec(_read_flag, "true", default=None)} if self.discovery or self.logout_url else {}),
+            **({"LOGOUT": _flag(self._logout_meaning)} if self.discovery or self.logout_url else {}),
             **(
                 {
                     "NOTIFICATION_AUDIENCE": SettingSpec(
@@ -257,9 +257,20 @@ class Provider:
                 if self.notifications
                 else {}
             ),
-            **({"AUTO_LOGIN": SettingSpec(_read_flag, "true", default=None)} if self.auto_login_params else {}),
+            **({"AUTO_LOGIN": _flag(self._auto_login_meaning)} if self.auto_login_params else {}),
             **self.settings,
         }
+
+    @property
+    def _logout_meaning(self) -> str:
+        place = "the issuer" if self.discovery else self.label["en"]
+        return f"`true`: a sign-out [goes on at {place}](providers/README.md#sign-out-at-the-provider)."
+
+    @property
+    def _auto_login_meaning(self) -> str:
+        app = self.in_app_browser.name["en"] if self.in_app_browser else "its app"
+        page = f"providers/{self.id}.md#automatic-sign-in-inside-{app.lower()}"
+        return f"`true`: inside {app}, the sign-in page [signs people in by itself]({page}) who have signed in that way before."
 
     def _read_scope(self, text: str) -> str:
         """Return scopes, separated by single spaces (RFC 6749, 3.3)."""
@@ -370,7 +381,11 @@ class Registration:
         return base + parts.path + (parts.query and f"?{parts.query}") if base else url
 
 
-def _read_flag(text: str) -> str | None:
+def _flag(meaning: str) -> SettingSpec:
+    return SettingSpec(read_flag, "true", meaning=meaning)
+
+
+def read_flag(text: str) -> str | None:
     """`true` for true, None for false."""
     return "true" if read.boolean(text) else None
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import providers
-from providers.base import Provider
+from providers.base import Provider, read_flag
 from settings_readers import Choice, SettingSpec
 
 ROOT = Path(__file__).parent.parent
@@ -67,10 +67,9 @@ def _env_sections() -> Iterator[str]:
     for provider in providers.in_order():
         yield ""
         for name, spec in provider.all_settings.items():
-            if _is_special(provider, name, spec):
+            if name in _special_settings(provider):
                 yield from _comment(_plain(_meaning(provider, name, spec)))
-            default = "false" if name == "LOGOUT" else spec.default or ""
-            yield f"#{provider.id.upper()}_{name}={default}"
+            yield f"#{provider.id.upper()}_{name}={_default(spec)}"
 
 
 def _comment(text: str) -> list[str]:
@@ -84,26 +83,25 @@ def _plain(markdown: str) -> str:
 def _settings_table() -> list[str]:
     rows = []
     for provider in providers.in_order():
-        for name, spec in provider.all_settings.items():
-            if _is_special(provider, name, spec):
-                default = "`false`" if name == "LOGOUT" else f"`{spec.default}`" if spec.default else "none"
-                default = "required" if spec.required else default
-                rows.append((f"`{provider.id.upper()}_{name}`", default, _meaning(provider, name, spec)))
+        for name, spec in _special_settings(provider).items():
+            default = "required" if spec.required else f"`{_default(spec)}`" if _default(spec) else "none"
+            rows.append((f"`{provider.id.upper()}_{name}`", default, _meaning(provider, name, spec)))
     return table(("setting", "default", "meaning"), rows)
 
 
-def _is_special(provider: Provider, name: str, spec: SettingSpec) -> bool:
-    """Whether it is a setting of few providers, with a meaning of its own."""
-    return bool(name in provider.settings or name == "LOGOUT" or spec.meaning)
+def _special_settings(provider: Provider) -> dict[str, SettingSpec]:
+    """The settings that few providers have; those of all providers are described by hand."""
+    return {name: spec for name, spec in provider.all_settings.items() if name in provider.settings or spec.meaning}
 
 
 def _meaning(provider: Provider, name: str, spec: SettingSpec) -> str:
-    if name == "LOGOUT":
-        place = "the issuer" if provider.discovery else provider.label["en"]
-        return f"`true`: a sign-out [goes on at {place}](providers/README.md#sign-out-at-the-provider)."
     if not spec.meaning:
         raise ValueError(f"providers/{provider.id}.py: the setting {name} needs a meaning")
     return spec.meaning
+
+
+def _default(spec: SettingSpec) -> str:
+    return "false" if spec.reader is read_flag else spec.default or ""
 
 
 # --- The docs of the providers
