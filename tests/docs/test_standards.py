@@ -10,7 +10,7 @@ import pytest
 from tests.support.commands import ROOT
 from tests.support.markdown import MarkdownPage
 
-PAGES = ("asvs", "conformance", "threat-model")
+PAGES = ("asvs", "conformance", "rfc9700-rfc10017", "threat-model")
 ASVS_SECTIONS = {
     "V3.1": 1,
     "V3.2": 3,
@@ -95,6 +95,14 @@ def test_what_the_asvs_page_says_is_met_names_a_test_or_a_page_and_what_is_not_a
             assert "::test_" in met or ".md" in met, number
         if met.startswith("No,"):
             assert met.startswith("No, because "), number
+
+
+def test_each_demand_on_oauth_clients_is_met_by_a_test_or_not_for_a_reason() -> None:
+    rows = [row for row in page("rfc9700-rfc10017").table_rows if row[-1] != "met" and not row[0].startswith("-")]
+    assert len(rows) >= 35
+    for row in rows:
+        assert row[-1].startswith(("Yes", "No, because ")), row
+    assert sum("::test_" in row[-1] for row in rows) >= len(rows) - 5
 
 
 def test_each_trust_boundary_of_the_drawing_has_its_threats() -> None:
