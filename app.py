@@ -205,6 +205,7 @@ def _init_templates(app: Flask, settings: Settings) -> None:
         language_links=locale.language_links,
         language_name=locale.language_name,
         language_tag=locale.language_tag,
+        sentence_space=locale.sentence_space,
         request_id=request_context.reference,
         site_name=settings.site_name,
         logo_url=settings.logo_url,

@@ -147,6 +147,11 @@ def language_name(tag: str) -> str:
     return name[:1].title() + name[1:]
 
 
+def sentence_space() -> str:
+    """What separates two sentences on a page: nothing in Chinese and Japanese, whose full stops are wide."""
+    return "" if get_locale().language in {"ja", "zh"} else " "
+
+
 def format_duration(seconds: int) -> str:
     """A duration in words, rounded up: `57 seconds`, `2 minutes`, `3 hours`. static/form.js uses the same rounding."""
     unit, size = ("second", 1) if seconds < 60 else ("minute", 60) if seconds <= 99 * 60 else ("hour", 3600)

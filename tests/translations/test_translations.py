@@ -22,7 +22,7 @@ import settings_readers
 from dev.backend import PASSWORD
 from scripts.compile_translations import compile_complete
 from tests.support.login_page import ANDROID_WEB_VIEW, EVERY_PROVIDER, LOGIN
-from tests.support.site import MINJI, Page, Site, SiteMaker, Visitor, cookie_names, running_site
+from tests.support.site import ACCOUNT_PATHS, MINJI, Page, Site, SiteMaker, Visitor, cookie_names, running_site
 from web import locale
 
 ROOT = Path(__file__).parents[2]
@@ -264,6 +264,14 @@ def test_a_translated_page_contains_no_english(full_site: Site, code: str) -> No
         assert set(english_in(page, code)) <= SAME_IN.get(code, set()), name
         seen += 1
     assert seen > 50
+
+
+def test_only_languages_with_a_space_between_sentences_have_one(make_site: SiteMaker) -> None:
+    visitor = make_site(**ACCOUNT_PATHS).new_visitor()
+    for code in settings_readers.languages():
+        page = visitor.get_page("/auth/password/forgot", headers={"Accept-Language": code})
+        sentences_end = "。" if code in {"ja", "zh_Hans", "zh_Hant"} else ". "
+        assert re.search(rf"{re.escape(sentences_end)}\w", page.texts("p")[0]), code
 
 
 def test_the_english_check_recognizes_every_english_page(full_site: Site) -> None:
