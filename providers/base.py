@@ -270,7 +270,7 @@ class Provider:
     def _auto_login_meaning(self) -> str:
         app = self.in_app_browser.name["en"] if self.in_app_browser else "its app"
         page = f"providers/{self.id}.md#automatic-sign-in-inside-{app.lower()}"
-        return f"`true`: inside {app}, the sign-in page [signs people in by itself]({page}) who have signed in that way before."
+        return f"`true`: inside {app}, people who have signed in that way before are [signed in automatically]({page})."
 
     def _read_scope(self, text: str) -> str:
         """Return scopes, separated by single spaces (RFC 6749, 3.3)."""
