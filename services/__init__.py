@@ -205,6 +205,7 @@ def _http_client(settings: Settings, *, for_backend: bool) -> HttpClient:
         proxy=settings.outbound_proxy,
         no_proxy=settings.outbound_no_proxy,
         client_cert=settings.backend_client_cert if for_backend else None,
+        sends_tracestate=for_backend,
     )
 
 

@@ -8,6 +8,7 @@ from flask import Flask, Response, current_app, g, request
 from flask_babel import get_locale
 
 from services import services
+from services.observability import trace_context
 from services.observability.client_ip import parse_client_ip
 from services.observability.request_id import current_request_id, is_in_log, new_request_id
 from services.pending_sign_ins import visitor_digest
@@ -67,10 +68,14 @@ def percent_encode_non_ascii(text: str) -> str:
 def _set_request_id() -> None:
     current_request_id.set(new_request_id())
     is_in_log.set(False)
+    traceparent = request.headers.get("traceparent")
+    trace = trace_context.parse(traceparent, request.headers.get("tracestate", "")) if traceparent else None
+    trace_context.current_trace.set(trace)
 
 
 def _reset_request_id(_: BaseException | None) -> None:
     current_request_id.set(None)
+    trace_context.current_trace.set(None)
 
 
 def _log_reference(response: Response) -> Response:

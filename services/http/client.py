@@ -24,6 +24,7 @@ from services.http.aiohttp_adapter import (
     NotSentError,
 )
 from services.http.response import UpstreamResponse
+from services.observability import trace_context
 from services.observability.audit import upstream_request_finished
 
 MAX_BYTES = 1024 * 1024
@@ -52,6 +53,7 @@ class HttpClient:
     """Synchronous calls that do not block the event loop. Threads may share a client.
 
     max_concurrency: calls to one host at a time; others queue.
+    sends_tracestate: whether the host is the operator's own, and gets `tracestate` beside `traceparent`.
     For the other parameters see `AiohttpAdapter`.
     """
 
@@ -63,6 +65,7 @@ class HttpClient:
         proxy: str | None = None,
         no_proxy: Sequence[str] = (),
         client_cert: Path | None = None,
+        sends_tracestate: bool = False,
     ) -> None:
         # The adapter alone, without a `requests.Session`: a session reads proxies and ~/.netrc from the environment,
         # keeps cookies, and reads the body of a redirect without a limit.
@@ -75,6 +78,7 @@ class HttpClient:
             client_cert=client_cert,
         )
         self._headers = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
+        self._sends_tracestate = sends_tracestate
 
     def send(
         self,
@@ -96,7 +100,8 @@ class HttpClient:
         deadline = time.monotonic() + within
         host, started, status_class = urlsplit(url).netloc, time.monotonic(), "none"
         try:
-            request = _prepare(method, url, {**self._headers, **headers}, form, json)
+            trace_headers = trace_context.outgoing_headers(with_state=self._sends_tracestate)
+            request = _prepare(method, url, {**self._headers, **headers, **trace_headers}, form, json)
             try:
                 response = self._send_once(request, deadline)
             except (NotSentError, NoResponseError) as error:

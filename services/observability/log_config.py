@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 from config import Settings
 from services.observability.request_id import current_request_id
+from services.observability.trace_context import current_trace
 
 MAX_QUEUED = 10_000
 """Lines that wait to be written, some 10 MB. Further ones are dropped and counted."""
@@ -42,9 +43,10 @@ class _JsonFormatter(logging.Formatter):
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
-    """The fields of a line; within a request, its id is the first."""
-    request_id = current_request_id.get()
-    return {**({"request": request_id} if request_id else {}), **getattr(record, "fields", {})}
+    """The fields of a line; within a request, its id is the first, and that of its trace the second."""
+    request_id, trace = current_request_id.get(), current_trace.get()
+    ids = {"request": request_id} if request_id else {}
+    return {**ids, **({"trace_id": trace.trace_id} if trace else {}), **getattr(record, "fields", {})}
 
 
 def _one_line(value: object) -> str:
