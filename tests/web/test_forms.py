@@ -46,17 +46,25 @@ DOORS = [post_form, post_json, sign_in_by_next_auth, sign_in_by_next_auth_json]
 @pytest.mark.parametrize(
     ("kind", "labels", "attributes"),
     [
-        ("email", ["Email address", "이메일", "メ\u30fcルアドレス"], {"type": "email", "inputmode": "email"}),
-        ("username", ["Username", "아이디", "ユ\u30fcザ\u30fc名"], {"type": "text", "autocorrect": "off"}),
+        (
+            "email",
+            ["Email address", "이메일", "メ\u30fcルアドレス"],
+            {"type": "email", "inputmode": "email", "dir": "ltr"},
+        ),
+        (
+            "username",
+            ["Username", "아이디", "ユ\u30fcザ\u30fc名"],
+            {"type": "text", "autocorrect": "off", "dir": "auto"},
+        ),
         (
             "phone",
             ["Phone number", "휴대전화 번호", "電話番号"],
-            {"type": "text", "inputmode": "tel", "autocorrect": "off"},
+            {"type": "text", "inputmode": "tel", "autocorrect": "off", "dir": "ltr"},
         ),
         (
             "any",
             ["Email or username", "이메일 또는 아이디", "メ\u30fcルアドレスまたはユ\u30fcザ\u30fc名"],
-            {"type": "text", "inputmode": "email", "autocorrect": "off"},
+            {"type": "text", "inputmode": "email", "autocorrect": "off", "dir": "ltr"},
         ),
     ],
 )
