@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-backends serve check format bench pictures messages generate lock
+.PHONY: help run test test-all test-backends matrix serve check format bench pictures messages generate lock
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -25,6 +25,9 @@ test-all: $(VENV)/dev tests/node_modules $(REAL)/.venv/ready $(REAL)/node_module
 
 test-backends: $(VENV)/dev $(addprefix $(REAL)/,.venv/ready node_modules strapi/node_modules firebase/node_modules) ## run the tests with real backends, also those with 1 GB of packages: Strapi, Firebase
 	@$(BIN)/pytest -n auto --dist loadgroup tests/compatibility/test_real_backends.py
+
+matrix: ## run the everyday tests on every supported Python that this machine has
+	@$(PYTHON) scripts/python_matrix.py $(VERSIONS)
 
 serve: $(VENV)/site ## run the production server; settings come from the environment or .env
 	@$(BIN)/python serve.py
