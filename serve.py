@@ -9,7 +9,7 @@ import os
 import resource
 import signal
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from tempfile import TemporaryDirectory
 
 import uvicorn
@@ -38,9 +38,10 @@ def main() -> None:
     _raise_open_files_limit()
     # After a graceful stop uvicorn raises the signal again; exit with status 0 then.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with TemporaryDirectory(prefix="munjigi-metrics-") as metrics:
+    with ExitStack() as stack:
         if settings.metrics_token:  # read when prometheus_client is imported; it then sums up all workers
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics
+            folder = stack.enter_context(TemporaryDirectory(prefix="munjigi-metrics-"))
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         uvicorn.run(
             "server.worker:create",
             factory=True,

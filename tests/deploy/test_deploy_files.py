@@ -1,18 +1,20 @@
-"""The files of `deploy/` that need no proxy: the systemd unit, the Dockerfile, the example settings."""
+"""The files of `deploy/` that need no proxy: the systemd unit, the example settings."""
 
 import re
+import shutil
 import subprocess
-import tomllib
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+import yaml
 from dotenv import dotenv_values
 
 import config
 from doctor import settings_check
 from server.worker import KILL_SECONDS
 from services.http.client import QUEUE_FACTOR
-from tests.support.architecture import PACKAGES
 from tests.support.commands import ROOT, require_program
 from tests.support.site import SECRET
 
@@ -49,27 +51,57 @@ def test_the_unit_allows_for_the_shutdown_delay_and_for_all_waiting_connections(
     assert int(given["LimitNOFILE"]) > 2 * waiting
 
 
-def test_the_image_health_check_uses_the_liveness_endpoint() -> None:
-    text = (DEPLOY / "Dockerfile").read_text("utf-8")
-    assert "/health/live" in text.partition("HEALTHCHECK")[2]
-
-
-def test_the_image_runs_the_python_that_the_project_is_checked_for() -> None:
-    versions = re.findall(r"^FROM python:(\S+)-slim", (DEPLOY / "Dockerfile").read_text("utf-8"), re.MULTILINE)
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    assert set(versions) == {project["tool"]["mypy"]["python_version"]}
-    assert project["project"]["requires-python"] == f">={versions[0]}"
-
-
-def test_the_image_contains_what_production_needs_and_no_stand_ins() -> None:
-    lines = re.findall(r"^COPY (?!--from)(.+) \S+$", (DEPLOY / "Dockerfile").read_text("utf-8"), re.MULTILINE)
-    copied = {name for line in lines for name in line.split()}
-    packages = {name if (ROOT / name).is_dir() else f"{name}.py" for name in PACKAGES if name != "dev"}
-    assert copied == {*packages, "requirements.txt", "static", "templates", "translations"}
-
-
 def test_the_production_settings_need_only_a_key_and_give_no_warnings() -> None:
     given = {name: value or "" for name, value in dotenv_values(DEPLOY / ".env.production.example").items()}
     assert given["SECRET_KEY"] == ""
     settings = config.load({**given, "SECRET_KEY": SECRET})
     assert list(settings_check.check(settings)) == []
+
+
+# --- compose.yaml
+
+COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text("utf-8"))
+
+
+def test_compose_restricts_the_site_and_publishes_the_proxy_to_this_machine_only() -> None:
+    site = COMPOSE["services"]["munjigi"]
+    assert (site["read_only"], site["cap_drop"], site["tmpfs"]) == (True, ["ALL"], ["/tmp"])
+    assert "no-new-privileges:true" in site["security_opt"]
+    published = {name: one["ports"] for name, one in COMPOSE["services"].items() if "ports" in one}
+    assert published == {"proxy": ["127.0.0.1:8000:80"]}
+
+
+def test_compose_gives_the_site_time_to_stop_and_enough_open_files() -> None:
+    site = COMPOSE["services"]["munjigi"]
+    production = dotenv_values(DEPLOY / ".env.production.example")
+    assert int(site["stop_grace_period"].removesuffix("s")) > int(production["SHUTDOWN_DELAY"] or 0) + KILL_SECONDS
+    assert site["ulimits"]["nofile"] == 65536
+
+
+def test_every_path_and_name_of_compose_exists() -> None:
+    services = COMPOSE["services"]
+    build = services["munjigi"]["build"]
+    assert (DEPLOY / build["context"] / build["dockerfile"]).resolve() == DEPLOY / "Dockerfile"
+    assert (DEPLOY / services["proxy"]["volumes"][0].partition(":")[0]).exists()
+    for service in services.values():
+        assert set(service.get("depends_on", ())) <= set(services)
+    assert urlsplit(services["munjigi"]["environment"]["REDIS_URL"]).hostname in services
+    assert services["state"]["volumes"][0].partition(":")[0] in COMPOSE["volumes"]
+
+
+@pytest.mark.external
+def test_docker_compose_accepts_the_file(tmp_path: Path) -> None:
+    """With the client alone: nothing is started."""
+    shutil.copytree(DEPLOY, tmp_path / "deploy")
+    shutil.copy(DEPLOY / ".env.production.example", tmp_path / "deploy" / ".env")
+    for program in (["docker", "compose"], ["docker-compose"]):
+        if (
+            shutil.which(program[0])
+            and not subprocess.run([*program, "version"], capture_output=True, check=False).returncode
+        ):
+            break
+    else:
+        pytest.skip("neither docker compose nor docker-compose is installed")
+    command = [*program, "-f", str(tmp_path / "deploy" / "compose.yaml"), "config", "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

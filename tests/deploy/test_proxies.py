@@ -21,10 +21,10 @@ from services.backend.user import User
 from services.clock import Clock
 from services.sessions.cookie import SessionCookie
 from services.sessions.model import Session
-from tests.support.commands import ROOT, Command
+from tests.support.commands import ROOT, Command, free_port_pair
 from tests.support.markdown import MarkdownPage
 from tests.support.production import production_server
-from tests.support.proxies import DeployedConfig
+from tests.support.proxies import DeployedConfig, nginx
 from tests.support.redirects import destination
 from tests.support.scripted import TOKEN, USER, ScriptedBackend, scripted_backend
 from tests.support.signing_keys import private_pem
@@ -352,6 +352,24 @@ def test_an_old_sign_in_has_to_be_confirmed_for_the_pages_that_demand_it(kind: s
 def of_the_docs(kind: str) -> str:
     (block,) = [one for one in MarkdownPage(ROOT / "docs" / "operations.md").code_blocks if one.language == kind]
     return "\n" + block.text
+
+
+def test_a_user_signs_in_behind_the_nginx_of_compose(tmp_path: Path) -> None:
+    """The file as it is, with another address of the site and another port. The proxy is the public address."""
+    port = free_port_pair()
+    url = f"http://localhost:{port}"
+    with production_server(tmp_path, SITE_URL=url, PROXY_HOPS="1", LOG_FORMAT="json") as (command, direct):
+        text = (ROOT / "deploy" / "nginx.conf").read_text("utf-8")
+        site = direct.url.removeprefix("http://").replace("localhost", "127.0.0.1")
+        text = text.replace("munjigi:8000;", f"{site};").replace("listen 80;", f"listen 127.0.0.1:{port};")
+        with nginx(tmp_path, url, text):
+            visitor = Visitor(url, {})
+            visitor.headers["X-Forwarded-For"] = "203.0.113.9"  # of the client's own making: not the last one
+            assert visitor.sign_in().status_code == 303
+            assert visitor.get_page("/").heading == "Signed in as 민지"
+            assert visitor.get("/metrics").status_code == 404
+        assert '"event": "signed_in"' in command.output
+        assert "203.0.113.9" not in command.output
 
 
 @pytest.mark.parametrize("kind", ["nginx", "caddy"])
