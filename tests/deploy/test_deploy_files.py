@@ -25,9 +25,9 @@ DEPLOY = ROOT / "deploy"
 def test_systemd_accepts_the_unit_and_rates_its_exposure_low(tmp_path: Path) -> None:
     unit = tmp_path / "munjigi.service"
     text = (DEPLOY / "munjigi.service").read_text("utf-8")
-    assert "/opt/munjigi/.venv/bin/python" in text
+    assert "ExecStart=/opt/munjigi/.venv/bin/munjigi serve\n" in text
     unit.write_text(
-        text.replace("/opt/munjigi/.venv/bin/python", "/bin/true")
+        text.replace("/opt/munjigi/.venv/bin/munjigi", "/bin/true")
     )  # systemd-analyze checks that the program exists
     analyze = require_program("systemd-analyze")
     for command in (["verify"], ["security", "--offline=true", "--threshold=15"]):
