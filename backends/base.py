@@ -44,7 +44,7 @@ SIGN_UP_BODY = {name: f"{{{name}}}" for name in sorted(SIGN_UP_FIELDS)}
 _STEP = frozenset({"challenge", "ticket", "method", "identifier", "password"})
 PLACEHOLDERS: Mapping[str, frozenset[str]] = {
     "login": frozenset({"identifier", "password"}),
-    "social": frozenset({"provider", "social_token", "email"}),
+    "social": frozenset({"provider", "social_token", "email", "unsigned_name"}),
     "social_register": SIGN_UP_FIELDS | {"provider", "social_token", "challenge", "site_url", "locale"},
     "user": frozenset({"token"}),
     "refresh": frozenset({"token", "refresh_token"}),

@@ -9,7 +9,11 @@ backend = Backend(
     id="laravel",
     headers={"Content-Type": "application/json"},
     login=Call("POST", "/login", {"email": "{identifier}", "password": "{password}"}),
-    social=Call("POST", "/login/social/callback/{provider}", {"social_token": "{social_token}", "email": "{email}"}),
+    social=Call(
+        "POST",
+        "/login/social/callback/{provider}",
+        {"social_token": "{social_token}", "email": "{email}", "unsigned_name": "{unsigned_name}"},
+    ),
     social_register=Call("POST", "/login/social/register", {"challenge": "{challenge}", **SIGN_UP_BODY}),
     user=Call("POST", "/user"),
     logout=Call("POST", None),

@@ -275,8 +275,9 @@ class _Backend:
         provider = self._social_login.provider_id(values.get("provider"))
         if provider is None:
             return self._answer("social", "not_found")
-        token, email = values.get("social_token"), (request.get_json(silent=True) or {})
-        email = email.get("email", "") if isinstance(email, dict) else ""
+        body = request.get_json(silent=True)
+        body = body if isinstance(body, dict) else {}
+        token, email, unsigned_name = values.get("social_token"), body.get("email", ""), body.get("unsigned_name")
         if not isinstance(token, str) or not token or not isinstance(email, str):
             return self._answer("social", "invalid", "invalid_token")
         account = self._social_login.account(provider, token)
@@ -295,7 +296,7 @@ class _Backend:
             return self._answer("social", "fields", **self.sign_ups.start(identity))
         if email in self.users.users and identity not in self.users.users:
             return self._answer("social", "taken")
-        names = {"name": account.name, "nick_name": account.nickname}
+        names = {"name": account.name or (unsigned_name and str(unsigned_name)), "nick_name": account.nickname}
         user_id = self._new_user_id()
         is_new = self.users.add_user(identity, user_id, **names, email=email)
         answer_values = self._token_values(self.users.issue_tokens(identity))

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from providers.base import Identity, Notifications, Provider, ProviderEvent, Pro
 from settings_readers import SettingSpec
 
 _ISSUER = "https://appleid.apple.com"
+_EAST_ASIAN = re.compile(r"[\u1100-\u11ff\u3040-\u30ff\u3130-\u318f\u3400-\u9fff\uac00-\ud7a3]")
+"""Hangul, kana and Chinese characters: the family name comes first, without a space."""
 _SECRET_SECONDS = 300
 """The lifetime of a client secret, which is made for each token request. Apple allows half a year."""
 
@@ -27,6 +30,7 @@ def _identity(responses: ProviderResponses) -> Identity:
     return Identity(
         subject=claims["sub"],
         name=_name(responses.form.get("user", "")),
+        name_is_unsigned=True,
         email=claims.get("email"),  # not the email in the form: that is unsigned
         email_verified=claims.get("email_verified") is True or claims.get("email_verified") == "true",
     )
@@ -38,8 +42,10 @@ def _name(text: str) -> str | None:
         name = dig(json.loads(text), "name")
     except (ValueError, RecursionError):
         return None
-    parts = [dig(name, "lastName"), dig(name, "firstName")]
-    return "".join(part for part in parts if isinstance(part, str)) or None
+    parts = [part.strip() for part in (dig(name, "firstName"), dig(name, "lastName")) if isinstance(part, str)]
+    if any(_EAST_ASIAN.search(part) for part in parts):
+        return "".join(reversed(parts)) or None
+    return " ".join(filter(None, parts)) or None
 
 
 def _event(claims: Mapping[str, Any]) -> ProviderEvent:

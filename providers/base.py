@@ -37,6 +37,8 @@ class Identity:
     subject: Any
     provider: str = ""
     name: Any = None
+    name_is_unsigned: bool = False
+    """The name came with the browser, which can change it, and nowhere else: the backend gets it as `unsigned_name`."""
     nickname: Any = None
     email: Any = None
     email_verified: Any = False

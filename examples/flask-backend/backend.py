@@ -75,7 +75,9 @@ def social_login(provider: str) -> ResponseReturnValue:
         abort(503)
     key = (provider, person.subject)
     identity = db().execute("select user_id from identities where provider = ? and subject = ?", key).fetchone()
-    return issue_token(identity["user_id"] if identity else create_user(key, person.email, person.name))
+    return issue_token(
+        identity["user_id"] if identity else create_user(key, person.email, person.name or text("unsigned_name", None))
+    )
 
 
 def create_user(key: tuple[str, str], email: str | None, name: str | None) -> int:

@@ -121,10 +121,12 @@ class BackendClient:
     def social_login(self, name: str, identity: Identity, with_email: bool, context: RequestContext) -> Login:
         """The same for a person whose identity a provider has proven.
 
-        name: what the backend calls the provider. with_email: send the address too, if the provider has verified it.
+        name: what the backend calls the provider. with_email: send the address too, if the provider has verified it. A
+        name that no token has is sent as `unsigned_name`, if the call has a place for it.
         """
         email = {"email": identity.email} if with_email and identity.email_verified else {}
-        values = {"provider": name, "social_token": identity.social_token, **email}
+        unsigned = {"unsigned_name": identity.name} if identity.name and identity.name_is_unsigned else {}
+        values = {"provider": name, "social_token": identity.social_token, **email, **unsigned}
         return self._sign_in("social", values, context, secret=identity.social_token)
 
     def passkey_login(self, credential: Mapping[str, Any], challenge: str | None, context: RequestContext) -> Login:

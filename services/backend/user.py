@@ -138,6 +138,7 @@ def validate_identity(identity: Identity, provider: str) -> Identity:
         provider=provider,
         subject=subject,
         name=clean_name(identity.name),
+        name_is_unsigned=identity.name_is_unsigned,
         nickname=clean_name(identity.nickname),
         email=email,
         email_verified=email is not None and identity.email_verified is True,

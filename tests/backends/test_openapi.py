@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pytest
@@ -134,6 +135,7 @@ def run(calls: Calls, operation: str) -> Any:  # noqa: C901  # one for each call
             return client.login("jun@example.com", "가 \"'+&=%", context).tokens.access
         case "social":
             identity = Identity(subject="1", social_token="a+b/c=", email="jun@example.com", email_verified=True)
+            identity = replace(identity, name="Jun Park", name_is_unsigned=True)
             return client.social_login("apple", identity, with_email=True, context=context).tokens.access
         case "user":
             return client.user(TOKEN, context)

@@ -16,13 +16,17 @@ class SocialSignInController
 {
     public function __invoke(Request $request, string $provider, TokenVerifier $verifier): JsonResponse
     {
-        $data = $request->validate(['social_token' => ['required', 'string', 'max:8192']]);
+        $data = $request->validate([
+            'social_token' => ['required', 'string', 'max:8192'],
+            'unsigned_name' => ['nullable', 'string', 'max:255'],
+        ]);
         try {
             $profile = $verifier->verify($provider, $data['social_token']);
         } catch (ConnectionException|RequestException) {
             abort(503, 'The provider does not answer.');
         }
         abort_if($profile === null, 401, 'Invalid token');
+        $profile['name'] ??= $data['unsigned_name'] ?? null;  // Apple's: as if the person had typed it
         $identity = SocialIdentity::where(['provider' => $provider, 'subject' => $profile['subject']])->first();
 
         return ($identity ? $identity->user : $this->register($provider, $profile))->tokenResponse();
