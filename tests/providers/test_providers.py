@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import asdict
 from typing import Any
-from urllib.parse import parse_qs, quote_plus, urlsplit
+from urllib.parse import parse_qs, quote_plus, unquote_plus, urlsplit
 
 import pytest
 from joserfc import jwt
@@ -20,7 +20,7 @@ from services.backend.user import validate_identity
 from tests.support.faulty_backend import SECRET_MARKER
 from tests.support.forge import decrypt
 from tests.support.logs import captured_log
-from tests.support.scripted_provider import ScriptedProviders, apple_key, load_sample, pkce_challenge
+from tests.support.scripted_provider import Call, ScriptedProviders, apple_key, load_sample, pkce_challenge
 from tests.support.site import SECRET, Page, a_context
 from tests.support.social_backend import SESSION, SocialSetup, error_code, new_browser, social_setup
 
@@ -100,17 +100,26 @@ def test_the_token_request_has_exactly_the_standard_fields(here: SocialSetup, na
     asked = {key: values[0] for key, values in parse_qs(urlsplit(address).query).items()}
     sent = dict(call.fields)
     assert pkce_challenge(sent.pop("code_verifier")) == asked["code_challenge"]
-    check_secret(name, sent.pop("client_secret"))
+    client_id, secret = basic_credentials(call) or (sent.pop("client_id"), sent.pop("client_secret"))
+    assert client_id == sample["settings"]["CLIENT_ID"]
+    check_secret(name, secret)
     assert sent == {
         "grant_type": "authorization_code",
         "code": answer["code"],
         "redirect_uri": asked["redirect_uri"],
-        "client_id": sample["settings"]["CLIENT_ID"],
         **{key: answer[key] for key in sample["token"]["repeats"]},
     }
     assert call.headers["ACCEPT"] == "application/json"
     assert call.headers["USER_AGENT"].startswith("Munjigi/")
-    assert not {"AUTHORIZATION", "COOKIE", "REFERER", "ORIGIN"} & set(call.headers)
+    assert not {"COOKIE", "REFERER", "ORIGIN"} & set(call.headers)
+    assert ("AUTHORIZATION" in call.headers) == (sample["token"]["auth"] == "client_secret_basic")
+
+
+def basic_credentials(call: Call) -> tuple[str, str] | None:
+    """Client id and secret of the `Authorization` header (RFC 6749, section 2.3.1)."""
+    encoded = call.headers.get("AUTHORIZATION", "").removeprefix("Basic ")
+    client_id, _, secret = base64.b64decode(encoded).decode().partition(":")
+    return (unquote_plus(client_id), unquote_plus(secret)) if encoded else None
 
 
 def check_secret(name: str, secret: str) -> None:

@@ -21,7 +21,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
 import providers.base
-from providers.base import Example, Registration
+from providers.base import Example, Identity, Registration
 from tests.support.faulty_backend import SECRET_MARKER
 from tests.support.site import serve_in_thread
 
@@ -68,6 +68,12 @@ def _sample_of(provider: providers.base.Provider, given: Mapping[str, str]) -> J
     }
 
 
+def _identity_fields(identity: Identity) -> Json:
+    """The fields that an example states. A subject is text for the backend, also if the provider has numbers."""
+    stated = {key: value for key, value in asdict(identity).items() if key not in ("provider", "social_token")}
+    return {**stated, "subject": str(identity.subject)}
+
+
 def _path(registration: Registration, url: str) -> str:
     return urlsplit(registration.url(url)).path
 
@@ -87,15 +93,7 @@ def _responses(provider: providers.base.Provider, registration: Registration, ex
             if provider.optional_url
             else {}
         ),
-        **(
-            {
-                "identity": {
-                    key: value for key, value in asdict(identity).items() if key not in ("provider", "social_token")
-                }
-            }
-            if identity
-            else {"error": "OAuthCallback"}
-        ),
+        **({"identity": _identity_fields(identity)} if identity else {"error": "OAuthCallback"}),
         "body": {
             "social_token": f"<{provider.backend_token}>",
             **(email if provider.backend_token == "id_token" else {}),
