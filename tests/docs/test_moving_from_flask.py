@@ -1,12 +1,13 @@
 """docs/moving-from-flask.md: a hand-written Flask app that is moved with the code and the configuration of the page."""
 
+import json
 import re
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
 import requests
@@ -37,20 +38,42 @@ class MovedApp:
     users: Users
 
 
+def tokeninfo(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    """Answer as Google does for the tokens `<aud>:<sub>`; 400 for all others."""
+    token = dict(parse_qsl(environ["QUERY_STRING"])).get("access_token", "")
+    aud, _, sub = token.partition(":")
+    start_response("200 OK" if sub else "400 Bad Request", [("Content-Type", "application/json")])
+    return [json.dumps({"aud": aud, "sub": sub} if sub else {"error": "invalid_token"}).encode()]
+
+
 @pytest.fixture(scope="module")
-def moved() -> MovedApp:
+def google_url() -> Iterator[str]:
+    with serve_in_thread("127.0.0.1", lambda _: tokeninfo) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="module")
+def moved(google_url: str) -> MovedApp:
     """The app after step 3: with the calls, and with the user from the header."""
     users = Users()
     app, login_manager, csrf = create_app(users)
-    calls, registration, user = blocks("python")
+    calls, registration, user, google = blocks("python")
+    google = google.replace("https://oauth2.googleapis.com", google_url).replace(
+        "<the client id of Munjigi at Google>", "ours"
+    )
     modules: dict[str, dict[str, Any]] = {
-        "models": {"find_user": users.find_user, "find_user_by_email": users.find_user_by_email},
+        "models": {
+            "find_user": users.find_user,
+            "find_user_by_email": users.find_user_by_email,
+            "find_user_by_google": users.find_user_by_google,
+        },
         "app": {"login_manager": login_manager},
     }
     with pytest.MonkeyPatch.context() as patch:
         for name, members in modules.items():
             patch.setitem(sys.modules, name, _module(name, members))
         patch.setitem(sys.modules, "munjigi_calls", _module("munjigi_calls", {}, calls))
+        _module("munjigi_google", {}, google)
         _module("app_with_calls", {"app": app, "csrf": csrf}, registration)
         _module("munjigi_user", {}, user)
 
@@ -118,6 +141,25 @@ def test_a_new_password_ends_the_tokens(client: FlaskClient, moved: MovedApp) ->
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(user, "password_hash", generate_password_hash("another"))
         assert user_status(client, token) == 401
+
+
+def google_sign_in(client: FlaskClient, token: object) -> Any:
+    return client.post("/munjigi/login/social/callback/google", json={"social_token": token})
+
+
+def test_a_token_of_google_signs_in_who_has_its_subject(client: FlaskClient) -> None:
+    token = google_sign_in(client, "ours:1087").json["data"]["token"]["plainTextToken"]
+    user = client.post("/munjigi/user", headers={"Authorization": f"Bearer {token}"})
+    assert user.json["data"]["user"]["email"] == MINJI  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("token", "status"), [("theirs:1087", 401), ("ours:", 401), ("x", 401), (None, 401), ("ours:1", 409)]
+)
+def test_another_apps_token_and_an_unknown_person_are_refused(
+    client: FlaskClient, token: str | None, status: int
+) -> None:
+    assert google_sign_in(client, token).status_code == status
 
 
 def test_a_page_that_needs_a_user_leads_to_the_sign_in_page_and_back(client: FlaskClient) -> None:

@@ -41,6 +41,7 @@ class Users:
             User(number, email, name, generate_password_hash(PASSWORD, "pbkdf2:sha256:1000"))
             for number, (email, name) in enumerate(names.items(), start=1)
         ]
+        self._users[0].google_sub = "1087"
 
     def find_user(self, user_id: int) -> User | None:
         return next((user for user in self._users if user.id == user_id), None)
