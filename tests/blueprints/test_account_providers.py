@@ -14,7 +14,15 @@ import requests
 
 from dev.backend import PASSWORD
 from tests.support.faulty_backend import SECRET_MARKER
-from tests.support.issuer import ACCESS_TOKEN, CODE, Issuer, send_callback, sign_in_via_provider, start_sign_in
+from tests.support.issuer import (
+    ACCESS_TOKEN,
+    CODE,
+    Issuer,
+    running_issuer,
+    send_callback,
+    sign_in_via_provider,
+    start_sign_in,
+)
 from tests.support.redirects import destination
 from tests.support.scripted import USER
 from tests.support.site import (
@@ -120,10 +128,8 @@ def clock() -> ManualClock:
 
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[Issuer]:
-    running = Issuer()
-    yield running
-    running.stop_listening()
-    running.close_connections()
+    with running_issuer() as running:
+        yield running
 
 
 @pytest.fixture

@@ -9,7 +9,14 @@ import requests
 
 from dev.backend import PASSWORD
 from tests.support.forge import encrypt, make_claims
-from tests.support.issuer import Issuer, assert_signed_in, send_callback, sign_in_via_provider, start_sign_in
+from tests.support.issuer import (
+    Issuer,
+    assert_signed_in,
+    running_issuer,
+    send_callback,
+    sign_in_via_provider,
+    start_sign_in,
+)
 from tests.support.redirects import destination
 from tests.support.rotating_backend import LIFE, SETTINGS, rotating_backend
 from tests.support.scripted import TOKEN, USER, ScriptedBackend, scripted_backend
@@ -285,10 +292,8 @@ def test_an_invalid_return_address_leads_to_the_home_page(site: Site, address: s
 
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[Issuer]:
-    running = Issuer()
-    yield running
-    running.stop_listening()
-    running.close_connections()
+    with running_issuer() as running:
+        yield running
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ from tests.support.issuer import (
     public_jwk,
     reset_servers,
     rsa_key,
+    running_issuer,
     sign_in_via_provider,
     sign_jwt,
     start_sign_in,
@@ -60,11 +61,8 @@ def clock() -> ManualClock:
 
 @pytest.fixture(scope="module")
 def issuer(clock: ManualClock) -> Iterator[Issuer]:
-    running = Issuer()
-    running.clock = clock
-    yield running
-    running.stop_listening()
-    running.close_connections()
+    with running_issuer(clock) as running:
+        yield running
 
 
 def settings(issuer: Issuer) -> dict[str, Any]:

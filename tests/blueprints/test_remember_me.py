@@ -11,7 +11,7 @@ import requests
 from dev.backend import PASSWORD
 from dev.next_steps import CODE
 from services.sessions import jwe
-from tests.support.issuer import Issuer, post_callback, send_callback, start_sign_in
+from tests.support.issuer import Issuer, post_callback, running_issuer, send_callback, start_sign_in
 from tests.support.rotating_backend import LIFE, SETTINGS, rotating_backend
 from tests.support.scripted import USER, scripted_backend
 from tests.support.site import MINJI, SECRET, ManualClock, Page, Site, Visitor, running_site, set_cookies
@@ -248,10 +248,8 @@ def test_a_body_with_a_page_request_does_not_matter(site: Site, body: bytes) -> 
 
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[Issuer]:
-    running = Issuer()
-    yield running
-    running.stop_listening()
-    running.close_connections()
+    with running_issuer() as running:
+        yield running
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import requests
 from services.limits.login_limiter import MAX_SIGN_UPS
 from services.pending_sign_ins import MAX_AGE_SECONDS
 from tests.support.faulty_backend import FaultyBackend, faulty_backend, http_response, keep_alive
-from tests.support.issuer import ACCESS_TOKEN, SUBJECT, Issuer, send_callback, start_sign_in
+from tests.support.issuer import ACCESS_TOKEN, SUBJECT, Issuer, running_issuer, send_callback, start_sign_in
 from tests.support.redirects import destination
 from tests.support.scripted import USER
 from tests.support.site import ManualClock, Page, Site, SiteMaker, Visitor, cookie_names
@@ -61,10 +61,8 @@ def server() -> Iterator[FaultyBackend]:
 
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[Issuer]:
-    running = Issuer()
-    yield running
-    running.stop_listening()
-    running.close_connections()
+    with running_issuer() as running:
+        yield running
 
 
 def a_setup(shared_site: SiteMaker, server: FaultyBackend, issuer: Issuer, **settings: Any) -> Setup:

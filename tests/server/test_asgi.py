@@ -21,7 +21,7 @@ from server.asgi import AsgiApp
 from server.worker import preload
 from services.observability import log_config
 from tests.support.asgi import Browser, create_asgi, send_request
-from tests.support.issuer import Issuer
+from tests.support.issuer import Issuer, running_issuer
 from tests.support.site import MINJI, make_settings, serve_in_thread
 
 METRICS_TOKEN = "Zk3-only-for-these-tests-9qLw7Tn2Yx"
@@ -35,10 +35,8 @@ def backend_url() -> Iterator[str]:
 
 @pytest.fixture
 def issuer() -> Iterator[Issuer]:
-    running = Issuer()
-    yield running
-    running.stop_listening()
-    running.close_connections()
+    with running_issuer() as running:
+        yield running
 
 
 @pytest.fixture

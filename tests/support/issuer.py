@@ -7,7 +7,8 @@ below `/<id>`. By default every sign-in succeeds as the user `SUBJECT`.
 import json
 import socket
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
@@ -189,6 +190,18 @@ class Issuer(FaultyBackend):
         """Return the form of the last token request."""
         token_requests = [call for call in self.calls if call.path in (TOKEN, *TOKEN_PATHS.values())]
         return dict(parse_qsl(token_requests[-1].body.decode()))
+
+
+@contextmanager
+def running_issuer(clock: Clock | None = None) -> Iterator[Issuer]:
+    """Run the issuers. `clock`: that of the site, if the test moves it."""
+    issuer = Issuer()
+    issuer.clock = clock or issuer.clock
+    try:
+        yield issuer
+    finally:
+        issuer.stop_listening()
+        issuer.close_connections()
 
 
 # --- Logout tokens

@@ -28,6 +28,7 @@ from tests.support.issuer import (
     public_jwk,
     reset_servers,
     rsa_key,
+    running_issuer,
     send_callback,
     sign_in_via_provider,
     sign_jwt,
@@ -57,10 +58,8 @@ def backend() -> Iterator[FaultyBackend]:
 
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[Issuer]:
-    running = Issuer()
-    yield running
-    running.stop_listening()
-    running.close_connections()
+    with running_issuer() as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

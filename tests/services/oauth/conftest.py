@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.faulty_backend import NO_LIMITS, FaultyBackend, faulty_backend
-from tests.support.issuer import Issuer
+from tests.support.issuer import Issuer, running_issuer
 from tests.support.site import ManualClock, Site, running_site
 
 
@@ -25,11 +25,8 @@ def clock() -> ManualClock:
 
 @pytest.fixture(scope="module")
 def issuer(clock: ManualClock) -> Iterator[Issuer]:
-    running = Issuer()
-    running.clock = clock
-    yield running
-    running.stop_listening()
-    running.close_connections()
+    with running_issuer(clock) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 import config
 import providers
 from providers.base import SITE_PARAMS
-from tests.support.faulty_backend import NO_LIMITS, FaultyBackend, faulty_backend
+from tests.support.faulty_backend import NO_LIMITS, FaultyBackend
 from tests.support.issuer import (
     Issuer,
     assert_rejected,
@@ -119,26 +119,6 @@ def test_a_provider_without_such_parameters_has_no_setting_for_them(name: str) -
 
 
 # --- The request
-
-
-@pytest.fixture(scope="module")
-def backend() -> Iterator[FaultyBackend]:
-    with faulty_backend() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture(scope="module")
-def issuer(clock: ManualClock) -> Iterator[Issuer]:
-    running = Issuer()
-    running.clock = clock
-    yield running
-    running.stop_listening()
-    running.close_connections()
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from joserfc.jwk import RSAKey
 
 import config
 from services.oauth.logout_token import EVENT
-from tests.support.faulty_backend import NO_LIMITS, FaultyBackend, faulty_backend
+from tests.support.faulty_backend import NO_LIMITS, FaultyBackend
 from tests.support.issuer import (
     CLIENT_ID,
     CLIENT_SECRET,
@@ -48,17 +48,6 @@ class _OwnIssuer(Issuer):
 
     def sign(self, claims: dict[str, Any]) -> str:
         return sign_jwt(claims, self.key, kid=self.key.kid)
-
-
-@pytest.fixture(scope="module")
-def backend() -> Iterator[FaultyBackend]:
-    with faulty_backend() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def clock() -> ManualClock:
-    return ManualClock()
 
 
 @pytest.fixture(scope="module")

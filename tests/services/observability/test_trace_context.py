@@ -9,7 +9,7 @@ import pytest
 from dev.backend import PASSWORD
 from services.observability import trace_context
 from tests.support.faulty_backend import NO_LIMITS, FaultyBackend, faulty_backend
-from tests.support.issuer import Issuer, reset_servers, sign_in_via_provider
+from tests.support.issuer import Issuer, reset_servers, running_issuer, sign_in_via_provider
 from tests.support.logs import captured_log
 from tests.support.site import MINJI, Site, Visitor, running_site
 
@@ -26,10 +26,8 @@ def backend() -> Iterator[FaultyBackend]:
 
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[Issuer]:
-    running = Issuer()
-    yield running
-    running.stop_listening()
-    running.close_connections()
+    with running_issuer() as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
