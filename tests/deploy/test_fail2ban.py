@@ -1,4 +1,4 @@
-"""The filter of fail2ban finds failed sign-ins in the lines that the site writes, and no sent text can name an address."""
+"""The filter of fail2ban finds failed sign-ins in the lines of the site, and no sent text can name an address."""
 
 import configparser
 import re
