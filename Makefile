@@ -48,7 +48,7 @@ bench: $(VENV)/dev $(if $(QUICK),,bench/next_auth/.next) ## measure speed and me
 pictures: $(VENV)/dev ## take the screenshots of the docs again
 	@$(BIN)/python -m tests.support.docs_pictures docs/pictures
 
-messages: $(VENV)/dev ## update and compile the translations; NEW=de adds a language
+messages: $(VENV)/dev ## update and compile the translations; NEW=it adds a language
 	@$(BIN)/pybabel -q extract -F babel.cfg -k _l --no-location --sort-output -o $(VENV)/messages.pot .
 	@$(BIN)/pybabel -q update -i $(VENV)/messages.pot -d translations $(if $(NEW),-l $(NEW) --init-missing) \
 		--no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date -w 100
