@@ -8,12 +8,11 @@ import pytest
 
 import backends
 import config
-import providers
 from backends import overrides, validation
 from backends.base import Meaning, Rule
 from config import SettingsError
 from tests.support.faulty_backend import NO_LIMITS, FaultyBackend, faulty_backend, http_response, keep_alive
-from tests.support.setting_names import SETTINGS
+from tests.support.secret_settings import secret_settings
 from tests.support.site import SECRET, Site, make_settings, running_site
 
 GOOD = {"SITE_URL": "https://login.example.com", "SECRET_KEY": SECRET, "BACKEND_URL": "https://api.example.com"}
@@ -274,18 +273,6 @@ def test_a_secret_in_both_places_or_in_no_file_is_refused(tmp_path: Path) -> Non
     assert "SECRET_KEY_FILE must be a file" in problems(SECRET_KEY="", SECRET_KEY_FILE=str(path))
     path.write_text("\n")
     assert "the file of REDIS_URL_FILE is empty" in problems(REDIS_URL_FILE=str(path))
-
-
-def secret_settings() -> Iterator[tuple[str, dict[str, str]]]:
-    """The name of each setting that is a secret, and the settings with which it is read."""
-    yield from ((name, {}) for name, field in SETTINGS.items() if field.metadata["secret"])
-    for name in providers.names():
-        for part, spec in providers.find(name).all_settings.items():
-            if spec.secret:
-                yield f"{name.upper()}_{part}", {"PROVIDERS": name, f"{name.upper()}_CLIENT_ID": "x"}
-    for name, spec in overrides.CONSTANTS.items():
-        if spec.secret:
-            yield name, {"BACKEND_HEADERS": f"x={{{name}}}"}
 
 
 @pytest.mark.parametrize(("name", "settings"), [*secret_settings()])
