@@ -187,7 +187,9 @@ def test_an_attackers_callback_url_does_not_sign_the_victim_in_as_the_attacker(h
 def test_a_stolen_code_is_refused_by_the_victims_pkce_verifier(here: SocialSetup, name: str) -> None:
     _, stolen = under_way(here, name)
     victim, own = under_way(here, name)
-    assert error_code(victim.send_callback(name, {**own, "code": stolen["code"]})) == "AttemptExpired"
+    code = error_code(victim.send_callback(name, {**own, "code": stolen["code"]}))
+    is_known = "invalid_grant" in providers.find(name).code_reuse_errors  # Facebook says it by numbers
+    assert code == ("AttemptExpired" if is_known else "OAuthCallback")
     assert victim.user_name is None
     assert here.backend.social_logins == []
 

@@ -214,6 +214,23 @@ def test_kakao_signs_in_on_a_further_origin(stand_ins: dict[str, StandIn]) -> No
 
 
 @pytest.mark.corpus
+@pytest.mark.parametrize(("name", "error"), [("kakao", "consent_required"), ("oidc", "login_required")])
+def test_without_a_page_only_who_is_signed_in_gets_a_code(stand_ins: dict[str, StandIn], name: str, error: str) -> None:
+    stand_in, browser = stand_ins[name], requests.Session()
+
+    def ask_without_page() -> dict[str, list[str]]:
+        url = stand_in.url + stand_in.provider.authorization_path
+        response = browser.get(url, params=stand_in.wish(prompt="none"), timeout=5, allow_redirects=False)
+        while not response.headers["Location"].startswith(stand_in.client.redirect_uri):
+            response = browser.get(response.headers["Location"], timeout=5, allow_redirects=False)
+        return parse_qs(urlsplit(response.headers["Location"]).query)
+
+    assert ask_without_page()["error"] == [error]
+    page = browser.get(stand_in.url + stand_in.provider.authorization_path, params=stand_in.wish(), timeout=5)
+    browser.post(page.url, {"action": "approve", "person": "haneul"}, timeout=5, allow_redirects=False)
+    assert stand_in.exchange(ask_without_page()["code"][0]).status_code == 200
+
+
 def test_kakao_without_openid_connect_refuses_the_openid_scope(stand_ins: dict[str, StandIn]) -> None:
     assert "KOE205" in stand_ins["kakao"].page(scope="openid account_email").text
 
