@@ -78,7 +78,7 @@ PICTURES = {
     "gallery-yukemuri": Picture("ja", "light", "gallery-yukemuri"),
     "gallery-kontor": Picture("en", "light", "gallery-kontor"),
     "gallery-orchard": Picture("en", "light", "gallery-orchard", width=1120, height=760),
-    "gallery-gipfel": Picture("en", "dark", "gallery-gipfel", width=1120, height=760),
+    "gallery-gipfel": Picture("de", "dark", "gallery-gipfel", width=1120, height=880),
 }
 """By file name."""
 
