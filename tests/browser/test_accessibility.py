@@ -18,6 +18,7 @@ from tests.support.browser import (
     computed_style,
     contrast_ratio,
     overflowing_elements,
+    overflowing_elements_on_phone,
     page_opener,
 )
 from tests.support.site import ACCOUNT_PATHS, MINJI, Site, SiteMaker, running_site
@@ -195,6 +196,14 @@ def test_escape_and_a_click_beside_it_close_the_list_of_languages(open_page: Pag
     button.click()
     page.locator("h1").click()
     expect(link).to_be_hidden()
+
+
+def test_the_open_list_of_languages_fits_a_phone(open_page: PageOpener) -> None:
+    page = open_page(viewport=NARROW)
+    page.goto("/nothing-here")
+    page.locator(".languages summary").click()
+    expect(page.locator(".languages ul")).to_be_visible()
+    assert overflowing_elements_on_phone(page) == []
 
 
 def test_three_languages_are_links_in_a_row(make_site: SiteMaker, open_page: PageOpener) -> None:

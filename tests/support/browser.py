@@ -456,7 +456,9 @@ def _luminance(color: str) -> float:
 _OVERFLOWING = """() => {
     const page = document.documentElement
     const cut = one => one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).display !== "inline"
-    const texts = [...document.querySelectorAll("body *:not(input, svg, svg *, .visually-hidden)")].filter(cut)
+    const shown = [...document.querySelectorAll("body *:not(input, svg, svg *, .visually-hidden)")]
+        .filter(one => one.checkVisibility())
+    const texts = shown.filter(cut)
     return [
         ...(page.scrollWidth > page.clientWidth ? [`the page by ${page.scrollWidth - page.clientWidth} px`] : []),
         ...texts.map(one => `${one.localName}: ${one.textContent.trim()}`),
