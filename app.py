@@ -55,6 +55,7 @@ from web import (
     prefetch,
     request_context,
     security_headers,
+    tracing,
     visitor_cookie,
 )
 
@@ -159,6 +160,8 @@ def _register_hooks(app: Flask, settings: Settings) -> None:
     app.url_map.merge_slashes = False  # Werkzeug redirects `//x` to a URL that it builds from the Host header
     app.json.sort_keys = False  # type: ignore[attr-defined]  # an attribute of Flask's default provider
     request_context.init_app(app)
+    if tracer := app.extensions["munjigi"].tracing:
+        tracing.init_app(app, tracer)
     app.before_request(locale.save_choice)
     app.before_request(csrf.protect)
     security_headers.init_app(app, settings)

@@ -257,6 +257,8 @@ class Settings:
         read.secret, None, secret=True, example="<the output of: openssl rand -base64 33>"
     )
     """The bearer token for `/metrics`, at least 32 characters. If unset, `/metrics` answers 404."""
+    otel_exporter_otlp_endpoint: str | None = setting(read.base_url, None, example="http://127.0.0.1:4318")
+    """Where spans are sent (OTLP over HTTP), if the packages of the extra `otel` are installed. If unset: no spans."""
     log_format: str = setting(read.choice("text", "json"), "text", example="json")
     """`text`, or `json` for one JSON object per line."""
     log_level: str = setting(read.choice("debug", "info", "warning", "error"), "info", example="info")

@@ -1,5 +1,6 @@
 """The services of a site. `Services` is built once for each site, from its settings."""
 
+import asyncio
 from dataclasses import dataclass
 
 from flask import Flask, current_app
@@ -18,8 +19,10 @@ from services.limits.login_limiter import LoginLimiter
 from services.oauth.attempts import Attempts
 from services.oauth.client import OAuthClient
 from services.oauth.provider_logout import ProviderLogout
+from services.observability import tracing as opentelemetry
 from services.observability.audit import AuditLog
 from services.observability.metrics import Metrics
+from services.observability.tracing import Tracing
 from services.passkeys import Passkeys
 from services.pending_link import PendingLink
 from services.pending_sign_ins import PendingSignIns
@@ -70,12 +73,14 @@ class Services:
     redis: Redis | None
     http_clients: tuple[HttpClient, HttpClient]
     metrics: Metrics | None
+    tracing: Tracing | None
 
     @classmethod
     def build(cls, settings: Settings, site: Flask, get_context: GetContext, clock: Clock) -> "Services":
         """site: the sender of signals. get_context: returns the context of the current request."""
-        backend_http = _http_client(settings, for_backend=True)
-        provider_http = _http_client(settings, for_backend=False)
+        tracing = opentelemetry.create(settings.otel_exporter_otlp_endpoint, __version__)
+        backend_http = _http_client(settings, tracing, for_backend=True)
+        provider_http = _http_client(settings, tracing, for_backend=False)
         redis = Redis(settings.redis_url, clock) if settings.redis_url else None
         audit, backend = AuditLog(site), BackendClient(settings, backend_http, clock)
         limiter = LoginLimiter(settings, redis, DeviceCookie(settings, clock), audit, clock)
@@ -180,6 +185,7 @@ class Services:
             redis=redis,
             http_clients=(backend_http, provider_http),
             metrics=metrics,
+            tracing=tracing,
         )
 
     def close(self) -> None:
@@ -189,6 +195,8 @@ class Services:
             client.close()
         if self.redis:
             self.redis.close()
+        if self.tracing:
+            self.tracing.flush()
 
     async def aclose(self) -> None:
         """The same on the running event loop; returns when the connections are closed."""
@@ -196,9 +204,11 @@ class Services:
         for client in (*self.http_clients, self.redis):
             if client:
                 await client.aclose()
+        if self.tracing:
+            await asyncio.to_thread(self.tracing.flush)
 
 
-def _http_client(settings: Settings, *, for_backend: bool) -> HttpClient:
+def _http_client(settings: Settings, tracing: Tracing | None, *, for_backend: bool) -> HttpClient:
     return HttpClient(
         f"Munjigi/{__version__}",
         max_concurrency=settings.backend_concurrency,
@@ -206,6 +216,7 @@ def _http_client(settings: Settings, *, for_backend: bool) -> HttpClient:
         no_proxy=settings.outbound_no_proxy,
         client_cert=settings.backend_client_cert if for_backend else None,
         sends_tracestate=for_backend,
+        tracing=tracing,
     )
 
 

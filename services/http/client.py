@@ -26,6 +26,7 @@ from services.http.aiohttp_adapter import (
 from services.http.response import UpstreamResponse
 from services.observability import trace_context
 from services.observability.audit import upstream_request_finished
+from services.observability.tracing import Tracing
 
 MAX_BYTES = 1024 * 1024
 """The most that the decoded body of a response may have: a hundred of them at a time have to fit into memory."""
@@ -66,6 +67,7 @@ class HttpClient:
         no_proxy: Sequence[str] = (),
         client_cert: Path | None = None,
         sends_tracestate: bool = False,
+        tracing: Tracing | None = None,
     ) -> None:
         # The adapter alone, without a `requests.Session`: a session reads proxies and ~/.netrc from the environment,
         # keeps cookies, and reads the body of a redirect without a limit.
@@ -79,6 +81,7 @@ class HttpClient:
         )
         self._headers = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
         self._sends_tracestate = sends_tracestate
+        self._tracing = tracing
 
     def send(
         self,
@@ -99,8 +102,11 @@ class HttpClient:
         """
         deadline = time.monotonic() + within
         host, started, status_class = urlsplit(url).netloc, time.monotonic(), "none"
+        span = self._tracing.start_call(method, host) if self._tracing and trace_context.current_trace.get() else None
+        status = None
         try:
-            trace_headers = trace_context.outgoing_headers(with_state=self._sends_tracestate)
+            trace = span.trace if span else None
+            trace_headers = trace_context.outgoing_headers(trace, with_state=self._sends_tracestate)
             request = _prepare(method, url, {**self._headers, **headers, **trace_headers}, form, json)
             try:
                 response = self._send_once(request, deadline)
@@ -112,9 +118,11 @@ class HttpClient:
         except requests.RequestException as error:
             raise _upstream_error(error) from None
         else:
-            status_class = f"{response.status_code // 100}xx"
+            status, status_class = response.status_code, f"{response.status_code // 100}xx"
             return UpstreamResponse(response.status_code, response.headers, body, _set_cookies(response))
         finally:
+            if span:
+                span.end(status, failed=status is None or status >= 400)  # of a call, 4xx is an error too
             upstream_request_finished.send(
                 self, host=host, status_class=status_class, seconds=time.monotonic() - started
             )

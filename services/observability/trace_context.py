@@ -55,13 +55,13 @@ def new_span_id() -> str:
     return f"{random.getrandbits(64) or 1:016x}"
 
 
-def outgoing_headers(*, with_state: bool) -> Mapping[str, str]:
+def outgoing_headers(span: TraceContext | None, *, with_state: bool) -> Mapping[str, str]:
     """The headers of a call that the current request causes; none if it belongs to no trace.
 
-    with_state: send `tracestate` too. It is for the operator's own systems.
+    span: that of the call, if it has one. with_state: send `tracestate` too. It is for the operator's own systems.
     """
-    trace = current_trace.get()
+    trace = span or current_trace.get()
     if trace is None:
         return {}
     state = {"tracestate": trace.state} if with_state and trace.state else {}
-    return {"traceparent": trace.traceparent(new_span_id()), **state}
+    return {"traceparent": trace.traceparent(span.parent_id if span else new_span_id()), **state}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import errors
-from tests.support.commands import ROOT, require_program
+from tests.support.commands import ROOT
 from tests.support.logs import captured_log
 from tests.support.site import running_site
 
@@ -147,7 +147,9 @@ def test_the_jail_uses_the_filter_and_allows_more_failures_than_the_site_does_at
 @pytest.mark.external
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_fail2ban_finds_the_same_lines(tmp_path: Path, log_format: str) -> None:
-    program = require_program("fail2ban-regex")
+    program = shutil.which("fail2ban-regex")
+    if program is None:
+        pytest.skip("fail2ban is not installed")
     log = tmp_path / "munjigi.log"
     log.write_text(attacked(log_format), "utf-8")
     filters = tmp_path / "filter.d"
