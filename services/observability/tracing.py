@@ -16,7 +16,7 @@ from services.observability.trace_context import TraceContext
 
 log = logging.getLogger("munjigi.tracing")
 
-FLUSH_MILLISECONDS = 2000
+FLUSH_SECONDS = 2
 """The most that the end of a process waits for spans that were not sent yet."""
 
 
@@ -69,8 +69,8 @@ class Tracing:
         return self._start(method, self._api.SpanKind.CLIENT, attributes)
 
     def flush(self) -> None:
-        """Send what was not sent yet. Blocks for `FLUSH_MILLISECONDS` at most."""
-        self._provider.force_flush(FLUSH_MILLISECONDS)
+        """Send what was not sent yet. Blocks for `FLUSH_SECONDS` at most."""
+        self._provider.force_flush(FLUSH_SECONDS * 1000)
 
     def _start(self, name: str, kind: Any, attributes: dict[str, str]) -> Span:
         trace = trace_context.current_trace.get()

@@ -221,6 +221,11 @@ OF_ISSUERS = {f"{name}_{part}" for name in ("STAFF", "PARTNERS") for part in pro
     "STAFF_CLIENT_SECRET_FILE",
 }
 """Settings of the examples' issuers `oidc:staff` and `oidc:partners`."""
+OF_OPENTELEMETRY = {
+    "OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES", "OTEL_TRACES_SAMPLER", "OTEL_EXPORTER_OTLP_HEADERS",
+    "OTEL_SDK_DISABLED",
+}  # fmt: skip
+"""Variables that its SDK reads itself."""
 OUR_PREFIXES = {name.partition("_")[0] for name in (*SETTINGS, *OF_PROVIDERS)}
 RENAMED = {
     "STATE_URL", "SESSION_RECHECK", "LOGIN_LIMIT_ADDRESS", "LOGIN_LIMIT_ACCOUNT", "LOGIN_LIMIT_ACCOUNT_TOTAL",
@@ -258,6 +263,7 @@ def test_every_setting_that_is_named_exists(doc: MarkdownPage) -> None:
         *OF_ISSUERS,
         *FOREIGN,
         "PSEUDO_LANGUAGE",  # of `flask run` only (dev/)
+        *OF_OPENTELEMETRY,
         *(RENAMED if doc.name == "CHANGELOG.md" else ()),
         *(CODES_OF_BACKENDS if doc.name.startswith("docs/backends/") else ()),
     }

@@ -12,7 +12,7 @@ from services.observability import tracing
 from tests.support.commands import ROOT
 from tests.support.faulty_backend import NO_LIMITS, FaultyBackend, faulty_backend, http_response
 from tests.support.logs import captured_log
-from tests.support.site import MINJI, Site, SiteMaker, cookie_names, running_site
+from tests.support.site import MINJI, SECRET, Site, SiteMaker, cookie_names, running_site
 
 TRACE_ID, PARENT_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 TRACES = "/v1/traces"
@@ -71,7 +71,8 @@ def spans_of(site: Site, collector: FaultyBackend) -> Spans:
 def test_nothing_of_opentelemetry_is_imported_when_it_is_off() -> None:
     program = (
         "import sys, app, config\n"
-        "environ = {'SITE_URL': 'http://localhost:8080', 'SECRET_KEY': 'Q2k1bW8wSnZ4Ulh1dFZtT3hIeTR3cFBnZUZ3', 'BACKEND_URL': 'http://127.0.0.1:9'}\n"
+        "environ = {'SITE_URL': 'http://localhost:8080', 'BACKEND_URL': 'http://127.0.0.1:9'}\n"
+        f"environ['SECRET_KEY'] = {SECRET!r}\n"
         "site = app.create_app(config.load(environ))\n"
         "site.test_client().get('/auth/login/email')\n"
         "print([name for name in sys.modules if name.startswith(('opentelemetry', 'google'))])"
