@@ -76,7 +76,7 @@ def _page(machine: Machine, cookies: dict[str, str]) -> Who:
     response = machine.get("/account", cookies)
     if response.status == 303:
         return None
-    email, user_id = re.findall(r"<dd><bdi>(.*?)</bdi></dd>", response.body.decode())
+    email, user_id = re.findall(r"<dd><bdi[^>]*>(.*?)</bdi></dd>", response.body.decode())
     (name,) = re.findall(r'name="name"[^>]*? value="(.*?)"', response.body.decode())
     return unescape(user_id), unescape(name), unescape(email)
 
