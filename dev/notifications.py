@@ -67,6 +67,7 @@ class Notifications:
             with urllib.request.urlopen(message, timeout=_SITE_TIMEOUT_SECONDS) as response:  # noqa: S310
                 return f"{response.status} {response.read(500).decode()}"
         except urllib.error.HTTPError as error:
-            return f"{error.code} {error.read(500).decode()}"
+            with error:  # it is the response, and has to be closed
+                return f"{error.code} {error.read(500).decode()}"
         except OSError as error:
             return f"no answer: {error}"
