@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -19,6 +20,12 @@ from tests.support.markdown import MarkdownPage
 from tests.support.site import ManualClock, Site, running_site, serve_in_thread
 
 PAGE = MarkdownPage(ROOT / "docs" / "moving-from-keycloak-login.md")
+OIDC: dict[str, Any] = {
+    "providers": "oidc",
+    "oidc_issuer": "https://id.example.com",
+    "oidc_label": "Example",
+    "oidc_client_id": "x",
+}
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 
 
@@ -126,6 +133,17 @@ def test_a_token_that_keycloak_does_not_exchange_signs_nobody_in(moved: Moved) -
     visitor = moved.site.new_visitor()
     sign_in_via_provider(visitor, moved.issuer)
     assert not visitor.is_signed_in
+
+
+def test_the_template_of_the_page_leaves_the_provider_and_the_messages(tmp_path: Path) -> None:
+    (template,) = [block.text for block in PAGE.code_blocks if block.language == "jinja"]
+    (tmp_path / "login.html").write_text(template)
+    with running_site(templates_dir=tmp_path, **OIDC) as site:
+        page = site.new_visitor().get_page("/auth/login/email?error=AccessDenied&callbackUrl=/bookings")
+    assert page.find_all("input[@type='password']") == []
+    assert page.message
+    (form,) = page.find_all("form[@action='/api/auth/signin/oidc']")
+    assert form.find(".//input[@name='callbackUrl']").get("value").endswith("/bookings")
 
 
 def test_a_password_typed_at_munjigi_is_refused_without_direct_access_grants(moved: Moved) -> None:
