@@ -51,7 +51,8 @@ def test_the_wheel_requires_what_the_site_requires(installed: Installation) -> N
         metadata = message_from_string(wheel.read(f"munjigi-{__version__}.dist-info/METADATA").decode())
     assert (metadata["Version"], metadata["Requires-Python"]) == (__version__, ">=3.11")
     required = re.findall(r"^[\w-]+", (ROOT / "requirements.in").read_text("utf-8"), re.MULTILINE)
-    lines = metadata.get_all("Requires-Dist", [])
+    lines = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
+    assert metadata.get_all("Provides-Extra") == ["otel"]
     assert sorted(re.split(r"[^\w-]", line)[0] for line in lines) == sorted(required)
 
 
