@@ -546,7 +546,7 @@ def test_each_file_of_which_file_do_i_open_exists_and_has_what_the_row_names() -
     rows = [line for line in rest.partition("\n## ")[0].splitlines() if line.startswith("| ")][2:]
     assert len(rows) >= 30
     for row in rows:
-        files = re.findall(r"`((?:[\w-]+/)*[\w-]+\.(?:py|html|css|po|json))`((?: `\w[\w.]*`)?)", row.split("|")[2])
+        files = re.findall(r"`((?:[\w-]+/)*[\w-]+\.(?:py|html|css|yaml|json))`((?: `\w[\w.]*`)?)", row.split("|")[2])
         assert files, row
         for path, name in files:
             text = (ROOT / path).read_text("utf-8")
