@@ -6,10 +6,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import click
-from flask import Flask, Response, render_template
+from flask import Flask, Response, render_template, request
+from flask.typing import ResponseReturnValue
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from dev import backend, stand_in_settings
@@ -44,6 +45,7 @@ def create_stand_ins(
         protocol = stand_in_settings.protocol(settings)
         site = backend.create_backend(delay, protocol, SocialLogin(registrations, issuers), now, settings["SITE_URL"])
         site.add_url_rule("/mail", view_func=lambda: _show_mails(site, settings["SITE_URL"]))
+        _take_provider_events(site, settings.get("BACKEND_EVENTS_TOKEN"))
     else:
         site = Flask("stand-ins", static_folder=None)
     site.template_folder = str(_TEMPLATES)
@@ -51,6 +53,24 @@ def create_stand_ins(
         site.register_blueprint(provider.blueprint())
     site.after_request(_add_privacy_headers)
     return site
+
+
+def _take_provider_events(site: Flask, token: str | None) -> None:
+    """Let the stand-in backend take events of providers, if `BACKEND_PROVIDER_EVENT_PATH` is `/provider-events`.
+
+    token: what it requires as the bearer token. A GET shows the events.
+    """
+    events: list[Any] = []
+
+    def take() -> ResponseReturnValue:
+        if request.method == "GET":
+            return events
+        if token and request.headers.get("Authorization") != f"Bearer {token}":
+            return {"message": "Unauthenticated."}, 401
+        events.append(request.get_json())
+        return {}, 200
+
+    site.add_url_rule("/provider-events", "provider_events", take, methods=["GET", "POST"])
 
 
 def _show_mails(site: Flask, site_url: str) -> str:

@@ -3,6 +3,7 @@
 import hmac
 import json
 import logging
+import re
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -44,6 +45,7 @@ from tests.support.site import ManualClock, Site, Visitor, running_site
 ADDRESS = "/api/auth/notifications/apple"
 EVENTS_PATH = "/provider-events"
 EVENTS_TOKEN = "The-backend-knows-this-one-and-nobody-else"
+METRICS_TOKEN = "Pr0metheus-asks-with-this-one-only"
 RELAY = "ab12cd34ef@privaterelay.appleid.com"
 TYPES = ("consent-revoked", "account-delete", "email-disabled", "email-enabled")
 
@@ -71,6 +73,7 @@ def settings(issuer: Issuer) -> dict[str, Any]:
         **NO_LIMITS,
         "backend_provider_event_path": EVENTS_PATH,
         "backend_events_token": EVENTS_TOKEN,
+        "metrics_token": METRICS_TOKEN,
         "apple_notification_audience": "com.example.app, com.example.other",
         "backend_timeout": 2,
     }
@@ -549,3 +552,17 @@ def test_the_log_says_what_came_and_why_a_notification_was_refused(
     assert issuer.subject not in caplog.text
     refused = "notification refused: provider=apple reason=it is for another client, 'com.example.unknown'"
     assert refused in caplog.messages
+
+
+def test_events_are_counted_by_what_became_of_them(site: Site, issuer: Issuer, backend: FaultyBackend) -> None:
+    def counted(outcome: str) -> float:
+        answer = site.new_visitor().get("/metrics", headers={"Authorization": f"Bearer {METRICS_TOKEN}"})
+        labels = f'{{outcome="{outcome}",provider="apple",type="account-delete"}}'
+        found = re.search(rf"^munjigi_provider_events_total{re.escape(labels)} (\S+)$", answer.text, re.MULTILINE)
+        return float(found[1]) if found else 0
+
+    before = counted("passed_on"), counted("failed")
+    expect_accepted(send(site, notification(issuer, "account-delete")))
+    backend.responses[EVENTS_PATH] = http_response(status=500)
+    expect_again_later(send(site, notification(issuer, "account-delete")))
+    assert (counted("passed_on"), counted("failed")) == (before[0] + 1, before[1] + 1)

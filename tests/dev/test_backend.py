@@ -318,7 +318,9 @@ def test_a_provider_signs_in_where_the_backend_has_a_social_call(name: str) -> N
 
 
 def test_the_stand_in_of_apple_notifies_the_site() -> None:
-    with development("laravel") as site:
+    token = "the-backend-of-development-knows-this-one"
+    settings = {"BACKEND_PROVIDER_EVENT_PATH": "/provider-events", "BACKEND_EVENTS_TOKEN": token}
+    with development("laravel", **settings) as site:
         (apple,) = [each for each in site.site.config["MUNJIGI"].registrations if each.id == "apple"]
         page = f"{apple.settings['BASE_URL']}/notifications"
         shown_page = requests.get(page, timeout=30).text
@@ -329,6 +331,13 @@ def test_the_stand_in_of_apple_notifies_the_site() -> None:
         again = requests.post(page, {"action": "again"}, timeout=30).text
         assert "The site answered: <code>400" in again
         assert "it was used before" in again
+        address = f"{page.partition('/apple/')[0]}/provider-events"
+        events = requests.get(address, timeout=30).json()
+        assert [event["type"] for event in events] == [
+            *("consent-revoked", "account-delete", "email-disabled", "email-enabled")
+        ]
+        assert events[-1]["email"].endswith("@privaterelay.appleid.com")
+        assert requests.post(address, json={}, timeout=30).status_code == 401
 
 
 @pytest.mark.parametrize("name", sorted({*exchanges.ids()} - {*WITH_SOCIAL}))
