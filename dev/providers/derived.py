@@ -37,6 +37,8 @@ def stand_in(provider: providers.base.Provider) -> Provider:
         id_token="always" if provider.is_oidc else "never",
         algorithm=provider.algorithms[0],
         discovery_path="/.well-known/openid-configuration" if provider.is_oidc else "",
+        logout_path=urlsplit(registration.url(provider.logout_url)).path if provider.logout_url else "",
+        logout_redirect_param=provider.logout_redirect_param,
         auth_methods=(provider.client_auth,),
         required_token_parameters=provider.token_params,
         settings=lambda url, secret: default_settings(url, secret) | further,

@@ -24,6 +24,7 @@ from dev.providers import stand_ins as all_stand_ins
 from dev.providers.base import Client, Provider
 from dev.signing import at_hash
 from dev.stand_ins import create_stand_ins, needed_stand_ins, serve_in_background
+from providers.base import Registration
 from tests.support.commands import free_port_pair
 
 PROVIDERS = all_stand_ins()
@@ -169,6 +170,22 @@ def test_cancelling_returns_the_providers_own_error(stand_in: StandIn) -> None:
 
 def of(stand_ins: dict[str, StandIn], names: list[str]) -> list[StandIn]:
     return [stand_ins[name] for name in names]
+
+
+def test_a_stand_in_has_a_sign_out_page_where_the_site_sends_people(stand_ins: dict[str, StandIn]) -> None:
+    named = [provider for provider in providers.in_order() if provider.logout_url]
+    assert {"kakao", "microsoft"} <= {provider.id for provider in named}
+    for provider in named:
+        stand_in = stand_ins[provider.id]
+        settings = {**{name: spec.default for name, spec in provider.settings.items()}, **stand_in.client.settings}
+        params = {
+            "client_id": stand_in.client.settings["CLIENT_ID"],
+            provider.logout_redirect_param: stand_in.client.logout_redirect_uri,
+            "state": STATE,
+        }
+        page = requests.get(Registration(provider, settings).url(provider.logout_url or ""), params, timeout=10)
+        assert page.status_code == 200, provider.id
+        assert f"not {stand_in.provider.name}" in page.text
 
 
 # --- The authorization endpoint
