@@ -7,6 +7,9 @@ The exception is `sessions/manager.py`: Flask-Login and Flask-WTF keep their sta
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+
+from babel.core import get_global
 
 from services.clock import Clock
 from services.response_cookies import ResponseCookies
@@ -43,6 +46,21 @@ class RequestContext:
     """A digest of the visitor's CSRF token, by which a pending sign-in knows its browser; None without one."""
     response_cookies: ResponseCookies = field(default_factory=ResponseCookies)
     """The cookies that the response will set."""
+
+    @property
+    def accept_language(self) -> str:
+        """The language as an `Accept-Language` header."""
+        return _accept_language(self.locale)
+
+
+@lru_cache
+def _accept_language(locale: str) -> str:
+    """A language with a script has its region too, `zh-Hant,zh-TW;q=0.9`: many frameworks know it only by that."""
+    language, _, script = locale.partition("-")
+    likely = get_global("likely_subtags")
+    tags = (likely.get(tag, "").split("_") for tag in (f"{language}_{script}", language))
+    region = next((tag[2] for tag in tags if tag[1:2] == [script]), None)
+    return f"{locale},{language}-{region};q=0.9" if region else locale
 
 
 GetContext = Callable[[], RequestContext]

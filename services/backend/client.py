@@ -350,7 +350,7 @@ class BackendClient:
             # Laravel answers a wrong password with a redirect to HTML unless JSON is the first type here.
             "Accept": "application/json",
             **templates.fill_headers(self._backend.headers, values),
-            "Accept-Language": context.locale,
+            "Accept-Language": context.accept_language,
             "X-Request-Id": context.request_id,
         }
         if call.form:

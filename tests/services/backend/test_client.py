@@ -128,7 +128,15 @@ def test_each_call_has_the_request_id_of_the_page(backend: FaultyBackend, visito
 
 @pytest.mark.parametrize(
     ("asked", "sent"),
-    [("ko-KR,ko;q=0.9,en;q=0.8", "ko"), ("en-GB", "en"), ("fr", "ko"), ("../../etc", "ko"), ("en\tX: y", "ko")],
+    [
+        ("ko-KR,ko;q=0.9,en;q=0.8", "ko"),
+        ("en-GB", "en"),
+        ("sv", "ko"),
+        ("../../etc", "ko"),
+        ("en\tX: y", "ko"),
+        ("zh-HK", "zh-Hant,zh-TW;q=0.9"),
+        ("zh", "zh-Hans,zh-CN;q=0.9"),
+    ],
 )
 def test_each_call_has_the_language_of_the_page(backend: FaultyBackend, site: Site, asked: str, sent: str) -> None:
     visitor = site.new_visitor(**{"Accept-Language": asked})
