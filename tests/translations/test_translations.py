@@ -280,6 +280,13 @@ def test_the_english_check_recognizes_every_english_page(full_site: Site) -> Non
         assert english_in(page, "vi"), name
 
 
+def test_french_has_its_spaces_and_apostrophes() -> None:
+    texts = [str(message.string) for message in catalogue(settings_readers.TRANSLATIONS / "fr/LC_MESSAGES/messages.po")]
+    assert any("\u202f?" in text for text in texts[1:])
+    for text in texts[1:]:
+        assert not re.search(r"[^\u202f][?!;]|[^\u00a0]:|'", text), text
+
+
 # --- Language selection
 
 
