@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
 from services import __version__
 from services.observability import tracing
@@ -27,7 +28,6 @@ def backend() -> Iterator[FaultyBackend]:
 
 @pytest.fixture(scope="module")
 def collector() -> Iterator[FaultyBackend]:
-    pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the extra otel is not installed")
     with faulty_backend() as running:
         yield running
 
@@ -47,7 +47,6 @@ def clean(backend: FaultyBackend, collector: FaultyBackend, site: Site) -> None:
 
 def spans_of(site: Site, collector: FaultyBackend) -> Spans:
     """The spans that the site has sent since the last call, in the order in which they ended."""
-    messages = pytest.importorskip("opentelemetry.proto.collector.trace.v1.trace_service_pb2")
     site.app.extensions["munjigi"].tracing.flush()
     calls, collector.calls = collector.calls, []
     return [
@@ -62,7 +61,7 @@ def spans_of(site: Site, collector: FaultyBackend) -> Spans:
             **{each.key: each.value.string_value or each.value.int_value for each in span.attributes},
         }
         for call in calls
-        for resource in messages.ExportTraceServiceRequest.FromString(call.body).resource_spans
+        for resource in trace_service_pb2.ExportTraceServiceRequest.FromString(call.body).resource_spans
         for scope in resource.scope_spans
         for span in scope.spans
     ]
