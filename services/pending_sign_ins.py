@@ -8,7 +8,7 @@ form needs. When it has ended, by success or because the person cancelled, a cop
 import hmac
 import secrets
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -59,6 +59,8 @@ class PendingSignIn:
     """The person has asked to stay signed in."""
     issuer_session: dict[str, Any] | None = None
     """The session at the provider: the claim of an `IssuerSession`."""
+    id_token: str | None = field(default=None, repr=False)
+    """The id_token of that `IssuerSession`."""
     social_token: str | None = field(default=None, repr=False)
     """The provider's token. Only if the backend wants it again with the fields of a new account."""
     prefill: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -76,7 +78,7 @@ class PendingSignIn:
     def person(self) -> dict[str, Any]:
         """The fields that stay the same if one step follows another."""
         names = ("provider", "account", "identifier", "password", "user_id", "end_others", "remember", "issuer_session")
-        return {name: getattr(self, name) for name in (*names, "social_token", "prefill")}
+        return {name: getattr(self, name) for name in (*names, "id_token", "social_token", "prefill")}
 
     @property
     def kind(self) -> str:
@@ -104,8 +106,10 @@ class PendingSignIns:
         )
 
     def seal(self, pending: PendingSignIn) -> str:
-        """The value of the cookie. Raises `SessionTooLarge`."""
+        """The value of the cookie, without the id_token if it fits only like that. Raises `SessionTooLarge`."""
         sealed = self._sealer.seal(self._name, _without_empty(asdict(pending))).decode()
+        if len(sealed) > _MAX_COOKIE_SIZE and pending.id_token:
+            return self.seal(replace(pending, id_token=None))
         if len(sealed) > _MAX_COOKIE_SIZE:
             raise errors.SessionTooLarge(f"the pending sign-in has {len(sealed)} characters")
         return sealed

@@ -169,6 +169,7 @@ class SignIn:
                 claim = issuer_session and issuer_session.to_claim()
                 person = {"user_id": user_id, "issuer_session": claim, "remember": remember}
                 person |= {"provider": registration.id, "account": account}
+                person["id_token"] = issuer_session.id_token if issuer_session else None
                 if required.step.fields:
                     if user_id is not None:
                         raise errors.AccountMismatch("a session was confirmed with an account that is new") from None
@@ -321,7 +322,10 @@ class SignIn:
         self._revoke(others, context)
         provider, url = self._provider_logout.registration(session), None
         if provider:
-            url = self._provider_logout.start(provider, session, context, return_to=return_to, everywhere=everywhere)
+            id_token = self._sessions.id_token(session)
+            url = self._provider_logout.start(
+                provider, session, context, id_token=id_token, return_to=return_to, everywhere=everywhere
+            )
         self._audit.record(
             "signed_out",
             context,
@@ -448,7 +452,7 @@ class SignIn:
                 pending.provider,
                 context,
                 remember=pending.remember,
-                issuer_session=IssuerSession.from_claim(pending.issuer_session),
+                issuer_session=IssuerSession.from_claim(pending.issuer_session, pending.id_token),
             )
         except errors.SiteError:
             self._pending.end(pending, context)  # the account exists
@@ -481,7 +485,7 @@ class SignIn:
                 user_id=pending.user_id,
                 end_others=pending.end_others,
                 remember=pending.remember,
-                issuer_session=IssuerSession.from_claim(pending.issuer_session),
+                issuer_session=IssuerSession.from_claim(pending.issuer_session, pending.id_token),
             )
         except errors.SiteError:
             self._pending.end(pending, context)  # the code is used up

@@ -119,7 +119,7 @@ class OAuthClient:
             _check_param_claims(registration, claims)
         identity = self._identity(registration, endpoints, tokens, claims=claims, params=params, context=context)
         identity = replace(identity, social_token=tokens[registration.provider.backend_token])
-        return identity, _issuer_session(registration, identity, claims)
+        return identity, _issuer_session(registration, identity, claims, tokens.get("id_token"))
 
     def verify_logout_token(self, registration: Registration, token: object, context: RequestContext) -> LogoutToken:
         """The content of a logout token of this provider; raises `InvalidToken` or `ProviderUnavailable`."""
@@ -248,8 +248,10 @@ def _with_params(url: str, params: Mapping[str, str]) -> str:
     return f"{url}{'&' if '?' in url else '?'}{urlencode(params)}"
 
 
-def _issuer_session(registration: Registration, identity: Identity, claims: Mapping[str, Any]) -> IssuerSession | None:
-    """claims: of the verified id_token."""
+def _issuer_session(
+    registration: Registration, identity: Identity, claims: Mapping[str, Any], verified_token: str | None
+) -> IssuerSession | None:
+    """claims: of the id_token. It is verified, if the provider is one of OpenID Connect."""
     if not registration.provider.can_send_logout_tokens:
         return None
     sid = claims.get("sid")
@@ -260,6 +262,7 @@ def _issuer_session(registration: Registration, identity: Identity, claims: Mapp
         sid if has_sid else None,
         int(claims["iat"]),
         with_hint=registration.ends_at_provider,
+        id_token=verified_token,
     )
 
 

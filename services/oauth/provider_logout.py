@@ -16,6 +16,7 @@ import errors
 from config import Settings
 from providers.base import Registration
 from services.clock import Clock
+from services.oauth import signed_jwt
 from services.oauth.discovery import ProviderMetadata
 from services.request_context import RequestContext
 from services.response_cookies import Cookie, prefixed
@@ -53,12 +54,13 @@ class ProviderLogout:
         session: Session,
         context: RequestContext,
         *,
+        id_token: str | None,
         return_to: str | None,
         everywhere: bool,
     ) -> str | None:
         """The URL to send the browser to; None if the provider has no logout address, or cannot be reached.
 
-        return_to: where the person goes afterwards.
+        id_token: of the sign-in, if the session has kept it. return_to: where the person goes afterwards.
         """
         try:
             url = self._metadata.endpoints(registration, context).end_session_endpoint
@@ -75,8 +77,12 @@ class ProviderLogout:
             registration.provider.logout_redirect_param: f"{self._settings.site_url}/auth/logout/done",
             "state": attempt.state,
         }
-        if session.issuer_session and session.issuer_session.logout_hint:
-            params["logout_hint"] = session.issuer_session.logout_hint
+        issuer_session = session.issuer_session
+        if issuer_session and issuer_session.logout_hint and issuer_session.is_of(registration.issuer_name):
+            # The settings may name another issuer, or another client, than at the sign-in.
+            params["logout_hint"] = issuer_session.logout_hint
+            if id_token and signed_jwt.is_for(id_token, registration.client_id):
+                params["id_token_hint"] = id_token
         return f"{url}{'&' if '?' in url else '?'}{urlencode(params)}"
 
     def finish(self, state: str | None, context: RequestContext) -> LogoutAttempt | None:

@@ -66,6 +66,14 @@ def verify(
     return header, claims
 
 
+def is_for(verified_token: str, client_id: str) -> bool:
+    """Whether a token that was verified before is for this client alone."""
+    try:
+        return _json(verified_token.split(".")[1]).get("aud") in (client_id, [client_id])
+    except (IndexError, InvalidToken):
+        return False
+
+
 def public_keys(document: Mapping[str, Any], kid: str | None) -> list[Key]:
     """Those of a JWK set (RFC 7517) that may have signed a token with this `kid`; without one, the only one."""
     listed = document.get("keys")

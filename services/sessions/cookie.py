@@ -20,7 +20,7 @@ from services.clock import Clock
 from services.response_cookies import Cookie, ResponseCookies, prefixed
 from services.sessions import jwe
 from services.sessions.model import Session
-from services.sessions.refresh_token import RefreshTokenSealer
+from services.sessions.token_sealer import Kind, TokenSealer
 
 log = logging.getLogger("munjigi.sessions")
 
@@ -75,7 +75,8 @@ class SessionCookie:
         # One digit: what NextAuth or an older version may have left, and not any name that a stranger makes up.
         self._name_pattern = re.compile(rf"{re.escape(self.name)}(\.[0-9])?")
         self._keys = tuple(jwe.derive_key(secret) for secret in settings.secret_keys)
-        self._refresh_tokens = RefreshTokenSealer(settings.secret_keys)
+        self._refresh_tokens = TokenSealer(settings.secret_keys, Kind.REFRESH)
+        self._id_tokens = TokenSealer(settings.secret_keys, Kind.ID)
         self._decrypt_once = lru_cache(MAX_DECRYPTED)(self._decrypt)
 
     def read(self, cookie_header: str) -> ReadResult:
@@ -104,7 +105,8 @@ class SessionCookie:
     def encrypt(self, session: Session) -> str:
         """The token of a session; raises `SessionTooLarge` if it does not fit into the cookies."""
         sealed = self._refresh_tokens.reseal(session.sid, session.sealed_refresh_token)
-        token = self._encrypt(replace(session, sealed_refresh_token=sealed))
+        id_token = self._id_tokens.reseal(session.sid, session.sealed_id_token)
+        token = self._encrypt(replace(session, sealed_refresh_token=sealed, sealed_id_token=id_token))
         if len(token) > _MAX_SIZE:
             raise SessionTooLarge(
                 f"session of {len(token)} characters is over {MAX_CHUNKS} cookies of {CHUNK_SIZE}:"

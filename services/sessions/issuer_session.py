@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 KEY_BYTES = 8
+MAX_ID_TOKEN_LENGTH = 2048
+"""Characters. Encrypted twice, it takes one of the three session cookies. In the address of the sign-out at the issuer,
+it is in the clear: that stays below 4 kB, and servers accept 8."""
 
 
 @dataclass(frozen=True)
@@ -18,21 +21,38 @@ class IssuerSession:
     logout_hint: str | None = field(default=None, repr=False)
     """The person's `sub`, if a sign-out goes on at the issuer (OpenID Connect RP-Initiated Logout 1.0, 2)."""
 
+    id_token: str | None = field(default=None, repr=False)
+    """That of the sign-in, for the same purpose, until the session starts: `Session.sealed_id_token` has it then."""
+
     @classmethod
     def create(
-        cls, issuer: str, subject: str, sid: str | None, issued_at: int, *, with_hint: bool = False
+        cls,
+        issuer: str,
+        subject: str,
+        sid: str | None,
+        issued_at: int,
+        *,
+        with_hint: bool = False,
+        id_token: str | None = None,
     ) -> "IssuerSession":
+        """with_hint: keep the subject, and the id_token if it is not too long, for a sign-out at the issuer."""
         person = (subject_key(issuer, subject), issued_at)
         keys = (person, (sid_key(issuer, sid), issued_at)) if sid else (person,)
-        return cls(keys, subject if with_hint else None)
+        if not with_hint:
+            return cls(keys)
+        return cls(keys, subject, id_token if id_token and len(id_token) <= MAX_ID_TOKEN_LENGTH else None)
+
+    def is_of(self, issuer: str) -> bool:
+        """Whether it is a session of the person in `logout_hint` at this issuer."""
+        return bool(self.logout_hint) and self.keys[0][0] == subject_key(issuer, self.logout_hint or "")
 
     def to_claim(self) -> dict[str, object]:
         hint = {"logout_hint": self.logout_hint} if self.logout_hint else {}
         return {"keys": [[key.hex(), issued_at] for key, issued_at in self.keys], **hint}
 
     @classmethod
-    def from_claim(cls, value: object) -> "IssuerSession | None":
-        """The value of `to_claim`; None for anything else."""
+    def from_claim(cls, value: object, id_token: str | None = None) -> "IssuerSession | None":
+        """The value of `to_claim`, with this id_token; None for anything else."""
         try:
             keys = tuple((bytes.fromhex(key), int(issued_at)) for key, issued_at in value["keys"])  # type: ignore[index]
             hint = value.get("logout_hint")  # type: ignore[attr-defined]
@@ -40,7 +60,7 @@ class IssuerSession:
             return None
         if not keys or any(len(key) != KEY_BYTES for key, _ in keys):
             return None
-        return cls(keys, hint if isinstance(hint, str) else None)
+        return cls(keys, hint if isinstance(hint, str) else None, id_token)
 
 
 def subject_key(issuer: str, subject: str) -> bytes:

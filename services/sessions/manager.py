@@ -26,11 +26,11 @@ from services.sessions.cookie import Copy, ReadResult, SessionCookie
 from services.sessions.issuer_session import IssuerSession
 from services.sessions.memory import SessionMemory
 from services.sessions.model import MAX_DATE, Session
-from services.sessions.refresh_token import RefreshTokenSealer
 from services.sessions.revalidation import Revalidator
 from services.sessions.revocation import RevokedSessions
 from services.sessions.session_list import SessionList
 from services.sessions.token_refresh import TokenRefresher
+from services.sessions.token_sealer import Kind, TokenSealer
 from services.sessions.token_store import TokenStore
 
 log = logging.getLogger("munjigi.sessions")
@@ -84,7 +84,8 @@ class Sessions:
         self._audit = audit
         self._get_context = get_context
         self._clock = clock
-        self._refresh_tokens = RefreshTokenSealer(settings.secret_keys)
+        self._refresh_tokens = TokenSealer(settings.secret_keys, Kind.REFRESH)
+        self._id_tokens = TokenSealer(settings.secret_keys, Kind.ID)
         self._next_repeated_log = 0.0
 
     def load(self) -> Session | None:
@@ -135,6 +136,10 @@ class Sessions:
             session.refresh_expires_at,
         )
 
+    def id_token(self, session: Session) -> str | None:
+        """The id_token of the sign-in, if the session has kept it."""
+        return self._id_tokens.open(session.sid, session.sealed_id_token)
+
     def call_backend(self, session: Session, call: Callable[[str], _T]) -> _T:
         """Make a call with the access token of this request's session. Raises a `SiteError`.
 
@@ -179,6 +184,7 @@ class Sessions:
             self.end_all_of(user)
         auth_time = reuse.auth_time if reuse else self._revoked.next_auth_time(user, now)
         sid = reuse.sid if reuse else secrets.token_urlsafe(16)
+        sealed_id_token = self._id_tokens.seal(sid, issuer_session.id_token if issuer_session else None)
         session = Session(
             user=user,
             access_token=tokens.access,
@@ -195,6 +201,7 @@ class Sessions:
             expires_at=0,
             is_short=reuse.is_short if reuse else self._settings.remember_me and not remember,
             issuer_session=reuse.issuer_session if reuse else self._revoked.next_issuer_session(issuer_session),
+            sealed_id_token=reuse.sealed_id_token if reuse else sealed_id_token,
         )
         session = replace(session, expires_at=self._new_expiry(session))
         result = self._cookie.read(_cookie_header())
@@ -348,13 +355,16 @@ class Sessions:
         return self._memory.apply(session)
 
     def _encrypt(self, session: Session) -> tuple[Session, str]:
-        """The session and its token; without the claims of `USER_CLAIMS` if it fits into the cookies only like that.
+        """The session and its token. Raises `SessionTooLarge`.
 
-        Raises `SessionTooLarge`.
+        If it does not fit into the cookies: without the id_token; if need be, without the claims of `USER_CLAIMS` too.
         """
         try:
             return session, self._cookie.encrypt(session)
         except errors.SessionTooLarge:
+            if session.sealed_id_token:
+                log.warning("id_token not kept: with it, the session is too large for its cookies")
+                return self._encrypt(replace(session, sealed_id_token=None))
             if not session.user.claims:
                 raise
             without_claims = replace(session, user=session.user.without_claims())

@@ -36,7 +36,7 @@ class Session:
     access_token: str = field(repr=False)
     """The backend's bearer token. Never shown, never logged."""
     sealed_refresh_token: str | None = field(default=None, repr=False)
-    """The backend's refresh token, as `RefreshTokenSealer` has encrypted it; None if there is none."""
+    """The backend's refresh token, as `TokenSealer` has encrypted it; None if there is none."""
     token_expires_at: int | None = None
     """Seconds since 1970 when the access token expires; None if that is unknown."""
     refresh_at: int | None = None
@@ -63,6 +63,8 @@ class Session:
     """The person has not asked to stay signed in: it ends with the browser, and after `SESSION_SHORT_AGE`."""
     issuer_session: IssuerSession | None = None
     """Of a sign-in through a provider that can end sessions by back-channel logout; None for all others."""
+    sealed_id_token: str | None = field(default=None, repr=False)
+    """The id_token of that sign-in, as `TokenSealer` has encrypted it, if a sign-out goes on at the provider."""
 
     @cached_property
     def key(self) -> bytes:
@@ -95,6 +97,7 @@ class Session:
         user = self.user
         optional = {
             "sealed_refresh": self.sealed_refresh_token,
+            "sealed_id_token": self.sealed_id_token,
             "token_exp": self.token_expires_at,
             "user_claims": dict(user.claims) or None,
             "identifier": self.identifier,
@@ -179,6 +182,7 @@ class Session:
             expires_at=expires_at,
             is_short=is_short,
             issuer_session=IssuerSession.from_claim(claims["issuer_session"]) if "issuer_session" in claims else None,
+            sealed_id_token=_sealed(claims.get("sealed_id_token")),
         )
 
 

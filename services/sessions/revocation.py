@@ -91,11 +91,14 @@ class RevokedSessions:
         return max(now, self._revoked_until(user_key(user.id)) + 1)
 
     def next_issuer_session(self, issuer_session: IssuerSession | None) -> IssuerSession | None:
-        """That of a session that starts now: after the last time that the issuer ended its sessions."""
+        """That of a session that starts now: after the last time that the issuer ended its sessions.
+
+        It has no id_token: the session has it as `sealed_id_token`.
+        """
         if issuer_session is None:
             return None
         keys = ((key, max(issued_at, self._revoked_until(key) + 1)) for key, issued_at in issuer_session.keys)
-        return replace(issuer_session, keys=tuple(keys))
+        return replace(issuer_session, keys=tuple(keys), id_token=None)
 
     def revoke(self, session: Session) -> None:
         """Revoke a session: here at once, in other processes within a second."""

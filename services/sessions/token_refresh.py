@@ -25,8 +25,8 @@ from services.clock import Clock
 from services.observability.audit import token_refresh_finished
 from services.request_context import GetContext, RequestContext
 from services.sessions.model import Session
-from services.sessions.refresh_token import RefreshTokenSealer
 from services.sessions.revocation import RevokedSessions
+from services.sessions.token_sealer import Kind, TokenSealer
 from services.sessions.token_store import Claim, Outcome, TokenStore, copy_tokens
 from services.single_flight import SingleFlight
 
@@ -83,7 +83,7 @@ class TokenRefresher:
         self._clock = clock
         self._seconds = settings.backend_timeout + EXTRA_SECONDS
         self._paused_until = 0.0
-        self._sealer = RefreshTokenSealer(settings.secret_keys)
+        self._sealer = TokenSealer(settings.secret_keys, Kind.REFRESH)
         self._flights: SingleFlight[tuple[Session, bool]] = SingleFlight(clock)
         self._failures: LRUCache[bytes, _Failure] = LRUCache(MAX_FAILURES)
         self._lock = threading.Lock()

@@ -186,6 +186,20 @@ class Issuer(FaultyBackend):
             **{f"{name}_client_secret": CLIENT_SECRET for name in names},
         }
 
+    @property
+    def key(self) -> RSAKey:
+        return rsa_key("k1")
+
+    def verify_hint(self, logout_url: str) -> Json:
+        """Return the claims of the `id_token_hint` in this URL, after the checks of an issuer.
+
+        It must be one of its own id_tokens, for this client, about the person who signs out (`subject`).
+        """
+        (token,) = parse_qs(urlsplit(logout_url).query)["id_token_hint"]
+        claims: Json = json.loads(jws.deserialize_compact(token, self.key, registry=_PermissiveRegistry()).payload)
+        assert (claims["iss"], claims["aud"], claims["sub"]) == (self.url, CLIENT_ID, self.subject)
+        return claims
+
     def last_token_request(self) -> dict[str, str]:
         """Return the form of the last token request."""
         token_requests = [call for call in self.calls if call.path in (TOKEN, *TOKEN_PATHS.values())]

@@ -150,6 +150,7 @@ class World:
         body = {**login_body(BACKEND_TOKEN), "refresh": BACKEND_REFRESH_TOKEN}
         self.backend.responses["/login"] = keep_alive(http_response(body))
         self.issuer.token_fields = {"refresh_token": REFRESH_TOKEN}
+        self.issuer.metadata = {"end_session_endpoint": f"{self.issuer.url}/logout"}
         self.issuer.extra_claims = {"email": EMAIL, "email_verified": True}
         self.issuer.make_id_token = self._id_token
 
@@ -412,6 +413,7 @@ def _receive(seen: Seen, name: str, sender: object, **fields: Any) -> None:
 def seen() -> Iterator[Seen]:
     seen, issuer = Seen(), Issuer()
     refresh = {"backend_refresh_token": "refresh", "backend_logout_body": "refresh={refresh_token}"}
+    refresh |= {"oidc_logout": "true"}  # so that the session keeps the id_token
     given = {"backend_timeout": 0.5, **refresh, "session_revalidate": 300, **issuer.site_settings(), **NO_LIMITS}
     with faulty_backend() as backend, running_site(backend.url, **given) as site, overheard(seen):
         world = World(site, backend, issuer, seen)
@@ -429,6 +431,8 @@ def seen() -> Iterator[Seen]:
 
 TYPED_PLACES = r"backend /login body|body of (GET|POST) /(auth/login/email|account|api/auth/session)"
 STARTED = r"cookie munjigi.attempt|body of POST /api/auth/signin/\w+"
+TO_ISSUER = r"body of POST /auth/logout"
+"""The page that leads to the sign-out at the issuer."""
 ALLOWED = {
     "password": r"backend /login body",
     "backend token": r"backend /(user|logout|profile) Authorization|session claims",
@@ -439,9 +443,9 @@ ALLOWED = {
     "session secret": None,
     "events token": None,
     "code": r"provider /token body",
-    "id_token": r"backend /login/social/callback body",
+    "id_token": rf"backend /login/social/callback body|{TO_ISSUER}",
     "typed address": rf"{TYPED_PLACES}|session claims",  # for the page that confirms a sign-in
-    "provider's address": r"backend /login/social/callback body",
+    "provider's address": rf"backend /login/social/callback body|{TO_ISSUER}",  # in the id_token
     "state": rf"{STARTED}|header Location of POST /api/auth/callback/apple",
     "nonce": rf"{STARTED}|backend /login/social/callback body",  # in Apple's id_token
     "code_verifier": r"cookie munjigi.attempt|provider /token body",

@@ -305,6 +305,7 @@ def start_logout(visitor: Visitor, issuer: Issuer) -> str:
     assert url.startswith(f"{issuer.url}/logout?")
     assert query["client_id"] == [CLIENT_ID]
     assert query["post_logout_redirect_uri"] == [f"{visitor.url}/auth/logout/done"]
+    assert issuer.verify_hint(url)["sid"] == issuer.sid
     return query["state"][0]
 
 

@@ -9,6 +9,7 @@ from joserfc.jwk import RSAKey
 
 import config
 from services.oauth.logout_token import EVENT
+from tests.support import forge
 from tests.support.faulty_backend import NO_LIMITS, FaultyBackend
 from tests.support.issuer import (
     CLIENT_ID,
@@ -224,6 +225,18 @@ def test_a_sign_out_goes_on_at_the_issuer_of_the_session_if_that_is_set(
         if leads_to_issuer:
             query = parse_qs(urlsplit(leads_to_issuer[0].partition("url=")[2]).query)
             assert query["logout_hint"] == [SUBJECT]
+            issuer.verify_hint(leads_to_issuer[0].partition("url=")[2])
+
+
+def test_the_id_token_of_one_issuer_does_not_reach_another(issuers: dict[str, _OwnIssuer], site: Site) -> None:
+    visitor = site.new_visitor()
+    for name in ("staff", "partners", "staff"):
+        issuers[name].metadata = {"end_session_endpoint": f"{issuers[name].url}/logout"}
+        assert_signed_in(visitor, sign_in_via_provider(visitor, issuers[name], name))
+        claims = forge.decrypt(str(visitor.cookies["next-auth.session-token"]))
+        assert ("sealed_id_token" in claims) is (name == "staff")
+    url = visitor.submit("/api/auth/signout", {"json": "true"}).json()["url"]
+    assert issuers["staff"].verify_hint(url)["nonce"] == issuers["staff"].nonce
 
 
 # --- Settings

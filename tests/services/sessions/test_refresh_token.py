@@ -14,7 +14,7 @@ from services.backend.tokens import Tokens
 from services.clock import Clock
 from services.sealing import Sealer
 from services.sessions.cookie import CHUNK_SIZE, MAX_CHUNKS, SessionCookie
-from services.sessions.refresh_token import RefreshTokenSealer
+from services.sessions.token_sealer import Kind, TokenSealer
 from tests.server.test_fast_path import asked, session_of, without_id
 from tests.support import forge
 from tests.support.asgi import Response
@@ -221,7 +221,7 @@ def test_another_key_is_used_than_for_the_session(site: Site, backend: FaultyBac
     for purpose in ("attempt", "", "session"):
         with pytest.raises(ValueError, match="no key"):
             Sealer([SECRET], purpose).open(claims["sid"], sealed.encode())
-    assert RefreshTokenSealer([SECRET]).open(claims["sid"], sealed) == CANARY
+    assert TokenSealer([SECRET], Kind.REFRESH).open(claims["sid"], sealed) == CANARY
 
 
 # --- Claims that are no refresh token
@@ -248,7 +248,7 @@ NO_REFRESH_TOKENS: dict[str, object] = {
     "cut off in the middle": GENUINE[:40],
     "with a letter changed": GENUINE[:30] + ("A" if GENUINE[30] != "A" else "B") + GENUINE[31:],
     "twice": GENUINE + GENUINE,
-    "of another session": RefreshTokenSealer([SECRET]).seal("another-session", CANARY),
+    "of another session": TokenSealer([SECRET], Kind.REFRESH).seal("another-session", CANARY),
     "of another site": sealed_as("a-session", CANARY, "somebody-elses-secret-1aB2cD3eF4gH5"),
     "sealed for another purpose": sealed_as("a-session", CANARY, purpose="attempt"),
     "a sealed number": sealed_as("a-session", 5),
@@ -303,7 +303,7 @@ def test_a_session_with_a_laravel_token_has_the_same_claims_as_ever(shared_site:
 
 
 def test_both_tokens_have_to_fit_into_three_cookies() -> None:
-    cookie, sealer, sizes = SessionCookie(make_settings(), Clock()), RefreshTokenSealer([SECRET]), {}
+    cookie, sealer, sizes = SessionCookie(make_settings(), Clock()), TokenSealer([SECRET], Kind.REFRESH), {}
     for length in (1500, *range(5000, 7000, 16)):
         session = replace(session_of(), sealed_refresh_token=sealer.seal("a-session", "r" * length))
         try:

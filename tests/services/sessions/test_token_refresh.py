@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from services.sessions import token_refresh
-from services.sessions.refresh_token import RefreshTokenSealer
+from services.sessions.token_sealer import Kind, TokenSealer
 from tests.support import forge
 from tests.support.logs import captured_log
 from tests.support.rotating_backend import LIFE, REFRESH_LIFE, SETTINGS, RotatingBackend, rotating_backend
@@ -79,7 +79,7 @@ def test_a_token_is_refreshed_before_it_expires(
     assert len(backend.refreshes) == 1
     assert visitor.get_page("/account").status == 200
     assert claims_of(visitor)["accessToken"] == "access.f0.1", "the next page writes the cookie"
-    assert RefreshTokenSealer([SECRET]).open(claims_of(visitor)["sid"], claims_of(visitor)["sealed_refresh"])
+    assert TokenSealer([SECRET], Kind.REFRESH).open(claims_of(visitor)["sid"], claims_of(visitor)["sealed_refresh"])
 
 
 def test_a_short_life_is_refreshed_after_four_fifths(site: Site, backend: RotatingBackend, clock: ManualClock) -> None:
@@ -298,7 +298,7 @@ def test_a_refresh_token_that_cannot_be_decrypted_is_not_sent_as_an_empty_one(
 ) -> None:
     """An app has written the cookie with the new key, and the old one is no longer among `SECRET_KEY_FALLBACKS`."""
     claims, key = claims_of(signed_in(site)), "a-key-that-the-site-had-once-0123456789"
-    claims["sealed_refresh"] = RefreshTokenSealer([key]).seal(claims["sid"], "refresh.f0.0")
+    claims["sealed_refresh"] = TokenSealer([key], Kind.REFRESH).seal(claims["sid"], "refresh.f0.0")
     visitor = site.new_visitor(Cookie=f"{forge.COOKIE}={forge.encrypt(claims)}")
     clock.advance(LIFE)
     assert [read(visitor, door) for door in DOORS] == [401, 401, 303]
