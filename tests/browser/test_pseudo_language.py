@@ -4,7 +4,7 @@ The pseudo-language has no plain Latin letters. A word in such letters comes fro
 translate it, or is something of the visitor that is not isolated from the sentence around it (`<bdi>`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -22,8 +22,9 @@ from tests.support.browser import (
     overflowing_elements,
     page_opener,
     response_status,
+    submit_sign_in,
 )
-from tests.support.site import ACCOUNT_PATHS, Site, running_site
+from tests.support.site import ACCOUNT_PATHS, LINK_PATHS, Site, running_site
 
 pytestmark = pytest.mark.xdist_group("browser")
 
@@ -36,7 +37,12 @@ def pages() -> Iterator[Site]:
     secret = "secret-of-this-test"
     given: dict[str, Any] = {"kakao_client_id": "id", "google_client_id": "id", "google_client_secret": secret}
     with running_site(
-        providers="kakao,google", sign_up_url="/join", reset_password_url="/forgot", **given, **ACCOUNT_PATHS
+        providers="kakao,google",
+        sign_up_url="/join",
+        reset_password_url="/forgot",
+        **given,
+        **ACCOUNT_PATHS,
+        **LINK_PATHS,
     ) as running:
         pseudo_language.install(running.app)
         yield running
@@ -80,10 +86,18 @@ def layout_faults(page: Page) -> list[str]:
     return overflowing_elements(page) + list(page.evaluate(_OUTSIDE))
 
 
-@pytest.mark.parametrize("way", PAGE_STATES)
+def _open_providers(page: Page) -> None:
+    submit_sign_in(page)
+    page.goto("/account/providers")
+
+
+STATES: dict[str, Callable[[Page], object]] = {**PAGE_STATES, "providers": _open_providers}
+
+
+@pytest.mark.parametrize("way", STATES)
 def test_every_page_reads_from_right_to_left_with_longer_texts(open_page: PageOpener, way: str) -> None:
     page = open_page(LANGUAGE, viewport=DESKTOP)
-    PAGE_STATES[way](page)
+    STATES[way](page)
     assert response_status(page) == STATE_STATUSES.get(way, 200)
     expect(page.locator("html")).to_have_attribute("lang", LANGUAGE)
     expect(page.locator("html")).to_have_attribute("dir", "rtl")

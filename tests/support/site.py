@@ -41,7 +41,7 @@ ACCOUNT_PATHS: dict[str, Any] = {
     "backend_change_password_path": "/user/password",
 }
 """Settings with which a site has all forms about an account. The stand-in backend has their calls."""
-LINK_PATHS = {
+LINK_PATHS: dict[str, Any] = {
     "backend_link_path": "/user/providers",
     "backend_unlink_path": "/user/providers/{provider}",
     "backend_links_path": "/user/providers",
