@@ -344,7 +344,7 @@ def _read_registration(environ: Mapping[str, str], name: str, problems: list[str
     values = {
         suffix: _read(environ, f"{prefix}_{suffix}", spec, problems) for suffix, spec in provider.all_settings.items()
     }
-    registration = Registration(provider, values)
+    registration = Registration(provider.with_response_mode(values.get("RESPONSE_MODE")), values)
     if len(problems) == problems_before:
         try:
             provider.validate(registration)

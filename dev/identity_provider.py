@@ -101,7 +101,7 @@ class IdentityProvider:
                 "jwks_uri": base + urlsplit(provider.jwks_url).path,
                 "scopes_supported": ["openid", "email", "profile"],
                 "response_types_supported": ["code"],
-                "response_modes_supported": ["query"],
+                "response_modes_supported": ["query", "form_post"],
                 "subject_types_supported": ["public"],
                 "id_token_signing_alg_values_supported": [provider.algorithm],
                 "token_endpoint_auth_methods_supported": list(provider.auth_methods),

@@ -219,6 +219,13 @@ class Provider:
     examples: tuple[Example, ...] = ()
     """The complete profile, then one without an email address, and what else can be different."""
 
+    def with_response_mode(self, response_mode: str | None) -> "Provider":
+        """Return the same provider with the value of the setting `<ID>_RESPONSE_MODE`."""
+        if response_mode != "form_post":
+            return self
+        params = {**self.authorize_params, "response_mode": response_mode}
+        return replace(self, form_post=True, authorize_params=params)
+
     def named(self, name: str) -> "Provider":
         """Return the same provider with another id: one of several issuers."""
         return replace(self, id=name, label={"en": name.replace("_", " ").title()}, kind=self.id)
@@ -246,6 +253,19 @@ class Provider:
                 else {"BASE_URL": SettingSpec(read.safe_base_url, f"http://127.0.0.1:8081/{self.id}")}
             ),
             **({"LOGOUT": _flag(self._logout_meaning)} if self.discovery or self.logout_url else {}),
+            **(
+                {
+                    "RESPONSE_MODE": SettingSpec(
+                        read.choice("query", "form_post"),
+                        "form_post",
+                        default="query",
+                        meaning="`form_post`: the issuer answers [by POST](providers/oidc.md#form-post), so that the"
+                        " code is in no address. Needs https.",
+                    )
+                }
+                if self.discovery
+                else {}
+            ),
             **(
                 {
                     "NOTIFICATION_AUDIENCE": SettingSpec(

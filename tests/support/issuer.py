@@ -286,10 +286,10 @@ def sign_in_via_provider(visitor: Visitor, issuer: Issuer, provider: str = "oidc
     return send_callback(visitor, start_sign_in(visitor, issuer, provider), provider)
 
 
-def post_callback(visitor: Visitor, params: dict[str, str], **form: str) -> requests.Response:
-    """Send Apple's callback, a cross-site POST. It carries the `Secure` cookies, which `requests` omits on http."""
+def post_callback(visitor: Visitor, params: dict[str, str], provider: str = "apple", **form: str) -> requests.Response:
+    """Send a callback by cross-site POST. It carries the `Secure` cookies, which `requests` omits on http."""
     cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in visitor.cookies)
-    url, fields = f"{visitor.url}/api/auth/callback/apple", {"code": CODE, "state": params["state"], **form}
+    url, fields = f"{visitor.url}/api/auth/callback/{provider}", {"code": CODE, "state": params["state"], **form}
     return requests.post(url, fields, headers={"Cookie": cookies}, allow_redirects=False, timeout=9)
 
 

@@ -45,13 +45,15 @@ from tests.support.issuer import (
 )
 from tests.support.site import ManualClock, Page, Site, Visitor, running_site
 
-PROVIDERS = {"query": "oidc", "form_post": "apple"}
-"""The `response_mode` of each provider: Apple is the one that answers by POST."""
+PROVIDERS = {"query": "oidc", "form_post": "posting"}
+"""The provider for each `response_mode`: the same issuer, registered twice."""
 
 
 @pytest.fixture(scope="module")
 def site(backend: FaultyBackend, issuer: Issuer, clock: ManualClock) -> Iterator[Site]:
-    settings = issuer.site_settings() | {"oidc_logout": "true"}
+    settings = issuer.site_settings() | {"oidc_logout": "true", "providers": "oidc,oidc:posting"}
+    settings |= {"posting_issuer": issuer.url, "posting_client_id": CLIENT_ID, "posting_client_secret": CLIENT_SECRET}
+    settings |= {"posting_response_mode": "form_post"}
     with running_site(backend.url, clock=clock, **settings, **NO_LIMITS) as running:
         yield running
 
@@ -62,6 +64,7 @@ def well(
 ) -> Iterator[None]:
     clock.reset()
     reset_servers(issuer, backend, site)
+    backend.responses["/login/social/callback/posting"] = backend.responses["/login"]
     issuer.subject, issuer.sid = uuid.uuid4().hex, uuid.uuid4().hex
     issuer.metadata = {"end_session_endpoint": f"{issuer.url}/logout"}
     yield
@@ -82,7 +85,7 @@ def finish_sign_in(visitor: Visitor, request: dict[str, str], mode: str) -> requ
     if mode == "query":
         return send_callback(visitor, request)
     assert request["response_mode"] == "form_post"
-    answer = post_callback(visitor, request)
+    answer = post_callback(visitor, request, "posting")
     visitor.cookies.update(answer.cookies)
     return answer
 
@@ -181,10 +184,10 @@ def test_oidcc_client_test_invalid_sig_rs256(site: Site, issuer: Issuer, backend
     expect_refused(site, issuer, backend, mode)
 
 
-def test_oidcc_client_test_userinfo_invalid_sub(site: Site, issuer: Issuer, backend: FaultyBackend) -> None:
+def test_oidcc_client_test_userinfo_invalid_sub(site: Site, issuer: Issuer, backend: FaultyBackend, mode: str) -> None:
     issuer.userinfo = {"sub": f"{issuer.valid_claims()['sub']}-invalid", "email": EMAIL}
     visitor = site.new_visitor()
-    assert_rejected(visitor, sign_in(visitor, issuer), "OAuthCallback")
+    assert_rejected(visitor, sign_in(visitor, issuer, mode), "OAuthCallback")
     assert len(issuer.requests_to(USERINFO)) == 1
     assert backend.calls == []
 
@@ -194,19 +197,19 @@ def test_oidcc_client_test_nonce_invalid(site: Site, issuer: Issuer, backend: Fa
     expect_refused(site, issuer, backend, mode)
 
 
-def test_oidcc_client_test_scope_userinfo_claims(site: Site, issuer: Issuer) -> None:
+def test_oidcc_client_test_scope_userinfo_claims(site: Site, issuer: Issuer, mode: str) -> None:
     visitor = site.new_visitor()
-    request = start_sign_in(visitor, issuer)
+    request = start_sign_in(visitor, issuer, PROVIDERS[mode])
     assert {"openid", "email", "profile"} == set(request["scope"].split())
-    assert_signed_in(visitor, send_callback(visitor, request))
+    assert_signed_in(visitor, finish_sign_in(visitor, request, mode))
     (userinfo_request,) = issuer.requests_to(USERINFO)
     assert userinfo_request.method == "GET"
     assert userinfo_request.headers["Authorization"] == f"Bearer {ACCESS_TOKEN}"
 
 
-def test_oidcc_client_test_client_secret_basic(site: Site, issuer: Issuer) -> None:
+def test_oidcc_client_test_client_secret_basic(site: Site, issuer: Issuer, mode: str) -> None:
     issuer.metadata |= {"token_endpoint_auth_methods_supported": ["client_secret_basic"]}
-    expect_accepted(site, issuer, "query")
+    expect_accepted(site, issuer, mode)
     (token_request,) = issuer.requests_to(TOKEN)
     credentials = f"{quote_plus(CLIENT_ID)}:{quote_plus(CLIENT_SECRET)}"
     assert token_request.headers["Authorization"] == f"Basic {base64.b64encode(credentials.encode()).decode()}"
@@ -216,13 +219,27 @@ def test_oidcc_client_test_client_secret_basic(site: Site, issuer: Issuer) -> No
 def test_oidcc_client_test_form_post_error(site: Site, issuer: Issuer, backend: FaultyBackend) -> None:
     """Not in the plan, which has the modules of the Basic plan only, but in the suite."""
     visitor = site.new_visitor()
-    request = start_sign_in(visitor, issuer, "apple")
+    request = start_sign_in(visitor, issuer, "posting")
     form = {"error": "login_required", "error_description": "<b>nobody</b>", "state": request["state"]}
     cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in visitor.cookies)
-    url = f"{visitor.url}/api/auth/callback/apple"
+    url = f"{visitor.url}/api/auth/callback/posting"
     answer = requests.post(url, form, headers={"Cookie": cookies}, allow_redirects=False, timeout=30)
     page = assert_rejected(visitor, answer, "OAuthCallback")
     assert "nobody" not in page.text
+    assert token_requests(issuer) == []
+    assert backend.calls == []
+
+
+def test_the_response_mode_decides_how_the_callback_comes_and_no_other_way_is_taken(
+    site: Site, issuer: Issuer, backend: FaultyBackend
+) -> None:
+    visitor = site.new_visitor()
+    request = start_sign_in(visitor, issuer, "posting")
+    cookie = next(cookie for cookie in visitor.cookies if "attempt" in cookie.name)
+    assert (cookie.secure, cookie.get_nonstandard_attr("SameSite")) == (True, "None")
+    assert_rejected(visitor, send_callback(visitor, request, "posting"), "AttemptExpired")
+    assert post_callback(visitor, start_sign_in(visitor, issuer, "oidc"), "oidc").status_code == 405
+    assert "response_mode" not in start_sign_in(visitor, issuer, "oidc")
     assert token_requests(issuer) == []
     assert backend.calls == []
 

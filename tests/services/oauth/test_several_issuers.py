@@ -338,3 +338,11 @@ def test_two_providers_cannot_have_the_same_name_at_the_backend(name: str) -> No
     (problem,) = problems("oidc,oidc:staff,oidc:partners", STAFF_BACKEND_NAME=name)
     assert "_BACKEND_NAME must not be that of " in problem
     assert config.load(environ("oidc:staff,oidc:partners", STAFF_BACKEND_NAME="company")).registrations
+
+
+@pytest.mark.parametrize("value", ["fragment", "form_post query", "POST", "query.jwt"])
+def test_another_response_mode_is_refused_and_each_issuer_has_its_own(value: str) -> None:
+    (problem,) = problems("oidc:staff,oidc:partners", STAFF_RESPONSE_MODE=value)
+    assert problem.strip().startswith("STAFF_RESPONSE_MODE must be one of query, form_post")
+    settings = config.load(environ("oidc:staff,oidc:partners", STAFF_RESPONSE_MODE="form_post"))
+    assert [each.provider.form_post for each in settings.registrations] == [True, False]
