@@ -119,9 +119,14 @@ def as_container(command: list[str], user: str) -> tuple[list[str], str]:
     ], f"as user {uid}, on a read-only file system"
 
 
-def seconds_to_ready(port: int, start: float) -> float:
-    """Wait until `/health/ready` answers 200. Returns the time since `start`, of `time.monotonic`."""
+def seconds_to_ready(port: int, start: float, process: subprocess.Popen[bytes] | None = None) -> float:
+    """Wait until `/health/ready` answers 200. Returns the time since `start`, of `time.monotonic`.
+
+    Exits if the process has ended.
+    """
     while time.monotonic() < start + _START_SECONDS:
+        if process and process.poll() is not None:
+            raise SystemExit(f"the site ended with status {process.returncode}")
         connection = HTTPConnection("127.0.0.1", port, timeout=5)
         try:
             connection.request("GET", "/health/ready")
@@ -179,24 +184,26 @@ def report_folder(port: int) -> None:
         subprocess.run([python, "-m", "pip", "uninstall", "-q", "-y", "pip", "setuptools"], check=False)
         copy_context(ROOT, site)
         print(f"packages {_megabytes(venv):.0f} MB, site {_megabytes(site):.1f} MB; the base image comes on top")
-        with started(image, python, site, port) as (how, start):
-            print(f"first answer after {seconds_to_ready(port, start):.1f} s, {how}")
+        with started(image, python, site, port) as (how, start, process):
+            print(f"first answer after {seconds_to_ready(port, start, process):.1f} s, {how}")
             health = run_health_check(image, python, port)
             print(f"health check: {'passed' if health == 0 else 'failed'}")
 
 
 @contextmanager
-def started(image: Image, python: str, site: Path, port: int, **settings: str) -> Iterator[tuple[str, float]]:
+def started(
+    image: Image, python: str, site: Path, port: int, **settings: str
+) -> Iterator[tuple[str, float, subprocess.Popen[bytes]]]:
     """Start the command of the image in the folder `site`, with its environment and no home folder.
 
-    Yields a description and the time of the start.
+    Yields a description, the time of the start and the process.
     """
     environ = {**image.environ, **SETTINGS, **settings, "PORT": str(port), "PATH": os.environ["PATH"]}
     command, how = as_container([python, *image.command[1:]], image.user)
     start = time.monotonic()
     with subprocess.Popen(command, cwd=site, env=environ) as process:
         try:
-            yield how, start
+            yield how, start, process
         finally:
             process.terminate()
 

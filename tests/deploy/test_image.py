@@ -85,8 +85,8 @@ def test_a_user_signs_in_at_the_image_as_another_user_on_a_read_only_file_system
     files = modified(site)
     with serve_in_thread("127.0.0.1", lambda _: create_backend()) as backend_port:
         urls = {"SITE_URL": f"http://localhost:{port}", "BACKEND_URL": f"http://127.0.0.1:{backend_port}"}
-        with started(image, sys.executable, site, port, HOST="127.0.0.1", **urls) as (_, start):
-            seconds_to_ready(port, start)
+        with started(image, sys.executable, site, port, HOST="127.0.0.1", **urls) as (_, start, process):
+            seconds_to_ready(port, start, process)
             assert run_health_check(image, sys.executable, port) == 0
             assert Visitor(urls["SITE_URL"], {}).sign_in().status_code == 303
     assert modified(site) == files
