@@ -136,6 +136,7 @@ class Rule:
 
     status: int
     place: str
+    """`*`: the status is enough, whatever the answer has."""
     value: str | int | bool | EllipsisType | None
     """Compared as text; a text that ends with `*` is a prefix. `...`: any but null and the empty text. None: null."""
     meaning: Meaning

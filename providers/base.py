@@ -24,7 +24,7 @@ SITE_PARAMS = frozenset({
 """Parameters of OAuth and OpenID Connect that no setting can change: they belong to the protocol."""
 
 Translations = Mapping[str, str]
-"""Language code -> text. `en` is always present."""
+"""Language code -> text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +94,7 @@ class Example:
     """Responses about one user, from the provider's documentation, and what they mean.
 
     The tests sign in with them, and the development provider of `make run` answers with them. The user of the first
-    one is 김하늘, "하늘", haneul.kim@example.com, so that other users can be made from it.
+    one is 김하늘, haneul.kim@example.com, so that other users can be made from it.
     """
 
     description: str
@@ -128,7 +128,7 @@ class Provider:
     order: int = 80
     """Its place in lists: the docs, `.env.example`, the buttons of `make run`. The same number: by id."""
     label: Translations
-    """The provider's name on the sign-in page."""
+    """The provider's name on the sign-in page. `en` is required."""
     button_text: Translations = field(default_factory=dict)
     """The button text that the provider's brand guidelines require. Other languages use the site's own text."""
     colors: tuple[str, str, str] = ("#ffffff", "#1b1f1d", "#868e89")

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import html
+import json
 import re
 import threading
 import time
@@ -170,6 +171,14 @@ def test_cancelling_returns_the_providers_own_error(stand_in: StandIn) -> None:
 
 def of(stand_ins: dict[str, StandIn], names: list[str]) -> list[StandIn]:
     return [stand_ins[name] for name in names]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_responses_about_a_development_user_have_their_id(name: str) -> None:
+    """Else the first example's subject has another type than in its response: `"4711"` for 4711."""
+    for persona in PROVIDERS[name].personas:
+        if persona.api_responses:
+            assert persona.subject in json.dumps([persona.claims, persona.api_responses])
 
 
 def test_a_stand_in_has_a_sign_out_page_where_the_site_sends_people(stand_ins: dict[str, StandIn]) -> None:
