@@ -311,7 +311,7 @@ class Backend:
     resend_verification: Call | None = None
     """Sends the mail with that code again."""
     change_password: Call | None = None
-    link_parameters: Mapping[str, str] = field(
+    mail_link_parameters: Mapping[str, str] = field(
         default_factory=lambda: {"code": "token|key|code", "uid": "uid", "identifier": "email"}
     )
     """Placeholder of `reset` and `verify_email` -> parameters of the links in mails that can have its value."""

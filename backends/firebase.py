@@ -45,7 +45,7 @@ backend = Backend(
         {"idToken": "{token}", "password": "{new_password}", "returnSecureToken": True},
     ),
     checks_current_password=False,
-    link_parameters={"code": "oobCode"},
+    mail_link_parameters={"code": "oobCode"},
     min_password_length=6,
     token="idToken|id_token",
     token_header="",

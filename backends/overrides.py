@@ -181,8 +181,8 @@ def statuses(text: str) -> tuple[int, ...]:
     return tuple(map(int, text.split()))
 
 
-def link_parameters(text: str) -> dict[str, str]:
-    """Return placeholder -> parameters, as `Backend.link_parameters`."""
+def mail_link_parameters(text: str) -> dict[str, str]:
+    """Return placeholder -> parameters, as `Backend.mail_link_parameters`."""
     parameters = dict(_pairs(text))
     if unknown := set(parameters) - {"code", "uid", "identifier"}:
         raise ValueError(f"can only have code, uid and identifier, not {min(unknown)[:20]!r}")
@@ -212,7 +212,7 @@ _PARTS: Mapping[str, tuple[str, Callable[[str], Any], str]] = {
     "BACKEND_LOGOUT_DONE": ("logout_done", statuses, "401 404"),
     "BACKEND_LOGOUT_REVOKES": ("logout_revokes", read.boolean, "false"),
     "BACKEND_MAILS_CODE": ("mails_code", read.boolean, "true"),
-    "BACKEND_LINK_PARAMETERS": ("link_parameters", link_parameters, "code=token uid=uid"),
+    "BACKEND_MAIL_LINK_PARAMETERS": ("mail_link_parameters", mail_link_parameters, "code=token uid=uid"),
 }
 """Setting -> field of `Backend`, reader and example."""
 _NEXT_STEP_PARTS: Mapping[str, tuple[str, Callable[[str], Any], str]] = {
@@ -302,7 +302,7 @@ def override(backend: Backend, values: Mapping[str, Any]) -> Backend:
     Calls that still have no path are gone.
     """
     parts = {field: values[name] for name, (field, _, _) in _PARTS.items() if values[name] is not None}
-    for merged in ("headers", "user_fields", "links_fields", "link_parameters"):
+    for merged in ("headers", "user_fields", "links_fields", "mail_link_parameters"):
         parts[merged] = {**getattr(backend, merged), **parts.get(merged, {})}
     parts["meanings"] = (*parts.get("meanings", ()), *backend.meanings)
     next_step = {field: values[name] for name, (field, _, _) in _NEXT_STEP_PARTS.items() if values[name] is not None}

@@ -26,7 +26,7 @@ backend = Backend(
         "/api/auth/change-password",
         {"currentPassword": "{password}", "password": "{new_password}", "passwordConfirmation": "{new_password}"},
     ),
-    link_parameters={"code": "code|confirmation"},
+    mail_link_parameters={"code": "code|confirmation"},
     done={"verify_email": (302,)},  # it redirects to the page that is set in its admin panel
     min_password_length=6,
     token="jwt",

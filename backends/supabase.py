@@ -50,7 +50,7 @@ backend = Backend(
     # It looks at the current password only with GOTRUE_SECURITY_UPDATE_PASSWORD_REQUIRE_CURRENT_PASSWORD.
     change_password=Call("PUT", "/auth/v1/user", {"current_password": "{password}", "password": "{new_password}"}),
     checks_current_password=False,
-    link_parameters={"code": "token_hash"},
+    mail_link_parameters={"code": "token_hash"},
     min_password_length=6,
     next_step=NextStep(
         challenge="access_token", ticket="id", read_methods=_read_methods, resend_first=(Method.APP, Method.SMS)

@@ -11,7 +11,15 @@ from flask_login import login_required
 
 import errors
 from services import services
-from web import confirm_page, links_page, login_page, provider_buttons, redirect_target, request_body, request_context
+from web import (
+    confirm_page,
+    login_page,
+    provider_buttons,
+    providers_page,
+    redirect_target,
+    request_body,
+    request_context,
+)
 
 bp = Blueprint("account_providers", __name__, url_prefix="/account/providers")
 
@@ -26,9 +34,9 @@ def show() -> ResponseReturnValue:
 @login_required
 def offer() -> ResponseReturnValue:
     """After a sign-in: offer the provider that the person could not sign in with. A GET connects nothing."""
-    registration, target_url = links_page.offered(), redirect_target.redirect_target()
+    registration, target_url = providers_page.offered(), redirect_target.redirect_target()
     if registration is None:
-        return redirect(links_page.url(), 303)
+        return redirect(providers_page.url(), 303)
     provider = provider_buttons.label(registration)
     return render_template(
         "connect_provider.html", provider=provider, provider_id=registration.id, callback_url=target_url
@@ -38,18 +46,18 @@ def offer() -> ResponseReturnValue:
 @bp.post("/disconnect")
 @login_required
 def disconnect() -> ResponseReturnValue:
-    registration = links_page.registration(request_body.fields().get("provider"))
+    registration = providers_page.registration(request_body.fields().get("provider"))
     if registration is None or not services().provider_links.can_unlink:
         abort(404)
     session = services().sessions.load()
     if session and confirm_page.is_needed(session):
-        return redirect(confirm_page.url(None, links_page.url()), 303)
+        return redirect(confirm_page.url(None, providers_page.url()), 303)
     try:
         services().provider_links.unlink(registration, request_context.current())
     except errors.SiteError as error:
-        return redirect(links_page.url_with_error(error), 303)
+        return redirect(providers_page.url_with_error(error), 303)
     flash(_("%(provider)s is disconnected.", provider=provider_buttons.label(registration)))
-    return redirect(links_page.url(), 303)
+    return redirect(providers_page.url(), 303)
 
 
 @bp.errorhandler(errors.CsrfError)
@@ -65,7 +73,7 @@ def _render(error: errors.SiteError | None, status: int) -> ResponseReturnValue:
     try:
         linked = services().provider_links.linked(request_context.current())
     except (errors.SessionExpired, errors.SessionRequired) as expired:
-        return redirect(links_page.url_with_error(expired), 303)
+        return redirect(providers_page.url_with_error(expired), 303)
     except errors.SiteError as list_error:
         error = error or list_error
     page = render_template(

@@ -13,8 +13,8 @@ from web import (
     auto_login,
     confirm_page,
     error_handlers,
-    links_page,
     login_page,
+    providers_page,
     redirect_loop,
     redirect_target,
     remember_me,
@@ -60,7 +60,7 @@ def sign_in() -> ResponseReturnValue:
         end_others=end_others,
         remember=remember_me.requested(),
     )
-    return links_page.redirect_after_sign_in()
+    return providers_page.redirect_after_sign_in()
 
 
 @bp.get("/auth/login/confirm")

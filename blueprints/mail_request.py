@@ -48,7 +48,7 @@ def _blueprint(name: str, path: str, call: str) -> Blueprint:
 
 
 def _form_class(call: str) -> type[forms.IdentifierForm]:
-    return forms.with_identifier(forms.IdentifierForm, services().accounts.mail_kind(call))
+    return forms.with_identifier(forms.IdentifierForm, services().accounts.identifier_kind(call))
 
 
 forgot_bp = _blueprint("password_forgot", "/auth/password/forgot", "forgot")

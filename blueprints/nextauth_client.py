@@ -15,10 +15,10 @@ import errors
 from blueprints.logout import redirect_after_sign_out, sign_out_of_request
 from services import services
 from web import (
-    links_page,
     login_page,
     next_step_page,
     provider_buttons,
+    providers_page,
     redirect_target,
     remember_me,
     request_body,
@@ -75,7 +75,7 @@ def sign_in() -> ResponseReturnValue:
     services().sign_in.with_password(form.typed, form.password.data or "", request_context.current(), remember=remember)
     if _json_requested():
         return _respond(redirect_target.redirect_target())
-    return links_page.redirect_after_sign_in(status=302)
+    return providers_page.redirect_after_sign_in(status=302)
 
 
 @bp.get("/signout")

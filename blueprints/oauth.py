@@ -17,10 +17,10 @@ from services.sessions.model import Session
 from web import (
     auto_login,
     confirm_page,
-    links_page,
     login_page,
     next_step_page,
     provider_buttons,
+    providers_page,
     redirect_target,
     remember_me,
     request_body,
@@ -47,13 +47,13 @@ def start(provider: str) -> ResponseReturnValue:
     """
     registration, context = _registration(provider), request_context.current()
     callback_url = redirect_target.requested()
-    is_link = links_page.is_on() and request_body.flag("link")  # of templates/account_providers.html
+    is_link = providers_page.is_on() and request_body.flag("link")  # of templates/account_providers.html
     is_confirmation = not is_link and request_body.flag("confirm")  # of web/confirm_page.py
     session = services().sessions.load() if is_link or is_confirmation else None
     if session is None and (is_link or is_confirmation):
         return _redirect_with_error(errors.SessionRequired(), callback_url)
     if is_link and session and confirm_page.is_needed(session):
-        return _redirect_to(confirm_page.url(None, links_page.url()))
+        return _redirect_to(confirm_page.url(None, providers_page.url()))
     try:
         services().limiter.hit_ip(context)
         authorization_url, attempt = services().oauth.authorization_url(
@@ -149,14 +149,14 @@ def _complete(registration: Registration, attempt: Attempt, params: dict[str, st
         if attempt.is_automatic:
             return redirect(login_page.url(None, attempt.return_to), 303)
         if isinstance(error, errors.OAuthAccountNotLinked) and attempt.user_id is None:
-            links_page.remember_refused(registration)
+            providers_page.remember_refused(registration)
         return _redirect_with_error(error, attempt.return_to, is_confirmation=attempt.user_id is not None)
     _restore_language(attempt)
     if len(target_url) < _MAX_STORED_TARGET_LENGTH:
         flask.session[_LAST_SIGN_IN] = [_state_digest(attempt.state), target_url]
     provider_buttons.save_last_used(registration)
     auto_login.forget()
-    return redirect(links_page.target_after_sign_in(target_url, registration) or target_url, 303)
+    return redirect(providers_page.target_after_sign_in(target_url, registration) or target_url, 303)
 
 
 def _restore_language(attempt: Attempt) -> None:
@@ -197,14 +197,14 @@ def _finish_link_by_get(registration: Registration) -> ResponseReturnValue | Non
 def _complete_link(registration: Registration, attempt: Attempt, params: dict[str, str]) -> ResponseReturnValue:
     """Connect the provider with the user of the session that has begun it, and with nobody else."""
     _restore_language(attempt)
-    target_url = attempt.return_to or links_page.url()
+    target_url = attempt.return_to or providers_page.url()
     try:
         services().attempts.finish_once(attempt, lambda: _link(registration, attempt, params))
     except errors.SiteError as error:
         return _redirect_with_error(error, None, is_link=True)
     if len(target_url) < _MAX_STORED_TARGET_LENGTH:
         flask.session[_LAST_SIGN_IN] = [_state_digest(attempt.state), target_url]
-    return links_page.finish(registration, target_url)
+    return providers_page.finish(registration, target_url)
 
 
 def _link(registration: Registration, attempt: Attempt, params: dict[str, str]) -> Session:
@@ -252,7 +252,7 @@ def _redirect_with_error(
 ) -> ResponseReturnValue:
     """Redirect to the page of the form with the error. After the redirect, a reload does not send the code again."""
     if is_link:
-        return _redirect_to(links_page.url_with_error(error))
+        return _redirect_to(providers_page.url_with_error(error))
     url = (confirm_page.url if is_confirmation else login_page.url_with_error)(error, callback_url)
     return _redirect_to(url)
 

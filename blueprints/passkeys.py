@@ -15,8 +15,8 @@ from services.sessions.model import Session
 from web import (
     confirm_page,
     error_handlers,
-    links_page,
     login_page,
+    providers_page,
     redirect_target,
     remember_me,
     request_body,
@@ -46,7 +46,7 @@ def sign_in() -> ResponseReturnValue:
     )
     if pending := services().pending_sign_ins.load(context):  # the passkey has taken the place of its next step
         services().pending_sign_ins.end(pending, context)
-    return links_page.redirect_after_sign_in()
+    return providers_page.redirect_after_sign_in()
 
 
 @bp.post("/auth/login/confirm/passkey")

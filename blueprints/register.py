@@ -33,7 +33,7 @@ def save() -> ResponseReturnValue:
     if outcome is Outcome.SIGN_IN:
         flash(_("Your account is created. Sign in now."))
         return redirect(login_page.url(None, callback_url), 303)
-    kind = services().accounts.mail_kind("resend_verification")
+    kind = services().accounts.identifier_kind("resend_verification")
     email = form.values.get("email", "")
     return render_template(
         "check_mail.html",

@@ -15,10 +15,10 @@ from services.pending_sign_ins import PendingSignIn
 from web import (
     error_handlers,
     forms,
-    links_page,
     login_page,
     next_step_page,
     provider_buttons,
+    providers_page,
     redirect_target,
     request_body,
     request_context,
@@ -80,7 +80,7 @@ def _show_error(pending: PendingSignIn, registration: Registration, error: error
     if services().pending_sign_ins.load(request_context.current()) is None:
         if not isinstance(error, errors.OAuthAccountNotLinked):
             return error_handlers.site_error(error)
-        links_page.remember_refused(registration)
+        providers_page.remember_refused(registration)
         return redirect(login_page.url_with_error(error, redirect_target.requested()), 303)
     form = _form_class(pending)(request_body.fields())
     if isinstance(error, errors.InvalidFields):
@@ -111,7 +111,7 @@ def _pending() -> tuple[PendingSignIn | None, Registration | None]:
     pending = services().pending_sign_ins.load(request_context.current())
     if pending is None or pending.kind != "fields":
         return None, None
-    return pending, links_page.registration(pending.provider)
+    return pending, providers_page.registration(pending.provider)
 
 
 def _redirect_to_login() -> ResponseReturnValue:

@@ -12,10 +12,10 @@ from services import services
 from services.pending_sign_ins import PendingSignIn
 from web import (
     error_handlers,
-    links_page,
     login_page,
     next_step_page,
     provider_buttons,
+    providers_page,
     redirect_target,
     request_body,
     request_context,
@@ -54,7 +54,7 @@ def verify() -> ResponseReturnValue:
     for registration in services().settings.registrations:
         if registration.id == pending.provider:
             provider_buttons.save_last_used(registration)
-    return links_page.redirect_after_sign_in()
+    return providers_page.redirect_after_sign_in()
 
 
 @bp.post("/resend")

@@ -534,7 +534,7 @@ class _Backend:
         backend = backends.find(self._protocol)
         values = {"code": code, "uid": "MQ", "identifier": email}
         used = {name for name in values if exchanges.has_name(request, name)}
-        names = {name: backend.link_parameters[name].partition("|")[0] for name in sorted(used)}
+        names = {name: backend.mail_link_parameters[name].partition("|")[0] for name in sorted(used)}
         path = {"reset": "/auth/password/reset", "verify_email": "/auth/email/verify"}[call]
         self._codes[call, code] = email
         query = urlencode({parameter: values[name] for name, parameter in names.items()})

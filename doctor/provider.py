@@ -9,7 +9,7 @@ from doctor.finding import ERROR, OK, WARNING, Finding
 from providers.base import Registration
 from services import Services
 from services.oauth.attempts import Attempt
-from services.oauth.discovery import Endpoints
+from services.oauth.provider_metadata import Endpoints
 from services.request_context import Deadline, RequestContext
 
 

@@ -35,7 +35,7 @@ from services.sessions.cookie import SessionCookie
 from services.sessions.manager import Sessions
 from services.sessions.memory import SessionMemory
 from services.sessions.revalidation import Revalidator
-from services.sessions.revocation import RevokedSessions
+from services.sessions.revoked_sessions import RevokedSessions
 from services.sessions.session_list import SessionList
 from services.sessions.token_refresh import TokenRefresher
 from services.sessions.token_store import TokenStore

@@ -81,7 +81,7 @@ class Accounts:
         """Whether the backend checks the current password when it is changed. If not, the site signs in with it."""
         return self._calls.checks_current_password
 
-    def mail_kind(self, call: str) -> str:
+    def identifier_kind(self, call: str) -> str:
         """What the form of `forgot` or `resend_verification` asks for: a value of `LOGIN_IDENTIFIER`."""
         return "email" if "email" in self._calls.asks_for(call) else self._identifier_kind
 
@@ -109,7 +109,7 @@ class Accounts:
 
         Raises `TooManyAttempts`, or `BackendUnavailable` if no connection to the backend can be made.
         """
-        identifier = identifiers.normalize(identifier, self.mail_kind(call))
+        identifier = identifiers.normalize(identifier, self.identifier_kind(call))
         with self._failures_audited(call, identifier, context):
             self._limiter.hit_mail(identifier, context)
             started_at = self._clock.monotonic()

@@ -10,7 +10,7 @@ from services.oauth.used_tokens import UsedTokens
 from services.observability.audit import AuditLog, account_hash
 from services.request_context import RequestContext
 from services.sessions import issuer_session
-from services.sessions.revocation import RevokedSessions
+from services.sessions.revoked_sessions import RevokedSessions
 from services.state.redis import Redis
 
 _KEEP_SECONDS = logout_token.MAX_AGE_SECONDS + 2 * MAX_DIFFERENCE_SECONDS

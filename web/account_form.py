@@ -34,7 +34,7 @@ def _url(blueprint: str, callback_url: str | None) -> str | None:
 def link_values() -> dict[str, str]:
     """The values that the link of a mail has in its query, by placeholder: `code`, `uid` and `identifier`."""
     values = {}
-    for placeholder, names in services().settings.backend.link_parameters.items():
+    for placeholder, names in services().settings.backend.mail_link_parameters.items():
         texts = [request.args[name] for name in names.split("|") if request.args.get(name)]
         if texts:
             values[placeholder] = texts[0]
@@ -43,7 +43,7 @@ def link_values() -> dict[str, str]:
 
 def link_query() -> dict[str, str]:
     """The parameters of that link in the query of this request, so that a language can be chosen without losing it."""
-    names = [name for names in services().settings.backend.link_parameters.values() for name in names.split("|")]
+    names = [name for names in services().settings.backend.mail_link_parameters.values() for name in names.split("|")]
     return {name: request.args[name] for name in names if name in request.args}
 
 

@@ -78,7 +78,7 @@ def choose_message(error: errors.SiteError) -> None:
 def _can_resend(error: errors.SiteError | None) -> bool:
     """Whether the mail to verify an address can be sent again to who has just signed in without success."""
     accounts, kind = services().accounts, services().settings.login_identifier
-    return isinstance(error, errors.EmailNotVerified) and accounts.mail_kind("resend_verification") == kind
+    return isinstance(error, errors.EmailNotVerified) and accounts.identifier_kind("resend_verification") == kind
 
 
 def error_from_query() -> errors.SiteError | None:

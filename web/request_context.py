@@ -10,7 +10,7 @@ from flask_babel import get_locale
 from services import services
 from services.observability import trace_context
 from services.observability.client_ip import parse_client_ip
-from services.observability.request_id import current_request_id, is_in_log, new_request_id
+from services.observability.request_id import current_request_id, has_audit_line, new_request_id
 from services.pending_sign_ins import visitor_digest
 from services.request_context import Deadline, RequestContext
 
@@ -67,7 +67,7 @@ def percent_encode_non_ascii(text: str) -> str:
 
 def _set_request_id() -> None:
     current_request_id.set(new_request_id())
-    is_in_log.set(False)
+    has_audit_line.set(False)
     traceparent = request.headers.get("traceparent")
     trace = trace_context.parse(traceparent, request.headers.get("tracestate", "")) if traceparent else None
     trace_context.current_trace.set(trace)
@@ -80,7 +80,7 @@ def _reset_request_id(_: BaseException | None) -> None:
 
 def _log_reference(response: Response) -> Response:
     """Write a line for a response that shows the request id, so that the operator finds it (`reference`)."""
-    if g.get("reference_shown") and not is_in_log.get():
+    if g.get("reference_shown") and not has_audit_line.get():
         fields = {"method": request.method, "path": request.path[:200], "status": response.status_code}
         log.info("reference_shown", extra={"fields": fields})
     return response

@@ -22,10 +22,10 @@ from services.clock import MAX_DIFFERENCE_SECONDS, Clock
 from services.http.client import HttpClient
 from services.oauth import id_token, logout_token, notification
 from services.oauth.attempts import Attempt
-from services.oauth.discovery import Endpoints, ProviderMetadata
 from services.oauth.logout_token import LogoutToken
 from services.oauth.notification import Notification
 from services.oauth.provider_http import AuthlibSession, ProviderHttp
+from services.oauth.provider_metadata import Endpoints, ProviderMetadata
 from services.oauth.signed_jwt import InvalidToken
 from services.request_context import RequestContext
 from services.sessions.issuer_session import IssuerSession

@@ -17,7 +17,7 @@ from config import Settings
 from providers.base import Registration
 from services.clock import Clock
 from services.oauth import signed_jwt
-from services.oauth.discovery import ProviderMetadata
+from services.oauth.provider_metadata import ProviderMetadata
 from services.request_context import RequestContext
 from services.response_cookies import Cookie, prefixed
 from services.sessions.model import Session

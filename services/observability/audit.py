@@ -13,7 +13,7 @@ from blinker import Namespace, Signal
 from flask import Flask
 
 from services import identifiers
-from services.observability.request_id import is_in_log
+from services.observability.request_id import has_audit_line
 from services.observability.signal_delivery import SignalDelivery
 from services.request_context import RequestContext
 
@@ -61,7 +61,7 @@ class AuditLog:
         if context.client_ip:
             present_fields = {"address": context.client_ip, **present_fields}
         log.log(level, event, extra={"fields": present_fields})
-        is_in_log.set(True)
+        has_audit_line.set(True)
         audited.send(self._sender, event=event, fields=present_fields)
         delivery.send(_signals[event], self._sender, present_fields)
 

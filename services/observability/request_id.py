@@ -4,7 +4,7 @@ import random
 from contextvars import ContextVar
 
 current_request_id: ContextVar[str | None] = ContextVar("current_request_id", default=None)
-is_in_log: ContextVar[bool] = ContextVar("is_in_log", default=False)
+has_audit_line: ContextVar[bool] = ContextVar("has_audit_line", default=False)
 """Whether the audit log has a line of the current request."""
 
 

@@ -27,7 +27,7 @@ from services.sessions.issuer_session import IssuerSession
 from services.sessions.memory import SessionMemory
 from services.sessions.model import MAX_DATE, Session
 from services.sessions.revalidation import Revalidator
-from services.sessions.revocation import RevokedSessions
+from services.sessions.revoked_sessions import RevokedSessions
 from services.sessions.session_list import SessionList
 from services.sessions.token_refresh import TokenRefresher
 from services.sessions.token_sealer import Kind, TokenSealer

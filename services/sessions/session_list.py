@@ -19,7 +19,7 @@ from services.request_context import RequestContext
 from services.sealing import Sealer
 from services.sessions.issuer_session import IssuerSession
 from services.sessions.model import Session
-from services.sessions.revocation import RevokedSessions
+from services.sessions.revoked_sessions import RevokedSessions
 from services.state.redis import Redis, client_of
 
 TOUCH_SECONDS = 300

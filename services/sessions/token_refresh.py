@@ -25,7 +25,7 @@ from services.clock import Clock
 from services.observability.audit import token_refresh_finished
 from services.request_context import GetContext, RequestContext
 from services.sessions.model import Session
-from services.sessions.revocation import RevokedSessions
+from services.sessions.revoked_sessions import RevokedSessions
 from services.sessions.token_sealer import Kind, TokenSealer
 from services.sessions.token_store import Claim, Outcome, TokenStore, copy_tokens
 from services.single_flight import SingleFlight

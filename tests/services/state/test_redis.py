@@ -18,8 +18,8 @@ from services.backend.user import User
 from services.clock import Clock
 from services.oauth.used_tokens import UsedTokens
 from services.sessions.model import Session
-from services.sessions.revocation import RevokedSessions
 from services.sessions.revocation_feed import STREAM
+from services.sessions.revoked_sessions import RevokedSessions
 from services.state.redis import Redis
 from tests.support.certificates import certificate
 from tests.support.commands import ROOT

@@ -9,7 +9,7 @@ import pytest
 from services.backend.user import User
 from services.clock import MAX_DIFFERENCE_SECONDS, Clock
 from services.sessions.model import Session
-from services.sessions.revocation import RevokedSessions
+from services.sessions.revoked_sessions import RevokedSessions
 from tests.support.site import MINJI, Site, Visitor, make_settings, running_site
 
 JUN = "jun@example.com"
