@@ -17,7 +17,7 @@ from tests.support.site import Site, SiteMaker, Visitor, running_site, shared_si
 hypothesis.settings.register_profile("tests", deadline=None)  # of one example: a busy machine takes longer
 hypothesis.settings.load_profile("tests")
 
-MAX_ROWS = 2
+MAX_ROWS = 1
 """Of a parametrized test, `make test` runs so many rows. `make test-all` runs all of them."""
 
 

@@ -47,6 +47,8 @@ from tests.support.site import (
     running_site,
 )
 
+pytestmark = pytest.mark.corpus
+
 VERIFY, LOGIN = "/auth/verify", "/auth/login/email"
 
 

@@ -21,7 +21,7 @@ from tests.support.redis_server import redis_server
 from tests.support.refresh_simulation import EXPLAINED, NAIVE, simulate, simulate_many
 from tests.support.virtual_time import run_in_virtual_time
 
-EVERYDAY_RUNS = 30
+EVERYDAY_RUNS = 12
 RUNS_PER_PROCESS = 100
 NAIVE_RUNS = 60
 

@@ -278,6 +278,7 @@ def test_if_the_backend_disappears_before_revocation_the_log_says_so(
         assert can_retry_sign_in(visitor, page)
 
 
+@pytest.mark.corpus
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
@@ -312,6 +313,7 @@ def test_without_a_logout_path_the_log_says_that_the_token_was_not_revoked(
     assert "revoked: False" in caplog.text
 
 
+@pytest.mark.corpus
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux leaves a connection waiting when the queue is full")
 def test_a_connection_that_is_not_accepted_times_out_at_the_deadline(make_site: SiteMaker) -> None:
     with ExitStack() as stack:
@@ -388,6 +390,7 @@ def test_cookies_of_the_backend_are_not_sent_back(backend: FaultyBackend, visito
 # --- TLS
 
 
+@pytest.mark.corpus
 def test_over_tls_a_slow_answer_is_cut_off_at_the_deadline(
     make_site: SiteMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -425,6 +428,7 @@ def test_a_plain_http_server_at_an_https_url_gets_no_password(make_site: SiteMak
         assert_rejected_in_time(make_site(backend.url.replace("http:", "https:")).new_visitor(), 502)
 
 
+@pytest.mark.corpus
 def test_a_tls_handshake_that_stalls_times_out_at_the_deadline(make_site: SiteMaker) -> None:
     with faulty_backend() as backend:
         backend.on_connect = hang

@@ -402,6 +402,7 @@ def test_a_failed_call_always_frees_its_slot(backend: FaultyBackend, fault: str)
     assert ask(client, backend) == USER["id"]
 
 
+@pytest.mark.corpus
 def test_a_slow_host_takes_no_slot_of_another_host(backend: FaultyBackend) -> None:
     client = HttpClient("test", max_concurrency=1)
     backend.responses["/user"] = hang

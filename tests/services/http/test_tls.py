@@ -73,6 +73,7 @@ def test_a_certificate_trusted_by_the_system_is_accepted(
     assert call(serve(path, at_once)) == {"ok": True}
 
 
+@pytest.mark.corpus
 def test_a_dripping_answer_is_cut_off_at_the_deadline(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,6 +45,8 @@ from tests.support.issuer import (
 )
 from tests.support.site import ManualClock, Page, Site, Visitor, running_site
 
+pytestmark = pytest.mark.corpus
+
 PROVIDERS = {"query": "oidc", "form_post": "posting"}
 """The provider for each `response_mode`: the same issuer, registered twice."""
 

@@ -273,6 +273,7 @@ def test_a_code_is_never_sent_twice(issuer: Issuer, visitor: Visitor) -> None:
 # --- Deadlines
 
 
+@pytest.mark.corpus
 def test_provider_and_backend_share_one_deadline(issuer: Issuer, backend: FaultyBackend, hasty_site: Site) -> None:
     visitor = hasty_site.new_visitor()
     for step in (JWKS, TOKEN, USERINFO):
@@ -285,6 +286,7 @@ def test_provider_and_backend_share_one_deadline(issuer: Issuer, backend: Faulty
     assert_rejected(visitor, response, "BackendUnavailable")
 
 
+@pytest.mark.corpus
 def test_waiting_for_another_requests_metadata_fetch_counts_against_the_own_deadline(
     issuer: Issuer, hasty_site: Site
 ) -> None:
