@@ -14,18 +14,23 @@ def stand_in_origin(port: int) -> str:
 
 def protocol(environ: Mapping[str, str]) -> str:
     """Return the id of the recorded exchanges that the stand-in backend answers with: `BACKEND`, if it has any."""
-    name = environ.get("BACKEND", "").strip()
+    name = _backend_name(environ)
     return name if name in exchanges.ids() else "laravel"
+
+
+def _backend_name(environ: Mapping[str, str]) -> str:
+    return environ.get("BACKEND", "").strip().replace("_", "-") or "laravel"
 
 
 def backend_settings(environ: Mapping[str, str], port: int) -> dict[str, str]:
     """Return the settings that point the site to the stand-in backend."""
     origin = stand_in_origin(port)
-    name = protocol(environ)
+    own = {"BACKEND_URL": origin, "BACKEND_NEXT_STEP_URLS": origin}
+    if (name := protocol(environ)) != _backend_name(environ):
+        return own  # such as `custom`: its calls are in settings of the developer
     settings = exchanges.fill(exchanges.load(name).settings, {"url": origin})
     # A call that is given as a whole has no other path.
     paths = [setting for setting in settings if setting.removesuffix("_PATH") in environ]
-    own = {"BACKEND_URL": origin, "BACKEND_NEXT_STEP_URLS": origin}
     return own | {setting: text for setting, text in settings.items() if setting not in paths}
 
 

@@ -764,3 +764,15 @@ def test_the_stand_in_logs_one_line_per_call_and_no_secrets(capfd: pytest.Captur
     assert "  kakao    GET    /v2/user/me -> 401\n" in printed
     assert "  backend  POST   /login/social/callback/kakao -> 401\n" in printed
     assert "sent-" not in printed
+
+
+def test_the_stand_in_backend_knows_a_backend_by_the_name_of_its_file_too() -> None:
+    assert stand_in_settings.protocol({"BACKEND": "dj_rest_auth"}) == "dj-rest-auth"
+
+
+def test_a_backend_without_a_protocol_of_its_own_gets_no_paths_of_another() -> None:
+    assert "BACKEND_PROFILE_PATH" in stand_in_settings.backend_settings({}, 8080)
+    assert stand_in_settings.backend_settings({"BACKEND": "custom"}, 8080).keys() == {
+        "BACKEND_URL",
+        "BACKEND_NEXT_STEP_URLS",
+    }
