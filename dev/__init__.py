@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 from flask import Flask
@@ -136,7 +137,14 @@ def _start_stand_ins(settings: Mapping[str, str], port: int) -> list[str]:
 
 def _print_greeting(settings: Mapping[str, str], port: int, started: list[str], login_identifier: str) -> None:
     click.secho(f"\n  Munjigi  ->  {settings['SITE_URL']}\n", bold=True)
-    if "backend" in started:
+    if urlsplit(settings["SITE_URL"]).port != port:
+        click.echo(
+            f"  This server listens on port {port}. Forms work at the address above only:"
+            " without a proxy there, remove SITE_URL from .env.\n"
+        )
+    if "backend" not in started:
+        click.echo(f"  The backend is {settings['BACKEND_URL']} (BACKEND={settings.get('BACKEND', 'laravel')}).")
+    else:
         protocol = stand_in_settings.protocol(settings)
         click.echo(f"  Sign in with one of these; the password is {backend.PASSWORD}\n")
         for account, description in backend.accounts(protocol):

@@ -46,6 +46,8 @@ def test_the_site_and_its_stand_in_start_and_stop_together(log: Path) -> None:
         command.stop()
         assert not is_listening(port)
         assert not is_listening(port + 1)
+        assert "The backend is http://127.0.0.1:1 (BACKEND=laravel)." in command.output
+        assert "This server listens" not in command.output
 
 
 def test_a_request_to_127_0_0_1_is_redirected_to_localhost(log: Path) -> None:
@@ -63,6 +65,7 @@ def test_behind_another_server_the_start_message_names_that_servers_url(log: Pat
     with run_command(FLASK, "run", "--port", str(port), log=log, environ=environ) as command:
         command.wait_for(f"http://localhost:{port}/health/live")
         assert f"Munjigi  ->  {front}\n" in command.output
+        assert f"This server listens on port {port}." in command.output
         started = visitor_at(port).submit("/api/auth/signin/google", {"json": "true"}, headers={"Origin": front}).json()
         answer = requests.get(started["url"], timeout=5)
         assert answer.status_code == 200, "the stand-in sends people back there, and nowhere else"
