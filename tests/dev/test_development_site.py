@@ -46,8 +46,6 @@ def test_the_site_and_its_stand_in_start_and_stop_together(log: Path) -> None:
         command.stop()
         assert not is_listening(port)
         assert not is_listening(port + 1)
-        assert "The backend is http://127.0.0.1:1 (BACKEND=laravel)." in command.output
-        assert "This server listens" not in command.output
 
 
 def test_a_request_to_127_0_0_1_is_redirected_to_localhost(log: Path) -> None:
@@ -103,6 +101,8 @@ def test_a_configured_backend_replaces_the_stand_in(log: Path) -> None:
     with run_command(FLASK, "run", "--port", str(port), log=log, environ=environ) as command:
         command.wait_for(f"http://localhost:{port}/health/live")
         assert not is_listening(port + 1)
+        assert "The backend is http://127.0.0.1:1 (BACKEND=laravel)." in command.output
+        assert "This server listens" not in command.output
         visitor = visitor_at(port)
         assert "minji@" not in visitor.get_page("/auth/login/email").text
         assert visitor.sign_in().status_code == 503
