@@ -113,10 +113,11 @@ class Connection:
             time.sleep(seconds)
 
     def describe_anew(self) -> None:
-        """Forget which kind of backend it is said to be, and where its answers have what. Calls of `custom` stay."""
-        if self.environ.get("BACKEND") == "custom":
-            parts = {name: text for name, text in self.environ.items() if name in _CALL_PARTS and text}
-            self.named = _with_methods(parts) | self.named
+        """Forget which kind of backend it is said to be, and where its answers have what. Calls that are named stay."""
+        parts = {name: text for name, text in self.environ.items() if name in _CALL_PARTS and text}
+        if self.environ.get("BACKEND") not in (None, "", "custom"):
+            parts = _calls_in_full(parts)
+        self.named = _with_methods(parts) | self.named
         self.environ = {name: text for name, text in self.environ.items() if name not in _PARTS} | self.named
         identifier = {name: text for name, text in self.learned.items() if name == "LOGIN_IDENTIFIER"}
         self.learned = {"BACKEND": "custom", **identifier}
@@ -148,6 +149,13 @@ def missing_signatures(connection: Connection) -> set[object]:
 def is_missing(answer: Answer) -> bool:
     """Whether there is no such call: the path is unknown, or it is one for browsers."""
     return answer.status in (404, 405, 419, 501) or 300 <= answer.status < 400 or answer.response.is_html
+
+
+def _calls_in_full(parts: dict[str, str]) -> dict[str, str]:
+    """The calls that are named with method and path, and their bodies: without what changes a call of another kind."""
+    calls = [f"BACKEND_{call.upper()}" for call in CALLS if parts.get(f"BACKEND_{call.upper()}")]
+    names = [f"{call}{part}" for call in calls for part in ("", "_BODY", "_FORM")]
+    return {name: parts[name] for name in names if name in parts and "{BACKEND_" not in parts[name]}
 
 
 def _with_methods(parts: dict[str, str]) -> dict[str, str]:

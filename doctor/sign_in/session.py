@@ -113,17 +113,25 @@ def learn_logout(learning: Learning, tokens: Tokens, user: Answer | None) -> Ans
     """
     learning.report.heading("Looking for the logout")
     values = {"token": tokens.access, **({"refresh_token": tokens.refresh} if tokens.refresh else {})}
+    named = learning.connection.environ.get("BACKEND_LOGOUT")
     for line, body in product(_logout_lines(learning), _logout_bodies(learning)):
-        answer = _log_out(learning, line, body, values)
+        answer, refuses = _log_out(learning, line, body, values)
         if answer is None:
+            continue
+        after = learning.connection.probe("user", values) if user is not None else None
+        is_ended = user is not None and after is not None and signature(after) != signature(user)
+        if refuses and not is_ended:
             continue
         learning.report.answer(f"{line}{' with the refresh token' if body else ''}", answer)
         learning.connection.learned |= {"BACKEND_LOGOUT": line, **body}
-        after = learning.connection.probe("user", values) if user is not None else None
-        if user is not None and after is not None and signature(after) != signature(user):
+        if is_ended:
             return after
         learning.connection.learned["BACKEND_LOGOUT_REVOKES"] = "false"
         learning.report.line("the access token is still accepted" if after else "whether it ends the token is unknown")
+        return None
+    if named:
+        learning.connection.learned["BACKEND_LOGOUT_REVOKES"] = "false"
+        learning.report.warning(f"BACKEND_LOGOUT={named} is kept, but nothing shows that it ends the token.")
         return None
     learning.report.line(
         "no call was found: set BACKEND_LOGOUT, if there is one; else tokens stay valid after sign-out"
@@ -131,17 +139,19 @@ def learn_logout(learning: Learning, tokens: Tokens, user: Answer | None) -> Ans
     return None
 
 
-def _log_out(learning: Learning, line: str, body: dict[str, str], values: dict[str, str]) -> Answer | None:
-    """The answer of this call; None if there is no such call, or if it refuses."""
+def _log_out(learning: Learning, line: str, body: dict[str, str], values: dict[str, str]) -> tuple[Answer | None, bool]:
+    """The answer of this call, and whether it may be a refusal with status 200: it is the same without a valid token.
+
+    No answer: there is no such call, or it certainly refuses.
+    """
     probe = learning.connection.probe
     without = probe("logout", {"token": "none"}, BACKEND_LOGOUT=line)
     if without is None or is_missing(without):
-        return None
+        return None, True
     answer = probe("logout", values, BACKEND_LOGOUT=line, **body)
     if answer is None or not 200 <= answer.status < 300 or answer.response.is_html:
-        return None
-    refuses = codes(answer) and signature(answer) == signature(without)  # a refusal with status 200
-    return None if refuses else answer
+        return None, True
+    return answer, bool(codes(answer)) and signature(answer) == signature(without)
 
 
 def _logout_lines(learning: Learning) -> list[str]:

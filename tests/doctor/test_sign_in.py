@@ -7,6 +7,7 @@ import itertools
 import logging
 import os
 import pty
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -18,7 +19,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from dotenv import dotenv_values
-from flask import Flask, Response
+from flask import Flask, Response, request
 
 import backends
 from app import create_app
@@ -411,6 +412,70 @@ def test_the_calls_that_the_operator_names_are_used() -> None:
         result = run_doctor(url, IDENTIFIER, PASSWORD, *options)
         assert result.exit_code == 0, result.output
         assert settings_work(url, result.output, IDENTIFIER)
+
+
+def korean_backend(  # noqa: C901 -- one view each
+    accounts: Accounts,
+    person: dict[str, object] | None = None,
+    prefix: str = "",
+    user_path: str = "/member/me",
+    *,
+    logout_works: bool = True,
+) -> Flask:
+    """A logout that answers the same with and without a valid token."""
+    app = Flask("korean")
+
+    def token() -> str:
+        return request.headers.get("Authorization", "").removeprefix("Bearer ")
+
+    @app.errorhandler(404)
+    def not_found(_: Exception) -> tuple[dict[str, object], int]:
+        return {"result": "no such call"}, 404
+
+    @app.post(f"{prefix}/member/login")
+    def login() -> tuple[dict[str, object], int]:
+        body = request.get_json(silent=True) or {}
+        if missing := [name for name in ("loginId", "password") if not body.get(name)]:
+            return {"message": f"{missing[0]} is required"}, 400
+        if not accounts.check(body["loginId"], body["password"]):
+            return {"message": "Not this one."}, 401
+        return {"result": {"accessToken": accounts.issue(secrets.token_urlsafe(30), accounts.access)}}, 200
+
+    @app.get(f"{prefix}{user_path}")
+    def user() -> tuple[dict[str, object], int]:
+        if token() not in accounts.access:
+            return {"result": "fail"}, 401
+        return {"result": {"profile": person or {"userNo": 7, "name": NAME, "email": IDENTIFIER}}}, 200
+
+    @app.post(f"{prefix}/member/logout")
+    def logout() -> dict[str, str]:
+        if logout_works:
+            accounts.access.discard(token())
+        return {"result": "ok"}
+
+    return app
+
+
+@pytest.mark.parametrize("environ", [{}, {"BACKEND_LOGOUT": "POST /member/logout"}], ids=["unnamed", "named"])
+def test_a_logout_that_answers_the_same_without_a_valid_token_is_found(environ: dict[str, str]) -> None:
+    with unknown_backend(korean_backend) as (url, _):
+        result = run_doctor(url, USERNAME, **environ)
+    assert result.exit_code == 0, result.output
+    assert settings_in(result.output)["BACKEND_LOGOUT"] == "POST /member/logout"
+    assert "the access token is no longer accepted" in result.output
+    assert "remove BACKEND_LOGOUT" not in result.output
+
+
+@pytest.mark.corpus
+@pytest.mark.parametrize("backend", [{}, {"BACKEND": "custom"}, {"BACKEND": "nestjs"}], ids=["no", "custom", "other"])
+def test_a_logout_that_the_operator_names_is_kept_although_it_ends_no_token(backend: dict[str, str]) -> None:
+    with unknown_backend(functools.partial(korean_backend, logout_works=False)) as (url, _):
+        unnamed = run_doctor(url, USERNAME)
+        named = run_doctor(url, USERNAME, **backend, BACKEND_LOGOUT="POST /member/logout")
+    assert "BACKEND_LOGOUT" not in settings_in(unnamed.output)
+    assert settings_in(named.output)["BACKEND_LOGOUT"] == "POST /member/logout"
+    assert "! BACKEND_LOGOUT=POST /member/logout is kept, but nothing shows that it ends the token." in named.output
+    assert "remove BACKEND_LOGOUT" not in named.output
 
 
 def test_a_setting_that_does_not_fit_is_replaced_and_the_others_to_remove_are_named() -> None:
