@@ -32,6 +32,7 @@ _CALL_PARTS = frozenset(
     {f"BACKEND_{call.upper()}{part}" for call in CALLS for part in ("", "_PATH", "_BODY", "_FORM")}
     | {"BACKEND_TOKEN_HEADER", "BACKEND_REFRESH_SEND"}
 )
+_USER_PLACES = ("BACKEND_USER_AT", "BACKEND_USER_FIELDS")
 
 
 _MAX_WAITS = 6
@@ -53,6 +54,8 @@ class Connection:
     """Calls that the operator has named for this run."""
     learned: dict[str, str] = field(default_factory=dict)
     """The settings that were learned so far, in the order in which they are printed."""
+    given: dict[str, str] = field(default_factory=dict)
+    """Where the settings say that an answer has the user. It is used if that is true."""
     waits_left: int = _MAX_WAITS
     """How often it may still wait for a backend that limits requests."""
 
@@ -118,6 +121,7 @@ class Connection:
         if self.environ.get("BACKEND") not in (None, "", "custom"):
             parts = _calls_in_full(parts)
         self.named = _with_methods(parts) | self.named
+        self.given = {name: text for name, text in self.environ.items() if name in _USER_PLACES and text}
         self.environ = {name: text for name, text in self.environ.items() if name not in _PARTS} | self.named
         identifier = {name: text for name, text in self.learned.items() if name == "LOGIN_IDENTIFIER"}
         self.learned = {"BACKEND": "custom", **identifier}

@@ -8,9 +8,11 @@ from typing import NamedTuple
 import backends
 import providers
 from backends.base import placeholders
+from backends.overrides import user_fields
 from doctor.sign_in.answers import Value, leaves, objects, plain, printable, signature
 from doctor.sign_in.connection import StoppedError, is_missing
 from doctor.sign_in.learning import Learning, lines_of
+from services.backend import results
 from services.backend.answer import Answer
 from services.backend.user import User
 
@@ -23,17 +25,20 @@ _SUFFIXES = (
 _USER_PATH = re.compile(r"/(me|user|profile|account|userinfo|whoami|current|mypage|self|info)\b", re.IGNORECASE)
 _IDS = (
     "id", "userid", "memberid", "sub", "pk", "uid", "uuid", "objectid", "accountid", "userno", "memberno", "userseq",
-    "memberseq", "customerid", "no", "seq", "userpk", "memberpk", "useridx", "idx", "guid",
+    "memberseq", "customerid", "no", "seq", "userpk", "memberpk", "useridx", "idx", "guid", "memno",
+    "memseq", "mbrno",
 )  # fmt: skip
 _CERTAIN_IDS = 8
 """The first of them can be nothing else."""
-_FULL_NAMES = ("name", "fullname", "displayname", "realname", "membername")
+_FULL_NAMES = ("name", "fullname", "displayname", "realname", "membername", "memnm", "usernm", "mbrnm", "custnm")
 _USER_NAMES = ("username", "preferredusername", "loginid")
 _NICK_NAMES = ("nickname", "nick", "alias", "screenname", "handle")
-_EMAILS = ("email", "emailaddress", "useremail", "memberemail", "mail", "loginemail")
+_EMAILS = ("email", "emailaddress", "useremail", "memberemail", "mail", "loginemail", "emailaddr", "mailaddr")
 _OTHERS = ("provider", "social", "team", "role", "group", "organization", "tenant", "device", "session")
 """What other ids of a user's object are about."""
 _USER_KEYS = ("user", "member", "account", "profile", "customer", "me", "userinfo")
+_MAX_UNREAD = 3
+"""Answers without a user whose keys are printed."""
 _BEARER = "Authorization: Bearer {token}"
 _DEFAULTS = {"id": "id", "name": "name", "nick_name": "nick_name", "email": "email"}
 
@@ -66,6 +71,14 @@ class _UserCall(NamedTuple):
     place: UserPlace
 
 
+class _Search(NamedTuple):
+    user_call: _UserCall | None
+    refusing: list[str]
+    """The calls that may want another header."""
+    unread: list[tuple[str, Answer]]
+    """The calls in whose answers no user was found: those that the operator has named, and those with JSON."""
+
+
 def learn_user(learning: Learning, login: Answer) -> Answer | None:
     """Learn the user call, or that the login's answer has the user. Returns the answer of the call, None without one.
 
@@ -74,35 +87,41 @@ def learn_user(learning: Learning, login: Answer) -> Answer | None:
     learning.report.heading("Looking for the user")
     token = str(login.get(learning.token_place))
     usual, *others = _token_headers(learning)
-    user_call, refusing = _search(learning, list(_calls(learning)), usual, token)
+    user_call, refusing, unread = _search(learning, list(_calls(learning)), usual, token)
     for header in others if user_call is None else ():
-        user_call, _ = _search(learning, refusing, header, token)
+        user_call, _, more = _search(learning, refusing, header, token)
+        unread += more
         if user_call is not None:
             break
     if user_call is None:
-        _learn_user_of_login(learning, login)
+        _learn_user_of_login(learning, login, _report_unread(learning, unread))
         return None
     _learn_call(learning, user_call)
     return user_call.answer
 
 
-def _search(learning: Learning, lines: list[str], header: str, token: str) -> tuple[_UserCall | None, list[str]]:
-    """Make these calls until one returns the user. Returns it, and the calls that may want another header."""
+def _search(learning: Learning, lines: list[str], header: str, token: str) -> _Search:
+    """Make these calls until one returns the user."""
+    is_named = bool(learning.connection.environ.get("BACKEND_USER"))
     refusing: list[str] = []
+    unread: list[tuple[str, Answer]] = []
     guessed = None
     for each in lines:
         line, answer = _call_user(learning, each, header, token)
-        if answer is None or is_missing(answer):
+        if answer is None or (is_missing(answer) and not is_named):
             continue
         is_success = answer.status in (200, 201)
-        place = find_user(answer.get("body"), learning.account.identifier) if is_success else None
+        place = _find_place(learning, answer) if is_success else None
         if place and place.has_identifier:
-            return _UserCall(line, header, answer, place), refusing
+            return _Search(_UserCall(line, header, answer, place), refusing, unread)
         if place:
             guessed = guessed or _UserCall(line, header, answer, place)
-        elif not is_success or signature(answer) not in learning.missing:
+            continue
+        if not is_success or signature(answer) not in learning.missing:
             refusing.append(line)
-    return guessed, refusing
+        if is_named or (is_success and line in refusing and isinstance(answer.get("body"), dict | list)):
+            unread.append((line, answer))
+    return _Search(guessed, refusing, unread)
 
 
 def _call_user(learning: Learning, line: str, header: str, token: str) -> tuple[str, Answer | None]:
@@ -125,10 +144,25 @@ def _learn_call(learning: Learning, user_call: _UserCall) -> None:
     _learn_place(learning, user_call.place)
 
 
-def _learn_user_of_login(learning: Learning, login: Answer) -> None:
-    place = find_user(login.get("body"), learning.account.identifier)
+def _report_unread(learning: Learning, unread: list[tuple[str, Answer]]) -> str:
+    """Print the keys of the answers in which no user was found. Returns what the operator can do."""
+    named = learning.connection.environ.get("BACKEND_USER")
+    different = {(line, signature(answer)): answer for line, answer in reversed(unread)}
+    for (line, _), answer in [*reversed(different.items())][:_MAX_UNREAD]:
+        learning.report.answer(line, answer)
+    if any(answer.status in (200, 201) for _, answer in unread):
+        hint = "No id was recognized among these keys: set BACKEND_USER_FIELDS=id=<key>."
+        return hint if named else f'{hint} Or name another call with --user "GET /path".'
+    if named:
+        return f"{named} does not return the user. Is the path right? Else set BACKEND_TOKEN_HEADER."
+    return 'No call returns the user. Name it with --user "GET /path".'
+
+
+def _learn_user_of_login(learning: Learning, login: Answer, hint: str) -> None:
+    """Take the user from the answer to the login. Raises `StoppedError` with the hint if that has none."""
+    place = _find_place(learning, login)
     if place is None or not (place.has_identifier or place.at != "body"):
-        raise StoppedError('No call returns the user. Name it with --user "GET /path".')
+        raise StoppedError(hint)
     learning.report.line("no call returns the user, but the answer to the login has it")
     learning.report.warning(
         "The site then cannot notice that an account was closed. Name the call with --user, if there is one."
@@ -143,6 +177,11 @@ def _learn_place(learning: Learning, place: UserPlace) -> None:
     learning.report.line(f"took {fields}" + ("" if place.at == "body" else f", below {place.at}"))
     for guess in place.warnings:
         learning.report.warning(guess)
+    if missing := [name for name in ("name", "email") if name not in place.fields]:
+        settings = " ".join(f"{name}=<key>" for name in missing)
+        learning.report.line(
+            f"found no {' and no '.join(missing)}: set BACKEND_USER_FIELDS={settings}, if there is one"
+        )
 
 
 def _calls(learning: Learning) -> Iterator[str]:
@@ -177,6 +216,29 @@ def _token_headers(learning: Learning) -> list[str]:
     return [*schemes, *own]
 
 
+def _find_place(learning: Learning, answer: Answer) -> UserPlace | None:
+    """Where this answer has the user: as the settings say, if that is true, or else as its keys and values look."""
+    identifier = learning.account.identifier
+    places = list(_given_places(learning, answer))
+    given = next((place for place in places if place.has_identifier), places[0] if places else None)
+    return given or find_user(answer.get("body"), identifier)
+
+
+def _given_places(learning: Learning, answer: Answer) -> Iterator[UserPlace]:
+    """The places of a user that agree with `BACKEND_USER_AT` and `BACKEND_USER_FIELDS` of the settings."""
+    given = learning.connection.given
+    fields = user_fields(given["BACKEND_USER_FIELDS"]) if "BACKEND_USER_FIELDS" in given else {}
+    paths = [path or "body" for path, _ in objects(answer.get("body")) if printable(path) == path]
+    for at in [given["BACKEND_USER_AT"]] if "BACKEND_USER_AT" in given else paths if fields else []:
+        item = answer.get(at)
+        place = _describe_user(at, item, learning.account.identifier, fields) if isinstance(item, dict) else None
+        if place is None or "id" not in place.fields:
+            continue
+        backend = learning.connection.settings(**place.settings).backend
+        if results.user_if_any(backend, answer):
+            yield place
+
+
 def find_user(body: object, identifier: str) -> UserPlace | None:
     """The object that describes the person; None if there is none. Chosen by names, and by the value typed."""
     scored = [(_score(path, item, identifier), -path.count("."), path, item) for path, item in objects(body)]
@@ -197,14 +259,18 @@ def _score(path: str, item: dict[str, object], identifier: str) -> int:
     return 10 * matches + 4 * has_id + 3 * is_named + 3 * nested + min(described, 3)
 
 
-def _describe_user(at: str, item: dict[str, object], identifier: str) -> UserPlace:
+def _describe_user(
+    at: str, item: dict[str, object], identifier: str, given: Mapping[str, str] | None = None
+) -> UserPlace:
+    """Where the object has which field; given: the fields that are known."""
+    given = given or {}
     values = sorted((leaf for leaf in leaves(item) if _can_be_field(leaf)), key=lambda leaf: leaf.place.count("."))
     texts = {leaf.place: leaf.value for leaf in values if isinstance(leaf.value, str) or leaf.value is None}
     typed = next((place for place, value in texts.items() if _is_same(value, identifier)), None)
-    user_id, id_guess = _find_id(item, typed)
-    name, name_guess = _find_name(texts)
+    user_id, id_guess = _find_id(item, typed) if "id" not in given else (None, "")
+    name, name_guess = _find_name(texts) if "name" not in given else (None, "")
     email = _by_name(texts, _EMAILS) or (typed if "@" in identifier else None)
-    fields = {"id": user_id, "name": name, "nick_name": _by_name(texts, _NICK_NAMES), "email": email}
+    fields = {"id": user_id, "name": name, "nick_name": _by_name(texts, _NICK_NAMES), "email": email, **given}
     return UserPlace(
         at,
         {field: place for field, place in fields.items() if place},
@@ -232,11 +298,18 @@ def _find_name(texts: Mapping[str, object]) -> tuple[str | None, str]:
     """The place of the name, and what is guessed about it."""
     top = {place: value for place, value in texts.items() if "." not in place}
     name = _by_name(top, _FULL_NAMES) or _by_name(texts, _FULL_NAMES)
-    parts = [_by_name(texts, names) for names in (("firstname", "givenname"), ("lastname", "familyname", "surname"))]
+    parts = [
+        _by_name(texts, names)
+        for names in (("firstname", "givenname", "firstnm"), ("lastname", "familyname", "surname", "lastnm"))
+    ]
     if name is None and all(parts):
         joined = "+".join(part for part in parts if part)
         return joined, f"Guessed: the name is {joined}. For Korean names, turn the two around."
-    return name or _by_name(top, _USER_NAMES) or _by_name(texts, _USER_NAMES), ""
+    if name is not None:
+        return name, ""
+    name = _by_name(top, _USER_NAMES) or _by_name(texts, _USER_NAMES)
+    guess = f"Guessed: the name is {name}. Set BACKEND_USER_FIELDS=name=<key>, if another key has the name."
+    return name, guess if name else ""
 
 
 def _by_name(texts: Mapping[str, object], names: tuple[str, ...]) -> str | None:

@@ -478,6 +478,65 @@ def test_a_logout_that_the_operator_names_is_kept_although_it_ends_no_token(back
     assert "remove BACKEND_LOGOUT" not in named.output
 
 
+KOREAN_PERSON: dict[str, object] = {
+    "memNo": 7, "lastNm": "Kim", "firstNm": "Canary", "alias": None, "mailAddr": IDENTIFIER,
+}  # fmt: skip
+NAMED = ("--login", "POST /member/login", "--login-body", "loginId={identifier} password={password}")
+
+
+def test_abbreviations_of_korean_fields_are_known() -> None:
+    names_backend = functools.partial(korean_backend, person={"mbrNo": 7, "memNm": NAME, "emailAddr": IDENTIFIER})
+    with unknown_backend(names_backend) as (url, _):
+        assert settings_in(run_doctor(url, USERNAME, PASSWORD, *NAMED).output)["BACKEND_USER_FIELDS"] == (
+            "id=mbrNo name=memNm email=emailAddr"
+        )
+    with unknown_backend(functools.partial(korean_backend, person=KOREAN_PERSON)) as (url, _):
+        assert settings_in(run_doctor(url, USERNAME, PASSWORD, *NAMED).output)["BACKEND_USER_FIELDS"] == (
+            "id=memNo name=firstNm+lastNm nick_name=alias email=mailAddr"
+        )
+
+
+def test_the_keys_of_an_answer_without_a_known_id_are_printed_and_the_setting_is_used() -> None:
+    person = {"kennzahl": 7, "rufname": NAME}
+    options = (*NAMED, "--user", "GET /wer")
+    with unknown_backend(functools.partial(korean_backend, person=person, user_path="/wer")) as (url, accounts):
+        failed = run_doctor(url, USERNAME, PASSWORD, *options)
+        assert failed.exit_code == 1
+        assert "result.profile.kennzahl: number" in failed.output
+        assert f"result.profile.rufname: text, {len(NAME)} characters" in failed.output
+        assert "No id was recognized among these keys: set BACKEND_USER_FIELDS=id=<key>" in failed.output
+        assert "--user" not in failed.output
+        assert not [value for value in accounts.issued if value in failed.output]
+        fields = {"BACKEND_USER_FIELDS": "id=kennzahl"}
+        found = run_doctor(url, USERNAME, PASSWORD, *options, **fields)
+        assert found.exit_code == 0, found.output
+        assert settings_in(found.output)["BACKEND_USER_AT"] == "result.profile"
+        assert settings_in(found.output)["BACKEND_USER_FIELDS"] == "id=kennzahl"
+        places = {"BACKEND_USER_FIELDS": "id=kennzahl name=rufname", "BACKEND_USER_AT": "result.profile"}
+        result = run_doctor(url, USERNAME, PASSWORD, *options, **places)
+        assert {name: settings_in(result.output)[name] for name in places} == places
+
+
+def test_the_answer_of_a_named_user_call_that_refuses_the_token_is_printed() -> None:
+    with unknown_backend(korean_backend) as (url, _):
+        result = run_doctor(url, USERNAME, PASSWORD, *NAMED, "--user", "GET /nowhere")
+    assert result.exit_code == 1
+    assert "GET /nowhere answered 404" in result.output
+    assert "GET /nowhere does not return the user" in result.output
+
+
+def test_a_guessed_name_is_marked_and_the_fields_that_were_not_found_are_said() -> None:
+    person: dict[str, object] = {"userNo": 7, "loginId": USERNAME, "rufname": NAME}
+    with unknown_backend(functools.partial(korean_backend, person=person)) as (url, _):
+        output = run_doctor(url, USERNAME, PASSWORD, *NAMED).output
+    assert "! Guessed: the name is loginId." in output
+    assert "found no email: set BACKEND_USER_FIELDS=email=<key>" in output
+    with unknown_backend(functools.partial(korean_backend, person={"userNo": 7, "alias": USERNAME})) as (url, _):
+        output = run_doctor(url, USERNAME, PASSWORD, *NAMED).output
+    assert "found no name and no email" in output
+    assert "! Guessed: the name" not in output
+
+
 def test_a_setting_that_does_not_fit_is_replaced_and_the_others_to_remove_are_named() -> None:
     settings = {"BACKEND": "custom", "BACKEND_LOGIN": "POST /api/account/login", "BACKEND_TOKEN": "data.token"}
     with unknown_backend(codes_backend) as (url, _):
