@@ -7,6 +7,7 @@ and is sent at most `MAX_ATTEMPTS` times.
 import re
 from collections.abc import Iterator
 from itertools import islice, product
+from urllib.parse import urlsplit
 
 import backends
 from backends.base import placeholders
@@ -21,12 +22,15 @@ from services.backend.answer import Answer
 MAX_ATTEMPTS = 4
 """How often the operator's password is sent while the login is learned: backends lock accounts."""
 
+_FOLDERS = ("/auth", "/member", "/members", "/user", "/users")
+"""What is tried below versions 2 and 3. Few: each is combined with four prefixes and with all `_NAMES`."""
 _PREFIXES = (
     "/api/auth", "/auth", "/api", "", "/api/v1/auth", "/api/v1", "/v1/auth", "/v1", "/api/users", "/users",
     "/api/v1/users", "/api/members", "/members", "/api/v1/members", "/api/member", "/member", "/api/user", "/user",
-    "/api/account", "/account", "/accounts", "/api/accounts", "/api/v2/auth", "/api/v2", "/v2", "/v1/users",
+    "/api/account", "/account", "/accounts", "/api/accounts", "/v1/users",
     "/v1/members", "/v1/member", "/v1/account", "/v1/accounts", "/api/v1/account", "/api/v1/accounts", "/v1/user",
     "/api/v1/user", "/api/v1/member", "/customers", "/api/customers", "/rest-auth",
+    *(f"/{version}{folder}" for version in ("api/v2", "api/v3", "v2", "v3") for folder in ("", *_FOLDERS)),
 )  # fmt: skip
 _NAMES = ("login", "signin", "sign-in", "signIn", "sign_in", "authenticate")
 _OTHER_PATHS = (
@@ -69,9 +73,23 @@ def learn_login(learning: Learning) -> Answer:
     _report_openid_provider(learning)
     others = ", ".join(name for name in backends.names() if setting_names(backends.find(name)))
     report.line(f"not tried, because they need settings of their own: BACKEND={others}")
-    raise StoppedError(
-        "No login was found, or the password is wrong. Name the call with"
-        ' --login "POST /path" and, if its fields are unusual, --login-body "id={identifier} pw={password}".'
+    raise StoppedError(_hint(learning))
+
+
+def _hint(learning: Learning) -> str:
+    """What the operator can do if no attempt has signed in."""
+    environ = learning.connection.environ
+    body = '--login-body "id={identifier} pw={password}"'
+    if environ.get("BACKEND_LOGIN"):
+        fields = "Are these its fields?" if environ.get("BACKEND_LOGIN_BODY") else f"Name its fields with {body}."
+        return f"{environ['BACKEND_LOGIN']} gave no token: the path, the fields or the password is wrong. {fields}"
+    url = learning.connection.settings().backend_url
+    base = f"If all calls are below a path such as /api/v2, set BACKEND_URL={url}/api/v2"
+    if urlsplit(url).path.strip("/"):
+        base = "Is the path of BACKEND_URL right?"
+    return (
+        'No login was found, or the password is wrong. Name the call with --login "POST /path" and, if its fields are'
+        f" unusual, {body}. {base}"
     )
 
 

@@ -478,6 +478,41 @@ def test_a_logout_that_the_operator_names_is_kept_although_it_ends_no_token(back
     assert "remove BACKEND_LOGOUT" not in named.output
 
 
+@pytest.mark.parametrize("prefix", ["/api/v2", "/api/v3"])
+def test_a_login_below_a_version_is_found(prefix: str) -> None:
+    with unknown_backend(functools.partial(korean_backend, prefix=prefix)) as (url, _):
+        result = run_doctor(url, USERNAME)
+    assert result.exit_code == 0, result.output
+    assert settings_in(result.output)["BACKEND_LOGIN"] == f"POST {prefix}/member/login"
+
+
+def test_a_login_that_is_not_found_takes_a_bounded_number_of_requests_and_the_address_is_suggested() -> None:
+    requests: list[str] = []
+
+    def nothing_backend(_: Accounts) -> Flask:
+        app = Flask("nothing")
+        app.before_request(lambda: requests.append(request.path))
+        return app
+
+    with unknown_backend(nothing_backend) as (url, _):
+        result = run_doctor(url, USERNAME)
+    assert result.exit_code == 1
+    assert 'Name the call with --login "POST /path"' in result.output
+    assert f"BACKEND_URL={url}/api/v2" in result.output
+    assert len(requests) < 450
+
+
+def test_the_operator_is_not_told_to_name_a_login_that_is_named() -> None:
+    with unknown_backend(korean_backend) as (url, _):
+        result = run_doctor(url, USERNAME, PASSWORD, "--login", "POST /member/sesam")
+        wrong = run_doctor(url, USERNAME, "wrong-password", *NAMED)
+    for output in (result.output, wrong.output):
+        assert "--login " not in output
+    assert "POST /member/sesam gave no token: the path, the fields or the password is wrong" in result.output
+    assert "--login-body" in result.output
+    assert "--login-body" not in wrong.output
+
+
 KOREAN_PERSON: dict[str, object] = {
     "memNo": 7, "lastNm": "Kim", "firstNm": "Canary", "alias": None, "mailAddr": IDENTIFIER,
 }  # fmt: skip
