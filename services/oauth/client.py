@@ -304,7 +304,7 @@ def _check_param_claims(registration: Registration, claims: Mapping[str, Any]) -
     for param, claim in registration.provider.param_claims.items():
         expected, actual = registration.params.get(param), claims.get(claim)
         if expected is not None and (not isinstance(actual, str) or actual.lower() != expected.lower()):
-            raise errors.AccessDenied(f"its id_token has not the {claim} of {registration.id.upper()}_PARAMS")
+            raise errors.AccessDenied(f"its id_token does not have the {claim} of {registration.id.upper()}_PARAMS")
 
 
 def _check_issuer(endpoints: Endpoints, params: Mapping[str, str]) -> None:

@@ -46,7 +46,7 @@ def _check_claims(claims: dict[str, Any], header: dict[str, Any], expected: Expe
     _check_identity_claims(claims, expected)
     now = expected.now
     if not all(is_time(claims.get(name)) for name in ("exp", "iat")) or not is_time(claims.get("nbf", 0)):
-        raise InvalidToken("one of its times is none")
+        raise InvalidToken("one of its times is not valid")
     if not now - MAX_AGE_SECONDS - MAX_DIFFERENCE_SECONDS <= claims["iat"] <= now + MAX_DIFFERENCE_SECONDS:
         raise InvalidToken("it was not issued just now")
     if not claims.get("at_hash", True):
@@ -69,6 +69,6 @@ def _check_identity_claims(claims: dict[str, Any], expected: Expected) -> None:
     if claims.get("azp", expected.client_id) != expected.client_id:
         raise InvalidToken("another site had it issued")
     if not isinstance(claims.get("sub"), str) or not 0 < len(claims["sub"]) <= MAX_SUBJECT_LENGTH:
-        raise InvalidToken(f"its sub is no text of 1 to {MAX_SUBJECT_LENGTH} characters")
+        raise InvalidToken(f"its sub is not a text of 1 to {MAX_SUBJECT_LENGTH} characters")
     if claims.get("nonce") != expected.nonce:
         raise InvalidToken("it belongs to another sign-in")

@@ -67,7 +67,7 @@ def _check_origin_and_times(claims: dict[str, Any], expected: Expected) -> None:
     if claims.get("aud") not in (expected.client_id, [expected.client_id]):
         raise InvalidToken("it is for another site, or not for this one alone")
     if not is_time(claims.get("iat")) or not is_time(claims.get("exp")) or not is_time(claims.get("nbf", 0)):
-        raise InvalidToken("one of its times is none")
+        raise InvalidToken("one of its times is not valid")
     earliest = expected.now - MAX_AGE_SECONDS - MAX_DIFFERENCE_SECONDS
     latest = expected.now + MAX_DIFFERENCE_SECONDS
     if not earliest <= claims["iat"] <= latest:
@@ -82,5 +82,5 @@ def _identifier(claims: dict[str, Any], name: str) -> str | None:
         return None
     value = claims[name]
     if not isinstance(value, str) or not 0 < len(value) <= MAX_ID_LENGTH:
-        raise InvalidToken(f"its {name} is no text of 1 to {MAX_ID_LENGTH} characters")
+        raise InvalidToken(f"its {name} is not a text of 1 to {MAX_ID_LENGTH} characters")
     return value

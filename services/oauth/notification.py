@@ -52,13 +52,13 @@ def verify(token: object, keys: Callable[[str | None], Sequence[Key]], expected:
         raise InvalidToken("it has no events")
     jti = claims.get("jti")
     if not isinstance(jti, str) or not 0 < len(jti) <= MAX_ID_LENGTH or not jti.isprintable():
-        raise InvalidToken(f"its jti is no text of 1 to {MAX_ID_LENGTH} characters")
+        raise InvalidToken(f"its jti is not a text of 1 to {MAX_ID_LENGTH} characters")
     return Notification(claims, jti, int(claims["iat"]))
 
 
 def _check_times(claims: Mapping[str, Any], now: float) -> None:
     if not is_time(claims.get("iat")) or not is_time(claims.get("exp")) or not is_time(claims.get("nbf", 0)):
-        raise InvalidToken("one of its times is none")
+        raise InvalidToken("one of its times is not valid")
     latest = now + MAX_DIFFERENCE_SECONDS
     if not now - MAX_AGE_SECONDS - MAX_DIFFERENCE_SECONDS <= claims["iat"] <= latest:
         raise InvalidToken("it was issued more than a day ago, or in the future")
