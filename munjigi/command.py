@@ -48,7 +48,8 @@ def commands() -> None:
 @click.pass_context
 def run(context: click.Context, port: int) -> None:
     """Start the site for development, with a stand-in backend and providers."""
-    if find_spec("dev") is None:
+    stand_ins = find_spec("dev")
+    if stand_ins is None:
         raise click.ClickException("this installation has no stand-ins; `munjigi serve` starts the site")
     from dotenv import find_dotenv, load_dotenv
     from flask.cli import ScriptInfo, run_command

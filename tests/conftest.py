@@ -4,12 +4,14 @@ import zlib
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import hypothesis
 import pytest
 from playwright.sync_api import Browser
 
 from services.http.client import HttpClient
+from services.observability.log_config import TextFormatter
 from tests.support import commands
 from tests.support.browser import NoBrowserError, chromium
 from tests.support.site import Site, SiteMaker, Visitor, running_site, shared_sites
@@ -35,6 +37,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             row.add_marker(pytest.mark.corpus)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """The log of a test that fails tells what the log of a site tells: the reason is in the fields of an event."""
+    logging_plugin: Any = config.pluginmanager.get_plugin("logging-plugin")
+    logging_plugin.report_handler.setFormatter(TextFormatter())
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     commands.markers = {marker.name for marker in item.iter_markers()}
@@ -42,7 +51,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def shared_site() -> Iterator[SiteMaker]:
-    """Return the shared site with these settings. Tests must not it unchanged."""
+    """Return the shared site with these settings. Tests leave it unchanged."""
     with shared_sites() as shared:
         yield shared
 

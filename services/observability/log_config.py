@@ -18,7 +18,7 @@ MAX_QUEUED = 10_000
 _OWN_LOGGERS = ("munjigi", "uvicorn")
 
 
-class _TextFormatter(logging.Formatter):
+class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         fields = " ".join(f"{name}={_one_line(value)}" for name, value in _fields(record).items())
         line = f"{_time(record)} {record.levelname.lower():7} {_one_line(record.getMessage())} {fields}".rstrip()
@@ -59,7 +59,7 @@ def _time(record: logging.LogRecord) -> str:
 
 
 def formatter(settings: Settings) -> logging.Formatter:
-    return _JsonFormatter() if settings.log_format == "json" else _TextFormatter()
+    return _JsonFormatter() if settings.log_format == "json" else TextFormatter()
 
 
 def create_handler(settings: Settings, stream: TextIO | None = None) -> logging.Handler:

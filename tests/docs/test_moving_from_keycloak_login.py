@@ -87,8 +87,8 @@ def moved() -> Iterator[Moved]:
     first, *_ = (block.text for block in PAGE.code_blocks if block.language == "ini")
     shown = {name.lower(): value or "" for name, value in dotenv_values(stream=io.StringIO(first)).items()}
     del shown["site_url"], shown["secret_key"], shown["backend_url"]
-    clock, realm, issuer = ManualClock(), TokenEndpoint(), Issuer()
-    issuer.clock = clock
+    clock, realm = ManualClock(), TokenEndpoint()
+    issuer = Issuer(clock=clock)
     secrets = {"oidc_client_id": CLIENT_ID, "oidc_client_secret": CLIENT_SECRET}
     secrets |= {"backend_client_id": CLIENT_ID, "backend_client_secret": CLIENT_SECRET}
     settings: dict[str, Any] = {

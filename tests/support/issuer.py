@@ -6,6 +6,7 @@ below `/<id>`. By default every sign-in succeeds as the user `SUBJECT`.
 
 import json
 import socket
+import ssl
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -100,19 +101,20 @@ def unsigned_jwt(head: object, claims: Json, signature: str = "") -> str:
 
 
 class Issuer(FaultyBackend):
-    def __init__(self, *args: Any) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None, clock: Clock | None = None) -> None:
         self.nonce: str | None = None
         self.subject, self.sid = SUBJECT, "08a5019c-17e1-4977-8f42-65a12843ea02"
         """Of logout tokens; `extra_claims` decides about id_tokens."""
-        self.clock = Clock()
-        """Dates the id_tokens. Set it to the clock of the site if the test moves that clock."""
-        super().__init__(*args)
+        self._first_clock = clock or Clock()
+        super().__init__(tls)
 
     def reset(self) -> None:
-        """Restore the default responses and clear the recorded requests.
+        """Restore the clock and the default responses, and clear the recorded requests.
 
         An entry in `responses` takes precedence over `metadata`, `jwks`, `token_fields` and the other attributes.
         """
+        self.clock = self._first_clock
+        """Dates the id_tokens. Set it to the clock of the site if the test moves that clock."""
         self.metadata: Json = {}
         self.jwks: object = {"keys": [public_jwk(rsa_key("k1"))]}
         self.token_fields: Json = {}
@@ -209,8 +211,7 @@ class Issuer(FaultyBackend):
 @contextmanager
 def running_issuer(clock: Clock | None = None) -> Iterator[Issuer]:
     """Run the issuers. `clock`: that of the site, if the test moves it."""
-    issuer = Issuer()
-    issuer.clock = clock or issuer.clock
+    issuer = Issuer(clock=clock)
     try:
         yield issuer
     finally:

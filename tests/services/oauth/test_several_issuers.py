@@ -55,8 +55,8 @@ class _OwnIssuer(Issuer):
 def issuers(clock: ManualClock) -> Iterator[dict[str, _OwnIssuer]]:
     running = {}
     for name in NAMES:
-        running[name] = issuer = _OwnIssuer()
-        issuer.name, issuer.clock = name, clock
+        running[name] = issuer = _OwnIssuer(clock=clock)
+        issuer.name = name
     yield running
     for issuer in running.values():
         issuer.stop_listening()
