@@ -1,6 +1,7 @@
 """`flask doctor --sign-in`: it finds out how an unknown backend signs people in, and prints settings that work."""
 
 import contextlib
+import copy
 import functools
 import io
 import itertools
@@ -89,12 +90,12 @@ def settings_work(backend_url: str, output: str, account: str, field: str = "ema
 
 @pytest.fixture(scope="module", params=UNKNOWN)
 def learned(request: pytest.FixtureRequest) -> Iterator[Learned]:
-    """An unknown backend, its URL, its accounts, and what the command printed about it."""
+    """An unknown backend, its URL, its accounts after the command, and what the command printed about it."""
     unknown = UNKNOWN[request.param]
     with unknown_backend(unknown.make) as (url, accounts):
         result = run_doctor(url + unknown.path, unknown.account)
         assert result.exit_code == 0, result.output
-        yield unknown, url + unknown.path, accounts, result
+        yield unknown, url + unknown.path, copy.deepcopy(accounts), result
 
 
 def test_few_attempts_are_made_with_the_account(learned: Learned) -> None:
