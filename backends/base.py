@@ -369,7 +369,7 @@ class Backend:
     user_fields: Mapping[str, str] = field(
         default_factory=lambda: {"id": "id", "name": "name", "nick_name": "nick_name", "email": "email"}
     )
-    """Field of the user -> place below `user_at`. `a+b` joins texts with a space."""
+    """Field of the user -> place below `user_at`. `a+b` joins texts, as `providers.base.full_name` documents."""
     user_from_login: bool = False
     """The answer to `login` has the user; `user`, if there is one, is only called later."""
     read_user: Callable[[Answer], object] | None = None

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,19 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
 import settings_readers as read
-from providers.base import Identity, Notifications, Provider, ProviderEvent, ProviderResponses, Registration, dig
+from providers.base import (
+    Identity,
+    Notifications,
+    Provider,
+    ProviderEvent,
+    ProviderResponses,
+    Registration,
+    dig,
+    full_name,
+)
 from settings_readers import SettingSpec
 
 _ISSUER = "https://appleid.apple.com"
-_EAST_ASIAN = re.compile(r"[\u1100-\u11ff\u3040-\u30ff\u3130-\u318f\u3400-\u9fff\uac00-\ud7a3]")
-"""Hangul, kana and Chinese characters: the family name comes first, without a space."""
 _SECRET_SECONDS = 300
 """The lifetime of a client secret, which is made for each token request. Apple allows half a year."""
 
@@ -42,10 +48,8 @@ def _name(text: str) -> str | None:
         name = dig(json.loads(text), "name")
     except (ValueError, RecursionError):
         return None
-    parts = [part.strip() for part in (dig(name, "firstName"), dig(name, "lastName")) if isinstance(part, str)]
-    if any(_EAST_ASIAN.search(part) for part in parts):
-        return "".join(reversed(parts)) or None
-    return " ".join(filter(None, parts)) or None
+    given, family = (part if isinstance(part, str) else "" for part in (dig(name, "firstName"), dig(name, "lastName")))
+    return full_name({"given": given, "family": family}, "family") or None
 
 
 def _event(claims: Mapping[str, Any]) -> ProviderEvent:

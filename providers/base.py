@@ -422,6 +422,25 @@ def localized(texts: Translations, language: str) -> str:
     return texts.get(language) or texts["en"]
 
 
+_EAST_ASIAN = re.compile(
+    r"[\u1100-\u11ff\u3005\u3040-\u30ff\u3130-\u318f\u3400-\u9fff\uac00-\ud7a3\uf900-\ufaff\U00020000-\U0003ffff]"
+)
+"""Hangul, Chinese characters and kana."""
+
+
+def full_name(parts: Mapping[str, str], family: str | None) -> str:
+    """Join the parts of a name with spaces, in their order.
+
+    If all of them are in Hangul, Chinese characters or kana, the family name comes first, without a space: 김민지.
+
+    family: which of the parts is the family name. None: the parts may be no name.
+    """
+    texts = {name: text.strip() for name, text in parts.items() if text.strip()}
+    if family is None or not all(map(_EAST_ASIAN.search, texts.values())):
+        return " ".join(texts.values())
+    return texts.pop(family, "") + "".join(texts.values())
+
+
 def dig(value: Any, *path: str) -> Any:
     """Return the value below these keys of nested dicts, or None if a key is missing or a level is not a dict."""
     for key in path:

@@ -304,7 +304,7 @@ def _find_name(texts: Mapping[str, object]) -> tuple[str | None, str]:
     ]
     if name is None and all(parts):
         joined = "+".join(part for part in parts if part)
-        return joined, f"Guessed: the name is {joined}. For Korean names, turn the two around."
+        return joined, f"Guessed: the name is {joined}. In Hangul or Chinese characters, the family name comes first."
     if name is not None:
         return name, ""
     name = _by_name(top, _USER_NAMES) or _by_name(texts, _USER_NAMES)

@@ -1,16 +1,19 @@
 """The answer of a backend: the values at the places that `backends/base.py` describes."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Final
 
+from providers.base import full_name
 from services.http.response import UpstreamResponse
 
 MISSING: Final = object()
 """What `find` returns for a place that the answer does not have; None is JSON's null."""
 _BEARER = re.compile(r"bearer +", re.IGNORECASE)
 _DELETED = re.compile(r";\s*max-age\s*=\s*(0|-)", re.IGNORECASE)
+_FAMILY_NAME = re.compile(r"(.*\.)?(last|family|surname)[^.]*", re.IGNORECASE)
+"""Paths whose last key is `lastName`, `family_name` and the like."""
 _INDEX = re.compile(r"[0-9]{1,4}", re.ASCII)
 
 
@@ -76,15 +79,18 @@ def find(value: object, path: str) -> object:
 
 
 def find_joined(value: object, places: str) -> object:
-    """The same with alternatives (`a|b`), each of which may join texts (`a+b`); None if there is no value."""
+    """The same with alternatives (`a|b`), each of which may join texts (`a+b`); None if there is no value.
+
+    Texts are joined as `full_name` documents.
+    """
     return next(filter(_has_value, (_joined(value, alternative) for alternative in places.split("|"))), None)
 
 
 def _joined(value: object, places: str) -> object:
-    values: Iterable[object] = [find(value, path) for path in places.split("+")]
     if "+" not in places:
-        return next(iter(values))
-    return " ".join(text.strip() for text in values if isinstance(text, str) and text.strip())
+        return find(value, places)
+    parts = {path: part for path in places.split("+") if isinstance(part := find(value, path), str)}
+    return full_name(parts, next(filter(_FAMILY_NAME.fullmatch, parts), None))
 
 
 def _has_value(value: object) -> bool:

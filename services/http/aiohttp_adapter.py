@@ -6,6 +6,7 @@ Code above speaks `requests`: it passes a `PreparedRequest` and gets a `Response
 
 import asyncio
 import os
+import re
 import socket
 import ssl
 import weakref
@@ -22,6 +23,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import requests
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
 from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
@@ -87,6 +89,38 @@ class _Resolver(AbstractResolver):
         self._threads.shutdown(wait=False)
 
 
+_NO_BODY = re.compile(rb"HTTP/1\.[01] (204|304)\b")
+_END_OF_HEADERS = b"\r\n\r\n"
+
+
+class _Protocol(ResponseHandler):
+    """Reads a 204 or 304 up to the end of its headers (RFC 9112, 6.3), and closes the connection if more has come.
+
+    Some servers send a body with a 204. aiohttp's parser takes it for a broken next response, and the 204 is lost.
+    """
+
+    _is_at_start = False
+
+    def set_response_params(self, **params: Any) -> None:
+        self._is_at_start = True
+        super().set_response_params(**params)
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_at_start and data:
+            self._is_at_start = False
+            head, end, more = data.partition(_END_OF_HEADERS)
+            if more and _NO_BODY.match(head):
+                self.force_close()
+                data = head + end
+        super().data_received(data)
+
+
+class _Connector(aiohttp.TCPConnector):
+    def __init__(self, **params: Any) -> None:
+        super().__init__(**params)
+        self._factory = partial(_Protocol, loop=self._loop)  # type: ignore[assignment]  # a kind of ResponseHandler
+
+
 class _Request(aiohttp.ClientRequest):
     async def send(self, conn: Any) -> aiohttp.ClientResponse:
         if conn.protocol is None or conn.protocol.should_close:
@@ -148,7 +182,7 @@ class _Connections:
         self.slots: dict[str, _Slots] = {}
         self.resolver = _Resolver()
         self.session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, resolver=self.resolver),
+            connector=_Connector(limit=0, resolver=self.resolver),
             cookie_jar=aiohttp.DummyCookieJar(),  # or one person's cookies would be sent with another's call
             max_line_size=MAX_HEADER_LINE_BYTES,
             max_field_size=MAX_HEADER_LINE_BYTES,

@@ -348,7 +348,7 @@ def test_a_person_signs_in_and_out_at_a_backend_that_only_settings_describe(back
     assert visitor.sign_in(password='p"w').status_code == 303
     assert visitor.get_session()["user"] == {
         "id": "m-7",
-        "name": "김 민지",
+        "name": "김민지",
         "nick_name": "민",
         "email": "minji@example.com",
     }

@@ -4,6 +4,7 @@ import base64
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -214,6 +215,37 @@ def test_a_place_has_its_value(place: str, value: object) -> None:
         "gone=deleted; Max-Age=0",
     )
     assert answer(body, cookies=cookies, X_Token="abc", authorization="bearer  a b").get(place) == value
+
+
+@pytest.mark.parametrize(
+    ("places", "name"),
+    [
+        ("first+last", "Minji Kim"),
+        ("last+first", "Kim Minji"),
+        ("ko.first_name+ko.last_name", "김민지"),
+        ("ko.last_name+ko.first_name", "김민지"),
+        ("ja.given+ja.familyName", "佐々木さくら"),
+        ("zh.given+zh.surname", "王小明"),
+        ("first+ko.last_name", "Minji 김"),
+        ("missing+ko.last_name", "김"),
+        ("ko.first_name+missing", "민지"),
+        ("ko.team+ko.first_name", "개발팀 민지"),
+        ("ko.first_name+number", "민지"),
+        ("missing+number", None),
+    ],
+)
+def test_a_name_in_hangul_or_chinese_characters_has_the_family_name_first(places: str, name: str | None) -> None:
+    names = {
+        "first": " Minji ",
+        "last": "Kim",
+        "number": 7,
+        "ko": {"first_name": "민지", "last_name": "김", "team": "개발팀"},
+        "ja": {"given": "さくら", "familyName": "佐々木"},
+        "zh": {"given": "小明", "surname": "王"},
+    }
+    backend = replace(backends.find("custom"), user_fields={"id": "id", "name": places})
+    answer = Answer(UpstreamResponse(200, {}, json.dumps({"id": 7, **names}).encode()))
+    assert results.user(backend, "user", answer).name == name
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,22 @@ def test_after_an_irregular_answer_the_connection_is_not_reused(
         assert backend.connection_count == 2 * number
 
 
+BODIES_OF_NO_CONTENT: dict[str, bytes] = {
+    "of an announced length": http_response(BODY, 204),
+    "in chunks": head("Transfer-Encoding: chunked", status="204 No Content") + CHUNKS,
+    "that is not announced": head(status="204 No Content") + BODY,
+    "of a 304": head(LENGTH, status="304 Not Modified") + BODY,
+}
+
+
+@pytest.mark.parametrize("body", BODIES_OF_NO_CONTENT)
+def test_a_body_that_comes_with_a_204_is_ignored(backend: FaultyBackend, client: HttpClient, body: str) -> None:
+    backend.responses["/login"] = keep_alive(BODIES_OF_NO_CONTENT[body])
+    for _ in range(2):
+        response = client.send("POST", f"{backend.url}/login", {}, within=10, json={})
+        assert (response.status, response.body) == (304 if "304" in body else 204, b"")
+
+
 def test_an_answer_without_a_length_ends_with_its_connection(backend: FaultyBackend, client: HttpClient) -> None:
     for version in ("1.0", "1.1"):
         backend.responses["/user"] = head(version=version) + BODY
