@@ -128,7 +128,7 @@ class Provider:
     order: int = 80
     """Its place in lists: the docs, `.env.example`, the buttons of `make run`. The same number: by id."""
     label: Translations
-    """The provider's name on the sign-in page. `en` is required."""
+    """The provider's name on the sign-in page, such as `{"en": "Discord"}`. `en` is required."""
     button_text: Translations = field(default_factory=dict)
     """The button text that the provider's brand guidelines require. Other languages use the site's own text."""
     colors: tuple[str, str, str] = ("#ffffff", "#1b1f1d", "#868e89")
@@ -218,6 +218,10 @@ class Provider:
     """Returns the client secret to send, for the current time in seconds since 1970."""
     examples: tuple[Example, ...] = ()
     """The complete profile, then one without an email address, and what else can be different."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.label, Mapping) or "en" not in self.label:
+            raise TypeError(f'providers/{self.id}.py: label must have the name in English, such as {{"en": "Discord"}}')
 
     def with_response_mode(self, response_mode: str | None) -> "Provider":
         """Return the same provider with the value of the setting `<ID>_RESPONSE_MODE`."""
@@ -441,8 +445,11 @@ def full_name(parts: Mapping[str, str], family: str | None) -> str:
     return texts.pop(family, "") + "".join(texts.values())
 
 
-def dig(value: Any, *path: str) -> Any:
-    """Return the value below these keys of nested dicts, or None if a key is missing or a level is not a dict."""
+def dig(value: Any, *path: str | int) -> Any:
+    """Return the value below these keys of nested dicts and indexes of lists, or None if one of them is missing."""
     for key in path:
-        value = value.get(key) if isinstance(value, dict) else None
+        if isinstance(key, int):
+            value = value[key] if isinstance(value, list) and key < len(value) else None
+        else:
+            value = value.get(key) if isinstance(value, dict) else None
     return value

@@ -28,6 +28,18 @@ def test_a_page_shows_the_recorded_exchanges(path: Path) -> None:
     assert text == backend_pages.written_part(path) + backend_pages.generated_part(path), "run make generate"
 
 
+@pytest.mark.parametrize("name", backend_pages.PRESETS)
+def test_a_backend_without_a_page_gets_one_with_its_name_and_settings(name: str) -> None:
+    title, empty, summary, _, *block = backend_pages.new_page(name).splitlines()
+    assert re.fullmatch(r"# [\w.]\S.+[^.]", title)
+    assert empty == ""
+    assert summary.startswith(f"For {title.removeprefix('# ')}")
+    assert block[:3] == ["```ini", f"BACKEND={name}", "BACKEND_URL=https://api.example.com"]
+    assert block[-1] == "```"
+    required = [setting for setting, spec in backends.find(name).settings.items() if spec.required]
+    assert [line.partition("=")[0] for line in block[3:-1]] == required
+
+
 def test_the_lists_of_backends_have_all_of_them() -> None:
     outdated = [path.name for path, text in backend_pages.lists() if path.read_text("utf-8") != text]
     assert outdated == [], "run make generate"

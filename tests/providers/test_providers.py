@@ -5,7 +5,7 @@ import logging
 import re
 from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 from urllib.parse import parse_qs, quote_plus, unquote_plus, urlsplit
 
@@ -15,7 +15,7 @@ from joserfc.jwk import ECKey
 
 import config
 import providers
-from providers.base import Identity, Provider, ProviderResponses
+from providers.base import Identity, Provider, ProviderResponses, dig
 from services.backend.user import validate_identity
 from tests.support.faulty_backend import SECRET_MARKER
 from tests.support.forge import decrypt
@@ -477,3 +477,25 @@ def test_without_a_base_url_the_real_provider_is_used() -> None:
         (registration,) = loaded(name, **{f"{name.upper()}_BASE_URL": None}).registrations
         real = registration.url(providers.find(name).token_url)
         assert re.fullmatch(r"https://[a-z0-9.]+/[a-z0-9/._]+", real) or providers.find(name).discovery
+
+
+@pytest.mark.parametrize("label", ["Discord", {"ko": "디스코드"}])
+def test_a_label_without_an_english_name_is_refused_with_the_name_of_the_file(label: Any) -> None:
+    with pytest.raises(TypeError, match=r"providers/discord\.py: label must have the name in English"):
+        replace(providers.find("discord"), label=label)
+
+
+@pytest.mark.parametrize(
+    ("value", "path", "found"),
+    [
+        ({"images": [{"url": "x"}]}, ("images", 0, "url"), "x"),
+        ({"images": []}, ("images", 0, "url"), None),
+        ({"images": None}, ("images", 0, "url"), None),
+        ({"images": "text"}, ("images", 0), None),
+        ({"images": {0: "x"}}, ("images", 0), None),
+        (["x"], ("url",), None),
+        ("text", ("url",), None),
+    ],
+)
+def test_a_value_is_found_below_keys_and_list_indexes(value: Any, path: tuple[str | int, ...], found: Any) -> None:
+    assert dig(value, *path) == found

@@ -1,13 +1,15 @@
 """Write the generated parts of docs/backends/, and the lists of backends elsewhere: `make generate` runs this.
 
-Each page is written by hand down to `MARKER`. What follows it comes from the value in `backends/`, from the recorded
-exchanges, and from the tests with real servers, so that the page cannot say anything else than these.
+Each page can be edited by hand down to `MARKER`; a backend without a page gets one. What follows the marker comes from
+the value in `backends/`, from the recorded exchanges, and from the tests with real servers, so that the page cannot say
+anything else than these.
 """
 
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -201,9 +203,21 @@ def _proofs_in_short(proven_by: str, *words: str) -> list[str]:
 
 
 def written_part(path: Path) -> str:
-    """What people wrote, with the marker."""
-    head, marker, _ = path.read_text("utf-8").partition(MARKER)
+    """What people wrote, or the first lines of a new page, with the marker."""
+    text = path.read_text("utf-8") if path.exists() else new_page(path.stem)
+    head, marker, _ = text.partition(MARKER)
     return f"{head}{marker or f'{chr(10)}{MARKER}'}"
+
+
+def new_page(name: str) -> str:
+    """The first lines of the page of a backend: what its module says it is, and its settings."""
+    backend = backends.find(name)
+    docstring = import_module(f"backends.{name.replace('-', '_')}").__doc__ or f"{name.capitalize()}."
+    summary = " ".join(docstring.partition("\n\n")[0].split())
+    title = re.split(r"[.,:;] |\.$", summary)[0]
+    settings = [f"BACKEND={name}", "BACKEND_URL=https://api.example.com"]
+    settings += [f"{setting}={spec.example}" for setting, spec in backend.settings.items() if spec.required]
+    return "\n".join([f"# {title}", "", f"For {summary}", "", "```ini", *settings, "```", ""])
 
 
 def generated_part(path: Path) -> str:
