@@ -388,6 +388,8 @@ class Backend:
     """Statuses of `logout`, beside 2xx, that mean that the token is no longer accepted."""
     logout_revokes: bool = True
     """Whether `logout` ends the access token. A JWT often stays valid until it expires."""
+    logout_each_token: bool = False
+    """Call `logout` for the refresh token and then for the access token, each as `{token}` (RFC 7009)."""
 
     settings: Mapping[str, SettingSpec] = field(default_factory=dict)
     """The settings that its templates use, by name."""

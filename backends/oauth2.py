@@ -14,6 +14,7 @@ backend = Backend(
     user=Call("GET", "/userinfo"),
     refresh=Call("POST", "/token", {**_REFRESH, **_CLIENT}, form=True),
     logout=Call("POST", "/revoke", {"token": "{token}", **_CLIENT}, form=True),  # RFC 7009
+    logout_each_token=True,  # an access token does not end with its refresh token everywhere, nor the other way round
     token="access_token",
     refresh_token="refresh_token",
     expires="expires_in:s",

@@ -248,9 +248,13 @@ class BackendClient:
         if self._backend.logout is None:
             return Revocation.UNSUPPORTED
         within = min(LOGOUT_TIMEOUT_SECONDS, max(context.deadline.seconds_left(), _MIN_LOGOUT_TIMEOUT_SECONDS))
+        each = [_values(tokens)]
+        if self._backend.logout_each_token and "refresh_token" not in placeholders_of(self._backend.logout):
+            each = [{"token": token} for token in (tokens.refresh, tokens.access) if token]
         try:
-            answer = self.call("logout", _values(tokens), context, within=within, retry=True)
-            answer_errors.check_logout(self._backend, answer)
+            for values in each:
+                answer = self.call("logout", values, context, within=within / len(each), retry=True)
+                answer_errors.check_logout(self._backend, answer)
         except errors.SiteError as error:
             log.error("token not revoked: %s", error.reason)
             return Revocation.FAILED

@@ -465,6 +465,18 @@ def test_a_sign_out_on_the_page_sends_the_refresh_token_of_the_sign_in(replay: R
     replay.assert_sent("logout")
 
 
+def test_the_refresh_token_is_revoked_before_the_access_token(server: FaultyBackend, http: HttpClient) -> None:
+    """RFC 7009, 2.1: a server need not end the refresh token with the access token."""
+    replay = Replay("oauth2", server, http)
+    replay.answer("logout", "right")
+    assert replay.client.logout(replay.tokens, a_context()) is Revocation.REVOKED
+    sent = [dict(parse_qsl(replay.sent(index).body.decode()))["token"] for index in (0, 1)]
+    assert sent == [replay.tokens.refresh, replay.tokens.access]
+    replay.client.logout(Tokens("access"), a_context())
+    assert dict(parse_qsl(replay.sent(2).body.decode()))["token"] == "access"
+    assert len(server.calls) == 3
+
+
 @having("logout", "refused")
 def test_a_refused_logout_is_known(replay: Replay) -> None:
     replay.answer("logout", "refused")

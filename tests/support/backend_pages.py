@@ -292,6 +292,8 @@ def _token_facts(backend: Backend, recorded: Exchanges) -> list[str]:
         facts.append("**Sign-out**: the backend has no call for it. The access token stays valid until it expires.")
     elif backend.logout.path is None:
         facts.append("**Sign-out** calls the backend if `BACKEND_LOGOUT_PATH` is set.")
+    elif backend.logout_each_token:
+        facts.append("**Sign-out** ends the refresh token and then the access token, by two calls.")
     elif backend.logout_revokes:
         facts.append("**Sign-out** ends the access token.")
     else:
