@@ -6,7 +6,7 @@ from flask_babel import gettext as _
 
 from errors import CsrfError, FormExpired
 from services import services
-from services.sign_in import SignedOut, SignOut
+from services.sign_out import Outcome, SignedOut
 from web import auto_login, provider_buttons, redirect_target, request_body, request_context
 from web.redirects import redirect_after_form, redirect_to_provider
 
@@ -42,7 +42,7 @@ def finish() -> ResponseReturnValue:
 
 def sign_out_of_request(*, everywhere: bool) -> SignedOut:
     auto_login.remember_sign_out()
-    return services().sign_in.sign_out(
+    return services().sign_out.end_session(
         request_context.current(), everywhere=everywhere, return_to=redirect_target.requested()
     )
 
@@ -65,9 +65,9 @@ def _success_message(*, everywhere: bool) -> str:
 def _failure_message(signed_out: SignedOut, *, everywhere: bool) -> str:
     """What a person has to know about a sign-out that did not do everything; empty if it did."""
     message = ""
-    if signed_out.outcome is SignOut.FAILED_AT_BACKEND:
+    if signed_out.outcome is Outcome.FAILED_AT_BACKEND:
         message = _("You are signed out on this device, but we could not reach our service to end the session there.")
-    elif signed_out.outcome is SignOut.NO_SESSION and everywhere:
+    elif signed_out.outcome is Outcome.NO_SESSION and everywhere:
         message = _("You were signed out on this device already. To sign out on all devices, sign in again first.")
     elif signed_out.provider and not signed_out.provider_url:
         name = provider_buttons.label(signed_out.provider)

@@ -45,7 +45,7 @@ def save() -> ResponseReturnValue:
     if not form.validate():
         return _render(registration, form)
     try:
-        services().sign_in.with_fields(
+        services().next_step.submit_fields(
             pending, registration, form.values, form.further_values, request_context.current()
         )
     except errors.NextStepRequired:
@@ -61,7 +61,7 @@ def save() -> ResponseReturnValue:
 def cancel() -> ResponseReturnValue:
     pending = _pending()[0]
     if pending:
-        services().sign_in.cancel(pending, request_context.current())
+        services().next_step.cancel(pending, request_context.current())
     return redirect(login_page.url(errors.Cancelled, redirect_target.requested()), 303)
 
 

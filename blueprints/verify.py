@@ -46,7 +46,7 @@ def verify() -> ResponseReturnValue:
     if pending.kind != "redirect" and not form.validate():
         return next_step_page.render(pending, form)
     try:
-        services().sign_in.with_code(pending, form.code.data or "", context, trust=request_body.flag("trust"))
+        services().next_step.submit_code(pending, form.code.data or "", context, trust=request_body.flag("trust"))
     except errors.NextStepRequired:
         raise
     except errors.SiteError as error:
@@ -65,7 +65,7 @@ def resend() -> ResponseReturnValue:
     if not services().backend.can_resend:
         return _redirect_to_step()
     try:
-        services().sign_in.send_code(pending, pending.method, request_context.current())
+        services().next_step.send_code(pending, pending.method, request_context.current())
     except errors.SiteError as error:
         return _show_error(pending, error)
     flash(_("We sent a new code."))
@@ -81,7 +81,7 @@ def use_method() -> ResponseReturnValue:
     if method not in pending.step.methods or method == pending.method:
         return _redirect_to_step()
     try:
-        services().sign_in.use_method(pending, method, request_context.current())
+        services().next_step.use_method(pending, method, request_context.current())
     except errors.SiteError as error:
         return _show_error(pending, error)
     return _redirect_to_step()
@@ -90,7 +90,7 @@ def use_method() -> ResponseReturnValue:
 @bp.post("/cancel")
 def cancel() -> ResponseReturnValue:
     if pending := _pending():
-        services().sign_in.cancel(pending, request_context.current())
+        services().next_step.cancel(pending, request_context.current())
     return redirect(login_page.url(errors.Cancelled, redirect_target.requested()), 303)
 
 

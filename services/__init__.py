@@ -16,6 +16,7 @@ from services.clock import Clock
 from services.http.client import HttpClient
 from services.limits.device_cookie import DeviceCookie
 from services.limits.login_limiter import LoginLimiter
+from services.next_step import NextStep
 from services.oauth.attempts import Attempts
 from services.oauth.client import OAuthClient
 from services.oauth.provider_logout import ProviderLogout
@@ -40,6 +41,7 @@ from services.sessions.session_list import SessionList
 from services.sessions.token_refresh import TokenRefresher
 from services.sessions.token_store import TokenStore
 from services.sign_in import SignIn
+from services.sign_out import SignOut
 from services.state.redis import Redis
 from services.trusted_browser import TrustedBrowser
 
@@ -57,6 +59,8 @@ class Services:
     refresher: TokenRefresher
     session_list: SessionList | None
     sign_in: SignIn
+    next_step: NextStep
+    sign_out: SignOut
     pending_sign_ins: PendingSignIns
     passkeys: Passkeys
     oauth: OAuthClient
@@ -118,15 +122,28 @@ class Services:
             audit=audit,
             clock=clock,
         )
+        sign_out = SignOut(backend=backend, sessions=sessions, provider_logout=provider_logout, audit=audit)
+        trusted = TrustedBrowser(settings, clock)
         sign_in = SignIn(
             settings,
             backend=backend,
             sessions=sessions,
             pending=pending,
-            trusted=TrustedBrowser(settings, clock),
+            trusted=trusted,
             passkeys=passkeys,
             limiter=limiter,
-            provider_logout=provider_logout,
+            sign_out=sign_out,
+            audit=audit,
+            clock=clock,
+        )
+        next_step = NextStep(
+            settings,
+            sign_in=sign_in,
+            backend=backend,
+            sessions=sessions,
+            pending=pending,
+            trusted=trusted,
+            limiter=limiter,
             audit=audit,
             clock=clock,
         )
@@ -144,6 +161,8 @@ class Services:
             refresher=refresher,
             session_list=session_list,
             sign_in=sign_in,
+            next_step=next_step,
+            sign_out=sign_out,
             pending_sign_ins=pending,
             passkeys=passkeys,
             provider_logout=provider_logout,

@@ -81,6 +81,12 @@ class PendingSignIn:
         return {name: getattr(self, name) for name in (*names, "id_token", "social_token", "prefill")}
 
     @property
+    def credentials(self) -> dict[str, str]:
+        """What the calls of a next step can send again."""
+        credentials = {"identifier": self.identifier, "password": self.password}
+        return {name: value for name, value in credentials.items() if value is not None}
+
+    @property
     def kind(self) -> str:
         """What the person has to do.
 

@@ -31,7 +31,7 @@ from flask_login import LoginManager
 import errors
 import services
 from config import Settings
-from services import event_loop
+from services import event_loop, sign_out
 from services.http.client import UpstreamError
 from services.http.response import UpstreamResponse
 from services.request_context import Deadline, RequestContext
@@ -40,7 +40,6 @@ from services.sessions import token_store
 from services.sessions.cookie import SessionCookie
 from services.sessions.model import Session
 from services.sessions.token_store import Claim, TokenStore
-from services.sign_in import SignOut
 from tests.support import forge
 from tests.support.fake_redis import FakeRedisClient, FakeRedisServer, fake_connections
 from tests.support.site import make_settings
@@ -145,7 +144,7 @@ class Login:
 
     family: Family
     session: Session
-    signed_out: SignOut | None = None
+    signed_out: sign_out.Outcome | None = None
     sign_out_requested: bool = False
     ended: bool = False
     cause: str | None = None
@@ -333,7 +332,8 @@ class Process:
         self.store, self.revoked = built.refresher.store, built.revoked_sessions
         if world.naive == "no single flight":
             built.refresher._flights = _NoFlights()  # type: ignore[assignment]
-        self.sessions, self.sign_in, self.profile = built.sessions, built.sign_in, built.profile
+        self.sessions, self.profile = built.sessions, built.profile
+        self.sign_in, self.sign_out = built.sign_in, built.sign_out
         self.cookie = SessionCookie(settings, clock)
         self.revoked.start_feed()
 
@@ -378,7 +378,7 @@ class Process:
                     self.sign_in.with_password("hong@example.com", "password", self.context())
                     result = self.sessions.load()
                 case "sign out":
-                    result = self.sign_in.sign_out(self.context())
+                    result = self.sign_out.end_session(self.context())
                 case "repeat":
                     assert login
                     self.sign_in.repeat(_registration, login.session, self.context())
@@ -826,7 +826,7 @@ class World:
     def _check_sign_outs(self) -> None:
         for login in self.logins:
             family = login.family
-            if login.signed_out is not SignOut.DONE or family.ended_by or not self.backend.honors(family):
+            if login.signed_out is not sign_out.Outcome.DONE or family.ended_by or not self.backend.honors(family):
                 continue
             last = family.sends.get(family.number - 1, [])
             if family.number and not any(send.delivered_at is not None for send in last):
