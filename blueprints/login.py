@@ -9,6 +9,7 @@ from flask.typing import ResponseReturnValue
 
 import errors
 from services import services
+from services.sign_in_options import SignInOptions
 from web import (
     auto_login,
     confirm_page,
@@ -52,14 +53,8 @@ def sign_in() -> ResponseReturnValue:
     form = login_page.form_class().read(request_body.fields())
     if not form.validate():
         return login_page.render(form), 422
-    end_others = login_page.END_OTHERS in flask.session
-    services().sign_in.with_password(
-        form.typed,
-        form.password.data or "",
-        request_context.current(),
-        end_others=end_others,
-        remember=remember_me.requested(),
-    )
+    options = SignInOptions(end_others=login_page.END_OTHERS in flask.session, remember=remember_me.requested())
+    services().sign_in.with_password(form.typed, form.password.data or "", request_context.current(), options)
     return providers_page.redirect_after_sign_in()
 
 
@@ -81,10 +76,8 @@ def confirm() -> ResponseReturnValue:
     form = confirm_page.read_form(session)
     if not form.validate():
         return confirm_page.render(session, form), 422
-    context = request_context.current()
-    services().sign_in.with_password(
-        form.typed, form.password.data or "", context, user_id=str(session.user.id), remember=not session.is_short
-    )
+    options = SignInOptions(user_id=str(session.user.id), remember=not session.is_short)
+    services().sign_in.with_password(form.typed, form.password.data or "", request_context.current(), options)
     return redirect_after_form(redirect_target.redirect_target())
 
 

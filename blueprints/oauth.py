@@ -14,6 +14,7 @@ from providers.base import Registration
 from services import identifiers, services
 from services.oauth.attempts import STATE_LENGTH, Attempt
 from services.sessions.model import Session
+from services.sign_in_options import SignInOptions
 from web import (
     auto_login,
     confirm_page,
@@ -178,9 +179,8 @@ def _sign_in(registration: Registration, attempt: Attempt, params: dict[str, str
         registration,
         identity,
         context,
-        user_id=attempt.user_id,
+        SignInOptions(user_id=attempt.user_id, remember=bool(attempt.remember)),
         issuer_session=issuer_session,
-        remember=bool(attempt.remember),
     )
 
 

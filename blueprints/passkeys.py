@@ -12,6 +12,7 @@ from flask_login import login_required
 import errors
 from services import services
 from services.sessions.model import Session
+from services.sign_in_options import SignInOptions
 from web import (
     confirm_page,
     error_handlers,
@@ -38,12 +39,8 @@ def options() -> ResponseReturnValue:
 @bp.post("/auth/login/passkey")
 def sign_in() -> ResponseReturnValue:
     context = request_context.current()
-    services().sign_in.with_passkey(
-        _credential(),
-        context,
-        end_others=login_page.END_OTHERS in flask.session,
-        remember=remember_me.requested(),
-    )
+    options = SignInOptions(end_others=login_page.END_OTHERS in flask.session, remember=remember_me.requested())
+    services().sign_in.with_passkey(_credential(), context, options)
     if pending := services().pending_sign_ins.load(context):  # the passkey has taken the place of its next step
         services().pending_sign_ins.end(pending, context)
     return providers_page.redirect_after_sign_in()
@@ -55,9 +52,8 @@ def confirm() -> ResponseReturnValue:
     session = services().sessions.load()
     if session is None:
         raise errors.SessionRequired("a session was to be confirmed without one")
-    services().sign_in.with_passkey(
-        _credential(), request_context.current(), user_id=str(session.user.id), remember=not session.is_short
-    )
+    options = SignInOptions(user_id=str(session.user.id), remember=not session.is_short)
+    services().sign_in.with_passkey(_credential(), request_context.current(), options)
     return redirect_after_form(redirect_target.redirect_target())
 
 

@@ -25,6 +25,7 @@ from services.request_context import RequestContext
 from services.sessions.manager import Sessions
 from services.sessions.model import Session
 from services.sign_in import SignIn
+from services.sign_in_options import SignInOptions
 
 log = logging.getLogger("munjigi.accounts")
 
@@ -135,9 +136,8 @@ class Accounts:
         self._audit.record("password_reset", context, account=self._account(identifier))
         if login:
             with suppress(errors.SiteError):  # the password is set: the person can sign in
-                self._sign_in.with_tokens(
-                    login, identifier or (user.email if user else "") or "", context, end_others=True
-                )
+                account = identifier or (user.email if user else "") or ""
+                self._sign_in.with_tokens(login, account, context, SignInOptions(end_others=True))
                 return Outcome.SIGNED_IN
         if user:
             self._sessions.end_all_of(user)

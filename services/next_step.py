@@ -158,10 +158,8 @@ class NextStep:
                 login,
                 pending.provider,
                 context,
+                pending.options,
                 identifier=pending.identifier,
-                user_id=pending.user_id,
-                end_others=pending.end_others,
-                remember=pending.remember,
                 issuer_session=IssuerSession.from_claim(pending.issuer_session, pending.id_token),
             )
         except errors.SiteError:
@@ -199,7 +197,7 @@ class NextStep:
                 login,
                 pending.provider,
                 context,
-                remember=pending.remember,
+                pending.options,
                 issuer_session=IssuerSession.from_claim(pending.issuer_session, pending.id_token),
             )
         except errors.SiteError:

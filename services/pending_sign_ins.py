@@ -23,6 +23,7 @@ from services.event_loop import wait_for
 from services.request_context import RequestContext
 from services.response_cookies import Cookie, prefixed
 from services.sealing import Sealer
+from services.sign_in_options import NO_OPTIONS, SignInOptions
 from services.state.redis import Redis, client_of
 
 if TYPE_CHECKING:
@@ -51,12 +52,7 @@ class PendingSignIn:
     identifier: str | None = None
     password: str | None = field(default=None, repr=False)
     """Only if the backend wants it again with the code."""
-    user_id: str | None = None
-    """The only user who may sign in, because this confirms their session."""
-    end_others: bool = False
-    """End all other sessions of the user."""
-    remember: bool = False
-    """The person has asked to stay signed in."""
+    options: SignInOptions = NO_OPTIONS
     issuer_session: dict[str, Any] | None = None
     """The session at the provider: the claim of an `IssuerSession`."""
     id_token: str | None = field(default=None, repr=False)
@@ -77,8 +73,8 @@ class PendingSignIn:
     @property
     def person(self) -> dict[str, Any]:
         """The fields that stay the same if one step follows another."""
-        names = ("provider", "account", "identifier", "password", "user_id", "end_others", "remember", "issuer_session")
-        return {name: getattr(self, name) for name in (*names, "id_token", "social_token", "prefill")}
+        names = ("provider", "account", "identifier", "password", "options", "issuer_session", "id_token")
+        return {name: getattr(self, name) for name in (*names, "social_token", "prefill")}
 
     @property
     def credentials(self) -> dict[str, str]:
@@ -154,7 +150,8 @@ class PendingSignIns:
             step = data.pop("step")
             methods = {name: Method(method) for name, method in step.pop("methods", {}).items()}
             step["fields"] = tuple(step.pop("fields", ()))
-            pending = PendingSignIn(**data, step=Step(methods, **step))
+            options = SignInOptions(**data.pop("options", {}))
+            pending = PendingSignIn(**data, options=options, step=Step(methods, **step))
         except (ValueError, TypeError, KeyError, AttributeError):
             return None
         is_this_visitor = pending.visitor is None or hmac.compare_digest(pending.visitor, context.visitor or "")
@@ -202,7 +199,7 @@ def visitor_digest(csrf_token: str | None) -> str | None:
 
 def _without_empty(data: dict[str, Any]) -> dict[str, Any]:
     """The same without values that are empty, as they are by default: the cookie is small."""
-    data = {name: _without_empty(value) if name == "step" else value for name, value in data.items()}
+    data = {name: _without_empty(value) if name in ("step", "options") else value for name, value in data.items()}
     return {name: value for name, value in data.items() if value or name == "step"}
 
 

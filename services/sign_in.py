@@ -26,6 +26,7 @@ from services.request_context import RequestContext
 from services.sessions.issuer_session import IssuerSession
 from services.sessions.manager import Sessions
 from services.sessions.model import Session
+from services.sign_in_options import NO_OPTIONS, SignInOptions
 from services.sign_out import SignOut
 from services.trusted_browser import TrustedBrowser
 
@@ -64,19 +65,13 @@ class SignIn:
         identifier: str,
         password: str,
         context: RequestContext,
-        *,
-        user_id: str | None = None,
-        end_others: bool = False,
-        remember: bool = False,
+        options: SignInOptions = NO_OPTIONS,
     ) -> User:
         """Sign in by identifier and password. Raises a `SiteError`, and then nobody is signed in.
 
-        It is `NextStepRequired` if the backend wants a second factor: `with_code` continues.
+        It is `NextStepRequired` if the backend wants a second factor: `NextStep` continues.
 
         identifier: an email address, user name or telephone number, as `LOGIN_IDENTIFIER` says.
-        user_id: the only user who may sign in, because this confirms their session; `AccountMismatch` for another.
-        end_others: end all other sessions of this user.
-        remember: the person has asked to stay signed in.
         """
         identifier = identifiers.normalize(identifier, self._identifier_kind)
         with self.audited("email", identifier, context):
@@ -85,42 +80,35 @@ class SignIn:
                 trust_token = self._trusted.token(identifier, context)
                 login = self._backend.login(identifier, password, context, trust_token)
             except StepRequired as required:
-                again = password if self._backend.wants_password_again else None
-                person = {"identifier": identifier, "password": again, "user_id": user_id, "end_others": end_others}
-                person |= {"provider": "email", "account": identifier, "remember": remember}
-                self.wait_for_step(required.step, context, **person)
-            session = self.start_session(
-                login,
-                "email",
-                context,
-                identifier=identifier,
-                user_id=user_id,
-                end_others=end_others,
-                remember=remember,
-            )
+                self.wait_for_step(
+                    required.step,
+                    context,
+                    provider="email",
+                    account=identifier,
+                    identifier=identifier,
+                    password=password if self._backend.wants_password_again else None,
+                    options=options,
+                )
+            session = self.start_session(login, "email", context, options, identifier=identifier)
             self._trusted.remember(identifier, login.trust_token, context)
             reset_limit()
             return session.user
 
     def with_tokens(
-        self, login: Login, identifier: str, context: RequestContext, *, end_others: bool = False
+        self, login: Login, identifier: str, context: RequestContext, options: SignInOptions = NO_OPTIONS
     ) -> Session:
-        """Sign in a person to whom the backend has given tokens for another form. Raises as above.
-
-        end_others: end all other sessions of this user.
-        """
+        """Sign in a person to whom the backend has given tokens for another form. Raises as above."""
         with self.audited("email", identifier, context):
-            return self.start_session(login, "email", context, identifier=identifier or None, end_others=end_others)
+            return self.start_session(login, "email", context, options, identifier=identifier or None)
 
     def with_identity(
         self,
         registration: Registration,
         identity: Identity,
         context: RequestContext,
+        options: SignInOptions = NO_OPTIONS,
         *,
-        user_id: str | None = None,
         issuer_session: IssuerSession | None = None,
-        remember: bool = False,
     ) -> Session:
         """Sign in a person whose identity a provider has proven. Raises as above.
 
@@ -132,33 +120,32 @@ class SignIn:
             try:
                 login = self._backend.social_login(registration.backend_name, identity, with_email, context)
             except StepRequired as required:
-                claim = issuer_session and issuer_session.to_claim()
-                person = {"user_id": user_id, "issuer_session": claim, "remember": remember}
-                person |= {"provider": registration.id, "account": account}
-                person["id_token"] = issuer_session.id_token if issuer_session else None
-                if required.step.fields:
-                    if user_id is not None:
-                        raise errors.AccountMismatch("a session was confirmed with an account that is new") from None
-                    person |= self._sign_up_values(identity, required.step)
-                self.wait_for_step(required.step, context, **person)
+                if required.step.fields and options.user_id is not None:
+                    raise errors.AccountMismatch("a session was confirmed with an account that is new") from None
+                self.wait_for_step(
+                    required.step,
+                    context,
+                    provider=registration.id,
+                    account=account,
+                    options=options,
+                    issuer_session=issuer_session.to_claim() if issuer_session else None,
+                    id_token=issuer_session.id_token if issuer_session else None,
+                    **self._sign_up_values(identity, required.step) if required.step.fields else {},
+                )
             return self.start_session(
                 login,
                 registration.id,
                 context,
+                options,
                 cross_site=registration.provider.form_post,
-                user_id=user_id,
                 issuer_session=issuer_session,
-                remember=remember,
             )
 
     def with_passkey(
         self,
         credential: str,
         context: RequestContext,
-        *,
-        user_id: str | None = None,
-        end_others: bool = False,
-        remember: bool = False,
+        options: SignInOptions = NO_OPTIONS,
     ) -> Session:
         """Sign in by a browser's answer to the options of `Passkeys.options`, as JSON. Raises as above."""
         answer = passkeys.parse(credential)
@@ -171,13 +158,8 @@ class SignIn:
             try:
                 login = self._backend.passkey_login(answer.credential, handle, context)
             except StepRequired as required:
-                person = {"end_others": end_others, "remember": remember}
-                self.wait_for_step(
-                    required.step, context, provider=passkeys.PROVIDER, account=account, user_id=user_id, **person
-                )
-            return self.start_session(
-                login, passkeys.PROVIDER, context, user_id=user_id, end_others=end_others, remember=remember
-            )
+                self.wait_for_step(required.step, context, provider=passkeys.PROVIDER, account=account, options=options)
+            return self.start_session(login, passkeys.PROVIDER, context, options)
 
     def record_failure(self, registration: Registration, error: errors.SiteError, context: RequestContext) -> None:
         """Log a social sign-in that failed before an identity was proven."""
@@ -205,13 +187,11 @@ class SignIn:
         login: Login,
         provider: str,
         context: RequestContext,
+        options: SignInOptions,
         *,
         identifier: str | None = None,
         cross_site: bool = False,
-        user_id: str | None = None,
         issuer_session: IssuerSession | None = None,
-        end_others: bool = False,
-        remember: bool = False,
     ) -> Session:
         """Look the user up and start a session: nobody is signed in unless token and user are both valid.
 
@@ -219,7 +199,7 @@ class SignIn:
         """
         try:
             user = self._backend.user_of(login, context)
-            if user_id not in (None, str(user.id)):
+            if options.user_id not in (None, str(user.id)):
                 raise errors.AccountMismatch("a session was confirmed with another account")
             session, replaced = self._sessions.start(
                 user,
@@ -228,8 +208,8 @@ class SignIn:
                 identifier=identifier,
                 cross_site=cross_site,
                 issuer_session=issuer_session,
-                end_others=end_others,
-                remember=remember,
+                end_others=options.end_others,
+                remember=options.remember,
             )
         except errors.SiteError as error:
             revocation = self._backend.logout(login.tokens, context)

@@ -76,7 +76,7 @@ _SENT = (Method.EMAIL, Method.SMS, Method.SENT, Method.TEXT)
 
 def _offers_passkey(pending: PendingSignIn) -> bool:
     """Whether a passkey can take the place of this step. It is another sign-in, which keeps nothing of this one."""
-    keeps_something = pending.user_id or pending.end_others
+    keeps_something = pending.options.user_id or pending.options.end_others
     return "passkey" in services().settings.backend.calls and pending.kind != "redirect" and not keeps_something
 
 

@@ -1,0 +1,16 @@
+"""What a page asks for beside the sign-in itself."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignInOptions:
+    user_id: str | None = None
+    """The only user who may sign in, because this confirms their session; `AccountMismatch` for another."""
+    end_others: bool = False
+    """End all other sessions of this user."""
+    remember: bool = False
+    """The person has asked to stay signed in."""
+
+
+NO_OPTIONS = SignInOptions()
