@@ -16,6 +16,7 @@ import pytest
 import app
 from services.backend.user import User
 from services.clock import Clock
+from services.event_loop import wait_for
 from services.oauth.used_tokens import UsedTokens
 from services.sessions.model import Session
 from services.sessions.revocation_feed import STREAM
@@ -394,6 +395,7 @@ def test_a_process_exits_although_a_redis_call_hangs(server: RedisServer) -> Non
     program = f"""
 from services.clock import Clock
 from services.event_loop import wait_for
+from services.event_loop import wait_for
 from services.state.redis import Redis, client_of
 
 async def answer():
@@ -514,7 +516,8 @@ def test_what_the_backend_ends_while_redis_is_down_is_known_elsewhere_once_it_is
 
 def test_a_token_that_was_used_at_one_process_cannot_be_used_at_another(server: RedisServer) -> None:
     clock = Clock()
-    here, there = (UsedTokens("test", 720, Redis(server.url, clock), clock) for _ in range(2))
+    clients = [Redis(server.url, clock) for _ in range(2)]
+    here, there = (UsedTokens("test", 720, client, clock) for client in clients)
     assert here.use("issuer", "a")
     assert not here.use("issuer", "a")
     assert not there.use("issuer", "a")
@@ -522,3 +525,5 @@ def test_a_token_that_was_used_at_one_process_cannot_be_used_at_another(server: 
     server.kill()
     assert there.use("issuer", "b")
     assert not there.use("issuer", "b")
+    for client in clients:
+        wait_for(client.aclose())
