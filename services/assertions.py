@@ -78,7 +78,7 @@ class Assertions:
             "email": user.email,
             "name": user.name,
             "sid": session.sid,
-            "auth_time": None if session.is_adopted else session.auth_time,
+            "auth_time": None if session.is_adopted else session.signed_in_at,
             "iat": now,
             "exp": now + LIFETIME_SECONDS,
         }

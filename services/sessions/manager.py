@@ -197,6 +197,7 @@ class Sessions:
             identifier=None if identifier == user.email else identifier,
             sid=sid,
             auth_time=auth_time,
+            auth_delay=reuse.auth_delay if reuse else auth_time - now,
             checked_at=now,
             expires_at=0,
             is_short=reuse.is_short if reuse else self._settings.remember_me and not remember,

@@ -52,6 +52,9 @@ class Session:
     """The id of the session. Renewed tokens of the session have the same one."""
     auth_time: int
     """Seconds since 1970 at sign-in. `SESSION_ABSOLUTE_AGE` counts from here."""
+    auth_delay: int = 0
+    """How many seconds `auth_time` is later than the sign-in: so that it is after the time up to which all sessions of
+    the user were ended, whatever clock that is by."""
     is_adopted: bool = False
     """NextAuth has issued the first token of this session, and renews its `iat`: `auth_time` may be later than the
     sign-in."""
@@ -81,6 +84,11 @@ class Session:
         """The id of the session for apps and the backend: `key` in hexadecimal. `sid` cannot be computed from it."""
         return self.key.hex()
 
+    @property
+    def signed_in_at(self) -> int:
+        """Seconds since 1970 when the person signed in."""
+        return self.auth_time - self.auth_delay
+
     def tokens_end_at(self, backend: Backend) -> int | None:
         """Seconds since 1970 when the tokens of this backend end for good; None if that is unknown."""
         has_refresh_token = self.sealed_refresh_token is not None
@@ -91,7 +99,7 @@ class Session:
 
     def is_recent(self, max_age: int, now: float) -> bool:
         """Whether the person has signed in at most `max_age` seconds before `now`, as far as this site knows."""
-        return not self.is_adopted and int(now) - self.auth_time <= max_age
+        return not self.is_adopted and int(now) - self.signed_in_at <= max_age
 
     def to_claims(self, now: int) -> dict[str, object]:
         user = self.user
@@ -101,6 +109,7 @@ class Session:
             "token_exp": self.token_expires_at,
             "user_claims": dict(user.claims) or None,
             "identifier": self.identifier,
+            "auth_delay": self.auth_delay or None,
             "adopted": self.is_adopted or None,
             "short": self.is_short or None,
             "refresh_at": self.refresh_at,
@@ -177,6 +186,7 @@ class Session:
             identifier=_identifier(claims.get("identifier")) if sid else None,
             sid=sid or _derive_sid(access_token, user),
             auth_time=auth_time,
+            auth_delay=_time(claims.get("auth_delay", 0)),
             is_adopted=not sid or claims.get("adopted") is True,
             checked_at=_time(claims.get("checked_at", 0)),
             expires_at=expires_at,

@@ -201,6 +201,20 @@ def test_the_sid_of_an_assertion_ends_the_session_at_the_backends_word() -> None
         assert (visitor.get("/auth/verify").status_code, other.get("/auth/verify").status_code) == (401, 204)
 
 
+def test_auth_time_is_the_sign_in_also_after_all_sessions_have_ended() -> None:
+    """Sessions that start after that count as later ones inside the site. An app must not see a time of the future."""
+    with running_site(assertion_private_key=private_pem()) as site:
+        first = member(site)
+        assert first.submit("/auth/logout", {"everywhere": "1"}).status_code == 303
+        assert first.get("/auth/verify").status_code == 401
+        second = member(site)
+        claims = claims_of(assertion(second))
+        assert claims["auth_time"] <= claims["iat"]
+        second.post("/api/auth/session", json={"csrfToken": second.csrf_token(), "data": {"name": "새 이름"}})
+        renewed = claims_of(assertion(second))
+        assert (renewed["name"], renewed["auth_time"]) == ("새 이름", claims["auth_time"]), "by the cookie too"
+
+
 # --- Rotation
 
 
