@@ -17,6 +17,7 @@ import requests
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
+from app import create_app
 from services.backend.user import User
 from services.clock import Clock
 from services.sessions.cookie import SessionCookie
@@ -28,7 +29,7 @@ from tests.support.proxies import DeployedConfig, nginx
 from tests.support.redirects import destination
 from tests.support.scripted import TOKEN, USER, ScriptedBackend, scripted_backend
 from tests.support.signing_keys import private_pem
-from tests.support.site import Visitor, cookie_names, make_settings
+from tests.support.site import ACCOUNT_PATHS, LINK_PATHS, Visitor, cookie_names, make_settings
 
 pytestmark = [pytest.mark.server, pytest.mark.external]
 
@@ -148,6 +149,20 @@ def test_an_anonymous_request_is_sent_to_sign_in_and_returns_to_the_same_url(fro
     assert cookie_names(back) >= {"__Secure-next-auth.session-token", "__Host-munjigi.visitor"}
     shown = visitor.get(destination(back)).json()
     assert (shown["path"], shown["told"]) == ("/rooms/%ED%95%9C%EA%B0%95?from=1&to=2&q=a%26b", HONG)
+
+
+def test_every_page_of_the_site_is_reached_without_a_session(front: Front) -> None:
+    """All but those that browsers must not reach, and `/`, which is the app's. Its pages have a request id."""
+    others = ("/", "/auth/verify", "/health/", "/metrics")
+    paths = {
+        re.sub("<.*?>", "x", rule.rule)
+        for rule in create_app(make_settings(**ACCOUNT_PATHS, **LINK_PATHS)).url_map.iter_rules()
+        if not rule.rule.startswith(others[2:]) and rule.rule not in others
+    }
+    assert len(paths) > 30
+    visitor = front.visitor()
+    answered_by_the_app = {path for path in paths if "X-Request-Id" not in visitor.get(path).headers}
+    assert answered_by_the_app == set()
 
 
 @pytest.mark.parametrize("spelling", ["X-Auth-", "x-auth-", "X_Auth_", "X-Auth_", "X_Auth-"])
