@@ -41,7 +41,7 @@ _DISABLE_BACK_FORWARD_CACHE = "--disable-back-forward-cache"
 """An option that Playwright sets. It is removed, since browsers of users have the back/forward cache."""
 
 ALL_LOCALES = settings_readers.languages()
-LOCALES = ("en", "ko", "ja")
+LOCALES = ("en", "ko")
 """For what differs between scripts, not between texts."""
 SCHEMES = ("light", "dark")
 NARROW: ViewportSize = {"width": 320, "height": 640}
