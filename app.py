@@ -22,6 +22,7 @@ from blueprints import (
     account,
     account_password,
     account_providers,
+    backchannel_logout,
     forward_auth,
     health,
     home,
@@ -35,7 +36,6 @@ from blueprints import (
     passkeys,
     provider_notifications,
     register,
-    session_revocation,
     social_register,
     static_files,
     verify,
@@ -98,7 +98,7 @@ def create_app(
         nextauth_session,
         oauth,
         provider_notifications,
-        session_revocation,
+        backchannel_logout,
         static_files,
         verify,
     ):
@@ -253,6 +253,8 @@ def _without_prefix(path_info: str, prefix: str, method: str, routes: MapAdapter
     If that is the start of a route too, as `/auth` is, the proxy may have removed it already. Then the path is that of
     the route; if both readings are routes, for example `/account`, the one without the prefix counts.
     """
-    stripped = path_info[len(prefix) :] or "/"
-    readings = [(path, each_method) for each_method in (method, "GET", "POST") for path in (stripped, path_info)]
-    return next((path for path, each_method in readings if routes.test(path, each_method)), stripped)
+    path_without_prefix = path_info[len(prefix) :] or "/"
+    readings = [
+        (path, each_method) for each_method in (method, "GET", "POST") for path in (path_without_prefix, path_info)
+    ]
+    return next((path for path, each_method in readings if routes.test(path, each_method)), path_without_prefix)

@@ -29,7 +29,7 @@ from settings_readers import SettingSpec
 BEARER_HEADER = "Authorization: Bearer {token}"
 ACCOUNT_CALLS = ("register", "forgot", "reset", "verify_email", "resend_verification", "change_password")
 """The calls of forms for which nobody needs to be signed in, and of the form that changes the password."""
-NEXT_STEP_CALLS = ("recover", "verify", "resend")
+NEXT_STEP_CALLS = ("verify_recovery_code", "verify", "resend")
 """The calls of a sign-in that waits for a code or the like."""
 LINK_CALLS = ("link", "unlink", "links")
 """The calls of the page on which people connect and disconnect providers."""
@@ -59,7 +59,7 @@ PLACEHOLDERS: Mapping[str, frozenset[str]] = {
     "resend_verification": frozenset({"identifier", "email", "site_url", "locale"}),
     "change_password": frozenset({"token", "user_id", "identifier", "password", "new_password"}),
     "verify": _STEP | {"code", "trust"},
-    "recover": _STEP | {"code", "trust"},
+    "verify_recovery_code": _STEP | {"code", "trust"},
     "resend": _STEP,
     "link": frozenset({"token", "user_id", "provider", "social_token", "client_id", "email"}),
     "unlink": frozenset({"token", "user_id", "provider", "account"}),
@@ -268,7 +268,7 @@ class Backend:
     """Saves the names of the user."""
     verify: Call | None = None
     """Sends the code of a next step. Its answer has tokens like that of `login`."""
-    recover: Call | None = None
+    verify_recovery_code: Call | None = None
     """The same with a recovery code."""
     resend: Call | None = None
     """Sends the code of the method again, or for the first time."""

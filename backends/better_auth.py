@@ -17,7 +17,7 @@ backend = Backend(
     logout=Call("POST", "/api/auth/sign-out", {}),
     profile=Call("POST", "/api/auth/update-user", {"name": "{name}"}),
     verify=Call("POST", f"{_STEP}/verify-{{method}}", _CODE, headers=_HEADERS),
-    recover=Call("POST", f"{_STEP}/verify-backup-code", _CODE, headers=_HEADERS),
+    verify_recovery_code=Call("POST", f"{_STEP}/verify-backup-code", _CODE, headers=_HEADERS),
     resend=Call("POST", f"{_STEP}/send-otp", {}, headers=_HEADERS),
     next_step=NextStep(
         challenge="cookie:better-auth.two_factor|cookie:__Secure-better-auth.two_factor",

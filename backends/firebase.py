@@ -17,8 +17,8 @@ _CODE = {**_MFA, "totpVerificationInfo": {"verificationCode": "{code}"}}
 
 def _read_methods(answer: Answer) -> Mapping[str, Method]:
     """The authenticator apps of the person, by their enrollment ids. Codes by SMS need reCAPTCHA in the page."""
-    listed = answer.get("mfaInfo")
-    factors = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    mfa_info = answer.get("mfaInfo")
+    factors = [one for one in mfa_info if isinstance(one, dict)] if isinstance(mfa_info, list) else []
     return {str(one.get("mfaEnrollmentId")): Method.APP for one in factors if "totpInfo" in one}
 
 

@@ -216,11 +216,11 @@ _PARTS: Mapping[str, tuple[str, Callable[[str], Any], str]] = {
 }
 """Setting -> field of `Backend`, reader and example."""
 _NEXT_STEP_PARTS: Mapping[str, tuple[str, Callable[[str], Any], str]] = {
-    "BACKEND_CHALLENGE": ("challenge", place, "data.challenge"),
-    "BACKEND_METHODS": ("methods", place, "data.methods"),
-    "BACKEND_SENT_TO": ("sent_to", place, "data.sent_to"),
-    "BACKEND_RESEND_AFTER": ("resend_after", place, "data.resend_after"),
-    "BACKEND_REDIRECT_URL": ("url", place, "data.url"),
+    "BACKEND_NEXT_STEP_CHALLENGE": ("challenge", place, "data.challenge"),
+    "BACKEND_NEXT_STEP_METHODS": ("methods", place, "data.methods"),
+    "BACKEND_NEXT_STEP_SENT_TO": ("sent_to", place, "data.sent_to"),
+    "BACKEND_NEXT_STEP_RESEND_AFTER": ("resend_after", place, "data.resend_after"),
+    "BACKEND_NEXT_STEP_REDIRECT_URL": ("url", place, "data.url"),
     "BACKEND_REQUIRED_FIELDS": ("fields", place, "data.missing"),
 }
 """The same for the fields of `NextStep`."""
@@ -248,7 +248,7 @@ _CALL_EXAMPLES = {
     "links": ("GET /api/members/me/providers", "token={token}"),
     "change_password": ("PUT /api/members/me/password", "current={password} new={new_password}"),
     "verify": ("POST /api/auth/verify", "challenge={challenge} code={code}"),
-    "recover": ("POST /api/auth/recover", "challenge={challenge} recovery_code={code}"),
+    "verify_recovery_code": ("POST /api/auth/recover", "challenge={challenge} recovery_code={code}"),
     "resend": ("POST /api/auth/resend", "challenge={challenge} method={method}"),
     "passkey_options": ("POST /api/auth/passkey/options", "rp=login.example.com"),
     "passkey": ("POST /api/auth/passkey", "credential={credential} challenge={challenge}"),
@@ -273,7 +273,7 @@ def _call_settings(name: str) -> Mapping[str, SettingSpec]:
 SETTINGS: Mapping[str, SettingSpec] = {
     **{name: spec for call in CALLS for name, spec in _call_settings(call).items()},
     "BACKEND_REFRESH_SEND": SettingSpec(refresh_send, "cookie:refreshToken"),
-    "BACKEND_CHALLENGE_SEND": SettingSpec(challenge_send, "header:X-Challenge"),
+    "BACKEND_NEXT_STEP_CHALLENGE_SEND": SettingSpec(challenge_send, "header:X-Challenge"),
     **{
         name: SettingSpec(reader, example)
         for name, (_, reader, example) in {**_PARTS, **_NEXT_STEP_PARTS, **_PASSKEY_PARTS}.items()
@@ -302,8 +302,8 @@ def override(backend: Backend, values: Mapping[str, Any]) -> Backend:
     Calls that still have no path are gone.
     """
     parts = {field: values[name] for name, (field, _, _) in _PARTS.items() if values[name] is not None}
-    for merged in ("headers", "user_fields", "links_fields", "mail_link_parameters"):
-        parts[merged] = {**getattr(backend, merged), **parts.get(merged, {})}
+    for field in ("headers", "user_fields", "links_fields", "mail_link_parameters"):
+        parts[field] = {**getattr(backend, field), **parts.get(field, {})}
     parts["meanings"] = (*parts.get("meanings", ()), *backend.meanings)
     next_step = {field: values[name] for name, (field, _, _) in _NEXT_STEP_PARTS.items() if values[name] is not None}
     parts["next_step"] = replace(backend.next_step, **next_step)
@@ -315,9 +315,9 @@ def override(backend: Backend, values: Mapping[str, Any]) -> Backend:
         parts["refresh"] = _with_refresh_token(parts["refresh"], where, name)
         if where == "cookie" and parts["logout"]:  # it has to find the refresh token that it revokes
             parts["logout"] = _with_cookie(parts["logout"], name)
-    if values["BACKEND_CHALLENGE_SEND"]:
-        for name in ("verify", "recover", "resend", "social_register"):
-            parts[name] = parts[name] and _with_challenge(parts[name], *values["BACKEND_CHALLENGE_SEND"])
+    if values["BACKEND_NEXT_STEP_CHALLENGE_SEND"]:
+        for name in ("verify", "verify_recovery_code", "resend", "social_register"):
+            parts[name] = parts[name] and _with_challenge(parts[name], *values["BACKEND_NEXT_STEP_CHALLENGE_SEND"])
     parts |= {name: None for name in CALLS if parts[name] and parts[name].path is None}
     return replace(backend, **parts)
 
@@ -347,10 +347,10 @@ def _with_refresh_token(call: Call, where: str, name: str) -> Call:
     if where == "bearer":
         return replace(call, body=None, headers={**call.headers, "Authorization": f"Bearer {template}"})
     if where == "json":
-        sent: Any = template
+        body: Any = template
         for key in reversed(name.split(".")):
-            sent = {key: sent}
-        return replace(call, body=sent, form=False)
+            body = {key: body}
+        return replace(call, body=body, form=False)
     return replace(call, body={name: template}, form=True)
 
 
@@ -379,8 +379,8 @@ def contradictions(backend: Backend, values: Mapping[str, Any]) -> list[tuple[st
         if values[name] and values[f"{name}_PATH"]:
             problems.append((f"{name}_PATH", f"must be unset if {name} is set, which has the path too"))
         if getattr(backend, call) is None and not values[name]:
-            unused = [f"{name}_{part}" for part in ("PATH", "BODY", "FORM") if values[f"{name}_{part}"]]
-            problems += [(part, f"needs {name}: the backend {backend.id} has no such call") for part in unused]
+            parts = [f"{name}_{part}" for part in ("PATH", "BODY", "FORM") if values[f"{name}_{part}"]]
+            problems += [(part, f"needs {name}: the backend {backend.id} has no such call") for part in parts]
     if values["BACKEND_REFRESH_SEND"] and values["BACKEND_REFRESH_BODY"]:
         problems.append(("BACKEND_REFRESH_SEND", "must be unset if BACKEND_REFRESH_BODY is set"))
     return problems

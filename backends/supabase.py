@@ -17,8 +17,8 @@ _BEARER = {"Authorization": "Bearer {challenge}"}  # a token of the level aal1, 
 def _read_methods(answer: Answer) -> Mapping[str, Method]:
     """The factors that the person has verified, by their ids."""
     factors = answer.get("user.factors")
-    verified = [one for one in factors if isinstance(one, dict)] if isinstance(factors, list) else []
-    kinds = {str(one.get("id")): one.get("factor_type") for one in verified if one.get("status") == "verified"}
+    objects = [one for one in factors if isinstance(one, dict)] if isinstance(factors, list) else []
+    kinds = {str(one.get("id")): one.get("factor_type") for one in objects if one.get("status") == "verified"}
     return {name: METHOD_NAMES[kind] for name, kind in kinds.items() if isinstance(kind, str) and kind in METHOD_NAMES}
 
 

@@ -75,11 +75,11 @@ _MAIL_CALLS = ("forgot", "resend_verification")
 def _account_problems(backend: Backend) -> Iterator[Problem]:
     calls = backend.calls
     for name, values in _ACCOUNT_VALUES.items():
-        used = placeholders_of(calls[name]) if name in calls else frozenset()
-        if name in _MAIL_CALLS and "email" in used:
+        placeholder_names = placeholders_of(calls[name]) if name in calls else frozenset()
+        if name in _MAIL_CALLS and "email" in placeholder_names:
             continue
-        if name in calls and (missing := values - used):
-            yield f"BACKEND_{name.upper()}_BODY", f"must use {{{min(missing)}}}"
+        if name in calls and (missing_names := values - placeholder_names):
+            yield f"BACKEND_{name.upper()}_BODY", f"must use {{{min(missing_names)}}}"
     if "reset" in calls and "forgot" not in calls:
         yield "BACKEND_FORGOT", "is required if BACKEND_RESET is set: it sends the mail"
     change = calls.get("change_password")
@@ -108,17 +108,19 @@ def _link_problems(backend: Backend) -> Iterator[Problem]:
 
 
 def _next_step_problems(backend: Backend) -> Iterator[Problem]:
-    steps = {name: backend.calls[name] for name in ("verify", "recover", "resend") if name in backend.calls}
+    steps = {
+        name: backend.calls[name] for name in ("verify", "verify_recovery_code", "resend") if name in backend.calls
+    }
     for name, call in steps.items():
         if "challenge" in placeholders_of(call) and not backend.next_step.challenge:
-            yield "BACKEND_CHALLENGE", f"is required: the {name} call sends {{challenge}}"
+            yield "BACKEND_NEXT_STEP_CHALLENGE", f"is required: the {name} call sends {{challenge}}"
         if name != "resend" and "code" not in placeholders_of(call) and not backend.next_step.url:
             yield f"BACKEND_{name.upper()}_BODY", "must use {code}"
     sign_up = backend.calls.get("social_register")
     if sign_up and placeholders_of(sign_up).isdisjoint({"challenge", "social_token"}):
         yield "BACKEND_SOCIAL_REGISTER_BODY", "must use {challenge} or {social_token}"
     if sign_up and "challenge" in placeholders_of(sign_up) and not backend.next_step.challenge:
-        yield "BACKEND_CHALLENGE", "is required: the social_register call sends {challenge}"
+        yield "BACKEND_NEXT_STEP_CHALLENGE", "is required: the social_register call sends {challenge}"
     if steps and "verify" not in steps:
         yield "BACKEND_VERIFY", "is required for a next step"
 
@@ -129,10 +131,10 @@ def _passkey_problems(backend: Backend) -> Iterator[Problem]:
         for one, other in ((name, options), (options, name)):
             if one in calls and other not in calls:
                 yield f"BACKEND_{other.upper()}", f"is required if BACKEND_{one.upper()} is set"
-        used = placeholders_of(calls[name]) if name in calls else frozenset({"credential"})
-        if "credential" not in used:
+        placeholder_names = placeholders_of(calls[name]) if name in calls else frozenset({"credential"})
+        if "credential" not in placeholder_names:
             yield f"BACKEND_{name.upper()}_BODY", "must use {credential}"
-        if "challenge" in used and not backend.passkeys.challenge:
+        if "challenge" in placeholder_names and not backend.passkeys.challenge:
             yield "BACKEND_PASSKEY_CHALLENGE", f"is required: the {name} call sends {{challenge}}"
     if "confirm_password" in calls and "password" not in placeholders_of(calls["confirm_password"]):
         yield "BACKEND_CONFIRM_PASSWORD_BODY", "must use {password}"
@@ -154,6 +156,10 @@ def _token_problems(backend: Backend) -> Iterator[Problem]:
 def setting_names(backend: Backend) -> list[str]:
     """The settings that only the templates of a backend use."""
     calls = [*backend.calls.values(), *backend.next_step.calls.values()]
-    used = [placeholders(backend.headers), placeholders(backend.next_step.trust_headers), *map(placeholders_of, calls)]
-    names = frozenset().union(*used) - {"BACKEND_EVENTS_TOKEN"}  # a setting of the site
+    placeholder_sets = [
+        placeholders(backend.headers),
+        placeholders(backend.next_step.trust_headers),
+        *map(placeholders_of, calls),
+    ]
+    names = frozenset().union(*placeholder_sets) - {"BACKEND_EVENTS_TOKEN"}  # a setting of the site
     return sorted(name for name in names if is_setting(name))

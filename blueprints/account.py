@@ -67,13 +67,13 @@ def end_session() -> ResponseReturnValue:
 def _render(form: ProfileForm, error: errors.SiteError | None = None) -> str:
     current = services().sessions.load()
     sessions = services().session_list
-    listed = sessions.load(current) if sessions and current else None
+    other_sessions = sessions.load(current) if sessions and current else None
     return render_template(
         "account.html",
         form=form,
         error=error,
         editable=_is_editable(),
-        sessions=listed or (),
+        sessions=other_sessions or (),
         current_sid=current.public_sid if current else None,
         provider_labels={each.id: provider_buttons.label(each) for each in services().settings.registrations},
     )

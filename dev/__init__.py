@@ -88,15 +88,15 @@ def _hide_query(record: logging.LogRecord) -> bool:
 
 def completed(environ: Mapping[str, str], port: int) -> dict[str, str]:
     """Return the environment for a site on `port`, with values for settings that are unset."""
-    given = {name: value for name, value in environ.items() if value.strip()}
-    ours = {"SITE_URL": f"http://localhost:{port}"}
-    if "SECRET_KEY" not in given:
-        ours["SECRET_KEY"] = _development_key()
-    if "BACKEND_URL" not in given:
-        ours |= stand_in_settings.backend_settings(given, port) | {"TEMPLATES_DIR": str(_TEMPLATES)}
-    if stand_in_settings.providers_without_settings(given):
-        ours |= stand_in_settings.missing_settings(given, port, _development_key())
-    return {name: value for name, value in ours.items() if f"{name}_FILE" not in given} | given
+    set_values = {name: value for name, value in environ.items() if value.strip()}
+    defaults = {"SITE_URL": f"http://localhost:{port}"}
+    if "SECRET_KEY" not in set_values:
+        defaults["SECRET_KEY"] = _development_key()
+    if "BACKEND_URL" not in set_values:
+        defaults |= stand_in_settings.backend_settings(set_values, port) | {"TEMPLATES_DIR": str(_TEMPLATES)}
+    if stand_in_settings.providers_without_settings(set_values):
+        defaults |= stand_in_settings.missing_settings(set_values, port, _development_key())
+    return {name: value for name, value in defaults.items() if f"{name}_FILE" not in set_values} | set_values
 
 
 def _development_key() -> str:
@@ -105,9 +105,9 @@ def _development_key() -> str:
         _KEY_FILE.parent.mkdir(parents=True, exist_ok=True)
         # Write a private temporary file and rename it: other users can never read the key, and processes that start
         # at the same time never see a partial one.
-        with tempfile.NamedTemporaryFile("w", dir=_KEY_FILE.parent, delete=False) as made:
-            made.write(secrets.token_urlsafe(33))
-        Path(made.name).replace(_KEY_FILE)
+        with tempfile.NamedTemporaryFile("w", dir=_KEY_FILE.parent, delete=False) as temporary_file:
+            temporary_file.write(secrets.token_urlsafe(33))
+        Path(temporary_file.name).replace(_KEY_FILE)
     return _KEY_FILE.read_text().strip()
 
 

@@ -217,7 +217,7 @@ class _Backend:
             "resend_verification": self._resend_verification,
             "change_password": self._change_password,
             "verify": self._verify,
-            "recover": self._recover,
+            "verify_recovery_code": self._verify_recovery_code,
             "resend": self._resend,
             "link": self._link,
             "unlink": self._unlink,
@@ -231,7 +231,7 @@ class _Backend:
 
         def respond(**path_values: str) -> Response:
             for name, call in calls.items():
-                is_shared = name == "recover" or (name == "verify" and "login" in calls)
+                is_shared = name == "verify_recovery_code" or (name == "verify" and "login" in calls)
                 if is_shared and len(calls) > 1 and not _has_value(call, "{code}"):
                     continue
                 change = calls.get("change_password")
@@ -406,8 +406,8 @@ class _Backend:
             values = {**values, **self.next_steps.start(account.email)}
         return self._finish("verify", values, CODE)
 
-    def _recover(self, values: Mapping[str, Any]) -> Answer | Response:
-        return self._finish("recover", values, RECOVERY_CODE)
+    def _verify_recovery_code(self, values: Mapping[str, Any]) -> Answer | Response:
+        return self._finish("verify_recovery_code", values, RECOVERY_CODE)
 
     def _finish(self, call: str, values: Mapping[str, Any], right_code: str) -> Answer | Response:
         case, user_key = self.next_steps.finish(values.get("challenge"), values.get("code"), right_code)
@@ -517,8 +517,8 @@ class _Backend:
             return self._answer("user", "dead_token")
         if "confirm_password" in self._recorded.calls and token not in self._passkeys.confirmed:
             return self._answer("passkey_register_options", "sign_in_again", **_user_values(user))
-        asked = self._passkeys.ask(user["email"])
-        return self._answer("passkey_register_options", "right", **asked, **_user_values(user))
+        options = self._passkeys.ask(user["email"])
+        return self._answer("passkey_register_options", "right", **options, **_user_values(user))
 
     def _passkey_register(self, values: Mapping[str, Any]) -> Answer:
         user = self.users.user(values.get("token"))
@@ -533,8 +533,8 @@ class _Backend:
         request = self._recorded.calls[call].request
         backend = backends.find(self._protocol)
         values = {"code": code, "uid": "MQ", "identifier": email}
-        used = {name for name in values if exchanges.has_name(request, name)}
-        names = {name: backend.mail_link_parameters[name].partition("|")[0] for name in sorted(used)}
+        placeholder_names = {name for name in values if exchanges.has_name(request, name)}
+        names = {name: backend.mail_link_parameters[name].partition("|")[0] for name in sorted(placeholder_names)}
         path = {"reset": "/auth/password/reset", "verify_email": "/auth/email/verify"}[call]
         self._codes[call, code] = email
         query = urlencode({parameter: values[name] for name, parameter in names.items()})

@@ -39,19 +39,19 @@ class Passkeys:
 
     def sign_in(self, handle: object, credential: Any) -> tuple[str, Any]:
         """Return what the answer is, `right` with the user, `wrong` or `over`."""
-        asked = self._take(credential)
-        if asked is None or asked.handle != handle:
+        options = self._take(credential)
+        if options is None or options.handle != handle:
             return "over", None
         user_key = self._users.get(_id(credential))
-        return ("right", user_key) if user_key and asked.user_key is None else ("wrong", None)
+        return ("right", user_key) if user_key and options.user_key is None else ("wrong", None)
 
     def register(self, user_key: UserKey, handle: object, credential: Any) -> bool:
         """Add a passkey. Returns whether it is a new one of this user.
 
         handle: None for a kind of backend that knows its options by the token.
         """
-        asked = self._take(credential)
-        if asked is None or asked.user_key != user_key or handle not in (None, asked.handle):
+        options = self._take(credential)
+        if options is None or options.user_key != user_key or handle not in (None, options.handle):
             return False
         return self._users.setdefault(_id(credential), user_key) == user_key
 

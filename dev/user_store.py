@@ -97,12 +97,12 @@ class UserStore:
     def end_session(self, token: object, *, keep_access_tokens: bool) -> None:
         """Revoke the tokens of the sign-in that this access or refresh token belongs to."""
         with self._lock:
-            found = self._access_tokens.get(str(token)) or self._refresh_tokens.get(str(token))
-            if found is None:
+            issued_token = self._access_tokens.get(str(token)) or self._refresh_tokens.get(str(token))
+            if issued_token is None:
                 return
-            self._refresh_tokens = _without_session(self._refresh_tokens, found.session)
+            self._refresh_tokens = _without_session(self._refresh_tokens, issued_token.session)
             if not keep_access_tokens:
-                self._access_tokens = _without_session(self._access_tokens, found.session)
+                self._access_tokens = _without_session(self._access_tokens, issued_token.session)
 
     def _issue(self, user_key: UserKey, session: str, refresh_token: str = "") -> Tokens:
         expires_at = self.now() + self.life if self.life else _NO_EXPIRY

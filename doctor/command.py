@@ -65,7 +65,7 @@ def _sign_in(account: str | None, calls: dict[str, str | None]) -> bool:
         load_dotenv(find_dotenv(usecwd=True))
     except (OSError, UnicodeDecodeError):
         raise click.ClickException(".env cannot be read. Run this as the user that runs the site.") from None
-    named = {f"BACKEND_{name.upper()}": text for name, text in calls.items() if text}
+    named_calls = {f"BACKEND_{name.upper()}": text for name, text in calls.items() if text}
     click.echo(sign_in.WARNING)
     if sys.stdin.isatty():
         click.confirm("Continue?", abort=True)
@@ -76,7 +76,7 @@ def _sign_in(account: str | None, calls: dict[str, str | None]) -> bool:
         password = sys.stdin.readline().rstrip("\r\n")
     if not account or not password:
         raise click.UsageError("An account and a password are required: lines of stdin, or a terminal to ask at.")
-    return sign_in.run(dict(os.environ), named, account, password)
+    return sign_in.run(dict(os.environ), named_calls, account, password)
 
 
 def _findings(create_app: CreateApp) -> list[Finding]:

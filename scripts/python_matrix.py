@@ -33,9 +33,11 @@ def supported_versions(root: Path = ROOT) -> list[str]:
 def find_python(version: str, environ: Mapping[str, str]) -> str | None:
     """Return the path of an interpreter of this version: on PATH, else the newest one in pyenv, else in uv."""
     path = environ.get("PATH", "")
-    found = shutil.which(f"python{version}", path=path)
-    if found and _version(found).startswith(f"{version}."):  # a shim of pyenv's may have no interpreter behind it
-        return found
+    executable = shutil.which(f"python{version}", path=path)
+    if executable and _version(executable).startswith(
+        f"{version}."
+    ):  # a shim of pyenv's may have no interpreter behind it
+        return executable
     pyenv = Path(environ.get("PYENV_ROOT") or Path(environ.get("HOME", "/")) / ".pyenv")
     releases = [folder for folder in pyenv.glob(f"versions/{version}.*") if (folder / "bin" / "python").exists()]
     if releases:

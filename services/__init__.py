@@ -8,6 +8,7 @@ from flask import Flask, current_app
 from config import Settings
 from services.accounts import Accounts
 from services.assertions import Assertions
+from services.backchannel_logout import BackchannelLogout
 from services.backend.account_calls import AccountCalls
 from services.backend.client import BackendClient
 from services.backend.link_calls import LinkCalls
@@ -15,7 +16,7 @@ from services.backend.passkey_calls import PasskeyCalls
 from services.clock import Clock
 from services.http.client import HttpClient
 from services.limits.device_cookie import DeviceCookie
-from services.limits.login_limiter import LoginLimiter
+from services.limits.rate_limiter import RateLimiter
 from services.next_step import NextStep
 from services.oauth.attempts import Attempts
 from services.oauth.client import OAuthClient
@@ -31,7 +32,6 @@ from services.profile import Profile
 from services.provider_events import ProviderEvents
 from services.provider_links import ProviderLinks
 from services.request_context import GetContext
-from services.session_revocation import SessionRevocation
 from services.sessions.cookie import SessionCookie
 from services.sessions.manager import Sessions
 from services.sessions.memory import SessionMemory
@@ -70,9 +70,9 @@ class Services:
     accounts: Accounts
     provider_links: ProviderLinks
     pending_link: PendingLink
-    limiter: LoginLimiter
+    limiter: RateLimiter
     revoked_sessions: RevokedSessions
-    session_revocation: SessionRevocation
+    backchannel_logout: BackchannelLogout
     provider_events: ProviderEvents
     redis: Redis | None
     http_clients: tuple[HttpClient, HttpClient]
@@ -87,7 +87,7 @@ class Services:
         provider_http = _http_client(settings, tracing, for_backend=False)
         redis = Redis(settings.redis_url, clock) if settings.redis_url else None
         audit, backend = AuditLog(site), BackendClient(settings, backend_http, clock)
-        limiter = LoginLimiter(settings, redis, DeviceCookie(settings, clock), audit, clock)
+        limiter = RateLimiter(settings, redis, DeviceCookie(settings, clock), audit, clock)
         session_memory = SessionMemory(redis, clock)
         revoked_sessions = RevokedSessions(settings, redis, clock, session_memory)
         token_store = TokenStore(redis, settings.secret_keys, clock)
@@ -148,7 +148,7 @@ class Services:
             clock=clock,
         )
         profile = Profile(backend, sessions)
-        session_revocation = SessionRevocation(
+        backchannel_logout = BackchannelLogout(
             settings, oauth=oauth, revoked_sessions=revoked_sessions, redis=redis, audit=audit, clock=clock
         )
         return cls(
@@ -191,12 +191,12 @@ class Services:
             pending_link=PendingLink(settings, clock),
             limiter=limiter,
             revoked_sessions=revoked_sessions,
-            session_revocation=session_revocation,
+            backchannel_logout=backchannel_logout,
             provider_events=ProviderEvents(
                 settings,
                 oauth=oauth,
                 backend=backend,
-                revocation=session_revocation,
+                revocation=backchannel_logout,
                 redis=redis,
                 audit=audit,
                 clock=clock,

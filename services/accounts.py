@@ -18,7 +18,7 @@ from services.backend.client import BackendClient
 from services.backend.results import Login
 from services.clock import Clock
 from services.event_loop import wait_for
-from services.limits.login_limiter import LoginLimiter
+from services.limits.rate_limiter import RateLimiter
 from services.observability.audit import AuditLog, account_hash
 from services.profile import Profile
 from services.request_context import RequestContext
@@ -53,7 +53,7 @@ class Accounts:
         sessions: Sessions,
         sign_in: SignIn,
         profile: Profile,
-        limiter: LoginLimiter,
+        limiter: RateLimiter,
         audit: AuditLog,
         clock: Clock,
     ) -> None:
@@ -169,11 +169,11 @@ class Accounts:
         session = self._sessions.load()
         if session is None:
             raise errors.SessionRequired("a new password was sent without a session")
-        typed = identifier or session.identifier or session.user.email or ""
-        identifier = identifiers.normalize(typed, self._identifier_kind)
+        text = identifier or session.identifier or session.user.email or ""
+        identifier = identifiers.normalize(text, self._identifier_kind)
         account = identifier or str(session.user.id)
         with self._failures_audited("change_password", account, context):
-            reset_limit = self._limiter.hit(account, context)
+            reset_limit = self._limiter.hit_sign_in(account, context)
             if not self._calls.checks_current_password:
                 self._check_password(session, identifier, current, context)
             values = {

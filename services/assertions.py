@@ -47,7 +47,7 @@ class Assertions:
         self._clock = clock
         self._lock = threading.Lock()
         self._cache: LRUCache[tuple[str, str], _Signed] = LRUCache(_MAX_CACHED)
-        self._audience = lru_cache(1000)(self._normalize_host)
+        self._audience = lru_cache(1000)(self._audience_of)
         public = [{**key.as_dict(private=False), "use": "sig", "alg": "ES256"} for key in keys]
         self.jwks = {"keys": public}
         """The public keys (RFC 7517): the one that signs, and those of the next and the previous one."""
@@ -84,7 +84,7 @@ class Assertions:
         }
         return {name: value for name, value in {**user.claims, **claims}.items() if value is not None}
 
-    def _normalize_host(self, text: str) -> str:
+    def _audience_of(self, text: str) -> str:
         """A host with its port, in the form that browsers use; empty if it is none. Clients can forge the header."""
         try:
             url = settings_readers.base_url(f"{self._scheme}://{text}") if _HOST.fullmatch(text) else ""

@@ -58,6 +58,11 @@ def normalize(text: str, kind: str = "email") -> str:
             return _normalize_email(text)
 
 
+def fold_case(identifier: str) -> str:
+    """The normalized identifier without case: equal for spellings that most backends take for one account."""
+    return normalize(identifier).casefold()
+
+
 def with_unicode_domain(email: str) -> str:
     """The address with its `xn--` labels decoded, to compare it as a person reads it."""
     local_part, at_sign, domain = email.rpartition("@")

@@ -11,7 +11,7 @@ from services import identifiers
 from services.backend.client import BackendClient, StepRequired
 from services.backend.next_step import DEFAULT_RESEND_SECONDS, Step
 from services.clock import Clock
-from services.limits.login_limiter import LoginLimiter
+from services.limits.rate_limiter import RateLimiter
 from services.observability.audit import AuditLog, account_hash
 from services.pending_sign_ins import PendingSignIn, PendingSignIns
 from services.request_context import RequestContext
@@ -42,7 +42,7 @@ class NextStep:
         sessions: Sessions,
         pending: PendingSignIns,
         trusted: TrustedBrowser,
-        limiter: LoginLimiter,
+        limiter: RateLimiter,
         audit: AuditLog,
         clock: Clock,
     ) -> None:
@@ -116,18 +116,18 @@ class NextStep:
             raise errors.CodeSentRecently(retry_after=wait)
         interval = pending.step.resend_after or DEFAULT_RESEND_SECONDS
         self._limiter.hit_resend(pending.account, pending.id, interval, context)
-        sent = self._sign_in.send_code(pending, method, context)
-        self._pending.save(sent, context)
-        return sent
+        new_pending = self._sign_in.send_code(pending, method, context)
+        self._pending.save(new_pending, context)
+        return new_pending
 
     def use_method(self, pending: PendingSignIn, method: str, context: RequestContext) -> PendingSignIn:
         """Go on with another method. Its code is sent, unless it was the last one that was."""
         needs_sending = pending.step.methods[method] in _SENT or self._backend.sends_first(pending.step, method)
         if self._backend.can_resend and needs_sending and method != pending.sent_method:
             return self.send_code(pending, method, context)
-        changed = replace(pending, method=method)
-        self._pending.save(changed, context)
-        return changed
+        new_pending = replace(pending, method=method)
+        self._pending.save(new_pending, context)
+        return new_pending
 
     def cancel(self, pending: PendingSignIn, context: RequestContext) -> None:
         """End a pending sign-in."""
@@ -178,13 +178,13 @@ class NextStep:
         context: RequestContext,
     ) -> Session:
         token = {"social_token": pending.social_token} if pending.social_token else {}
-        sent = {**values, **token, "provider": registration.backend_name}
+        call_values = {**values, **token, "provider": registration.backend_name}
         try:
-            login = self._backend.social_register(pending.step, sent, further, context)
-        except StepRequired as required:
+            login = self._backend.social_register(pending.step, call_values, further, context)
+        except StepRequired as error:
             self._pending.end(pending, context)
-            typed = {name: text for name, text in {**pending.prefill, **values}.items() if name in required.step.fields}
-            self._sign_in.wait_for_step(required.step, context, **{**pending.person, "prefill": typed})
+            prefill = {name: text for name, text in {**pending.prefill, **values}.items() if name in error.step.fields}
+            self._sign_in.wait_for_step(error.step, context, **{**pending.person, "prefill": prefill})
         except (errors.InvalidFields, errors.TooManyAttempts, errors.ServerSideError):
             raise
         except errors.SiteError:

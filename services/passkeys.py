@@ -22,7 +22,7 @@ from config import Settings
 from services.backend.passkey_calls import Options, PasskeyCalls
 from services.clock import MAX_DIFFERENCE_SECONDS, Clock
 from services.http import strict_json
-from services.limits.login_limiter import LoginLimiter
+from services.limits.rate_limiter import RateLimiter
 from services.oauth.used_tokens import UsedTokens
 from services.observability.audit import AuditLog, account_hash
 from services.request_context import RequestContext
@@ -95,7 +95,7 @@ class Passkeys:
         *,
         calls: PasskeyCalls,
         sessions: Sessions,
-        limiter: LoginLimiter,
+        limiter: RateLimiter,
         redis: Redis | None,
         audit: AuditLog,
         clock: Clock,
@@ -171,7 +171,7 @@ class Passkeys:
         identifier = session.identifier or session.user.email or ""
         if not password:
             raise errors.WrongPassword("no password was entered")
-        reset_limit = self._limiter.hit(identifier or str(session.user.id), context)
+        reset_limit = self._limiter.hit_sign_in(identifier or str(session.user.id), context)
         values = {"user_id": session.user.id, "identifier": identifier, "password": password}
         self._sessions.call_backend(
             session, lambda token: self._calls.confirm_password({"token": token, **values}, context)
@@ -272,8 +272,8 @@ def _clean_response(response: Mapping[str, Any]) -> dict[str, Any]:
 
 def _clean_extensions(results: object) -> dict[str, Any]:
     """Results of extensions that say yes or no, such as `credProps`. The others are for the page that asked."""
-    named = results.items() if isinstance(results, dict) else ()
-    return {name: value for name, value in named if _LABEL.fullmatch(name) and _is_flags(value)}
+    items = results.items() if isinstance(results, dict) else ()
+    return {name: value for name, value in items if _LABEL.fullmatch(name) and _is_flags(value)}
 
 
 def _is_flags(value: object) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 import errors
 from config import Settings
 from providers.base import Identity, Notifications, Registration
+from services.backchannel_logout import BackchannelLogout
 from services.backend.client import BackendClient
 from services.backend.user import validate_identity
 from services.clock import MAX_DIFFERENCE_SECONDS, Clock
@@ -23,7 +24,6 @@ from services.oauth.signed_jwt import InvalidToken, is_time
 from services.oauth.used_tokens import UsedTokens
 from services.observability.audit import AuditLog, account_hash
 from services.request_context import RequestContext
-from services.session_revocation import SessionRevocation
 from services.state.redis import Redis
 
 log = logging.getLogger("munjigi.provider_events")
@@ -51,7 +51,7 @@ class ProviderEvents:
         *,
         oauth: OAuthClient,
         backend: BackendClient,
-        revocation: SessionRevocation,
+        revocation: BackchannelLogout,
         redis: Redis | None,
         audit: AuditLog,
         clock: Clock,

@@ -12,7 +12,7 @@ from config import Settings
 from providers.base import Identity, Registration
 from services.backend.client import BackendClient
 from services.backend.link_calls import LinkCalls, LinkedAccount
-from services.limits.login_limiter import LoginLimiter
+from services.limits.rate_limiter import RateLimiter
 from services.observability.audit import AuditLog
 from services.request_context import RequestContext
 from services.sessions.manager import Sessions
@@ -29,7 +29,7 @@ class ProviderLinks:
         calls: LinkCalls,
         backend: BackendClient,
         sessions: Sessions,
-        limiter: LoginLimiter,
+        limiter: RateLimiter,
         audit: AuditLog,
     ) -> None:
         self._registrations = settings.registrations

@@ -18,7 +18,7 @@ from services.backend.next_step import DEFAULT_RESEND_SECONDS, Step
 from services.backend.results import Login
 from services.backend.user import User
 from services.clock import Clock
-from services.limits.login_limiter import LoginLimiter
+from services.limits.rate_limiter import RateLimiter
 from services.observability.audit import AuditLog, account_hash
 from services.passkeys import Passkeys, Purpose
 from services.pending_sign_ins import MAX_AGE_SECONDS, PendingSignIn, PendingSignIns
@@ -43,7 +43,7 @@ class SignIn:
         pending: PendingSignIns,
         trusted: TrustedBrowser,
         passkeys: Passkeys,
-        limiter: LoginLimiter,
+        limiter: RateLimiter,
         sign_out: SignOut,
         audit: AuditLog,
         clock: Clock,
@@ -75,7 +75,7 @@ class SignIn:
         """
         identifier = identifiers.normalize(identifier, self._identifier_kind)
         with self.audited("email", identifier, context):
-            reset_limit = self._limiter.hit(identifier, context)
+            reset_limit = self._limiter.hit_sign_in(identifier, context)
             try:
                 trust_token = self._trusted.token(identifier, context)
                 login = self._backend.login(identifier, password, context, trust_token)

@@ -9,8 +9,8 @@ from hashlib import sha256
 from typing import Any
 
 from config import Settings
+from services import identifiers
 from services.clock import Clock
-from services.observability.audit import normalize_account
 from services.request_context import RequestContext
 from services.response_cookies import Cookie, prefixed
 from services.sealing import Sealer
@@ -64,5 +64,5 @@ class TrustedBrowser:
 
 
 def _key(identifier: str) -> str:
-    account = unicodedata.normalize("NFC", normalize_account(identifier))
+    account = unicodedata.normalize("NFC", identifiers.fold_case(identifier))
     return sha256(account.encode()).hexdigest()[:32]

@@ -22,8 +22,8 @@ _EXEMPT_ENDPOINTS = ("oauth.callback", "nextauth_client.client_log")
 """Providers post cross-site to the OAuth callback; the attempt cookie and `state` protect it. The client log changes
 no state."""
 _SERVER_ENDPOINTS = (
-    "session_revocation.revoke",
-    "session_revocation.backchannel_logout",
+    "backchannel_logout.end_sessions_of_backend",
+    "backchannel_logout.end_sessions_of_issuer",
     "provider_notifications.receive",
 )
 """Other servers call these, with a bearer token or a signed token in each request, and never with cookies. A browser

@@ -64,7 +64,7 @@ def _clean_username(text: str | None) -> str | None:
     return identifiers.clean_username(text) if text else text
 
 
-def _normalize_name(text: str | None) -> str | None:
+def _clean_name(text: str | None) -> str | None:
     """Normalize to NFC (Unicode UAX #15) and strip white space. A name without a visible character is no name."""
     return unicodedata.normalize("NFC", text).strip() if text and has_visible_character(text) else None
 
@@ -145,8 +145,8 @@ class LoginForm(_Form):
     @classmethod
     def _identifier_in(cls, fields: Mapping[str, str]) -> str | None:
         """What was sent as identifier: under the name of the field, or else under one that a client also uses."""
-        sent = [fields[name] for name in (cls.identifier_name, *_CLIENT_NAMES) if name in fields]
-        return next(filter(None, sent), sent[0] if sent else None)
+        identifiers = [fields[name] for name in (cls.identifier_name, *_CLIENT_NAMES) if name in fields]
+        return next(filter(None, identifiers), identifiers[0] if identifiers else None)
 
 
 class EmailLoginForm(LoginForm):
@@ -289,7 +289,7 @@ class RecoveryCodeForm(StepCodeForm):
 class ProfileForm(_Form):
     name = StringField(
         _l("Name"),
-        filters=[_normalize_name],
+        filters=[_clean_name],
         validators=[
             DataRequired(_l("Enter your name.")),
             Length(max=MAX_NAME_LENGTH, message=_l("Use 200 characters or fewer.")),
@@ -298,7 +298,7 @@ class ProfileForm(_Form):
     )
     nick_name = StringField(
         _l("Nickname"),
-        filters=[_normalize_name],
+        filters=[_clean_name],
         validators=[
             Length(max=MAX_NAME_LENGTH, message=_l("Use 200 characters or fewer.")),
             Regexp(_NO_CONTROLS_PATTERN, message=_l("Remove line breaks and control characters.")),

@@ -110,8 +110,8 @@ def _language_and_script(code: str) -> tuple[str, str | None]:
 def _script(language: str, subtags: list[str]) -> str | None:
     """The script of a language tag: the one that it names, else the likely one (CLDR); that of `zh-HK` is `hant`."""
     subtags = list(takewhile(lambda subtag: len(subtag) > 1, subtags))  # the rest are extensions: `u-mu-celsius`
-    if named := next((subtag for subtag in subtags[:2] if len(subtag) == 4 and subtag.isalpha()), None):
-        return named
+    if script := next((subtag for subtag in subtags[:2] if len(subtag) == 4 and subtag.isalpha()), None):
+        return script
     likely = get_global("likely_subtags")
     keys = [*(f"{language}_{subtag.upper()}" for subtag in subtags), language]
     tag = next((likely[key] for key in keys if key in likely), "")

@@ -19,14 +19,14 @@ _RETURNED_CODE = re.compile(r"[\w\-.~+/=]{1,512}", re.ASCII)
 
 
 def lead_to(
-    required: errors.NextStepRequired, callback_url: str | None, *, as_json: bool = False, status: int = 303
+    error: errors.NextStepRequired, callback_url: str | None, *, as_json: bool = False, status: int = 303
 ) -> ResponseReturnValue:
     """Set the cookie of the pending sign-in and send the browser to its page.
 
     as_json: answer 200 with the `url`, as NextAuth's client expects it of a sign-in that goes on elsewhere.
     """
-    services().pending_sign_ins.write(required.sealed, request_context.current())
-    page_url = url(callback_url, required.kind)
+    services().pending_sign_ins.write(error.sealed, request_context.current())
+    page_url = url(callback_url, error.kind)
     return {"url": page_url} if as_json else redirect(page_url, status)
 
 

@@ -35,10 +35,10 @@ def registration(provider_id: str | None) -> Registration | None:
     return next((each for each in services().settings.registrations if each.id == provider_id), None)
 
 
-def remember_refused(refused: Registration) -> None:
+def remember_refused(registration: Registration) -> None:
     """Offer to connect this provider after the next sign-in: the account signs in another way."""
     if is_on():
-        services().pending_link.save(refused.id, request_context.current())
+        services().pending_link.save(registration.id, request_context.current())
 
 
 def offered() -> Registration | None:

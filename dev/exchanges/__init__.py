@@ -26,8 +26,8 @@ becomes the value itself, so that a number stays one.
 
 The cases of `login` are `right`, `wrong`, `unverified`, `locked`, `throttled`, `next_step` (a code is wanted),
 `redirect` (another page has to be visited), `setup` (a second factor has to be set up) and `configuration`; of
-`verify` and `recover` `right`, `wrong`, `expired` and `over` (the backend no longer knows the sign-in); of `resend`
-`right` and `over`; of `social` `right` and `fields` (further fields are wanted); of `social_register` `right`,
+`verify` and `verify_recovery_code` `right`, `wrong`, `expired` and `over` (the backend no longer knows the sign-in); of
+`resend` `right` and `over`; of `social` `right` and `fields` (further fields are wanted); of `social_register` `right`,
 `refused`, `taken` and `over`; of `profile` `right`; of `user` `right` and `dead_token`; of `refresh` `right` and
 `refused`; of `logout` `right` and `refused`; of `register` `right`, `taken` and `weak`; of `forgot` and
 `resend_verification` `right` and `unknown`; of `reset` `right`, `bad_code` and `weak`; of `verify_email` `right` and

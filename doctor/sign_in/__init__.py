@@ -29,13 +29,13 @@ Use a test account if you can."""
 _EXAMPLES = {"SITE_URL": "https://login.example.com", "SECRET_KEY": "<the output of: openssl rand -base64 33>"}
 
 
-def run(environ: Mapping[str, str], named: Mapping[str, str], identifier: str, password: str) -> bool:
+def run(environ: Mapping[str, str], named_calls: Mapping[str, str], identifier: str, password: str) -> bool:
     """Sign in and print what was learned. Returns whether the settings in the environment or those printed work.
 
-    named: settings of calls that the operator gives in addition. The backend is then described anew.
+    named_calls: settings of calls that the operator adds. All other settings of the backend are then learned again.
     """
     report = Report(password)
-    connection = Connection(dict(environ), dict(named))
+    connection = Connection(dict(environ), dict(named_calls))
     try:
         kind = _kind_of(connection, identifier)
         learning = Learning(connection, Account(kind, normalize(identifier, kind), password), report)
@@ -57,7 +57,7 @@ def _kind_of(connection: Connection, identifier: str) -> str:
         return "email"
     looks_like = "phone" if re.fullmatch(r"\+?[\d\s()\-]{9,}", identifier) else "username"
     if kind != "any":
-        connection.learned["LOGIN_IDENTIFIER"] = looks_like
+        connection.learned_settings["LOGIN_IDENTIFIER"] = looks_like
     return looks_like
 
 
@@ -66,7 +66,7 @@ def _fits(learning: Learning) -> bool:
     connection, report = learning.connection, learning.report
     name = connection.environ.get("BACKEND")
     is_described = name != "custom" or all(map(connection.environ.get, ("BACKEND_LOGIN", "BACKEND_TOKEN")))
-    if connection.named or not is_described or not _refuses_unknown_accounts(learning):
+    if connection.named_calls or not is_described or not _refuses_unknown_accounts(learning):
         return False
     trial = Trial(learning)
     outcome = trial.run(with_wrong_password=bool(name))
@@ -80,8 +80,8 @@ def _fits(learning: Learning) -> bool:
     if outcome.is_signed_in:
         if not name:  # only now is it certain that nothing has to be learned, with a wrong password of its own
             trial.try_wrong_password()
-        report.heading("The settings fit this backend." + (" Lines for .env:\n" if connection.learned else ""))
-        report.settings(connection.learned)
+        report.heading("The settings fit this backend." + (" Lines for .env:\n" if connection.learned_settings else ""))
+        report.settings(connection.learned_settings)
     return outcome.is_signed_in
 
 
@@ -113,8 +113,8 @@ def _learn_and_try(learning: Learning) -> bool:
     if not is_known:
         user = learn_user(learning, login)
         tokens = learn_refresh(learning, login)
-        ended = learn_logout(learning, tokens, user)
-        learn_meanings(learning, login, user, ended)
+        ended_token_answer = learn_logout(learning, tokens, user)
+        learn_meanings(learning, login, user, ended_token_answer)
     is_signed_in = Trial(learning).run(with_wrong_password=is_known).is_signed_in
     report.heading("Lines for .env, in place of other settings of the backend:\n")
     report.settings(connection.block)
@@ -129,23 +129,23 @@ def _learn_and_try(learning: Learning) -> bool:
 
 def _use_known_backend(learning: Learning, login: Answer) -> bool:
     """Use the file of `backends/` that has the same login and whose user call works, if there is one."""
-    learned = learning.connection.learned
+    learned_settings = learning.connection.learned_settings
     call = learning.connection.settings().backend.login
-    identifier = {name: text for name, text in learned.items() if name == "LOGIN_IDENTIFIER"}
-    for name in backends.names() if not learning.connection.named else ():
+    identifier = {name: text for name, text in learned_settings.items() if name == "LOGIN_IDENTIFIER"}
+    for name in backends.names() if not learning.connection.named_calls else ():
         preset = backends.find(name)
         if (preset.login, bool(preset.settings)) != (call, False) or not preset.user:
             continue
-        learning.connection.learned = {"BACKEND": name, **identifier}
+        learning.connection.learned_settings = {"BACKEND": name, **identifier}
         settings = learning.connection.settings()
         has_refresh_token = bool(preset.refresh_token and login.get(preset.refresh_token))
         is_token = what_it_means(settings, "login", login) is None
-        if has_refresh_token is not ("BACKEND_REFRESH_TOKEN" in learned):
+        if has_refresh_token is not ("BACKEND_REFRESH_TOKEN" in learned_settings):
             continue
         values = {"token": str(login.get(preset.token))}
         user = learning.connection.probe("user", values) if is_token else None
         if user is not None and what_it_means(settings, "user", user) is None:
             learning.report.line(f"these are the calls of BACKEND={name}")
             return True
-    learning.connection.learned = learned
+    learning.connection.learned_settings = learned_settings
     return False

@@ -50,12 +50,12 @@ class StoppedError(Exception):
 @dataclass
 class Connection:
     environ: dict[str, str]
-    named: dict[str, str]
+    named_calls: dict[str, str]
     """Calls that the operator has named for this run."""
-    learned: dict[str, str] = field(default_factory=dict)
+    learned_settings: dict[str, str] = field(default_factory=dict)
     """The settings that were learned so far, in the order in which they are printed."""
-    given: dict[str, str] = field(default_factory=dict)
-    """Where the settings say that an answer has the user. It is used if that is true."""
+    configured_places: dict[str, str] = field(default_factory=dict)
+    """The settings for where an answer has the user. They are kept if they fit an answer."""
     waits_left: int = _MAX_WAITS
     """How often it may still wait for a backend that limits requests."""
 
@@ -72,7 +72,7 @@ class Connection:
 
     def settings(self, **changes: str) -> config.Settings:
         """The settings of the environment with what was learned and these changes; raises `config.SettingsError`."""
-        environ = {**self.environ, **self.learned, **changes}
+        environ = {**self.environ, **self.learned_settings, **changes}
         missing = {name: value for name, value in _NOT_NEEDED.items() if not _has(environ, name)}
         if environ.get("BACKEND") == "custom":
             missing |= {
@@ -120,16 +120,19 @@ class Connection:
         parts = {name: text for name, text in self.environ.items() if name in _CALL_PARTS and text}
         if self.environ.get("BACKEND") not in (None, "", "custom"):
             parts = _calls_in_full(parts)
-        self.named = _with_methods(parts) | self.named
-        self.given = {name: text for name, text in self.environ.items() if name in _USER_PLACES and text}
-        self.environ = {name: text for name, text in self.environ.items() if name not in _PARTS} | self.named
-        identifier = {name: text for name, text in self.learned.items() if name == "LOGIN_IDENTIFIER"}
-        self.learned = {"BACKEND": "custom", **identifier}
+        self.named_calls = _with_methods(parts) | self.named_calls
+        self.configured_places = {name: text for name, text in self.environ.items() if name in _USER_PLACES and text}
+        self.environ = {name: text for name, text in self.environ.items() if name not in _PARTS} | self.named_calls
+        identifier = {name: text for name, text in self.learned_settings.items() if name == "LOGIN_IDENTIFIER"}
+        self.learned_settings = {"BACKEND": "custom", **identifier}
 
     @property
     def block(self) -> dict[str, str]:
         """The settings to write: what was learned, and the calls that the operator has named."""
-        return {**self.learned, **{name: text for name, text in self.named.items() if name not in self.learned}}
+        return {
+            **self.learned_settings,
+            **{name: text for name, text in self.named_calls.items() if name not in self.learned_settings},
+        }
 
     def superfluous(self, environ: Mapping[str, str]) -> list[str]:
         """The settings of this environment that `block` replaces without a value of its own."""

@@ -61,7 +61,7 @@ class Learning:
 
     @property
     def token_place(self) -> str:
-        return self.connection.learned["BACKEND_TOKEN"]
+        return self.connection.learned_settings["BACKEND_TOKEN"]
 
 
 def folders(path: str) -> list[str]:
@@ -73,5 +73,7 @@ def folders(path: str) -> list[str]:
 
 def lines_of(calls: list[Call | None]) -> list[str]:
     """The calls of the known kinds of backends, as far as their paths need no values."""
-    known = [call for call in calls if call and call.path and not placeholders(call.path) and "://" not in call.path]
-    return [f"{call.method} {call.path}" for call in known]
+    usable_calls = [
+        call for call in calls if call and call.path and not placeholders(call.path) and "://" not in call.path
+    ]
+    return [f"{call.method} {call.path}" for call in usable_calls]

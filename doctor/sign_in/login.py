@@ -65,7 +65,11 @@ def learn_login(learning: Learning) -> Answer:
         report.answer(f"{line} with {_body_text(body)}", answer)
         place = access_token(answer) if 200 <= answer.status < 300 else None
         if place and not (place.startswith("cookie:") and _variants(line)):
-            learning.connection.learned |= {"BACKEND_LOGIN": line, **_without_default(body), "BACKEND_TOKEN": place}
+            learning.connection.learned_settings |= {
+                "BACKEND_LOGIN": line,
+                **_without_default(body),
+                "BACKEND_TOKEN": place,
+            }
             _learn_other_places(learning, answer)
             return answer
         if answer.status >= 300 or not _variants(line):
@@ -95,8 +99,8 @@ def _hint(learning: Learning) -> str:
 
 def _attempts(learning: Learning) -> Iterator[tuple[str, dict[str, str], Answer]]:
     """Send the operator's password to calls that may be the login. Yields each with its body and its answer."""
-    for call, described in _calls(learning):
-        for body in _bodies(learning, call, described):
+    for call, documented_body in _calls(learning):
+        for body in _bodies(learning, call, documented_body):
             for line in (call, *_variants(call)):
                 answer = learning.connection.probe("login", learning.account.values, BACKEND_LOGIN=line, **body)
                 if answer is not None:
@@ -141,11 +145,11 @@ def _report_openid_provider(learning: Learning) -> None:
 
 def _calls(learning: Learning) -> Iterator[tuple[str, dict[str, str] | None]]:
     """Yield calls that may be the login, the likely ones first, with the body that the description of the API has."""
-    described = {each.line: each for each in learning.operations if each.method == "POST"}
+    operations = {each.line: each for each in learning.operations if each.method == "POST"}
     if line := learning.connection.environ.get("BACKEND_LOGIN"):
-        yield line, _described_body(learning, described[line]) if line in described else None
+        yield line, _described_body(learning, operations[line]) if line in operations else None
         return
-    for line, operation in described.items():
+    for line, operation in operations.items():
         if _password_field(operation.fields) and _is_login_path(operation.path):
             learning.report.line(f"the description of the API has {line}")
             yield line, _described_body(learning, operation)
@@ -175,22 +179,24 @@ def _is_login_path(path: str) -> bool:
 
 
 def _paths() -> Iterator[str]:
-    known = [line.partition(" ")[2] for line in lines_of([backends.find(name).login for name in backends.names()])]
-    common = [f"{prefix}/{name}" for name, prefix in product(_NAMES, _PREFIXES)]
-    ordered = (*common[: len(_PREFIXES)], *known, *_OTHER_PATHS, *common)
-    yield from dict.fromkeys(path for path in ordered if "?" not in path)
+    preset_paths = [
+        line.partition(" ")[2] for line in lines_of([backends.find(name).login for name in backends.names()])
+    ]
+    common_paths = [f"{prefix}/{name}" for name, prefix in product(_NAMES, _PREFIXES)]
+    paths = (*common_paths[: len(_PREFIXES)], *preset_paths, *_OTHER_PATHS, *common_paths)
+    yield from dict.fromkeys(path for path in paths if "?" not in path)
 
 
-def _bodies(learning: Learning, line: str, described: dict[str, str] | None) -> Iterator[dict[str, str]]:
+def _bodies(learning: Learning, line: str, documented_body: dict[str, str] | None) -> Iterator[dict[str, str]]:
     """Yield bodies for this call as settings: the one that it understands, else all that are usual."""
-    if named := learning.connection.environ.get("BACKEND_LOGIN_BODY"):
+    if body_setting := learning.connection.environ.get("BACKEND_LOGIN_BODY"):
         is_form = learning.connection.environ.get("BACKEND_LOGIN_FORM")
-        yield {"BACKEND_LOGIN_BODY": named} | ({"BACKEND_LOGIN_FORM": is_form} if is_form else {})
+        yield {"BACKEND_LOGIN_BODY": body_setting} | ({"BACKEND_LOGIN_FORM": is_form} if is_form else {})
         return
-    if described:
-        yield described
+    if documented_body:
+        yield documented_body
         return
-    usual: list[dict[str, str]] = []
+    usual_bodies: list[dict[str, str]] = []
     for form in (False, True):
         empty = learning.connection.probe("login", {}, BACKEND_LOGIN=line, BACKEND_LOGIN_FORM=str(form).lower())
         if empty is None or empty.status == 415:
@@ -198,13 +204,13 @@ def _bodies(learning: Learning, line: str, described: dict[str, str] | None) -> 
         bodies = _bodies_to_try(line, fields_named(empty), form=form, kind=learning.account.kind)
         validates = empty.status not in (401, 403)
         for body in bodies if validates else bodies[:1]:  # a backend may limit the attempts at an unknown account
-            if understood := _understood(learning, line, body, empty):
-                yield understood
+            if accepted_body := _understood(learning, line, body, empty):
+                yield accepted_body
                 return
-        usual += bodies
+        usual_bodies += bodies
     learning.report.line("its answers do not say which fields it wants: trying the usual ones")
-    usual.sort(key=lambda body: _unlikely(line, body, learning.account.kind))
-    yield from usual
+    usual_bodies.sort(key=lambda body: _unlikely(line, body, learning.account.kind))
+    yield from usual_bodies
 
 
 def _unlikely(line: str, body: dict[str, str], kind: str) -> int:
@@ -230,12 +236,12 @@ def _known_bodies(line: str) -> list[dict[str, str]]:
     ]
 
 
-def _bodies_to_try(line: str, named: list[str], *, form: bool, kind: str) -> list[dict[str, str]]:
+def _bodies_to_try(line: str, field_names: list[str], *, form: bool, kind: str) -> list[dict[str, str]]:
     """First the fields that the backend has named, then what known kinds of backends send to this call, then others."""
-    is_named = _password_field(named) and _identifier_field(named, kind)
-    known = sorted(_known_bodies(line), key=lambda body: _rank(_names_of(body)[0], kind))
-    bodies = [_body(named, form=form, kind=kind)] if is_named else []
-    bodies += [body for body in known if ("BACKEND_LOGIN_FORM" in body) == form]
+    has_both_fields = _password_field(field_names) and _identifier_field(field_names, kind)
+    preset_bodies = sorted(_known_bodies(line), key=lambda body: _rank(_names_of(body)[0], kind))
+    bodies = [_body(field_names, form=form, kind=kind)] if has_both_fields else []
+    bodies += [body for body in preset_bodies if ("BACKEND_LOGIN_FORM" in body) == form]
     bodies += [_body([name, "password"], form=form, kind=kind) for name in _IDENTIFIERS[kind]]
     bodies += [] if form else [_body([*_NESTED], form=False, kind=kind)]
     return [body for index, body in enumerate(bodies) if body not in bodies[:index]]
@@ -247,8 +253,8 @@ def _understood(learning: Learning, line: str, body: dict[str, str], empty: Answ
     if answer is None or answer.status == 415 or signature(answer) == signature(empty):
         return None
     is_validation = answer.status in (400, 422) or answer.status < 300
-    wanted = [name for name in fields_named(answer) if name not in _names_of(body)] if is_validation else []
-    return body if not wanted else _with_constants(body, wanted)
+    missing_fields = [name for name in fields_named(answer) if name not in _names_of(body)] if is_validation else []
+    return body if not missing_fields else _with_constants(body, missing_fields)
 
 
 def _described_body(learning: Learning, operation: Operation) -> dict[str, str] | None:
@@ -271,11 +277,11 @@ def _body(names: list[str], *, form: bool, kind: str) -> dict[str, str]:
     return {"BACKEND_LOGIN_BODY": text} | ({"BACKEND_LOGIN_FORM": "true"} if form else {})
 
 
-def _with_constants(body: dict[str, str], wanted: list[str]) -> dict[str, str] | None:
+def _with_constants(body: dict[str, str], names: list[str]) -> dict[str, str] | None:
     """The body with further fields that it needs, if it is clear what they are."""
-    if not all(plain(name) in _CONSTANTS for name in wanted):
+    if not all(plain(name) in _CONSTANTS for name in names):
         return None
-    constants = "".join(f" {name}={_CONSTANTS[plain(name)]}" for name in wanted)
+    constants = "".join(f" {name}={_CONSTANTS[plain(name)]}" for name in names)
     return {**body, "BACKEND_LOGIN_BODY": body["BACKEND_LOGIN_BODY"] + constants}
 
 
@@ -311,8 +317,8 @@ def _body_text(body: dict[str, str]) -> str:
 
 
 def _learn_other_places(learning: Learning, answer: Answer) -> None:
-    learned = learning.connection.learned
+    learned_settings = learning.connection.learned_settings
     if place := refresh_token(answer):
-        learned["BACKEND_REFRESH_TOKEN"] = place
+        learned_settings["BACKEND_REFRESH_TOKEN"] = place
     if expires := expiry(answer, answer.get(learning.token_place)):
-        learned["BACKEND_EXPIRES"] = expires
+        learned_settings["BACKEND_EXPIRES"] = expires

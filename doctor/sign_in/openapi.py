@@ -84,8 +84,8 @@ def _fields(
         return
     required = required if isinstance(required, list) else []
     for name in properties:
-        nested = list(_fields(document, properties[name], f"{prefix}{name}.", depth + 1))
-        yield from nested or [(f"{prefix}{name}", name in required)]
+        nested_fields = list(_fields(document, properties[name], f"{prefix}{name}.", depth + 1))
+        yield from nested_fields or [(f"{prefix}{name}", name in required)]
 
 
 def _resolve(document: Mapping[str, Any], value: object) -> Mapping[str, Any]:

@@ -31,9 +31,9 @@ _MAX_SENDS = 16
 
 def learn_refresh(learning: Learning, login: Answer) -> Tokens:
     """Learn the refresh call, if there is a refresh token. Returns the tokens that are valid now."""
-    learned, report = learning.connection.learned, learning.report
+    learned_settings, report = learning.connection.learned_settings, learning.report
     tokens = Tokens(str(login.get(learning.token_place)))
-    place = learned.get("BACKEND_REFRESH_TOKEN")
+    place = learned_settings.get("BACKEND_REFRESH_TOKEN")
     if place is None:
         return tokens
     report.heading("Looking for the refresh")
@@ -44,15 +44,15 @@ def learn_refresh(learning: Learning, login: Answer) -> Tokens:
         if answer is None or new is None:
             continue
         report.answer(f"{change['BACKEND_REFRESH']} with {change['BACKEND_REFRESH_SEND']}", answer)
-        learned |= change
-        _add_place(learned, "BACKEND_TOKEN", answer, new)
+        learned_settings |= change
+        _add_place(learned_settings, "BACKEND_TOKEN", answer, new)
         if new_refresh := refresh_token(answer):
-            _add_place(learned, "BACKEND_REFRESH_TOKEN", answer, new_refresh)
+            _add_place(learned_settings, "BACKEND_REFRESH_TOKEN", answer, new_refresh)
             tokens = replace(tokens, refresh=str(answer.get(new_refresh)))
         return replace(tokens, access=str(answer.get(new)))
     report.line("no call takes the refresh token: set BACKEND_REFRESH and BACKEND_REFRESH_SEND, if there is one")
     report.line("without it, a session ends when its access token expires")
-    del learned["BACKEND_REFRESH_TOKEN"]
+    del learned_settings["BACKEND_REFRESH_TOKEN"]
     return Tokens(tokens.access)
 
 
@@ -61,45 +61,47 @@ def _refresh_changes(learning: Learning, place: str) -> Iterator[dict[str, str]]
     uncertain = []
     for line in _refresh_lines(learning):
         settings = {"BACKEND_REFRESH": line, "BACKEND_REFRESH_SEND": "json:refreshToken"}
-        without = learning.connection.probe("refresh", {}, **settings)
-        if without is None or is_missing(without):
+        refusal = learning.connection.probe("refresh", {}, **settings)
+        if refusal is None or is_missing(refusal):
             continue
-        named = learning.connection.environ.get("BACKEND_REFRESH_SEND")
-        sends = [named] if named else _refresh_sends(place, without)
+        send_setting = learning.connection.environ.get("BACKEND_REFRESH_SEND")
+        sends = [send_setting] if send_setting else _refresh_sends(place, refusal)
         changes = [{"BACKEND_REFRESH": line, "BACKEND_REFRESH_SEND": send} for send in sends]
-        if signature(without) in learning.missing:
+        if signature(refusal) in learning.missing:
             uncertain.append(changes[0])
         else:
             yield from changes
     yield from uncertain
 
 
-def _add_place(learned: dict[str, str], setting: str, answer: Answer, place: str) -> None:
+def _add_place(learned_settings: dict[str, str], setting: str, answer: Answer, place: str) -> None:
     """Add the place that an answer to the refresh has, if the login's has nothing in this answer."""
-    if not is_token(answer.get(learned[setting])):
-        learned[setting] += f"|{place}"
+    if not is_token(answer.get(learned_settings[setting])):
+        learned_settings[setting] += f"|{place}"
 
 
 def _refresh_lines(learning: Learning) -> Iterator[str]:
     if line := learning.connection.environ.get("BACKEND_REFRESH"):
         yield line
         return
-    described = [each.line for each in learning.operations if each.method == "POST" and _has(each.path, _REFRESH_WORDS)]
+    documented_lines = [
+        each.line for each in learning.operations if each.method == "POST" and _has(each.path, _REFRESH_WORDS)
+    ]
     presets = lines_of([backends.find(name).refresh for name in backends.names()])
-    yield from dict.fromkeys([*described, *learning.common_lines(_REFRESH_NAMES), *presets])
+    yield from dict.fromkeys([*documented_lines, *learning.common_lines(_REFRESH_NAMES), *presets])
 
 
 def _has(path: str, words: tuple[str, ...]) -> bool:
     return not placeholders(path) and any(word in path.lower() for word in words)
 
 
-def _refresh_sends(place: str, without: Answer) -> list[str]:
+def _refresh_sends(place: str, refusal: Answer) -> list[str]:
     """The ways to send the refresh token, the likely one first: as the refusal calls it, or the answer to the login."""
     kind, _, rest = place.rpartition(":")
     name = rest.rpartition(".")[2]
-    wanted = [field for field in fields_named(without) if "refresh" in plain(field) or "token" in plain(field)]
-    usual = ["refreshToken", "refresh_token", "refresh", "token"]
-    names = list(dict.fromkeys([*wanted, *([] if kind else [name]), *usual]))
+    named_fields = [field for field in fields_named(refusal) if "refresh" in plain(field) or "token" in plain(field)]
+    usual_fields = ["refreshToken", "refresh_token", "refresh", "token"]
+    names = list(dict.fromkeys([*named_fields, *([] if kind else [name]), *usual_fields]))
     sends = [f"json:{name}" for name in names]
     if kind == "cookie":
         return [f"cookie:{name}", *sends]
@@ -113,7 +115,7 @@ def learn_logout(learning: Learning, tokens: Tokens, user: Answer | None) -> Ans
     """
     learning.report.heading("Looking for the logout")
     values = {"token": tokens.access, **({"refresh_token": tokens.refresh} if tokens.refresh else {})}
-    named = learning.connection.environ.get("BACKEND_LOGOUT")
+    logout_setting = learning.connection.environ.get("BACKEND_LOGOUT")
     for line, body in product(_logout_lines(learning), _logout_bodies(learning)):
         answer, refuses = _log_out(learning, line, body, values)
         if answer is None:
@@ -123,15 +125,15 @@ def learn_logout(learning: Learning, tokens: Tokens, user: Answer | None) -> Ans
         if refuses and not is_ended:
             continue
         learning.report.answer(f"{line}{' with the refresh token' if body else ''}", answer)
-        learning.connection.learned |= {"BACKEND_LOGOUT": line, **body}
+        learning.connection.learned_settings |= {"BACKEND_LOGOUT": line, **body}
         if is_ended:
             return after
-        learning.connection.learned["BACKEND_LOGOUT_REVOKES"] = "false"
+        learning.connection.learned_settings["BACKEND_LOGOUT_REVOKES"] = "false"
         learning.report.line("the access token is still accepted" if after else "whether it ends the token is unknown")
         return None
-    if named:
-        learning.connection.learned["BACKEND_LOGOUT_REVOKES"] = "false"
-        learning.report.warning(f"BACKEND_LOGOUT={named} is kept, but nothing shows that it ends the token.")
+    if logout_setting:
+        learning.connection.learned_settings["BACKEND_LOGOUT_REVOKES"] = "false"
+        learning.report.warning(f"BACKEND_LOGOUT={logout_setting} is kept, but nothing shows that it ends the token.")
         return None
     learning.report.line(
         "no call was found: set BACKEND_LOGOUT, if there is one; else tokens stay valid after sign-out"
@@ -145,19 +147,19 @@ def _log_out(learning: Learning, line: str, body: dict[str, str], values: dict[s
     No answer: there is no such call, or it certainly refuses.
     """
     probe = learning.connection.probe
-    without = probe("logout", {"token": "none"}, BACKEND_LOGOUT=line)
-    if without is None or is_missing(without):
+    refusal = probe("logout", {"token": "none"}, BACKEND_LOGOUT=line)
+    if refusal is None or is_missing(refusal):
         return None, True
     answer = probe("logout", values, BACKEND_LOGOUT=line, **body)
     if answer is None or not 200 <= answer.status < 300 or answer.response.is_html:
         return None, True
-    return answer, bool(codes(answer)) and signature(answer) == signature(without)
+    return answer, bool(codes(answer)) and signature(answer) == signature(refusal)
 
 
 def _logout_lines(learning: Learning) -> list[str]:
     if line := learning.connection.environ.get("BACKEND_LOGOUT"):
         return [line]
-    described = [
+    documented_lines = [
         each.line
         for each in learning.operations
         if each.method in ("POST", "DELETE") and _has(each.path, _LOGOUT_WORDS)
@@ -165,13 +167,13 @@ def _logout_lines(learning: Learning) -> list[str]:
     path = learning.login_path
     same_path = [f"DELETE {path}"] if "session" in path.rpartition("/")[2] else []
     presets = lines_of([backends.find(name).logout for name in backends.names()])
-    known = [line for line in presets if _has(line, _LOGOUT_WORDS)]
-    return list(dict.fromkeys([*described, *same_path, *learning.common_lines(_LOGOUT_NAMES), *known]))
+    preset_lines = [line for line in presets if _has(line, _LOGOUT_WORDS)]
+    return list(dict.fromkeys([*documented_lines, *same_path, *learning.common_lines(_LOGOUT_NAMES), *preset_lines]))
 
 
 def _logout_bodies(learning: Learning) -> list[dict[str, str]]:
     """Without a body first: the token in the header is enough for most backends."""
-    where, _, name = learning.connection.learned.get("BACKEND_REFRESH_SEND", "").partition(":")
+    where, _, name = learning.connection.learned_settings.get("BACKEND_REFRESH_SEND", "").partition(":")
     if where not in ("json", "form"):
         return [{}]
     form = {"BACKEND_LOGOUT_FORM": "true"} if where == "form" else {}
@@ -190,10 +192,11 @@ _REFUSALS = {
 """What the refusals mean that `learn_meanings` provokes, by call."""
 
 
-def learn_meanings(learning: Learning, login: Answer, user: Answer | None, ended: Answer | None) -> None:
+def learn_meanings(learning: Learning, login: Answer, user: Answer | None, ended_token_answer: Answer | None) -> None:
     """Learn what refusals mean, from one wrong password, an unknown account, a made-up token and an ended one.
 
-    login, user: what the calls answer if they refuse nothing. ended: the answer of the user call after the logout.
+    login, user: the answers of the calls if they refuse nothing. ended_token_answer: that of the user call after the
+    logout.
     """
     learning.report.heading("A wrong password, on purpose, and a token that was never issued")
     probe, account = learning.connection.probe, learning.account
@@ -203,12 +206,12 @@ def learn_meanings(learning: Learning, login: Answer, user: Answer | None, ended
         _rule(learning, "login", wrong, login, "a wrong password"),
         _rule(learning, "login", unknown, login, "an unknown account"),
         _rule(learning, "user", made_up, user, "a made-up token"),
-        _rule(learning, "user", ended, user, "an ended token"),
+        _rule(learning, "user", ended_token_answer, user, "an ended token"),
     ]
     if wrong and unknown and signature(wrong) != signature(unknown):
         learning.report.line("the two logins differ: at this backend, anybody can find out which accounts exist")
-    if known := list(dict.fromkeys(filter(None, rules))):
-        learning.connection.learned["BACKEND_MEANINGS"] = "; ".join(known)
+    if unique_rules := list(dict.fromkeys(filter(None, rules))):
+        learning.connection.learned_settings["BACKEND_MEANINGS"] = "; ".join(unique_rules)
 
 
 def _rule(learning: Learning, call: str, refusal: Answer | None, success: Answer | None, what: str) -> str:
@@ -219,9 +222,9 @@ def _rule(learning: Learning, call: str, refusal: Answer | None, success: Answer
     word, error = _REFUSALS[call]
     if isinstance(what_it_means(learning.connection.settings(), call, refusal), error):
         return ""
-    usual = codes(success)
+    success_codes = codes(success)
     for place, value in codes(refusal).items():
-        if usual.get(place) != value and value not in (str(refusal.status), learning.account.identifier):
+        if success_codes.get(place) != value and value not in (str(refusal.status), learning.account.identifier):
             return f"{refusal.status} {place}={value} {word}"
     if refusal.status == success.status or refusal.status >= 500 or refusal.response.is_html:
         learning.report.warning(f"Nothing in this answer says that it means {word}.")

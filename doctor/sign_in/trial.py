@@ -64,8 +64,8 @@ class Trial:
         if step is None:
             self._report.error("This account needs a next step. The site would answer", error)
             return Outcome(is_signed_in=False)
-        wanted = "a visit to another page" if step.url else f"a code ({', '.join(step.methods.values())})"
-        self._report.line(f"the password is right, and this account needs a next step: {wanted}")
+        step_text = "a visit to another page" if step.url else f"a code ({', '.join(step.methods.values())})"
+        self._report.line(f"the password is right, and this account needs a next step: {step_text}")
         self._report.line("the site asks for it at /auth/login/verify; nothing was tried beyond this point")
         return Outcome(is_signed_in=False, waits_for_step=True)
 

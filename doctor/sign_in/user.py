@@ -105,7 +105,7 @@ def _search(learning: Learning, lines: list[str], header: str, token: str) -> _S
     is_named = bool(learning.connection.environ.get("BACKEND_USER"))
     refusing: list[str] = []
     unread: list[tuple[str, Answer]] = []
-    guessed = None
+    uncertain_call = None
     for each in lines:
         line, answer = _call_user(learning, each, header, token)
         if answer is None or (is_missing(answer) and not is_named):
@@ -115,13 +115,13 @@ def _search(learning: Learning, lines: list[str], header: str, token: str) -> _S
         if place and place.has_identifier:
             return _Search(_UserCall(line, header, answer, place), refusing, unread)
         if place:
-            guessed = guessed or _UserCall(line, header, answer, place)
+            uncertain_call = uncertain_call or _UserCall(line, header, answer, place)
             continue
         if not is_success or signature(answer) not in learning.missing:
             refusing.append(line)
         if is_named or (is_success and line in refusing and isinstance(answer.get("body"), dict | list)):
             unread.append((line, answer))
-    return _Search(guessed, refusing, unread)
+    return _Search(uncertain_call, refusing, unread)
 
 
 def _call_user(learning: Learning, line: str, header: str, token: str) -> tuple[str, Answer | None]:
@@ -136,9 +136,9 @@ def _call_user(learning: Learning, line: str, header: str, token: str) -> tuple[
 
 def _learn_call(learning: Learning, user_call: _UserCall) -> None:
     learning.report.answer(f"{user_call.line} with the header {user_call.header.partition(':')[0]}", user_call.answer)
-    learning.connection.learned["BACKEND_USER"] = user_call.line
+    learning.connection.learned_settings["BACKEND_USER"] = user_call.line
     if user_call.header != _BEARER:
-        learning.connection.learned["BACKEND_TOKEN_HEADER"] = user_call.header
+        learning.connection.learned_settings["BACKEND_TOKEN_HEADER"] = user_call.header
     if not user_call.place.has_identifier:
         learning.report.warning("Guessed: the answer does not contain what you signed in with. Is it about you?")
     _learn_place(learning, user_call.place)
@@ -146,15 +146,15 @@ def _learn_call(learning: Learning, user_call: _UserCall) -> None:
 
 def _report_unread(learning: Learning, unread: list[tuple[str, Answer]]) -> str:
     """Print the keys of the answers in which no user was found. Returns what the operator can do."""
-    named = learning.connection.environ.get("BACKEND_USER")
+    user_setting = learning.connection.environ.get("BACKEND_USER")
     different = {(line, signature(answer)): answer for line, answer in reversed(unread)}
     for (line, _), answer in [*reversed(different.items())][:_MAX_UNREAD]:
         learning.report.answer(line, answer)
     if any(answer.status in (200, 201) for _, answer in unread):
         hint = "No id was recognized among these keys: set BACKEND_USER_FIELDS=id=<key>."
-        return hint if named else f'{hint} Or name another call with --user "GET /path".'
-    if named:
-        return f"{named} does not return the user. Is the path right? Else set BACKEND_TOKEN_HEADER."
+        return hint if user_setting else f'{hint} Or name another call with --user "GET /path".'
+    if user_setting:
+        return f"{user_setting} does not return the user. Is the path right? Else set BACKEND_TOKEN_HEADER."
     return 'No call returns the user. Name it with --user "GET /path".'
 
 
@@ -167,12 +167,12 @@ def _learn_user_of_login(learning: Learning, login: Answer, hint: str) -> None:
     learning.report.warning(
         "The site then cannot notice that an account was closed. Name the call with --user, if there is one."
     )
-    learning.connection.learned["BACKEND_USER_FROM_LOGIN"] = "true"
+    learning.connection.learned_settings["BACKEND_USER_FROM_LOGIN"] = "true"
     _learn_place(learning, place)
 
 
 def _learn_place(learning: Learning, place: UserPlace) -> None:
-    learning.connection.learned |= place.settings
+    learning.connection.learned_settings |= place.settings
     fields = ", ".join(f"{name} from {path}" for name, path in place.fields.items())
     learning.report.line(f"took {fields}" + ("" if place.at == "body" else f", below {place.at}"))
     for guess in place.warnings:
@@ -188,12 +188,12 @@ def _calls(learning: Learning) -> Iterator[str]:
     if line := learning.connection.environ.get("BACKEND_USER"):
         yield line
         return
-    described = [each.line for each in learning.operations if each.method == "GET" and _is_user_path(each.path)]
-    yield from sorted(described, key=lambda line: (not line.rstrip("/").endswith("/me"), len(line)))
+    documented_lines = [each.line for each in learning.operations if each.method == "GET" and _is_user_path(each.path)]
+    yield from sorted(documented_lines, key=lambda line: (not line.rstrip("/").endswith("/me"), len(line)))
     presets = lines_of([backends.find(name).user for name in backends.names()])
     preset_lines = [line for line in presets if line.startswith("GET")]
-    common = [line.replace("POST", "GET", 1) for line in learning.common_lines(_SUFFIXES)]
-    yield from dict.fromkeys([*common[:12], *preset_lines, *common[12:]])
+    common_lines = [line.replace("POST", "GET", 1) for line in learning.common_lines(_SUFFIXES)]
+    yield from dict.fromkeys([*common_lines[:12], *preset_lines, *common_lines[12:]])
 
 
 def _is_user_path(path: str) -> bool:
@@ -220,16 +220,16 @@ def _find_place(learning: Learning, answer: Answer) -> UserPlace | None:
     """Where this answer has the user: as the settings say, if that is true, or else as its keys and values look."""
     identifier = learning.account.identifier
     places = list(_given_places(learning, answer))
-    given = next((place for place in places if place.has_identifier), places[0] if places else None)
-    return given or find_user(answer.get("body"), identifier)
+    configured_place = next((place for place in places if place.has_identifier), places[0] if places else None)
+    return configured_place or find_user(answer.get("body"), identifier)
 
 
 def _given_places(learning: Learning, answer: Answer) -> Iterator[UserPlace]:
     """The places of a user that agree with `BACKEND_USER_AT` and `BACKEND_USER_FIELDS` of the settings."""
-    given = learning.connection.given
-    fields = user_fields(given["BACKEND_USER_FIELDS"]) if "BACKEND_USER_FIELDS" in given else {}
+    configured = learning.connection.configured_places
+    fields = user_fields(configured["BACKEND_USER_FIELDS"]) if "BACKEND_USER_FIELDS" in configured else {}
     paths = [path or "body" for path, _ in objects(answer.get("body")) if printable(path) == path]
-    for at in [given["BACKEND_USER_AT"]] if "BACKEND_USER_AT" in given else paths if fields else []:
+    for at in [configured["BACKEND_USER_AT"]] if "BACKEND_USER_AT" in configured else paths if fields else []:
         item = answer.get(at)
         place = _describe_user(at, item, learning.account.identifier, fields) if isinstance(item, dict) else None
         if place is None or "id" not in place.fields:
@@ -241,8 +241,8 @@ def _given_places(learning: Learning, answer: Answer) -> Iterator[UserPlace]:
 
 def find_user(body: object, identifier: str) -> UserPlace | None:
     """The object that describes the person; None if there is none. Chosen by names, and by the value typed."""
-    scored = [(_score(path, item, identifier), -path.count("."), path, item) for path, item in objects(body)]
-    score, _, path, item = max(scored, key=lambda each: each[:2], default=(0, 0, "", {}))
+    candidates = [(_score(path, item, identifier), -path.count("."), path, item) for path, item in objects(body)]
+    score, _, path, item = max(candidates, key=lambda each: each[:2], default=(0, 0, "", {}))
     if not score or (path and printable(path) != path):
         return None
     return _describe_user(path or "body", item, identifier)
@@ -251,30 +251,30 @@ def find_user(body: object, identifier: str) -> UserPlace | None:
 def _score(path: str, item: dict[str, object], identifier: str) -> int:
     has_id = any(_is_id(key, value) for key, value in item.items())
     matches = any(_is_same(value, identifier) for value in item.values())
-    nested = any(_is_same(leaf.value, identifier) for leaf in leaves(item))
-    described = len({*map(plain, item)} & {*_FULL_NAMES, *_USER_NAMES, *_NICK_NAMES, *_EMAILS})
-    if not (has_id or matches) or not (matches or described):
+    matches_below = any(_is_same(leaf.value, identifier) for leaf in leaves(item))
+    field_count = len({*map(plain, item)} & {*_FULL_NAMES, *_USER_NAMES, *_NICK_NAMES, *_EMAILS})
+    if not (has_id or matches) or not (matches or field_count):
         return 0
     is_named = plain(path.rpartition(".")[2]) in _USER_KEYS
-    return 10 * matches + 4 * has_id + 3 * is_named + 3 * nested + min(described, 3)
+    return 10 * matches + 4 * has_id + 3 * is_named + 3 * matches_below + min(field_count, 3)
 
 
 def _describe_user(
-    at: str, item: dict[str, object], identifier: str, given: Mapping[str, str] | None = None
+    at: str, item: dict[str, object], identifier: str, known_fields: Mapping[str, str] | None = None
 ) -> UserPlace:
-    """Where the object has which field; given: the fields that are known."""
-    given = given or {}
+    """The place of each field of the user in this object. known_fields: those that the settings name."""
+    known_fields = known_fields or {}
     values = sorted((leaf for leaf in leaves(item) if _can_be_field(leaf)), key=lambda leaf: leaf.place.count("."))
     texts = {leaf.place: leaf.value for leaf in values if isinstance(leaf.value, str) or leaf.value is None}
-    typed = next((place for place, value in texts.items() if _is_same(value, identifier)), None)
-    user_id, id_guess = _find_id(item, typed) if "id" not in given else (None, "")
-    name, name_guess = _find_name(texts) if "name" not in given else (None, "")
-    email = _by_name(texts, _EMAILS) or (typed if "@" in identifier else None)
-    fields = {"id": user_id, "name": name, "nick_name": _by_name(texts, _NICK_NAMES), "email": email, **given}
+    identifier_place = next((place for place, value in texts.items() if _is_same(value, identifier)), None)
+    user_id, id_guess = _find_id(item, identifier_place) if "id" not in known_fields else (None, "")
+    name, name_guess = _find_name(texts) if "name" not in known_fields else (None, "")
+    email = _by_name(texts, _EMAILS) or (identifier_place if "@" in identifier else None)
+    fields = {"id": user_id, "name": name, "nick_name": _by_name(texts, _NICK_NAMES), "email": email, **known_fields}
     return UserPlace(
         at,
         {field: place for field, place in fields.items() if place},
-        has_identifier=typed is not None,
+        has_identifier=identifier_place is not None,
         warnings=tuple(filter(None, (id_guess, name_guess))),
     )
 
@@ -285,10 +285,10 @@ def _can_be_field(leaf: Value) -> bool:
     return len(keys) <= 2 and not any(key.isdigit() for key in keys) and printable(leaf.place) == leaf.place
 
 
-def _find_id(item: Mapping[str, object], typed: str | None) -> tuple[str | None, str]:
+def _find_id(item: Mapping[str, object], fallback: str | None) -> tuple[str | None, str]:
     """The key of the id, and what is guessed about it."""
     ids = [key for key, value in item.items() if _is_id(key, value)]
-    key = min(ids, key=lambda key: _IDS.index(plain(key)) if plain(key) in _IDS else len(_IDS), default=typed)
+    key = min(ids, key=lambda key: _IDS.index(plain(key)) if plain(key) in _IDS else len(_IDS), default=fallback)
     if ids and plain(key or "") in _IDS[:_CERTAIN_IDS]:
         return key, ""
     return key, f"Guessed: the id is {key}. It must be unique and never change."
@@ -303,8 +303,11 @@ def _find_name(texts: Mapping[str, object]) -> tuple[str | None, str]:
         for names in (("firstname", "givenname", "firstnm"), ("lastname", "familyname", "surname", "lastnm"))
     ]
     if name is None and all(parts):
-        joined = "+".join(part for part in parts if part)
-        return joined, f"Guessed: the name is {joined}. In Hangul or Chinese characters, the family name comes first."
+        full_name = "+".join(part for part in parts if part)
+        return (
+            full_name,
+            f"Guessed: the name is {full_name}. In Hangul or Chinese characters, the family name comes first.",
+        )
     if name is not None:
         return name, ""
     name = _by_name(top, _USER_NAMES) or _by_name(texts, _USER_NAMES)

@@ -65,7 +65,7 @@ _ERRORS: Mapping[str, Mapping[Meaning, type[errors.SiteError]]] = {
     "refresh": {**_WITH_TOKEN, Meaning.WRONG_CREDENTIALS: errors.SessionExpired},
     "logout": {Meaning.SESSION_OVER: errors.SessionExpired},
     "verify": _NEXT_STEP,
-    "recover": _NEXT_STEP,
+    "verify_recovery_code": _NEXT_STEP,
     "resend": {**_NEXT_STEP, Meaning.WRONG_CREDENTIALS: errors.AttemptExpired},
     "register": {
         Meaning.TAKEN: errors.AccountExists,
@@ -144,7 +144,7 @@ _STATUSES: Mapping[str, Mapping[int, Meaning]] = {
     "refresh": dict.fromkeys((400, 401, 403), Meaning.SESSION_OVER),
     "logout": {},
     "verify": _STEP_STATUSES,
-    "recover": _STEP_STATUSES,
+    "verify_recovery_code": _STEP_STATUSES,
     "resend": _STEP_STATUSES,
     "register": {403: Meaning.CLOSED, 409: Meaning.TAKEN},
     "forgot": {},
@@ -202,7 +202,7 @@ def declared_meaning(backend: Backend, call: str, answer: Answer) -> Meaning | N
 
 
 def sign_in_error(backend: Backend, call: str, answer: Answer, meaning: Meaning | None = None) -> errors.SiteError:
-    """The error of an answer to `login`, `social`, `verify` or `recover` that has no token.
+    """The error of an answer to `login`, `social`, `verify` or `verify_recovery_code` that has no token.
 
     Everything that may mean "unknown account" or "wrong password" is one error: the page must not reveal which.
     """
@@ -278,8 +278,8 @@ def _field_messages(backend: Backend, call: str, answer: Answer) -> dict[str, st
     """The backend's message for each field of the form that this call sends, bounded."""
     messages = field_errors(backend, answer)
     fields = form_fields(getattr(backend, call)).items()
-    cleaned = {field: clean_message(messages.get(key)) for key, field in fields}
-    return {field: message for field, message in cleaned.items() if message}
+    clean_messages = {field: clean_message(messages.get(key)) for key, field in fields}
+    return {field: message for field, message in clean_messages.items() if message}
 
 
 def clean_message(value: object) -> str | None:

@@ -104,7 +104,7 @@ class BackendClient:
     @property
     def wants_password_again(self) -> bool:
         """Whether the password is sent again with the code of a next step."""
-        calls = (self._backend.verify, self._backend.recover, self._backend.resend)
+        calls = (self._backend.verify, self._backend.verify_recovery_code, self._backend.resend)
         return any("password" in placeholders(part) for call in calls if call for part in (call.body, call.headers))
 
     def login(self, identifier: str, password: str, context: RequestContext, trust_token: str | None = None) -> Login:
@@ -125,8 +125,8 @@ class BackendClient:
         name that no token has is sent as `unsigned_name`, if the call has a place for it.
         """
         email = {"email": identity.email} if with_email and identity.email_verified else {}
-        unsigned = {"unsigned_name": identity.name} if identity.name and identity.name_is_unsigned else {}
-        values = {"provider": name, "social_token": identity.social_token, **email, **unsigned}
+        unsigned_name = {"unsigned_name": identity.name} if identity.name and identity.name_is_unsigned else {}
+        values = {"provider": name, "social_token": identity.social_token, **email, **unsigned_name}
         return self._sign_in("social", values, context, secret=identity.social_token)
 
     def passkey_login(self, credential: Mapping[str, Any], challenge: str | None, context: RequestContext) -> Login:
@@ -209,8 +209,8 @@ class BackendClient:
         answer = self.call("profile", values, context)
         answer_errors.check_profile(self._backend, answer)
         if results.has_user(self._backend, answer):
-            saved = results.user(self._backend, "profile", answer, self._claims)
-            return replace(saved, claims={**user.claims, **saved.claims})  # such an answer need not have all
+            saved_user = results.user(self._backend, "profile", answer, self._claims)
+            return replace(saved_user, claims={**user.claims, **saved_user.claims})  # such an answer need not have all
         return self.user(access_token, context) if self.can_reread_user else None
 
     def refresh(self, tokens: Tokens, context: RequestContext, within: float | None = None) -> Tokens:

@@ -104,8 +104,8 @@ def trust_token(backend: Backend, answer: Answer) -> str | None:
 
 def call_of(backend: Backend, step: Step, method: str) -> tuple[str, Call | None]:
     """The name of the call that sends a code of this method, and the call."""
-    if step.methods.get(method) is Method.RECOVERY and backend.recover:
-        return "recover", backend.recover
+    if step.methods.get(method) is Method.RECOVERY and backend.verify_recovery_code:
+        return "verify_recovery_code", backend.verify_recovery_code
     return "verify", backend.next_step.calls.get(method) or backend.verify
 
 
@@ -121,7 +121,7 @@ def _methods(backend: Backend, answer: Answer) -> dict[str, Method]:
         if not texts:
             methods = {places.default_method.value: places.default_method}
     methods = {name: method for name, method in methods.items() if _NAME.fullmatch(name)}
-    if methods and backend.recover and Method.RECOVERY not in methods.values():
+    if methods and backend.verify_recovery_code and Method.RECOVERY not in methods.values():
         methods[RECOVERY] = Method.RECOVERY
     return dict(list(methods.items())[:_MAX_METHODS])
 

@@ -24,11 +24,11 @@ _MAX_EXACT_NUMBER = 2**53
 """From here on, JavaScript reads different integers as the same number."""
 
 
-def read_claims(user: object, wanted: Iterable[UserClaim]) -> dict[str, object]:
+def read_claims(user: object, claims_to_read: Iterable[UserClaim]) -> dict[str, object]:
     """The claims in the user of a backend's answer; without those that are null, missing or not valid."""
     claims: dict[str, object] = {}
     bytes_left = MAX_CLAIMS_BYTES
-    for claim in wanted:
+    for claim in claims_to_read:
         value = find(user, claim.place)
         if value is None or value is MISSING:
             continue

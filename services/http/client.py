@@ -101,7 +101,7 @@ class HttpClient:
         requests that may be received twice.
         """
         deadline = time.monotonic() + within
-        host, started, status_class = urlsplit(url).netloc, time.monotonic(), "none"
+        host, started_at, status_class = urlsplit(url).netloc, time.monotonic(), "none"
         span = self._tracing.start_call(method, host) if self._tracing and trace_context.current_trace.get() else None
         status = None
         try:
@@ -124,7 +124,7 @@ class HttpClient:
             if span:
                 span.end(status, failed=status is None or status >= 400)  # of a call, 4xx is an error too
             upstream_request_finished.send(
-                self, host=host, status_class=status_class, seconds=time.monotonic() - started
+                self, host=host, status_class=status_class, seconds=time.monotonic() - started_at
             )
 
     def close(self) -> None:
@@ -136,10 +136,10 @@ class HttpClient:
         await self._adapter.aclose()
 
     def _send_once(self, request: requests.PreparedRequest, deadline: float) -> requests.Response:
-        left = deadline - time.monotonic()
-        if left < _MIN_SECONDS:
+        seconds_left = deadline - time.monotonic()
+        if seconds_left < _MIN_SECONDS:
             raise UpstreamError("no time left for this call", 504, was_sent=False)
-        return self._adapter.send(request, timeout=left)
+        return self._adapter.send(request, timeout=seconds_left)
 
 
 def _prepare(

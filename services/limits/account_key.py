@@ -4,7 +4,6 @@ import re
 import unicodedata
 
 from services import identifiers
-from services.observability.audit import normalize_account
 
 _LATIN = re.compile(r"LATIN (?:SMALL|CAPITAL) (?:LETTER|LIGATURE) (?:LONG |INSULAR |DOTLESS )?(\w{1,2})(?: |$)")
 """Unicode names of letters that are an `a`, or an `ae`, with a stroke, in a circle, or above another letter."""
@@ -22,7 +21,7 @@ def account_key(identifier: str, kind: str = "email") -> str:
     weight of the Unicode collation, with which MySQL 8 compares by default, any script's 5 is a 5, and `ł` is an `l`.
     Others compare in upper case, in which a dotless i is an `I` (CVE-2019-19844).
     """
-    text = identifiers.with_unicode_domain(normalize_account(identifier))
+    text = identifiers.with_unicode_domain(identifiers.fold_case(identifier))
     key = "".join(map(_fold, unicodedata.normalize("NFKD", text.replace("ð", "d"))))
     return key[-SUBSCRIBER_LENGTH:] if kind in ("phone", "any") and key.isdigit() else key
 

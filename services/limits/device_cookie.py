@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from itsdangerous import BadData
 
 from config import Settings
+from services import identifiers
 from services.clock import Clock
-from services.observability.audit import normalize_account
 from services.request_context import RequestContext
 from services.response_cookies import Cookie, prefixed
 from services.signing import TimedSerializer
@@ -62,7 +62,7 @@ class DeviceCookie:
         )
 
     def _keys_of(self, identifier: str) -> list[str]:
-        return self.account_keys(normalize_account(identifier))
+        return self.account_keys(identifiers.fold_case(identifier))
 
     def _read(self, context: RequestContext) -> _Device:
         """The cookie of this browser; if it sent several, the one that was written last."""

@@ -120,11 +120,13 @@ class Attempts:
         self, attempt: Attempt, provider: Provider, params: Mapping[str, str], context: RequestContext
     ) -> None:
         """Keep the parameters of a callback in the attempt's cookie, encrypted."""
-        sealed = self._params_sealer.seal(attempt.state, dict(params)).decode()
-        params_or_none = (
-            sealed if len(sealed) <= _MAX_PARAMS_SIZE else self._params_sealer.seal(attempt.state, {}).decode()
+        sealed_params = self._params_sealer.seal(attempt.state, dict(params)).decode()
+        value = (
+            sealed_params
+            if len(sealed_params) <= _MAX_PARAMS_SIZE
+            else self._params_sealer.seal(attempt.state, {}).decode()
         )
-        self.save(replace(attempt, sealed_params=params_or_none), provider, context)
+        self.save(replace(attempt, sealed_params=value), provider, context)
 
     def params(self, attempt: Attempt) -> dict[str, str]:
         """The parameters that were kept; none if they cannot be read."""
@@ -162,10 +164,10 @@ class Attempts:
 
     def _started_at(self, value: str) -> float:
         try:
-            _, started = self._serializer.loads(value, max_age=MAX_AGE_SECONDS, return_timestamp=True)
+            _, signed_at = self._serializer.loads(value, max_age=MAX_AGE_SECONDS, return_timestamp=True)
         except BadData:
             return 0.0
-        return float(started.timestamp())
+        return float(signed_at.timestamp())
 
     def _set(self, name: str, value: str, max_age: int, provider: Provider, context: RequestContext) -> None:
         context.response_cookies.set(

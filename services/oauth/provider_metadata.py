@@ -11,7 +11,7 @@ import settings_readers
 from providers.base import Registration
 from services.clock import Clock
 from services.oauth import signed_jwt
-from services.oauth.metadata_cache import MetadataCache
+from services.oauth.document_cache import DocumentCache
 from services.oauth.provider_http import ProviderHttp
 from services.request_context import RequestContext
 
@@ -41,7 +41,7 @@ class Endpoints:
 
 class ProviderMetadata:
     def __init__(self, http: ProviderHttp, clock: Clock) -> None:
-        self._cache = MetadataCache(http, clock)
+        self._cache = DocumentCache(http, clock)
 
     def endpoints(self, registration: Registration, context: RequestContext) -> Endpoints:
         """Raises `ProviderUnavailable` if the metadata cannot be fetched or is not acceptable."""
@@ -60,10 +60,10 @@ class ProviderMetadata:
         try:
             return _endpoints_from(registration, self._cache.get(url, context))
         except errors.ProviderUnavailable:
-            refreshed = self._cache.refresh(url, context)
-            if refreshed is None:
+            document = self._cache.refresh(url, context)
+            if document is None:
                 raise
-            return _endpoints_from(registration, refreshed)
+            return _endpoints_from(registration, document)
 
     def verify(
         self, registration: Registration, endpoints: Endpoints, context: RequestContext, verify: Callable[[Keys], _T]

@@ -76,13 +76,13 @@ def is_for(verified_token: str, client_id: str) -> bool:
 
 def public_keys(document: Mapping[str, Any], kid: str | None) -> list[Key]:
     """Those of a JWK set (RFC 7517) that may have signed a token with this `kid`; without one, the only one."""
-    listed = document.get("keys")
-    if not isinstance(listed, list):
+    jwks = document.get("keys")
+    if not isinstance(jwks, list):
         raise KeyNotFound("the issuer's keys are no list of them")
-    fit = [one for one in listed if isinstance(one, dict) and one.get("use", "sig") == "sig" and "d" not in one]
-    named = [one for one in fit if kid is None or one.get("kid") == kid]
-    keys = [key for key in map(_key, named) if key]
-    if not named:
+    public_jwks = [jwk for jwk in jwks if isinstance(jwk, dict) and jwk.get("use", "sig") == "sig" and "d" not in jwk]
+    matching_jwks = [jwk for jwk in public_jwks if kid is None or jwk.get("kid") == kid]
+    keys = [key for key in map(_key, matching_jwks) if key]
+    if not matching_jwks:
         raise KeyNotFound("the issuer has no such key")
     if not keys:
         raise KeyNotFound(f"the issuer's key cannot be used; RSA keys need {MIN_RSA_BITS} to {MAX_RSA_BITS} bits")

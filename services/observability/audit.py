@@ -66,14 +66,9 @@ class AuditLog:
         delivery.send(_signals[event], self._sender, present_fields)
 
 
-def normalize_account(identifier: str) -> str:
-    """What two spellings of one identifier have in common, without case."""
-    return identifiers.normalize(identifier).casefold()
-
-
 def account_hash(identifier: str | None, key: str) -> str | None:
     """16 hexadecimal digits that stand for an account in the log."""
     if not identifier:
         return None
-    message = b"account:" + normalize_account(identifier).encode()
+    message = b"account:" + identifiers.fold_case(identifier).encode()
     return hmac.new(key.encode(), message, "sha256").hexdigest()[:16]

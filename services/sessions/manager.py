@@ -256,8 +256,8 @@ class Sessions:
         Its tokens stay valid at the backend until they expire: only its own cookie has them.
         """
         session = self._current().session
-        listed = self._list.load(session) if self._list and session else None
-        if session is None or public_sid not in {each.public_sid for each in listed or ()} - {session.public_sid}:
+        sessions = self._list.load(session) if self._list and session else None
+        if session is None or public_sid not in {each.public_sid for each in sessions or ()} - {session.public_sid}:
             return False
         self._revoked.revoke_sid(public_sid)
         self._audit.record("session_revoked", self._get_context(), by="person", scope="session")
@@ -405,12 +405,12 @@ class Sessions:
     def _record_revocation(self, session: Session, by: str, reason: str) -> None:
         self._audit.record("session_expired", self._get_context(), by=by, reason=reason, sid=session.sid)
 
-    def _is_renewal_due(self, session: Session, renewed: Session | None = None) -> bool:
+    def _is_renewal_due(self, session: Session, renewed_session: Session | None = None) -> bool:
         """After a tenth of its life. A new token on each read would be more work, and a race with signing out.
 
         renewed: the session after the renewal, if its tokens differ.
         """
-        expires_at = renewed.expires_at if renewed else self._new_expiry(session)
+        expires_at = renewed_session.expires_at if renewed_session else self._new_expiry(session)
         gain = expires_at - session.expires_at
         return gain > 0 and gain * 10 >= min(self._settings.session_max_age, expires_at - self._clock.time())
 

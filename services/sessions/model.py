@@ -222,10 +222,10 @@ def _sealed(value: object) -> str | None:
     return value if isinstance(value, str) and _SEALED.fullmatch(value) else None
 
 
-def _user_claims(value: object, wanted: Collection[UserClaim]) -> dict[str, object]:
+def _user_claims(value: object, configured: Collection[UserClaim]) -> dict[str, object]:
     """Those that the settings still name."""
     claims = value if isinstance(value, dict) else {}
-    return {claim.name: claims[claim.name] for claim in wanted if claim.name in claims}
+    return {claim.name: claims[claim.name] for claim in configured if claim.name in claims}
 
 
 def _identifier(value: object) -> str | None:

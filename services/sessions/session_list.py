@@ -83,16 +83,16 @@ class SessionList:
         name = _name(session)
         if (values := wait_for(self._read(name))) is None:
             return None
-        listed = [each for field, sealed in values.items() if (each := self._open(name, field.decode(), sealed))]
+        sessions = [each for field, sealed in values.items() if (each := self._open(name, field.decode(), sealed))]
         now = self._clock.time()
         is_over = {
             each.public_sid: each.ends_at <= now
             or self._revoked.contains_public(each.public_sid, session.user, each.auth_time, each.issuer_session)
-            for each in listed
+            for each in sessions
         }
-        if ended := [sid for sid, over in is_over.items() if over]:
-            wait_for(self._delete(name, ended))
-        active = [each for each in listed if not is_over[each.public_sid]]
+        if ended_sids := [sid for sid, over in is_over.items() if over]:
+            wait_for(self._delete(name, ended_sids))
+        active = [each for each in sessions if not is_over[each.public_sid]]
         return sorted(active, key=lambda each: each.seen_at, reverse=True)[:MAX_LISTED]
 
     def _open(self, name: str, public_sid: str, sealed: bytes) -> ListedSession | None:

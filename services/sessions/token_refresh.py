@@ -147,7 +147,7 @@ class TokenRefresher:
         """The session with newer tokens, and whether they are just issued. Otherwise, they were kept for some time."""
         if self._must_wait(session):
             raise errors.TokenRefreshFailed("the last refresh has failed just now")
-        started, outcome = time.monotonic(), "failed"
+        started_at, outcome = time.monotonic(), "failed"
         key = session.key, session.refresh_count
         try:
             (newest, is_new), is_own = self._flights.run(
@@ -160,7 +160,7 @@ class TokenRefresher:
         except TimeoutError:
             raise errors.TokenRefreshFailed("the same refresh is still under way", status=504) from None
         finally:
-            token_refresh_finished.send(self, outcome=outcome, seconds=time.monotonic() - started)
+            token_refresh_finished.send(self, outcome=outcome, seconds=time.monotonic() - started_at)
         return copy_tokens(newest, session), is_new
 
     def _refresh_once(self, session: Session, context: RequestContext) -> tuple[Session, bool]:

@@ -231,9 +231,9 @@ class TokenStore:
                             return session, Outcome.REFUSED
         return session, next((each for each in Outcome if each.value == outcome), None)
 
-    def _remember_saved(self, session: Session, saved: bytes) -> Session:
+    def _remember_saved(self, session: Session, redis_value: bytes) -> Session:
         """The session with the tokens that this value from Redis has, if they are newer."""
-        _, _, sealed = saved.partition(b":")
+        _, _, sealed = redis_value.partition(b":")
         try:
             value: Any = self._sealer.open(_name(session.key), sealed)
             entry = _Entry({name: value["tokens"][name] for name in _FIELDS}, int(value["ends_at"]), is_saved=True)
@@ -261,10 +261,10 @@ class TokenStore:
     async def _save_again(self) -> None:
         """Save what Redis does not have, until it has everything."""
         try:
-            while unsaved := self._unsaved():
+            while unsaved_entries := self._unsaved():
                 results = []
-                for start in range(0, len(unsaved), _BATCH_SIZE):
-                    batch = unsaved[start : start + _BATCH_SIZE]
+                for start in range(0, len(unsaved_entries), _BATCH_SIZE):
+                    batch = unsaved_entries[start : start + _BATCH_SIZE]
                     results += await asyncio.gather(*(self._save(key, entry) for key, entry in batch))
                 if not all(results):
                     await asyncio.sleep(RETRY_SECONDS)

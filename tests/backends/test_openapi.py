@@ -206,13 +206,13 @@ def test_the_file_is_valid_openapi() -> None:
 
 def test_every_call_of_the_protocol_is_documented() -> None:
     laravel = backends.find("laravel")
-    assert set(OPERATIONS) | {"recover"} == {
+    assert set(OPERATIONS) | {"verify_recovery_code"} == {
         *laravel.calls,
         *("logout", "profile", "provider_event"),
         *ACCOUNT_CALLS,
         *LINK_CALLS,
     }
-    same_address = {"recover": "verify"}
+    same_address = {"verify_recovery_code": "verify"}
     for name, call in laravel.calls.items():
         assert OPERATIONS[same_address.get(name, name)][:2] == (call.method, call.path)
 

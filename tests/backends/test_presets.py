@@ -332,11 +332,11 @@ def test_each_refusal_of_a_code_has_its_meaning(replay: Replay, case: str) -> No
         assert type(refusal.value) is STEP_REFUSALS[case]
 
 
-@having("recover")
+@having("verify_recovery_code")
 def test_a_recovery_code_gives_the_tokens(replay: Replay) -> None:
     step = required_step(replay)
     method = next(name for name, method in step.methods.items() if method is Method.RECOVERY)
-    replay.answer("recover", "right")
+    replay.answer("verify_recovery_code", "right")
     assert verify(replay, step, method).tokens.access == replay.tokens.access
 
 

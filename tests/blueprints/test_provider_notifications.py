@@ -28,7 +28,7 @@ from tests.support.issuer import (
     assert_no_secrets_logged,
     assert_signed_in,
     base64url,
-    clear_metadata_cache,
+    clear_document_cache,
     post_callback,
     public_jwk,
     reset_servers,
@@ -515,7 +515,7 @@ def test_while_the_keys_cannot_be_fetched_the_notification_is_asked_for_again(
     expect_again_later(send(site, token))
     assert passed_on(backend) == []
     issuer.responses[KEY_PATHS["apple"]] = response
-    clear_metadata_cache(site)
+    clear_document_cache(site)
     expect_accepted(send(site, token))
 
 

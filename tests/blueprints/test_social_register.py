@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import requests
 
-from services.limits.login_limiter import MAX_SIGN_UPS
+from services.limits.rate_limiter import MAX_SIGN_UPS
 from services.pending_sign_ins import MAX_AGE_SECONDS
 from tests.support.faulty_backend import FaultyBackend, faulty_backend, http_response, keep_alive
 from tests.support.issuer import ACCESS_TOKEN, SUBJECT, Issuer, running_issuer, send_callback, start_sign_in

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from dev.next_steps import CODE, EXPIRED_CODE, RECOVERY_CODE
-from services.limits.login_limiter import MAX_CODES, MAX_RESENDS
+from services.limits.rate_limiter import MAX_CODES, MAX_RESENDS
 from services.pending_sign_ins import MAX_AGE_SECONDS
 from services.sealing import Sealer
 from tests.support.faulty_backend import FaultyBackend, faulty_backend, http_response, keep_alive

@@ -15,7 +15,7 @@ import requests
 
 import dev
 from dev.stand_ins import create_stand_ins
-from services.oauth import metadata_cache
+from services.oauth import document_cache
 from tests.support.commands import free_port_pair
 from tests.support.node import find_node
 from tests.support.site import SECRET, Page, Visitor, serve_in_thread
@@ -203,7 +203,7 @@ def test_a_rotated_key_is_fetched_at_once_but_a_second_rotation_has_to_wait(issu
 
 
 def test_after_the_pause_a_second_rotated_key_is_fetched(issuers: Issuers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metadata_cache, "REFRESH_PAUSE_SECONDS", 0)
+    monkeypatch.setattr(document_cache, "REFRESH_PAUSE_SECONDS", 0)
     with registered(issuers) as at:
         for alg in ("RS256", "ES256", "PS256"):
             at.change(alg=alg)

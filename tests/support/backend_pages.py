@@ -66,7 +66,7 @@ _TITLES = {
     "logout": "Sign-out",
     "profile": "Changed names",
     "verify": "The next step: a code",
-    "recover": "The next step: a recovery code",
+    "verify_recovery_code": "The next step: a recovery code",
     "resend": "The next step: another code",
     "register": "Sign-up",
     "forgot": "A mail for a new password",
@@ -117,7 +117,7 @@ _CASES = {
 
 
 _RESULTS = {
-    **{(call, "right"): "takes the token" for call in ("login", "social", "verify", "recover")},
+    **{(call, "right"): "takes the token" for call in ("login", "social", "verify", "verify_recovery_code")},
     ("social_register", "right"): "takes the token",
     ("social", "fields"): "asks for the [fields](../your-backend.md#further-fields-after-a-provider)",
     ("social_register", "refused"): "shows the messages at the fields",
@@ -414,7 +414,7 @@ _ACCOUNT_RESULTS = {
 
 
 def _result(backend: Backend, call: str, case: str) -> str:
-    if call in ("verify", "recover", "resend") and case in STEP_REFUSALS:
+    if call in ("verify", "verify_recovery_code", "resend") and case in STEP_REFUSALS:
         return f"`{STEP_REFUSALS[case].code}`"
     if call == "login" and case in ("next_step", "redirect") and backend.verify:
         return "asks for the [next step](../your-backend.md#the-next-step)"

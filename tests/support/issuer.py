@@ -329,16 +329,16 @@ def assert_error_page(visitor: Visitor, url: str, code: str) -> Page:
 
 
 def reset_servers(issuer: Issuer, backend: FaultyBackend, site: Site) -> None:
-    """Reset the issuer and the backend, and clear the metadata cache of the site."""
+    """Reset the issuer and the backend, and clear the document cache of the site."""
     issuer.reset()
     backend.reset()
     backend.responses |= {
         f"/login/social/callback/{name}": backend.responses["/login"] for name in ("oidc", *ISSUERS, "github")
     }
-    clear_metadata_cache(site)
+    clear_document_cache(site)
 
 
-def clear_metadata_cache(site: Site) -> None:
+def clear_document_cache(site: Site) -> None:
     site.app.extensions["munjigi"].oauth.metadata._cache._entries.clear()
 
 

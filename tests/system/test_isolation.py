@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 
-from services.oauth.metadata_cache import FAILURE_PAUSE_SECONDS
+from services.oauth.document_cache import FAILURE_PAUSE_SECONDS
 from tests.support.faulty_backend import NO_LIMITS, PASSWORD, FaultyBackend, faulty_backend, hang
 from tests.support.issuer import (
     DISCOVERY,

@@ -46,7 +46,7 @@ from tests.support.issuer import (
     TOKEN,
     USERINFO,
     Issuer,
-    clear_metadata_cache,
+    clear_document_cache,
     post_callback,
     reset_servers,
     sign_jwt,
@@ -419,7 +419,7 @@ def seen() -> Iterator[Seen]:
         world = World(site, backend, issuer, seen)
         for part in REPERTOIRE:
             world.heal()
-            clear_metadata_cache(site)
+            clear_document_cache(site)
             part(world)
         world.heal()
     yield seen

@@ -23,8 +23,8 @@ from joserfc.jwk import OctKey
 import providers
 from providers.base import Identity, ProviderResponses
 from services.backend.user import validate_identity
+from services.oauth.document_cache import FRESH_SECONDS, REFRESH_PAUSE_SECONDS, DocumentCache
 from services.oauth.id_token import Expected, verify
-from services.oauth.metadata_cache import FRESH_SECONDS, REFRESH_PAUSE_SECONDS, MetadataCache
 from services.oauth.signed_jwt import InvalidToken, KeyNotFound, public_keys
 from tests.support.faulty_backend import FaultyBackend, faulty_backend, http_response
 from tests.support.http_faults import MIB
@@ -630,7 +630,7 @@ def test_a_thousand_unknown_key_ids_cause_one_fetch_a_minute(clock: ManualClock)
         fetched.append(url)
         return {}
 
-    documents = MetadataCache(cast(Any, SimpleNamespace(get_document=get_document)), clock)
+    documents = DocumentCache(cast(Any, SimpleNamespace(get_document=get_document)), clock)
     documents.get("/jwks", a_context())
     for _ in range(1000):
         documents.refresh("/jwks", a_context())

@@ -17,8 +17,8 @@ import requests
 
 import providers
 from services.clock import Clock
+from services.oauth.document_cache import REFRESH_PAUSE_SECONDS
 from services.oauth.logout_token import EVENT, MAX_AGE_SECONDS, Expected, verify
-from services.oauth.metadata_cache import REFRESH_PAUSE_SECONDS
 from services.oauth.signed_jwt import InvalidToken, public_keys
 from tests.support.faulty_backend import NO_LIMITS, FaultyBackend, http_response
 from tests.support.issuer import (

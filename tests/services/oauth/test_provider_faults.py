@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from services import signing
-from services.oauth.metadata_cache import FAILURE_PAUSE_SECONDS, FRESH_SECONDS, REFRESH_PAUSE_SECONDS
+from services.oauth.document_cache import FAILURE_PAUSE_SECONDS, FRESH_SECONDS, REFRESH_PAUSE_SECONDS
 from tests.support.certificates import server_certificate
 from tests.support.faulty_backend import (
     HEALTHY,
@@ -53,7 +53,7 @@ from tests.support.issuer import (
     assert_no_secrets_logged,
     assert_rejected,
     assert_signed_in,
-    clear_metadata_cache,
+    clear_document_cache,
     post_callback,
     post_sign_in,
     reset_servers,
@@ -99,7 +99,7 @@ def well(
 ) -> Iterator[None]:
     clock.reset()
     reset_servers(issuer, backend, site)
-    clear_metadata_cache(hasty_site)
+    clear_document_cache(hasty_site)
     caplog.set_level(logging.INFO, "munjigi")
     yield
     assert_no_secrets_logged(caplog)

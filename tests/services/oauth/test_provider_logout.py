@@ -23,7 +23,7 @@ from tests.support.issuer import (
     SUBJECT,
     Issuer,
     assert_signed_in,
-    clear_metadata_cache,
+    clear_document_cache,
     reset_servers,
     running_issuer,
     sign_in_via_provider,
@@ -199,7 +199,7 @@ def test_without_a_logout_address_the_sign_out_ends_here_and_says_so(
     visitor: Visitor, site: Site, issuer: Issuer, metadata: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     issuer.metadata = metadata
-    clear_metadata_cache(site)
+    clear_document_cache(site)
     answer = visitor.submit("/auth/logout", {"callbackUrl": "/account"})
     assert (answer.status_code, answer.headers["Location"]) == (303, f"{visitor.url}/account")
     assert not visitor.is_signed_in
@@ -210,14 +210,14 @@ def test_without_a_logout_address_the_sign_out_ends_here_and_says_so(
 
 def test_an_issuer_that_cannot_be_reached_stops_no_sign_out(visitor: Visitor, site: Site, issuer: Issuer) -> None:
     issuer.responses[DISCOVERY] = http_response(status=503)
-    clear_metadata_cache(site)
+    clear_document_cache(site)
     assert visitor.submit("/api/auth/signout", {"json": "true"}).json() == {"url": f"{visitor.url}/"}
     assert not visitor.is_signed_in
 
 
 def test_parameters_are_added_to_those_of_the_logout_address(visitor: Visitor, site: Site, issuer: Issuer) -> None:
     issuer.metadata = {"end_session_endpoint": f"{issuer.url}/logout?tenant=a%20b"}
-    clear_metadata_cache(site)
+    clear_document_cache(site)
     sent = query(by_script(visitor))
     assert (sent["tenant"], sent["client_id"]) == ("a b", CLIENT_ID)
 

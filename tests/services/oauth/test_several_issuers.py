@@ -18,7 +18,7 @@ from tests.support.issuer import (
     Issuer,
     assert_rejected,
     assert_signed_in,
-    clear_metadata_cache,
+    clear_document_cache,
     post_sign_in,
     public_jwk,
     rsa_key,
@@ -86,7 +86,7 @@ def well(issuers: dict[str, _OwnIssuer], backend: FaultyBackend, site: Site) -> 
     backend.responses |= {f"/login/social/callback/{name}": backend.responses["/login"] for name in NAMES}
     for issuer in issuers.values():
         issuer.reset()
-    clear_metadata_cache(site)
+    clear_document_cache(site)
 
 
 @pytest.fixture

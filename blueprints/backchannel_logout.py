@@ -17,14 +17,14 @@ from web.request_context import reference
 
 log = logging.getLogger("munjigi.sessions")
 
-bp = Blueprint("session_revocation", __name__, url_prefix="/api/auth")
+bp = Blueprint("backchannel_logout", __name__, url_prefix="/api/auth")
 
 MAX_ID_LENGTH = 255
 """Characters of a `user_id` or `sid`: as long as the id of a user in a session may be."""
 
 
 @bp.post("/sessions/revoke")
-def revoke() -> ResponseReturnValue:
+def end_sessions_of_backend() -> ResponseReturnValue:
     """End all sessions of a user, or one session: 204. 404 without `BACKEND_EVENTS_TOKEN`; 401 without that token.
 
     The attempts to guess the token are not limited: it has at least 32 characters.
@@ -42,12 +42,12 @@ def revoke() -> ResponseReturnValue:
         name, value = _requested_revocation()
     except ValueError as error:
         return {"error": "invalid_request", "message": str(error), "requestId": reference()}, 400
-    services().session_revocation.by_backend(name, value, request_context.current())
+    services().backchannel_logout.by_backend(name, value, request_context.current())
     return Response(status=204, mimetype="text/plain")
 
 
 @bp.post("/backchannel-logout/<provider>")
-def backchannel_logout(provider: str) -> ResponseReturnValue:
+def end_sessions_of_issuer(provider: str) -> ResponseReturnValue:
     """End the sessions that a logout token names: 200 (OpenID Connect Back-Channel Logout 1.0, 2.5 to 2.8).
 
     400 for a token that is not valid, or that cannot be verified now: the issuer cannot be reached. 404 for a provider
@@ -61,7 +61,7 @@ def backchannel_logout(provider: str) -> ResponseReturnValue:
     try:
         if len(tokens) != 1:
             raise InvalidToken("the body must be a form with one logout_token")
-        services().session_revocation.by_issuer(registration, tokens[0], request_context.current())
+        services().backchannel_logout.by_issuer(registration, tokens[0], request_context.current())
     except (InvalidToken, errors.ProviderUnavailable) as error:
         log.warning("logout token refused: provider=%s reason=%s", provider, error)
         is_invalid = isinstance(error, InvalidToken)

@@ -17,7 +17,7 @@ _KEEP_SECONDS = logout_token.MAX_AGE_SECONDS + 2 * MAX_DIFFERENCE_SECONDS
 """A logout token is valid for so long: its `iat` may be of the near future."""
 
 
-class SessionRevocation:
+class BackchannelLogout:
     def __init__(
         self,
         settings: Settings,

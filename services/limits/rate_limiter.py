@@ -1,8 +1,9 @@
-"""How many sign-ins may be tried. A try counts before the backend is called, so that parallel guesses count too.
+"""Limits on sign-ins, codes, mails and sign-ups. An attempt is counted before the backend is called, so that parallel
+guesses count too.
 
 There are three limits: per client address, whatever the account; per account *and* address, so that a stranger's
-guesses never lock out the owner, who comes from elsewhere; and per account over all addresses, against a stranger with
-many of them. In the last two, a browser that has signed in to the account before is counted separately
+guesses never lock out the owner, who has another address; and per account over all addresses, against a stranger with
+many addresses. In the last two, a browser that has signed in to the account before is counted separately
 (`device_cookie.py`).
 """
 
@@ -19,23 +20,24 @@ from limits.aio.strategies import MovingWindowRateLimiter
 
 import errors
 from config import Settings
+from services import identifiers
 from services.clock import Clock
 from services.event_loop import wait_for
 from services.limits.account_key import account_key
 from services.limits.device_cookie import DeviceCookie
 from services.limits.memory_storage import BoundedMemoryStorage
-from services.observability.audit import AuditLog, normalize_account
+from services.observability.audit import AuditLog
 from services.request_context import RequestContext
 from services.state.redis import Redis
 
 MAX_CODES = 5
-"""Codes of one pending sign-in: a person who has mistyped five looks for another way. Of a million codes of six
-digits, a guesser finds the right one in 1 of 200,000 sign-ins."""
+"""Codes that may be entered for one pending sign-in. There are a million codes of six digits, so a guesser finds the
+right one in 1 of 200,000 sign-ins."""
 MAX_RESENDS = 5
-"""Codes that are sent for one pending sign-in: each may cost an SMS."""
+"""Codes that may be sent for one pending sign-in: each may cost an SMS."""
 MAX_SIGN_UPS = 20
-"""Forms that are sent for one pending sign-up: a person corrects a few fields. The answers may tell whether there is an
-account with an address."""
+"""Submissions of the form of one pending sign-up: a person corrects a few fields. The answers may reveal whether an
+address has an account."""
 _PENDING_SECONDS = 660
 """A sign-in is pending for ten minutes, and processes may disagree about the time by one."""
 _T = TypeVar("_T")
@@ -92,7 +94,7 @@ class _RedisCounts(_Counts):
         await self._redis.command(lambda: super(_RedisCounts, self).clear(rule))
 
 
-class LoginLimiter:
+class RateLimiter:
     def __init__(
         self, settings: Settings, redis: Redis | None, device_cookie: DeviceCookie, audit: AuditLog, clock: Clock
     ) -> None:
@@ -104,15 +106,17 @@ class LoginLimiter:
         self._in_process = _Counts(BoundedMemoryStorage(clock))
 
     def hit_ip(self, context: RequestContext) -> None:
-        """Count the start of a social sign-in; raises `TooManyAttempts`."""
+        """Count an attempt of which only the client's address is known; raises `TooManyAttempts`."""
         self._hit(context, self._ip_rule(context))
 
     def hit_passkey_options(self, context: RequestContext) -> None:
-        """Count options for a passkey; raises `TooManyAttempts`. A sign-in page asks for them when it opens, so that
-        they have a count of their own."""
+        """Count a request for passkey options; raises `TooManyAttempts`.
+
+        They have a count of their own, because a sign-in page requests them when it opens.
+        """
         self._hit(context, _Rule("passkey-options", self._settings.login_limit_per_ip, (_network(context),)))
 
-    def hit(self, identifier: str, context: RequestContext) -> Callable[[], None]:
+    def hit_sign_in(self, identifier: str, context: RequestContext) -> Callable[[], None]:
         """Count a sign-in to this account; raises `TooManyAttempts`.
 
         Returns a function to call if the sign-in succeeds: it resets the count of the account.
@@ -133,7 +137,10 @@ class LoginLimiter:
         )
 
     def hit_code(self, identifier: str | None, context: RequestContext) -> None:
-        """Count a try of a code that was sent to this account, if it is known; raises `TooManyAttempts`."""
+        """Count a code that a person enters from a mail; raises `TooManyAttempts`.
+
+        identifier: of the account, if it is known.
+        """
         rules = [self._ip_rule(context)]
         if identifier:
             account, client, device_id = self._account(identifier, context)
@@ -171,7 +178,7 @@ class LoginLimiter:
     def hit_sign_up(self, identifier: str | None, pending_id: str, context: RequestContext) -> None:
         """Count the form of a new account of a person whom a provider has identified; raises `TooManyAttempts`.
 
-        identifier: what was typed that is an address, to which a mail may be sent.
+        identifier: the address or number in the form, to which a message may be sent.
         """
         limit = RateLimitItemPerSecond(MAX_SIGN_UPS, _PENDING_SECONDS)
         self._hit(context, _Rule("sign-up", limit, (pending_id,)), self._ip_rule(context))
@@ -197,9 +204,9 @@ class LoginLimiter:
         return [_Rule(prefix + rule.name, rule.limit, rule.key) for rule in (account_rule, total)]
 
     def _reset(self, identifier: str, context: RequestContext, account: _Rule, spelling: _Rule) -> None:
-        """The password was right, so nobody was guessing: unless under other spellings of the address.
+        """Reset the count of an account after a right password, unless other spellings of it were tried too.
 
-        One of these may be an account of the guesser's own.
+        A guesser may own an account whose identifier is such a spelling.
         """
 
         async def clear(counts: _Counts) -> None:
@@ -225,7 +232,7 @@ class LoginLimiter:
             raise errors.TooManyAttempts(f"the limit per {limit} is reached", retry_after=wait)
 
     async def _count(self, operation: Callable[[_Counts], Coroutine[Any, Any, _T]]) -> _T:
-        """In Redis; in this process if there is no Redis, and while it is unavailable."""
+        """Run an operation on the counts in Redis, or on those of this process if Redis is unset or unavailable."""
         if self._redis is None:
             return await operation(self._in_process)
         redis = self._redis
@@ -237,7 +244,7 @@ class LoginLimiter:
         return _Rule("address", self._settings.login_limit_per_ip, (_network(context),))
 
     def _account_rules(self, identifier: str, context: RequestContext) -> tuple[_Rule, _Rule, _Rule]:
-        spelling = self._device_cookie.account_keys(normalize_account(identifier))[0]
+        spelling = self._device_cookie.account_keys(identifiers.fold_case(identifier))[0]
         account = self._device_cookie.account_keys(account_key(identifier, self._settings.login_identifier))[0]
         device_id, settings = self._device_cookie.id_for(identifier, context), self._settings
         client = device_id or _network(context)

@@ -33,7 +33,7 @@ class _Entry:
     pause_until: float = float("-inf")
 
 
-class MetadataCache:
+class DocumentCache:
     """By URL. The URLs come from the operator or from an issuer's metadata, so there are few."""
 
     def __init__(self, http: ProviderHttp, clock: Clock) -> None:
