@@ -53,14 +53,18 @@ class TrustedBrowser:
         )
 
     def _read(self, context: RequestContext) -> dict[str, str]:
+        """The tokens by account; if the browser sent several cookies, those of the one that was written last."""
+        newest: dict[str, str] = {}
+        expires_at = self._clock.time()
         for copy in context.cookies.get(self._name, ()):
             try:
                 value: Any = self._sealer.open(self._name, copy.encode())
-                if value["expires_at"] > self._clock.time():
-                    return {str(key): str(token) for key, token in value["tokens"].items()}
+                if value["expires_at"] > expires_at:
+                    newest = {str(key): str(token) for key, token in value["tokens"].items()}
+                    expires_at = value["expires_at"]
             except (ValueError, TypeError, KeyError, AttributeError):
                 continue
-        return {}
+        return newest
 
 
 def _key(identifier: str) -> str:

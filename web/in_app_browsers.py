@@ -30,7 +30,7 @@ _OTHER_APPS = (
 )
 _WEB_VIEWS = (
     # Android WebView (https://developer.chrome.com/docs/webview/user-agent).
-    InAppBrowser({}, r"\bAndroid\b[^()]*; wv\)"),
+    InAppBrowser({}, r"\bAndroid\b.*; wv\)"),  # names of devices have brackets too
     # WKWebView of iOS, iPadOS and macOS: browsers, also those of other makers, add `Safari/`.
     InAppBrowser({}, r"\A(?=.*\b(?:iPhone|iPad|iPod|Macintosh)\b)(?=.*\bAppleWebKit/)(?!.*\bSafari/)"),
 )

@@ -45,11 +45,15 @@ def fields() -> MultiDict[str, str]:
 def flag(name: str) -> bool:
     """A yes or no: the value of a checkbox, or `true` or `1` in JSON. False if it is missing.
 
-    Aborts with 422 for any other value, so that no request is understood as the opposite of what it says.
+    Aborts with 422 for any other value, and for a form that says both, so that no request is understood as the
+    opposite of what it says.
     """
-    value: object = fields().get(name)
     body = parse_json() if request.mimetype == JSON else None
-    if isinstance(body, dict):
-        value = body.get(name)
-    text = "" if value is None else str(value).lower() if isinstance(value, str | bool | int) else "invalid"
-    return _FLAGS[text] if text in _FLAGS else abort(422)
+    values: list[object] = [body.get(name)] if isinstance(body, dict) else list(fields().getlist(name))
+    meanings = {_FLAGS.get(_flag_text(value)) for value in values} or {False}
+    meaning = meanings.pop()
+    return abort(422) if meaning is None or meanings else meaning
+
+
+def _flag_text(value: object) -> str:
+    return "" if value is None else str(value).lower() if isinstance(value, str | bool | int) else "invalid"

@@ -55,7 +55,7 @@ class User(UserMixin):  # type: ignore[misc]  # Flask-Login has no type hints
             id=_validate_id(data.get("id")),
             name=clean_name(data.get("name")),
             nick_name=clean_name(data.get("nick_name")),
-            email=clean_text(data.get("email"), _MAX_EMAIL),
+            email=_clean_email(data.get("email")),
         )
 
     def to_json(self) -> dict[str, object]:
@@ -82,7 +82,7 @@ class User(UserMixin):  # type: ignore[misc]  # Flask-Login has no type hints
 
 
 def _validate_id(value: object) -> int | str:
-    if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**63:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10**_MAX_ID:
         return value if value < _MAX_EXACT_NUMBER else str(value)
     if isinstance(value, str) and 0 < len(value) <= _MAX_ID and _without_controls(value).strip() == value:
         return value
@@ -105,6 +105,11 @@ def clean_name(value: object) -> str | None:
         return None
     text = clean_text(unicodedata.normalize("NFC", _without_controls(value[: 2 * _MAX_TEXT])), _MAX_TEXT)
     return text if text and has_visible_character(text) else None
+
+
+def _clean_email(value: object) -> str | None:
+    email = clean_text(value, _MAX_EMAIL)
+    return email if email and has_visible_character(email) else None
 
 
 def has_visible_character(text: str) -> bool:

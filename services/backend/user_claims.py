@@ -57,11 +57,11 @@ def _clean(value: object, depth: int) -> Any:
         case None | bool():
             return value
         case int():
-            return (
-                value if abs(value) < _MAX_EXACT_NUMBER else str(value) if abs(value) < 2**64 else _refuse("a number")
-            )
+            return value if abs(value) < _MAX_EXACT_NUMBER else str(value)
         case float():
-            return value if math.isfinite(value) else _refuse("a number")
+            if math.isfinite(value):
+                return value
+            raise ValueError("a number out of range")
         case str():
             return _text(value)
         case list() if depth:
@@ -74,7 +74,3 @@ def _clean(value: object, depth: int) -> Any:
 def _text(text: str) -> str:
     """Without control characters. A text that is too long stays so, and is left out."""
     return clean_text(text, MAX_CLAIMS_BYTES + 1) or ""
-
-
-def _refuse(what: str) -> Any:
-    raise ValueError(f"{what} out of range")

@@ -230,9 +230,11 @@ class OAuthClient:
             # The id_token alone proves who signs in. Without userinfo, only a name or an address may be missing.
             url = _with_params(endpoints.userinfo_endpoint, provider.user_params(registration, token))
             userinfo = self._http.get_json(url, token, context, kind=dict, optional=bool(claims))
-            if claims and userinfo is not None and dig(userinfo, "sub") != claims["sub"]:
+            if claims and userinfo is not None and (subject := dig(userinfo, "sub")) != claims["sub"]:
                 # OpenID Connect Core 1.0, 5.3.2
-                raise errors.OAuthCallback("its userinfo is about another person")
+                raise errors.OAuthCallback(
+                    "its userinfo has no sub" if subject is None else "its userinfo is about another person"
+                )
         if provider.optional_url:
             url = _with_params(registration.url(provider.optional_url), provider.user_params(registration, token))
             extra = self._http.get_json(url, token, context, optional=True)

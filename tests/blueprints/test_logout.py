@@ -1,5 +1,7 @@
 """Sign-out forms: of a browser with several sessions, and when nobody is signed in any more."""
 
+from typing import Any
+
 import pytest
 import requests
 
@@ -51,6 +53,19 @@ def test_an_outdated_sign_out_form_of_somebody_who_is_not_signed_in_is_no_error(
         response = visitor.post("/auth/logout", data=fields)
         assert response.ok
         assert destination(response) == f"{site.url}{location}"
+
+
+@pytest.mark.parametrize("door", ["/auth/logout", "/api/auth/signout"])
+@pytest.mark.parametrize("values", [["0", "1"], ["1", ""], ["1", "yes"]])
+def test_a_sign_out_that_says_two_things_about_other_devices_is_refused(
+    visitor: Visitor, door: str, values: list[str]
+) -> None:
+    visitor.sign_in()
+    fields: dict[str, Any] = {"csrfToken": visitor.csrf_token(), "everywhere": values}
+    assert visitor.post(door, data=fields).status_code == 422
+    assert visitor.is_signed_in
+    assert visitor.post(door, data={**fields, "everywhere": ["1", "true"]}).status_code in (302, 303)
+    assert not visitor.is_signed_in
 
 
 def test_an_outdated_sign_out_form_of_a_signed_in_user_still_asks_again(make_site: SiteMaker) -> None:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import pytest
 import requests
 
+from dev.backend import PASSWORD
 from dev.next_steps import CODE, EXPIRED_CODE, RECOVERY_CODE
 from services.limits.rate_limiter import MAX_CODES, MAX_RESENDS
 from services.pending_sign_ins import MAX_AGE_SECONDS
@@ -159,6 +160,23 @@ def test_a_browser_that_is_trusted_is_not_asked_again(site: Site) -> None:
     assert visitor.is_signed_in
     visitor.submit("/auth/logout", {})
     assert visitor.sign_in(IDA).headers["Location"] == f"{site.url}{VERIFY}"  # the trust is of one account
+
+
+@pytest.mark.parametrize("is_first", [True, False], ids=["before", "after"])
+def test_of_two_trust_cookies_the_one_that_was_written_last_counts(site: Site, is_first: bool) -> None:
+    """An older one, of another path or domain, cannot be deleted."""
+    old = {"tokens": {"another account": "stale"}, "expires_at": int(CLOCK.time()) + 3600}
+    stale = Sealer([SECRET], "trusted browser").seal(TRUSTED, old).decode()
+    visitor = waiting(site)
+    enter(visitor, trust="1")
+    visitor.submit("/auth/logout", {})
+    newest = visitor.cookies[TRUSTED]
+    copies = [stale, newest] if is_first else [newest, stale]
+    others = [f"{cookie.name}={cookie.value}" for cookie in visitor.cookies if cookie.name != TRUSTED]
+    header = "; ".join([*(f"{TRUSTED}={copy}" for copy in copies), *others])
+    fields = {"csrfToken": visitor.csrf_token(), "email": STEN, "password": PASSWORD}
+    response = visitor.post("/auth/login/email", data=fields, headers={"Cookie": header})
+    assert response.headers["Location"] == f"{site.url}/"
 
 
 def test_a_browser_is_not_trusted_unless_the_person_wants_it(site: Site) -> None:

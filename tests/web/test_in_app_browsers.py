@@ -49,6 +49,7 @@ def notice(user_agent: str, url: str, language: str) -> InAppNotice | None:
         (f"{ANDROID_WEB_VIEW} DaumApps/8.2.0 DaumDevice/mobile", InAppNotice("Daum", None)),
         (f"{IPHONE} BAND/16.1.0 (iOS 17.5; iPhone15,2)", InAppNotice("BAND", None)),
         (ANDROID_WEB_VIEW, InAppNotice("this app", None)),
+        (ANDROID_WEB_VIEW.replace("SM-S911N", "moto g(7) power Build/QPOS30"), InAppNotice("this app", None)),
         (IPHONE, InAppNotice("this app", None)),
         (IPHONE.replace("(iPhone; CPU iPhone OS 17_5", "(iPad; CPU OS 17_5"), InAppNotice("this app", None)),
         (f"{MACINTOSH} AppleWebKit/605.1.15 (KHTML, like Gecko)", InAppNotice("this app", None)),

@@ -58,6 +58,12 @@ def test_a_name_with_a_visible_character_is_kept(name: str) -> None:
     assert clean_name(name) == unicodedata.normalize("NFC", name)
 
 
+@pytest.mark.parametrize("email", INVISIBLE, ids=codes)
+def test_an_address_without_visible_characters_is_no_address(email: str) -> None:
+    user = User.from_json({"id": 7, "email": email})
+    assert (user.email, user.display_name) == (None, "7")
+
+
 def test_the_initial_is_the_first_visible_character() -> None:
     assert User(id=1, name=f"\u200b{HANGUL_FILLER}민지").initial == "민"
 
@@ -80,6 +86,8 @@ def test_names_are_in_nfc_and_cleaning_twice_changes_nothing(name: str) -> None:
         (2**53, "9007199254740992"),
         (2**53 + 1, "9007199254740993"),
         (2**63 - 1, "9223372036854775807"),
+        (2**64 - 1, "18446744073709551615"),
+        (10**254, f"1{'0' * 254}"),
         ("e\u0301", "e\u0301"),
     ],
 )
@@ -89,7 +97,7 @@ def test_an_id_that_javascript_cannot_hold_is_text(given: Any, kept: Any) -> Non
     assert type(user.id) is type(kept)
 
 
-@pytest.mark.parametrize("other", [-1, -(2**60), 7.0, 9007199254740993.0, float("inf"), 2**63, True, "7 "])
+@pytest.mark.parametrize("other", [-1, -(2**60), 7.0, 9007199254740993.0, float("inf"), 10**255, 10**400, True, "7 "])
 def test_other_numbers_are_no_id(other: Any) -> None:
     with pytest.raises(ValueError, match="id"):
         User.from_json({"id": other})

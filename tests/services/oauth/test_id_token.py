@@ -681,6 +681,24 @@ def test_an_unreadable_userinfo_answer_does_not_prevent_a_sign_in_that_the_id_to
     assert len(issuer.requests_to(USERINFO)) == 1
 
 
+@pytest.mark.parametrize(
+    ("userinfo", "reason"),
+    [
+        ({}, "its userinfo has no sub"),
+        ({"error": "temporarily_unavailable"}, "its userinfo has no sub"),
+        ({"sub": "x"}, "its userinfo is about another person"),
+    ],
+)
+def test_the_log_says_why_a_userinfo_answer_is_refused(
+    issuer: Issuer, visitor: Visitor, caplog: pytest.LogCaptureFixture, userinfo: Json, reason: str
+) -> None:
+    issuer.userinfo = userinfo
+    sign_in_via_provider(visitor, issuer)
+    assert reason in [
+        record.__dict__["fields"].get("reason") for record in caplog.records if "fields" in record.__dict__
+    ]
+
+
 def test_the_log_says_that_a_userinfo_answer_is_a_jwt(
     issuer: Issuer, visitor: Visitor, caplog: pytest.LogCaptureFixture
 ) -> None:

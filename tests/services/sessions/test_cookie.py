@@ -331,7 +331,7 @@ IDS: dict[str, Any] = {
     "zero": 0,
     "negative": -7,
     "a fraction": 7.5,
-    "2 to the 63rd": 2**63,
+    "10 to the 255th": 10**255,
     "with a line break": "7\n8",
     "with a zero": "7\0",
     "of 300 characters": "7" * 300,
