@@ -66,5 +66,7 @@ backend = Backend(
         *(Rule(400, "error.message", code, Meaning.WEAK_PASSWORD) for code in ("WEAK_PASSWORD*", "PASSWORD_DOES_NOT*")),
         Rule(200, "mfaPendingCredential", ..., Meaning.NEXT_STEP),
     ),
-    settings={"BACKEND_API_KEY": SettingSpec(read.credential, "<Project settings, General>", required=True)},
+    settings={
+        "BACKEND_API_KEY": SettingSpec(read.credential, "<Project settings, General>", required=True, secret=True),
+    },
 )

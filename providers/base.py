@@ -449,7 +449,7 @@ def dig(value: Any, *path: str | int) -> Any:
     """Return the value below these keys of nested dicts and indexes of lists, or None if one of them is missing."""
     for key in path:
         if isinstance(key, int):
-            value = value[key] if isinstance(value, list) and key < len(value) else None
+            value = value[key] if isinstance(value, list) and 0 <= key < len(value) else None
         else:
             value = value.get(key) if isinstance(value, dict) else None
     return value

@@ -19,6 +19,7 @@ from tests.support.site import (
     LINK_PATHS,
     MINJI,
     ManualClock,
+    Page,
     Site,
     SiteMaker,
     Visitor,
@@ -32,6 +33,7 @@ BACKEND = "who sends BACKEND_EVENTS_TOKEN"
 ISSUERS = "who signs a token with a provider's key"
 VISITOR, SESSION, DEVICE = "munjigi.visitor", "next-auth.session-token", "munjigi.device"
 ATTEMPT, PASSKEY = "munjigi.attempt", "munjigi.passkey"
+HTML = "text/html; charset=utf-8"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 
 
@@ -265,6 +267,30 @@ def test_other_methods_get_405_and_set_no_cookie(site: Site, rule: str) -> None:
         )  # GET and HEAD belong to the callback of a provider, and there is none with this name
         assert response.status_code == (404 if is_read_elsewhere else 405), method
         assert kinds(response) == set()
+
+
+def test_each_page_for_members_has_a_way_to_sign_out(site: Site) -> None:
+    visitor = member(site)
+    pages = {}
+    for route in [route for route in ROUTES if route.method == "GET" and route.open_to == MEMBERS]:
+        response = visitor.get(route.address)
+        if response.status_code == 200 and response.headers.get("Content-Type") == HTML:
+            links = [link.get("href") for link in Page(response).find_all("a")]
+            actions = [form.get("action") for form in Page(response).find_all("form")]
+            pages[route.rule] = "/auth/logout" in links + actions
+    assert pages == dict.fromkeys(
+        ("/account", "/account/password", "/account/providers", "/account/passkeys", "/auth/login/confirm"), True
+    )
+
+
+def test_no_answer_to_another_origin_is_a_script_or_may_be_read_there(site: Site) -> None:
+    visitor = member(site)
+    for route in [route for route in ROUTES if route.method == "GET"]:
+        address = f"{route.address}{'&' if '?' in route.address else '?'}callback=steal&jsonp=steal"
+        response = visitor.get(address, headers={"Origin": "https://evil.example"})
+        assert response.headers.get("Content-Type", HTML) != "text/javascript; charset=utf-8", route.rule
+        assert not response.text.lstrip().startswith("steal"), route.rule
+        assert not [name for name in response.headers if name.startswith("Access-Control-")], route.rule
 
 
 POSTS = [route for route in ROUTES if route.method == "POST"]

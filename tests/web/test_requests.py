@@ -459,13 +459,25 @@ def test_the_policy_allows_a_logo_of_another_host_to_load(make_site: SiteMaker) 
 
 def test_a_versioned_static_file_is_cached_for_a_year_without_cookies(visitor: Visitor) -> None:
     page = visitor.get_page("/auth/login/email")
-    for link in page.find_all("link"):
-        response = visitor.get(link.get("href"))
+    links = [link.get("href") for link in page.find_all("link")] + [it.get("src") for it in page.find_all("script")]
+    assert {link.partition("?")[0].rpartition(".")[2] for link in links} == {"css", "svg", "js"}
+    for link in links:
+        response = visitor.get(link)
         assert response.status_code == 200
         assert response.headers["Cache-Control"] == "public, max-age=31536000, immutable"
         assert set_cookies(response) == []
         assert "Cookie" not in response.headers.get("Vary", "")
-        assert "immutable" not in visitor.get(link.get("href").partition("?")[0]).headers["Cache-Control"]
+        assert "immutable" not in visitor.get(link.partition("?")[0]).headers["Cache-Control"]
+
+
+def test_a_script_is_the_same_for_everybody_and_no_page_has_one_inside_it(site: Site, visitor: Visitor) -> None:
+    visitor.sign_in()
+    stranger = site.new_visitor()
+    for path in ("/", "/account", "/auth/login/email"):
+        for script in visitor.get_page(path).find_all("script"):
+            assert script.get("src"), path
+            assert not script.text
+            assert visitor.get(script.get("src")).content == stranger.get(script.get("src")).content
 
 
 @pytest.mark.parametrize("file", ["site.css", "session.js"])
