@@ -8,7 +8,17 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import settings_readers as read
-from backends.base import BEARER_HEADER, CALLS, PASSKEY_CALLS, Backend, Call, FieldErrors, Meaning, Rule
+from backends.base import (
+    BEARER_HEADER,
+    CALLS,
+    PASSKEY_CALLS,
+    Backend,
+    Call,
+    FieldErrors,
+    Meaning,
+    Rule,
+    placeholders,
+)
 from settings_readers import SettingSpec
 
 _SEGMENT = r"[^\s.|+:;={}]+"
@@ -333,6 +343,8 @@ def _override_call(call: Call | None, name: str, values: Mapping[str, Any]) -> C
         return None
     if line:
         body = call.body if call and line.method != "GET" else None
+        if placeholders(line.path) and placeholders(line.path) >= placeholders(body):
+            body = None  # the path has all of it
         call = replace(call or Call("", None), method=line.method, path=line.path, body=body)
     if call is None:
         return None

@@ -19,7 +19,9 @@ backend = Backend(
     },
     meanings=(
         Rule(400, "body", ..., Meaning.WRONG_CREDENTIALS),  # often a plain text
-        Rule(403, "*", ..., Meaning.SESSION_OVER),  # Spring Security without an AuthenticationEntryPoint
+        # Without an AuthenticationEntryPoint, Spring Security answers so to whatever it refuses.
+        Rule(403, "body", "", Meaning.WRONG_CREDENTIALS),
+        Rule(403, "*", ..., Meaning.SESSION_OVER),
     ),
     logout_revokes=False,
 )

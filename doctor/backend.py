@@ -50,7 +50,7 @@ def _check_login(settings: config.Settings, url: str, answer: Answer) -> Finding
     status, is_json = answer.status, answer.response.json() is not None
     if wall := _wall(url, answer.response):
         return wall
-    if (is_json or status == 401) and _is_wrong_password(settings, answer):
+    if _is_wrong_password(settings, answer):
         kind = answer.response.kind or " with JSON"
         return Finding(OK, "backend", f"{url} answers {status}{kind} to unknown credentials")
     if 300 <= status < 400:

@@ -373,7 +373,7 @@ def _login_fields_error(backend: Backend, answer: Answer) -> errors.SiteError | 
     login_fields = set(form_fields(backend.login))
     if fields and fields == login_fields:
         return errors.InvalidFields(_field_messages(backend, "login", answer))
-    if unknown := fields - login_fields:
+    if unknown := {name for name in fields - login_fields if not re.search(r"\s", name)}:  # not "email or password"
         names = ", ".join(sorted(filter(None, map(clean_text, unknown))))
         return errors.Configuration(f"the login path wants fields that this site does not send: {names[:200]}")
     return None

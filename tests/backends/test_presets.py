@@ -28,7 +28,7 @@ from services.backend.user import User
 from services.clock import Clock
 from services.http.client import HttpClient
 from tests.support.commands import ROOT
-from tests.support.faulty_backend import FaultyBackend, RecordedRequest, faulty_backend, keep_alive
+from tests.support.faulty_backend import FaultyBackend, RecordedRequest, faulty_backend, http_response, keep_alive
 from tests.support.site import SiteMaker, a_context, make_settings
 
 PRESETS = [name for name in backends.names() if name != "custom"]
@@ -282,6 +282,30 @@ def test_each_refusal_of_further_fields_has_its_meaning(replay: Replay, case: st
     with pytest.raises(errors.SiteError) as refusal:
         sign_up(replay)
     assert type(refusal.value) is SIGN_UP_REFUSALS[case]
+
+
+# --- Refusals without JSON
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (http_response(status=401), errors.CredentialsSignin),
+        (http_response(status=403), errors.CredentialsSignin),
+        (http_response(b"Bad credentials", 400), errors.CredentialsSignin),
+        (http_response({"message": "Email not verified"}, 403), errors.EmailNotVerified),
+        (http_response(b"<html>Forbidden</html>", 403), errors.Configuration),
+    ],
+)
+@pytest.mark.parametrize("name", ["spring", "spring-cookie", "spring-header"])
+def test_spring_refuses_a_password_without_json(
+    name: str, answer: bytes, error: type[errors.SiteError], server: FaultyBackend, http: HttpClient
+) -> None:
+    replay = Replay(name, server, http)
+    server.responses[replay.recorded.calls["login"].request.path] = keep_alive(answer)
+    with pytest.raises(errors.SiteError) as refusal:
+        replay.client.login(CREDENTIALS["identifier"], CREDENTIALS["password"], a_context())
+    assert type(refusal.value) is error
 
 
 # --- The next step

@@ -365,6 +365,17 @@ def test_a_person_signs_in_and_out_at_a_backend_that_only_settings_describe(back
     assert not any("Authorization" in call.headers for call in backend.calls)
 
 
+def test_credentials_in_the_query_are_not_sent_in_a_body_too(backend: FaultyBackend) -> None:
+    line = "POST /signin?username={identifier}&password={password}"
+    settings: dict[str, Any] = {**DESCRIBED, "backend_login": line, "backend_token": "token", "backend_user": "GET /me"}
+    settings |= dict.fromkeys(("backend_login_body", "backend_user_at", "backend_user_fields"))
+    backend.responses["/signin?username=minji%40example.com&password=a%26b"] = keep_alive(http_response({"token": "t"}))
+    backend.responses["/me"] = keep_alive(http_response({"id": 7}))
+    with running_site(backend.url, **settings) as site:
+        assert site.new_visitor().sign_in(password="a&b").status_code == 303
+    assert backend.calls[0].body == b""
+
+
 @pytest.mark.parametrize(
     ("raw", "status"),
     [

@@ -180,6 +180,20 @@ def test_a_401_without_json_is_accepted(environ: Environ, login: Any) -> None:
         assert errors(environ, BACKEND_URL=f"http://127.0.0.1:{port}", PROVIDERS="") == {}
 
 
+@pytest.mark.parametrize("login", [("Bad credentials", 400), ("", 403)])
+def test_a_refusal_of_spring_without_json_is_accepted(environ: Environ, login: Any) -> None:
+    settings = {
+        "BACKEND": "spring",
+        "BACKEND_LOGIN_PATH": "/login",
+        "BACKEND_USER": "POST /user",
+        "BACKEND_REFRESH": "none",
+    }
+    settings |= {"BACKEND_LOGOUT": "none", "PROVIDERS": ""}
+    with serve_in_thread("127.0.0.1", lambda _: backend(login=login)) as port:
+        assert errors(environ, **settings, BACKEND_URL=f"http://127.0.0.1:{port}") == {}
+        assert "backend" in errors(environ, BACKEND_URL=f"http://127.0.0.1:{port}", PROVIDERS="")
+
+
 def test_a_clock_that_differs_from_the_backends_is_an_error() -> None:
     def response(time: datetime) -> UpstreamResponse:
         return UpstreamResponse(401, {"Date": format_datetime(time, usegmt=True)}, b"{}")

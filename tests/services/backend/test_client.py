@@ -326,6 +326,7 @@ SAID_BY_LOGIN = {
     "200 with a message": (http_response({"message": "~secret~"}), 502, DOWN),
     "200 with an error": (http_response({"error": "~secret~"}), 502, DOWN),
     "200 without data": (http_response({"success": True, "data": None}), 502, DOWN),
+    "422 for both in one": (invalid(**{"email or password": ["~secret~"]}), 401, WRONG),
     "422 for a field of its own": (invalid(email=["~secret~"], device_name=["~secret~"]), 502, OPERATOR),
 }
 SAID_BY_USER = {
