@@ -181,17 +181,13 @@ def test_a_401_without_json_is_accepted(environ: Environ, login: Any) -> None:
 
 
 @pytest.mark.parametrize("login", [("Bad credentials", 400), ("", 403)])
-def test_a_refusal_of_spring_without_json_is_accepted(environ: Environ, login: Any) -> None:
-    settings = {
-        "BACKEND": "spring",
-        "BACKEND_LOGIN_PATH": "/login",
-        "BACKEND_USER": "POST /user",
-        "BACKEND_REFRESH": "none",
-    }
-    settings |= {"BACKEND_LOGOUT": "none", "PROVIDERS": ""}
+def test_a_refusal_of_spring_without_json_is_accepted(login: Any) -> None:
+    calls = {"BACKEND_LOGIN_PATH": "/login", "BACKEND_USER": "POST /user", "BACKEND_REFRESH": "none"}
+    settings = {"SITE_URL": "http://localhost:8080", "SECRET_KEY": SECRET, **calls}
     with serve_in_thread("127.0.0.1", lambda _: backend(login=login)) as port:
-        assert errors(environ, **settings, BACKEND_URL=f"http://127.0.0.1:{port}") == {}
-        assert "backend" in errors(environ, BACKEND_URL=f"http://127.0.0.1:{port}", PROVIDERS="")
+        url = f"http://127.0.0.1:{port}"
+        assert "backend" not in errors(settings, BACKEND_URL=url, BACKEND="spring")
+        assert "backend" in errors(settings, BACKEND_URL=url, BACKEND="nestjs")
 
 
 def test_a_clock_that_differs_from_the_backends_is_an_error() -> None:
