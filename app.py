@@ -123,6 +123,7 @@ def _register_account_forms(app: Flask, settings: Settings) -> None:
         "link": account_providers.bp,
         "passkey": passkeys.bp,
         "passkey_register": passkeys.account_bp,
+        "passkey_remove": passkeys.removal_bp,
         "social_register": social_register.bp,
     }
     for call, bp in blueprints.items():

@@ -16,6 +16,7 @@
     │   ├── OAuthAccountNotLinked       the backend has this email address with another way to sign in
     │   ├── LinkedElsewhere             the provider's account is connected to another user
     │   ├── LastSignInMethod            the backend keeps the only way to sign in that a user has
+    │   │   └── LastPasskey             the same for a passkey
     │   ├── EmailMissing                the provider did not share the email address
     │   ├── TooManyAttempts             a login limit, or the backend's; `retry_after` has the seconds to wait
     │   │   ├── CodeSentRecently        it is too early for another code
@@ -186,6 +187,10 @@ class LastSignInMethod(Rejected):
         "It stays connected, because you may have no other way to sign in."
         " Set a password or connect something else first."
     )
+
+
+class LastPasskey(LastSignInMethod):
+    message = _l("It was not removed, because you may have no other way to sign in. Add something else first.")
 
 
 class EmailMissing(Rejected):

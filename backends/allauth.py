@@ -47,8 +47,10 @@ backend = Backend(
     passkey=Call("POST", f"{_AUTH}/webauthn/login", {"credential": "{credential}"}, headers=_CHALLENGE),
     confirm_password=Call("POST", f"{_AUTH}/reauthenticate", {"password": "{password}"}),
     passkey_register_options=Call("GET", f"{_PASSKEYS}?passwordless"),
-    passkey_register=Call("POST", _PASSKEYS, {"credential": "{credential}"}),
-    passkeys=Passkeys("data.request_options", "data.creation_options", "meta.session_token"),
+    passkey_register=Call("POST", _PASSKEYS, {"credential": "{credential}", "name": "{device}"}),
+    passkey_list=Call("GET", "/_allauth/app/v1/account/authenticators"),  # of the others, no one has an id
+    passkey_remove=Call("DELETE", _PASSKEYS, {"authenticators": ["{passkey}"]}),
+    passkeys=Passkeys("data.request_options", "data.creation_options", "meta.session_token", "data"),
     register=Call("POST", f"{_AUTH}/signup", {"email": "{identifier}", "password": "{password}"}),
     forgot=Call("POST", f"{_AUTH}/password/request", {"email": "{identifier}"}),
     reset=Call("POST", f"{_AUTH}/password/reset", {"key": "{code}", "password": "{new_password}"}),

@@ -33,8 +33,16 @@ NEXT_STEP_CALLS = ("verify_recovery_code", "verify", "resend")
 """The calls of a sign-in that waits for a code or the like."""
 LINK_CALLS = ("link", "unlink", "links")
 """The calls of the page on which people connect and disconnect providers."""
-PASSKEY_CALLS = ("passkey_options", "passkey", "confirm_password", "passkey_register_options", "passkey_register")
-"""The calls of a sign-in with a passkey, and of a person who adds one."""
+PASSKEY_CALLS = (
+    "passkey_options",
+    "passkey",
+    "confirm_password",
+    "passkey_register_options",
+    "passkey_register",
+    "passkey_list",
+    "passkey_remove",
+)
+"""The calls of a sign-in with a passkey, and of a person who adds, lists and removes them."""
 _MORE_CALLS = (*NEXT_STEP_CALLS, *ACCOUNT_CALLS, *LINK_CALLS, *PASSKEY_CALLS, "provider_event")
 CALLS = ("login", "social", "social_register", "user", "refresh", "logout", "profile", *_MORE_CALLS)
 SIGN_UP_FIELDS = frozenset({"email", "username", "phone", "name", "nick_name"})
@@ -68,7 +76,9 @@ PLACEHOLDERS: Mapping[str, frozenset[str]] = {
     "passkey": frozenset({"credential", "challenge"}),
     "confirm_password": frozenset({"token", "user_id", "identifier", "password"}),
     "passkey_register_options": frozenset({"token", "user_id"}),
-    "passkey_register": frozenset({"token", "user_id", "credential", "challenge"}),
+    "passkey_register": frozenset({"token", "user_id", "credential", "challenge", "device"}),
+    "passkey_list": frozenset({"token", "user_id"}),
+    "passkey_remove": frozenset({"token", "user_id", "passkey"}),
     "provider_event": frozenset(
         {"provider", "type", "subject", "email", "is_private_email", "occurred_at", "event_id", "notification"}
     ),
@@ -244,6 +254,13 @@ class Passkeys:
     """In the answer to `passkey_register_options`."""
     challenge: str = ""
     """In both: what the backend knows these options by, sent back as `{challenge}`."""
+    listed: str = "body"
+    """In the answer to `passkey_list`: the list of passkeys, which are objects."""
+    fields: Mapping[str, str] = field(
+        default_factory=lambda: {"id": "id", "name": "name", "created_at": "created_at", "used_at": "last_used_at"}
+    )
+    """What of a passkey -> place in such an object. One without an id is not shown. Times are seconds or milliseconds
+    since 1970, or ISO 8601."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -282,7 +299,11 @@ class Backend:
     passkey_register_options: Call | None = None
     """Returns the options with which a signed-in person adds a passkey."""
     passkey_register: Call | None = None
-    """Sends the browser's answer to these."""
+    """Sends the browser's answer to these. `{device}` names the browser, such as `Chrome, Windows`."""
+    passkey_list: Call | None = None
+    """Lists the passkeys of who is signed in."""
+    passkey_remove: Call | None = None
+    """Removes the one with the id `{passkey}`."""
     passkeys: Passkeys = Passkeys()
 
     link: Call | None = None
@@ -415,7 +436,8 @@ def placeholders(template: object) -> frozenset[str]:
     """The names in braces in all texts of this template: a text, or the body of a call."""
     if isinstance(template, str):
         return _names_in(template)
-    return frozenset().union(*map(placeholders, template.values())) if isinstance(template, Mapping) else frozenset()
+    parts = template.values() if isinstance(template, Mapping) else template if isinstance(template, list) else ()
+    return frozenset().union(*map(placeholders, parts))
 
 
 def placeholders_of(call: Call) -> frozenset[str]:

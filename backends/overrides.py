@@ -27,6 +27,7 @@ _PLACE = rf"(?:header:[\w\-]+|cookie:[\w\-.]+|{_PATH})"
 _PLACES = re.compile(rf"{_PLACE}(?:\|{_PLACE})*", re.ASCII)
 _FIELD_PLACES = re.compile(rf"{_PATH}(?:[|+]{_PATH})*")
 _LINKS_FIELDS = ("provider", "account")
+_PASSKEY_FIELDS = ("id", "name", "created_at", "used_at")
 _USER_FIELDS = ("id", "name", "nick_name", "email")
 
 
@@ -154,6 +155,10 @@ def links_fields(text: str) -> dict[str, str]:
     return _fields(text, _LINKS_FIELDS)
 
 
+def passkey_fields(text: str) -> dict[str, str]:
+    return _fields(text, _PASSKEY_FIELDS)
+
+
 def _fields(text: str, names: Sequence[str]) -> dict[str, str]:
     fields = dict(_pairs(text))
     if unknown := set(fields) - set(names):
@@ -238,6 +243,8 @@ _PASSKEY_PARTS: Mapping[str, tuple[str, Callable[[str], Any], str]] = {
     "BACKEND_PASSKEY_REQUEST_OPTIONS": ("request_options", place, "data.options"),
     "BACKEND_PASSKEY_CREATION_OPTIONS": ("creation_options", place, "data.options"),
     "BACKEND_PASSKEY_CHALLENGE": ("challenge", place, "data.challenge_id"),
+    "BACKEND_PASSKEY_LIST_AT": ("listed", place, "data.passkeys"),
+    "BACKEND_PASSKEY_LIST_FIELDS": ("fields", passkey_fields, "id=id name=label used_at=lastUsedAt"),
 }
 """The same for the fields of `Passkeys`."""
 _CALL_EXAMPLES = {
@@ -265,6 +272,8 @@ _CALL_EXAMPLES = {
     "confirm_password": ("POST /api/members/me/password/confirm", "password={password}"),
     "passkey_register_options": ("POST /api/members/me/passkeys/options", "user={user_id}"),
     "passkey_register": ("POST /api/members/me/passkeys", "credential={credential} challenge={challenge}"),
+    "passkey_list": ("GET /api/members/me/passkeys", "user={user_id}"),
+    "passkey_remove": ("DELETE /api/members/me/passkeys/{passkey}", "passkey={passkey}"),
     "provider_event": ("POST /api/auth/provider-events", "event={type} provider={provider} uid={subject}"),
 }
 
@@ -318,6 +327,7 @@ def override(backend: Backend, values: Mapping[str, Any]) -> Backend:
     next_step = {field: values[name] for name, (field, _, _) in _NEXT_STEP_PARTS.items() if values[name] is not None}
     parts["next_step"] = replace(backend.next_step, **next_step)
     passkeys = {field: values[name] for name, (field, _, _) in _PASSKEY_PARTS.items() if values[name] is not None}
+    passkeys["fields"] = {**backend.passkeys.fields, **passkeys.get("fields", {})}
     parts["passkeys"] = replace(backend.passkeys, **passkeys)
     parts |= {name: _override_call(getattr(backend, name), f"BACKEND_{name.upper()}", values) for name in CALLS}
     if values["BACKEND_REFRESH_SEND"] and parts["refresh"]:

@@ -35,6 +35,7 @@ def problems(backend: Backend) -> Iterator[Problem]:
     yield from _link_problems(backend)
     yield from _next_step_problems(backend)
     yield from _passkey_problems(backend)
+    yield from _passkey_list_problems(backend)
     yield from _token_problems(backend)
 
 
@@ -47,7 +48,7 @@ def _call_problems(name: str, call: Call) -> Iterator[Problem]:
                 yield setting + part, f"uses {{{unknown}}}, which is unknown; this call can use {allowed}"
     if call.body is not None and call.method == "GET":
         yield f"{setting}_BODY", "must be unset: a GET has no body"
-    if call.form and any(isinstance(value, Mapping) for value in (call.body or {}).values()):
+    if call.form and any(isinstance(value, Mapping | list) for value in (call.body or {}).values()):
         yield f"{setting}_FORM", "must be false: form data has no nested values"
     if call.form and call.body is None:
         yield f"{setting}_FORM", f"needs {setting}_BODY"
@@ -140,6 +141,18 @@ def _passkey_problems(backend: Backend) -> Iterator[Problem]:
         yield "BACKEND_CONFIRM_PASSWORD_BODY", "must use {password}"
     if "passkey_register" in calls and "passkey" not in calls:
         yield "BACKEND_PASSKEY", "is required if BACKEND_PASSKEY_REGISTER is set"
+
+
+def _passkey_list_problems(backend: Backend) -> Iterator[Problem]:
+    calls = backend.calls
+    if "passkey_list" in calls and "passkey_register" not in calls:
+        yield "BACKEND_PASSKEY_REGISTER", "is required if BACKEND_PASSKEY_LIST is set: the list is on its page"
+    if remove := calls.get("passkey_remove"):
+        if "passkey_list" not in calls:
+            yield "BACKEND_PASSKEY_LIST", "is required if BACKEND_PASSKEY_REMOVE is set"
+        if "passkey" not in placeholders_of(remove):
+            part = "_PATH" if remove.body is None else "_BODY"
+            yield f"BACKEND_PASSKEY_REMOVE{part}", "must use {passkey}"
 
 
 def _token_problems(backend: Backend) -> Iterator[Problem]:

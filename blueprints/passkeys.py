@@ -1,10 +1,13 @@
-"""Sign-in with a passkey, and the page on which a signed-in person adds one. `static/passkey.js` talks to the browser.
+"""Sign-in with a passkey, and the pages on which a signed-in person adds and removes passkeys.
 
-The addresses exist only with `PASSKEYS=true`.
+`static/passkey.js` talks to the browser. The addresses exist only with `PASSKEYS=true` and if the backend has their
+calls.
 """
 
+import logging
+
 import flask
-from flask import Blueprint, flash, redirect, render_template, url_for
+from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_login import login_required
@@ -26,8 +29,11 @@ from web import (
 from web.forms import ConfirmPasswordForm
 from web.redirects import redirect_after_form
 
+log = logging.getLogger("munjigi.passkeys")
+
 bp = Blueprint("passkeys", __name__)
 account_bp = Blueprint("account_passkeys", __name__)
+removal_bp = Blueprint("account_passkey_removal", __name__)
 
 
 @bp.post("/auth/passkey/options")
@@ -60,7 +66,8 @@ def confirm() -> ResponseReturnValue:
 @account_bp.get("/account/passkeys")
 @login_required
 def show() -> ResponseReturnValue:
-    return _redirect_to_confirm() if _needs_sign_in(_session()) else _render()
+    session = _session()
+    return _redirect_to_confirm() if _needs_sign_in(session) else _render(session)
 
 
 @account_bp.post("/account/passkeys/options")
@@ -98,12 +105,50 @@ def register() -> ResponseReturnValue:
     return redirect(services().settings.origin + url_for("account.show"), 303)
 
 
+@removal_bp.get("/account/passkeys/remove", endpoint="show")
+@login_required
+def show_removal() -> ResponseReturnValue:
+    """Ask whether to remove a passkey of the list. A GET removes nothing."""
+    session = _session()
+    if _needs_sign_in(session):
+        return _redirect_to_confirm()
+    return _render_removal(session, request.args.get("passkey", ""))
+
+
+@removal_bp.post("/account/passkeys/remove")
+@login_required
+def remove() -> ResponseReturnValue:
+    session, fields = _session(), request_body.fields()
+    if _needs_sign_in(session):
+        return _redirect_to_confirm()
+    passkey_id, password = fields.get("passkey", ""), fields.get("password", "")
+    try:
+        services().passkeys.remove(session, passkey_id, password, request_context.current())
+    except errors.RecentSignInRequired:
+        return _redirect_to_confirm()
+    except errors.SessionExpired:
+        services().sessions.end()
+        raise
+    flash(_("The passkey is removed."))
+    return redirect(_page_url(), 303)
+
+
 @account_bp.errorhandler(errors.SiteError)
 def show_error(error: errors.SiteError) -> ResponseReturnValue:
     """Render the page with the error. If the session has ended, the sign-in page says so."""
-    if error_handlers.wants_json() or services().sessions.load() is None:
+    session = services().sessions.load()
+    if error_handlers.wants_json() or session is None:
         return error_handlers.site_error(error)
-    return _render(error), error.status, error.headers
+    return _render(session, error)
+
+
+@removal_bp.errorhandler(errors.SiteError)
+def show_removal_error(error: errors.SiteError) -> ResponseReturnValue:
+    """The same for the page that removes one."""
+    session = services().sessions.load()
+    if error_handlers.wants_json() or session is None:
+        return error_handlers.site_error(error)
+    return _render_removal(session, request_body.fields().get("passkey", ""), error)
 
 
 def _session() -> Session:
@@ -126,10 +171,51 @@ def _redirect_to_confirm() -> ResponseReturnValue:
     return redirect(confirm_page.url(None, _page_url()), 303)
 
 
+def _end_session(error: errors.SessionExpired) -> ResponseReturnValue:
+    services().sessions.end()
+    return redirect(login_page.url_with_error(error, _page_url()), 303)
+
+
 def _page_url() -> str:
     return services().settings.origin + url_for("account_passkeys.show")
 
 
-def _render(error: errors.SiteError | None = None) -> str:
-    form = ConfirmPasswordForm(formdata=None) if services().passkeys.wants_password else None
-    return render_template("account_passkeys.html", error=error, form=form)
+def _render(session: Session, error: errors.SiteError | None = None) -> ResponseReturnValue:
+    passkeys, context = services().passkeys, request_context.current()
+    listed = None
+    if passkeys.can_list:
+        try:
+            listed = passkeys.listed(session, context)
+        except errors.SessionExpired as expired:
+            return _end_session(expired)
+        except errors.SiteError as list_error:  # a passkey can be added all the same
+            log.warning("the passkeys of a user cannot be listed: %s", list_error)
+    page = render_template(
+        "account_passkeys.html",
+        error=error,
+        form=_password_form(),
+        has_list=passkeys.can_list,
+        passkeys=listed,
+    )
+    return (page, error.status, error.headers) if error else page
+
+
+def _render_removal(session: Session, passkey_id: str, error: errors.SiteError | None = None) -> ResponseReturnValue:
+    """Ask for the confirmation. Without such a passkey, or without a list, the page above says what there is."""
+    form = _password_form()
+    if form and isinstance(error, errors.InvalidFields):
+        form.show_errors(error.fields)
+    try:
+        passkey = services().passkeys.find(session, passkey_id, request_context.current())
+    except errors.SessionExpired as expired:
+        return _end_session(expired)
+    except errors.SiteError:
+        passkey = None
+    if passkey is None:
+        return redirect(_page_url(), 303)
+    page = render_template("account_passkey_remove.html", error=error, form=form, passkey=passkey)
+    return (page, error.status, error.headers) if error else page
+
+
+def _password_form() -> ConfirmPasswordForm | None:
+    return ConfirmPasswordForm(formdata=None) if services().passkeys.wants_password else None

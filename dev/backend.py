@@ -227,6 +227,8 @@ class _Backend:
             "confirm_password": self._confirm_password,
             "passkey_register_options": self._passkey_register_options,
             "passkey_register": self._passkey_register,
+            "passkey_list": self._passkey_list,
+            "passkey_remove": self._passkey_remove,
         }
 
         def respond(**path_values: str) -> Response:
@@ -524,8 +526,33 @@ class _Backend:
         user = self.users.user(values.get("token"))
         if user is None:
             return self._answer("user", "dead_token")
-        is_new = self._passkeys.register(user["email"], values.get("challenge"), values.get("credential"))
-        return self._answer("passkey_register", "right" if is_new else "wrong", **_user_values(user))
+        device = values.get("device")
+        is_new = self._passkeys.register(
+            user["email"],
+            values.get("challenge"),
+            values.get("credential"),
+            device=device,
+            created_at=self.users.now(),
+        )
+        values = {**_user_values(user), "device": device}
+        return self._answer("passkey_register", "right" if is_new else "wrong", **values)
+
+    def _passkey_list(self, values: Mapping[str, Any]) -> Answer:
+        user = self.users.user(values.get("token"))
+        if user is None:
+            return self._answer("user", "dead_token")
+        answer = self._recorded.calls["passkey_list"].answers["right"]
+        items = [exchanges.fill(answer.json["data"][0], about) for about in self._passkeys.listed(user["email"])]
+        return replace(answer, json={**answer.json, "data": items})
+
+    def _passkey_remove(self, values: Mapping[str, Any]) -> Answer:
+        user, token = self.users.user(values.get("token")), str(values.get("token"))
+        if user is None:
+            return self._answer("user", "dead_token")
+        if "confirm_password" in self._recorded.calls and token not in self._passkeys.confirmed:
+            return self._answer("passkey_remove", "sign_in_again", **_user_values(user))
+        self._passkeys.remove(user["email"], values.get("passkey"))
+        return self._answer("passkey_remove", "right")
 
     def _send(self, call: str, email: str, subject: str) -> None:
         """Keep a mail with a link to the page of this call, or with a code where the backend sends one."""

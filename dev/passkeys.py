@@ -27,6 +27,8 @@ class Passkeys:
         self._asked: dict[str, _Asked] = {}
         self._users: dict[str, UserKey] = {}
         """Credential id -> user."""
+        self._listed: dict[str, dict[str, Any]] = {}
+        """Credential id -> what a list of passkeys says about it."""
         self._lock = threading.Lock()
 
     def ask(self, user_key: UserKey | None) -> dict[str, str]:
@@ -45,15 +47,25 @@ class Passkeys:
         user_key = self._users.get(_id(credential))
         return ("right", user_key) if user_key and options.user_key is None else ("wrong", None)
 
-    def register(self, user_key: UserKey, handle: object, credential: Any) -> bool:
+    def register(self, user_key: UserKey, handle: object, credential: Any, **about: Any) -> bool:
         """Add a passkey. Returns whether it is a new one of this user.
 
-        handle: None for a kind of backend that knows its options by the token.
+        about: what a list says about it, beside its number. handle: None for a kind of backend that knows its options
+        by the token.
         """
         options = self._take(credential)
         if options is None or options.user_key != user_key or handle not in (None, options.handle):
             return False
+        self._listed.setdefault(_id(credential), {"passkey": len(self._listed) + 1, **about})
         return self._users.setdefault(_id(credential), user_key) == user_key
+
+    def listed(self, user_key: UserKey) -> list[dict[str, Any]]:
+        return [about for each, about in self._listed.items() if self._users.get(each) == user_key]
+
+    def remove(self, user_key: UserKey, number: object) -> None:
+        for each, about in list(self._listed.items()):
+            if self._users.get(each) == user_key and about["passkey"] == number:
+                del self._users[each]
 
     def _take(self, credential: Any) -> _Asked | None:
         try:

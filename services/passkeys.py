@@ -1,4 +1,4 @@
-"""Passkeys: the options that a browser answers, and a new passkey of who is signed in.
+"""Passkeys: the options that a browser answers, and the passkeys of who is signed in.
 
 The backend holds the passkeys. The site hands its options to the browser, and the browser's answer to the backend. What
 belongs to the options is sealed in a cookie, since nothing else is stored: an answer counts once, in the browser that
@@ -19,12 +19,13 @@ from typing import Any
 
 import errors
 from config import Settings
-from services.backend.passkey_calls import Options, PasskeyCalls
+from services.backend.passkey_calls import Options, Passkey, PasskeyCalls
 from services.clock import MAX_DIFFERENCE_SECONDS, Clock
 from services.http import strict_json
 from services.limits.rate_limiter import RateLimiter
 from services.oauth.used_tokens import UsedTokens
 from services.observability.audit import AuditLog, account_hash
+from services.observability.user_agent import parse_user_agent
 from services.request_context import RequestContext
 from services.response_cookies import Cookie, prefixed
 from services.sealing import Sealer
@@ -117,7 +118,7 @@ class Passkeys:
 
     @property
     def wants_password(self) -> bool:
-        """Whether a person who adds a passkey enters the password."""
+        """Whether a person who adds or removes a passkey enters the password."""
         return self._calls.wants_password
 
     def register_options(self, session: Session, password: str, context: RequestContext) -> Mapping[str, Any]:
@@ -144,14 +145,45 @@ class Passkeys:
             if answer is None:
                 raise errors.PasskeyNotAdded("the answer of the browser is not one")
             handle = self.take(Purpose.REGISTER, answer, context, user_id=str(user_id))
+            values = {"user_id": user_id, **_device(context)}
             self._sessions.call_backend(
                 session,
-                lambda token: self._calls.register(
-                    {"token": token, "user_id": user_id}, answer.credential, handle, context
-                ),
+                lambda token: self._calls.register({"token": token, **values}, answer.credential, handle, context),
             )
-        account = account_hash(str(user_id), self._settings.secret_key)
-        self._audit.record("passkey_added", context, account=account, sid=session.sid)
+        self._audit.record("passkey_added", context, account=self._account(session), sid=session.sid)
+
+    @property
+    def can_list(self) -> bool:
+        return self._calls.has("passkey_list")
+
+    def listed(self, session: Session, context: RequestContext) -> list[Passkey]:
+        """The passkeys of this person. Raises a `SiteError`."""
+        values = {"user_id": session.user.id}
+        return self._sessions.call_backend(
+            session, lambda token: self._calls.listed({"token": token, **values}, context)
+        )
+
+    def find(self, session: Session, passkey_id: str, context: RequestContext) -> Passkey | None:
+        """The passkey of this person with this id, None if there is none. Raises a `SiteError`."""
+        return next((each for each in self.listed(session, context) if str(each.id) == passkey_id), None)
+
+    def remove(self, session: Session, passkey_id: str, password: str, context: RequestContext) -> None:
+        """Remove a passkey of this person, if it is still there. Raises a `SiteError`.
+
+        password: counts only if the backend wants it; `WrongPassword` if it is wrong.
+        """
+        with self._failures_audited("passkey_remove", session, context):
+            self._limiter.hit_ip(context)
+            if self.wants_password:
+                self._confirm(session, password, context)
+            passkey = self.find(session, passkey_id, context)
+            if passkey is None:
+                return
+            values = {"user_id": session.user.id}
+            self._sessions.call_backend(
+                session, lambda token: self._calls.remove({"token": token, **values}, passkey, context)
+            )
+        self._audit.record("passkey_removed", context, account=self._account(session), sid=session.sid)
 
     def take(
         self, purpose: Purpose, answer: BrowserAnswer, context: RequestContext, *, user_id: str | None = None
@@ -177,6 +209,9 @@ class Passkeys:
             session, lambda token: self._calls.confirm_password({"token": token, **values}, context)
         )
         reset_limit()
+
+    def _account(self, session: Session) -> str | None:
+        return account_hash(str(session.user.id), self._settings.secret_key)
 
     def _ask(
         self, purpose: Purpose, options: Options, user_id: str | None, context: RequestContext
@@ -225,10 +260,17 @@ class Passkeys:
             yield
         except errors.SiteError as error:
             level = logging.ERROR if isinstance(error, errors.ServerSideError) else logging.INFO
-            fields = {"form": form, "account": account_hash(str(session.user.id), self._settings.secret_key)}
+            fields = {"form": form, "account": self._account(session)}
             fields |= {"outcome": error.code, "reason": error.reason}
             self._audit.record("account_form_failed", context, level, **fields)
             raise
+
+
+def _device(context: RequestContext) -> dict[str, str]:
+    """A name by which people tell a new passkey from their others, if the browser is a known one."""
+    browser = parse_user_agent(context.user_agent)
+    names = [name for name in (browser.name, browser.system) if name]
+    return {"device": ", ".join(names)} if names else {}
 
 
 def parse(text: str) -> BrowserAnswer | None:

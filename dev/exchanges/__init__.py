@@ -19,23 +19,24 @@ has `status`, `headers`, `cookies` (name -> value), and its body as `json` or `t
 Names in braces stand for values that differ from run to run: `{identifier}`, `{password}`, `{token}`,
 `{refresh_token}`, after a refresh `{new_token}` and `{new_refresh_token}`, the fields of `user`, `{social_token}`,
 `{provider}`, `{new_password}`, `{code}` and `{uid}` of a mail, `{site_url}`, `{phone}`, `{account}` and `{providers}`
-that are connected, for a passkey `{options_challenge}`, `{user_handle}` and the browser's answer `{credential}`, for a
-next step `{challenge}`, `{ticket}`, `{method}`, `{code}`, `{step_url}`, `{trust_token}` and `{origin}`, the origin of
-`BACKEND_URL`, and `{expires_at}` and `{in_40_seconds}`, seconds since 1970. A text that is nothing else than a name
-becomes the value itself, so that a number stays one.
+that are connected, for a passkey `{options_challenge}`, `{user_handle}`, the browser's answer `{credential}`, its id
+`{passkey}`, `{device}` and `{created_at}`, for a next step `{challenge}`, `{ticket}`, `{method}`, `{code}`,
+`{step_url}`, `{trust_token}` and `{origin}`, the origin of `BACKEND_URL`, and `{expires_at}` and `{in_40_seconds}`,
+seconds since 1970. A text that is nothing else than a name becomes the value itself, so that a number stays one.
 
 The cases of `login` are `right`, `wrong`, `unverified`, `locked`, `throttled`, `next_step` (a code is wanted),
-`redirect` (another page has to be visited), `setup` (a second factor has to be set up) and `configuration`; of
-`verify` and `verify_recovery_code` `right`, `wrong`, `expired` and `over` (the backend no longer knows the sign-in); of
-`resend` `right` and `over`; of `social` `right` and `fields` (further fields are wanted); of `social_register` `right`,
+`redirect` (another page has to be visited), `setup` (a second factor has to be set up) and `configuration`; of `verify`
+and `verify_recovery_code` `right`, `wrong`, `expired` and `over` (the backend no longer knows the sign-in); of `resend`
+`right` and `over`; of `social` `right` and `fields` (further fields are wanted); of `social_register` `right`,
 `refused`, `taken` and `over`; of `profile` `right`; of `user` `right` and `dead_token`; of `refresh` `right` and
 `refused`; of `logout` `right` and `refused`; of `register` `right`, `taken` and `weak`; of `forgot` and
 `resend_verification` `right` and `unknown`; of `reset` `right`, `bad_code` and `weak`; of `verify_email` `right` and
 `bad_code`; of `change_password` `right`, `wrong` and `weak`; of `link` `right`, `linked` (to another user) and
 `refused`; of `unlink` `right` and `last_way`; of `links` `right`; of `passkey_options` `right`; of `passkey` `right`,
-`wrong` and `over`; of `confirm_password` `right` and `wrong`; of `passkey_register_options` and `passkey_register`
-`right` and `sign_in_again`, the latter also `wrong`. A case that the backend does not have, or does not tell from
-another, is left out. The stand-in backend knows a few more, which `dev/backend.py` names.
+`wrong` and `over`; of `confirm_password` `right` and `wrong`; of `passkey_register_options`, `passkey_register` and
+`passkey_remove` `right` and `sign_in_again`, the second also `wrong`; of `passkey_list` `right`. A case that the
+backend does not have, or does not tell from another, is left out. The stand-in backend knows a few more, which
+`dev/backend.py` names.
 """
 
 import json
@@ -152,6 +153,9 @@ def read(template: Any, value: Any) -> dict[str, Any] | None:
         members = value if isinstance(value, Mapping) else {}
         parts = [read(part, members.get(key)) for key, part in template.items()]
         return None if None in parts else {name: text for part in parts if part for name, text in part.items()}
+    if isinstance(template, list):
+        items = value if isinstance(value, list) else []
+        return read(dict(enumerate(template)), dict(enumerate(items)))
     if not isinstance(template, str) or "{" not in template:
         return {} if template == value else None
     if match := re.fullmatch(r"\{(\w+)\}", template):

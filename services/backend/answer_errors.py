@@ -50,7 +50,7 @@ _NEXT_STEP = {
     Meaning.STEP_OVER: errors.AttemptExpired,
     Meaning.SESSION_OVER: errors.AttemptExpired,
 }
-_ADDING = {Meaning.SESSION_OVER: errors.SessionExpired, Meaning.SIGN_IN_AGAIN: errors.RecentSignInRequired}
+_PASSKEY_CHANGE = {Meaning.SESSION_OVER: errors.SessionExpired, Meaning.SIGN_IN_AGAIN: errors.RecentSignInRequired}
 _ERRORS: Mapping[str, Mapping[Meaning, type[errors.SiteError]]] = {
     "login": _SIGN_IN,
     "social": _SOCIAL,
@@ -101,19 +101,21 @@ _ERRORS: Mapping[str, Mapping[Meaning, type[errors.SiteError]]] = {
         Meaning.SESSION_OVER: errors.AttemptExpired,
     },
     "confirm_password": {
-        **_ADDING,
+        **_PASSKEY_CHANGE,
         Meaning.WRONG_CREDENTIALS: errors.WrongPassword,
         Meaning.LOCKED: errors.WrongPassword,
     },
-    "passkey_register_options": _ADDING,
+    "passkey_register_options": _PASSKEY_CHANGE,
     "passkey_register": {
-        **_ADDING,
+        **_PASSKEY_CHANGE,
         Meaning.WRONG_CREDENTIALS: errors.PasskeyNotAdded,
         Meaning.INVALID_CODE: errors.PasskeyNotAdded,
         Meaning.TAKEN: errors.PasskeyNotAdded,
         Meaning.CODE_EXPIRED: errors.PasskeyNotAdded,
         Meaning.STEP_OVER: errors.PasskeyNotAdded,
     },
+    "passkey_list": {Meaning.SESSION_OVER: errors.SessionExpired},
+    "passkey_remove": {**_PASSKEY_CHANGE, Meaning.LAST_WAY: errors.LastPasskey},
     "provider_event": {},
 }
 """The error of each meaning. A meaning that a call does not list says nothing about its answers."""
@@ -163,6 +165,12 @@ _STATUSES: Mapping[str, Mapping[int, Meaning]] = {
         401: Meaning.SESSION_OVER,
         403: Meaning.SIGN_IN_AGAIN,
         **dict.fromkeys((400, 409, 410, 422), _WRONG),
+    },
+    "passkey_list": {401: Meaning.SESSION_OVER},
+    "passkey_remove": {
+        401: Meaning.SESSION_OVER,
+        403: Meaning.SIGN_IN_AGAIN,
+        **dict.fromkeys((400, 409, 422), Meaning.LAST_WAY),
     },
     "provider_event": {401: Meaning.CONFIGURATION, 403: Meaning.CONFIGURATION},
 }

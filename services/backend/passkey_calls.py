@@ -1,4 +1,4 @@
-"""The calls around passkeys, beside the sign-in itself: the options that browsers answer, and a new passkey.
+"""The calls around passkeys, beside the sign-in itself: the options that browsers answer, new and old passkeys.
 
 Options and answers pass through: only the backend knows the passkeys.
 """
@@ -11,10 +11,18 @@ import errors
 from backends.base import Backend
 from config import Settings
 from services.backend import answer_errors
-from services.backend.answer import Answer
+from services.backend.answer import Answer, find_joined
 from services.backend.client import BackendClient, passkey_values
 from services.backend.next_step import MAX_CHALLENGE
+from services.backend.tokens import parse_expiry
+from services.backend.user import clean_text
 from services.request_context import RequestContext
+
+_MAX_ID_LENGTH = 1400
+"""Characters of a passkey's id at the backend. A credential id of 1023 bytes, the most that Web Authentication allows,
+has 1364 in Base64url."""
+_MAX_NAME_LENGTH = 100
+"""Characters of its name, which fills two lines on a phone. Of a longer one, the rest is cut off."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +31,18 @@ class Options:
     """For the browser."""
     challenge: str | None
     """What the backend knows them by."""
+
+
+@dataclass(frozen=True)
+class Passkey:
+    """A passkey of who is signed in, as the backend lists it."""
+
+    id: str | int
+    """The backend's."""
+    name: str | None
+    created_at: int | None
+    """Seconds since 1970, as `used_at`; None if the backend does not say."""
+    used_at: int | None
 
 
 class PasskeyCalls:
@@ -62,6 +82,31 @@ class PasskeyCalls:
         """Add a passkey. Raises a `SiteError`, and then there is none."""
         answer_values = passkey_values(self._backend.passkey_register, credential, challenge)
         self._checked("passkey_register", {**values, **answer_values}, context)
+
+    def has(self, name: str) -> bool:
+        """Whether the backend has this call of `backends.base.PASSKEY_CALLS`."""
+        return name in self._backend.calls
+
+    def listed(self, values: Mapping[str, Any], context: RequestContext) -> list[Passkey]:
+        """The passkeys of a person. Raises a `SiteError`. values: `token` and `user_id`."""
+        items = self._checked("passkey_list", values, context).get(self._backend.passkeys.listed)
+        if not isinstance(items, list):
+            raise errors.Configuration(f"the passkey_list path has no list at {self._backend.passkeys.listed}")
+        return [passkey for item in items if (passkey := self._read_passkey(item))]
+
+    def remove(self, values: Mapping[str, Any], passkey: Passkey, context: RequestContext) -> None:
+        """Remove a passkey. Raises a `SiteError`, and then it is still there. values: `token` and `user_id`."""
+        self._checked("passkey_remove", {**values, "passkey": passkey.id}, context)
+
+    def _read_passkey(self, item: object) -> Passkey | None:
+        places = self._backend.passkeys.fields
+        value = {name: find_joined(item, place) for name, place in places.items()}
+        passkey_id = value["id"]
+        is_id = isinstance(passkey_id, str | int) and not isinstance(passkey_id, bool) and passkey_id != ""
+        if not is_id or len(str(passkey_id)) > _MAX_ID_LENGTH:
+            return None
+        times = [parse_expiry(value[name], "at", 0) for name in ("created_at", "used_at")]
+        return Passkey(passkey_id, clean_text(value["name"], _MAX_NAME_LENGTH), *times)  # type: ignore[arg-type]  # str or int
 
     def _checked(self, name: str, values: Mapping[str, Any], context: RequestContext) -> Answer:
         answer = self._client.call(name, values, context)

@@ -46,8 +46,12 @@ def with_members(body: Mapping[str, Any], members: Mapping[str, object]) -> dict
 
 
 def _fill(template: object, values: Values) -> object:
+    if isinstance(template, Mapping):
+        return fill_body(template, values)
+    if isinstance(template, list):
+        return [_fill(item, values) for item in template if _has_values(item, values)]
     if not isinstance(template, str):
-        return fill_body(template, values) if isinstance(template, Mapping) else template
+        return template
     if match := _PLACEHOLDER.fullmatch(template):
         return values[match[1]]
     return _PLACEHOLDER.sub(lambda match: str(values[match[1]]), template)

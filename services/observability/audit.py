@@ -39,6 +39,7 @@ provider_unlinked = _signals.signal("provider_unlinked", doc="A person disconnec
 provider_link_failed = _signals.signal("provider_link_failed", doc="One of these failed; `outcome` is the error code.")
 provider_event = _signals.signal("provider_event", doc="A provider notified the site of a change to an account.")
 passkey_added = _signals.signal("passkey_added", doc="A signed-in person added a passkey.")
+passkey_removed = _signals.signal("passkey_removed", doc="A signed-in person removed a passkey.")
 account_form_failed = _signals.signal("account_form_failed", doc="One of these failed; `outcome` is the error code.")
 
 audited = Signal("Each event with its fields, sent within the request: for metrics.")

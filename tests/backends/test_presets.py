@@ -21,7 +21,7 @@ from services.backend.account_calls import AccountCalls
 from services.backend.client import BackendClient, Revocation, StepRequired
 from services.backend.link_calls import LinkCalls, LinkedAccount
 from services.backend.next_step import Step
-from services.backend.passkey_calls import PasskeyCalls
+from services.backend.passkey_calls import Passkey, PasskeyCalls
 from services.backend.results import Login
 from services.backend.tokens import Tokens
 from services.backend.user import User
@@ -107,6 +107,7 @@ def values_of(recorded: Exchanges) -> dict[str, Any]:
     more = {"expires_at": expires_at, "in_40_seconds": NOW + 40, "social_token": "a+b/c=", "provider": "google"}
     more |= {"challenge": "c" * 40, "ticket": "t" * 20, "method": "sms", "trust_token": "b" * 40}
     more |= {"step_url": "https://verify.example.com/start?id=1", "origin": "http://127.0.0.1"}
+    more |= {"passkey": 7, "device": "Chrome, Linux", "created_at": NOW - 0.5}
     more |= {"phone": "01012345678", "account": "account-1", "providers": ["google"]}
     more |= {"options_challenge": "o" * 43, "user_handle": "MQ", "credential": {"id": "YQ", "type": "public-key"}}
     more |= {"new_password": "새 \"&'=+%;{code}", "code": "c.0-d_e", "uid": "MQ"}
@@ -150,6 +151,7 @@ PASSKEY_REFUSALS = {
     ("passkey_register_options", "sign_in_again"): errors.RecentSignInRequired,
     ("passkey_register", "sign_in_again"): errors.RecentSignInRequired,
     ("passkey_register", "wrong"): errors.PasskeyNotAdded,
+    ("passkey_remove", "sign_in_again"): errors.RecentSignInRequired,
 }
 
 
@@ -690,18 +692,19 @@ def test_a_passkey_signs_in_by_the_options_of_the_backend(replay: Replay, passke
     replay.assert_sent("passkey")
 
 
-@cases_of("passkey", "passkey_register", "passkey_register_options", "confirm_password")
+@cases_of("passkey", "passkey_register", "passkey_register_options", "passkey_remove", "confirm_password")
 def test_each_refusal_of_a_passkey_has_its_meaning(
     replay: Replay, passkey_calls: PasskeyCalls, call: str, case: str
 ) -> None:
     replay.answer(call, case)
-    values = {name: replay.values[name] for name in ("token", "user_id", "identifier", "password")}
+    values = {name: replay.values[name] for name in ("token", "user_id", "identifier", "password", "device")}
     credential, challenge = replay.values["credential"], replay.values["challenge"]
     make: dict[str, Callable[[], object]] = {
         "passkey": lambda: replay.client.passkey_login(credential, challenge, a_context()),
         "confirm_password": lambda: passkey_calls.confirm_password(values, a_context()),
         "passkey_register_options": lambda: passkey_calls.register_options(values, a_context()),
         "passkey_register": lambda: passkey_calls.register(values, credential, challenge, a_context()),
+        "passkey_remove": lambda: passkey_calls.remove(values, a_passkey(replay), a_context()),
     }
     with pytest.raises(PASSKEY_REFUSALS[call, case]):
         make[call]()
@@ -710,7 +713,7 @@ def test_each_refusal_of_a_passkey_has_its_meaning(
 
 @having("passkey_register")
 def test_a_passkey_is_added_by_the_options_of_the_backend(replay: Replay, passkey_calls: PasskeyCalls) -> None:
-    values = {name: replay.values[name] for name in ("token", "user_id", "identifier", "password")}
+    values = {name: replay.values[name] for name in ("token", "user_id", "identifier", "password", "device")}
     if passkey_calls.wants_password:
         replay.answer("confirm_password", "right")
         passkey_calls.confirm_password(values, a_context())
@@ -722,3 +725,19 @@ def test_a_passkey_is_added_by_the_options_of_the_backend(replay: Replay, passke
     replay.answer("passkey_register", "right")
     passkey_calls.register(values, replay.values["credential"], options.challenge, a_context())
     replay.assert_sent("passkey_register")
+
+
+def a_passkey(replay: Replay) -> Passkey:
+    return Passkey(replay.values["passkey"], replay.values["device"], int(replay.values["created_at"]), None)
+
+
+@having("passkey_list")
+def test_the_passkeys_of_a_person_are_listed_and_removed(replay: Replay, passkey_calls: PasskeyCalls) -> None:
+    values = {name: replay.values[name] for name in ("token", "user_id")}
+    replay.answer("passkey_list", "right")
+    listed = passkey_calls.listed(values, a_context())
+    replay.assert_sent("passkey_list")
+    assert listed == [a_passkey(replay)]
+    replay.answer("passkey_remove", "right")
+    passkey_calls.remove(values, listed[0], a_context())
+    replay.assert_sent("passkey_remove")

@@ -88,6 +88,22 @@ PASSKEY_CALLS = {
             "is required if BACKEND_PASSKEY_REGISTER is set",
         ),
         (
+            PASSKEY_CALLS | {"BACKEND_PASSKEY_LIST": "GET /p"},
+            "BACKEND_PASSKEY_REGISTER",
+            "is required if BACKEND_PASSKEY_LIST is set",
+        ),
+        (
+            PASSKEY_CALLS | {"BACKEND_PASSKEY_REMOVE": "DELETE /p/{passkey}"},
+            "BACKEND_PASSKEY_LIST",
+            "is required if BACKEND_PASSKEY_REMOVE is set",
+        ),
+        (PASSKEY_CALLS | {"BACKEND_PASSKEY_REMOVE": "DELETE /p"}, "BACKEND_PASSKEY_REMOVE_PATH", "must use {passkey}"),
+        (
+            PASSKEY_CALLS | {"BACKEND_PASSKEY_LIST_FIELDS": "label=x"},
+            "BACKEND_PASSKEY_LIST_FIELDS",
+            "can only have id, name, created_at, used_at",
+        ),
+        (
             {"BACKEND_REFRESH": "POST /r", "BACKEND_REFRESH_SEND": "json:refresh"},
             "BACKEND_REFRESH_TOKEN",
             "is required",

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from services.observability.audit import audited
 from services.passkeys import MAX_AGE_SECONDS, MAX_CREDENTIAL_LENGTH
 from services.sessions.model import RECENT_SECONDS
 from tests.support.passkey import FakePasskey, encode
+from tests.support.scripted import ScriptedBackend
 from tests.support.site import (
     MINJI,
     ManualClock,
@@ -133,6 +135,230 @@ def test_a_wrong_password_adds_no_passkey(site: Site) -> None:
         response = fetch(visitor, f"{PASSKEYS}/options", **fields)
         assert (response.status_code, response.json()["message"]) == (422, "The current password is incorrect.")
     assert COOKIE not in visitor.cookies
+
+
+REMOVE = f"{PASSKEYS}/remove"
+IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) Version/19.0 Mobile/15E148 Safari/604.1"
+
+
+def removal_links(visitor: Visitor) -> list[str]:
+    links = visitor.get_page(PASSKEYS).find_all("section[@class='session-list']//a")
+    return [str(link.get("href")) for link in links]
+
+
+def add(visitor: Visitor, passkey: FakePasskey) -> str:
+    """Add a passkey to the account of who is signed in. Returns its id in the list."""
+    before = removal_links(visitor)
+    assert send(visitor, passkey.create(register_options(visitor)), PASSKEYS).status_code == 303
+    (link,) = [each for each in removal_links(visitor) if each not in before]
+    return link.rpartition("=")[2]
+
+
+def test_a_passkey_is_listed_under_the_name_of_its_browser_and_can_be_removed(site: Site) -> None:
+    visitor, passkey = site.new_visitor(), FakePasskey()
+    visitor.headers["User-Agent"] = IPHONE
+    visitor.sign_in()
+    passkey_id = add(visitor, passkey)
+    assert "Add a passkey or remove one" in visitor.get_page("/account").text
+    page = visitor.get_page(PASSKEYS)
+    assert "Safari, iPhone" in page.texts("section//p")
+
+    page = visitor.get_page(f"{REMOVE}?passkey={passkey_id}")
+    assert (page.heading, "Safari, iPhone" in page.text) == ("Remove this passkey?", True)
+    assert [field.get("autocomplete") for field in page.find_all("input[@id='password']")] == ["current-password"]
+    assert any(link.endswith(f"={passkey_id}") for link in removal_links(visitor)), "a GET has removed it"
+    response = visitor.submit(REMOVE, {"passkey": passkey_id, "password": PASSWORD})
+    assert (response.status_code, response.headers["Location"]) == (303, f"{site.url}{PASSKEYS}")
+    assert "The passkey is removed." in visitor.get_page(PASSKEYS).status_messages
+    assert not any(link.endswith(f"={passkey_id}") for link in removal_links(visitor))
+
+    other = site.new_visitor()
+    assert_refused(other, send(other, passkey.sign_in(options(other))), 401, REFUSED)
+
+
+def test_removing_is_audited_with_its_failures(site: Site) -> None:
+    visitor = site.new_visitor()
+    visitor.sign_in()
+    passkey_id = add(visitor, FakePasskey())
+    seen: list[tuple[str, dict[str, Any]]] = []
+
+    def receive(_: object, *, event: str, fields: dict[str, Any]) -> None:
+        seen.append((event, fields))
+
+    with audited.connected_to(receive, site.app):
+        for password in ("wrong", PASSWORD):
+            visitor.submit(REMOVE, {"passkey": passkey_id, "password": password})
+    assert [event for event, _ in seen] == ["account_form_failed", "passkey_removed"]
+    assert (seen[0][1]["form"], seen[0][1]["outcome"]) == ("passkey_remove", "InvalidFields")
+
+
+def test_a_wrong_password_removes_no_passkey(site: Site) -> None:
+    visitor, passkey = site.new_visitor(), FakePasskey()
+    visitor.sign_in()
+    passkey_id = add(visitor, passkey)
+    for password in ("wrong", ""):
+        page = Page(visitor.submit(REMOVE, {"passkey": passkey_id, "password": password}))
+        assert (page.status, page.heading) == (422, "Remove this passkey?")
+        assert "The current password is incorrect." in page.message
+        assert page.input_value("passkey") == passkey_id
+    other = site.new_visitor()
+    assert send(other, passkey.sign_in(options(other))).status_code == 303
+
+
+def test_another_persons_passkey_is_neither_shown_nor_removed(site: Site) -> None:
+    owner, stranger, passkey = site.new_visitor(), site.new_visitor(), FakePasskey()
+    owner.sign_in("jun@example.com")
+    link = f"{REMOVE}?passkey={add(owner, passkey)}"
+    stranger.sign_in()
+    assert link not in removal_links(stranger)
+    response = stranger.get(link)
+    assert (response.status_code, response.headers["Location"]) == (303, f"{site.url}{PASSKEYS}")
+    stranger.submit(REMOVE, {"passkey": link.rpartition("=")[2], "password": PASSWORD})
+    other = site.new_visitor()
+    assert send(other, passkey.sign_in(options(other))).status_code == 303
+
+
+@pytest.mark.parametrize("value", ["", "0", "-1", "1e9", "x" * 5000, "\u0000", "../1", "[1]", "1%0d%0aX: y", "\ud800"])
+def test_an_id_that_is_not_in_the_list_removes_nothing(site: Site, value: str) -> None:
+    visitor = site.new_visitor()
+    visitor.sign_in()
+    fields = {"passkey": value, "password": PASSWORD, "csrfToken": visitor.csrf_token()}
+    response = visitor.post(REMOVE, json=fields)
+    assert (response.status_code, response.headers.get("Location")) in ((303, f"{site.url}{PASSKEYS}"), (400, None))
+    response = visitor.get(REMOVE, params={"passkey": value.encode("utf-8", "surrogatepass")})
+    assert response.headers["Location"] == f"{site.url}{PASSKEYS}"
+
+
+def test_removing_needs_a_session_and_the_token_of_the_form(site: Site) -> None:
+    visitor = site.new_visitor()
+    for response in (visitor.get(f"{REMOVE}?passkey=1"), visitor.submit(REMOVE, {"passkey": "1"})):
+        assert response.headers["Location"].startswith(f"{site.url}/auth/login/email?callbackUrl=")
+    visitor.sign_in()
+    passkey_id = add(visitor, FakePasskey())
+    page = Page(visitor.post(REMOVE, data={"passkey": passkey_id, "password": PASSWORD}))
+    assert (page.status, page.heading) == (400, "Remove this passkey?")
+    assert any(link.endswith(f"={passkey_id}") for link in removal_links(visitor))
+
+
+def test_without_a_password_to_enter_removing_needs_a_recent_sign_in(shared_site: SiteMaker, backend_url: str) -> None:
+    settings = {"backend": "allauth", "backend_logout_path": None, "backend_profile_path": None}
+    site = shared_site(backend_url, clock=CLOCK, passkeys="true", backend_confirm_password="none", **settings)
+    visitor = site.new_visitor()
+    visitor.sign_in()
+    CLOCK.advance(RECENT_SECONDS + 60)
+    confirm = f"{site.url}/auth/login/confirm?callbackUrl="
+    for response in (visitor.get(f"{REMOVE}?passkey=1"), visitor.submit(REMOVE, {"passkey": "1"})):
+        assert (response.status_code, response.headers["Location"].startswith(confirm)) == (303, True)
+
+
+class ListingBackend(ScriptedBackend):
+    """Its list of passkeys, and what it answers to their removal, are set by the test: a status, and a body."""
+
+    listed: tuple[int, object] = (200, {})
+    removal: tuple[int, object] = (200, {})
+
+    def _respond(self, path: str) -> tuple[int, object]:
+        if path == "/passkeys":
+            return self.listed
+        return self.removal if path.startswith("/passkeys/") else super()._respond(path)
+
+
+@pytest.fixture(scope="module")
+def listing_backend() -> Iterator[ListingBackend]:
+    backend = ListingBackend()
+    with serve_in_thread("127.0.0.1", lambda _: backend) as port:
+        backend.url = f"http://127.0.0.1:{port}"
+        yield backend
+
+
+@pytest.fixture
+def listing_site(shared_site: SiteMaker, listing_backend: ListingBackend) -> Site:
+    """A site whose settings name all calls of passkeys, and where no password is entered."""
+    listing_backend.listed, listing_backend.removal = (200, {"data": [{"id": "a/b?c", "name": "Phone"}]}), (200, {})
+    calls = {
+        "backend_passkey_options": "POST /passkey/options",
+        "backend_passkey": "POST /passkey",
+        "backend_passkey_body": "credential={credential}",
+        "backend_passkey_register_options": "POST /passkeys/options",
+        "backend_passkey_register": "POST /passkeys",
+        "backend_passkey_register_body": "credential={credential} name={device}",
+        "backend_passkey_list": "GET /passkeys",
+        "backend_passkey_list_at": "data",
+        "backend_passkey_list_fields": "used_at=lastUsedAt",
+        "backend_passkey_remove": "DELETE /passkeys/{passkey}",
+    }
+    return shared_site(listing_backend.url, clock=CLOCK, passkeys="true", **calls)
+
+
+def test_settings_describe_the_list_of_any_backend(listing_site: Site, listing_backend: ListingBackend) -> None:
+    visitor = listing_site.new_visitor()
+    visitor.sign_in()
+    used_at = datetime.fromtimestamp(CLOCK.time() - 7200, UTC).isoformat()
+    listing_backend.listed = (200, {"data": [{"id": "a/b?c", "name": "Phone", "lastUsedAt": used_at}]})
+    page = visitor.get_page(PASSKEYS)
+    assert {"Phone", "Last used 2 hours ago"} <= set(page.texts("section//p"))
+    (link,) = removal_links(visitor)
+    assert visitor.get_page(link).heading == "Remove this passkey?"
+    response = visitor.submit(REMOVE, {"passkey": "a/b?c"})
+    assert (response.status_code, listing_backend.calls[-1][:2]) == (303, ("DELETE", "/passkeys/a/b?c"))
+
+
+REMOVALS: dict[str, tuple[tuple[int, object], int, str]] = {
+    "the only way to sign in": ((409, {"message": "no"}), 409, "you may have no other way to sign in"),
+    "down": ((503, {}), 503, "Sign-in is not available"),
+    "HTML": ((500, "<html>"), 503, ""),
+}
+
+
+@pytest.mark.parametrize(("answer", "status", "words"), REMOVALS.values(), ids=REMOVALS)
+def test_a_removal_that_the_backend_refuses_is_explained(
+    listing_site: Site, listing_backend: ListingBackend, answer: tuple[int, object], status: int, words: str
+) -> None:
+    visitor = listing_site.new_visitor()
+    visitor.sign_in()
+    listing_backend.removal = answer
+    page = Page(visitor.submit(REMOVE, {"passkey": "a/b?c"}))
+    assert (page.status, page.heading, words in page.message) == (status, "Remove this passkey?", True), page.message
+
+
+def test_a_session_that_has_ended_at_the_backend_ends_here(listing_site: Site, listing_backend: ListingBackend) -> None:
+    for method, path in (("GET", PASSKEYS), ("GET", f"{REMOVE}?passkey=1"), ("POST", REMOVE)):
+        listing_backend.listed = (200, {"data": []})
+        visitor = listing_site.new_visitor()
+        visitor.sign_in()
+        token = visitor.csrf_token()
+        listing_backend.listed = (401, {})
+        response = visitor.request(method, path, data={"csrfToken": token, "passkey": "1"})
+        page = visitor.get_page(response.headers["Location"]) if response.is_redirect else Page(response)
+        assert (page.heading, "You were signed out" in page.message) == ("Sign in", True), page.message
+        assert not visitor.is_signed_in
+
+
+LISTS: dict[str, tuple[int, object]] = {
+    "no list": (200, {"data": {}}),
+    "null": (200, None),
+    "an error": (500, {"message": "down"}),
+    "not found": (404, {}),
+    "forbidden": (403, {}),
+    "odd objects": (200, {"data": [7, None, [], {}, {"id": None}, {"id": True}, {"id": ""}, {"id": "x" * 2000}]}),
+    "odd values": (200, {"data": [{"id": 2**70, "name": {"a": 1}, "created_at": "soon", "lastUsedAt": -5}]}),
+    "markup": (200, {"data": [{"id": "<i>", "name": "<b>x</b>\u202e" * 50, "created_at": 1e300}]}),
+}
+
+
+@pytest.mark.parametrize("answer", LISTS.values(), ids=LISTS)
+def test_whatever_the_list_is_a_passkey_can_be_added(
+    listing_site: Site, listing_backend: ListingBackend, answer: tuple[int, object]
+) -> None:
+    listing_backend.listed = answer
+    visitor = listing_site.new_visitor()
+    visitor.sign_in()
+    page = visitor.get_page(PASSKEYS)
+    assert (page.status, page.heading, page.texts("h2")) == (200, "Add a passkey", ["Your passkeys"])
+    assert "<b>" not in page.text
+    assert [visitor.get(link).status_code for link in removal_links(visitor)] in ([], [200])
+    response = visitor.get(f"{REMOVE}?passkey=none")
+    assert response.status_code in (303, 502, 503)
 
 
 def test_without_a_session_the_page_and_its_calls_ask_to_sign_in(site: Site) -> None:

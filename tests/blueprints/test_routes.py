@@ -74,6 +74,8 @@ PASSKEYS = {
     "backend_passkey_register_options": "POST /passkeys/options",
     "backend_passkey_register": "POST /passkeys",
     "backend_passkey_register_body": "credential={credential}",
+    "backend_passkey_list": "GET /passkeys",
+    "backend_passkey_remove": "DELETE /passkeys/{passkey}",
     "backend_passkey_request_options": "data.request_options",
 }
 """The stand-in backend has none of these paths; the options come from another one."""
@@ -97,6 +99,8 @@ ROUTES = [
     get("/account/passkeys", VISITOR, SESSION, open_to=MEMBERS),
     post("/account/passkeys", SESSION, open_to=MEMBERS, fields={"credential": "{}"}),
     post("/account/passkeys/options", SESSION, open_to=MEMBERS),
+    get("/account/passkeys/remove", VISITOR, SESSION, open_to=MEMBERS),
+    post("/account/passkeys/remove", SESSION, open_to=MEMBERS, fields={"passkey": "1"}),
     get("/auth/email/resend", VISITOR),
     post("/auth/email/resend", fields={"email": MINJI}),
     get("/auth/email/verify", VISITOR, path="/auth/email/verify?token=x"),

@@ -93,6 +93,37 @@ def test_the_pages_are_accessible_and_fit_a_phone(open_page: PageOpener, locale:
     assert overflowing_elements_on_phone(page) == []
 
 
+@pytest.mark.parametrize("locale", LOCALES)
+def test_the_list_of_passkeys_is_accessible_and_fits_a_phone(open_page: PageOpener, locale: str) -> None:
+    page = open_page(locale)
+    add_passkey(page)
+    page.goto(PASSKEYS)
+    assert accessibility_violations(page) == []
+    assert overflowing_elements_on_phone(page) == []
+    click_and_wait(page.locator(".session-list a").first)
+    for password in ("wrong", PASSWORD):
+        assert accessibility_violations(page) == []
+        assert overflowing_elements_on_phone(page) == []
+        page.locator("#password").fill(password)
+        submit_main_form(page)
+    expect(page.get_by_role("status")).to_be_visible()
+
+
+def test_a_passkey_is_removed_without_javascript(browser: Browser, site_url: str) -> None:
+    with browser.new_context(base_url=site_url, locale="en") as context:
+        page = context.new_page()
+        add_passkey(page)
+        cookies = context.cookies()
+    with browser.new_context(base_url=site_url, locale="en", java_script_enabled=False) as context:
+        context.add_cookies([{**cookie} for cookie in cookies])  # type: ignore[typeddict-item]  # what it returned
+        page = context.new_page()
+        page.goto(PASSKEYS)
+        click_and_wait(page.get_by_role("link", name="Remove Chrome, Linux").last)
+        page.locator("#password").fill(PASSWORD)
+        submit_main_form(page)
+        expect(page.get_by_role("status")).to_have_text("The passkey is removed.")
+
+
 @pytest.mark.parametrize("script", ["", WITHOUT_JSON], ids=["new browser", "older browser"])
 def test_a_person_adds_a_passkey_and_signs_in_with_it(open_page: PageOpener, script: str) -> None:
     page = open_page()

@@ -66,6 +66,23 @@ def test_a_person_adds_a_passkey_and_signs_in_with_it(page: Page, backend: RealB
     expect(page.locator("main")).to_contain_text(account.email)
 
 
+def test_a_passkey_that_was_removed_signs_nobody_in(page: Page, backend: RealBackend) -> None:
+    account, _ = backend.create_account(), Authenticator(page)
+    without_suggestions(page)
+    add_passkey(page, account)
+    page.goto("/account/passkeys")
+    click_and_wait(page.get_by_role("link", name="Remove Chrome, Linux"))
+    page.locator("#password").fill(account.password)
+    submit_main_form(page)
+    expect(page.get_by_role("status")).to_have_text("The passkey is removed.")
+    expect(page.locator("main")).to_contain_text("You have no passkeys yet.")
+    page.goto("/account")
+    sign_out(page)
+    page.goto(LOGIN)
+    click_and_wait(passkey_button(page))
+    expect(page.locator(".error-summary")).to_contain_text("This passkey was not accepted")
+
+
 def test_a_passkey_is_among_the_suggestions_of_the_field(page: Page, backend: RealBackend) -> None:
     """The virtual authenticator takes the suggestion at once: the person has touched no button."""
     account, _ = backend.create_account(), Authenticator(page)

@@ -82,6 +82,8 @@ _TITLES = {
     "confirm_password": "A new passkey: the password",
     "passkey_register_options": "A new passkey: its options",
     "passkey_register": "A new passkey",
+    "passkey_list": "The passkeys of a person",
+    "passkey_remove": "A passkey is removed",
 }
 _PAGES = {
     "register": "sign-up",
@@ -399,9 +401,11 @@ _ACCOUNT_RESULTS = {
     ("passkey_register_options", "right"): "gives the options to the browser",
     ("passkey_register", "right"): "says so on the account page",
     ("passkey_register", "wrong"): "`PasskeyNotAdded`",
+    ("passkey_list", "right"): "lists them",
+    ("passkey_remove", "right"): "says that it is removed",
     **{
         (call, "sign_in_again"): "asks to confirm the session"
-        for call in ("passkey_register_options", "passkey_register")
+        for call in ("passkey_register_options", "passkey_register", "passkey_remove")
     },
     **{(call, "weak"): "says so at the password" for call in ("register", "reset", "change_password")},
     ("link", "right"): "says that it is connected",
