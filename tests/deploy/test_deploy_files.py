@@ -86,7 +86,7 @@ def test_every_path_and_name_of_compose_exists() -> None:
     for service in services.values():
         assert set(service.get("depends_on", ())) <= set(services)
     assert urlsplit(services["munjigi"]["environment"]["REDIS_URL"]).hostname in services
-    assert services["state"]["volumes"][0].partition(":")[0] in COMPOSE["volumes"]
+    assert services["redis"]["volumes"][0].partition(":")[0] in COMPOSE["volumes"]
 
 
 @pytest.mark.external
