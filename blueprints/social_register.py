@@ -122,4 +122,5 @@ def _redirect_to_login() -> ResponseReturnValue:
         return redirect(next_step_page.url(redirect_target.requested(), pending.kind), 303)
     is_over = request.method == "POST" or services().pending_sign_ins.has_cookie(context)
     services().pending_sign_ins.delete_cookie(context)
-    return redirect(login_page.url(errors.AttemptExpired if is_over else None, redirect_target.requested()), 303)
+    url = login_page.url(errors.AttemptExpired if is_over else None, redirect_target.requested())
+    return redirect_after_form(url) if request.method == "POST" else redirect(url, 303)

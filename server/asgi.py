@@ -59,7 +59,7 @@ class AsgiApp:
 
     async def _respond(self, scope: Scope, receive: Receive) -> Response | None:
         """Return the response, or None if the client disconnected before it had sent the whole request."""
-        if sum(len(name) + len(value) + 4 for name, value in scope["headers"]) > MAX_HEADER_BYTES:
+        if _header_bytes(scope) > MAX_HEADER_BYTES:
             log.info("request refused, its headers have over %d bytes", MAX_HEADER_BYTES)
             return _error_response(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         if not _announces_body(scope) and (response := self._fast_path.respond(scope)):
@@ -121,6 +121,12 @@ class AsgiApp:
 def _error_response(status: HTTPStatus) -> Response:
     """Return an empty response that closes the connection."""
     return Response(status, [(b"Connection", b"close"), (b"Content-Length", b"0")], b"")
+
+
+def _header_bytes(scope: Scope) -> int:
+    """Return the size of the request's URL and headers, which `HttpProtocol` counts together as they arrive."""
+    target = len(scope["raw_path"]) + len(scope["query_string"])
+    return target + sum(len(name) + len(value) + 4 for name, value in scope["headers"])
 
 
 def _announces_body(scope: Scope) -> bool:

@@ -13,7 +13,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 HEADER_SECONDS = 10.0
 """The time limit for receiving the headers, from the connection or from the first byte of a later request on it."""
 MAX_HEADER_BYTES = 24 * 1024
-"""The size limit for request headers: 12 kB for three session cookies and 12 kB for the rest. Node.js allows 16 kB."""
+"""The size limit for request headers, with the URL: 12 kB for three session cookies and 12 kB for the rest. Node.js
+allows 16 kB."""
 SHUTDOWN_IDLE_SECONDS = 0.5
 """At shutdown, the time for which an idle connection still accepts a request."""
 

@@ -36,6 +36,11 @@ def redirect_to_provider(url: str, registration: Registration, *, wait_for_click
 
 
 def is_own_page(url: str) -> bool:
-    """Whether `url` is a page of this site that does not redirect to another address."""
+    """Whether `url` is a page of this site that does not redirect to another address.
+
+    The sign-in page redirects a signed-in person to the `callbackUrl` in its address.
+    """
     path = url.removeprefix(services().settings.origin).partition("#")[0].partition("?")[0]
+    if path == url_for("login.show") and services().sessions.load() is not None:
+        return False
     return path in [url_for(endpoint) for endpoint in _OWN_PAGES if endpoint in current_app.view_functions]

@@ -236,7 +236,7 @@ CUSTOM = {
     "backend_user": "GET /me",
     "backend_social": "POST /social",
     "backend_meanings": "409 code=incomplete fields_required",
-    "backend_challenge": "ticket",
+    "backend_next_step_challenge": "ticket",
     "backend_required_fields": "missing",
     "backend_social_register": "POST /social/sign-up",
     "backend_social_register_body": "ticket={challenge} nickname={nick_name} by={provider} site={site_url}",

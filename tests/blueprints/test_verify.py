@@ -14,6 +14,7 @@ from services.limits.rate_limiter import MAX_CODES, MAX_RESENDS
 from services.pending_sign_ins import MAX_AGE_SECONDS
 from services.sealing import Sealer
 from tests.support.faulty_backend import FaultyBackend, faulty_backend, http_response, keep_alive
+from tests.support.redirects import destination
 from tests.support.redis_server import redis_server
 from tests.support.site import SECRET, ManualClock, Page, Site, SiteMaker, Visitor, cookie_names, set_cookies
 
@@ -141,6 +142,21 @@ def test_codes_are_sent_a_few_times_only(site: Site) -> None:
     assert statuses == [*[303] * MAX_RESENDS, 429]
 
 
+@pytest.mark.parametrize("path", [VERIFY, f"{VERIFY}/resend", f"{VERIFY}/method"])
+def test_a_form_that_another_tab_has_finished_leads_on_even_if_the_app_redirects_to_another_site(
+    site: Site, path: str
+) -> None:
+    """The CSP's `form-action` covers every redirect after a form, so one of them has to be a page in between."""
+    visitor = waiting(site)
+    enter(visitor)
+    token = visitor.csrf_token()
+    response = visitor.post(path, data={"csrfToken": token, "code": CODE, "callbackUrl": "/rooms"})
+    assert response.status_code == 200
+    login_url = destination(response)
+    assert login_url.startswith(f"{site.url}/auth/login/email?")
+    assert visitor.get(login_url).headers["Location"] == f"{site.url}/rooms"
+
+
 def test_cancelling_ends_the_sign_in(site: Site) -> None:
     visitor = waiting(site)
     copy = visitor.cookies[PENDING]
@@ -225,11 +241,11 @@ CUSTOM = {
     "backend_token": "token",
     "backend_user": "GET /me",
     "backend_meanings": "202 step=otp next_step; 400 code=OLD code_expired; 400 code=GONE step_over",
-    "backend_methods": "channel",
-    "backend_sent_to": "to",
-    "backend_resend_after": "wait",
-    "backend_challenge": "cookie:JSESSIONID",
-    "backend_challenge_send": "cookie:JSESSIONID",
+    "backend_next_step_methods": "channel",
+    "backend_next_step_sent_to": "to",
+    "backend_next_step_resend_after": "wait",
+    "backend_next_step_challenge": "cookie:JSESSIONID",
+    "backend_next_step_challenge_send": "cookie:JSESSIONID",
     "backend_verify": "POST /otp",
     "backend_verify_body": "otp={code}",
     "backend_resend": "POST /otp/again",
@@ -333,7 +349,7 @@ def test_another_browsers_pending_sign_in_is_none(site: Site) -> None:
 def test_a_sign_in_in_the_same_browser_ends_it(site: Site) -> None:
     visitor = waiting(site)
     assert visitor.sign_in().status_code == 303
-    assert enter(visitor).headers["Location"].startswith(f"{site.url}/auth/login/email?error=AttemptExpired")
+    assert destination(enter(visitor)).startswith(f"{site.url}/auth/login/email?error=AttemptExpired")
     assert visitor.get_session()["user"]["email"] == "minji@example.com"
 
 

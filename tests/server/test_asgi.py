@@ -248,6 +248,17 @@ def test_headers_over_24_kb_are_refused(size: int, status: int, caplog: pytest.L
     assert ("request refused, its headers have over 24576 bytes" in caplog.messages) == (status == 431)
 
 
+@pytest.mark.parametrize(("size", "status"), [(20_000, 200), (26_000, 431)])
+def test_the_url_counts_too_however_the_network_cuts_it(size: int, status: int) -> None:
+    """It did only if the headers came in several packets."""
+
+    async def steps(asgi: AsgiApp) -> None:
+        for path in ("/api/auth/session", "/auth/login/email"):
+            assert (await send_request(asgi, "GET", f"{path}?x={'x' * size}", [])).status == status
+
+    run(app.create_app(make_settings()), steps)
+
+
 def test_headers_are_latin_1_and_underscore_names_are_dropped() -> None:
     site = app.create_app(make_settings(proxy_hops=1))
     site.add_url_rule("/echo", "echo", lambda: dict(flask.request.headers.items()))
