@@ -1,7 +1,7 @@
-"""Sign-up, a new password, verification of an address: what people do about their account.
+"""The use cases of forms about an account: sign up, set a new password, verify an address.
 
-The backend owns the accounts and sends the mails. Except at the sign-up, where the backend may reveal it, nobody learns
-here whether an account exists: answers, statuses and times are the same.
+The backend owns the accounts and sends the mails. These forms do not reveal whether an account exists: answers,
+statuses and times are the same. The exception is the sign-up, where the backend may reveal it.
 """
 
 import logging
@@ -30,17 +30,17 @@ from services.sign_in_options import SignInOptions
 log = logging.getLogger("munjigi.accounts")
 
 MIN_ANSWER_SECONDS = 1.0
-"""What a request for a mail takes at least. A backend that sends a mail takes longer than one that sends none, which
-would reveal that an account exists."""
+"""A request for a mail takes at least this long. A backend takes longer to answer if it sends a mail, which would
+reveal that the account exists."""
 
 
 class Outcome(Enum):
-    """What is left to do after a form."""
+    """What the person has to do after a form."""
 
     SIGNED_IN = "signed in"
     SIGN_IN = "has to sign in"
     VERIFY = "has to verify"
-    """The address has to be verified first; or there was such an account before, and the backend does not say so."""
+    """Verify the address. Also if the account existed before, and the backend does not reveal that."""
 
 
 class Accounts:
@@ -89,9 +89,9 @@ class Accounts:
     def register(
         self, identifier: str, values: Mapping[str, Any], further: Mapping[str, object], context: RequestContext
     ) -> Outcome:
-        """Create an account, and sign in if the backend lets its owner in at once. Raises a `SiteError`.
+        """Create an account, and sign its owner in if the backend allows that at once. Raises a `SiteError`.
 
-        values: for the placeholders of the call, among them `password`. further: those of `REGISTER_FIELDS`.
+        values: of the placeholders of the call, among them `password`. further: of the fields in `REGISTER_FIELDS`.
         """
         identifier = identifiers.normalize(identifier, self._sign_up_kind)
         values = {**values, "identifier": identifier}
@@ -106,7 +106,7 @@ class Accounts:
         return self._registered(identifier, self._enter(login, identifier, values["password"], context), context)
 
     def send_mail(self, call: str, identifier: str, context: RequestContext) -> None:
-        """Ask the backend to send a mail: `forgot` or `resend_verification`. The same for known and unknown accounts.
+        """Ask the backend to send a mail: `forgot` or `resend_verification`. Equal for known and unknown accounts.
 
         Raises `TooManyAttempts`, or `BackendUnavailable` if no connection to the backend can be made.
         """
@@ -120,12 +120,12 @@ class Accounts:
         self._audit.record("mail_requested", context, account=self._account(identifier), form=call)
 
     def reset_password(self, values: Mapping[str, Any], identifier: str | None, context: RequestContext) -> Outcome:
-        """Set a new password by the code of a mail. Raises a `SiteError`; `InvalidCode` if the code is not accepted.
+        """Set a new password with the code of a mail. Raises a `SiteError`; `InvalidCode` if the code is not accepted.
 
-        values: `code`, `uid` and `new_password`. identifier: if the backend wants it beside the code.
+        values: `code`, `uid` and `new_password`. identifier: set only if the backend requires it with the code.
 
-        If the answer says whose password it is, all other sessions of this person end. If it has a token too, the
-        person is signed in.
+        If the answer contains the user, all other sessions of the user end. If it also contains a token, the user is
+        signed in.
         """
         if identifier:
             identifier = identifiers.normalize(identifier, self._identifier_kind)
@@ -144,9 +144,9 @@ class Accounts:
         return Outcome.SIGN_IN
 
     def verify_email(self, values: Mapping[str, Any], identifier: str | None, context: RequestContext) -> None:
-        """Confirm an address by the code of a mail. Raises a `SiteError`; `InvalidCode` if it is not accepted.
+        """Verify an address with the code of a mail. Raises a `SiteError`; `InvalidCode` if the code is not accepted.
 
-        Nobody is signed in by it: a stranger can send the link of an account of their own to somebody.
+        This does not sign in: a stranger could send the link of their own account to somebody else.
         """
         if identifier:
             identifier = identifiers.normalize(identifier, self._identifier_kind)
@@ -160,15 +160,15 @@ class Accounts:
                 self._profile.refresh(context)
 
     def change_password(self, current: str, new: str, identifier: str | None, context: RequestContext) -> Outcome:
-        """Change the password of who is signed in: this session stays, all others of this person end.
+        """Change the password of the signed-in person. This session continues; all other sessions of the person end.
 
         identifier: what the person signs in with, if it is not the email address of the session.
-        Raises `WrongPassword` and other errors, and then nothing has changed. `SIGN_IN`: it has changed, but the
-        backend has ended this session too.
+        Raises `WrongPassword` and other errors; nothing has changed then. Returns `SIGN_IN` if the password has changed
+        and the backend has ended this session too.
         """
         session = self._sessions.load()
         if session is None:
-            raise errors.SessionRequired("a new password was sent without a session")
+            raise errors.SessionRequired("a new password was submitted without a session")
         text = identifier or session.identifier or session.user.email or ""
         identifier = identifiers.normalize(text, self._identifier_kind)
         account = identifier or str(session.user.id)
@@ -198,7 +198,7 @@ class Accounts:
         return "email" if self._identifier_kind == "any" else self._identifier_kind
 
     def _enter(self, login: Login | None, identifier: str, password: str, context: RequestContext) -> Outcome:
-        """Sign in after the sign-up. With the password, if the backend gave no token: it says what is left to do."""
+        """Sign in after the sign-up: with the token, or with the password if the backend returned no token."""
         try:
             if login:
                 self._sign_in.with_tokens(login, identifier, context)
@@ -215,7 +215,7 @@ class Accounts:
         return outcome
 
     def _check_password(self, session: Session, identifier: str, password: str, context: RequestContext) -> None:
-        """Raise `WrongPassword` unless this password opens this account, as far as a sign-in can tell."""
+        """Raise `WrongPassword` if a sign-in with this password fails or returns another user."""
         try:
             login = self._backend.login(identifier, password, context)
         except (errors.EmailNotVerified, errors.SecondFactorRequired):
@@ -231,7 +231,7 @@ class Accounts:
     def _continue_session(
         self, session: Session, login: Login | None, identifier: str, password: str, context: RequestContext
     ) -> Outcome:
-        """Give this browser a new session, and end all others. Some backends end the old token with the password."""
+        """Start a new session in this browser and end all others. Some backends revoke the old token."""
         try:
             if login is None and self._ends_refresh_token:
                 login = self._backend.login(identifier, password, context)

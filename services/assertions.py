@@ -21,11 +21,11 @@ from services.clock import Clock
 from services.sessions.model import Session
 
 LIFETIME_SECONDS = 60
-"""An app checks it as soon as it arrives. A copy from a log or a trace is worth nothing soon after."""
+"""Long enough, since an app verifies it on arrival. A copy from a log or a trace soon becomes useless."""
 REUSE_SECONDS = 10
-"""The same assertion is sent again for so long. Signing takes 60 µs, more than the rest of the check."""
+"""How long an assertion is reused. Signing takes 60 µs, more than the rest of the check."""
 _MAX_CACHED = 5_000
-"""Assertions of sessions and hosts, of some 1 kB each. The least recently used is dropped, and signed again."""
+"""Cached assertions, about 1 kB each. The least recently used is dropped."""
 _HOST = re.compile(r"[A-Za-z0-9._\-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
 
 
@@ -37,7 +37,7 @@ class _Signed:
 
 
 class Assertions:
-    """Made only if `ASSERTION_PRIVATE_KEY` is set."""
+    """Signs assertions. Exists only if `ASSERTION_PRIVATE_KEY` is set."""
 
     def __init__(self, settings: Settings, keys: Sequence[ECKey], clock: Clock) -> None:
         self._site_url = settings.site_url
@@ -53,7 +53,7 @@ class Assertions:
         """The public keys (RFC 7517): the one that signs, and those of the next and the previous one."""
 
     def sign(self, session: Session, forwarded_host: str | None) -> str:
-        """The assertion for an app at this host; empty if that is no host name.
+        """The assertion for an app at this host; empty if that is not a host name.
 
         forwarded_host: `X-Forwarded-Host`, the host that the browser asked for; None if the proxy does not send it.
         """
@@ -85,7 +85,7 @@ class Assertions:
         return {name: value for name, value in {**user.claims, **claims}.items() if value is not None}
 
     def _audience_of(self, text: str) -> str:
-        """A host with its port, in the form that browsers use; empty if it is none. Clients can forge the header."""
+        """The audience for a host and port, spelled as in browsers; empty if the header is not valid."""
         try:
             url = settings_readers.base_url(f"{self._scheme}://{text}") if _HOST.fullmatch(text) else ""
         except ValueError:
@@ -94,5 +94,5 @@ class Assertions:
 
 
 def _is_same(signed: Session, session: Session) -> bool:
-    """Whether an assertion about the one is true of the other."""
+    """Whether an assertion about one session is also true of the other."""
     return (signed.user, signed.auth_time, signed.is_adopted) == (session.user, session.auth_time, session.is_adopted)

@@ -1,4 +1,7 @@
-"""Ending sessions from outside: by the backend, or by an OpenID Connect issuer (Back-Channel Logout 1.0)."""
+"""The use case of ending sessions at the request of another server.
+
+That is the backend, an OpenID Connect issuer (Back-Channel Logout 1.0), or a provider that notifies the site.
+"""
 
 from config import Settings
 from providers.base import Registration
@@ -14,7 +17,7 @@ from services.sessions.revoked_sessions import RevokedSessions
 from services.state.redis import Redis
 
 _KEEP_SECONDS = logout_token.MAX_AGE_SECONDS + 2 * MAX_DIFFERENCE_SECONDS
-"""A logout token is valid for so long: its `iat` may be of the near future."""
+"""How long a logout token can be valid. Its `iat` may be slightly in the future."""
 
 
 class BackchannelLogout:
@@ -43,10 +46,10 @@ class BackchannelLogout:
         self._audit.record("session_revoked", context, by="backend", scope="user" if name == "user_id" else "session")
 
     def by_issuer(self, registration: Registration, token: object, context: RequestContext) -> None:
-        """End the sessions that a logout token names. Raises `InvalidToken` or `ProviderUnavailable`.
+        """End the sessions of a logout token. Raises `InvalidToken` or `ProviderUnavailable`.
 
-        With a `sid`, these are the sessions of that session at the issuer; without one, all of the person. Sessions
-        that the issuer started after the token are not affected.
+        With a `sid`, these are the sessions that started from that session of the issuer; without one, all sessions of
+        the person. Sessions that the issuer started after it issued the token are not affected.
         """
         content = self._oauth.verify_logout_token(registration, token, context)
         if not self._used_tokens.use(registration.issuer_name, content.jti):
@@ -61,7 +64,7 @@ class BackchannelLogout:
     def by_provider_event(
         self, registration: Registration, subject: str, issued_at: int, context: RequestContext
     ) -> None:
-        """End all sessions of a provider's person that the provider started at `issued_at` or before."""
+        """End all sessions of a person at a provider that started there at `issued_at` or before."""
         self._revoked.revoke_issuer_key(issuer_session.subject_key(registration.issuer_name, subject), issued_at)
         self._record(registration, subject, "user", context)
 

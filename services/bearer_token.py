@@ -1,4 +1,4 @@
-"""Bearer tokens (RFC 6750) of the backend and of providers. Their format and size are up to whoever issues them.
+"""Bearer tokens (RFC 6750) of the backend and of providers. Their format and size are up to the issuer.
 
 The backend's token is bounded by the session cookie that holds it: `MAX_CHUNKS` in `services/sessions/cookie.py`.
 """

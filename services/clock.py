@@ -1,4 +1,4 @@
-"""The clock of a site. Services ask it instead of `time`, so that a test can move it instead of sleeping."""
+"""The clock of a site. Services use it instead of `time`, so that a test can advance it instead of sleeping."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ class Clock:
         return time.time()
 
     def monotonic(self) -> float:
-        """Seconds since some moment in the past; never goes back, as `time.monotonic`."""
+        """Seconds since an arbitrary point in the past; never decreases, as `time.monotonic`."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:

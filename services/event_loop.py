@@ -20,7 +20,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast
 import greenlet
 
 _MAX_EXTENSIONS = 3
-"""Of a timeout, if the loop was busy. After that, the load lasts, and waiting longer would only add to it."""
+"""How often a timeout is extended because the loop was busy. Waiting longer would only add to the load."""
 
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
@@ -44,7 +44,7 @@ async def run(call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T
     while not running.dead:
         try:
             value = await result
-        except BaseException as error:  # whatever it is, the code that waits has to see it
+        except BaseException as error:  # any exception belongs to the code that waits
             result = running.throw(error)
         else:
             result = running.switch(value)
@@ -76,7 +76,7 @@ async def _result_of(future: "Future[_T]", timeout: float) -> _T:
 
 
 def start_task(coroutine: Coroutine[Any, Any, None]) -> Callable[[], object]:
-    """Run a coroutine beside the requests: on the running loop or, without one, on the background loop.
+    """Run a coroutine in the background: on the running loop or, without one, on the background loop.
 
     Returns a function that cancels it, from any thread.
     """
@@ -145,7 +145,7 @@ def _is_on_loop() -> bool:
 
 
 class _BackgroundLoop:
-    """The loop of a process without an ASGI server. It starts with its first use, in each process anew."""
+    """The loop of a process without an ASGI server. It starts at its first use in each process."""
 
     def __init__(self) -> None:
         self._reset()

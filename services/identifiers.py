@@ -1,7 +1,7 @@
-"""What people type to say who they are, in one spelling for the backend, the login limits and the audit log.
+"""Normalizes the identifiers that people type: email addresses, user names and telephone numbers.
 
-`normalize` returns the spelling that the backend gets. `clean` and `clean_username` only remove what nobody sees; forms
-show what they return again.
+`normalize` returns the spelling for the backend, the limits and the audit log. `clean` and `clean_username` only remove
+invisible characters; forms show their result again.
 """
 
 import re
@@ -15,19 +15,20 @@ _IGNORABLE = re.compile(
 """Unicode's Default_Ignorable_Code_Point outside of the category Cf: fillers, joiners and variation selectors."""
 
 _PHONE_SEPARATORS = re.compile(r"[\s()\[\]./\-\u00ad\u00b7\u02d7\u2010-\u2015\u2022\u2043\u2212\u30fb\u30fc\u1173]")
-"""White space, brackets, dots, slashes, and what people, keyboards and word processors write in place of a hyphen: in
-NFKC, the long vowel mark of Japanese and the vowel `ㅡ` of Korean too."""
+"""White space, brackets, dots, slashes, and the characters that are written in place of a hyphen: in NFKC also the long
+vowel mark of Japanese and the vowel `ㅡ` of Korean."""
 _KOREAN_NUMBER = re.compile(r"(?:\+82|82(?=0?1[016-9]))0?([1-9]\d{6,10})", re.ASCII)
 """A number with the country code of Korea: with its plus, or without it before a mobile number. It may keep the 0 that
 numbers have within Korea."""
 _PHONE_NUMBER = re.compile(r"\+[1-9]\d{6,14}|0[1-9]\d{7,10}", re.ASCII)
-"""Digits that are a telephone number, and no user name, where both are possible."""
+"""Digits that count as a telephone number, not as a user name, with `LOGIN_IDENTIFIER=any`."""
 
 
 def clean(text: str) -> str:
     """The text without invisible characters, in NFKC, without spaces around it. Not for passwords.
 
-    Copied text often has them: a zero-width space, a byte order mark, a soft hyphen, marks of the writing direction.
+    Copied text often has invisible characters: a zero-width space, a byte order mark, a soft hyphen, marks of the
+    writing direction.
     NFKC (Unicode UAX #15) maps full-width letters, digits and signs to ASCII.
     """
     if text.isascii():
@@ -70,7 +71,7 @@ def with_unicode_domain(email: str) -> str:
 
 
 def _kind_of(text: str) -> str:
-    """What this is where all kinds are possible. Digits are a user name unless they begin like a telephone number."""
+    """The kind of an identifier. Digits are a user name unless they begin like a telephone number."""
     text = clean(text)
     if "@" in text[1:-1]:
         return "email"
@@ -91,8 +92,9 @@ def _normalize_email(text: str) -> str:
 def _normalize_phone(text: str) -> str:
     """The digits of a telephone number: `01012345678` for a Korean one, `+12025550147` for one with a country code.
 
-    A number without a country code stays as it is, since its country is unknown. So that `010-1234-5678` and
-    `+82 10-1234-5678` are one spelling, Korean numbers get the one that people in Korea type, and backends store.
+    A number without a country code is not changed, since its country is unknown. Korean numbers are written without
+    their country code, as people in Korea type them and backends store them: `010-1234-5678` and `+82 10-1234-5678`
+    are equal.
     """
     text = re.sub(r"\s+", "", clean(text))
     text = re.sub(r"^(?:tel:)+", "", text, flags=re.IGNORECASE)  # RFC 3966
@@ -119,7 +121,7 @@ def _map_width(char: str) -> str:
 def _ascii_domain(domain: str) -> str:
     try:
         # The mapping that browsers use (UTS #46, 4, non-transitional), which maps full-width dots too. Whether a label
-        # may be registered (IDNA 2008) is not asked: the backend knows its accounts.
+        # may be registered (IDNA 2008) is not checked: the backend knows its accounts.
         mapped = idna.uts46_remap(domain, std3_rules=False, transitional=False)
     except idna.IDNAError:
         return domain.lower()

@@ -27,11 +27,11 @@ _SENT = (Method.EMAIL, Method.SMS, Method.SENT, Method.TEXT)
 _IDENTIFIERS = ("email", "phone", "username")
 """Fields of a new account that are normalized like what people sign in with."""
 _EXTRA_SECONDS = 5
-"""How much longer than the backend timeout a second click on the same button waits."""
+"""How much longer than the backend timeout a repeated submission of the same form waits."""
 
 
 class NextStep:
-    """Continues what `SignIn` has left waiting. Methods that sign in raise a `SiteError`, and then nobody is."""
+    """Continues pending sign-ins. Methods that sign in raise a `SiteError` if the person is not signed in."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class NextStep:
     def submit_code(
         self, pending: PendingSignIn, code: str, context: RequestContext, *, trust: bool = False
     ) -> Session:
-        """Sign in with a code, or without one after a page of the backend's.
+        """Sign in with a code, or without one after the person returns from another page.
 
         trust: whether the backend may skip this step in this browser the next time.
         """
@@ -91,7 +91,7 @@ class NextStep:
     ) -> Session:
         """Sign in with the fields of a new account. Raises `InvalidFields` if the backend does not accept them.
 
-        values: for the placeholders of the backend's call. further: those of `REGISTER_FIELDS`.
+        values: of the placeholders of the backend's call. further: of the fields in `REGISTER_FIELDS`.
         """
         values = {
             name: identifiers.normalize(text, name) if name in _IDENTIFIERS else text for name, text in values.items()
@@ -109,7 +109,7 @@ class NextStep:
         return session
 
     def send_code(self, pending: PendingSignIn, method: str, context: RequestContext) -> PendingSignIn:
-        """Let the backend send a code for this method. Raises `TooManyAttempts` if it was asked for too early."""
+        """Let the backend send a code for this method. Raises `TooManyAttempts` before the person may request one."""
         now = int(self._clock.time())
         wait = pending.resend_at - now
         if wait > 0:
@@ -121,7 +121,7 @@ class NextStep:
         return new_pending
 
     def use_method(self, pending: PendingSignIn, method: str, context: RequestContext) -> PendingSignIn:
-        """Go on with another method. Its code is sent, unless it was the last one that was."""
+        """Switch to another method. Its code is sent, unless the last code was sent for this method."""
         needs_sending = pending.step.methods[method] in _SENT or self._backend.sends_first(pending.step, method)
         if self._backend.can_resend and needs_sending and method != pending.sent_method:
             return self.send_code(pending, method, context)
@@ -205,7 +205,10 @@ class NextStep:
             raise
 
     def _run_once(self, key: tuple[str, ...], call: Callable[[], Session]) -> tuple[Session, bool]:
-        """The session of a form, and whether it is the first of several that were sent at the same time."""
+        """Run a call once for forms that are submitted several times at once.
+
+        Returns the session, and whether this request made the call.
+        """
         try:
             return self._running.run(key, call, self._timeout)
         except TimeoutError:

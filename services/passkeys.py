@@ -1,8 +1,8 @@
-"""Passkeys: the options that a browser answers, and the passkeys of who is signed in.
+"""The use cases of passkeys: get options for a browser; add, list and remove passkeys of the signed-in person.
 
-The backend holds the passkeys. The site hands its options to the browser, and the browser's answer to the backend. What
-belongs to the options is sealed in a cookie, since nothing else is stored: an answer counts once, in the browser that
-has asked, and for what it has asked for. `services/sign_in.py` signs in with an answer.
+The backend stores the passkeys. The site passes the backend's options to the browser, and the browser's answer to the
+backend. The challenge and the purpose of the options are sealed in a cookie: an answer is accepted once, from the
+browser that requested the options, and for that purpose. `services/sign_in.py` signs in with an answer.
 """
 
 import binascii
@@ -36,9 +36,9 @@ from services.state.redis import Redis
 PROVIDER = "passkey"
 """`Session.provider` of a sign-in with a passkey."""
 MAX_AGE_SECONDS = 10 * 60
-"""For a sign-in page that is open for a while before somebody chooses a passkey from the suggestions of its field."""
+"""A sign-in page may be open for a while before somebody chooses a passkey from the suggestions of its field."""
 MAX_CREDENTIAL_LENGTH = 16 * 1024
-"""Characters of a browser's answer. One for a new passkey with a chain of certificates has some 8,000."""
+"""Characters of a browser's answer. A new passkey with a chain of certificates has about 8,000."""
 _MAX_COOKIE_SIZE = 4000
 """Characters. Browsers keep 4096 bytes of a cookie, with its name."""
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+={0,2}")
@@ -75,16 +75,16 @@ class BrowserAnswer:
 
 @dataclass(frozen=True, kw_only=True)
 class _OptionsRecord:
-    """What belongs to the options that this browser has got."""
+    """What the site has to remember about the options that this browser received."""
 
     purpose: str
     challenge: str
-    """Of the options, as the browser's answer has it."""
+    """The challenge of the options, encoded as in the browser's answer."""
     handle: str | None
-    """What the backend knows them by."""
+    """The backend's id of the options; None if it has none."""
     visitor: str | None
     user_id: str | None
-    """Who is adding a passkey."""
+    """The user who is adding a passkey; None for a sign-in."""
     expires_at: int
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
 
@@ -118,13 +118,13 @@ class Passkeys:
 
     @property
     def wants_password(self) -> bool:
-        """Whether a person who adds or removes a passkey enters the password."""
+        """Whether a person has to enter the password to add or remove a passkey."""
         return self._calls.wants_password
 
     def register_options(self, session: Session, password: str, context: RequestContext) -> Mapping[str, Any]:
         """The options with which this person adds a passkey. Raises a `SiteError`.
 
-        password: counts only if the backend wants it; `WrongPassword` if it is wrong.
+        password: ignored unless the backend requires it. Raises `WrongPassword` if it is wrong.
         """
         user_id = session.user.id
         with self._failures_audited("passkey_register_options", session, context):
@@ -137,13 +137,13 @@ class Passkeys:
         return self._ask(Purpose.REGISTER, options, str(user_id), context)
 
     def register(self, session: Session, credential: str, context: RequestContext) -> None:
-        """Add a passkey by a browser's answer. Raises a `SiteError`, and then there is none."""
+        """Add a passkey from a browser's answer. Raises a `SiteError` if it was not added."""
         user_id = session.user.id
         with self._failures_audited("passkey_register", session, context):
             self._limiter.hit_ip(context)
             answer = parse(credential)
             if answer is None:
-                raise errors.PasskeyNotAdded("the answer of the browser is not one")
+                raise errors.PasskeyNotAdded("the answer of the browser is not valid")
             handle = self.take(Purpose.REGISTER, answer, context, user_id=str(user_id))
             values = {"user_id": user_id, **_device(context)}
             self._sessions.call_backend(
@@ -188,7 +188,10 @@ class Passkeys:
     def take(
         self, purpose: Purpose, answer: BrowserAnswer, context: RequestContext, *, user_id: str | None = None
     ) -> str | None:
-        """What the backend knows the options by that this answers. They are used up; `AttemptExpired` without any."""
+        """Use up the options that this answers, and return the backend's id of them.
+
+        Raises `AttemptExpired` if this browser has no such options.
+        """
         copies = [copy for value in context.cookies.get(self._name, ()) if (copy := self._open(value, context))]
         self._delete_cookie(context)
         for record in copies:
@@ -226,7 +229,7 @@ class Passkeys:
         )
         sealed = self._sealer.seal(self._name, asdict(record)).decode()
         if len(sealed) > _MAX_COOKIE_SIZE:
-            raise errors.SessionTooLarge(f"what belongs to the options has {len(sealed)} characters")
+            raise errors.SessionTooLarge(f"the cookie for the options has {len(sealed)} characters")
         self._set_cookie(sealed, MAX_AGE_SECONDS, context)
         return options.public_key
 
@@ -274,9 +277,9 @@ def _device(context: RequestContext) -> dict[str, str]:
 
 
 def parse(text: str) -> BrowserAnswer | None:
-    """The answer in this JSON (Web Authentication Level 3, 5.1.8 and 5.1.9); None if it is none.
+    """The answer in this JSON (Web Authentication Level 3, 5.1.8 and 5.1.9); None if it is not valid.
 
-    Members that such an answer does not have are left out.
+    Unknown members are left out.
     """
     if len(text) > MAX_CREDENTIAL_LENGTH:
         return None
@@ -313,7 +316,7 @@ def _clean_response(response: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _clean_extensions(results: object) -> dict[str, Any]:
-    """Results of extensions that say yes or no, such as `credProps`. The others are for the page that asked."""
+    """The results of extensions that are true or false, such as `credProps`. Other results are dropped."""
     items = results.items() if isinstance(results, dict) else ()
     return {name: value for name, value in items if _LABEL.fullmatch(name) and _is_flags(value)}
 

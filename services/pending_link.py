@@ -1,7 +1,7 @@
 """The provider that a person could not sign in with, because their account has another way to sign in.
 
-After they have signed in that other way, in the same browser, they can connect the provider with one click. The cookie
-names the provider and nothing else: no token and no person. The provider is asked again.
+After signing in that other way, in the same browser, the person can connect the provider with one click. The cookie
+contains only the provider's id, no token and no identity: connecting starts a new sign-in at the provider.
 """
 
 from itsdangerous import BadData
@@ -13,7 +13,7 @@ from services.response_cookies import Cookie, prefixed
 from services.signing import TimedSerializer
 
 MAX_AGE_SECONDS = 10 * 60
-"""For a sign-in with a second factor. Afterwards, the page of the connected providers does the same."""
+"""Long enough for a sign-in with a second factor. Later, people use the page of the connected providers."""
 
 
 class PendingLink:

@@ -1,8 +1,8 @@
-"""Sign-ins that wait for a next step: a second factor, or a page of the backend's own.
+"""Sign-ins that wait for a next step: a second factor, another page, or the fields of a new account.
 
-A pending sign-in is sealed in a cookie of this browser, since nothing else is stored. It grants nothing. It can only be
-continued by a form of this site, in the browser that has begun it: the cookie names the visitor whose CSRF token that
-form needs. When it has ended, by success or because the person cancelled, a copy of the cookie is worth nothing.
+A pending sign-in is sealed in a cookie of the browser and grants no access. Only a form of this site can continue it,
+in the browser that started it: the cookie is bound to the CSRF token of the visitor, which the form sends too. When
+the sign-in has succeeded or was cancelled, copies of the cookie are no longer accepted.
 """
 
 import hmac
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from limits.aio.storage import RedisStorage
 
 MAX_AGE_SECONDS = 10 * 60
-"""For a code that comes by mail. Afterwards the person signs in again."""
+"""Long enough for a code that is sent by mail. After that, the person signs in again."""
 _MAX_COOKIE_SIZE = 4000
 """Characters. Browsers keep 4096 bytes of a cookie, with its name."""
 _MAX_ENDED = 10_000
@@ -45,13 +45,13 @@ class PendingSignIn:
     provider: str
     """`email`, or the id of a provider."""
     account: str
-    """What the codes are counted for: the identifier, or the provider and its subject."""
+    """The account for which the limiter counts codes: the identifier, or the provider and its subject."""
     step: Step
     method: str = ""
     """The name of the method in use: a key of `step.methods`; empty if the step leads to another page."""
     identifier: str | None = None
     password: str | None = field(default=None, repr=False)
-    """Only if the backend wants it again with the code."""
+    """Set only if the backend requires it again with the code."""
     options: SignInOptions = NO_OPTIONS
     issuer_session: dict[str, Any] | None = None
     """The session at the provider: the claim of an `IssuerSession`."""
@@ -60,14 +60,14 @@ class PendingSignIn:
     social_token: str | None = field(default=None, repr=False)
     """The provider's token. Only if the backend wants it again with the fields of a new account."""
     prefill: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Name of a field of a new account -> what the form has in it at first."""
+    """Name of a field of a new account -> its initial value in the form."""
     sent_method: str = ""
     """The name of the method for which the last code was sent."""
     resend_at: int = 0
     """Seconds since 1970 from when a code can be sent again."""
     expires_at: int
     visitor: str | None = None
-    """A digest of the visitor's CSRF token; None if the browser had none, since another site had sent its POST."""
+    """A digest of the visitor's CSRF token; None if the browser sent none, as in a POST from another site."""
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
 
     @property
@@ -108,7 +108,7 @@ class PendingSignIns:
         )
 
     def seal(self, pending: PendingSignIn) -> str:
-        """The value of the cookie, without the id_token if it fits only like that. Raises `SessionTooLarge`."""
+        """The value of the cookie, without the id_token if it would be too large with it. Raises `SessionTooLarge`."""
         sealed = self._sealer.seal(self._name, _without_empty(asdict(pending))).decode()
         if len(sealed) > _MAX_COOKIE_SIZE and pending.id_token:
             return self.seal(replace(pending, id_token=None))
@@ -193,12 +193,12 @@ class PendingSignIns:
 
 
 def visitor_digest(csrf_token: str | None) -> str | None:
-    """What a pending sign-in knows its visitor by."""
+    """The value by which a pending sign-in recognizes its visitor."""
     return sha256(b"visitor:" + csrf_token.encode()).hexdigest()[:32] if csrf_token else None
 
 
 def _without_empty(data: dict[str, Any]) -> dict[str, Any]:
-    """The same without values that are empty, as they are by default: the cookie is small."""
+    """The data without empty values, which are the defaults: this keeps the cookie small."""
     data = {name: _without_empty(value) if name in ("step", "options") else value for name, value in data.items()}
     return {name: value for name, value in data.items() if value or name == "step"}
 

@@ -17,7 +17,7 @@ class Profile:
         self._sessions = sessions
 
     def save(self, name: str | None, nick_name: str | None, context: RequestContext) -> None:
-        """Save both names at the backend and in the session. Raises a `SiteError`, and then nothing has changed.
+        """Save both names at the backend and in the session. Raises a `SiteError`; nothing has changed then.
 
         Without a profile call, only the session changes, until its next revalidation.
         """
@@ -52,5 +52,5 @@ class Profile:
     def _session(self) -> Session:
         session = self._sessions.load()
         if session is None:
-            raise errors.SessionRequired("names were sent without a session")
+            raise errors.SessionRequired("names were submitted without a session")
         return session

@@ -1,7 +1,7 @@
-"""The use case of a provider's notification: sessions end, and the backend is told.
+"""The use case of a provider's notification: end sessions, and pass the event to the backend.
 
-The provider sends a notification again if the site does not answer 200. So a notification counts as used only after
-the backend has taken its event; until then, the same one may come again.
+The provider repeats a notification until the site answers 200. So a notification counts as used only after the backend
+has accepted its event.
 """
 
 import logging
@@ -29,7 +29,7 @@ from services.state.redis import Redis
 log = logging.getLogger("munjigi.provider_events")
 
 _KEEP_SECONDS = notification.MAX_AGE_SECONDS + 2 * MAX_DIFFERENCE_SECONDS
-"""A notification is valid for so long: its `iat` may be of the near future."""
+"""How long a notification can be valid. Its `iat` may be slightly in the future."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,10 @@ class ProviderEvents:
     def receive(
         self, registration: Registration, notifications: Notifications, token: object, context: RequestContext
     ) -> None:
-        """Do what a notification asks for.
+        """Process a notification.
 
         Raises `InvalidToken`, `ProviderUnavailable` if the keys that verify it cannot be fetched, and another
-        `SiteError` if the backend has not taken the event. In the last two cases it has to come again.
+        `SiteError` if the backend has not accepted the event. In the last two cases the provider has to repeat it.
         """
         content = self._oauth.verify_notification(registration, token, context)
         if self._used_tokens.is_used(registration.issuer_name, content.jti):
@@ -106,7 +106,7 @@ class ProviderEvents:
 
 
 def _read_event(notifications: Notifications, content: Notification) -> _Event:
-    """Raises `InvalidToken` for an event without a type or a subject. Other fields that are not valid are left out."""
+    """Raises `InvalidToken` for an event without a type or a subject. Other invalid fields are dropped."""
     try:
         event = notifications.event(content.claims)
         identity = validate_identity(Identity(subject=event.subject, email=event.email), "")
@@ -114,7 +114,7 @@ def _read_event(notifications: Notifications, content: Notification) -> _Event:
             raise ValueError("no type")
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise InvalidToken(f"its event cannot be read: {error!a:.80}") from None
-    # An event does not happen after it is told of.
+    # An event cannot happen after its notification.
     is_possible = is_time(event.occurred_at) and event.occurred_at <= content.issued_at + MAX_DIFFERENCE_SECONDS
     return _Event(
         event.type,
@@ -126,7 +126,7 @@ def _read_event(notifications: Notifications, content: Notification) -> _Event:
 
 
 def _values(registration: Registration, event: _Event) -> Mapping[str, Any]:
-    """What the backend is told. A value that is unknown is left out of the call."""
+    """The values for the backend's call. Unknown values are left out."""
     time = datetime.fromtimestamp(event.occurred_at, UTC)
     values = {
         "provider": registration.backend_name,

@@ -1,6 +1,7 @@
 """The use case of connecting providers with the account of a person who is signed in.
 
-A sign-in never does it: whoever registered an account with somebody else's address would share it with them.
+A sign-in never connects accounts by their address: a stranger who registered an account with somebody else's address
+would share that account with its owner.
 """
 
 import logging
@@ -48,7 +49,7 @@ class ProviderLinks:
         return self._calls.has("unlink")
 
     def linked(self, context: RequestContext) -> Mapping[str, LinkedAccount] | None:
-        """Provider id -> what is connected of it; None if the backend does not say. Raises a `SiteError`."""
+        """Provider id -> connected account; None if the backend does not list them. Raises a `SiteError`."""
         accounts = self._call(lambda session, token: self._calls.linked(token, session.user, context), context)
         if accounts is None:
             return None
@@ -56,9 +57,9 @@ class ProviderLinks:
         return {each.id: by_name[each.backend_name] for each in self._registrations if each.backend_name in by_name}
 
     def link(self, registration: Registration, identity: Identity, context: RequestContext) -> Session:
-        """Connect the account that a provider has proven, and return the session, which goes on. Raises a `SiteError`.
+        """Connect the account that a provider has proven. Returns the session, which continues. Raises a `SiteError`.
 
-        identity: whom the provider has named for this session, and for no other.
+        identity: what the provider has proven in an attempt that this session started.
         """
         try:
             self._call(
@@ -84,11 +85,11 @@ class ProviderLinks:
         self._audit.record("provider_unlinked", context, provider=registration.id, sid=self._session().sid)
 
     def record_failure(self, registration: Registration, error: errors.SiteError, context: RequestContext) -> None:
-        """Log that a provider was not connected, before its identity was proven."""
+        """Log a failure before the provider has proven an identity."""
         self._record_failure("link", registration, error, context)
 
     def _call(self, call: Callable[[Session, str], _T], context: RequestContext) -> _T:
-        """Make a call with the session's token, a new one if it has expired.
+        """Make a call with the session's access token, refreshed if needed.
 
         A 401 may also mean that the backend does not accept the token of the provider: the session ends only if the
         user can no longer be read either.
@@ -110,7 +111,7 @@ class ProviderLinks:
     def _session(self) -> Session:
         session = self._sessions.load()
         if session is None:
-            raise errors.SessionRequired("a provider was to be connected without a session")
+            raise errors.SessionRequired("a provider cannot be connected without a session")
         return session
 
     def _record_failure(

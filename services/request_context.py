@@ -1,4 +1,4 @@
-"""What services need to know about a request, as plain values, so that they can work without a Flask request.
+"""What services need to know about a request, as plain values: services do not depend on a Flask request.
 
 The exception is `sessions/manager.py`: Flask-Login and Flask-WTF keep their state in `g` and `flask.session`.
 
@@ -43,7 +43,7 @@ class RequestContext:
     cookies: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """All values of each cookie: a browser may send two of one name, with another `Domain` or `Path`, in any order."""
     visitor: str | None = None
-    """A digest of the visitor's CSRF token, by which a pending sign-in knows its browser; None without one."""
+    """A digest of the visitor's CSRF token, which binds a pending sign-in to its browser; None without a token."""
     response_cookies: ResponseCookies = field(default_factory=ResponseCookies)
     """The cookies that the response will set."""
 
@@ -55,7 +55,7 @@ class RequestContext:
 
 @lru_cache
 def _accept_language(locale: str) -> str:
-    """A language with a script has its region too, `zh-Hant,zh-TW;q=0.9`: many frameworks know it only by that."""
+    """Add the likely region to a language with a script, `zh-Hant,zh-TW;q=0.9`: many frameworks know only regions."""
     language, _, script = locale.partition("-")
     likely = get_global("likely_subtags")
     tags = (likely.get(tag, "").split("_") for tag in (f"{language}_{script}", language))

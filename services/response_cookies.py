@@ -1,4 +1,4 @@
-"""The cookies that a response will set. Services add to them; `web/request_context.py` writes them when it is done."""
+"""The cookies that a response will set. Services add them; `web/request_context.py` writes them at the end."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Cookie:
 
 
 class ResponseCookies:
-    """By name: the last one that is set counts."""
+    """One cookie for each name: the last one that is set."""
 
     def __init__(self) -> None:
         self._cookies: dict[str, Cookie] = {}
@@ -35,5 +35,5 @@ class ResponseCookies:
 
 
 def prefixed(name: str, settings: Settings) -> str:
-    """The name of a cookie with the prefix `__Secure-`, which browsers accept over https alone."""
+    """The name of a cookie with the prefix `__Secure-`, which browsers accept only over https."""
     return f"__Secure-{name}" if settings.secure else name

@@ -1,4 +1,4 @@
-"""Encrypts values that this site keeps elsewhere, so that only processes with `SECRET_KEY` can read and write them."""
+"""Encrypts values that the site stores in Redis or in cookies, so that reading and writing them needs `SECRET_KEY`."""
 
 import base64
 import json
@@ -21,7 +21,7 @@ class Sealer:
         return self._fernet.encrypt(json.dumps([name, value], default=str).encode())
 
     def open(self, name: str, token: bytes) -> object:
-        """Return the value of this name; raises `ValueError` if it was not sealed with one of the keys for it."""
+        """Return the value; raises `ValueError` if it was not sealed for this name with one of the keys."""
         try:
             sealed_name, value = json.loads(self._fernet.decrypt(token))
         except InvalidToken:

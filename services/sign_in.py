@@ -153,7 +153,7 @@ class SignIn:
         with self.audited(passkeys.PROVIDER, account, context):
             self._limiter.hit_ip(context)
             if answer is None:
-                raise errors.PasskeyRejected("the answer of the browser is not one")
+                raise errors.PasskeyRejected("the answer of the browser is not valid")
             handle = self._passkeys.take(Purpose.SIGN_IN, answer, context)
             try:
                 login = self._backend.passkey_login(answer.credential, handle, context)

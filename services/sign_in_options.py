@@ -1,4 +1,4 @@
-"""What a page asks for beside the sign-in itself."""
+"""What a form requests in addition to the sign-in itself."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ class SignInOptions:
     end_others: bool = False
     """End all other sessions of this user."""
     remember: bool = False
-    """The person has asked to stay signed in."""
+    """Whether the person asked to stay signed in."""
 
 
 NO_OPTIONS = SignInOptions()

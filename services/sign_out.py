@@ -1,4 +1,4 @@
-"""Signing out: here, at the backend, and at the provider if it can be asked."""
+"""The use case of signing out: here, at the backend, and at the provider if it supports that."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ from services.sessions.manager import Sessions
 from services.sessions.model import Session
 
 _MAX_REVOKED_TOKENS = 3
-"""Further sessions that a browser may have: of cookies with another `Domain` or `Path`, set by an earlier setup."""
+"""A browser may send further session cookies with another `Domain` or `Path`, set by an earlier setup."""
 
 
 class Outcome(Enum):
-    """What a sign-out has done."""
+    """The result of a sign-out."""
 
     DONE = "done"
     FAILED_AT_BACKEND = "failed at the backend"
@@ -32,9 +32,9 @@ class Outcome(Enum):
 class SignedOut:
     outcome: Outcome
     provider: Registration | None = None
-    """At which the sign-out has to go on."""
+    """The provider at which the sign-out continues."""
     provider_url: str | None = None
-    """Where the browser has to go for that; None if the provider cannot be asked."""
+    """The URL to which the browser is sent for that; None if the provider has none, or cannot be reached."""
 
 
 class SignOut:
@@ -49,7 +49,7 @@ class SignOut:
     def end_session(
         self, context: RequestContext, *, everywhere: bool = False, return_to: str | None = None
     ) -> SignedOut:
-        """Sign out here, whatever the backend answers. The sign-out may have to go on at the provider.
+        """Sign out here, whatever the backend answers. The sign-out may continue at the provider.
 
         return_to: where the person goes from there.
         """
@@ -82,7 +82,7 @@ class SignOut:
         self._revoke([old for old in self._tokens_of(sessions) if not _share_token(old, new)], context)
 
     def _tokens_of(self, sessions: Iterable[Session]) -> list[Tokens]:
-        """The tokens of sessions that have ended: of some backends, all sessions of a user have one token."""
+        """The tokens of ended sessions, each once: at some backends, all sessions of a user share a token."""
         by_access_token: dict[str, Session] = {}
         for session in sessions:
             by_access_token.setdefault(session.access_token, session)
@@ -94,5 +94,5 @@ class SignOut:
 
 
 def _share_token(old: Tokens, new: Tokens) -> bool:
-    """Whether revoking the old tokens would end the new ones: some backends issue a token again."""
+    """Whether revoking the old tokens would end the new ones: some backends return the same token again."""
     return old.access == new.access or (old.refresh is not None and old.refresh == new.refresh)

@@ -1,4 +1,4 @@
-"""Of several requests that want the same thing at the same time, one gets it and the others share its result."""
+"""Deduplicates calls: if several requests make the same call at the same time, one makes it and the others share it."""
 
 import asyncio
 import logging
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("munjigi.state")
 
 _MAX_KEPT = 1000
-"""Results, each with a session: some 10 MB. With more in `keep_seconds`, the oldest is not shared any longer."""
+"""Results, each with a session: about 10 MB. With more within `keep_seconds`, the oldest is no longer shared."""
 _POLL_SECONDS = 0.05
-"""Between two looks at Redis for the result of another process. A person does not notice it."""
+"""Interval of polling Redis for the result of another process, too short to be noticed."""
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -39,7 +39,7 @@ class SingleFlight(Generic[_T]):
     """
 
     def __init__(self, clock: Clock, keep_seconds: float = 0.0) -> None:
-        self._lock = threading.Lock()  # never held while anything is waited for
+        self._lock = threading.Lock()  # never held during a wait
         self._keeps = keep_seconds > 0
         self._running: dict[Hashable, Future[_T]] = {}
         self._kept: MutableMapping[Hashable, Future[_T]] = TTLCache(_MAX_KEPT, keep_seconds, clock.monotonic)
@@ -48,7 +48,7 @@ class SingleFlight(Generic[_T]):
         return key in self._running
 
     def run(self, key: Hashable, call: Callable[[], _T], timeout: float) -> tuple[_T, bool]:
-        """The result of `call`, and whether it was called now; otherwise the result is another request's.
+        """Return the result of `call`, and whether this request made it. Otherwise another request did.
 
         Raises what `call` raises, in each of the requests; `TimeoutError` after `timeout` seconds of waiting.
         """
@@ -73,9 +73,9 @@ class SingleFlight(Generic[_T]):
 
 
 class SharedSingleFlight(Generic[_T]):
-    """A `SingleFlight` of all processes that share a Redis. Of this process alone while Redis is unavailable.
+    """A `SingleFlight` for all processes that share a Redis; for one process while Redis is unavailable.
 
-    In Redis, a key is an empty value while its call runs. Then it is the sealed result, or the sealed error.
+    In Redis, the value of a key is empty while its call runs, and then the sealed result or the sealed error.
     """
 
     def __init__(
@@ -89,8 +89,9 @@ class SharedSingleFlight(Generic[_T]):
         dump: Callable[[_T], object],
         load: Callable[[Any], _T],
     ) -> None:
-        """name: of the keys in Redis. dump, load: convert a result to a JSON value and back; `load` may raise
-        `ValueError` or `KeyError`."""
+        """name: the prefix of the keys in Redis. dump, load: convert a result to a JSON value and back; `load` may
+        raise `ValueError` or `KeyError`.
+        """
         self._name = name
         self._redis = redis
         self._sealer = sealer
@@ -125,14 +126,14 @@ class SharedSingleFlight(Generic[_T]):
     def _open(self, name: str, sealed: bytes | None) -> _T:
         """The result of another process. Raises its error; `ValueError` or `KeyError` if there is no valid result."""
         if sealed is None:
-            raise ValueError("it is not in Redis any more")
+            raise ValueError("it is no longer in Redis")
         value: Any = self._sealer.open(name, sealed)
         if "error" in value:
             raise errors.from_attributes(value["error"], value["attributes"])
         return self._load(value["result"])
 
     async def _claim(self, name: str, timeout: float) -> bool:
-        """Whether this process runs the call; also if Redis is unavailable."""
+        """Whether this process makes the call. True while Redis is unavailable."""
 
         async def claim(storage: "RedisStorage") -> bool:
             return bool(
@@ -142,7 +143,7 @@ class SharedSingleFlight(Generic[_T]):
         return await self._with_redis(claim, default=True)
 
     async def _other_result(self, name: str, timeout: float) -> bytes | None:
-        """What another process publishes; None if it has ended without a result, or Redis is unavailable.
+        """The result that another process publishes; None if it has none, or Redis is unavailable.
 
         Raises `TimeoutError`.
         """
@@ -182,5 +183,5 @@ def _result(future: "Future[_T]", timeout: float) -> _T:
 
 
 def _without_request(error: BaseException) -> BaseException:
-    """An error to keep: the original refers, by its traceback, to all objects of the request that it ended."""
+    """A copy of an error to keep: the traceback of the original refers to all objects of its request."""
     return copy(error) if isinstance(error, errors.SiteError) else RuntimeError(type(error).__name__)

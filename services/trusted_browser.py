@@ -1,7 +1,6 @@
-"""A cookie with what the backend gave a browser that it trusts: with it, a sign-in needs no second factor there.
+"""A cookie with the token of a browser that the backend trusts: a sign-in there needs no second factor.
 
-It is sealed, and belongs to the accounts that asked for it. It takes the place of the second factor, not of the
-password.
+The cookie is sealed and has a token for each account. It replaces the second factor, never the password.
 """
 
 import unicodedata
@@ -16,9 +15,9 @@ from services.response_cookies import Cookie, prefixed
 from services.sealing import Sealer
 
 MAX_AGE_SECONDS = 30 * 24 * 3600
-"""How long the browser keeps it. The backend decides how long it is accepted."""
+"""How long the browser keeps the cookie. The backend decides how long the token is accepted."""
 MAX_ACCOUNTS = 3
-"""In one browser. Each has a token; a cookie may have 4096 bytes."""
+"""Accounts in one browser. Each has a token, and browsers limit a cookie to 4096 bytes."""
 _MAX_TOKEN = 700
 """Characters of a token; a longer one is not kept."""
 
@@ -36,7 +35,7 @@ class TrustedBrowser:
         return self._read(context).get(_key(identifier))
 
     def remember(self, identifier: str, token: str | None, context: RequestContext) -> None:
-        """Keep a token that the backend gave; nothing changes without one."""
+        """Save a token of the backend. Does nothing without one."""
         if not token or len(token) > _MAX_TOKEN:
             return
         others = {key: other for key, other in self._read(context).items() if key != _key(identifier)}

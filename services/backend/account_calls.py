@@ -1,7 +1,7 @@
 """The calls of forms about an account: sign-up, a new password, verification of an address.
 
-Most are made for people who are not signed in. What they answer about a person must not reveal which accounts exist,
-unless the backend itself reveals it at the sign-up.
+Most are made for people who are not signed in. Their results must not reveal which accounts exist, unless the backend
+itself reveals it at the sign-up.
 """
 
 import logging
@@ -37,7 +37,7 @@ class AccountCalls:
         return name in self._backend.calls
 
     def asks_for(self, name: str) -> frozenset[str]:
-        """The placeholders that the templates of a call use; none if there is no such call."""
+        """The placeholders that the templates of a call use; empty if there is no such call."""
         call = self._backend.calls.get(name)
         return placeholders_of(call) if call else frozenset()
 
@@ -50,8 +50,8 @@ class AccountCalls:
     ) -> Login | None:
         """Create an account. Returns the tokens of its first session; None if the answer has none.
 
-        further: values of `REGISTER_FIELDS`, which are members of the body under their names.
-        Raises `EmailNotVerified` if the address has to be verified first, and other errors if there is no new account.
+        further: values of `REGISTER_FIELDS`, by their names in the body.
+        Raises `EmailNotVerified` if the address has to be verified first, another `SiteError` if there is no account.
         """
         values = {**values, "site_url": self._site_url, "locale": context.locale}
         answer = self._client.call("register", values, context, further=further)
@@ -61,10 +61,10 @@ class AccountCalls:
         return results.login(self._backend, answer, self._clock.time())
 
     def send_mail(self, name: str, identifier: str, context: RequestContext) -> None:
-        """Ask the backend for a mail to this person: `forgot` or `resend_verification`.
+        """Ask the backend to send a mail: `forgot` or `resend_verification`.
 
-        Whatever the backend answers, this returns: its answer may depend on whether there is such an account. Raises
-        `BackendUnavailable` if the backend cannot be reached at all.
+        Errors of the backend are logged and not raised, since they may depend on whether the account exists. Raises
+        `BackendUnavailable` if the backend cannot be reached.
         """
         values = {"identifier": identifier, "email": identifier, "site_url": self._site_url, "locale": context.locale}
         try:
@@ -82,16 +82,16 @@ class AccountCalls:
             log.error("mail not requested: the %s path answered %s", name, answer.status)
 
     def reset(self, values: Mapping[str, Any], context: RequestContext) -> tuple[Login | None, User | None]:
-        """Set a new password by a code. Returns tokens and user, as far as the answer has them. Raises `SiteError`."""
+        """Set a new password with a code. Returns tokens and user, if the answer has them. Raises a `SiteError`."""
         answer = self._checked("reset", values, context)
         return results.login(self._backend, answer, self._clock.time()), results.user_if_any(self._backend, answer)
 
     def verify_email(self, values: Mapping[str, Any], context: RequestContext) -> None:
-        """Confirm an address by a code. Raises `InvalidCode`, or another `SiteError`."""
+        """Verify an address with a code. Raises `InvalidCode`, or another `SiteError`."""
         self._checked("verify_email", values, context)
 
     def change_password(self, values: Mapping[str, Any], context: RequestContext) -> Login | None:
-        """Set a new password of who is signed in. Returns new tokens, if the answer has them. Raises `SiteError`."""
+        """Change the password of the signed-in person. Returns new tokens, if the answer has them."""
         return results.login(self._backend, self._checked("change_password", values, context), self._clock.time())
 
     def _checked(self, name: str, values: Mapping[str, Any], context: RequestContext) -> Answer:
@@ -114,7 +114,7 @@ class AccountCalls:
         return answer_errors.call_error(self._backend, name, answer, meaning)
 
     def _fields_error(self, name: str, answer: Answer) -> errors.SiteError | None:
-        """The error of messages for fields: of the form, of the link, or of fields that the form does not have."""
+        """The error of messages for fields of the form, for the code of a link, or for unknown fields."""
         further = self._further_fields if name == "register" else {}
         error = answer_errors.fields_error(self._backend, name, answer, further)
         if isinstance(error, errors.InvalidFields) and not _CODE_FIELDS.isdisjoint(error.fields):

@@ -9,7 +9,7 @@ from providers.base import full_name
 from services.http.response import UpstreamResponse
 
 MISSING: Final = object()
-"""What `find` returns for a place that the answer does not have; None is JSON's null."""
+"""The result of `find` for a place that the answer does not have. None is JSON's null."""
 _BEARER = re.compile(r"bearer +", re.IGNORECASE)
 _DELETED = re.compile(r";\s*max-age\s*=\s*(0|-)", re.IGNORECASE)
 _FAMILY_NAME = re.compile(r"(.*\.)?(last|family|surname)[^.]*", re.IGNORECASE)
@@ -23,7 +23,7 @@ class Answer:
         self.status = response.status
 
     def get(self, place: str) -> object:
-        """The value at this place; None if there is none."""
+        """The value at this place, or None."""
         value = self.find(place)
         return None if value is MISSING else value
 
@@ -47,10 +47,10 @@ class Answer:
 
     @cached_property
     def _cookies(self) -> Mapping[str, str]:
-        """The cookies that the answer sets. Nothing keeps them: the caller reads one by its name.
+        """The cookies that the answer sets. They are not stored: the caller reads one by its name.
 
-        Their values are not decoded: a browser sends them back as they came, and some backends read `+` as a space.
-        Those that are deleted do not count: they may have had another path.
+        Their values are not decoded, because a browser returns them unchanged, and some backends read `+` as a space.
+        Cookies that the answer deletes are left out: a cookie of the same name with another path may be set.
         """
         lines = (line for line in self.response.set_cookies if not _DELETED.search(line))
         pairs = (line.partition(";")[0].partition("=") for line in lines)

@@ -1,4 +1,4 @@
-"""What an answer of the backend means, and the error that this is.
+"""Finds out what an answer of the backend means, and which error to raise.
 
 The statuses are documented in `docs/decisions/0005-what-a-backends-answer-means.md`.
 """
@@ -15,7 +15,7 @@ from services.http.response import parse_retry_after
 DEFAULT_RETRY_AFTER = 60
 """Seconds to wait if the backend does not say how many."""
 _MAX_MESSAGE = 200
-"""Characters of the backend's message at a field. It has to fit below the field; the rest is cut off."""
+"""Characters of the backend's message for a field; the rest is cut off. It has to fit below the field."""
 _FORM_FIELDS = {"identifier": "email"}
 """Placeholder -> field of the site's form, where the two have different names."""
 _BIDI_CONTROLS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -118,9 +118,9 @@ _ERRORS: Mapping[str, Mapping[Meaning, type[errors.SiteError]]] = {
     "passkey_remove": {**_PASSKEY_CHANGE, Meaning.LAST_WAY: errors.LastPasskey},
     "provider_event": {},
 }
-"""The error of each meaning. A meaning that a call does not list says nothing about its answers."""
+"""Call -> meaning -> error. A meaning that is not listed for a call is ignored in its answers."""
 _FIELD_STATUSES = (400, 422)
-"""Statuses of an answer that can have messages for fields, beside that of the backend's `field_errors`."""
+"""Statuses of answers that can have messages for fields, in addition to that of the backend's `field_errors`."""
 _ANY_CALL = frozenset({Meaning.THROTTLED, Meaning.INVALID_FIELDS, Meaning.CONFIGURATION, Meaning.UNAVAILABLE})
 
 _WRONG = Meaning.WRONG_CREDENTIALS
@@ -190,9 +190,9 @@ _NO_TOKEN_RULES = tuple(
 
 
 def declared_meaning(backend: Backend, call: str, answer: Answer) -> Meaning | None:
-    """What the backend's own description, or a rule for all backends, says about this answer; None if nothing.
+    """The meaning of an answer by the backend's own description or by a rule for all backends; None if none fits.
 
-    Raises the error of an answer that is not the backend's own. Such an answer says nothing about the person.
+    Raises an error if the answer is not the backend's own: such an answer says nothing about the person.
 
     Bot protections, firewalls, proxies and web servers answer with HTML or without a body, with statuses that a
     backend uses for people: 403, 404, 429. An empty 401 counts: Spring's filters answer a wrong password with it.
@@ -223,7 +223,7 @@ def sign_in_error(backend: Backend, call: str, answer: Answer, meaning: Meaning 
 
 
 def call_error(backend: Backend, call: str, answer: Answer, meaning: Meaning | None = None) -> errors.SiteError:
-    """The error of an answer with this meaning; by default, with that of its status."""
+    """The error of an answer with this meaning; by default, with the meaning of its status."""
     reason = _reason(call, answer)
     meaning = meaning or _STATUSES[call].get(answer.status)
     match meaning:
@@ -242,10 +242,10 @@ def call_error(backend: Backend, call: str, answer: Answer, meaning: Meaning | N
 
 
 def may_be_refusal(backend: Backend, answer: Answer) -> bool:
-    """Whether an answer to `refresh` that is an error may be about the person: of a deleted account, for example.
+    """Whether an error of `refresh` may be about the person, whose account was deleted, for example.
 
-    It is not if something in front of the backend has answered, if the backend is overloaded or in maintenance, or if
-    the site's settings are wrong.
+    False if something in front of the backend has answered, if the backend is overloaded or in maintenance, or if the
+    site's settings are wrong.
     """
     response = answer.response
     if response.protection or answer.status in (429, 502, 503, 504):
@@ -259,7 +259,7 @@ def may_be_refusal(backend: Backend, answer: Answer) -> bool:
 
 
 def check_profile(backend: Backend, answer: Answer) -> None:
-    """Raise the error of an answer to `profile` that says that nothing was saved."""
+    """Raise an error if an answer to `profile` means that nothing was saved."""
     meaning = declared_meaning(backend, "profile", answer)
     if meaning is None and answer.status == backend.field_errors.status:
         meaning = Meaning.INVALID_FIELDS
@@ -268,14 +268,14 @@ def check_profile(backend: Backend, answer: Answer) -> None:
 
 
 def check_resend(backend: Backend, answer: Answer) -> None:
-    """Raise the error of an answer to `resend` that says that no code was sent."""
+    """Raise an error if an answer to `resend` means that no code was sent."""
     meaning = declared_meaning(backend, "resend", answer)
     if meaning not in (None, Meaning.NEXT_STEP) or (meaning is None and not 200 <= answer.status < 300):
         raise call_error(backend, "resend", answer, meaning)
 
 
 def check_logout(backend: Backend, answer: Answer) -> None:
-    """Raise the error of an answer to `logout` after which the token may still be accepted."""
+    """Raise an error if the token may still be accepted after this answer to `logout`."""
     is_done = 200 <= answer.status < 300 or answer.status in backend.logout_done
     is_done = is_done or _first_match(backend.meanings, "logout", answer) is Meaning.SESSION_OVER
     if not is_done or answer.response.is_html or answer.response.protection:
@@ -291,16 +291,16 @@ def _field_messages(backend: Backend, call: str, answer: Answer) -> dict[str, st
 
 
 def clean_message(value: object) -> str | None:
-    """A message of the backend for a field, bounded; None if it is none."""
+    """A message of the backend for a field, cut to its maximum length; None if it is empty or not text."""
     text = clean_text(value, _MAX_MESSAGE)
     return _BIDI_CONTROLS.sub("", text) if text else None
 
 
 def refusal_message(backend: Backend, answer: Answer, error: errors.SiteError, secret: str) -> str | None:
-    """The backend's own sentence for a refused sign-in, bounded; None if it has none that can be shown.
+    """The backend's own sentence for a refused sign-in; None if there is none that can be shown.
 
-    Not for errors that are the operator's, nor instead of what the person has to do next. A code such as `BAD_LOGIN` is
-    no sentence. secret: what was sent to the backend, and must not be shown.
+    Errors for the operator and messages about the next step keep the site's text. A code such as `BAD_LOGIN` is not a
+    sentence. secret: a value that was sent to the backend and must not be shown.
     """
     if not isinstance(error, errors.Rejected) or isinstance(error, errors.InvalidFields | errors.SecondFactorRequired):
         return None
@@ -337,7 +337,7 @@ def _fits(rule: Rule, answer: Answer) -> bool:
 
 
 def _text(value: object) -> str | None:
-    """JSON's text of a value that is no object and no list."""
+    """A JSON string, number or boolean as text; None for other values."""
     if isinstance(value, bool):
         return str(value).lower()
     return str(value) if isinstance(value, str | int | float) else None
@@ -352,9 +352,11 @@ def has_fields_error(backend: Backend, answer: Answer, meaning: Meaning | None) 
 def fields_error(
     backend: Backend, call: str, answer: Answer, further: Mapping[str, str]
 ) -> errors.InvalidFields | errors.Configuration | None:
-    """The error of messages for fields of the form, or of a sign-up for fields that the form does not have.
+    """The error if an answer has messages for fields of the form; None if it has none.
 
-    further: what the backend may call the fields of `REGISTER_FIELDS` -> their names in the form.
+    A sign-up with messages for fields that the form does not have is a configuration error.
+
+    further: the backend's name of a field in `REGISTER_FIELDS` -> its name in the form.
     """
     messages = field_errors(backend, answer)
     fields = {**form_fields(backend.calls[call]), **further}
@@ -368,7 +370,7 @@ def fields_error(
 
 
 def unknown_fields(call: str, names: Iterable[object]) -> errors.Configuration:
-    """The error of a backend that wants fields which the form does not have."""
+    """The error if the backend requires fields that the form does not have."""
     texts = sorted(filter(None, map(clean_text, names)))
     return errors.Configuration(
         f"the {call} path wants fields that are not sent; REGISTER_FIELDS: {', '.join(texts)[:200]}"
@@ -376,7 +378,7 @@ def unknown_fields(call: str, names: Iterable[object]) -> errors.Configuration:
 
 
 def _login_fields_error(backend: Backend, answer: Answer) -> errors.SiteError | None:
-    """Errors for one of the two fields are wrong credentials, as Laravel reports them; for both, invalid input."""
+    """Messages for one of the two fields mean wrong credentials, as in Laravel; for both, invalid input."""
     fields = set(field_errors(backend, answer)) - NO_FIELD
     login_fields = set(form_fields(backend.login))
     if fields and fields == login_fields:
@@ -394,7 +396,7 @@ def _social_fields_error(backend: Backend, answer: Answer) -> errors.SiteError |
 
 
 def field_errors(backend: Backend, answer: Answer) -> dict[str, object]:
-    """Field -> the first message for it, as it came."""
+    """Field -> its first message, not cleaned yet."""
     place = backend.field_errors
     value = answer.get(place.place)
     if place.place == "body" and isinstance(value, dict):  # other keys of the answer are not fields
@@ -419,7 +421,7 @@ def _first(message: object) -> object:
 
 
 def form_fields(call: Call | None) -> dict[str, str]:
-    """Key of the call's body -> field of the form whose value it has."""
+    """Key of the call's body -> field of the form that fills it."""
     fields: dict[str, str] = {}
     for key, template in (call.body or {}).items() if call else ():
         if isinstance(template, dict):
@@ -437,7 +439,7 @@ def _backend_error(backend: Backend, answer: Answer, reason: str) -> errors.Site
     match answer.status:
         case 429 if not response.is_html:
             return errors.TooManyAttempts(reason, retry_after=_retry_after(backend, answer))
-        case 429 | 503:  # a page with 429 is of something that counts this site's requests, not this person's
+        case 429 | 503:  # HTML with 429: a proxy limits this site, not this person
             return errors.BackendUnavailable(reason, status=503, retry_after=_retry_after(backend, answer))
         case status if 400 <= status < 500 and status not in (408, 413):
             return errors.Configuration(f"{reason}: check BACKEND_URL and the paths below it")

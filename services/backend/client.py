@@ -1,6 +1,6 @@
-"""The backend that owns the users. It runs the calls of a value of `backends/`, and knows no backend itself.
+"""The client for the backend. It runs the calls that a file of `backends/` describes, for any kind of backend.
 
-What each answer means is documented in `docs/decisions/0005-what-a-backends-answer-means.md`.
+The meaning of each answer is documented in `docs/decisions/0005-what-a-backends-answer-means.md`.
 """
 
 import json
@@ -28,13 +28,13 @@ from services.request_context import RequestContext
 log = logging.getLogger("munjigi.backend")
 
 LOGOUT_TIMEOUT_SECONDS = 3.0
-"""The most that revoking a token may take: the person waits for it, and is signed out in any case."""
+"""The timeout for revoking a token: the person waits for it, and is signed out in any case."""
 _MIN_LOGOUT_TIMEOUT_SECONDS = 0.4
-"""The time it may take even if the request has no time left."""
+"""The timeout if the request has less time left than this."""
 
 
 class Revocation(Enum):
-    """What a logout has done at the backend."""
+    """The result of a logout at the backend."""
 
     REVOKED = "revoked"
     """The backend no longer accepts the token."""
@@ -46,7 +46,7 @@ class Revocation(Enum):
 
 
 class StepRequired(errors.SecondFactorRequired):
-    """The credentials are right, and the backend wants something that the site can ask for."""
+    """The credentials are right, and the backend requires a next step that the site has a page for."""
 
     def __init__(self, step: Step, reason: str) -> None:
         super().__init__(reason)
@@ -68,7 +68,7 @@ class BackendClient:
         fields = answer_errors.form_fields(self._backend.calls.get("social_register"))
         own = {name: field for name, field in fields.items() if field in SIGN_UP_FIELDS}
         self._sign_up_fields = own | self._further_fields
-        """What the backend may call a field of the form of `social_register` -> its name there."""
+        """The backend's name of a field -> its name in the form of `social_register`."""
         self._site_url = settings.site_url
         self._http = http
         self._clock = clock
@@ -108,9 +108,9 @@ class BackendClient:
         return any("password" in placeholders(part) for call in calls if call for part in (call.body, call.headers))
 
     def login(self, identifier: str, password: str, context: RequestContext, trust_token: str | None = None) -> Login:
-        """Exchange these credentials for the backend's tokens. They are sent once; raises a `SiteError`.
+        """Exchange credentials for the backend's tokens. The request is sent once. Raises a `SiteError`.
 
-        trust_token: what the backend gave this browser, if it trusts it. `StepRequired`: it wants a next step.
+        Raises `StepRequired` if the backend requires a next step. trust_token: from the trusted browser cookie.
         """
         values, call = {"identifier": identifier, "password": password}, self._backend.login
         if trust_token and call:
@@ -121,8 +121,8 @@ class BackendClient:
     def social_login(self, name: str, identity: Identity, with_email: bool, context: RequestContext) -> Login:
         """The same for a person whose identity a provider has proven.
 
-        name: what the backend calls the provider. with_email: send the address too, if the provider has verified it. A
-        name that no token has is sent as `unsigned_name`, if the call has a place for it.
+        name: the backend's name of the provider. with_email: send the address too, if the provider has verified it. A
+        name that is not in a signed token is sent as `unsigned_name`, if the call has that placeholder.
         """
         email = {"email": identity.email} if with_email and identity.email_verified else {}
         unsigned_name = {"unsigned_name": identity.name} if identity.name and identity.name_is_unsigned else {}
@@ -132,14 +132,14 @@ class BackendClient:
     def passkey_login(self, credential: Mapping[str, Any], challenge: str | None, context: RequestContext) -> Login:
         """The same for a person who has answered the options of `PasskeyCalls` with a passkey.
 
-        credential: the browser's answer. challenge: what the backend knows the options by.
+        credential: the browser's answer. challenge: the backend's id of the options.
         """
         values = passkey_values(self._backend.passkey, credential, challenge)
         return self._sign_in("passkey", values, context, secret=str(credential["id"]))
 
     @property
     def wants_social_token_again(self) -> bool:
-        """Whether the provider's token is sent again with the fields of a new account."""
+        """Whether the provider's token has to be sent again with the fields of a new account."""
         call = self._backend.calls.get("social_register")
         return call is not None and "social_token" in placeholders_of(call)
 
@@ -148,8 +148,8 @@ class BackendClient:
     ) -> Login:
         """Create the account of a person whose identity a provider has proven. Sent once; raises a `SiteError`.
 
-        values: for the placeholders of the call. further: values of `REGISTER_FIELDS`, by their names in the body.
-        `StepRequired`: it wants further fields, or a next step. `InvalidFields`: what is wrong at which field.
+        values: of the placeholders of the call. further: values of `REGISTER_FIELDS`, by their names in the body.
+        Raises `StepRequired` if further fields or a next step are required, `InvalidFields` with a message per field.
         """
         site = {"challenge": step.challenge, "site_url": self._site_url, "locale": context.locale}
         values = {name: value for name, value in {**site, **values}.items() if value is not None}
@@ -167,7 +167,7 @@ class BackendClient:
     def verify(
         self, step: Step, method: str, code: str, context: RequestContext, *, trust: bool, values: templates.Values
     ) -> Login:
-        """Send the code of a next step. It is sent once; raises a `SiteError`.
+        """Send the code of a next step. The request is sent once. Raises a `SiteError`.
 
         method: its name. values: `identifier` and `password` of the sign-in, if they are known.
         """
@@ -204,19 +204,19 @@ class BackendClient:
     def save_profile(
         self, access_token: str, user: User, name: str | None, nick_name: str | None, context: RequestContext
     ) -> User | None:
-        """Save both names. Returns the user as the backend has it afterwards; None if it does not tell."""
+        """Save both names. Returns the user as the backend has it afterwards; None if the backend cannot return it."""
         values = {"token": access_token, "user_id": user.id, "name": name, "nick_name": nick_name}
         answer = self.call("profile", values, context)
         answer_errors.check_profile(self._backend, answer)
         if results.has_user(self._backend, answer):
             saved_user = results.user(self._backend, "profile", answer, self._claims)
-            return replace(saved_user, claims={**user.claims, **saved_user.claims})  # such an answer need not have all
+            return replace(saved_user, claims={**user.claims, **saved_user.claims})  # the answer may lack some
         return self.user(access_token, context) if self.can_reread_user else None
 
     def refresh(self, tokens: Tokens, context: RequestContext, within: float | None = None) -> Tokens:
-        """Exchange these tokens for new ones. Sent once: the backend may accept a refresh token a single time.
+        """Exchange tokens for new ones. The request is sent once: a backend may accept a refresh token only once.
 
-        Raises `SessionExpired` if the backend refuses, and another `SiteError` if it is not certain that it does.
+        Raises `SessionExpired` if the backend refuses, and another `SiteError` if the outcome is not certain.
         """
         answer = self.call("refresh", _values(tokens), context, within=within)
         try:
@@ -234,7 +234,7 @@ class BackendClient:
         return "provider_event" in self._backend.calls
 
     def send_provider_event(self, values: templates.Values, context: RequestContext) -> None:
-        """Tell the backend what a provider has notified the site of; raises a `SiteError` unless it answers 2xx.
+        """Pass a provider's event to the backend. Raises a `SiteError` unless it answers 2xx.
 
         It may be sent more than once, with the same `event_id`.
         """
@@ -244,7 +244,7 @@ class BackendClient:
             raise answer_errors.call_error(self._backend, "provider_event", answer, meaning)
 
     def logout(self, tokens: Tokens, context: RequestContext) -> Revocation:
-        """Revoke these tokens. Returns what is certain afterwards; raises nothing."""
+        """Revoke tokens. Never raises an error."""
         if self._backend.logout is None:
             return Revocation.UNSUPPORTED
         within = min(LOGOUT_TIMEOUT_SECONDS, max(context.deadline.seconds_left(), _MIN_LOGOUT_TIMEOUT_SECONDS))
@@ -301,11 +301,11 @@ class BackendClient:
         further: Mapping[str, object] | None = None,
         call: Call | None = None,
     ) -> Answer:
-        """Make the call with this name; raises a `SiteError` if no answer comes.
+        """Make the call with this name. Raises a `SiteError` if there is no answer.
 
-        values: for the placeholders of its templates. within: seconds. retry: send it again if that can be done safely.
-        further: members of the body, where a dot in a name makes an object.
-        call: instead of the one with this name.
+        values: of the placeholders of its templates. within: the timeout in seconds. retry: as in `HttpClient.send`.
+        further: members to add to the body; a dot in a name makes an object.
+        call: replaces the call with this name.
         """
         call = call or getattr(self._backend, name)
         if call is None:
@@ -335,10 +335,10 @@ class BackendClient:
         return path if "://" in path else self._url + path
 
     def token_header(self, access_token: str) -> tuple[str, str]:
-        """Name and value of the header with which an API that accepts the backend's tokens gets this one.
+        """Name and value of the header with which an app sends the access token to an API of the backend.
 
-        That of the calls to the backend, or a bearer token (RFC 6750) if those have it elsewhere. The value is empty
-        if the token cannot be sent in it.
+        It is the header of the calls to the backend, or a bearer token (RFC 6750) if they send the token elsewhere. The
+        value is empty if the token cannot be sent in a header.
         """
         name, _, template = (self._backend.token_header or BEARER_HEADER).partition(":")
         try:
@@ -349,7 +349,7 @@ class BackendClient:
         return name, headers.get(name, "")
 
     def _headers(self, name: str, call: Call, values: templates.Values, context: RequestContext) -> Mapping[str, str]:
-        """The headers of a call. Without Origin, Referer and Cookie: with these, Sanctum would require a CSRF token."""
+        """The headers of a call, without Origin, Referer and Cookie: with these, Sanctum would require a CSRF token."""
         headers = {
             # Laravel answers a wrong password with a redirect to HTML unless JSON is the first type here.
             "Accept": "application/json",
@@ -380,7 +380,7 @@ class BackendClient:
 
 
 def passkey_values(call: Call | None, credential: Mapping[str, Any], challenge: str | None) -> dict[str, Any]:
-    """The values of a call that sends a browser's answer. In form data, it is JSON text."""
+    """The values of a call that sends a browser's answer. In form data, the answer is JSON text."""
     answer = json.dumps(credential) if call and call.form else credential
     return {"credential": answer, **({} if challenge is None else {"challenge": challenge})}
 

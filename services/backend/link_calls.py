@@ -20,7 +20,7 @@ _MAX_ACCOUNT_LENGTH = 255
 @dataclass(frozen=True)
 class LinkedAccount:
     provider: str
-    """What the backend calls the provider."""
+    """The backend's name of the provider."""
     account: str | None
     """The backend's id of the connection, or of the account at the provider; None if it does not say."""
 
@@ -35,7 +35,7 @@ class LinkCalls:
         return name in self._backend.calls
 
     def linked(self, access_token: str, user: User, context: RequestContext) -> list[LinkedAccount] | None:
-        """What is connected with this user; None if the backend does not say. Raises a `SiteError`."""
+        """The connected accounts of this user; None if the backend does not list them. Raises a `SiteError`."""
         name = "links" if self.has("links") else "user"
         if not self._backend.links_at or not self.has(name):
             return None
@@ -46,7 +46,7 @@ class LinkCalls:
     def link(
         self, access_token: str, user: User, registration: Registration, identity: Identity, context: RequestContext
     ) -> None:
-        """Connect the account of a provider. Raises a `SiteError`, and then it is not certain that it is connected."""
+        """Connect the account at a provider. Raises a `SiteError` if it is not certain that it is connected."""
         with_email = registration.provider.backend_token == "id_token"  # noqa: S105
         values = {
             "token": access_token,
@@ -59,7 +59,7 @@ class LinkCalls:
         self._checked("link", values, context)
 
     def unlink(self, access_token: str, user: User, linked: LinkedAccount, context: RequestContext) -> None:
-        """Disconnect it. Raises a `SiteError`."""
+        """Disconnect an account. Raises a `SiteError`."""
         account = {} if linked.account is None else {"account": linked.account}
         values = {"token": access_token, "user_id": user.id, "provider": linked.provider, **account}
         self._checked("unlink", values, context)

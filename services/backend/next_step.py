@@ -1,4 +1,4 @@
-"""What an answer wants before the backend gives its tokens: `NextStep` in `backends/base.py` says where it says so."""
+"""Reads the next step of a sign-in from an answer, at the places that `NextStep` in `backends/base.py` names."""
 
 import re
 from collections.abc import Mapping
@@ -14,13 +14,13 @@ from services.backend.user import clean_text
 from services.http.response import parse_retry_after
 
 MAX_CHALLENGE = 2500
-"""Characters of what the backend knows a sign-in by: with it, the cookie has less than 4096 bytes."""
+"""Characters of the backend's challenge. The cookie that contains it has less than 4096 bytes."""
 _MAX_SENT_TO = 100
-"""Characters of a masked destination: an address, or a telephone number. Of a longer one, the rest is cut off."""
+"""Characters of a masked address or telephone number; the rest is cut off."""
 _MAX_METHODS = 10
-"""A page with more choices would be no help."""
+"""Methods to choose from. A page with more would not help."""
 DEFAULT_RESEND_SECONDS = 30
-"""Until a code can be sent again, if the backend does not say: long enough for an SMS to arrive."""
+"""Seconds until a code can be sent again, if the backend does not say: long enough for an SMS to arrive."""
 MAX_RESEND_SECONDS = 600
 """A sign-in is pending for ten minutes."""
 _BIDI_CONTROLS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -32,21 +32,21 @@ RECOVERY = "recovery"
 @dataclass(frozen=True)
 class Step:
     methods: Mapping[str, Method]
-    """The backend's name -> what it is. The first one is used unless the person chooses another."""
+    """The backend's name of a method -> its kind. The first one is used unless the person chooses another."""
     challenge: str | None = field(default=None, repr=False)
     ticket: str | None = field(default=None, repr=False)
     sent_to: str | None = None
     resend_after: int | None = None
     url: str | None = None
-    """Where the person has to go; None if a code or fields are wanted."""
+    """The page that the person has to visit; None if a code or fields are required."""
     fields: tuple[str, ...] = ()
     """The form's names of the fields that a new account needs."""
 
 
 def read_step(backend: Backend, answer: Answer, origins: tuple[str, ...], last_step: Step | None = None) -> Step | None:
-    """The next step of an answer that means one; None if this site cannot show it.
+    """The next step of an answer that means `next_step`; None if this site has no page for it.
 
-    origins: where a person may be sent. Raises `Configuration` for another address.
+    origins: to which a person may be sent. Raises `Configuration` for another address.
     last_step: the one before it in the same sign-in, whose challenge may stay the same.
     """
     places = backend.next_step
@@ -65,9 +65,9 @@ def read_step(backend: Backend, answer: Answer, origins: tuple[str, ...], last_s
 def read_sign_up(
     backend: Backend, answer: Answer, form_fields: Mapping[str, str], last_step: Step | None = None
 ) -> Step | None:
-    """The fields that an answer wants for a new account; None if this site cannot ask for them.
+    """The step of an answer that requires fields for a new account; None if this site cannot ask for them.
 
-    form_fields: what the backend may call a field -> its name in the form.
+    form_fields: the backend's name of a field -> its name in the form.
     last_step: the one before it in the same sign-in. Its fields are sent again.
     Raises `Configuration` if the backend wants fields that the form cannot have.
     """
@@ -86,7 +86,7 @@ def read_sign_up(
 
 
 def after_resend(backend: Backend, answer: Answer, step: Step) -> Step:
-    """The step after a code was sent: what the answer says about it has changed."""
+    """The step after a code was sent, with the values of the answer."""
     places = backend.next_step
     return replace(
         step,
@@ -98,7 +98,7 @@ def after_resend(backend: Backend, answer: Answer, step: Step) -> Step:
 
 
 def trust_token(backend: Backend, answer: Answer) -> str | None:
-    """What the answer gives a browser that the backend trusts from now on."""
+    """The token for a browser that the backend trusts from now on; None without one."""
     return _text(answer, backend.next_step.trust_token, MAX_CHALLENGE)
 
 
@@ -127,7 +127,7 @@ def _methods(backend: Backend, answer: Answer) -> dict[str, Method]:
 
 
 def _is_allowed(url: str, origins: tuple[str, ...]) -> bool:
-    """Whether a person may be sent to this address: it is one in plain ASCII at one of these origins."""
+    """Whether a person may be sent to this address: it has to be ASCII, and at one of these origins."""
     if not re.fullmatch(r"https?://[!-~]+", url) or re.search(r"[\\\"'<>@]", url.partition("?")[0]):
         return False
     try:

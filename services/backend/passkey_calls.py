@@ -1,6 +1,6 @@
-"""The calls around passkeys, beside the sign-in itself: the options that browsers answer, new and old passkeys.
+"""The backend's calls for passkeys, except the sign-in itself: get options; add, list and remove passkeys.
 
-Options and answers pass through: only the backend knows the passkeys.
+Options and answers are passed on unchanged: only the backend knows the passkeys.
 """
 
 from collections.abc import Mapping
@@ -30,15 +30,15 @@ class Options:
     public_key: Mapping[str, Any]
     """For the browser."""
     challenge: str | None
-    """What the backend knows them by."""
+    """The backend's id of the options; None if it has none."""
 
 
 @dataclass(frozen=True)
 class Passkey:
-    """A passkey of who is signed in, as the backend lists it."""
+    """A passkey of the signed-in person, as the backend lists it."""
 
     id: str | int
-    """The backend's."""
+    """The backend's id."""
     name: str | None
     created_at: int | None
     """Seconds since 1970, as `used_at`; None if the backend does not say."""
@@ -56,7 +56,7 @@ class PasskeyCalls:
         return self._backend.confirm_password is not None
 
     def confirm_password(self, values: Mapping[str, Any], context: RequestContext) -> None:
-        """Send the password of who is signed in. Raises `WrongPassword`, or another `SiteError`."""
+        """Send the password of the signed-in person. Raises `WrongPassword`, or another `SiteError`."""
         self._checked("confirm_password", values, context)
 
     def options(self, context: RequestContext) -> Options:
@@ -67,7 +67,7 @@ class PasskeyCalls:
     def register_options(self, values: Mapping[str, Any], context: RequestContext) -> Options:
         """The options with which a person adds a passkey. Raises a `SiteError`.
 
-        values: `token` and `user_id`. `RecentSignInRequired`: the backend wants a newer sign-in.
+        values: `token` and `user_id`. Raises `RecentSignInRequired` if the backend requires a newer sign-in.
         """
         answer = self._checked("passkey_register_options", values, context)
         return self._read("passkey_register_options", answer, self._backend.passkeys.creation_options)
@@ -79,7 +79,7 @@ class PasskeyCalls:
         challenge: str | None,
         context: RequestContext,
     ) -> None:
-        """Add a passkey. Raises a `SiteError`, and then there is none."""
+        """Add a passkey. Raises a `SiteError` if it was not added."""
         answer_values = passkey_values(self._backend.passkey_register, credential, challenge)
         self._checked("passkey_register", {**values, **answer_values}, context)
 

@@ -1,4 +1,4 @@
-"""What the answers of a backend give: tokens and users, at the places that the backend's value says."""
+"""Reads tokens and users from the answers of a backend, at the places that its file of `backends/` names."""
 
 import logging
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ class Login:
     tokens: Tokens
     answer: Answer
     trust_token: str | None = None
-    """What the browser sends from now on to need no second factor."""
+    """A token with which this browser needs no second factor from now on."""
 
 
 _SUCCESS = (200, 201)
@@ -32,7 +32,7 @@ _SUCCESS = (200, 201)
 
 
 def tokens(backend: Backend, call: str, answer: Answer, now: float) -> Tokens:
-    """The tokens of an answer to `login`, `social` or `refresh`; raises the `SiteError` that it means without any.
+    """The tokens of an answer to `login`, `social` or `refresh`; raises a `SiteError` if it has none.
 
     now: seconds since 1970, from which a duration until they expire counts.
     """
@@ -44,7 +44,7 @@ def tokens(backend: Backend, call: str, answer: Answer, now: float) -> Tokens:
 
 
 def login(backend: Backend, answer: Answer, now: float) -> Login | None:
-    """The tokens of a successful answer that need not have any; None without a valid token."""
+    """The tokens of a successful answer; None if it has no valid token."""
     access = _valid_token(answer.get(backend.token)) if backend.token else None
     if access is None:
         return None
@@ -59,7 +59,7 @@ def _tokens(backend: Backend, answer: Answer, access_token: str, now: float) -> 
 
 
 def user(backend: Backend, call: str, answer: Answer, claims: Iterable[UserClaim] = ()) -> User:
-    """The user of an answer to `user`, `profile` or `login`; raises the `SiteError` that it means without one.
+    """The user of an answer to `user`, `profile` or `login`; raises a `SiteError` if it has none.
 
     claims: the further fields to take from the place of the user.
     """
@@ -79,7 +79,7 @@ def user(backend: Backend, call: str, answer: Answer, claims: Iterable[UserClaim
 
 
 def user_if_any(backend: Backend, answer: Answer) -> User | None:
-    """The user of a successful answer that need not have one."""
+    """The user of a successful answer; None if it has none."""
     try:
         return user(backend, "user", answer)
     except errors.SiteError:
@@ -87,7 +87,7 @@ def user_if_any(backend: Backend, answer: Answer) -> User | None:
 
 
 def has_user(backend: Backend, answer: Answer) -> bool:
-    """Whether an answer that need not have a user has one."""
+    """Whether an answer has a user."""
     data = answer.get(backend.user_at)
     return find_joined(data, backend.user_fields["id"]) is not None if backend.user_at == "body" else data is not None
 
@@ -96,7 +96,7 @@ def _refresh_token(backend: Backend, answer: Answer) -> str | None:
     value = answer.get(backend.refresh_token) if backend.refresh_token else None
     token = _valid_token(value)
     if value and token is None:
-        log.warning("the refresh token has other than visible ASCII characters and is not used")
+        log.warning("refresh token not used: it has characters other than visible ASCII")
     return token
 
 
@@ -108,7 +108,7 @@ def _valid_token(value: object) -> str | None:
 
 
 def _expiry(place_and_unit: str, answer: Answer, token: str | None, now: float) -> int | None:
-    """When a token of this answer expires. A time in the past says nothing: the clock of the backend is wrong."""
+    """When a token of this answer expires. A time in the past is ignored: the clock of the backend is wrong."""
     place, _, unit = place_and_unit.rpartition(":")
     expires_at = parse_expiry(answer.get(place), unit, now) if place else None
     if expires_at is None and token:

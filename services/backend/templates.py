@@ -17,7 +17,7 @@ Values = Mapping[str, Any]
 
 
 def fill_path(template: str, values: Values) -> str:
-    """Raises `ValueError` if a value is missing."""
+    """Fill the values into a path. Raises `ValueError` if one is missing."""
     names = placeholders(template)
     if not names:
         return template
@@ -27,12 +27,12 @@ def fill_path(template: str, values: Values) -> str:
 
 
 def fill_body(template: Mapping[str, Any], values: Values) -> dict[str, Any]:
-    """Values become members of JSON or form data; they are never joined as text and parsed."""
+    """Fill the values into a body. They are encoded as members of JSON or form data, never joined as text."""
     return {key: _fill(value, values) for key, value in template.items() if _has_values(value, values)}
 
 
 def with_members(body: Mapping[str, Any], members: Mapping[str, object]) -> dict[str, Any]:
-    """The body with further members. A dot in a name makes an object; a member that the body has is kept."""
+    """The body with further members. A dot in a name makes an object. Existing members are not replaced."""
     result = dict(body)
     for name, value in members.items():
         *parents, key = name.split(".")
@@ -62,7 +62,7 @@ def _has_values(template: object, values: Values) -> bool:
 
 
 def fill_headers(templates: Mapping[str, str], values: Values) -> dict[str, str]:
-    """Raises `ValueError` for a value that a header or a cookie cannot have."""
+    """Fill the values into headers. Raises `ValueError` for a value that a header or a cookie cannot have."""
     return {
         name: _fill_header(name, template, values)
         for name, template in templates.items()

@@ -11,8 +11,8 @@ _MAX_TIME = 253402300799
 _MIN_MILLISECONDS = 10**11
 """A larger number of seconds would be after the year 5000."""
 REFRESH_MARGIN_SECONDS = 30
-"""An access token is refreshed so long before it expires: it is then still valid when the backend gets it. Of a token
-that lives for less than 150 seconds, a fifth of its life."""
+"""An access token is refreshed this long before it expires, so that it is still valid when the backend receives it. If
+the token lives for less than 150 seconds, it is a fifth of its life."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Tokens:
 
 
 def parse_expiry(value: object, unit: str, now: float) -> int | None:
-    """Return the time that this value means, in seconds since 1970; None if it is none.
+    """Return the time of expiry, in seconds since 1970; None if the value is not one.
 
     unit: `s` or `ms` for a duration from `now`, `at` for a time.
     """

@@ -12,7 +12,7 @@ from providers.base import Identity
 _MAX_TEXT = 200
 """Characters of a name, which the session cookie holds. The rest of a longer one is cut off."""
 _MAX_EMAIL = 254
-"""RFC 5321, 4.5.3.1.3, without the angle brackets. The rest of a longer address is cut off; a provider's is dropped."""
+"""RFC 5321, 4.5.3.1.3, without the angle brackets. A longer address is cut off; that of a provider is dropped."""
 _MAX_ID = 255
 """Characters of an id, which the session cookie holds; OpenID Connect Core 1.0, 2, has the same for `sub`."""
 _MAX_EXACT_NUMBER = 2**53
@@ -21,7 +21,7 @@ _EMAIL = re.compile(r"[^@\s,;<>\x00-\x1f\x7f]{1,64}@[^@\s,;<>\x00-\x1f\x7f]+")
 """RFC 5321, 4.5.3.1.1: 64 characters before the `@`."""
 _REMOVED = ("Cc", "Cs")
 _INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp", "Zs", "Mn", "Mc", "Me")
-"""Unicode categories of characters that show nothing of their own. Unassigned ones (Cn) may be in newer fonts."""
+"""Unicode categories of invisible characters. Unassigned ones (Cn) may be visible in newer fonts."""
 _BLANKS = re.compile(
     r"[\u115f\u1160\u3164\uffa0"  # Hangul fillers
     r"\u2800\U0001d159\U00013441\U00013442"  # empty Braille pattern, notehead and hieroglyphs
@@ -45,9 +45,9 @@ class User(UserMixin):  # type: ignore[misc]  # Flask-Login has no type hints
     def from_json(cls, data: object) -> "User":
         """The user in a backend's response or in a session token; raises `ValueError` without a valid id.
 
-        Without claims: they are elsewhere in both, and a session token's `user` may have been changed by an app.
+        Claims are not read: they are elsewhere in both, and an app may have changed the `user` of a session token.
 
-        Texts are bounded and cleaned, not rejected: an odd name must not lock anyone out.
+        Texts are cut and cleaned, not rejected: an unusual name must not lock anyone out.
         """
         if not isinstance(data, dict):
             raise ValueError("user is not an object")
@@ -68,7 +68,7 @@ class User(UserMixin):  # type: ignore[misc]  # Flask-Login has no type hints
         return replace(self, claims={})
 
     def is_same_person(self, other: "User") -> bool:
-        """Compares ids as text: after an upgrade, a backend may send `"7"` instead of `7`."""
+        """Compare ids as text: after an upgrade, a backend may send `"7"` instead of `7`."""
         return str(self.id) == str(other.id)
 
     @property
@@ -123,8 +123,9 @@ def _without_controls(text: str) -> str:
 
 
 def _is_email(text: str) -> bool:
-    """Whether this is one address, also to a backend that normalizes it: NFKC turns a full-width @ into an @
-    (GHSA-7rqj-j65f-68wh)."""
+    """Whether this is a single address, also after normalization by a backend: NFKC turns a full-width @ into an @
+    (GHSA-7rqj-j65f-68wh).
+    """
     return len(text) <= _MAX_EMAIL and all(
         _EMAIL.fullmatch(form) for form in (text, unicodedata.normalize("NFKC", text))
     )

@@ -1,7 +1,7 @@
 """The claims of `USER_CLAIMS`: further fields of the backend's user, for apps.
 
-The backend is trusted to say who may do what, but not to keep to sizes: a claim that is too large is left out, so that
-nobody is locked out by it. An app must treat a missing claim as no permission.
+The backend decides what people may do, but it may send too much: a claim that is too large is left out, so that it does
+not lock the person out. An app must treat a missing claim as no permission.
 """
 
 import json
@@ -17,15 +17,15 @@ from settings_readers import UserClaim
 log = logging.getLogger("munjigi.backend")
 
 MAX_CLAIMS_BYTES = 2048
-"""All claims of a user, as JSON. In the session cookie and in the headers to an app, they share 16 kB with the rest."""
+"""Size of all claims of a user as JSON. The session cookie and the headers to an app have 16 kB for everything."""
 MAX_DEPTH = 4
-"""Lists and objects in one another. Deeper ones are no roles or plans."""
+"""Levels of lists and objects. Roles and plans need no more."""
 _MAX_EXACT_NUMBER = 2**53
 """From here on, JavaScript reads different integers as the same number."""
 
 
 def read_claims(user: object, claims_to_read: Iterable[UserClaim]) -> dict[str, object]:
-    """The claims in the user of a backend's answer; without those that are null, missing or not valid."""
+    """The claims of the user in a backend's answer, except those that are null, missing or not valid."""
     claims: dict[str, object] = {}
     bytes_left = MAX_CLAIMS_BYTES
     for claim in claims_to_read:
@@ -52,7 +52,7 @@ def to_json(value: object) -> str:
 
 
 def _clean(value: object, depth: int) -> Any:
-    """JSON that every reader understands in the same way. Raises `ValueError` for what cannot become that."""
+    """The value as JSON that all readers understand in the same way. Raises `ValueError` if that is not possible."""
     match value:
         case None | bool():
             return value
@@ -72,5 +72,5 @@ def _clean(value: object, depth: int) -> Any:
 
 
 def _text(text: str) -> str:
-    """Without control characters. A text that is too long stays so, and is left out."""
+    """Text without control characters. A text that is too long stays too long, and the caller leaves it out."""
     return clean_text(text, MAX_CLAIMS_BYTES + 1) or ""

@@ -1,6 +1,6 @@
-"""A transport adapter of `requests` that sends through aiohttp, so that a call occupies no thread while it waits.
+"""A transport adapter for `requests` that sends through aiohttp: a call does not occupy a thread while it waits.
 
-Code above speaks `requests`: it passes a `PreparedRequest` and gets a `Response` or one of its exceptions. Only
+Callers use the types of `requests`: they pass a `PreparedRequest` and get a `Response` or an exception. Only
 `HttpClient` uses this module; a test can replace `AiohttpAdapter.send` with the `responses` package.
 """
 
@@ -33,17 +33,17 @@ from yarl import URL
 from services.event_loop import PerLoop, wait_for
 
 CONNECT_SECONDS = 3.0
-"""For the TCP connection to any of the host's addresses, and the TLS handshake."""
+"""Timeout of the TCP connection and the TLS handshake."""
 _LOOKUP_THREADS = 16
-"""Names that can be looked up at a time. A look-up that hangs occupies one for up to half a minute."""
+"""Host names that can be looked up at a time. A look-up that hangs occupies a thread for up to half a minute."""
 QUEUE_SHARE = 0.5
 """The share of a call's timeout that it may wait for a free slot. The rest is for the call itself."""
 _MAX_STALE_CONNECTIONS = 10
-"""Unusable kept connections that one call passes over. With more, the host sends them on purpose."""
+"""Unusable keep-alive connections that one call skips. With more, the host makes them unusable on purpose."""
 MAX_HEADER_LINE_BYTES = 64 * 1024
-"""Of the status line and of each header of a response. `Content-Security-Policy` may have more than aiohttp's 8 kB."""
+"""Size of the status line and of each header of a response. aiohttp's 8 kB are too few for some security policies."""
 MAX_HEADERS = 128
-"""Of a response: aiohttp's own limit. Together with the one above, it bounds the memory that a response takes."""
+"""Headers of a response: aiohttp's own limit. Together with the one above, it bounds the memory of a response."""
 
 
 class NotSentError(requests.ConnectionError):
@@ -51,11 +51,11 @@ class NotSentError(requests.ConnectionError):
 
 
 class NoResponseError(requests.ConnectionError):
-    """The connection was closed before an answer came."""
+    """The connection was closed before the response arrived."""
 
 
 class NoSlotError(requests.ConnectionError):
-    """All slots of the host are in use, and too many calls wait for one, or this call has waited long enough."""
+    """All slots of the host are in use, and the queue is full, or this call has waited too long in it."""
 
 
 class HeaderTooLargeError(requests.ConnectionError):
@@ -69,8 +69,8 @@ class _UnusableConnectionError(aiohttp.ClientConnectionError):
 class _Resolver(AbstractResolver):
     """The system's resolver, in threads of its own.
 
-    aiohttp's would ask the loop, and uvloop's looks up two names at a time: while two names hang, which may take half a
-    minute, no other host could be reached.
+    aiohttp's resolver uses the loop, and uvloop looks up two names at a time: while two look-ups hang, which may take
+    half a minute, no other host could be reached.
     """
 
     def __init__(self) -> None:
@@ -134,7 +134,7 @@ class _Response(aiohttp.ClientResponse):
         await super().start(connection)
         is_empty = self.status in (204, 304)
         if self.status == HTTPStatus.SWITCHING_PROTOCOLS or (is_empty and _announces_body(self.headers)):
-            protocol.close()  # what follows must not become the answer to the next request
+            protocol.close()  # the body must not become the response to the next request
         return self
 
 
@@ -152,7 +152,7 @@ class _Slots:
 
     @asynccontextmanager
     async def slot(self, seconds: float) -> AsyncIterator[None]:
-        """Hold a slot for one call, after waiting for it up to `seconds`; raises `NoSlotError`."""
+        """Hold a slot for one call. Waits up to `seconds` for it, then raises `NoSlotError`."""
         if self._semaphore.locked():
             await self._queue(seconds)
         else:
@@ -176,14 +176,14 @@ class _Slots:
 
 
 class _Connections:
-    """Of one event loop: the session with its kept connections, and the slots by host."""
+    """The connections of one event loop: a session with keep-alive connections, and the slots of each host."""
 
     def __init__(self) -> None:
         self.slots: dict[str, _Slots] = {}
         self.resolver = _Resolver()
         self.session = aiohttp.ClientSession(
             connector=_Connector(limit=0, resolver=self.resolver),
-            cookie_jar=aiohttp.DummyCookieJar(),  # or one person's cookies would be sent with another's call
+            cookie_jar=aiohttp.DummyCookieJar(),  # one person's cookies must not be sent with another's call
             max_line_size=MAX_HEADER_LINE_BYTES,
             max_field_size=MAX_HEADER_LINE_BYTES,
             max_headers=MAX_HEADERS,
@@ -195,11 +195,11 @@ class _Connections:
 
 
 class AiohttpAdapter(HTTPAdapter):
-    """Keep-alive connections on the event loop. Of `HTTPAdapter`, only `build_response` is used.
+    """Sends requests over keep-alive connections on the event loop. Of `HTTPAdapter`, only `build_response` is used.
 
-    max_bytes: the part of a response body that is read; the connection of a longer one is closed.
-    max_per_host, max_queued: calls to one host at a time, and those that may wait for a slot.
-    proxy, no_proxy: the HTTP proxy to go through, and the hosts (with all names below them) that are reached directly.
+    max_bytes: how much of a response body is read; the connection of a longer one is closed.
+    max_per_host, max_queued: calls to one host at a time, and calls that may wait for a slot.
+    proxy, no_proxy: the HTTP proxy, and the hosts (with their subdomains) that are reached without it.
     client_cert: a PEM file with a certificate and its key, for hosts that ask for one.
     """
 
@@ -225,15 +225,15 @@ class AiohttpAdapter(HTTPAdapter):
     def send(  # type: ignore[override]  # the other parameters are for features that are not used
         self, request: requests.PreparedRequest, *_: Any, timeout: float, **__: Any
     ) -> requests.Response:
-        """Send a request once. `timeout`: seconds for all of it, from the look-up of the name to the last byte."""
+        """Send a request once. timeout: seconds from the look-up of the host name to the last byte."""
         return wait_for(self._send_within(request, timeout))
 
     def close(self) -> None:
-        """Close the kept connections, soon."""
+        """Close the connections of all event loops, without waiting."""
         self._connections.close_soon()
 
     async def aclose(self) -> None:
-        """Close those of the running event loop."""
+        """Close the connections of the running event loop."""
         await self._connections.close()
 
     async def _send_within(self, request: requests.PreparedRequest, seconds: float) -> requests.Response:
@@ -311,10 +311,10 @@ class AiohttpAdapter(HTTPAdapter):
 
 @lru_cache(maxsize=4)
 def _tls_context(client_cert: Path | None, _ca_file: str | None) -> ssl.SSLContext:
-    """How https calls check the other side: with the authorities of the system and of certifi.
+    """The TLS settings of https calls: trust the certificate authorities of the system and of certifi.
 
-    Reading those takes 40 ms, so it happens once in a process, at the first https call. OpenSSL itself finds
-    `SSL_CERT_FILE` in the environment; here it is a part of the cache's key.
+    Reading these takes 40 ms, so it happens once per process, at the first https call. OpenSSL reads `SSL_CERT_FILE`
+    from the environment itself; here it is only part of the cache key.
     """
     context = ssl.create_default_context()
     context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
@@ -345,7 +345,8 @@ _TRANSLATIONS: tuple[tuple[type[Exception], type[requests.RequestException], str
     (aiohttp.ClientError, requests.ConnectionError, "no HTTP"),
     (ValueError, requests.exceptions.InvalidHeader, "it cannot be sent"),
 )
-"""Of aiohttp's exceptions, in this order, to those of `requests`. No text has an address or a byte of an answer."""
+"""aiohttp's exception -> exception of `requests` and its text. The first that fits counts. No text contains
+an address or a part of a response."""
 
 
 _TOO_LARGE_MESSAGES = ("Got more than", "Too many headers")

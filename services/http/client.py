@@ -1,9 +1,8 @@
 """The HTTP client for all calls to the backend and to providers.
 
-A backend that sends one byte a second never exceeds an ordinary read timeout; one that sends a gigabyte fills the
-memory; one that redirects a POST would be sent the password twice. So every call has one deadline, from the look-up
-of the name to the last byte, shared by all calls of a request; answers are capped; redirects are not followed, cookies
-not kept, and neither proxies nor passwords are taken from the environment.
+All calls of a request share one deadline, from the look-up of the host name to the last byte: a server that sends one
+byte a second never exceeds an ordinary read timeout. Response bodies are capped. Redirects are not followed, because
+the password would be sent twice. Cookies are not stored, and proxies and passwords are not read from the environment.
 """
 
 import time
@@ -29,11 +28,11 @@ from services.observability.audit import upstream_request_finished
 from services.observability.tracing import Tracing
 
 MAX_BYTES = 1024 * 1024
-"""The most that the decoded body of a response may have: a hundred of them at a time have to fit into memory."""
+"""Size of the decoded body of a response: a hundred of them at a time have to fit into memory."""
 QUEUE_FACTOR = 10
 """Up to this many times `max_concurrency` calls may wait for a slot."""
 _MIN_SECONDS = 0.05
-"""A call with less time left is not sent: it could reach the backend, but its answer not the site."""
+"""A call with less time left is not sent: the request might arrive, but its response would be too late."""
 
 
 class UpstreamError(Exception):
@@ -51,10 +50,10 @@ class UpstreamError(Exception):
 
 
 class HttpClient:
-    """Synchronous calls that do not block the event loop. Threads may share a client.
+    """Makes synchronous calls that do not block the event loop. It is thread-safe.
 
-    max_concurrency: calls to one host at a time; others queue.
-    sends_tracestate: whether the host is the operator's own, and gets `tracestate` beside `traceparent`.
+    max_concurrency: calls to one host at a time; further calls queue.
+    sends_tracestate: send `tracestate` in addition to `traceparent`, to a host of the operator's own.
     For the other parameters see `AiohttpAdapter`.
     """
 
@@ -96,9 +95,9 @@ class HttpClient:
     ) -> UpstreamResponse:
         """Send one request; raises `UpstreamError`.
 
-        within: seconds for all of it.
-        retry: send it once more if no connection was made, or a kept one was closed before an answer came. Only for
-        requests that may be received twice.
+        within: the timeout of the whole call in seconds.
+        retry: send it once more if no connection was made, or if it was closed before the response arrived. Only for
+        requests that the host may receive twice.
         """
         deadline = time.monotonic() + within
         host, started_at, status_class = urlsplit(url).netloc, time.monotonic(), "none"
@@ -122,17 +121,17 @@ class HttpClient:
             return UpstreamResponse(response.status_code, response.headers, body, _set_cookies(response))
         finally:
             if span:
-                span.end(status, failed=status is None or status >= 400)  # of a call, 4xx is an error too
+                span.end(status, failed=status is None or status >= 400)  # for a client span, 4xx is an error too
             upstream_request_finished.send(
                 self, host=host, status_class=status_class, seconds=time.monotonic() - started_at
             )
 
     def close(self) -> None:
-        """Close the kept connections, soon."""
+        """Close the connections of all event loops, without waiting."""
         self._adapter.close()
 
     async def aclose(self) -> None:
-        """Close those of the running event loop."""
+        """Close the connections of the running event loop."""
         await self._adapter.aclose()
 
     def _send_once(self, request: requests.PreparedRequest, deadline: float) -> requests.Response:
@@ -145,10 +144,10 @@ class HttpClient:
 def _prepare(
     method: str, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None, json: object
 ) -> requests.PreparedRequest:
-    """What `requests.Request.prepare` makes of these, without its steps for query parameters, cookies and credentials.
+    """Prepare a request as `requests.Request.prepare` does, without query parameters, cookies and credentials.
 
     With these steps, and with urllib3's part of a response (`aiohttp_adapter.py`), the two calls of a sign-in cost
-    480 µs more than aiohttp alone; without, 200. A sign-in takes some 2,000.
+    480 µs more than aiohttp alone; without them 200. A sign-in takes about 2,000.
     """
     request = requests.PreparedRequest()
     request.prepare_method(method)
@@ -166,7 +165,7 @@ def _prepare_url(url: str) -> str:
 
 
 def _set_cookies(response: requests.Response) -> Sequence[str]:
-    """`response.headers` has only one of several headers with the same name."""
+    """The values of all `Set-Cookie` headers; `response.headers` has only one of several with the same name."""
     getlist = getattr(getattr(response.raw, "headers", None), "getlist", None)
     return getlist("Set-Cookie") if getlist else ()
 
@@ -192,7 +191,7 @@ _REASONS: tuple[tuple[type[requests.RequestException], str, int], ...] = (
     ),
     (requests.ConnectionError, "the answer broke off or is no HTTP (ConnectionError)", 502),
 )
-"""Reason and status for each kind of exception, the first that fits. Their texts may hold bytes of the answer."""
+"""Exception -> reason and status. The first that fits counts. The texts of the exceptions may contain response data."""
 
 
 _NOT_SENT = (NoSlotError, NotSentError, requests.exceptions.SSLError)

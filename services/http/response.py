@@ -12,13 +12,13 @@ from functools import cached_property
 from services.http import strict_json
 
 MAX_RETRY_AFTER = 3600
-"""Seconds. A longer `Retry-After` is cut to this: a mistake of a backend must not lock people out for days."""
+"""Seconds. A longer `Retry-After` is reduced to this: a mistake of a backend must not lock people out for days."""
 _MAX_RESET_SECONDS = 86400
 """A number this close to the current time is a time, not a duration."""
 _NO_JSON = object()
 _DELAY = re.compile(r"0*([0-9]+)(\.[0-9]+)?")
 _PROTECTION_HEADERS = ("cf-mitigated", "x-amzn-waf-action")
-"""What Cloudflare and AWS WAF add to an answer of their own, such as `challenge`, instead of passing the request on."""
+"""Headers that Cloudflare and AWS WAF add to their own responses, such as a challenge."""
 _JWT = re.compile(rb"eyJ[\w-]*(\.[\w-]*){2,4}")
 
 
@@ -54,17 +54,17 @@ class UpstreamResponse:
 
     @property
     def is_html(self) -> bool:
-        """Whether the body is HTML or XML. `Content-Type` does not say: Laravel sends a bare token as `text/html`."""
+        """Whether the body is HTML or XML. `Content-Type` does not tell: Laravel sends a bare token as `text/html`."""
         return self.body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
 
     @property
     def protection(self) -> str | None:
-        """The header by which a bot protection says that this answer is its own."""
+        """The header with which a bot protection marks its own responses; None without one."""
         return next((name for name in _PROTECTION_HEADERS if self.headers.get(name)), None)
 
     @property
     def kind(self) -> str:
-        """What came instead of JSON, for the log: ` with a page of HTML`; empty for JSON."""
+        """The kind of a body that is not JSON, for the log: ` with a page of HTML`; empty for JSON."""
         if self.protection:
             return f" with a challenge of a bot protection ({self.protection})"
         if self.is_html:
@@ -99,7 +99,7 @@ def parse_retry_after(text: str) -> int | None:
 
 
 def parse_http_date(text: str) -> float | None:
-    """Seconds since 1970 from any of the three formats of RFC 9110, 5.6.7; None if it is no date.
+    """Seconds since 1970 from any of the three formats of RFC 9110, 5.6.7; None if it is not a date.
 
     A date without a zone, as in asctime's format, is UTC and not the local time of this machine.
     """

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 
 def loads(raw: bytes) -> object:
-    """Parse UTF-8 JSON (RFC 8259); raises `ValueError` for everything that is not."""
+    """Parse UTF-8 JSON (RFC 8259); raises `ValueError` if it is not valid."""
     try:
         return _DECODER.decode(raw.decode("utf-8"))
     except RecursionError:

@@ -6,12 +6,12 @@ import unicodedata
 from services import identifiers
 
 _LATIN = re.compile(r"LATIN (?:SMALL|CAPITAL) (?:LETTER|LIGATURE) (?:LONG |INSULAR |DOTLESS )?(\w{1,2})(?: |$)")
-"""Unicode names of letters that are an `a`, or an `ae`, with a stroke, in a circle, or above another letter."""
+"""Unicode names of variants of a Latin letter: with a stroke, in a circle, as a superscript."""
 
 
 SUBSCRIBER_LENGTH = 8
-"""The last digits of a telephone number, by which it is counted: they are the same with and without a country code,
-which only the backend knows. Numbers of two countries may share a count."""
+"""Telephone numbers are counted by their last digits, which are the same with and without a country code. Numbers of
+two countries may share a count."""
 
 
 def account_key(identifier: str, kind: str = "email") -> str:

@@ -19,9 +19,9 @@ from services.response_cookies import Cookie, prefixed
 from services.signing import TimedSerializer
 
 MAX_AGE_SECONDS = 365 * 24 * 3600
-"""People who sign in once a year still count as known. Browsers keep a cookie for 400 days at most."""
+"""Long enough for people who sign in once a year. Browsers keep a cookie for 400 days at most."""
 MAX_ACCOUNTS = 5
-"""Accounts that one browser is known for: a family. The one used least recently is forgotten."""
+"""Accounts of one browser, enough for a family. The least recently used is forgotten."""
 
 
 class _Device(NamedTuple):
@@ -65,7 +65,7 @@ class DeviceCookie:
         return self.account_keys(identifiers.fold_case(identifier))
 
     def _read(self, context: RequestContext) -> _Device:
-        """The cookie of this browser; if it sent several, the one that was written last."""
+        """The cookie of this browser. If there are several, the newest."""
         try:
             value: Any = self._serializer.loads_newest(context.cookies.get(self._name, ()), MAX_AGE_SECONDS)
             device_id, account_keys = value

@@ -1,7 +1,7 @@
 """Rate limits counted in the memory of this process: a storage for the `limits` package that stays small.
 
-The package's own in-memory storage keeps every key until it expires, so a stranger who makes keys up fills the memory.
-Here the key that was used least recently goes when there are too many.
+The package's own in-memory storage keeps every key until it expires, so a client that makes up keys fills the memory.
+This one removes the least recently used key when there are too many.
 """
 
 import threading
@@ -12,7 +12,7 @@ from limits.aio.storage import MovingWindowSupport, Storage
 from services.clock import Clock
 
 MAX_KEYS = 100_000
-"""Counts in memory, some 30 MB. A stranger who makes up keys cannot take more."""
+"""Counts in memory, about 30 MB. A client that makes up keys cannot take more."""
 
 
 class BoundedMemoryStorage(Storage, MovingWindowSupport):

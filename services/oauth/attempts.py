@@ -1,7 +1,7 @@
-"""Social sign-ins under way, each in a signed cookie of its own, so that two tabs do not disturb each other.
+"""Social sign-ins in progress, each in a signed cookie of its own, so that several tabs do not interfere.
 
-A callback alone proves nothing: anybody can make a browser open one. The cookie proves that this browser started this
-sign-in at this provider a short while ago. It is deleted when the callback has come, whatever its outcome.
+Anybody can make a browser open a callback URL. The cookie proves that this browser started this sign-in at this
+provider a short while ago. The callback deletes it, whatever its outcome.
 """
 
 import hmac
@@ -25,22 +25,22 @@ from services.single_flight import SharedSingleFlight
 from services.state.redis import Redis
 
 MAX_AGE_SECONDS = 15 * 60
-"""For a provider's page with two factors. An older callback starts again: `AttemptExpired`."""
+"""Long enough for a second factor at the provider. A later callback fails with `AttemptExpired`."""
 MAX_ATTEMPTS = 5
-"""In one browser: tabs that a person may have open. The oldest is deleted."""
+"""Attempts in one browser: a person may have several tabs open. The oldest is deleted."""
 STATE_LENGTH = 43
 """Characters of a state: 32 random bytes in Base64."""
 _MAX_TOTAL_SIZE = 4096
 """Characters of all attempt cookies: requests may have 16 kB of headers, and a session may take 12 kB."""
 _MAX_PARAMS_SIZE = 1200
 """Characters of the encrypted parameters of a callback by POST: a code, and the name of the person. Larger ones are
-dropped, and the attempt fails: browsers keep 4096 bytes of a cookie."""
+dropped, and the attempt fails, because browsers limit a cookie to 4096 bytes."""
 _STATE_PREFIX = 8
 """Characters of the state that are part of the cookie's name."""
 _KEEP_SECONDS = 30
-"""How long after a callback a second click on the provider's page still gets the same result."""
+"""How long after a callback a second one, from a second click on the provider's page, gets the same result."""
 EXTRA_SECONDS = 5
-"""How much longer than the backend timeout a second click waits."""
+"""How much longer than the backend timeout a second callback waits."""
 
 
 def _random_token() -> str:
@@ -56,22 +56,22 @@ class Attempt:
     provider: str
     return_to: str | None
     language: str | None
-    """The visitor's choice: a POST from the provider's site does not carry the visitor's cookie."""
+    """The language that the visitor chose: a POST from the provider's site does not carry the visitor's cookie."""
     state: str = field(default_factory=_random_token)
     nonce: str = field(default_factory=_random_token)
     code_verifier: str = field(default_factory=_random_token)
     user_id: str | None = None
     """The only user who may sign in, because this confirms their session."""
     started_at: int | None = None
-    """Seconds since 1970, for an attempt that confirms a session: the provider has to ask for the password since."""
+    """Seconds since 1970, for an attempt that confirms a session: the provider must ask for the password after this."""
     remember: bool | None = None
-    """The person has asked to stay signed in."""
+    """Whether the person asked to stay signed in."""
     link_session: str | None = None
     """The public id of the session whose user connects the provider. Nobody is signed in by such an attempt."""
     is_automatic: bool | None = None
-    """The sign-in page has started it, not the person: its failure is no error."""
+    """The sign-in page started it, not the person: its failure is not shown."""
     sealed_params: str | None = None
-    """The parameters of a callback by POST, for the request that has the session too."""
+    """The encrypted parameters of a callback by POST, for the next request, which has the session cookie too."""
 
 
 class Attempts:
@@ -106,7 +106,7 @@ class Attempts:
         self._set(self._cookie_name(attempt.state), value, MAX_AGE_SECONDS, provider, context)
 
     def load(self, provider: Provider, state: str | None, context: RequestContext) -> Attempt | None:
-        """The attempt of this browser that a callback with this state belongs to, or None."""
+        """The attempt of this browser with this state, or None."""
         for value in context.cookies.get(self._cookie_name(state), ()):
             try:
                 attempt = Attempt(**self._serializer.loads(value, max_age=MAX_AGE_SECONDS))
@@ -119,7 +119,7 @@ class Attempts:
     def save_params(
         self, attempt: Attempt, provider: Provider, params: Mapping[str, str], context: RequestContext
     ) -> None:
-        """Keep the parameters of a callback in the attempt's cookie, encrypted."""
+        """Save the parameters of a callback in the attempt's cookie, encrypted."""
         sealed_params = self._params_sealer.seal(attempt.state, dict(params)).decode()
         value = (
             sealed_params
@@ -129,7 +129,7 @@ class Attempts:
         self.save(replace(attempt, sealed_params=value), provider, context)
 
     def params(self, attempt: Attempt) -> dict[str, str]:
-        """The parameters that were kept; none if they cannot be read."""
+        """The saved parameters; empty if they cannot be read."""
         try:
             params: Any = self._params_sealer.open(attempt.state, (attempt.sealed_params or "").encode())
         except ValueError:
@@ -142,14 +142,14 @@ class Attempts:
             self._set(name, "", 0, provider, context)
 
     def finish_once(self, attempt: Attempt, finish: Callable[[], Session]) -> tuple[Session, bool]:
-        """Finish an attempt once. A second callback, by a second click, gets the same session.
+        """Finish an attempt once. A second callback gets the same session.
 
         Returns the session, and whether it was started by this call.
         """
         try:
             return self._finishing.run(attempt.state, finish, self._settings.backend_timeout + EXTRA_SECONDS)
         except TimeoutError:
-            raise errors.ProviderUnavailable("the same sign-in is still under way", status=504) from None
+            raise errors.ProviderUnavailable("the same sign-in is still in progress", status=504) from None
 
     def _cookie_name(self, state: str | None) -> str:
         return self._name + (state or "")[:_STATE_PREFIX]

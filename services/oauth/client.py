@@ -1,7 +1,7 @@
 """Sign-in with a provider: OAuth 2.0 (RFC 6749, RFC 9700) with PKCE and state, and OpenID Connect Core 1.0.
 
-`authorization_url` starts an attempt, which lives in a cookie of the person's browser; `finish` finishes it.
-The protocol is Authlib's. What Authlib does not check is checked here and in `id_token.py`.
+`authorization_url` starts an attempt, which is stored in a cookie of the browser; `finish` ends it. Authlib implements
+the protocol. This module and `id_token.py` add the checks that Authlib does not make.
 """
 
 import re
@@ -62,8 +62,8 @@ class OAuthClient:
         """The URL to redirect to, and the attempt that starts; raises `ProviderUnavailable`.
 
         return_to: where the person goes afterwards. locale: the language that they chose on this site. user_id: the
-        user whose session this sign-in confirms; the provider then has to ask for the password. remember: the person
-        has asked to stay signed in. link_session: the session whose user connects the provider. is_automatic: the
+        user whose session this sign-in confirms; the provider must then ask for the password. remember: the person
+        asked to stay signed in. link_session: the session whose user connects the provider. is_automatic: the
         provider shows no page (`Provider.auto_login_params`).
         """
         provider = registration.provider
@@ -93,16 +93,16 @@ class OAuthClient:
     def fetch_identity(
         self, registration: Registration, attempt: Attempt, params: Mapping[str, str], context: RequestContext
     ) -> Identity:
-        """The identity of the person whom a callback brings back; raises a `SiteError`.
+        """The identity of the person who returns in a callback; raises a `SiteError`.
 
-        params: the callback's parameters, each of which came once.
+        params: the parameters of the callback, none of them repeated.
         """
         return self.finish(registration, attempt, params, context)[0]
 
     def finish(
         self, registration: Registration, attempt: Attempt, params: Mapping[str, str], context: RequestContext
     ) -> tuple[Identity, IssuerSession | None]:
-        """The same, and the provider's own session, if the provider could end it by a logout token."""
+        """The same, with the session at the provider if the provider can end it with a logout token."""
         endpoints = self.metadata.endpoints(registration, context)
         _check_issuer(endpoints, params)
         if "error" in params:
@@ -110,7 +110,7 @@ class OAuthClient:
         if not params.get("code"):
             raise errors.OAuthCallback("the callback has no code")
         if not _CODE.fullmatch(params["code"]):
-            raise errors.OAuthCallback("the callback's code is no printable ASCII without spaces")
+            raise errors.OAuthCallback("the callback's code is not printable ASCII without spaces")
         tokens = self._fetch_tokens(registration, endpoints, attempt, params, context)
         claims: dict[str, Any] = {}
         if registration.provider.is_oidc:
@@ -227,7 +227,7 @@ class OAuthClient:
         token, provider = tokens["access_token"], registration.provider
         userinfo = extra = None
         if endpoints.userinfo_endpoint and not (claims.get("email") and claims.get("name")):
-            # The id_token alone proves who signs in. Without userinfo, only a name or an address may be missing.
+            # The id_token alone proves the identity. Without userinfo, only a name or an address may be missing.
             url = _with_params(endpoints.userinfo_endpoint, provider.user_params(registration, token))
             userinfo = self._http.get_json(url, token, context, kind=dict, optional=bool(claims))
             if claims and userinfo is not None and (subject := dig(userinfo, "sub")) != claims["sub"]:
@@ -253,7 +253,7 @@ def _with_params(url: str, params: Mapping[str, str]) -> str:
 def _issuer_session(
     registration: Registration, identity: Identity, claims: Mapping[str, Any], verified_token: str | None
 ) -> IssuerSession | None:
-    """claims: of the id_token. It is verified, if the provider is one of OpenID Connect."""
+    """The session at the provider. claims: of the id_token, which is verified for OpenID Connect providers."""
     if not registration.provider.can_send_logout_tokens:
         return None
     sid = claims.get("sid")
@@ -269,7 +269,7 @@ def _issuer_session(
 
 
 def _raise_provider_error(registration: Registration, code: object, place: str) -> NoReturn:
-    """Raise the error that a provider's error code means to the person. The provider's own words are not shown."""
+    """Raise the error for a provider's error code. The provider's description is not shown."""
     word = code.lower() if isinstance(code, str) else ""
     reason = f"{place} says {word if re.fullmatch(r'[a-z0-9_.-]{1,64}', word) else 'something unreadable'}"
     if word in _CANCELLED_ERRORS:
@@ -284,14 +284,14 @@ def _raise_provider_error(registration: Registration, code: object, place: str) 
 
 
 def _declared_params(registration: Registration, *, is_confirmation: bool) -> Mapping[str, str]:
-    """The parameters of the provider's file and of the settings. A confirmation asks for the password in any case."""
+    """The parameters of the provider's file and of the settings. A confirmation always asks for the password."""
     provider = registration.provider
     reauthenticate_params = provider.reauthenticate_params if is_confirmation else {}
     return {**registration.params, **provider.authorize_params, **reauthenticate_params}
 
 
 def _check_auth_time(registration: Registration, attempt: Attempt, claims: Mapping[str, Any]) -> None:
-    """Somebody may remove `prompt` and `max_age` from the address of the provider (OpenID Connect Core, 3.1.2.1)."""
+    """Check `auth_time`: the browser may remove `prompt` and `max_age` from the URL (OpenID Connect Core, 3.1.2.1)."""
     max_age = _declared_params(registration, is_confirmation=attempt.user_id is not None).get("max_age")
     if attempt.started_at is None or max_age is None:
         return
@@ -310,7 +310,7 @@ def _check_param_claims(registration: Registration, claims: Mapping[str, Any]) -
 
 
 def _check_issuer(endpoints: Endpoints, params: Mapping[str, str]) -> None:
-    """Mix-up attack (RFC 9207): `iss` in a callback must name the issuer at which the sign-in was started."""
+    """Prevent mix-up attacks: `iss` in a callback must be the issuer at which the sign-in started (RFC 9207)."""
     if "iss" in params and params["iss"] not in endpoints.issuers:
         raise errors.OAuthCallback("the callback is from another issuer")
     if endpoints.sends_iss and "iss" not in params:

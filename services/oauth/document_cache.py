@@ -1,7 +1,7 @@
 """A cache of the documents that providers publish: metadata and keys.
 
-A provider that is down must not stop people whose keys are cached; one that rotates its keys must not need a restart of
-the site; and tokens with made-up key ids must not cause a fetch each.
+While a provider is down, sign-ins continue with the cached keys. After a provider rotates its keys, the site fetches
+them without a restart. Tokens with made-up key ids do not cause a fetch each.
 """
 
 from collections.abc import Mapping
@@ -15,11 +15,11 @@ from services.request_context import RequestContext
 from services.single_flight import SingleFlight
 
 FRESH_SECONDS = 3600
-"""After this, one request fetches the document again. An unknown key is fetched earlier."""
+"""The age after which one request fetches a document again. An unknown key causes a fetch earlier."""
 FAILURE_PAUSE_SECONDS = 3
-"""After a failed fetch of a document that is not cached."""
+"""The pause after a failed fetch of a document that is not cached."""
 REFRESH_PAUSE_SECONDS = 60
-"""Between two fetches that an unknown key caused, and after a failed fetch of a document that is cached."""
+"""The pause between fetches because of an unknown key, and after a failed fetch of a cached document."""
 REFRESH_SHARE = 0.5
 """The share of a request's remaining time that refreshing a cached document may take."""
 
@@ -34,7 +34,7 @@ class _Entry:
 
 
 class DocumentCache:
-    """By URL. The URLs come from the operator or from an issuer's metadata, so there are few."""
+    """Caches documents by URL. There are few, since URLs come from the operator or from an issuer's metadata."""
 
     def __init__(self, http: ProviderHttp, clock: Clock) -> None:
         self._http = http
@@ -43,7 +43,7 @@ class DocumentCache:
         self._fetching: SingleFlight[_Document] = SingleFlight(clock)
 
     def get(self, url: str, context: RequestContext) -> _Document:
-        """The document; an old one if it cannot be fetched again. Raises `ProviderUnavailable` if there is none."""
+        """The document, or an old copy if it cannot be fetched again. Raises `ProviderUnavailable` without a copy."""
         entry, now = self._entry(url), self._clock.monotonic()
         if entry.document is None:
             if now < entry.pause_until:
@@ -55,7 +55,7 @@ class DocumentCache:
         return entry.document
 
     def refresh(self, url: str, context: RequestContext) -> _Document | None:
-        """Fetch a document again, because a token has an unknown key; None within the pause."""
+        """Fetch a document again because a token has an unknown key. Returns None within the pause."""
         entry = self._entry(url)
         if not self._fetching.is_running(url):
             if self._clock.monotonic() < entry.pause_until:

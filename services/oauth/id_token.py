@@ -1,7 +1,7 @@
-"""Validates that an id_token is from this issuer, for this site and of this sign-in (OpenID Connect Core, 3.1.3.7).
+"""Validates that an id_token is from the issuer, for this site and of this sign-in (OpenID Connect Core, 3.1.3.7).
 
-Authlib's claims alone take a foreign `aud` beside our `azp`, an empty `aud` or `sub`, and tokens of any age;
-this module rejects these. `signed_jwt.py` verifies the signature.
+Authlib alone accepts a foreign `aud` if `azp` is this site, an empty `aud` or `sub`, and tokens of any age; this module
+rejects these. `signed_jwt.py` verifies the signature.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ from services.oauth import signed_jwt
 from services.oauth.signed_jwt import InvalidToken, is_time
 
 MAX_AGE_SECONDS = 600
-"""Seconds since it was issued: it comes straight from the token endpoint."""
+"""Seconds since it was issued. It comes directly from the token endpoint."""
 MAX_SUBJECT_LENGTH = 255
 """OpenID Connect Core 1.0, 2: `sub`."""
 
@@ -50,7 +50,7 @@ def _check_claims(claims: dict[str, Any], header: dict[str, Any], expected: Expe
     if not now - MAX_AGE_SECONDS - MAX_DIFFERENCE_SECONDS <= claims["iat"] <= now + MAX_DIFFERENCE_SECONDS:
         raise InvalidToken("it was not issued just now")
     if not claims.get("at_hash", True):
-        raise InvalidToken("its at_hash is empty")  # which Authlib passes over
+        raise InvalidToken("its at_hash is empty")  # Authlib ignores that
     code_id_token = CodeIDToken(
         claims, header, params={"client_id": expected.client_id, "access_token": expected.access_token}
     )
@@ -67,7 +67,7 @@ def _check_identity_claims(claims: dict[str, Any], expected: Expected) -> None:
     if claims.get("aud") not in (expected.client_id, [expected.client_id]):
         raise InvalidToken("it is for another site, or not for this one alone")
     if claims.get("azp", expected.client_id) != expected.client_id:
-        raise InvalidToken("another site had it issued")
+        raise InvalidToken("it was issued to another site")
     if not isinstance(claims.get("sub"), str) or not 0 < len(claims["sub"]) <= MAX_SUBJECT_LENGTH:
         raise InvalidToken(f"its sub is not a text of 1 to {MAX_SUBJECT_LENGTH} characters")
     if claims.get("nonce") != expected.nonce:

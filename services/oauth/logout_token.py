@@ -1,4 +1,4 @@
-"""Validates a logout token, by which an issuer says that somebody signed out there.
+"""Validates a logout token, with which an issuer announces that a person signed out there.
 
 OpenID Connect Back-Channel Logout 1.0, 2.4 and 2.6. `signed_jwt.py` verifies the signature.
 """
@@ -19,7 +19,7 @@ MAX_AGE_SECONDS = 600
 MAX_ID_LENGTH = 255
 """Characters of `sub`, as of an id_token (OpenID Connect Core 1.0, 2), and of `sid`, for which there is no limit."""
 _TYPES = ("LOGOUT+JWT", "APPLICATION/LOGOUT+JWT", "JWT")
-"""2.4: `logout+jwt` is recommended, and not verified by all: older issuers send `JWT`, or none."""
+"""2.4 recommends `logout+jwt`; older issuers send `JWT` or no type."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Expected:
 
 @dataclass(frozen=True)
 class LogoutToken:
-    """What is over: the session `sid` if there is one, else all sessions of `subject`."""
+    """The sessions that ended: the session `sid` if there is one, else all sessions of `subject`."""
 
     subject: str | None
     sid: str | None
@@ -77,7 +77,7 @@ def _check_origin_and_times(claims: dict[str, Any], expected: Expected) -> None:
 
 
 def _identifier(claims: dict[str, Any], name: str) -> str | None:
-    """The text of a claim; None if there is none. Raises `InvalidToken` for anything else."""
+    """The text of a claim; None if the claim is missing. Raises `InvalidToken` for anything else."""
     if name not in claims:
         return None
     value = claims[name]

@@ -1,6 +1,6 @@
-"""Validates a notification, by which a provider says that something happened to a person's account.
+"""Validates a notification, with which a provider announces a change of a person's account.
 
-A notification is a Security Event Token (RFC 8417), or nearly one. `signed_jwt.py` verifies the signature, and the
+A notification is a Security Event Token (RFC 8417), or similar to one. `signed_jwt.py` verifies the signature, and the
 provider's file reads the event.
 """
 
@@ -15,7 +15,7 @@ from services.oauth import signed_jwt
 from services.oauth.signed_jwt import InvalidToken, is_time
 
 MAX_AGE_SECONDS = 24 * 60 * 60
-"""Seconds since it was issued. It may come again for a while, if the site could not take it at once."""
+"""Seconds since it was issued. The provider repeats it for a while if the site could not process it."""
 MAX_ID_LENGTH = 255
 """Characters of `jti`."""
 _TYPES = ("JWT", "SECEVENT+JWT", "APPLICATION/SECEVENT+JWT")

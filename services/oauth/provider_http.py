@@ -13,9 +13,9 @@ from services.request_context import RequestContext
 log = logging.getLogger("munjigi.oauth")
 
 OPTIONAL_SHARE = 0.5
-"""The share of the request's remaining time for a call that a sign-in can do without: the rest is for the backend."""
+"""The share of the request's remaining time for an optional call: the rest is for the backend."""
 _USED_FIELDS = ("access_token", "id_token", "token_type", "error")
-"""Of a token endpoint's response."""
+"""The fields of a token endpoint's response that are used."""
 
 
 class ProviderHttp:
@@ -35,7 +35,7 @@ class ProviderHttp:
     def get_json(
         self, url: str, access_token: str, context: RequestContext, *, kind: type = object, optional: bool = False
     ) -> Any:
-        """JSON of this kind about the owner of a token; None if `optional` and the call fails, which is logged."""
+        """JSON of this type about the owner of a token. If an `optional` call fails, log it and return None."""
         headers, share = {"Authorization": f"Bearer {access_token}"}, OPTIONAL_SHARE if optional else 1
         path = urlsplit(url).path
         try:
@@ -47,7 +47,7 @@ class ProviderHttp:
         except errors.SiteError as error:
             if not optional:
                 raise
-            log.warning("optional answer of a provider not used: %s", error.reason)
+            log.warning("optional call to a provider failed: %s", error.reason)
             return None
         return response.json()
 
@@ -61,7 +61,7 @@ class ProviderHttp:
         form: Mapping[str, str] | None = None,
         share_of_deadline: float = 1,
     ) -> UpstreamResponse:
-        """One call, within this share of the time left; raises `ProviderUnavailable`. Only a GET may be sent again."""
+        """Make one call within this share of the remaining time; raises `ProviderUnavailable`. GETs are retried."""
         all_headers = {"Accept": "application/json", **(headers or {})}
         within = share_of_deadline * context.deadline.seconds_left()
         try:
@@ -71,7 +71,7 @@ class ProviderHttp:
 
 
 class AuthlibSession:
-    """The `requests`-like session for Authlib. It sends one call, to the token endpoint."""
+    """A `requests`-like session for Authlib. It makes one call, to the token endpoint."""
 
     def __init__(self, http: ProviderHttp, context: RequestContext) -> None:
         self._http = http
@@ -90,7 +90,7 @@ class _TokenResponse:
         self.status_code = response.status
 
     def json(self) -> object:
-        """The fields that are used. Authlib would fail on a description in Korean or an infinite lifetime."""
+        """The fields that are used. Authlib fails on an error description in Korean and on an infinite lifetime."""
         value = self._response.json()
         fields = {name: value[name] for name in _USED_FIELDS if name in value} if isinstance(value, dict) else {}
         if self.status_code == 429 or "error" not in fields:

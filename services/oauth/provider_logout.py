@@ -1,7 +1,7 @@
-"""Sign-out at the provider too, if `<ID>_LOGOUT` is set: OpenID Connect RP-Initiated Logout 1.0, and its like.
+"""Sign-out at the provider, if `<ID>_LOGOUT` is set: OpenID Connect RP-Initiated Logout 1.0 and similar protocols.
 
-After a sign-out here, the browser goes to the provider's logout address and comes back to `/auth/logout/done`, which
-sends it on. A signed cookie knows where to, and proves that this browser has started the sign-out.
+After a sign-out here, the browser goes to the logout endpoint of the provider and returns to `/auth/logout/done`, which
+redirects to the target. A signed cookie holds the target and proves that this browser started the sign-out.
 """
 
 import hmac
@@ -26,7 +26,7 @@ from services.signing import TimedSerializer
 log = logging.getLogger("munjigi.oauth")
 
 MAX_AGE_SECONDS = 15 * 60
-"""As for a sign-in: a provider may ask whether to sign out, or at which accounts. Later, the home page follows."""
+"""As for a sign-in: a provider may ask whether to sign out. After this time, the browser goes to the home page."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class ProviderLogout:
         self._serializer = TimedSerializer(settings.signing_keys, "munjigi.logout", clock)
 
     def registration(self, session: Session) -> Registration | None:
-        """The provider at which a sign-out of this session has to go on, or None."""
+        """The provider at which a sign-out of this session continues, or None."""
         registrations = self._settings.registrations
         return next((each for each in registrations if each.id == session.provider and each.ends_at_provider), None)
 
@@ -60,7 +60,7 @@ class ProviderLogout:
     ) -> str | None:
         """The URL to send the browser to; None if the provider has no logout address, or cannot be reached.
 
-        id_token: of the sign-in, if the session has kept it. return_to: where the person goes afterwards.
+        id_token: of the sign-in, if the session has it. return_to: where the person goes afterwards.
         """
         try:
             url = self._metadata.endpoints(registration, context).end_session_endpoint
@@ -86,7 +86,7 @@ class ProviderLogout:
         return f"{url}{'&' if '?' in url else '?'}{urlencode(params)}"
 
     def finish(self, state: str | None, context: RequestContext) -> LogoutAttempt | None:
-        """The attempt of this browser with this `state`, once; None if there is none."""
+        """Remove and return the attempt of this browser with this `state`; None if there is none."""
         for value in context.cookies.get(self._name, ()):
             try:
                 attempt = LogoutAttempt(**self._serializer.loads(value, max_age=MAX_AGE_SECONDS))

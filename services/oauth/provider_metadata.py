@@ -28,7 +28,7 @@ class Endpoints:
     jwks_uri: str | None
     userinfo_endpoint: str | None
     issuers: tuple[str, ...]
-    """The names that the provider uses for itself in `iss`."""
+    """The values of `iss` that the provider may use."""
     token_endpoint_auth_method: str
     """How the client authenticates at the token endpoint, such as `client_secret_basic`."""
     sends_iss: bool = False
@@ -36,7 +36,7 @@ class Endpoints:
     end_session_endpoint: str | None = None
     """Where a sign-out at the provider starts (OpenID Connect RP-Initiated Logout 1.0, 2)."""
     sends_logout_tokens: bool = False
-    """By its metadata, it supports back-channel logout."""
+    """Its metadata says that it supports back-channel logout."""
 
 
 class ProviderMetadata:
@@ -44,7 +44,7 @@ class ProviderMetadata:
         self._cache = DocumentCache(http, clock)
 
     def endpoints(self, registration: Registration, context: RequestContext) -> Endpoints:
-        """Raises `ProviderUnavailable` if the metadata cannot be fetched or is not acceptable."""
+        """The endpoints of a provider. Raises `ProviderUnavailable` if its metadata cannot be used."""
         provider = registration.provider
         if not provider.discovery:
             return Endpoints(
@@ -70,7 +70,7 @@ class ProviderMetadata:
     ) -> _T:
         """The result of `verify(keys)`, which verifies a token with the provider's keys.
 
-        If no key fits, the provider may have rotated them: they are fetched again, unless that was done a moment ago.
+        If no key fits, the provider may have rotated its keys: fetch them again, unless that was done a moment ago.
         """
 
         def keys(kid: str | None) -> Sequence[Key]:
@@ -124,5 +124,5 @@ def _endpoints_from(registration: Registration, metadata: Mapping[str, Any]) -> 
 
 
 def _safe_url(url: object, *, loopback: bool) -> str | None:
-    """The URL of an endpoint that a sign-in can do without; None if it is missing or not safe."""
+    """The URL of an optional endpoint; None if it is missing or not safe."""
     return url if isinstance(url, str) and settings_readers.is_safe(url, loopback=loopback) else None

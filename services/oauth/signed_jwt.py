@@ -1,7 +1,7 @@
 """Verifies signed JWTs of providers: id_tokens, logout tokens, and others that are signed with a provider's keys.
 
 RFC 7515 (JWS) and RFC 8725 (best practices). The allowed algorithms and types come from the caller, never from the
-token. What the claims must be is up to the caller too.
+token. The caller checks the claims.
 """
 
 import base64
@@ -16,11 +16,11 @@ from services.http import strict_json
 
 _KEY_TYPES: Mapping[str, Any] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
 MAX_TOKEN_LENGTH = 256 * 1024
-"""Characters. It is decoded and hashed before anything is known of who signed it, while no other request is served."""
+"""Characters. Decoding and hashing a token blocks the event loop, before its signature is verified."""
 MIN_RSA_BITS = 2048
 """RFC 7518, 3.3."""
 MAX_RSA_BITS = 16384
-"""The most that OpenSSL verifies with."""
+"""The largest key with which OpenSSL verifies."""
 _JWK_MEMBERS = ("kty", "crv", "n", "e", "x", "y", "key_ops")
 """The members of a JWK that are used."""
 
@@ -31,7 +31,7 @@ class _Registry(jws.JWSRegistry):
     max_header_length = max_payload_length = max_signature_length = MAX_TOKEN_LENGTH
 
     def get_alg(self, name: str) -> Any:
-        """Without the warning that `EdDSA`, which issuers write, is called Ed25519 now."""
+        """Skip the deprecation warning for `EdDSA`: issuers still use that name."""
         if name not in (self.allowed or ()):
             raise UnsupportedAlgorithmError(name)
         return self.algorithms[name]
@@ -56,7 +56,7 @@ def verify(
     keys: returns those for a `kid`. types: the values of `typ` to accept, in upper case; a token may have no `typ`.
     """
     if not isinstance(token, str) or token.count(".") != 2:
-        raise InvalidToken("it is no signed token")
+        raise InvalidToken("it is not a signed token")
     if len(token) > MAX_TOKEN_LENGTH:
         raise InvalidToken(f"it has {len(token)} characters; at most {MAX_TOKEN_LENGTH} are read")
     head, body, _ = token.split(".")
@@ -75,10 +75,10 @@ def is_for(verified_token: str, client_id: str) -> bool:
 
 
 def public_keys(document: Mapping[str, Any], kid: str | None) -> list[Key]:
-    """Those of a JWK set (RFC 7517) that may have signed a token with this `kid`; without one, the only one."""
+    """The keys of a JWK set (RFC 7517) that may have signed a token with this `kid`; without a `kid`, the only key."""
     jwks = document.get("keys")
     if not isinstance(jwks, list):
-        raise KeyNotFound("the issuer's keys are no list of them")
+        raise KeyNotFound("the issuer's JWK set has no list of keys")
     public_jwks = [jwk for jwk in jwks if isinstance(jwk, dict) and jwk.get("use", "sig") == "sig" and "d" not in jwk]
     matching_jwks = [jwk for jwk in public_jwks if kid is None or jwk.get("kid") == kid]
     keys = [key for key in map(_key, matching_jwks) if key]
@@ -110,21 +110,21 @@ def _json(part: str) -> dict[str, Any]:
     try:
         value = strict_json.loads(base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True))
     except ValueError:
-        raise InvalidToken("a part of it is no JSON") from None
+        raise InvalidToken("a part of it is not JSON") from None
     if not isinstance(value, dict):
-        raise InvalidToken("a part of it is no object")
+        raise InvalidToken("a part of it is not a JSON object")
     return value
 
 
 def _check_header(header: dict[str, Any], algorithms: Sequence[str], types: Collection[str]) -> None:
     if header.get("alg") not in algorithms:
-        raise InvalidToken("it is signed in a way that is not allowed")
+        raise InvalidToken("its signature algorithm is not allowed")
     if "crit" in header or "b64" in header:
-        raise InvalidToken("it asks for an extension")
+        raise InvalidToken("it requires an extension (crit)")
     if "typ" in header and str(header["typ"]).upper() not in types:
         raise InvalidToken("it is a token of another kind")
     if not isinstance(header.get("kid", ""), str):
-        raise InvalidToken("its key id is no text")
+        raise InvalidToken("its key id is not text")
 
 
 def _check_signature(token: str, header: dict[str, Any], keys: Sequence[Key]) -> None:
@@ -135,7 +135,7 @@ def _check_signature(token: str, header: dict[str, Any], keys: Sequence[Key]) ->
         except (JoseError, ValueError, TypeError):
             continue
         return
-    raise KeyNotFound("its signature is not right")
+    raise KeyNotFound("its signature is not valid")
 
 
 def is_time(value: object) -> bool:

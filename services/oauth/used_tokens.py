@@ -1,4 +1,4 @@
-"""The ids of tokens that may be used once, for as long as a copy of them could be valid."""
+"""Remembers the ids of one-time tokens until the tokens expire."""
 
 import threading
 from hashlib import sha256
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from limits.aio.storage import RedisStorage
 
 MAX_TOKENS = 10_000
-"""Of each process, some 2 MB. Only tokens with a valid signature are kept; beyond it, the oldest works again."""
+"""Ids in the memory of a process, about 2 MB. Only valid tokens are added. With more, the oldest is forgotten."""
 
 
 class UsedTokens:
-    """In this process, and in Redis if there is one. While Redis is unavailable, each process knows its own."""
+    """Used tokens in this process, and in Redis if it is set. Without Redis, each process knows only its own."""
 
     def __init__(self, prefix: str, keep_seconds: int, redis: Redis | None, clock: Clock) -> None:
         self._prefix = prefix
@@ -28,7 +28,7 @@ class UsedTokens:
         self._lock = threading.Lock()
 
     def use(self, *parts: str) -> bool:
-        """Note that the token with this id is used now; False if it was used before."""
+        """Mark the token with this id as used. Returns False if it was used before."""
         key = self._key(*parts)
         with self._lock:
             if key in self._used:

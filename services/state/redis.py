@@ -1,7 +1,7 @@
 """The Redis that the processes of the site share (`REDIS_URL`), behind a circuit breaker.
 
-Redis is optional at every moment: people sign in without it. So each command is limited in time, and after a failure
-no command is sent for a while; then one request tries whether Redis is back.
+Redis is optional at any time: sign-ins work without it. Each command has a timeout. After a failure, no command is sent
+for a while; then one request tries whether Redis is back.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ log = logging.getLogger("munjigi.state")
 ANSWER_SECONDS = 0.5
 """The timeout of a command, including a new connection if needed (0.3 s to another data center over TLS)."""
 CLIENT_SECONDS = 2.0
-"""The client's own limits on one read and one connection. They are longer, for they count while the loop is busy."""
+"""The client's own timeouts of a read and a connection: longer, because they also run while the loop is busy."""
 RETRY_SECONDS = 2.0
-"""After a failure, no command is sent for so long."""
+"""How long no command is sent after a failure."""
 _MAX_CONNECTIONS = 16
-"""Of a process. A command takes a millisecond, so that many serve thousands of sign-ins a second."""
+"""Connections of a process. A command takes a millisecond, so these serve thousands of sign-ins a second."""
 
 _T = TypeVar("_T")
 
@@ -42,7 +42,7 @@ def open_storage(url: str, read_seconds: float = CLIENT_SECONDS) -> "RedisStorag
         "implementation": "redispy",
         "socket_timeout": read_seconds,
         "socket_connect_timeout": CLIENT_SECONDS,
-        # Once more at once for a connection that was closed unnoticed, but never after a timeout.
+        # Retry at once if the connection was closed meanwhile, but never after a timeout.
         "retry": Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
         "protocol": 2,
     }
@@ -64,7 +64,7 @@ async def close_storage(storage: "RedisStorage") -> None:
 
 
 class _Connection:
-    """Of one event loop: the storage, and how many commands may use it at a time."""
+    """The storage of one event loop, and the number of commands that may use it at a time."""
 
     def __init__(self, url: str) -> None:
         self.storage = open_storage(url)
@@ -87,31 +87,31 @@ class Redis:
     async def run(
         self, operation: Callable[["RedisStorage"], Coroutine[Any, Any, _T]], otherwise: Callable[[], Awaitable[_T]]
     ) -> _T:
-        """The result of an operation on Redis; of the other one if that fails, or while Redis is unavailable."""
+        """The result of an operation on Redis, or of `otherwise` if it fails or while Redis is unavailable."""
         if self._clock.monotonic() < self._retry_at:
             return await otherwise()
         if self._is_down:
-            self._retry_at = self._clock.monotonic() + RETRY_SECONDS  # this request tries; the others do not wait
+            self._retry_at = self._clock.monotonic() + RETRY_SECONDS  # one request tries; the others do not wait
         failures = self._failures
         try:
             result = await operation(self._connections.get().storage)
-        except Exception as error:  # whatever the client makes of an answer: no sign-in may fail because of it
+        except Exception as error:  # any exception of the client: a sign-in must not fail because of Redis
             self._mark_down(error)
             return await otherwise()
         self._mark_up(failures)
         return result
 
     async def command(self, command: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
-        """One command of an operation, sent when a connection is free; raises `TimeoutError` without an answer."""
+        """Send one command of an operation when a connection is free; raises `TimeoutError`."""
         async with self._connections.get().slots:
             return await within(ANSWER_SECONDS, command())
 
     def close(self) -> None:
-        """Close the connections, soon."""
+        """Close the connections of all event loops, without waiting."""
         self._connections.close_soon()
 
     async def aclose(self) -> None:
-        """Close those of the running event loop."""
+        """Close the connections of the running event loop."""
         await self._connections.close()
 
     def _mark_down(self, error: Exception) -> None:
@@ -123,7 +123,7 @@ class Redis:
         redis_state_changed.send(self, part="counts", up=False)
 
     def _mark_up(self, failures: int) -> None:
-        if self._is_down and self._failures == failures:  # what was sent before the failure says nothing about now
+        if self._is_down and self._failures == failures:  # a command that was sent before the failure does not count
             log.warning("Redis is available again")
             self._is_down, self._retry_at = False, 0.0
             redis_state_changed.send(self, part="counts", up=True)

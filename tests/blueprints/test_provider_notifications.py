@@ -16,7 +16,7 @@ from joserfc.jwk import OctKey
 from joserfc.util import urlsafe_b64decode, urlsafe_b64encode
 
 from services.oauth.notification import MAX_AGE_SECONDS
-from tests.support.faulty_backend import NO_LIMITS, FaultyBackend, faulty_backend, hang, http_response
+from tests.support.faulty_backend import NO_LIMITS, FaultyBackend, hang, http_response
 from tests.support.issuer import (
     CLIENT_ID,
     CLIENT_SECRET,
@@ -33,7 +33,6 @@ from tests.support.issuer import (
     public_jwk,
     reset_servers,
     rsa_key,
-    running_issuer,
     sign_in_via_provider,
     sign_jwt,
     start_sign_in,
@@ -41,6 +40,7 @@ from tests.support.issuer import (
 )
 from tests.support.redis_server import redis_server
 from tests.support.site import ManualClock, Site, Visitor, running_site
+from tests.support.social_fixtures import backend, clock, issuer  # noqa: F401  # fixtures
 
 ADDRESS = "/api/auth/notifications/apple"
 EVENTS_PATH = "/provider-events"
@@ -48,23 +48,6 @@ EVENTS_TOKEN = "The-backend-knows-this-one-and-nobody-else"
 METRICS_TOKEN = "Pr0metheus-asks-with-this-one-only"
 RELAY = "ab12cd34ef@privaterelay.appleid.com"
 TYPES = ("consent-revoked", "account-delete", "email-disabled", "email-enabled")
-
-
-@pytest.fixture(scope="module")
-def backend() -> Iterator[FaultyBackend]:
-    with faulty_backend() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture(scope="module")
-def issuer(clock: ManualClock) -> Iterator[Issuer]:
-    with running_issuer(clock) as running:
-        yield running
 
 
 def settings(issuer: Issuer) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from providers.base import Identity
 from services import identifiers
 from services.backend.user import validate_identity
 from services.limits.account_key import account_key
-from tests.support.faulty_backend import NO_LIMITS, FaultyBackend, faulty_backend
+from tests.support.faulty_backend import NO_LIMITS, FaultyBackend
 from tests.support.forge import COOKIE, encrypt, make_claims
 from tests.support.issuer import (
     EMAIL,
@@ -46,16 +46,11 @@ from tests.support.site import (
     cookie_names,
     running_site,
 )
+from tests.support.social_fixtures import backend  # noqa: F401  # a fixture
 
 pytestmark = pytest.mark.corpus
 
 VERIFY, LOGIN = "/auth/verify", "/auth/login/email"
-
-
-@pytest.fixture(scope="module")
-def backend() -> Iterator[FaultyBackend]:
-    with faulty_backend() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -7,26 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.faulty_backend import NO_LIMITS, FaultyBackend, faulty_backend
-from tests.support.issuer import Issuer, running_issuer
+from tests.support.faulty_backend import NO_LIMITS, FaultyBackend
+from tests.support.issuer import Issuer
 from tests.support.site import ManualClock, Site, running_site
-
-
-@pytest.fixture(scope="module")
-def backend() -> Iterator[FaultyBackend]:
-    with faulty_backend() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture(scope="module")
-def issuer(clock: ManualClock) -> Iterator[Issuer]:
-    with running_issuer(clock) as running:
-        yield running
+from tests.support.social_fixtures import backend, clock, issuer  # noqa: F401  # fixtures
 
 
 @pytest.fixture(scope="module")

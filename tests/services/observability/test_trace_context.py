@@ -8,20 +8,15 @@ import pytest
 
 from dev.backend import PASSWORD
 from services.observability import trace_context
-from tests.support.faulty_backend import NO_LIMITS, FaultyBackend, faulty_backend
+from tests.support.faulty_backend import NO_LIMITS, FaultyBackend
 from tests.support.issuer import Issuer, reset_servers, running_issuer, sign_in_via_provider
 from tests.support.logs import captured_log
 from tests.support.site import MINJI, Site, Visitor, running_site
+from tests.support.social_fixtures import backend  # noqa: F401  # a fixture
 
 TRACE_ID, PARENT_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 TRACEPARENT = f"00-{TRACE_ID}-{PARENT_ID}-01"
 STATE = "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"
-
-
-@pytest.fixture(scope="module")
-def backend() -> Iterator[FaultyBackend]:
-    with faulty_backend() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
