@@ -11,8 +11,15 @@ import backends
 import config
 import errors
 from doctor.sign_in.answers import signature
-from doctor.sign_in.connection import NO_ANSWER, Connection, StoppedError
-from doctor.sign_in.learning import Account, Learning
+from doctor.sign_in.connection import (
+    NO_ANSWER,
+    Connection,
+    StoppedError,
+    has_setting,
+    is_missing,
+    missing_signatures,
+)
+from doctor.sign_in.learning import Account, Learning, required_settings
 from doctor.sign_in.login import learn_login
 from doctor.sign_in.report import Report
 from doctor.sign_in.session import learn_logout, learn_meanings, learn_refresh, what_it_means
@@ -39,7 +46,7 @@ def run(environ: Mapping[str, str], named_calls: Mapping[str, str], identifier: 
     try:
         kind = _kind_of(connection, identifier)
         learning = Learning(connection, Account(kind, normalize(identifier, kind), password), report)
-        return _fits(learning) or _learn_and_try(learning)
+        return _fits(learning) or _fits_with_own_settings(learning) or _learn_and_try(learning)
     except config.SettingsError as error:
         for problem in error.problems:
             report.warning(problem.strip())
@@ -85,6 +92,31 @@ def _fits(learning: Learning) -> bool:
     return outcome.is_signed_in
 
 
+def _fits_with_own_settings(learning: Learning) -> bool:
+    """Whether a kind of backend fits that needs settings of its own, such as an API key, and has them."""
+    connection = learning.connection
+    if connection.named_calls or connection.environ.get("BACKEND") not in (None, "", "custom"):
+        return False
+    learned_settings = connection.learned_settings
+    for name in backends.names():
+        needed = required_settings(backends.find(name))
+        if not needed or not all(has_setting(connection.environ, setting) for setting in needed):
+            continue
+        connection.learned_settings = {"BACKEND": name, **learned_settings}
+        answer = connection.probe("login", learning.account.unknown)
+        if answer is None or signature(answer) in missing_signatures(connection):
+            continue
+        if not isinstance(what_it_means(connection.settings(), "login", answer), errors.CredentialsSignin):
+            continue
+        outcome = Trial(learning).run(with_wrong_password=True)
+        if outcome.is_signed_in or outcome.waits_for_step:
+            learning.report.heading("The settings fit this backend. Lines for .env:\n")
+            learning.report.settings(connection.learned_settings)
+            return True
+    connection.learned_settings = learned_settings
+    return False
+
+
 def _refuses_unknown_accounts(learning: Learning) -> bool:
     """Whether the backend refuses an account that cannot exist as the settings say that it does."""
     settings = learning.connection.settings()
@@ -94,7 +126,8 @@ def _refuses_unknown_accounts(learning: Learning) -> bool:
     error = what_it_means(settings, "login", answer)
     if error is None:
         raise StoppedError("The backend signs in an account that does not exist. Check BACKEND_LOGIN.")
-    if signature(answer) in learning.missing:
+    is_told = bool(learning.connection.environ.get("BACKEND"))
+    if signature(answer) in learning.missing and (is_missing(answer) or not is_told):
         learning.report.heading(f"BACKEND={settings.backend.id} does not fit: its login path is unknown there")
         return False
     if not isinstance(error, errors.Rejected):

@@ -73,7 +73,7 @@ class Connection:
     def settings(self, **changes: str) -> config.Settings:
         """The settings of the environment with what was learned and these changes; raises `config.SettingsError`."""
         environ = {**self.environ, **self.learned_settings, **changes}
-        missing = {name: value for name, value in _NOT_NEEDED.items() if not _has(environ, name)}
+        missing = {name: value for name, value in _NOT_NEEDED.items() if not has_setting(environ, name)}
         if environ.get("BACKEND") == "custom":
             missing |= {
                 name: value
@@ -161,7 +161,9 @@ def is_missing(answer: Answer) -> bool:
 def _calls_in_full(parts: dict[str, str]) -> dict[str, str]:
     """The calls that are named with method and path, and their bodies: without what changes a call of another kind."""
     calls = [f"BACKEND_{call.upper()}" for call in CALLS if parts.get(f"BACKEND_{call.upper()}")]
-    names = [f"{call}{part}" for call in calls for part in ("", "_BODY", "_FORM")]
+    if "BACKEND_REFRESH_BODY" not in parts and "BACKEND_REFRESH_SEND" not in parts:
+        calls = [call for call in calls if call != "BACKEND_REFRESH"]  # its body was that of the file
+    names = [f"{call}{part}" for call in calls for part in ("", "_BODY", "_FORM", "_SEND")]
     return {name: parts[name] for name in names if name in parts and "{BACKEND_" not in parts[name]}
 
 
@@ -174,5 +176,6 @@ def _with_methods(parts: dict[str, str]) -> dict[str, str]:
     return parts
 
 
-def _has(environ: Mapping[str, str], name: str) -> bool:
+def has_setting(environ: Mapping[str, str], name: str) -> bool:
+    """Whether the environment has this setting, or the path of a file with its value."""
     return bool(environ.get(name) or environ.get(f"{name}_FILE"))

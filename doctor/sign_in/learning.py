@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 
-from backends.base import Call, placeholders
+from backends.base import Backend, Call, placeholders
 from doctor.sign_in.connection import Connection, missing_signatures
 from doctor.sign_in.openapi import Operation, read_operations
 from doctor.sign_in.report import Report
@@ -69,6 +69,11 @@ def folders(path: str) -> list[str]:
     parts = path.partition("?")[0].strip("/").split("/")[:-1]
     near_to_far = ["".join(f"/{part}" for part in parts[:count]) for count in range(len(parts), -1, -1)]
     return [*near_to_far, *(["/api"] if "/api" not in near_to_far else [])]
+
+
+def required_settings(backend: Backend) -> list[str]:
+    """The settings without which this kind of backend cannot be called."""
+    return [name for name, spec in backend.settings.items() if spec.required]
 
 
 def lines_of(calls: list[Call | None]) -> list[str]:

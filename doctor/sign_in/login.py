@@ -11,10 +11,9 @@ from urllib.parse import urlsplit
 
 import backends
 from backends.base import placeholders
-from backends.validation import setting_names
 from doctor.sign_in.answers import fields_named, plain, signature
 from doctor.sign_in.connection import StoppedError, is_missing
-from doctor.sign_in.learning import Learning, lines_of
+from doctor.sign_in.learning import Learning, lines_of, required_settings
 from doctor.sign_in.openapi import Operation
 from doctor.sign_in.tokens import access_token, expiry, refresh_token
 from services.backend.answer import Answer
@@ -40,7 +39,8 @@ _OTHER_PATHS = (
     "/login/", "/api/sanctum/token", "/sanctum/token", "/api/v1/token", "/v1/token", "/api/auth/local", "/auth/local",
     "/api/log-in", "/log-in", "/api/login_check", "/rest-auth/login/", "/api/accounts/login/", "/accounts/login/",
     "/api/users/login/", "/users/login/", "/api/v1/auth/login/", "/api/v1/login/", "/api/v1/auth/token/",
-    "/api/jwt/create/",
+    "/api/jwt/create/", "/auth/email/login", "/api/auth/email/login", "/api/v1/auth/email/login", "/email/login",
+    "/account/sessions/email", "/v1/account/sessions/email", "/o/token/", "/connect/token",
 )  # fmt: skip
 _IDENTIFIERS = {
     "email": ("email", "username", "identifier", "login", "id", "userId", "loginId"),
@@ -50,6 +50,7 @@ _IDENTIFIERS = {
 _NESTED = ("user.email", "user.password")
 _IDENTIFIER_WORDS = ("email", "user", "login", "identi", "account", "member", "phone", "mobile", "mail", "id")
 _PASSWORD_WORDS = ("pass", "pwd", "pw", "secret")
+_OAUTH_ERRORS = ("invalid_request", "invalid_client", "unsupported_grant_type", "invalid_grant")
 _CONSTANTS = {"devicename": "web", "device": "web", "platform": "web", "granttype": "password"}
 """Fields that backends require beside the two, and what they get."""
 
@@ -75,8 +76,9 @@ def learn_login(learning: Learning) -> Answer:
         if answer.status >= 300 or not _variants(line):
             _check_understood(learning, line, body, answer)
     _report_openid_provider(learning)
-    others = ", ".join(name for name in backends.names() if setting_names(backends.find(name)))
-    report.line(f"not tried, because they need settings of their own: BACKEND={others}")
+    needed = {name: required_settings(backends.find(name)) for name in backends.names()}
+    others = ", ".join(f"{name} ({', '.join(names)})" for name, names in needed.items() if names)
+    report.line(f"these kinds of backends are tried only with settings of their own: {others}")
     raise StoppedError(_hint(learning))
 
 
@@ -158,9 +160,28 @@ def _calls(learning: Learning) -> Iterator[tuple[str, dict[str, str] | None]]:
         if answer is not None and _redirects_to_slash(answer, path):
             path += "/"  # noqa: PLW2901
             answer = learning.connection.probe("login", {}, BACKEND_LOGIN=f"POST {path}")
-        if answer is not None and _may_be_login(learning, answer):
+        if answer is not None and _is_token_endpoint(path, answer):
+            _report_token_endpoint(learning, path, answer)
+        elif answer is not None and _may_be_login(learning, answer):
             learning.report.line(f"POST {path} answers {answer.status} to an empty body")
             yield f"POST {path}", None
+
+
+def _is_token_endpoint(path: str, answer: Answer) -> bool:
+    """Whether this path refuses an empty body with a code of OAuth 2.0 (RFC 6749, 5.2)."""
+    return "token" in path and answer.status in (400, 401) and answer.get("error") in _OAUTH_ERRORS
+
+
+def _report_token_endpoint(learning: Learning, path: str, answer: Answer) -> None:
+    """Say what to set for OAuth 2.0: it needs a client id, which nobody can guess. No password is sent."""
+    report = learning.report
+    report.line(f"POST {path} answers {answer.status} as a token endpoint of OAuth 2.0: with these, run this again")
+    report.line("    BACKEND=oauth2")
+    report.line(f"    BACKEND_LOGIN_PATH={path}")
+    report.line(f"    BACKEND_REFRESH_PATH={path}")
+    report.line("    BACKEND_USER_PATH=<the path that returns the user, such as /userinfo>")
+    report.line("    BACKEND_CLIENT_ID=<the id of a client with the password grant>")
+    report.line("    BACKEND_CLIENT_SECRET=<its secret>")
 
 
 def _may_be_login(learning: Learning, answer: Answer) -> bool:

@@ -20,6 +20,7 @@ from services.backend.tokens import Tokens
 
 _REFRESH_NAMES = (
     "refresh", "reissue", "token/refresh", "token/reissue", "refresh-token", "refreshToken", "tokens/refresh", "renew",
+    "refreshtoken",
     "refresh_token", "token/renew", "auth/refresh", "auth/reissue", "session/refresh", "token",
 )  # fmt: skip
 _LOGOUT_NAMES = ("logout", "signout", "sign-out", "auth/logout", "log-out", "token/revoke", "revoke", "users/logout")
@@ -166,6 +167,7 @@ def _logout_lines(learning: Learning) -> list[str]:
     ]
     path = learning.login_path
     same_path = [f"DELETE {path}"] if "session" in path.rpartition("/")[2] else []
+    same_path += [f"DELETE {path.removesuffix('sign_in')}sign_out"] if path.endswith("/sign_in") else []  # Devise
     presets = lines_of([backends.find(name).logout for name in backends.names()])
     preset_lines = [line for line in presets if _has(line, _LOGOUT_WORDS)]
     return list(dict.fromkeys([*documented_lines, *same_path, *learning.common_lines(_LOGOUT_NAMES), *preset_lines]))

@@ -21,6 +21,7 @@ _SUFFIXES = (
     "account/me", "accounts/me", "auth/user", "users/profile", "user/profile", "userinfo", "whoami", "session",
     "members/profile", "mypage", "user/info", "users/info", "member/info", "current-user", "users/current",
     "my", "my-info", "myinfo", "info", "members/info", "members/my", "users/my", "me/profile", "users/me/profile",
+    "account/profile",
 )  # fmt: skip
 _USER_PATH = re.compile(r"/(me|user|profile|account|userinfo|whoami|current|mypage|self|info)\b", re.IGNORECASE)
 _IDS = (

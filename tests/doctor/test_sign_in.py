@@ -25,6 +25,7 @@ from flask import Flask, Response, request
 import backends
 from app import create_app
 from backends.validation import setting_names
+from dev import exchanges
 from dev.backend import PASSWORD as DEVELOPMENT_PASSWORD
 from dev.backend import create_backend
 from doctor.command import doctor_command
@@ -366,6 +367,88 @@ def test_a_known_kind_of_backend_is_recognized_from_its_url_alone(backend_id: st
         account = "minji" if by_username else MINJI
         result = run_doctor(f"http://127.0.0.1:{port}", account, DEVELOPMENT_PASSWORD)
     assert settings_in(result.output)["BACKEND"] == backend_id
+
+
+OWN_SETTINGS = {"supabase": "BACKEND_API_KEY", "parse": "BACKEND_CLIENT_ID"}
+
+
+@pytest.mark.parametrize("backend_id", OWN_SETTINGS)
+def test_a_kind_of_backend_with_settings_of_its_own_is_recognized_once_they_are_there(backend_id: str) -> None:
+    recorded = exchanges.load(backend_id)
+    account = "minji" if backend_id == "parse" else MINJI
+    with serve_in_thread("127.0.0.1", lambda _: create_backend(protocol=backend_id)) as port:
+        url = f"http://127.0.0.1:{port}"
+        result = run_doctor(url, account, DEVELOPMENT_PASSWORD, **recorded.settings)
+        assert result.exit_code == 0, result.output
+        assert settings_in(result.output)["BACKEND"] == backend_id
+        without = run_doctor(url, account, DEVELOPMENT_PASSWORD)
+    assert without.exit_code == 1
+    assert f"{backend_id} ({OWN_SETTINGS[backend_id]}" in without.output
+
+
+SPRING = {
+    "BACKEND": "spring",
+    "BACKEND_LOGIN": "POST /api/v1/auth/authenticate",
+    "BACKEND_USER": "GET /api/v1/users/me",
+    "BACKEND_REFRESH": "none",
+    "BACKEND_LOGOUT": "none",
+}
+
+
+def silent_backend(_: Accounts) -> Flask:
+    """A Spring Boot without an AuthenticationEntryPoint: it refuses everything with an empty 403."""
+    app = Flask("silent")
+    app.before_request(lambda: None if request.path in ("/api/v1/auth/authenticate", "/api/v1/users/me") else ("", 403))
+
+    @app.post("/api/v1/auth/authenticate")
+    def login() -> Any:
+        given = request.get_json()
+        return {"access_token": "t" * 40} if given == {"email": IDENTIFIER, "password": PASSWORD} else ("", 403)
+
+    @app.get("/api/v1/users/me")
+    def user() -> Any:
+        is_known = request.headers.get("Authorization") == f"Bearer {'t' * 40}"
+        return {"id": 7, "name": NAME, "email": IDENTIFIER} if is_known else ("", 403)
+
+    return app
+
+
+def test_the_settings_of_a_backend_that_refuses_everything_alike_are_tried() -> None:
+    with unknown_backend(silent_backend) as (url, _):
+        result = run_doctor(url, IDENTIFIER, **SPRING)
+    assert result.exit_code == 0, result.output
+    assert "The settings fit this backend." in result.output
+
+
+def test_the_way_to_send_the_refresh_token_is_kept_with_its_call() -> None:
+    refresh = {"BACKEND_REFRESH": "POST /api/v1/auth/refresh", "BACKEND_REFRESH_SEND": "bearer"}
+    with unknown_backend(silent_backend) as (url, _):
+        other = {**SPRING, **refresh, "BACKEND_USER": "GET /api/v1/members/me"}
+        result = run_doctor(url, IDENTIFIER, **other)
+    assert "BACKEND_REFRESH_SEND is required" not in result.output
+
+
+def test_a_token_endpoint_gets_no_password_and_the_settings_for_it_are_said() -> None:
+    bodies: list[str] = []
+
+    def token_backend(_: Accounts) -> Flask:
+        app = Flask("tokens")
+
+        @app.post("/o/token/")
+        def token() -> tuple[dict[str, str], int]:
+            bodies.append(request.get_data(as_text=True))
+            return {"error": "unsupported_grant_type"}, 400
+
+        return app
+
+    with unknown_backend(token_backend) as (url, _):
+        result = run_doctor(url, IDENTIFIER)
+    assert result.exit_code == 1
+    for line in ("BACKEND=oauth2", "BACKEND_LOGIN_PATH=/o/token/", "BACKEND_REFRESH_PATH=/o/token/"):
+        assert line in result.output
+    assert "BACKEND_CLIENT_ID=" in result.output
+    assert bodies
+    assert not [body for body in bodies if PASSWORD in body]
 
 
 def limiting_backend(seconds: int, accounts: Accounts) -> Flask:
