@@ -1,5 +1,6 @@
 """The sign-up page. Only registered if the backend has a call that creates accounts."""
 
+import flask
 from flask import Blueprint, current_app, flash, redirect, render_template
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
@@ -7,10 +8,13 @@ from flask_babel import gettext as _
 import errors
 from services import services
 from services.accounts import Outcome
+from services.observability.audit import account_hash
 from web import account_form, forms, login_page, redirect_target, request_body, request_context
 from web.redirects import redirect_after_form
 
 bp = Blueprint("register", __name__)
+_SIGNED_UP = "signed_up"
+"""The key in the visitor cookie of a digest: who has signed up in this browser and has to verify the address."""
 
 
 @bp.get("/auth/register")
@@ -33,6 +37,20 @@ def save() -> ResponseReturnValue:
     if outcome is Outcome.SIGN_IN:
         flash(_("Your account is created. Sign in now."))
         return redirect(login_page.url(None, callback_url), 303)
+    flask.session[_SIGNED_UP] = _digest(form)
+    return _render_check_mail(form)
+
+
+@bp.errorhandler(errors.SiteError)
+def show_error(error: errors.SiteError) -> ResponseReturnValue:
+    form = _form_class().without_password(request_body.fields())
+    digest = _digest(form)
+    if isinstance(error, errors.InvalidFields) and digest and flask.session.get(_SIGNED_UP) == digest:
+        return _render_check_mail(form)  # the form was sent again, by a browser that loads the page again
+    return account_form.respond(error, lambda error: _render(form, error), form.show_errors)
+
+
+def _render_check_mail(form: forms.RegisterForm) -> str:
     kind = services().accounts.identifier_kind("resend_verification")
     email = form.values.get("email", "")
     return render_template(
@@ -42,14 +60,12 @@ def save() -> ResponseReturnValue:
         email=email,
         identifier=email if email and kind == "email" else form.identifier,
         identifier_name=forms.LOGIN_FORMS[kind].identifier_name,
-        callback_url=callback_url,
+        callback_url=redirect_target.requested(),
     )
 
 
-@bp.errorhandler(errors.SiteError)
-def show_error(error: errors.SiteError) -> ResponseReturnValue:
-    form = _form_class().without_password(request_body.fields())
-    return account_form.respond(error, lambda error: _render(form, error), form.show_errors)
+def _digest(form: forms.RegisterForm) -> str | None:
+    return account_hash(form.identifier, services().settings.secret_key)
 
 
 def _render(form: forms.RegisterForm, error: errors.SiteError | None = None) -> str:

@@ -62,6 +62,15 @@ def test_signing_in_in_one_tab_updates_the_other_tabs(tab: Tabs) -> None:
     heading(waiting, "Your account")
 
 
+def test_a_code_that_was_entered_in_one_tab_leads_the_other_tabs_on(tab: Tabs) -> None:
+    page, waiting = tab(), tab()
+    submit_sign_in(page, "nextstep@example.com")
+    waiting.goto("/auth/login/verify?callbackUrl=/account")
+    page.locator("#code").fill("123456")
+    submit_main_form(page)
+    heading(waiting, "Your account")
+
+
 def test_signing_out_in_one_tab_clears_the_other_tabs(tab: Tabs) -> None:
     page = tab()
     submit_sign_in(page)

@@ -108,6 +108,26 @@ def test_a_person_signs_up_verifies_the_address_and_signs_in(site: Site, visitor
     assert visitor.get_session()["user"]["name"] == PERSON["name"]
 
 
+def test_the_page_after_the_sign_up_can_be_loaded_again_in_its_browser_only(site: Site, visitor: Visitor) -> None:
+    """Telephones drop a page while somebody reads the mail, and send its form again."""
+    pages = [Page(visitor.submit("/auth/register", PERSON)) for _ in range(2)]
+    assert [(page.status, page.heading) for page in pages] == [(200, "Check your email")] * 2
+    assert PERSON["email"] in pages[1].text
+    assert len(mails(site)) == 1
+    stranger = Page(site.new_visitor().submit("/auth/register", PERSON))
+    assert (stranger.status, stranger.heading) == (422, "Create an account")
+    other = Page(visitor.submit("/auth/register", {**PERSON, "email": MINJI}))
+    assert (other.status, other.heading) == (422, "Create an account")
+
+
+@pytest.mark.parametrize("path", ["/auth/password/forgot", "/auth/email/resend"])
+def test_a_mail_that_did_not_arrive_is_asked_for_again_by_one_button(site: Site, visitor: Visitor, path: str) -> None:
+    page = Page(visitor.submit(path, {"email": "unverified@example.com"}))
+    (form,) = page.find_all("form[@class='resend-form']")
+    assert (form.get("action"), page.input_value("email")) == (path, "unverified@example.com")
+    assert page.texts("form[@class='resend-form']/button") == ["Send the email again"]
+
+
 def test_a_sign_up_that_needs_no_verification_signs_in_and_goes_to_the_target(make_site: SiteMaker) -> None:
     """The stand-in answers without a token, so the site signs in with the password."""
     site = make_site(clock=ManualClock(), backend_register="POST /register", backend_register_body=REGISTER_BODY)
