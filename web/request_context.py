@@ -1,6 +1,7 @@
 """The context that services get of a request, and the cookies that they set on its response."""
 
 import logging
+from http import HTTPStatus
 from urllib.parse import quote
 
 import flask
@@ -82,6 +83,8 @@ def _log_reference(response: Response) -> Response:
     """Write a line for a response that shows the request id, so that the operator finds it (`reference`)."""
     if g.get("reference_shown") and not has_audit_line.get():
         fields = {"method": request.method, "path": request.path[:200], "status": response.status_code}
+        if response.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            fields["reason"] = f"the body has over {current_app.config['MAX_CONTENT_LENGTH']} bytes"
         log.info("reference_shown", extra={"fields": fields})
     return response
 

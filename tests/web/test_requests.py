@@ -1,5 +1,6 @@
 """CSRF, request bodies, paths, methods, hosts, response headers, and the language of a page."""
 
+import logging
 import re
 from typing import Any
 from urllib.parse import quote
@@ -310,6 +311,16 @@ def test_json_without_a_valid_csrf_token_is_400(visitor: Visitor, body: bytes) -
     visitor.csrf_token()
     response = visitor.post("/auth/login/email", data=body, headers={"Content-Type": "application/json"})
     assert response.status_code == 400
+
+
+@pytest.mark.parametrize("path", ["/auth/login/email", "/api/auth/session", "/api/auth/_log"])
+def test_the_log_names_the_limit_that_a_body_exceeds(
+    visitor: Visitor, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    caplog.set_level(logging.INFO, "munjigi")
+    assert visitor.post(path, data={"email": "x" * 70_000}).status_code == 413
+    (line,) = [record for record in caplog.records if record.getMessage() == "reference_shown"]
+    assert line.__dict__["fields"]["reason"] == "the body has over 65536 bytes"
 
 
 def test_a_body_of_one_megabyte_is_413(visitor: Visitor) -> None:
