@@ -56,7 +56,7 @@ def check(settings: config.Settings) -> Iterator[Finding]:
             settings.expose_access_token,
             "EXPOSE_ACCESS_TOKEN",
             "is true: every script on every page can read the backend's token",
-            "Call the backend from a server instead (docs/moving-from-nextauth.md).",
+            "Let the proxy add the token to the calls of pages instead: FORWARD_ACCESS_TOKEN (docs/forward-auth.md).",
         ),
         (
             settings.session_revalidate == 0,
@@ -67,7 +67,8 @@ def check(settings: config.Settings) -> Iterator[Finding]:
         (
             (settings.workers or 1) > 1 and settings.redis_url is None,
             "REDIS_URL",
-            "is not set, but WORKERS is greater than 1: each process has its own login limits and revoked sessions",
+            "is not set, but WORKERS is greater than 1: each process has its own login limits and revoked sessions"
+            + (", and two may send the same refresh token" if settings.backend.refresh else ""),
             "Set it to the URL of a Redis server.",
         ),
         (

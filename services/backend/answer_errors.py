@@ -454,5 +454,9 @@ def _reason(call: str, answer: Answer) -> str:
 
 
 def _retry_after(backend: Backend, answer: Answer) -> int:
-    value = answer.get(backend.retry_after)
-    return parse_retry_after(str(value)) or DEFAULT_RETRY_AFTER
+    return retry_after(backend, answer) or DEFAULT_RETRY_AFTER
+
+
+def retry_after(backend: Backend, answer: Answer) -> int | None:
+    """Seconds that an answer tells to wait; None if it does not."""
+    return parse_retry_after(str(answer.get(backend.retry_after)))

@@ -216,13 +216,15 @@ class BackendClient:
     def refresh(self, tokens: Tokens, context: RequestContext, within: float | None = None) -> Tokens:
         """Exchange tokens for new ones. The request is sent once: a backend may accept a refresh token only once.
 
-        Raises `SessionExpired` if the backend refuses, and another `SiteError` if the outcome is not certain.
+        Raises `SessionExpired` if the backend refuses, and another `SiteError` if the outcome is not certain. Its
+        `retry_after` is what the backend has asked for.
         """
         answer = self.call("refresh", _values(tokens), context, within=within)
         try:
             new = results.tokens(self._backend, "refresh", answer, self._clock.time())
         except errors.SiteError as error:
             error.may_be_refusal = answer_errors.may_be_refusal(self._backend, answer)
+            error.retry_after = error.retry_after and answer_errors.retry_after(self._backend, answer)
             raise
         if new.refresh:
             return new

@@ -35,7 +35,7 @@ log = logging.getLogger("munjigi.sessions")
 MAX_FAILURES = 50_000
 """Sessions whose last refresh has failed; the least recently used is forgotten, and may be tried again at once."""
 RETRY_SECONDS = 30.0
-"""After a refresh without an answer, unless `Retry-After` asks for longer."""
+"""After a refresh without an answer, or with an error; unless it says in `Retry-After` when to come back."""
 UNSENT_RETRY_SECONDS = 2.0
 """After a refresh that did not reach the backend, or that waits for Redis."""
 EXTRA_SECONDS = 5.0
@@ -286,7 +286,7 @@ class TokenRefresher:
             was_sent, was_answered = error.was_sent, error.was_answered
         if not was_answered:
             self._paused_until = self._clock.monotonic() + PAUSE_SECONDS
-        seconds = max(error.retry_after or 0, RETRY_SECONDS if was_sent else UNSENT_RETRY_SECONDS)
+        seconds = max(error.retry_after or RETRY_SECONDS, UNSENT_RETRY_SECONDS) if was_sent else UNSENT_RETRY_SECONDS
         self.store.report(session, Outcome.FAILED, seconds)
         return self._failed(session, error.reason, seconds, may_be_refusal=error.may_be_refusal)
 

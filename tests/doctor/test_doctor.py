@@ -18,7 +18,7 @@ import doctor
 import providers
 from app import create_app
 from dev.stand_ins import create_stand_ins
-from doctor import site
+from doctor import settings_check, site
 from doctor.finding import ERROR, OK, WARNING, Finding
 from services.clock import Clock
 from services.http.client import HttpClient
@@ -100,6 +100,19 @@ def test_a_valid_setting_that_is_not_recommended_is_a_warning(environ: Environ, 
     subject = {"WORKERS": "REDIS_URL"}.get(setting, setting)
     assert (WARNING, subject) not in findings(environ)
     assert (WARNING, subject) in findings(environ, **{setting: value})
+
+
+def test_in_place_of_an_exposed_token_the_proxy_is_recommended(environ: Environ) -> None:
+    finding = findings(environ, EXPOSE_ACCESS_TOKEN="true")[WARNING, "EXPOSE_ACCESS_TOKEN"]
+    assert "FORWARD_ACCESS_TOKEN" in finding.fix
+
+
+@pytest.mark.parametrize(("backend", "is_told"), [("spring", True), ("laravel", False)])
+def test_several_processes_without_redis_may_send_one_refresh_token(backend: str, is_told: bool) -> None:
+    """The production server writes this warning at its start."""
+    settings = make_settings(workers=2, backend=backend, backend_profile_path=None)
+    (warning,) = [each for each in settings_check.check(settings) if each.subject == "REDIS_URL"]
+    assert ("refresh token" in warning.message) is is_told
 
 
 def test_https_without_proxy_hops_is_a_warning(environ: Environ) -> None:

@@ -29,6 +29,8 @@ class RotatingBackend:
     refresh_status: int = 200
     refresh_error: Any = field(default_factory=dict)
     """Its JSON, or HTML, if the status is not 200."""
+    retry_after: str | None = None
+    """Its `Retry-After`."""
     is_answer_lost: bool = False
     """The next refresh is made, and answered with 502."""
     delay: float = 0.0
@@ -53,7 +55,10 @@ class RotatingBackend:
             self.calls.append((path, token))
             status, answer = self._respond(path, token)
         time.sleep(self.delay if path == "/refresh" else 0)
-        start_response(f"{status} Whatever", [("Content-Type", "application/json")])
+        headers = [("Content-Type", "application/json")]
+        if path == "/refresh" and self.retry_after is not None:
+            headers.append(("Retry-After", self.retry_after))
+        start_response(f"{status} Whatever", headers)
         return [] if status == 204 else [(answer if isinstance(answer, str) else json.dumps(answer)).encode()]
 
     def _respond(self, path: str, token: str) -> tuple[int, Any]:

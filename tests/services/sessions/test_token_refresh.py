@@ -168,6 +168,24 @@ def test_a_refresh_without_an_answer_ends_nothing_and_is_repeated_after_a_while(
     assert claims_of(visitor)["accessToken"] == "access.f0.1"
 
 
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(("retry_after", "seconds"), [("10", 20), (None, 40), ("soon", 40)])
+def test_a_refresh_that_is_put_off_is_repeated_when_the_backend_says(
+    site: Site, backend: RotatingBackend, clock: ManualClock, status: int, retry_after: str | None, seconds: int
+) -> None:
+    """Before the access token expires, if that is soon enough: it has 30 seconds left."""
+    visitor = signed_in(site)
+    backend.refresh_status, backend.retry_after = status, retry_after
+    clock.advance(LIFE - 20)
+    for _ in range(3):
+        assert [read(visitor, door) for door in DOORS] == [200, 204, 200]
+    assert len(backend.refreshes) == 1
+    backend.refresh_status = 200
+    clock.advance(seconds)
+    assert read(visitor) == 200
+    assert claims_of(visitor)["accessToken"] == "access.f0.1"
+
+
 def test_a_lost_answer_ends_the_session_only_when_the_backend_refuses_the_second_try(
     site: Site, backend: RotatingBackend, clock: ManualClock
 ) -> None:
