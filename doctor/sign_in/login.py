@@ -40,7 +40,8 @@ _OTHER_PATHS = (
     "/api/log-in", "/log-in", "/api/login_check", "/rest-auth/login/", "/api/accounts/login/", "/accounts/login/",
     "/api/users/login/", "/users/login/", "/api/v1/auth/login/", "/api/v1/login/", "/api/v1/auth/token/",
     "/api/jwt/create/", "/auth/email/login", "/api/auth/email/login", "/api/v1/auth/email/login", "/email/login",
-    "/account/sessions/email", "/v1/account/sessions/email", "/o/token/", "/connect/token",
+    "/api/log_in", "/log_in", "/users/log_in", "/account/sessions/email", "/v1/account/sessions/email", "/o/token/",
+    "/connect/token",
 )  # fmt: skip
 _IDENTIFIERS = {
     "email": ("email", "username", "identifier", "login", "id", "userId", "loginId"),

@@ -44,7 +44,7 @@ class Trial:
             answer = self._call("login", self._account.values)
             self._report.answer(self._line("login"), answer)
             tokens = results.tokens(self._backend, "login", answer, CLOCK.time())
-            self._report_tokens(tokens)
+            self._report_tokens(answer, tokens)
             self._read_user(answer, tokens)
         except errors.SecondFactorRequired as error:
             return self._report_next_step(answer, error)
@@ -91,10 +91,10 @@ class Trial:
         call = self._backend.calls[name]
         return f"{call.method} {call.path}"
 
-    def _report_tokens(self, tokens: Tokens) -> None:
-        self._report.line(f"took the access token from {printable(self._backend.token)}")
-        if self._backend.refresh_token:
-            where = f"from {printable(self._backend.refresh_token)}" if tokens.refresh else "nowhere: none is there"
+    def _report_tokens(self, login: Answer, tokens: Tokens) -> None:
+        self._report.line(f"took the access token from {_place_with_value(login, self._backend.token)}")
+        if places := self._backend.refresh_token:
+            where = f"from {_place_with_value(login, places)}" if tokens.refresh else "nowhere: none is there"
             self._report.line(f"took the refresh token {where}")
         if tokens.expires_at is None:
             self._report.line("nothing says when the access token expires")
@@ -183,6 +183,11 @@ class Trial:
                 self._report.line("set BACKEND_LOGOUT_REVOKES=true: the logout ends it")
         elif is_accepted:
             self._report.line("the access token stays valid until it expires, as the settings say")
+
+
+def _place_with_value(answer: Answer, places: str) -> str:
+    """The first of these places that has a value in this answer."""
+    return next(printable(place) for place in places.split("|") if answer.get(place) not in (None, ""))
 
 
 _ROTATION = {True: "the refresh token is a new one (it rotates)", False: "the refresh token stays the same"}

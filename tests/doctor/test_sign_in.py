@@ -386,6 +386,13 @@ def test_a_kind_of_backend_with_settings_of_its_own_is_recognized_once_they_are_
     assert f"{backend_id} ({OWN_SETTINGS[backend_id]}" in without.output
 
 
+def test_of_several_places_the_one_that_had_the_token_is_said() -> None:
+    with serve_in_thread("127.0.0.1", lambda _: create_backend(protocol="spring")) as port:
+        result = run_doctor(f"http://127.0.0.1:{port}", MINJI, DEVELOPMENT_PASSWORD, BACKEND="spring")
+    assert "took the access token from data.accessToken\n" in result.output
+    assert "took the refresh token from data.refreshToken\n" in result.output
+
+
 SPRING = {
     "BACKEND": "spring",
     "BACKEND_LOGIN": "POST /api/v1/auth/authenticate",
