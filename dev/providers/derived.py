@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import providers.base
 from dev.personas import PERSONS, Person
-from dev.providers.base import Account, Json, Persona, Provider, default_settings
+from dev.providers.base import STANDARD_SCOPES, Account, Json, Persona, Provider, default_settings
 from providers.base import Example, ProviderResponses, Registration
 
 _USERINFO_PATH = "/userinfo"
@@ -35,6 +35,8 @@ def stand_in(provider: providers.base.Provider) -> Provider:
         issuer=provider.issuer or "",
         issuers=registration.issuers,
         id_token="always" if provider.is_oidc else "never",
+        # Without another scope of the provider, such as `user:read:email`, nothing is left out.
+        scopes={name: claims for name, claims in STANDARD_SCOPES.items() if name in provider.scope.split()},
         algorithm=provider.algorithms[0],
         discovery_path="/.well-known/openid-configuration" if provider.is_oidc else "",
         logout_path=urlsplit(registration.url(provider.logout_url)).path if provider.logout_url else "",
@@ -54,9 +56,9 @@ def _personas(provider: providers.base.Provider, paths: list[str]) -> tuple[Pers
 
 
 def _persona(key: str, description: str, example: Example, paths: list[str]) -> Persona:
-    documents = dict(zip(paths, (example.user, example.extra), strict=False))
-    if not documents:
-        documents = {_USERINFO_PATH: dict(example.claims)}
+    user = dict(example.claims) if example.user is None else example.user
+    responses = zip(paths or [_USERINFO_PATH], (user, example.extra), strict=False)
+    documents = {path: response for path, response in responses if response is not None}
     subject = example.identity.subject if example.identity else ""
     return Persona(key, description, str(subject), dict(example.claims), documents)
 
