@@ -127,7 +127,7 @@ class FieldsRequired(SecondFactorRequired):
 class AccountMismatch(Rejected):
     code = "AccountMismatch"
     status = 403
-    message = _l("That is another account than the one that you are signed in with. Use the same account again.")
+    message = _l("This is another account, not the one that you are signed in with. Use the same account again.")
 
 
 class WrongCode(Rejected):
@@ -175,7 +175,7 @@ class LinkedElsewhere(Rejected):
     code = "LinkedElsewhere"
     status = 409
     message = _l(
-        "It is already connected to another account here."
+        "This service is already connected to another account."
         " Sign in to that account and disconnect it there, then connect it here."
     )
 
@@ -184,8 +184,8 @@ class LastSignInMethod(Rejected):
     code = "LastSignInMethod"
     status = 409
     message = _l(
-        "It stays connected, because you may have no other way to sign in."
-        " Set a password or connect something else first."
+        "This service stays connected, because you may have no other way to sign in."
+        " Set a password or connect another service first."
     )
 
 
@@ -216,7 +216,7 @@ class CodeSentRecently(TooManyAttempts):
 
 class TooManyCodes(TooManyAttempts):
     code = "TooManyCodes"
-    message = _l("Too many wrong codes. Sign in again to get a new try.")
+    message = _l("Too many wrong codes. Sign in again to try once more.")
     retry_hint = None
 
 
@@ -244,7 +244,7 @@ class _InvalidField(InvalidFields):
 
 class AccountExists(_InvalidField):
     field = "email"
-    field_message = _l("There is already an account with this. Sign in, or use another one.")
+    field_message = _l("There is already an account with these details. Sign in, or enter different ones.")
 
 
 class WeakPassword(_InvalidField):
@@ -314,14 +314,14 @@ class CookiesBlocked(CsrfError):
 class OriginMismatch(CsrfError):
     code = "OriginMismatch"
     message = _l(
-        "This form was sent from another web address than this site's. Open this page again and try from there."
+        "This form was sent from another web address, not from this site. Open this page again and try from there."
         " If you see this message again, contact support."
     )
 
 
 class SessionChanged(RestartRequired):
     code = "SessionChanged"
-    message = _l("You have signed in again since you began. Nothing was connected. Start again.")
+    message = _l("You signed in again in the meantime. Nothing was connected. Start again.")
 
 
 class SessionRequired(RestartRequired):

@@ -69,8 +69,8 @@ def choose_message(error: errors.SiteError) -> None:
     if isinstance(error, errors.OAuthAccountNotLinked) and provider_id:
         registration = next(each for each in services().settings.registrations if each.id == provider_id)
         error.message = _l(
-            "There is already an account here with this email address. Sign in the way you did before. Then you can"
-            " connect %(provider)s, so that it works the next time.",
+            "There is already an account with this email address. Sign in the way you did before. Then you can"
+            " connect %(provider)s and use it next time.",
             provider=provider_buttons.label(registration),
         )
 
