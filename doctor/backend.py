@@ -87,6 +87,8 @@ def _check_refresh(settings: config.Settings, url: str, answer: Answer) -> Findi
         pass
     message = f"{url} answers {answer.status} to an unknown refresh token: such a session goes on for 10 minutes"
     fix = "Answer 401, or say what the answer means: BACKEND_MEANINGS with session_over."
+    if answer.status in (404, 405):
+        fix = "Is the path right? If the backend has no such call, set BACKEND_REFRESH=none."
     return Finding(WARNING, "backend", message, fix)
 
 

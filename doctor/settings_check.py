@@ -35,7 +35,13 @@ def check(settings: config.Settings) -> Iterator[Finding]:
             "Set it to the number of reverse proxies.",
         ),
         (
-            settings.backend.logout is None,
+            settings.backend.logout is None and not _has_logout_in_file(settings),
+            "BACKEND_LOGOUT",
+            "is not set: the backend's token stays valid after sign-out",
+            "If the backend has a call that revokes the token, set it here, such as POST /api/auth/logout.",
+        ),
+        (
+            settings.backend.logout is None and _has_logout_in_file(settings),
             "BACKEND_LOGOUT_PATH",
             "is not set: the backend's token stays valid after sign-out",
             "Add a path to the backend that revokes the bearer token, and set it here.",
@@ -89,6 +95,11 @@ def check(settings: config.Settings) -> Iterator[Finding]:
     calls = [call for call in settings.backend.calls if call != "link" or settings.registrations]
     if pages := [page for call, page in _ACCOUNT_PAGES.items() if call in calls]:
         yield Finding(OK, "pages", f"the backend has the calls of {', '.join(pages)}")
+
+
+def _has_logout_in_file(settings: config.Settings) -> bool:
+    """Whether a path is enough for this kind of backend, whose file has the rest of the call."""
+    return backends.find(settings.backend.id).logout is not None
 
 
 def _sends_identifier_as_email(settings: config.Settings) -> bool:

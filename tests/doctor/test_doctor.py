@@ -115,6 +115,24 @@ def test_several_processes_without_redis_may_send_one_refresh_token(backend: str
     assert ("refresh token" in warning.message) is is_told
 
 
+@pytest.mark.parametrize(
+    ("name", "setting", "value"),
+    [
+        ("laravel", "BACKEND_LOGOUT_PATH", "/logout"),
+        ("nestjs", "BACKEND_LOGOUT_PATH", "/logout"),
+        ("djoser", "BACKEND_LOGOUT", "POST /logout"),
+        ("pocketbase", "BACKEND_LOGOUT", "POST /logout"),
+    ],
+)
+def test_the_setting_for_a_logout_that_is_missing_can_be_set(name: str, setting: str, value: str) -> None:
+    """With djoser, whose file has no such call, a path alone would be refused at the start."""
+    url = {"SITE_URL": "http://localhost:8080", "SECRET_KEY": SECRET, "BACKEND_URL": "http://127.0.0.1:9"}
+    settings = {**url, "BACKEND": name}
+    assert {subject for _, subject in findings(settings) if "LOGOUT" in subject} == {setting}
+    after = findings(settings, **{setting: value})
+    assert not {subject for kind, subject in after if "LOGOUT" in subject or (kind, subject) == (ERROR, "settings")}
+
+
 def test_https_without_proxy_hops_is_a_warning(environ: Environ) -> None:
     assert (WARNING, "PROXY_HOPS") in findings(environ, SITE_URL="https://login.example.com")
 
@@ -174,6 +192,7 @@ def test_a_refresh_that_is_not_clearly_refused_is_a_warning(environ: Environ, st
         settings = {**environ, **refresh, "BACKEND_REFRESH_SEND": "json:refresh", "PROVIDERS": ""}
         results = list(doctor.check({**settings, "BACKEND_URL": f"http://127.0.0.1:{port}"}, create_app))
     (finding,) = [result for result in results if "to an unknown refresh token" in result.message]
+    assert ("BACKEND_REFRESH=none" in finding.fix) is (status == 404)
     assert (finding.subject, finding.kind) == ("backend", kind)
     assert f"answers {status}" in finding.message
 
