@@ -147,7 +147,8 @@ class OAuthClient:
     def _authlib_client(
         self, registration: Registration, context: RequestContext, endpoints: Endpoints | None = None
     ) -> Any:
-        secret = registration.provider.client_secret(registration, int(self._clock.time())) if endpoints else None
+        issued_at = int(self._clock.time()) - MAX_DIFFERENCE_SECONDS  # not in the future for the provider's clock
+        secret = registration.provider.client_secret(registration, issued_at) if endpoints else None
         method = endpoints.token_endpoint_auth_method if endpoints and secret else "none"
         in_header = method == "client_secret_basic"  # RFC 6749, 2.3.1: both are form-encoded there
         return OAuth2Client(

@@ -3,6 +3,7 @@
 import base64
 import logging
 import re
+import time
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import asdict, replace
@@ -415,6 +416,15 @@ def apple_settings(form: str, folder: Any) -> str:
         "base64": base64.b64encode(apple_key().encode()).decode(),
         "path": str(path),
     }[form]
+
+
+def test_apples_client_secret_is_valid_even_if_its_clock_is_a_minute_behind_or_ahead(here: SocialSetup) -> None:
+    visitor = new_browser(here.site)
+    visitor.send_callback("apple", here.providers.approve(visitor.start_sign_in("apple")))
+    (call,) = here.providers.token_requests("apple")
+    claims = jwt.decode(call.fields["client_secret"], ECKey.import_key(apple_key()), algorithms=["ES256"]).claims
+    assert claims["iat"] <= time.time() - 60
+    assert claims["exp"] >= time.time() + 60
 
 
 @pytest.mark.parametrize("form", ["pem", "pem with \\n", "base64", "path"])
