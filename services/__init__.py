@@ -112,7 +112,8 @@ class Services:
         metrics = None
         if settings.metrics_token:
             redis_parts = {"counts": redis, "revoked_sessions": revoked_sessions.feed} if redis else {}
-            metrics = Metrics(site, (backend_http, provider_http), refresher, redis_parts)
+            provider_ids = ("email", *(registration.id for registration in settings.registrations))
+            metrics = Metrics(site, (backend_http, provider_http), refresher, redis_parts, provider_ids)
         passkeys = Passkeys(
             settings,
             calls=PasskeyCalls(settings, backend),

@@ -12,6 +12,10 @@ from services.observability import audit
 
 MAX_HOSTS = 50
 """Further hosts are counted as `other`: an issuer names its own hosts, and may name others each day."""
+_LIMITS = ("address", "account", "account-total")
+"""Values of the label `limit`, for the limits of sign-ins by password."""
+_CSRF_OUTCOMES = ("CookiesBlocked", "FormExpired", "OriginMismatch")
+_REFRESH_OUTCOMES = ("refreshed", "shared", "refused", "failed")
 _BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 3, 5, 10)
 """Seconds."""
 
@@ -20,10 +24,16 @@ class Metrics:
     """Counts signals. The parameters are the senders of these signals.
 
     redis_parts: by their value of the label `part`; empty without Redis.
+    providers: the values of the label `provider`.
     """
 
     def __init__(
-        self, sender: Flask, http_clients: Iterable[object], refresher: object, redis_parts: Mapping[str, object]
+        self,
+        sender: Flask,
+        http_clients: Iterable[object],
+        refresher: object,
+        redis_parts: Mapping[str, object],
+        providers: Iterable[str] = (),
     ) -> None:
         # Imported here: on import, the library decides by an environment variable that `serve.py` sets whether
         # several processes count together.
@@ -39,7 +49,7 @@ class Metrics:
             "munjigi_revoked_sessions_refused", "Requests with a revoked session.", ["by"], **options
         )
         self._revocations = Counter(
-            "munjigi_session_revocations", "Requests of other servers that end sessions.", ["by"], **options
+            "munjigi_session_revocations", "Requests that end other sessions.", ["by"], **options
         )
         self._provider_events = Counter(
             "munjigi_provider_events", "Notifications of providers.", ["provider", "type", "outcome"], **options
@@ -74,6 +84,7 @@ class Metrics:
         }
         """Event -> its counter, and the fields that are its labels."""
         self._hosts: set[str] = set()
+        self._start_at_zero(providers)
         audit.audited.connect(self._count_event, sender)
         for client in http_clients:
             audit.upstream_request_finished.connect(self._observe_request, client)
@@ -81,6 +92,22 @@ class Metrics:
         for part, source in redis_parts.items():
             self._redis_up.labels(part).set(1)
             audit.redis_state_changed.connect(self._set_redis_up, source)
+
+    def _start_at_zero(self, providers: Iterable[str]) -> None:
+        """Add the series whose labels are known: of one that begins with 1, Prometheus does not see the first event."""
+        for provider in providers:
+            for outcome in ("signed_in", "CredentialsSignin", "OAuthCallback", "Configuration"):
+                self._sign_ins.labels(provider, outcome)
+        for everywhere in (False, True):
+            self._sign_outs.labels(_label(everywhere))
+        for limit in _LIMITS:
+            self._rate_limited.labels(limit)
+        for outcome in _CSRF_OUTCOMES:
+            self._csrf_failures.labels(outcome)
+        for by in ("person", "backend"):
+            self._revoked.labels(by)
+        for outcome in _REFRESH_OUTCOMES:
+            self._refreshes.labels(outcome)
 
     def render(self) -> bytes:
         """All metrics in Prometheus' text format; those of all workers if there are several."""
