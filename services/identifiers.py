@@ -64,6 +64,12 @@ def fold_case(identifier: str) -> str:
     return normalize(identifier).casefold()
 
 
+def with_ascii_domain(email: str) -> str:
+    """The address with its domain as `normalize` writes it. Nothing else changes: a provider has verified it so."""
+    local_part, at_sign, domain = email.rpartition("@")
+    return local_part + at_sign + _ascii_domain(domain) if at_sign else domain
+
+
 def with_unicode_domain(email: str) -> str:
     """The address with its `xn--` labels decoded, to compare it as a person reads it."""
     local_part, at_sign, domain = email.rpartition("@")
@@ -85,8 +91,7 @@ def _normalize_email(text: str) -> str:
     Chromium turns `kim@한국.kr` in an `<input type=email>` into `kim@xn--3e0b707e.kr` before it sends the form, other
     browsers and JSON clients do not. Without this, a backend would have two accounts for one address.
     """
-    local_part, at_sign, domain = clean(text).rpartition("@")
-    return local_part + at_sign + _ascii_domain(domain) if at_sign else domain
+    return with_ascii_domain(clean(text))
 
 
 def _normalize_phone(text: str) -> str:

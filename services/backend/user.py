@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from flask_login import UserMixin
 
 from providers.base import Identity
+from services import identifiers
 
 _MAX_TEXT = 200
 """Characters of a name, which the session cookie holds. The rest of a longer one is cut off."""
@@ -131,6 +132,17 @@ def _is_email(text: str) -> bool:
     )
 
 
+def _provider_email(value: object) -> str | None:
+    """A provider's address with the domain in the spelling of a typed one, so that a backend sees that they are equal.
+
+    None if it is no address.
+    """
+    if not isinstance(value, str) or not _is_email(value):
+        return None
+    email = identifiers.with_ascii_domain(value)
+    return email if _is_email(email) else None  # a domain in ASCII is longer
+
+
 def validate_identity(identity: Identity, provider: str) -> Identity:
     """An identity with bounded fields of the right types; raises `ValueError` without a subject."""
     subject = identity.subject
@@ -138,7 +150,7 @@ def validate_identity(identity: Identity, provider: str) -> Identity:
         subject = str(subject)
     if not isinstance(subject, str) or not subject or len(subject) > _MAX_ID or not subject.isprintable():
         raise ValueError(f"no subject of 1 to {_MAX_ID} printable characters")
-    email = identity.email if isinstance(identity.email, str) and _is_email(identity.email) else None
+    email = _provider_email(identity.email)
     picture = identity.picture if isinstance(identity.picture, str) else ""
     return Identity(
         provider=provider,

@@ -64,6 +64,22 @@ def test_an_address_without_visible_characters_is_no_address(email: str) -> None
     assert (user.email, user.display_name) == (None, "7")
 
 
+@pytest.mark.parametrize(
+    ("email", "kept"),
+    [
+        ("kim@한국.kr", "kim@xn--3e0b707e.kr"),
+        ("kim@xn--3e0b707e.kr", "kim@xn--3e0b707e.kr"),
+        ("Kim@EXAMPLE.com", "Kim@example.com"),
+        ("ki\u200bm@example.com", "ki\u200bm@example.com"),
+        (f"kim@{'한국.' * 60}kr", None),
+    ],
+    ids=["Korean", "IDNA", "upper case", "invisible", "long"],
+)
+def test_a_providers_address_has_the_domain_in_the_same_spelling_as_a_typed_one(email: str, kept: str | None) -> None:
+    """Else a backend does not notice that the address has an account already. The part that was verified stays."""
+    assert validate_identity(Identity(subject="1", email=email, email_verified=True), "oidc").email == kept
+
+
 def test_the_initial_is_the_first_visible_character() -> None:
     assert User(id=1, name=f"\u200b{HANGUL_FILLER}민지").initial == "민"
 
