@@ -60,7 +60,8 @@ from web import (
 )
 
 MAX_BODY_BYTES = 64 * 1024
-"""Of a request: a provider's callback by POST is the largest, with a code, an id_token and a name. Beyond it, 413."""
+"""Size of a request body; a larger one gets 413. A provider's callback by POST is the largest: a code, an id_token and
+a name."""
 
 login_manager = LoginManager()
 # Session protection binds a session to the client address, and a phone's address changes between networks.
@@ -112,7 +113,7 @@ def create_app(
 
 
 def _register_account_forms(app: Flask, settings: Settings) -> None:
-    """Register the pages for which the backend has a call. The addresses of all others are not found."""
+    """Register the pages for which the backend has a call. All others are 404."""
     blueprints = {
         "register": register.bp,
         "forgot": mail_request.forgot_bp,
@@ -251,8 +252,8 @@ def _site_url_middleware(app: Flask, settings: Settings, wsgi_app: Any) -> Any:
 def _without_prefix(path_info: str, prefix: str, method: str, routes: MapAdapter) -> str:
     """The path below `SITE_URL` of a request whose path starts with the path of `SITE_URL`.
 
-    If that is the start of a route too, as `/auth` is, the proxy may have removed it already. Then the path is that of
-    the route; if both readings are routes, for example `/account`, the one without the prefix counts.
+    A route may start with the same path, as all routes below `/auth` do: then the proxy may have removed the prefix
+    already. If only the unchanged path is a route, it is returned. If both are routes, the path without the prefix is.
     """
     path_without_prefix = path_info[len(prefix) :] or "/"
     readings = [

@@ -23,8 +23,8 @@ from server.worker import STOP_SECONDS, configure_logs
 KEEP_ALIVE_SECONDS = 75
 """Longer than a reverse proxy keeps an idle connection (nginx: 60 s), so that the proxy closes it first."""
 WORKER_SECONDS = 30
-"""A worker that does not answer the supervisor for so long is replaced. With uvicorn's default of 5 s, workers on a
-busy machine were replaced while they started, again and again."""
+"""The supervisor replaces a worker that does not answer for this long. With uvicorn's default of 5 s, workers on a busy
+machine were replaced again and again while they started."""
 
 
 def main() -> None:

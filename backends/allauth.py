@@ -10,7 +10,7 @@ _CHALLENGE = {"X-Session-Token": "{challenge}"}
 
 
 def _pending(answer: Answer) -> Mapping[str, object]:
-    """A 401 lists the flows that the person can go on with; the pending one says what is missing."""
+    """The pending flows of a 401, which say what is missing."""
     flows = answer.get("data.flows")
     flows = [flow for flow in flows if isinstance(flow, dict)] if isinstance(flows, list) else []
     return {str(flow.get("id")): flow.get("types") for flow in flows if flow.get("is_pending")}
@@ -36,7 +36,7 @@ backend = Backend(
     id="allauth",
     login=Call("POST", f"{_AUTH}/login", {"email": "{identifier}", "password": "{password}"}),
     user=Call("GET", f"{_AUTH}/session"),
-    logout=Call("DELETE", f"{_AUTH}/session"),  # answers 401: nobody is signed in any more
+    logout=Call("DELETE", f"{_AUTH}/session"),  # answers 401: the session has ended
     verify=Call("POST", f"{_AUTH}/2fa/authenticate", {"code": "{code}"}, headers=_CHALLENGE),
     next_step=NextStep(
         challenge="meta.session_token",
@@ -60,7 +60,7 @@ backend = Backend(
         "/_allauth/app/v1/account/password/change",
         {"current_password": "{password}", "new_password": "{new_password}"},
     ),
-    done={"reset": (401,), "verify_email": (401,)},  # done, and nobody is signed in by it
+    done={"reset": (401,), "verify_email": (401,)},  # successful, without a session
     min_password_length=8,
     token="meta.session_token",
     token_header="X-Session-Token: {token}",

@@ -1,4 +1,4 @@
-"""The types that describe a backend: its calls, where its answers hold what, and what its refusals mean.
+"""The types that describe a backend: its calls, the places of values in its answers, and the meaning of its refusals.
 
 A backend is a value of `Backend`, not a subclass: `services/backend/` implements the protocol once for all of them.
 
@@ -11,7 +11,7 @@ value is unknown is left out.
 
     data.users.0.token      keys and list indexes of the JSON, separated by dots
     header:Authorization    a response header, without the prefix `Bearer `
-    cookie:refresh          the value of a cookie that the answer sets, as it came
+    cookie:refresh          the value of a cookie that the answer sets, not decoded
     body                    the whole answer: its JSON, or its text
     a|b                     the first of these places that has a value
 """
@@ -28,9 +28,9 @@ from settings_readers import SettingSpec
 
 BEARER_HEADER = "Authorization: Bearer {token}"
 ACCOUNT_CALLS = ("register", "forgot", "reset", "verify_email", "resend_verification", "change_password")
-"""The calls of forms for which nobody needs to be signed in, and of the form that changes the password."""
+"""The calls of the forms about an account: sign-up, new password, verification, and change of the password."""
 NEXT_STEP_CALLS = ("verify_recovery_code", "verify", "resend")
-"""The calls of a sign-in that waits for a code or the like."""
+"""The calls for the next step of a sign-in."""
 LINK_CALLS = ("link", "unlink", "links")
 """The calls of the page on which people connect and disconnect providers."""
 PASSKEY_CALLS = (
@@ -83,7 +83,7 @@ PLACEHOLDERS: Mapping[str, frozenset[str]] = {
         {"provider", "type", "subject", "email", "is_private_email", "occurred_at", "event_id", "notification"}
     ),
 }
-"""The names that the templates of each call can use, beside those of settings."""
+"""Call -> placeholders that its templates can use, in addition to the names of settings."""
 WITHOUT_ACCESS_TOKEN = frozenset(
     {"login", "social", "social_register", *NEXT_STEP_CALLS, *ACCOUNT_CALLS, "passkey_options", "passkey"}
     - {"change_password"}
@@ -98,14 +98,14 @@ class Call:
     path: str | None
     """A path below `BACKEND_URL` with its query, or a URL. None: only called if its setting gives a path."""
     body: Mapping[str, Any] | None = None
-    """Texts in it are templates; other constants are sent as they are."""
+    """Texts in it are templates; other constants are sent unchanged."""
     form: bool = False
     """Send the body as form data instead of JSON."""
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Meaning(StrEnum):
-    """What an answer says. The values are the words of the setting `BACKEND_MEANINGS`."""
+    """What an answer means. The values are the words of the setting `BACKEND_MEANINGS`."""
 
     WRONG_CREDENTIALS = "wrong_credentials"
     NOT_VERIFIED = "not_verified"
@@ -113,13 +113,13 @@ class Meaning(StrEnum):
     OTHER_WAY = "use_another_way"
     THROTTLED = "throttled"
     NEXT_STEP = "next_step"
-    """The password is right, but the backend wants a second factor or another step."""
+    """The password is right, but the backend requires a second factor or another step."""
     FIELDS_REQUIRED = "fields_required"
-    """The provider's token is right, but the backend wants further fields before it creates an account."""
+    """The provider's token is valid, but the backend requires further fields before it creates an account."""
     CODE_EXPIRED = "code_expired"
-    """The code of a next step was right once."""
+    """The code of a next step is right, but has expired."""
     STEP_OVER = "step_over"
-    """The backend no longer knows the sign-in that a code belongs to."""
+    """The backend no longer knows the pending sign-in."""
     INVALID_FIELDS = "invalid_fields"
     SESSION_OVER = "session_over"
     """The token is no longer accepted."""
@@ -128,7 +128,7 @@ class Meaning(StrEnum):
     CLOSED = "closed"
     """New accounts cannot be created."""
     TAKEN = "taken"
-    """There is an account with this identifier already."""
+    """An account with this identifier exists already."""
     WEAK_PASSWORD = "weak_password"
     """The new password does not follow the backend's rules."""
     INVALID_CODE = "invalid_code"
@@ -137,7 +137,7 @@ class Meaning(StrEnum):
     """Only the operator can fix it."""
     UNAVAILABLE = "unavailable"
     LAST_WAY = "last_way"
-    """The provider is the only way to sign in that this user has."""
+    """The provider is the only sign-in method of this user."""
 
 
 @dataclass(frozen=True)
@@ -159,12 +159,12 @@ class Answer(Protocol):
     def status(self) -> int: ...
 
     def get(self, place: str) -> object:
-        """The value at this place, None if there is none."""
+        """The value at this place, or None."""
 
 
 @dataclass(frozen=True)
 class FieldErrors:
-    """Where an answer has its messages for the fields of a form.
+    """The place of the messages for the fields of a form in an answer.
 
     At `place` is an object (field -> message or list of messages; or an object with the message at `message`), or a
     list of objects that each have the field at `name` and the message at `message`.
@@ -177,18 +177,18 @@ class FieldErrors:
 
 
 class Method(StrEnum):
-    """How a person proves the next step of a sign-in."""
+    """A method for the next step of a sign-in."""
 
     APP = "app"
     """A code that an authenticator app shows."""
     EMAIL = "email"
     SMS = "sms"
     SENT = "sent"
-    """A code that the backend has sent, by whatever way."""
+    """A code that the backend has sent, in any way."""
     TEXT = "text"
-    """The same, with letters: a phone shows its whole keyboard for it."""
+    """The same, with letters: phones show the full keyboard for it."""
     RECOVERY = "recovery"
-    """One of the codes that the person has kept for the day when nothing else is at hand."""
+    """A recovery code, which the person has stored."""
 
 
 METHOD_NAMES: Mapping[str, Method] = {
@@ -199,53 +199,53 @@ METHOD_NAMES: Mapping[str, Method] = {
     "text": Method.TEXT,
     **dict.fromkeys(("recovery", "recovery_codes", "recovery_code", "backup_code"), Method.RECOVERY),
 }
-"""What backends call these methods. A method with another name cannot be used here."""
+"""A backend's name of a method -> method. Methods with other names are ignored."""
 
 
 @dataclass(frozen=True)
 class NextStep:
-    """Where an answer that means `next_step` or `fields_required` says what it wants.
+    """The places of the values of an answer that means `next_step` or `fields_required`.
 
-    All but the last ones are places.
+    The fields from `default_method` on are not places.
     """
 
     challenge: str = ""
-    """What the backend knows the sign-in by: sent back as `{challenge}`."""
+    """The backend's id of the pending sign-in, which is sent back as `{challenge}`."""
     methods: str = ""
     """The names of the methods, a list or a single one; the first is used unless the person chooses another.
     `{method}` is the name. Without any, the method is `default_method`."""
     sent_to: str = ""
-    """Where a code was sent to, masked by the backend."""
+    """The masked address or number to which a code was sent."""
     resend_after: str = ""
     """Seconds until a code can be sent again."""
     url: str = ""
-    """Where the person has to go. It must be at an origin of `BACKEND_NEXT_STEP_URLS`."""
+    """The URL of the page that the person has to visit, at an origin of `BACKEND_NEXT_STEP_URLS`."""
     fields: str = ""
     """In an answer that means `fields_required`: the list of their names, which are members of `social_register`. If
     there is none, the fields are those for which the answer has messages."""
     ticket: str = ""
-    """In the answer to `resend`: sent back as `{ticket}`."""
+    """A value in the answer to `resend`, which is sent back as `{ticket}`."""
     default_method: Method = Method.APP
     read_methods: Callable[["Answer"], Mapping[str, Method]] | None = None
-    """Returns name -> method, if a place cannot say it."""
+    """Returns name -> method, if a place is not enough."""
     resend_first: tuple[Method, ...] = ()
-    """The methods for which `resend` is called at once, since the answer to the login has sent nothing."""
+    """The methods for which `resend` is called at once, because the login does not send a code."""
     trust: bool = False
     """Whether `verify` can be told to trust this browser, by `{trust}`."""
     trust_token: str = ""
-    """In the answer to `verify` or `login`: what a browser sends that is trusted. Kept in a cookie."""
+    """The token of a trusted browser in the answer to `verify` or `login`. It is stored in a cookie."""
     trust_headers: Mapping[str, str] = field(default_factory=dict)
     """Further headers of `login` in such a browser, with `{trust_token}`."""
     calls: Mapping[str, Call] = field(default_factory=dict)
-    """Name of a method -> call instead of `verify`."""
+    """Name of a method -> call that replaces `verify`."""
 
 
 @dataclass(frozen=True)
 class Passkeys:
-    """Where the answers of the passkey calls have what. All are places.
+    """The places of values in the answers of the passkey calls.
 
     Options are the JSON of Web Authentication Level 3 (5.1.8 and 5.1.9), with or without `publicKey` around them. They
-    and the browser's answer, `{credential}`, pass through as they are.
+    and the browser's answer, `{credential}`, are passed on unchanged.
     """
 
     request_options: str = "body"
@@ -253,7 +253,7 @@ class Passkeys:
     creation_options: str = "body"
     """In the answer to `passkey_register_options`."""
     challenge: str = ""
-    """In both: what the backend knows these options by, sent back as `{challenge}`."""
+    """In both answers: the backend's id of the options, which is sent back as `{challenge}`."""
     listed: str = "body"
     """In the answer to `passkey_list`: the list of passkeys, which are objects."""
     fields: Mapping[str, str] = field(
@@ -286,7 +286,7 @@ class Backend:
     verify: Call | None = None
     """Sends the code of a next step. Its answer has tokens like that of `login`."""
     verify_recovery_code: Call | None = None
-    """The same with a recovery code."""
+    """Sends a recovery code. By default, `verify` sends it."""
     resend: Call | None = None
     """Sends the code of the method again, or for the first time."""
     next_step: NextStep = NextStep()
@@ -295,24 +295,24 @@ class Backend:
     passkey: Call | None = None
     """Sends the browser's answer to these options. Its answer has tokens like that of `login`."""
     confirm_password: Call | None = None
-    """Sends the password of a signed-in person, where the backend wants it before a passkey is added."""
+    """Sends the password of the signed-in person, if the backend requires it before a passkey is added."""
     passkey_register_options: Call | None = None
     """Returns the options with which a signed-in person adds a passkey."""
     passkey_register: Call | None = None
     """Sends the browser's answer to these. `{device}` names the browser, such as `Chrome, Windows`."""
     passkey_list: Call | None = None
-    """Lists the passkeys of who is signed in."""
+    """Lists the passkeys of the signed-in person."""
     passkey_remove: Call | None = None
     """Removes the one with the id `{passkey}`."""
     passkeys: Passkeys = Passkeys()
 
     link: Call | None = None
-    """Connects the account that a provider has just proven with the user who is signed in. Sent once, and again only if
-    the access token was no longer accepted."""
+    """Connects an account at a provider to the signed-in user. Sent once, and again only if the access token was no
+    longer accepted."""
     unlink: Call | None = None
-    """Disconnects it."""
+    """Disconnects an account at a provider."""
     links: Call | None = None
-    """Lists what is connected."""
+    """Lists the connected accounts."""
     links_at: str = ""
     """The place of that list in the answer of `links`, or of `user` if there is no such call. Its items are the names
     of the providers, or objects that have them."""
@@ -328,7 +328,7 @@ class Backend:
     reset: Call | None = None
     """Sets a new password with the code of that mail."""
     verify_email: Call | None = None
-    """Confirms an address with the code of a mail."""
+    """Verifies an address with the code of a mail."""
     resend_verification: Call | None = None
     """Sends the mail with that code again."""
     change_password: Call | None = None
@@ -339,14 +339,13 @@ class Backend:
     mails_code: bool = False
     """Whether its mails have a code to be typed, and not only a link."""
     done: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    """Call of `ACCOUNT_CALLS` -> statuses, beside 2xx, that mean that it has succeeded."""
+    """Call of `ACCOUNT_CALLS` -> statuses that mean success, in addition to 2xx."""
     checks_current_password: bool = True
     """Whether `change_password` fails if the current password is wrong. If not, the site tries it by `login` first."""
     ends_refresh_token_with_password: bool = False
-    """Whether a new password ends the refresh token too, although the access token stays valid: the site then signs in
-    again."""
+    """Whether a new password revokes the refresh token, but not the access token: the site then signs in again."""
     min_password_length: int = 0
-    """Characters. The forms say it; the backend enforces it."""
+    """Characters. The forms show it; the backend enforces it."""
 
     provider_event: Call | None = field(
         default_factory=lambda: Call(
@@ -364,8 +363,8 @@ class Backend:
             headers={"Authorization": "Bearer {BACKEND_EVENTS_TOKEN}"},
         )
     )
-    """Tells the backend what a provider has notified the site of, such as a consent that was revoked. `{notification}`
-    is the provider's signed token. Any 2xx means that it need not be told again."""
+    """Passes an event of a provider on, such as a revoked consent. `{notification}` is the provider's signed token. Any
+    2xx means that the backend has accepted it."""
 
     token: str
     """The place of the access token in the answers of `login`, `social` and `refresh`."""
@@ -382,8 +381,8 @@ class Backend:
     refreshes_expired: bool = False
     """Without refresh tokens: whether the access token renews itself even after it has expired."""
     refresh_reuse_seconds: int = 0
-    """For so long after its first use, a refresh token can be sent again. If an answer is lost within this time, the
-    call is repeated. 0: the backend may end the session if a refresh token is sent twice."""
+    """How long after its first use a refresh token is still accepted. If an answer is lost within this time, the call
+    is repeated. 0: the backend may end the session if a refresh token is sent twice."""
 
     user_at: str = "body"
     """The place of the user in the answers of `user` and `profile`, and of `login` with `user_from_login`."""
@@ -394,19 +393,19 @@ class Backend:
     user_from_login: bool = False
     """The answer to `login` has the user; `user`, if there is one, is only called later."""
     read_user: Callable[[Answer], object] | None = None
-    """Returns the user's fields, if places cannot say where they are."""
+    """Returns the user's fields, if places are not enough."""
 
     classify: Callable[[Answer], Meaning | None] = lambda _: None
-    """Returns the meaning of an answer, or None; for what `meanings` cannot say."""
+    """Returns the meaning of an answer, or None, if `meanings` is not enough."""
     meanings: tuple[Rule, ...] = ()
     """The first rule that fits decides, before the statuses of docs/decisions/0005-what-a-backends-answer-means.md."""
     field_errors: FieldErrors = FieldErrors()
     message: str = "message"
-    """The place of the sentence for people in a refusal, for `BACKEND_SHOW_MESSAGES`."""
+    """The place of the message for people in a refusal, for `BACKEND_SHOW_MESSAGES`."""
     retry_after: str = "header:Retry-After"
     """The place of the seconds to wait, or of the time to wait for."""
     logout_done: tuple[int, ...] = (401,)
-    """Statuses of `logout`, beside 2xx, that mean that the token is no longer accepted."""
+    """Statuses of `logout` that mean that the token is no longer accepted, in addition to 2xx."""
     logout_revokes: bool = True
     """Whether `logout` ends the access token. A JWT often stays valid until it expires."""
     logout_each_token: bool = False

@@ -30,7 +30,7 @@ backend = Backend(
     profile=Call("POST", "/v1/accounts:update" + _KEY, {"idToken": "{token}", "displayName": "{name}"}),
     verify=Call("POST", "/v2/accounts/mfaSignIn:finalize" + _KEY, _CODE),
     next_step=NextStep(challenge="mfaPendingCredential", read_methods=_read_methods),
-    # Its sign-up sends no mail, and only who is signed in can have one for the verification: there are no calls for it.
+    # No calls for the verification: the sign-up sends no mail, and requesting one needs a session.
     register=Call("POST", "/v1/accounts:signUp" + _KEY, {**_LOGIN, "displayName": "{name}"}),
     forgot=Call(
         "POST",

@@ -75,7 +75,7 @@ def _pairs(text: str) -> list[tuple[str, str]]:
         raise ValueError("has a quote that is not closed") from None
     pairs = [word.partition("=") for word in words]
     if invalid := [number for number, (name, equals, _) in enumerate(pairs, 1) if not name or not equals]:
-        raise ValueError(f"must be pairs of name=value separated by spaces; number {invalid[0]} is none")
+        raise ValueError(f"must be pairs of name=value separated by spaces; number {invalid[0]} is not one")
     return [(name, value) for name, _, value in pairs]
 
 
@@ -316,9 +316,9 @@ def constant(backend: Backend, name: str) -> SettingSpec:
 
 
 def override(backend: Backend, values: Mapping[str, Any]) -> Backend:
-    """Return the backend with the parts that `values` has: setting -> what its reader returned, None if it is unset.
+    """Return the backend with the parts in `values`: setting -> value; None if it is unset.
 
-    Calls that still have no path are gone.
+    Calls that still have no path are removed.
     """
     parts = {field: values[name] for name, (field, _, _) in _PARTS.items() if values[name] is not None}
     for field in ("headers", "user_fields", "links_fields", "mail_link_parameters"):
@@ -333,7 +333,7 @@ def override(backend: Backend, values: Mapping[str, Any]) -> Backend:
     if values["BACKEND_REFRESH_SEND"] and parts["refresh"]:
         where, name = values["BACKEND_REFRESH_SEND"]
         parts["refresh"] = _with_refresh_token(parts["refresh"], where, name)
-        if where == "cookie" and parts["logout"]:  # it has to find the refresh token that it revokes
+        if where == "cookie" and parts["logout"]:  # it revokes the refresh token
             parts["logout"] = _with_cookie(parts["logout"], name)
     if values["BACKEND_NEXT_STEP_CHALLENGE_SEND"]:
         for name in ("verify", "verify_recovery_code", "resend", "social_register"):

@@ -1,4 +1,4 @@
-"""Whether the parts of a backend fit together. Runs at the start, on the presets and on what settings made of them."""
+"""Checks at the start that the parts of a backend fit together, after the settings have changed them."""
 
 from collections.abc import Iterator, Mapping
 
@@ -18,7 +18,7 @@ Problem = tuple[str, str]
 
 
 def problems(backend: Backend) -> Iterator[Problem]:
-    """Yield what is missing or contradicts itself."""
+    """Yield missing and contradictory parts."""
     if "login" not in backend.calls:
         yield "BACKEND_LOGIN", "is required"
     if not backend.token:

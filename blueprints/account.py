@@ -53,7 +53,7 @@ def show_error(error: errors.SiteError) -> ResponseReturnValue:
 def end_session() -> ResponseReturnValue:
     """End another session of the user, chosen from the list.
 
-    Only after a recent sign-in (OWASP ASVS 5.0, 7.5.2): an open browser alone must not suffice.
+    Requires a recent sign-in (OWASP ASVS 5.0, 7.5.2): access to an open browser must not be enough.
     """
     session = services().sessions.load()
     account_url = services().settings.origin + url_for("account.show")

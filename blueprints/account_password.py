@@ -1,4 +1,4 @@
-"""The page that changes the password of who is signed in, and the address at which password managers look for it."""
+"""The page that changes the password of the signed-in person, and the well-known address that redirects to it."""
 
 from typing import Any
 
@@ -50,14 +50,14 @@ def show_error(error: errors.SiteError) -> ResponseReturnValue:
 
 @well_known_bp.get("/.well-known/change-password")
 def change_password() -> ResponseReturnValue:
-    """Where password managers send people (W3C, A Well-Known URL for Changing Passwords)."""
+    """Redirect password managers to the page (W3C, A Well-Known URL for Changing Passwords)."""
     if account_form.has_page("account_password"):
         return redirect(services().settings.origin + url_for("account_password.show"), 303)
     return redirect(services().settings.reset_password_url or "/", 303)
 
 
 def _form_class() -> type[Any]:
-    """With the identifier, if the site has to sign in to check the current password and does not know it."""
+    """The form, with a field for the identifier if the site needs it to check the current password."""
     accounts, kind = services().accounts, services().settings.login_identifier
     needs_identifier = not accounts.checks_current_password or "identifier" in accounts.asks_for("change_password")
     session = services().sessions.load()

@@ -1,6 +1,6 @@
-"""The providers with which a signed-in person can sign in too: connects and disconnects them.
+"""The page on which a signed-in person connects and disconnects providers.
 
-`blueprints/oauth.py` starts the way to the provider and finishes it, as for a sign-in.
+Connecting starts and ends in `blueprints/oauth.py`, as a sign-in does.
 """
 
 from flask import Blueprint, abort, flash, redirect, render_template
@@ -33,7 +33,7 @@ def show() -> ResponseReturnValue:
 @bp.get("/connect")
 @login_required
 def offer() -> ResponseReturnValue:
-    """After a sign-in: offer the provider that the person could not sign in with. A GET connects nothing."""
+    """After a sign-in, offer the provider with which the person could not sign in. Connecting needs a POST."""
     registration, target_url = providers_page.offered(), redirect_target.redirect_target()
     if registration is None:
         return redirect(providers_page.url(), 303)

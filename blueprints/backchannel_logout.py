@@ -1,6 +1,6 @@
-"""Sessions that other servers end: the backend, and OpenID Connect issuers.
+"""Endpoints with which other servers end sessions: the backend, and OpenID Connect issuers.
 
-Their requests carry no cookies. Each is authenticated by itself, so `web/csrf.py` leaves these endpoints out.
+Their requests carry no cookies. A token authenticates each request, so `web/csrf.py` exempts these endpoints.
 """
 
 import hmac
@@ -27,9 +27,9 @@ MAX_ID_LENGTH = 255
 def end_sessions_of_backend() -> ResponseReturnValue:
     """End all sessions of a user, or one session: 204. 404 without `BACKEND_EVENTS_TOKEN`; 401 without that token.
 
-    The attempts to guess the token are not limited: it has at least 32 characters.
+    Attempts to guess the token are not limited, since it has at least 32 characters.
 
-    204 means that this process knows. Other processes know within a second, or as soon as Redis is available again.
+    After 204, this process rejects the sessions. Other processes do within a second, or when Redis is available again.
     """
     token = services().settings.backend_events_token
     if token is None:
@@ -50,8 +50,8 @@ def end_sessions_of_backend() -> ResponseReturnValue:
 def end_sessions_of_issuer(provider: str) -> ResponseReturnValue:
     """End the sessions that a logout token names: 200 (OpenID Connect Back-Channel Logout 1.0, 2.5 to 2.8).
 
-    400 for a token that is not valid, or that cannot be verified now: the issuer cannot be reached. 404 for a provider
-    that is not in `PROVIDERS`, or that has no keys to sign a token with.
+    400 for a token that is not valid, or that cannot be verified because the issuer cannot be reached. 404 for a
+    provider that is not in `PROVIDERS`, or that has no keys to sign a token with.
     """
     registrations = services().settings.registrations
     registration = next((each for each in registrations if each.id == provider), None)

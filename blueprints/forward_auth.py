@@ -31,15 +31,15 @@ bp = Blueprint("forward_auth", __name__)
 def verify() -> ResponseReturnValue:
     """204 with the headers for the app for a valid session; 403 for a cross-site request; else 401.
 
-    With the parameter `max_age`, a session whose sign-in is longer ago gets 401 too, with the URL of the page on which
-    the person signs in again.
+    With the parameter `max_age`, a session with an older sign-in gets 401 too, with the URL of the page on which the
+    person signs in again.
 
-    The session is read only, because proxies drop the cookies of this response. If the proxy sends `X-Forwarded-Uri`,
+    The session is not written, because proxies drop the cookies of this response. If the proxy sends `X-Forwarded-Uri`,
     the 401 has the URL of the sign-in page in `X-Auth-Sign-In`, with the callback URL encoded: not every proxy can
     encode it. `redirect_target.validate` checks the header, because clients can forge it.
 
-    A proxy that passes the 401 on, as Traefik does, would leave a browser with an empty page. So the 401 of a page, not
-    of a script's request, leads to the sign-in page too.
+    A proxy such as Traefik passes the 401 on, and the browser would show an empty page. So the 401 of a page, not of a
+    script's request, redirects to the sign-in page.
     """
     if is_cross_site(request.headers.get, services()):
         return _refuse()
@@ -61,8 +61,7 @@ def verify() -> ResponseReturnValue:
 def _max_age() -> int | None:
     """The seconds since the sign-in that the proxy allows; None if it allows any time.
 
-    Raises `ValueError` if the parameter is wrong. Nobody but the operator can be the cause, and no request may pass
-    because of it.
+    Raises `ValueError` if the parameter is wrong. That is a mistake of the operator, and no request may pass then.
     """
     values = request.args.getlist("max_age")
     if not values:
@@ -84,8 +83,8 @@ def is_cross_site(get_header: Callable[[str], str | None], services: Services) -
     they are GET requests, but open a connection that can do everything, and browsers let any page open one (RFC 6455,
     10.2).
 
-    Without `X-Forwarded-Method`, the method is taken for GET; but not if the app gets the access token: a proxy that
-    does not send the method must not switch the check off unnoticed.
+    Without `X-Forwarded-Method`, the method counts as GET, unless the app gets the access token: a proxy that does not
+    send the method must not turn the check off unnoticed.
     """
     method = get_header("x-forwarded-method")
     is_safe = method in ("GET", "HEAD") or (method is None and not services.settings.forward_access_token)
@@ -95,7 +94,7 @@ def is_cross_site(get_header: Callable[[str], str | None], services: Services) -
 
 
 def _is_websocket_handshake(get_header: Callable[[str], str | None]) -> bool:
-    """By headers that every browser sends with a handshake, or some. nginx does not pass on its `Upgrade` header."""
+    """Whether headers of a WebSocket handshake are present. nginx does not pass on the `Upgrade` header."""
     return get_header("sec-websocket-version") is not None or get_header("sec-fetch-mode") == "websocket"
 
 
@@ -166,7 +165,7 @@ def identity_headers(user: User, claims: Iterable[UserClaim]) -> dict[str, str]:
 def _encode(value: object) -> str:
     """A claim as the text of a header: the items of a list are joined with commas; other structures are JSON.
 
-    Each item is percent-encoded, so that a comma in it is none between items.
+    Each item is percent-encoded, so that a comma within an item is not a separator.
     """
     if isinstance(value, list) and not any(isinstance(item, list | dict) for item in value):
         return ",".join(map(_encode, value))

@@ -29,7 +29,7 @@ log = logging.getLogger("munjigi.login")
 
 
 _NOT_SIGNED_IN = (errors.AttemptExpired, errors.SessionRequired, errors.SessionExpired)
-"""Errors that say nothing to somebody who has signed in since."""
+"""Errors that are not shown to a person who has signed in meanwhile."""
 
 
 @bp.get("/auth/login/email")

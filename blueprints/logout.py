@@ -29,9 +29,9 @@ def sign_out() -> ResponseReturnValue:
 
 @bp.get("/auth/logout/done")
 def finish() -> ResponseReturnValue:
-    """The end of a sign-out that went on at a provider: send the browser to its target.
+    """The end of a sign-out that continued at a provider: redirect to its target.
 
-    Without the `state` of a sign-out in this browser, to the home page: the sign-out here is over in any case.
+    Without the `state` of a sign-out in this browser, redirect to the home page: the sign-out here is complete anyway.
     """
     attempt = services().provider_logout.finish(request.args.get("state"), request_context.current())
     if attempt is None:
@@ -63,7 +63,7 @@ def _success_message(*, everywhere: bool) -> str:
 
 
 def _failure_message(signed_out: SignedOut, *, everywhere: bool) -> str:
-    """What a person has to know about a sign-out that did not do everything; empty if it did."""
+    """The message about a sign-out that is not complete; empty if it is."""
     message = ""
     if signed_out.outcome is Outcome.FAILED_AT_BACKEND:
         message = _("You are signed out on this device, but we could not reach our service to end the session there.")
@@ -77,7 +77,7 @@ def _failure_message(signed_out: SignedOut, *, everywhere: bool) -> str:
 
 @bp.errorhandler(CsrfError)
 def show_error(error: CsrfError) -> ResponseReturnValue:
-    """Render the page with the error. An outdated form of somebody who is not signed in any more is no error."""
+    """Render the page with the error. For a person who is already signed out, an expired form is not an error."""
     if isinstance(error, FormExpired) and services().sessions.load() is None:
         return redirect_after_form(redirect_target.redirect_target())
     return render_template("logout.html", error=error, callback_url=redirect_target.requested()), error.status

@@ -1,7 +1,7 @@
-"""The pages that the links of mails open: a new password, and the verification of an address.
+"""The pages that the links of mails open: set a new password, and verify an address.
 
-A GET changes nothing and stores nothing: programs that scan mails open every link. The form has the code of the link,
-so that the address of what follows does not. Each page is only registered if the backend has its call.
+A GET changes nothing and stores nothing, because mail scanners open every link. The form contains the code of the link,
+so that later URLs do not. Each page is only registered if the backend has its call.
 """
 
 from typing import Any
@@ -21,7 +21,7 @@ reset_bp = Blueprint("password_reset", __name__)
 verify_bp = Blueprint("email_verify", __name__)
 
 FROM_LINK = "link"
-"""The field that says that the code comes from a link, and was not typed."""
+"""The field that says that the code comes from a link and was not typed."""
 
 
 @reset_bp.get("/auth/password/reset", endpoint="show")
@@ -80,7 +80,7 @@ def _form_class(call: str) -> type[Any]:
 
 
 def _linked_form(call: str) -> Any:
-    """The form with the values of the link. One that is not valid is left out, so that it can be typed."""
+    """The form with the values of the link. Invalid values are left out, so that the person can type them."""
     values = account_form.link_values()
     form_class = _form_class(call)
     if issubclass(form_class, forms.IdentifierForm):
@@ -101,9 +101,9 @@ def _is_link() -> bool:
 
 
 def _respond_invalid(template: str, form: Any) -> ResponseReturnValue:
-    """A link whose code cannot be one is like a link that is too old."""
+    """Handle a link with a malformed code like a link that has expired."""
     if _is_link() and ({"code", "uid"} & set(form.errors)):
-        raise errors.InvalidCode("the code of the link has other than visible ASCII characters, or too many")
+        raise errors.InvalidCode("the code of the link is too long or not visible ASCII")
     return _render(template, form, is_link=_is_link()), 422
 
 

@@ -1,6 +1,6 @@
-"""The pages that ask for a mail: to set a new password, and to verify an address. The answer is the same for everybody.
+"""The pages that request a mail: to set a new password, and to verify an address.
 
-Each is only registered if the backend has its call.
+The answer does not depend on whether the account exists. Each page is only registered if the backend has its call.
 """
 
 from flask import Blueprint, render_template

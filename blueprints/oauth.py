@@ -36,7 +36,8 @@ log = logging.getLogger("munjigi.oauth")
 _LAST_SIGN_IN = "finished"
 """Key in Flask's session: digest of the `state` and redirect target of the last completed sign-in."""
 _MAX_STORED_TARGET_LENGTH = 1000
-"""Characters. The visitor cookie that holds it may have 4096 bytes. A reload of a longer one leads to the home page."""
+"""Characters. The visitor cookie stores the target and may have 4096 bytes. With a longer one, a reload of the callback
+redirects to the home page."""
 
 
 @bp.post("/api/auth/signin/<provider>")
@@ -79,8 +80,8 @@ def callback(provider: str) -> ResponseReturnValue:
     """Complete a sign-in: redirect to its target, or to the sign-in page with an error.
 
     Providers with `form_post` answer by POST (OAuth 2.0 Form Post Response Mode). For them, the only expected GET is
-    the one that `_without_attempt` redirects to. A prefetch of the address is refused with 403: it would use up the
-    code, and the browser may throw its response away.
+    the one that `_without_attempt` redirects to. A prefetch is refused with 403: it would use up the
+    code, and the browser may discard the response.
     """
     if is_prefetch():
         abort(403)
@@ -108,7 +109,7 @@ def callback(provider: str) -> ResponseReturnValue:
 
 
 def _purpose(session: Session | None, *, is_link: bool) -> dict[str, Any]:
-    """What an attempt is for. session: the one that it connects a provider with, or confirms; None for a sign-in."""
+    """The purpose of an attempt. session: the session that it confirms, or to which it connects a provider."""
     if session is None:
         return {"remember": remember_me.requested() or None}
     if is_link:
@@ -195,7 +196,7 @@ def _finish_link_by_get(registration: Registration) -> ResponseReturnValue | Non
 
 
 def _complete_link(registration: Registration, attempt: Attempt, params: dict[str, str]) -> ResponseReturnValue:
-    """Connect the provider with the user of the session that has begun it, and with nobody else."""
+    """Connect the provider to the user of the session that started the attempt, and to no other user."""
     _restore_language(attempt)
     target_url = attempt.return_to or providers_page.url()
     try:
@@ -213,7 +214,7 @@ def _link(registration: Registration, attempt: Attempt, params: dict[str, str]) 
         if session is None:
             raise errors.SessionRequired("the session ended while a provider was being connected")
         if session.public_sid != attempt.link_session:
-            raise errors.SessionChanged("another session has begun to connect this provider")
+            raise errors.SessionChanged("another session started to connect this provider")
         identity = services().oauth.fetch_identity(registration, attempt, params, context)
     except errors.SiteError as error:
         services().provider_links.record_failure(registration, error, context)

@@ -38,7 +38,7 @@ removal_bp = Blueprint("account_passkey_removal", __name__)
 
 @bp.post("/auth/passkey/options")
 def options() -> ResponseReturnValue:
-    """The options of a sign-in, for the script. Asking for them changes nothing at the backend."""
+    """The options of a sign-in, for the script. Changes nothing at the backend."""
     return {"publicKey": services().passkeys.options(request_context.current())}
 
 
@@ -47,7 +47,7 @@ def sign_in() -> ResponseReturnValue:
     context = request_context.current()
     options = SignInOptions(end_others=login_page.END_OTHERS in flask.session, remember=remember_me.requested())
     services().sign_in.with_passkey(_credential(), context, options)
-    if pending := services().pending_sign_ins.load(context):  # the passkey has taken the place of its next step
+    if pending := services().pending_sign_ins.load(context):  # the passkey replaces its next step
         services().pending_sign_ins.end(pending, context)
     return providers_page.redirect_after_sign_in()
 
@@ -57,7 +57,7 @@ def confirm() -> ResponseReturnValue:
     """Sign the same person in again, for an app that demands a recent sign-in."""
     session = services().sessions.load()
     if session is None:
-        raise errors.SessionRequired("a session was to be confirmed without one")
+        raise errors.SessionRequired("there is no session to confirm")
     options = SignInOptions(user_id=str(session.user.id), remember=not session.is_short)
     services().sign_in.with_passkey(_credential(), request_context.current(), options)
     return redirect_after_form(redirect_target.redirect_target())
@@ -73,7 +73,7 @@ def show() -> ResponseReturnValue:
 @account_bp.post("/account/passkeys/options")
 @login_required
 def register_options() -> ResponseReturnValue:
-    """The options of a new passkey, for the script; or the sentence to show, or the `url` to go to first."""
+    """The options of a new passkey, for the script; or a message to show, or a `url` to visit first."""
     session, password = _session(), request_body.fields().get("password", "")
     try:
         if _needs_sign_in(session):
@@ -159,7 +159,7 @@ def _session() -> Session:
 
 
 def _needs_sign_in(session: Session) -> bool:
-    """Whether the person has to confirm the session first. Not where they enter the password on this page."""
+    """Whether the person has to confirm the session first. Not if they enter the password on this page."""
     return not services().passkeys.wants_password and confirm_page.is_needed(session)
 
 
@@ -188,7 +188,7 @@ def _render(session: Session, error: errors.SiteError | None = None) -> Response
             listed = passkeys.listed(session, context)
         except errors.SessionExpired as expired:
             return _end_session(expired)
-        except errors.SiteError as list_error:  # a passkey can be added all the same
+        except errors.SiteError as list_error:  # a passkey can still be added
             log.warning("the passkeys of a user cannot be listed: %s", list_error)
     page = render_template(
         "account_passkeys.html",
@@ -201,7 +201,7 @@ def _render(session: Session, error: errors.SiteError | None = None) -> Response
 
 
 def _render_removal(session: Session, passkey_id: str, error: errors.SiteError | None = None) -> ResponseReturnValue:
-    """Ask for the confirmation. Without such a passkey, or without a list, the page above says what there is."""
+    """Ask for confirmation. If there is no such passkey, render the list instead."""
     form = _password_form()
     if form and isinstance(error, errors.InvalidFields):
         form.show_errors(error.fields)

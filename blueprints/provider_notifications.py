@@ -1,6 +1,6 @@
 """Notifications of providers: a person revoked their consent, closed their account, or changed how mail is forwarded.
 
-A provider's server sends them, without cookies. Each is signed, so `web/csrf.py` leaves this endpoint out.
+A provider's server sends them, without cookies. Each is signed, so `web/csrf.py` exempts this endpoint.
 """
 
 import logging
@@ -23,9 +23,9 @@ bp = Blueprint("provider_notifications", __name__, url_prefix="/api/auth")
 def receive(provider: str) -> ResponseReturnValue:
     """End the sessions that a notification is about, and pass its event on to the backend: 200.
 
-    400 for a notification that is not valid, or was used before. 503 asks the provider to send it again: its keys could
-    not be fetched, or the backend has not taken the event. 404 for a provider that is not in `PROVIDERS`, or that sends
-    no notifications.
+    400 for a notification that is not valid, or was used before. 503 if its keys could not be fetched, or the backend
+    has not accepted the event: the provider then sends it again. 404 for a provider that is not in `PROVIDERS`, or that
+    sends no notifications.
     """
     registrations = services().settings.registrations
     registration = next((each for each in registrations if each.id == provider), None)
@@ -39,7 +39,9 @@ def receive(provider: str) -> ResponseReturnValue:
         log.warning("notification refused: provider=%s reason=%s", provider, error)
         return _error("invalid_request", str(error)), 400
     except errors.SiteError as error:
-        log.warning("notification not done, to be sent again: provider=%s reason=%s", provider, error.reason)
+        log.warning(
+            "notification not processed, the provider has to repeat it: provider=%s reason=%s", provider, error.reason
+        )
         return _error("temporarily_unavailable", "it cannot be processed now; send it again later"), 503
     return Response(status=200, mimetype="text/plain")
 

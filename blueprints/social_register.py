@@ -1,6 +1,6 @@
-"""The sign-up page of a person whom a provider has identified, with the fields that the backend still wants.
+"""The sign-up page after a sign-in with a provider, with the fields that the backend requires for the new account.
 
-A GET changes nothing: only a form of this site continues a pending sign-in, in the browser that has begun it. Only
+A GET changes nothing: only a form of this site continues a pending sign-in, in the browser that started it. Only
 registered if the backend has a call for it.
 """
 
@@ -74,7 +74,7 @@ def show_csrf_error(error: errors.CsrfError) -> ResponseReturnValue:
 
 
 def _show_error(pending: PendingSignIn, registration: Registration, error: errors.SiteError) -> ResponseReturnValue:
-    """Show the error on this page, if the sign-up can go on; else the sign-in page shows it."""
+    """Show the error on this page if the sign-up can continue, else on the sign-in page."""
     if error_handlers.wants_json():
         return error_handlers.site_error(error)
     if services().pending_sign_ins.load(request_context.current()) is None:
@@ -115,7 +115,7 @@ def _pending() -> tuple[PendingSignIn | None, Registration | None]:
 
 
 def _redirect_to_login() -> ResponseReturnValue:
-    """To the page of another next step; else to the sign-in page, which redirects on if the person has signed in."""
+    """Redirect to the page of another next step, or else to the sign-in page, which redirects a signed-in person."""
     context = request_context.current()
     pending = services().pending_sign_ins.load(context)
     if pending and pending.kind != "fields":

@@ -1,6 +1,6 @@
-"""The next step of a sign-in: a code, a recovery code, or the way back from a page of the backend's.
+"""The page for the next step of a sign-in: a code, a recovery code, or the return from a page of the backend.
 
-A GET changes nothing: only a form of this site continues a pending sign-in, in the browser that has begun it.
+A GET changes nothing: only a form of this site continues a pending sign-in, in the browser that started it.
 """
 
 from flask import Blueprint, flash, redirect, request
@@ -33,7 +33,7 @@ def show() -> ResponseReturnValue:
 
 @bp.get("/return")
 def show_return() -> ResponseReturnValue:
-    """The address to which a page of the backend's leads back: it shows the form that continues."""
+    """The address to which a page of the backend redirects: show the form that continues."""
     pending = _pending()
     return next_step_page.render(pending, returned=True) if pending else _redirect_to_login()
 
@@ -102,7 +102,7 @@ def show_csrf_error(error: errors.CsrfError) -> ResponseReturnValue:
 
 
 def _show_error(pending: PendingSignIn, error: errors.SiteError) -> ResponseReturnValue:
-    """Show the error on this page, if the sign-in can go on; else raise it, and the sign-in page shows it."""
+    """Show the error on this page if the sign-in can continue; else raise it, and the sign-in page shows it."""
     if error_handlers.wants_json() or services().pending_sign_ins.load(request_context.current()) is None:
         return error_handlers.site_error(error)
     form = next_step_page.form_class(pending)(formdata=None)
@@ -121,7 +121,7 @@ def _redirect_to_step() -> ResponseReturnValue:
 
 
 def _redirect_to_login() -> ResponseReturnValue:
-    """To the page of a pending sign-up; else to the sign-in page, which redirects on if the person has signed in."""
+    """Redirect to the page of a pending sign-up, or else to the sign-in page, which redirects a signed-in person."""
     context = request_context.current()
     pending = services().pending_sign_ins.load(context)
     if pending and pending.kind == "fields":

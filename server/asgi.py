@@ -25,8 +25,8 @@ BODY_SECONDS = 20.0
 """The time limit for receiving a request body, which may have up to `app.MAX_BODY_BYTES`."""
 
 _BODYLESS_METHODS = ("GET", "HEAD")
-"""Their body has no meaning (RFC 9110, section 9.3.1) and is not waited for. nginx's `auth_request` and other proxies
-pass on the `Content-Length` of the original request, whose body they do not send."""
+"""Methods whose body has no meaning (RFC 9110, section 9.3.1). The server does not wait for it: nginx's `auth_request`
+and other proxies pass on the `Content-Length` of the original request, whose body they do not send."""
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

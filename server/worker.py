@@ -23,7 +23,7 @@ STOP_SECONDS = 30
 KILL_SECONDS = STOP_SECONDS + 5
 """The time after which a process that has not stopped exits."""
 _FLUSH_SECONDS = 2.0
-"""For the last log lines. Their reader may have stopped reading; the process exits without them then."""
+"""The time limit for writing the last log lines, whose reader may have stopped reading."""
 
 log = logging.getLogger("munjigi.serve")
 

@@ -1,4 +1,4 @@
-"""What the pages of sign-up, new passwords and verification share."""
+"""Functions that the pages for sign-up, new passwords and verification share."""
 
 from collections.abc import Callable, Mapping
 
@@ -13,7 +13,7 @@ from web import error_handlers, forms
 
 
 def sign_up_page(callback_url: str | None) -> str | None:
-    """The target of the link to the sign-up page: `SIGN_UP_URL`, or else this site's page; None if there is neither."""
+    """The URL of the sign-up page: `SIGN_UP_URL`, or else this site's own page; None without either."""
     return services().settings.sign_up_url or _url("register", callback_url)
 
 
@@ -32,7 +32,7 @@ def _url(blueprint: str, callback_url: str | None) -> str | None:
 
 
 def link_values() -> dict[str, str]:
-    """The values that the link of a mail has in its query, by placeholder: `code`, `uid` and `identifier`."""
+    """The values in the query of a link from a mail, by placeholder: `code`, `uid` and `identifier`."""
     values = {}
     for placeholder, names in services().settings.backend.mail_link_parameters.items():
         texts = [request.args[name] for name in names.split("|") if request.args.get(name)]
@@ -42,14 +42,13 @@ def link_values() -> dict[str, str]:
 
 
 def link_query() -> dict[str, str]:
-    """The parameters of that link in the query of this request, so that a language can be chosen without losing it."""
+    """The same parameters as they are in this request, for links to this page in another language."""
     names = [name for names in services().settings.backend.mail_link_parameters.values() for name in names.split("|")]
     return {name: request.args[name] for name in names if name in request.args}
 
 
 def password_rules() -> str | None:
-    """What a new password must be like, in the language of the page: `PASSWORD_RULES`, or what the backend is known
-    to want."""
+    """The rules for a new password in the language of the page: `PASSWORD_RULES`, or the known rules of the backend."""
     settings: Settings = services().settings
     if settings.password_rules:
         return forms.localized(settings.password_rules)
@@ -63,9 +62,9 @@ def respond(
     show: Callable[[errors.SiteError], str],
     show_fields: Callable[[Mapping[str, str]], None] | None = None,
 ) -> ResponseReturnValue:
-    """Answer with the page of the form and this error; a script that wants JSON gets it.
+    """Answer with the page of the form and this error, or with JSON if the client accepts that.
 
-    show_fields: shows messages at the fields of the form.
+    show_fields: adds messages to the fields of the form.
     """
     if error_handlers.wants_json():
         return error_handlers.site_error(error)

@@ -1,10 +1,10 @@
 """Signs people in when they open the sign-in page in the in-app browser of a provider (`<ID>_AUTO_LOGIN`).
 
-The provider knows who uses its app. If the person has signed in here through it before, it answers with a code without
-a page; otherwise with an error, and the sign-in page is shown as if nothing had been tried.
+The provider knows who uses its app. If the person has signed in to this site with it before, it redirects with a code
+and shows no page; otherwise it redirects with an error, and the sign-in page is shown without it.
 
-A cookie says that this browser has tried, or that its user has signed out: a sign-out must not be undone by the next
-visit. The cookie grants nothing.
+A cookie records that this browser has tried, or that its user has signed out, so that the next visit does not undo a
+sign-out. The cookie grants no access.
 """
 
 import flask
@@ -19,11 +19,11 @@ from web import in_app_browsers, redirect_target, request_context
 from web.prefetch import is_prefetch
 
 SIGNED_OUT_SECONDS = 30 * 24 * 3600
-"""After a sign-out, nothing is tried for so long, or until the person signs in through a provider."""
+"""How long nothing is tried after a sign-out, unless the person signs in with a provider."""
 
 
 def start() -> ResponseReturnValue | None:
-    """Send the browser to the provider of its app; None if this visit gets the sign-in page at once."""
+    """Redirect the browser to the provider of its app; None if this visit gets the sign-in page."""
     registration = _registration()
     if registration is None or not _may_try():
         return None
@@ -46,20 +46,20 @@ def remember_sign_out() -> None:
 
 
 def forget() -> None:
-    """The person has signed in: from now on, a session that has expired may be replaced."""
+    """Delete the cookie after a sign-in: an expired session may be replaced automatically from now on."""
     if _cookie_name() in request.cookies:
         _set("", 0)
 
 
 def _registration() -> Registration | None:
-    """The provider of the app whose in-app browser this is, if it is set to sign people in by itself."""
+    """The provider of the app whose in-app browser this is, if `<ID>_AUTO_LOGIN` is set for it."""
     registrations = [each for each in services().settings.registrations if each.has_auto_login]
     app = in_app_browsers.detect(request.headers.get("User-Agent", "")) if registrations else None
     return next((each for each in registrations if app and each.provider.in_app_browser == app), None)
 
 
 def _may_try() -> bool:
-    """Whether somebody opens the page to see it, has no message to read, and has not been through this before."""
+    """Whether this is a visible visit of the plain page, without a message, in a browser that has not tried before."""
     is_navigation = request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate" and request.method == "GET"
     return (
         is_navigation

@@ -17,7 +17,7 @@ _WITHOUT_PROVIDER = "email"
 
 
 def is_needed(session: Session) -> bool:
-    """Whether the sign-in is too old for what an open browser alone must not do (OWASP ASVS 5.0, 7.5.1)."""
+    """Whether the sign-in is too old for sensitive changes (OWASP ASVS 5.0, 7.5.1)."""
     return not session.is_recent(RECENT_SECONDS, services().clock.time())
 
 
@@ -30,7 +30,7 @@ def url(error: errors.SiteError | None, callback_url: str | None) -> str:
 
 
 def identifier(session: Session) -> str | None:
-    """What the person signs in with beside a password; None if that is not known, so that they have to type it."""
+    """The identifier with which the person signed in; None if it is not known and has to be typed."""
     has_email = services().settings.login_identifier in ("email", "any")
     return session.identifier or (session.user.email if has_email else None)
 
@@ -49,9 +49,9 @@ def rerender(session: Session, error: errors.SiteError) -> str:
 
 
 def render(session: Session, form: LoginForm | None, error: errors.SiteError | None = None) -> str:
-    """Render the page with a submitted form and its errors, and with what the session was started with.
+    """Render the page with a submitted form and its errors, and with the method of the sign-in.
 
-    `form=None` renders an empty form. If it is not known how the person has signed in, the page offers every way.
+    `form=None` renders an empty form. If the method is not known, the page offers all.
     """
     if error:
         login_page.choose_message(error)
@@ -73,7 +73,7 @@ def render(session: Session, form: LoginForm | None, error: errors.SiteError | N
 
 
 def _registrations(session: Session) -> list[Registration]:
-    """The provider that the session was started with."""
+    """The provider with which the session started, as a list."""
     return [each for each in services().settings.registrations if each.id == session.provider]
 
 

@@ -26,8 +26,8 @@ _SERVER_ENDPOINTS = (
     "backchannel_logout.end_sessions_of_issuer",
     "provider_notifications.receive",
 )
-"""Other servers call these, with a bearer token or a signed token in each request, and never with cookies. A browser
-cannot be made to send either. They judge the body themselves."""
+"""Endpoints for other servers. Each request has a bearer token or a signed token and no cookies; a browser cannot be
+made to send either. They validate the body themselves."""
 _UNSAFE_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 

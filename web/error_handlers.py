@@ -25,7 +25,7 @@ def init_app(app: Flask) -> None:
 
 
 def site_error(error: errors.SiteError) -> ResponseReturnValue:
-    """The answer to an error that the page of the request does not show itself."""
+    """Render an error that the page of the request does not show itself."""
     if isinstance(error, errors.NextStepRequired):
         return next_step_page.lead_to(error, redirect_target.requested(), as_json=wants_json())
     if wants_json():
@@ -60,7 +60,8 @@ def _http_error(error: HTTPException) -> ResponseReturnValue:
 def _unhandled(error: BaseException) -> ResponseReturnValue:
     """Log the exception and answer with 500.
 
-    If the locale selector fails too, the page is in English; if that of `TEMPLATES_DIR` does, it is that of the site.
+    If the locale selector fails too, the page is in English. If the template in `TEMPLATES_DIR` fails, the site's own
+    is used.
     """
     log.error("unhandled exception", exc_info=error)
     if wants_json():
@@ -74,7 +75,7 @@ def _unhandled(error: BaseException) -> ResponseReturnValue:
 
 
 def _render_500(template: str = "500.html") -> str:
-    """The page `500.html`, which extends no layout."""
+    """Render `500.html`, which does not extend the layout."""
     return render_template(template, reference=reference())
 
 

@@ -23,7 +23,7 @@ from services.backend.user import User, has_visible_character
 from settings_readers import RegisterField
 
 _EMAIL_PATTERN = r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+$"
-"""Something before and after one `@`. Stricter rules would reject addresses that the backend accepts."""
+"""Text before and after one `@`. Stricter rules would reject addresses that the backend accepts."""
 _NO_CONTROLS_PATTERN = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z"
 """Neither control characters nor Unicode's line breaks."""
 
@@ -34,17 +34,17 @@ _CLIENT_NAMES = ("identifier", "email", "username", "phone")
 MAX_EMAIL_LENGTH = 254
 """RFC 5321, 4.5.3.1.3, without the angle brackets."""
 MAX_USERNAME_LENGTH = 255
-"""Databases have a column of 255 characters for it, or a shorter one."""
+"""The usual size of a database column."""
 MIN_PHONE_DIGITS = 4
 """The shortest national numbers."""
 MAX_PHONE_DIGITS = 15
 """ITU-T E.164, 6.2.1."""
 MAX_PASSWORD_LENGTH = 1024
-"""Backends hash passwords slowly; a longer one only costs them time. OWASP asks for at least 64."""
+"""Hashing a longer password would only cost the backend time. OWASP asks for at least 64 characters."""
 MAX_CODE_LENGTH = 2048
-"""The code of a mail: a JWT at the longest, which browsers and mail programs still accept in a link."""
+"""The code of a mail. Some backends use a JWT, which fits into a link of this length."""
 MAX_FIELD_LENGTH = 1000
-"""A further field of the sign-up form. An address of several lines has less."""
+"""A field of `REGISTER_FIELDS`, such as a postal address of several lines."""
 MAX_STEP_CODE_LENGTH = 64
 """Codes have six to ten digits; recovery codes are longer."""
 MAX_NAME_LENGTH = 200
@@ -52,7 +52,7 @@ MAX_NAME_LENGTH = 200
 
 
 def without_controls(text: str) -> str:
-    """Text to show in a field again. HTML does not allow control characters (HTML, 13.2.3.5)."""
+    """Remove control characters, which HTML does not allow (HTML, 13.2.3.5), from the value of a field."""
     return re.sub(r"[\x00-\x1f\x7f-\x9f]", "", text)
 
 
@@ -65,7 +65,7 @@ def _clean_username(text: str | None) -> str | None:
 
 
 def _clean_name(text: str | None) -> str | None:
-    """Normalize to NFC (Unicode UAX #15) and strip white space. A name without a visible character is no name."""
+    """Normalize to NFC (Unicode UAX #15) and strip white space. A name without a visible character is empty."""
     return unicodedata.normalize("NFC", text).strip() if text and has_visible_character(text) else None
 
 
@@ -74,13 +74,13 @@ class _Form(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no type hints
         csrf = False  # web/csrf.py checks the token before the view runs
 
     def show_errors(self, messages: Mapping[str, str]) -> None:
-        """Show errors of the backend. `messages`: field name -> message."""
+        """Add messages of the backend to the fields. messages: field name -> message."""
         for name, message in messages.items():
             self[name].errors = [message]
 
 
 def _check_phone_number(_form: object, field: StringField) -> None:
-    """A validator: digits, once separators are removed. The backend knows which numbers there are."""
+    """A validator for telephone numbers: only digits after normalization. Whether a number exists is not checked."""
     number = identifiers.normalize(field.data or "", "phone").removeprefix("+")
     if not re.fullmatch(f"[0-9]{{{MIN_PHONE_DIGITS},{MAX_PHONE_DIGITS}}}", number):
         raise ValidationError(_("Enter a phone number in the right format, like 010-1234-5678 or +12025550147."))
@@ -105,13 +105,13 @@ class LoginForm(_Form):
     identifier_name: ClassVar[str]
     """The name of the first field, which is also its id."""
     input_type: ClassVar[str] = "text"
-    """Neither `email` nor `tel` where these could change or refuse what is typed; `inputmode` chooses the keyboard.
+    """Not `email` or `tel` if browsers would then change or reject the text; `inputmode` chooses the keyboard.
     The autofill field `username` does not allow `tel` (HTML, 4.10.18.7.1)."""
     inputmode: ClassVar[str | None] = None
     nextauth_provider_name: ClassVar[str]
     """The name of this way to sign in for `getProviders()` of next-auth."""
     messages: ClassVar[Mapping[type[errors.SiteError], LazyString]] = {}
-    """Messages of errors that name the identifier, where it is no email address."""
+    """Error -> message for identifiers that are not an email address."""
 
     password: PasswordField
 
@@ -137,14 +137,14 @@ class LoginForm(_Form):
         return self.identifier_field.data or ""
 
     def show_errors(self, messages: Mapping[str, str]) -> None:
-        """As above. The backend's message for the identifier belongs to the first field, whatever its name."""
+        """Add messages of the backend to the fields. The message for the identifier belongs to the first field."""
         super().show_errors(
             {self.identifier_name if name == "email" else name: text for name, text in messages.items()}
         )
 
     @classmethod
     def _identifier_in(cls, fields: Mapping[str, str]) -> str | None:
-        """What was sent as identifier: under the name of the field, or else under one that a client also uses."""
+        """The submitted identifier: under the name of the field, or under another name that clients use."""
         identifiers = [fields[name] for name in (cls.identifier_name, *_CLIENT_NAMES) if name in fields]
         return next(filter(None, identifiers), identifiers[0] if identifiers else None)
 
@@ -240,17 +240,17 @@ LOGIN_FORMS: Mapping[str, type[LoginForm]] = {
     "phone": PhoneLoginForm,
     "any": AnyLoginForm,
 }
-"""By the value of `LOGIN_IDENTIFIER`."""
+"""Value of `LOGIN_IDENTIFIER` -> form."""
 
 
 _CODE_SEPARATORS = re.compile(r"[\s.\-\u00ad\u00b7\u2010-\u2015\u2212\u30fc]")
-"""What people and messages put between the digits of a code."""
+"""Separators between the digits of a code."""
 
 
 def _clean_step_code(text: str | None) -> str | None:
     """A code without white space, and without separators if it then consists of digits. Full-width digits are mapped.
 
-    The dash of a recovery code may belong to it.
+    The dash of a recovery code is kept, because it may belong to the code.
     """
     if not text:
         return text
@@ -312,7 +312,7 @@ class ProfileForm(_Form):
         return cls(MultiDict({name: value for name, value in names.items() if value is not None}))
 
     def accepts(self, changes: Mapping[str, str | None]) -> bool:
-        """Whether there are changes, all of them valid. A user may have no name yet and change the nickname."""
+        """Whether there are changes and all are valid. A user without a name may change only the nickname."""
         return (self.validate() or set(self.errors).isdisjoint(changes)) and bool(changes)
 
 
@@ -338,7 +338,7 @@ _KNOWN_LABELS: Mapping[str, LazyString] = {
     "first_name": _l("First name"),
     "last_name": _l("Last name"),
 }
-"""Of fields of the sign-up form whose label need not be in `REGISTER_FIELDS`."""
+"""Labels of fields for which `REGISTER_FIELDS` needs none."""
 _AUTOCOMPLETE = {
     "email": "email",
     "phone": "tel",
@@ -349,13 +349,13 @@ _AUTOCOMPLETE = {
     "company": "organization",
     "birthday": "bday",
 }
-"""Autofill of browsers for these names (HTML, 4.10.18.7.1)."""
+"""Field name -> value of the `autocomplete` attribute (HTML, 4.10.18.7.1)."""
 _INPUTMODES = {"email": "email", "tel": "tel"}
 
 
 @dataclass(frozen=True)
 class RegisterInput:
-    """How the template shows a field of the sign-up form."""
+    """The attributes of a field of the sign-up form, for the template."""
 
     name: str
     type: str
@@ -379,7 +379,7 @@ class RegisterForm(_Form):
 
     @classmethod
     def with_values(cls, values: Mapping[str, str]) -> "RegisterForm":
-        """The form with these values, to be shown at first."""
+        """The form with these initial values."""
         return cls(MultiDict(values))
 
     @property
@@ -403,7 +403,7 @@ class RegisterForm(_Form):
         }
 
     def show_errors(self, messages: Mapping[str, str]) -> None:
-        """As above. The backend's messages for the identifier and the new password have other names here."""
+        """Add messages of the backend to the fields. Identifier and password have other names in this form."""
         names = {"email": "email" if "email" in self else self.identifier_name, "new_password": "password"}
         super().show_errors(
             {names.get(name, name): text for name, text in messages.items() if names.get(name, name) in self}
@@ -413,8 +413,8 @@ class RegisterForm(_Form):
 def register_form(identifier_kind: str, placeholders: frozenset[str], further: Sequence[RegisterField]) -> type:
     """Return the class of the sign-up form.
 
-    placeholders: what the backend wants. The identifier comes first, the password after all other texts, and then the
-    checkboxes.
+    placeholders: the values that the backend requires. The identifier comes first, the password after all other text
+    fields, then the checkboxes.
     """
     login_form = LOGIN_FORMS["email" if identifier_kind == "any" else identifier_kind]
     identifier = login_form.identifier_name
@@ -442,9 +442,9 @@ def register_form(identifier_kind: str, placeholders: frozenset[str], further: S
 
 
 def new_account_form(names: Sequence[str], further: Sequence[RegisterField]) -> type[RegisterForm]:
-    """Return the class of the form of a person whom a provider has identified. It has no password.
+    """Return the class of the sign-up form after a sign-in with a provider. It has no password.
 
-    names: the fields that the backend wants, in their order. All are required. Checkboxes come last.
+    names: the fields that the backend requires, in this order. Checkboxes come last.
     """
     own = [replace(field, required=True) for field in further if field.key in names]
     common = _known_fields(frozenset(names) - {field.key for field in own})
@@ -466,12 +466,12 @@ def _known_fields(placeholders: frozenset[str]) -> list[RegisterField]:
 
 
 def _renewed(field: Any) -> Any:
-    """The same field, declared now: WTForms sorts the fields of a form by the time of their declaration."""
+    """A copy of the field: WTForms sorts the fields of a form by the order of their creation."""
     return field.field_class(*field.args, **field.kwargs)
 
 
 def _register_input(field: RegisterField) -> RegisterInput:
-    # Not `email` or `tel` as the type: browsers would change or refuse what is typed.
+    # Not `email` or `tel` as the type: browsers would change or reject the text.
     kind = field.kind if field.kind in ("checkbox", "date") else "text"
     autocomplete = _AUTOCOMPLETE.get(field.key, "off")
     return RegisterInput(field.key, kind, autocomplete, _INPUTMODES.get(field.kind))
@@ -498,7 +498,7 @@ def _register_field(field: RegisterField) -> Any:
 
 
 def _renewed_optional(field: Any, label: str | LazyString, *, required: bool) -> Any:
-    """The same field with another label, which may be left empty if it is not required."""
+    """A copy of the field with another label. It may be left empty if it is not required."""
     validators = [each for each in field.kwargs["validators"] if not isinstance(each, DataRequired | InputRequired)]
     first = next((each for each in field.kwargs["validators"] if isinstance(each, DataRequired | InputRequired)), None)
     if required:
@@ -541,7 +541,7 @@ def _uid() -> StringField:
 
 
 class CodeForm(_Form):
-    """The base of forms with the code of a mail, which comes from the link in it, or is typed."""
+    """The base of forms with the code of a mail, from its link or typed."""
 
     code = _code()
     uid = _uid()
@@ -573,7 +573,7 @@ class ConfirmPasswordForm(_Form):
 
 
 class IdentifierForm(_Form):
-    """A form with the identifier alone: the first field of the sign-in form."""
+    """A form with only the identifier, the first field of the sign-in form."""
 
     identifier_name: ClassVar[str]
     input_type: ClassVar[str]

@@ -34,7 +34,7 @@ _WEB_VIEWS = (
     # WKWebView of iOS, iPadOS and macOS: browsers, also those of other makers, add `Safari/`.
     InAppBrowser({}, r"\A(?=.*\b(?:iPhone|iPad|iPod|Macintosh)\b)(?=.*\bAppleWebKit/)(?!.*\bSafari/)"),
 )
-"""Any other app, by the web view of the operating system. Last, and without a name: the apps above have one."""
+"""Other apps, recognized by the web view of the operating system. They come last and have no name."""
 _MAX_LENGTH = 1024
 """Characters of `User-Agent` that are searched."""
 

@@ -40,8 +40,8 @@ def init_app(app: flask.Flask, settings: Settings) -> None:
 def save_choice() -> None:
     """A `before_request` hook: store the locale of a `?lang=` link in the session.
 
-    Only for pages (`.show` endpoints). A shared cache may hold static files, and their responses must set no cookie. A
-    page that is prefetched is in that language, but the choice is not stored.
+    Only for pages (`.show` endpoints). A shared cache may store static files, so their responses must not set cookies.
+    A prefetched page is in that language, but the choice is not stored.
     """
     if not request.query_string or request.method != "GET" or not str(request.endpoint).endswith(".show"):
         return
@@ -108,7 +108,7 @@ def _language_and_script(code: str) -> tuple[str, str | None]:
 
 
 def _script(language: str, subtags: list[str]) -> str | None:
-    """The script of a language tag: the one that it names, else the likely one (CLDR); that of `zh-HK` is `hant`."""
+    """The script in a language tag, or else the likely script (CLDR): `hant` for `zh-HK`."""
     subtags = list(takewhile(lambda subtag: len(subtag) > 1, subtags))  # the rest are extensions: `u-mu-celsius`
     if script := next((subtag for subtag in subtags[:2] if len(subtag) == 4 and subtag.isalpha()), None):
         return script
@@ -148,7 +148,7 @@ def language_name(tag: str) -> str:
 
 
 def sentence_space() -> str:
-    """What separates two sentences on a page: nothing in Chinese and Japanese, whose full stops are wide."""
+    """The space between two sentences: empty in Chinese and Japanese, whose full stops are wide."""
     return "" if get_locale().language in {"ja", "zh"} else " "
 
 

@@ -25,7 +25,7 @@ from web.forms import LOGIN_FORMS, LoginForm
 END_OTHERS = "endOthers"
 """In `flask.session` after a new password was set: the next sign-in ends all other sessions of its user."""
 MESSAGE_SECONDS = 600
-"""How long a link with a sentence of the backend shows it."""
+"""How long a URL with a message of the backend is valid."""
 
 
 def form_class() -> type[LoginForm]:
@@ -63,7 +63,7 @@ def render(form: LoginForm | None, error: errors.SiteError | None = None) -> str
 
 
 def choose_message(error: errors.SiteError) -> None:
-    """Let the message name what people sign in with here."""
+    """Choose the message that fits the kind of identifier."""
     error.message = form_class().messages.get(type(error), error.message)
     provider_id = services().pending_link.load(request_context.current())
     if isinstance(error, errors.OAuthAccountNotLinked) and provider_id:
@@ -76,7 +76,7 @@ def choose_message(error: errors.SiteError) -> None:
 
 
 def _can_resend(error: errors.SiteError | None) -> bool:
-    """Whether the mail to verify an address can be sent again to who has just signed in without success."""
+    """Whether the page offers to send the verification mail again after this error."""
     accounts, kind = services().accounts, services().settings.login_identifier
     return isinstance(error, errors.EmailNotVerified) and accounts.identifier_kind("resend_verification") == kind
 
@@ -93,9 +93,9 @@ def error_from_query() -> errors.SiteError | None:
 
 
 def _signed_message() -> tuple[str | None, str | None]:
-    """The code and the backend's sentence of the parameter `message`; None for both if the site did not sign it.
+    """The code and the backend's message in the parameter `message`; None for both without a valid signature.
 
-    Otherwise a link could put any text on the page.
+    Without the signature, a link could put any text on the page.
     """
     if "message" not in request.args:
         return None, None
@@ -107,7 +107,7 @@ def _signed_message() -> tuple[str | None, str | None]:
 
 
 def _sign_message(error: errors.SiteError) -> str | None:
-    """The value of the parameter `message`; None if the error has no sentence of the backend."""
+    """The value of the parameter `message`; None if the error has no message of the backend."""
     return str(_serializer().dumps([error.code, error.backend_message])) if error.backend_message else None
 
 
@@ -158,8 +158,8 @@ def url_with_error(error: errors.SiteError, callback_url: str | None, endpoint: 
 
     It includes the time to wait and, from status 500 on, the request id.
 
-    With a sentence of the backend, this is the value of `error`, as NextAuth v4 has it for an error that `authorize`
-    raises: its client returns it. The page shows it only because of the signature in `message`.
+    A message of the backend is the value of `error`, as in NextAuth v4 for an error that `authorize` raises: its client
+    returns it. The page shows it only with a valid signature in `message`.
     """
     reference = request_context.reference() if error.status >= 500 else None
     sentence = {"error": error.backend_message} if error.backend_message else {}

@@ -1,6 +1,7 @@
 """Caches the rendered empty sign-in page, because most visitors get this page.
 
-The cache key has all that the markup depends on: language, last used provider, and whether there is a callback URL.
+The cache key contains everything that the markup depends on: language, last used provider, and whether there is a
+callback URL.
 The CSRF token and the callback URL differ per visitor. They are rendered as placeholders, and replaced in each
 response. The cache holds no data of a visitor.
 """

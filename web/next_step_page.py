@@ -1,4 +1,4 @@
-"""The page of a sign-in that waits for a next step, and the answer that leads there."""
+"""Renders the page for the next step of a sign-in, and redirects to it."""
 
 import re
 from urllib.parse import urlencode, urlsplit
@@ -15,7 +15,7 @@ from web import redirect_target, request_context
 from web.forms import RecoveryCodeForm, StepCodeForm
 
 _RETURNED_CODE = re.compile(r"[\w\-.~+/=]{1,512}", re.ASCII)
-"""What the backend's page may add as `code` to the address that it leads back to."""
+"""The `code` that a page of the backend may add to the return URL."""
 
 
 def lead_to(
@@ -23,7 +23,7 @@ def lead_to(
 ) -> ResponseReturnValue:
     """Set the cookie of the pending sign-in and send the browser to its page.
 
-    as_json: answer 200 with the `url`, as NextAuth's client expects it of a sign-in that goes on elsewhere.
+    as_json: answer 200 with the `url`, which NextAuth's client opens.
     """
     services().pending_sign_ins.write(error.sealed, request_context.current())
     page_url = url(callback_url, error.kind)
@@ -47,7 +47,7 @@ def render(
     *,
     returned: bool = False,
 ) -> ResponseReturnValue:
-    """Render the page, with the status of the error. returned: the person comes back from the backend's page."""
+    """Render the page, with the status of the error. returned: whether the person returns from the backend's page."""
     backend, step = services().backend, pending.step
     others = {name: method for name, method in step.methods.items() if name != pending.method}
     returned_code = request.args.get("code", "") if returned else ""
@@ -75,7 +75,7 @@ _SENT = (Method.EMAIL, Method.SMS, Method.SENT, Method.TEXT)
 
 
 def _offers_passkey(pending: PendingSignIn) -> bool:
-    """Whether a passkey can take the place of this step. It is another sign-in, which keeps nothing of this one."""
+    """Whether the page offers a passkey instead of this step. That is a new sign-in, independent of this one."""
     keeps_something = pending.options.user_id or pending.options.end_others
     return "passkey" in services().settings.backend.calls and pending.kind != "redirect" and not keeps_something
 

@@ -1,4 +1,4 @@
-"""Requests that a browser sends before anybody has asked for the page. They must have no effect that is noticed.
+"""Detects prefetches: requests that a browser sends before anybody opens the page. They must not have visible effects.
 
 Sources: Fetch, `Sec-Purpose` (https://fetch.spec.whatwg.org/#sec-purpose-header). Older versions of Chromium send
 `Purpose`, older ones of Firefox `X-Moz`, and Safari sends `Purpose` or `X-Purpose` for previews.
@@ -13,13 +13,13 @@ _PURPOSES = frozenset({"prefetch", "prerender", "preview"})
 
 
 def is_prefetch() -> bool:
-    """Whether a browser fetches this page in advance. It may show the response later, or throw it away."""
+    """Whether a browser fetches this page in advance. It may show the response later, or discard it."""
     values = " ".join(request.headers.get(name, "") for name in _HEADERS)
     return not _PURPOSES.isdisjoint(re.split(r"[\s;,]+", values.lower()))
 
 
 def pop_flashed_messages() -> list[str]:
-    """The messages of the last forms, for the page that shows them, each once. None if nobody sees this response.
+    """Remove and return the flashed messages. Empty if nobody sees this response.
 
     A script or an image gets an error page too: browsers ask for `/favicon.ico` (Fetch Metadata, `Sec-Fetch-Mode`).
     """

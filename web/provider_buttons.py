@@ -21,7 +21,7 @@ _YEAR_SECONDS = 365 * 24 * 3600
 class ProviderButton:
     id: str
     kind: str
-    """The id of the provider that has its logo, if it has none of its own."""
+    """The id of the provider whose logo it shows."""
     label: str
     """The name of the provider."""
     text: str

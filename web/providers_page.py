@@ -1,4 +1,4 @@
-"""Where people connect and disconnect providers: addresses, and the way there after a sign-in."""
+"""URLs of the page on which people connect providers, and redirects to it after a sign-in."""
 
 from flask import flash, redirect, url_for
 from flask.typing import ResponseReturnValue
@@ -25,7 +25,7 @@ def url() -> str:
 
 
 def url_with_error(error: errors.SiteError) -> str:
-    """The URL of the page with an error; of the sign-in page, if the session is over."""
+    """The URL of the page with an error, or of the sign-in page if the session has ended."""
     if isinstance(error, _SESSION_IS_OVER):
         return login_page.url_with_error(error, url())
     return login_page.url_with_error(error, None, f"{BLUEPRINT}.show")
@@ -36,18 +36,18 @@ def registration(provider_id: str | None) -> Registration | None:
 
 
 def remember_refused(registration: Registration) -> None:
-    """Offer to connect this provider after the next sign-in: the account signs in another way."""
+    """Offer to connect this provider after the next sign-in, because the account uses another sign-in method."""
     if is_on():
         services().pending_link.save(registration.id, request_context.current())
 
 
 def offered() -> Registration | None:
-    """The provider to offer to the person of this browser."""
+    """The provider that this browser should be offered, or None."""
     return registration(services().pending_link.load(request_context.current())) if is_on() else None
 
 
 def target_after_sign_in(target_url: str, signed_in_with: Registration | None = None) -> str | None:
-    """The URL of the page that offers to connect a provider and leads on to the target; None if there is no offer."""
+    """The URL of the page that offers to connect a provider before the target; None if there is no offer."""
     offer = offered()
     if offer is None:
         return None
@@ -58,7 +58,7 @@ def target_after_sign_in(target_url: str, signed_in_with: Registration | None = 
 
 
 def redirect_after_sign_in(*, status: int = 303) -> ResponseReturnValue:
-    """Send the browser to where the person wants to go, after a form that has signed them in."""
+    """Redirect to the target after a form that has signed the person in."""
     target_url = redirect_target.redirect_target()
     if offer_url := target_after_sign_in(target_url):
         return redirect(offer_url, status)
@@ -66,7 +66,7 @@ def redirect_after_sign_in(*, status: int = 303) -> ResponseReturnValue:
 
 
 def finish(linked: Registration, target_url: str) -> ResponseReturnValue:
-    """Send the browser on after a provider was connected, with a notice if that is to a page of this site."""
+    """Redirect to the target after a provider was connected, with a notice if it is a page of this site."""
     services().pending_link.delete(request_context.current())
     if is_own_page(target_url):
         flash(_("%(provider)s is connected.", provider=provider_buttons.label(linked)))

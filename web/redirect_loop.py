@@ -1,11 +1,11 @@
 """Recognizes an app that sends a signed-in person back to the sign-in page.
 
-next-auth 4's `withAuth` redirects to the sign-in page whenever its `authorized` callback returns false: also if the
-person is signed in, and only may not open this page of the app. As the sign-in page redirects a signed-in person to
-`callbackUrl`, the browser would go round until it gives up (ERR_TOO_MANY_REDIRECTS).
+next-auth 4's `withAuth` redirects to the sign-in page whenever its `authorized` callback returns false, also if a
+signed-in person may not open the page. Since the sign-in page redirects a signed-in person to `callbackUrl`, the
+browser would redirect until it stops with ERR_TOO_MANY_REDIRECTS.
 
-A cookie that the browser keeps for a few seconds counts how often the person was sent to the same path. The time is
-the browser's, so the clocks of several processes do not matter. The cookie grants nothing.
+A cookie that lives for a few seconds counts the redirects to the same path. The browser measures the time, so the
+clocks of several processes do not matter. The cookie grants no access.
 """
 
 import hashlib
@@ -18,10 +18,10 @@ from web import request_context
 from web.prefetch import is_prefetch
 
 MAX_REDIRECTS = 2
-"""After so many redirects in a row, the sign-in page does not redirect again. Some people open the sign-in page twice:
-by a second click, or in a second tab. Browsers follow 16 to 20 redirects, and a round takes three of them."""
+"""After this many redirects in a row, the sign-in page does not redirect again. More than one, because people open the
+sign-in page twice, by a second click or in a second tab. Browsers follow 16 to 20 redirects; a round takes three."""
 WINDOW_SECONDS = 10
-"""A redirect counts for so long."""
+"""How long a redirect counts."""
 _COUNTS = {str(number) for number in range(1, MAX_REDIRECTS + 1)}
 
 

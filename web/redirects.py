@@ -1,4 +1,4 @@
-"""Redirects at the end of a form."""
+"""Redirects after a form."""
 
 from flask import current_app, flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
@@ -15,12 +15,12 @@ def redirect_after_form(
 ) -> ResponseReturnValue:
     """Send the browser to the page `url` of this origin, which `redirect_target` has validated, after a form.
 
-    A page of this site gets a redirect. The CSP's `form-action 'self'` covers every redirect that follows a form (CSP
+    A page of this site gets a 303. The CSP's `form-action 'self'` covers every redirect that follows a form (CSP
     Level 3, 6.4.2). An app at the same origin may redirect on to another origin or to the scheme of a mobile app, and
-    then the browser would cancel the navigation. Such a target gets a page with a meta refresh and a link: the
-    navigation that it starts is no form submission.
+    then the browser would cancel the navigation. For such a target, the answer is a page with a meta refresh and a
+    link, which start a navigation of their own.
 
-    notice: what the form has done, for that page. wait_for_click: that page has to be read, so it does not refresh.
+    notice: the result of the form, for that page. wait_for_click: the page does not refresh, because it has to be read.
     """
     if is_own_page(url):
         return redirect(url, status)
@@ -30,7 +30,7 @@ def redirect_after_form(
 
 
 def redirect_to_provider(url: str, registration: Registration, *, wait_for_click: bool = False) -> ResponseReturnValue:
-    """Send the browser to an address of a provider after a form, by a page in between for the same reason."""
+    """Send the browser to a URL of a provider after a form, through a page with a meta refresh for the same reason."""
     label = provider_buttons.label(registration)
     return render_template("redirecting.html", url=url, provider=label, refresh=not wait_for_click)
 

@@ -43,10 +43,10 @@ def fields() -> MultiDict[str, str]:
 
 
 def flag(name: str) -> bool:
-    """A yes or no: the value of a checkbox, or `true` or `1` in JSON. False if it is missing.
+    """The boolean value of a checkbox, or of `true` or `1` in JSON. False if it is missing.
 
-    Aborts with 422 for any other value, and for a form that says both, so that no request is understood as the
-    opposite of what it says.
+    Aborts with 422 for any other value, and for a form that has both values, so that no request is read as its
+    opposite.
     """
     body = parse_json() if request.mimetype == JSON else None
     values: list[object] = [body.get(name)] if isinstance(body, dict) else list(fields().getlist(name))

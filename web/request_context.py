@@ -1,4 +1,4 @@
-"""The context that services get of a request, and the cookies that they set on its response."""
+"""Makes the `RequestContext` of a request, and sets the cookies of services on its response."""
 
 import logging
 from http import HTTPStatus
@@ -35,7 +35,7 @@ def request_id() -> str:
 
 
 def reference() -> str:
-    """The id of the current request, to be shown to the client. The log gets a line with it, if it has none yet."""
+    """The id of the current request, to show it to the client. Makes sure that the log has a line with it."""
     g.reference_shown = True
     return request_id()
 
@@ -62,7 +62,7 @@ def percent_encoded_header(name: str) -> str:
 
 
 def percent_encode_non_ascii(text: str) -> str:
-    """Percent-encode what is not ASCII in a string of the WSGI environment: bytes decoded as latin-1 (PEP 3333)."""
+    """Percent-encode non-ASCII characters in a string of the WSGI environment: bytes decoded as latin-1 (PEP 3333)."""
     return text if text.isascii() else quote(text.encode("latin-1"), safe=_ASCII)
 
 

@@ -11,7 +11,7 @@ from config import Settings
 
 
 def is_same_origin(origin: str | None, fetch_site: str | None, settings: Settings) -> bool:
-    """Whether these headers, None if missing, are those of a request from this site.
+    """Whether a request with these headers comes from this site. A missing header is None.
 
     A missing header passes: HTTP clients that are not browsers send neither, and older browsers send only `Origin`.
     `Origin: null` passes if the browser says in `Sec-Fetch-Site` that the request is from this site: it hides the

@@ -12,10 +12,10 @@ from web.request_context import request_id
 
 _DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
 _CACHE_FOREVER = "public, max-age=31536000, immutable"
-_PUBLIC_KEYS_CACHE = "public, max-age=300"  # apps ask again for a key that they do not know
+_PUBLIC_KEYS_CACHE = "public, max-age=300"  # apps fetch them again for an unknown key
 _INDEXABLE_ENDPOINTS = ("home.show", "login.show")
 _NO_REFERRER_ENDPOINTS = ("password_reset.show", "password_reset.save", "email_verify.show", "email_verify.save")
-"""Pages whose address can have the code of a mail: not even this site's own pages get it as a `Referer`."""
+"""Pages whose URL can contain the code of a mail: it must not become a `Referer`, not even on this site."""
 NO_ROBOTS = (("X-Robots-Tag", "noindex"),)
 
 

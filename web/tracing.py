@@ -7,11 +7,11 @@ from services.observability.tracing import Tracing
 from web.request_context import request_id
 
 _WITHOUT_SPANS = ("health", "static_files")
-"""Blueprints that monitors and browsers ask all the time."""
+"""Blueprints with very frequent requests."""
 
 
 def init_app(app: Flask, tracing: Tracing) -> None:
-    """Call it after `request_context.init_app`, whose trace the span continues."""
+    """Register the hooks. Must follow `request_context.init_app`, whose trace the span continues."""
 
     def start() -> None:
         if request.blueprint in _WITHOUT_SPANS:

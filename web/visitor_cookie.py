@@ -23,7 +23,7 @@ class SessionInterface(SecureCookieSessionInterface):
         )
 
     def get_signing_serializer(self, _: Flask) -> TimedSerializer:
-        """The same for all requests: to build it takes a tenth of the time of a sign-in page."""
+        """Return one serializer for all requests: creating it takes a tenth of the time of a sign-in page."""
         return self._serializer
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession:

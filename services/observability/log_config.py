@@ -14,7 +14,7 @@ from services.observability.request_id import current_request_id
 from services.observability.trace_context import current_trace
 
 MAX_QUEUED = 10_000
-"""Lines that wait to be written, some 10 MB. Further ones are dropped and counted."""
+"""Log lines that wait to be written, about 10 MB. Further lines are dropped and counted."""
 _OWN_LOGGERS = ("munjigi", "uvicorn")
 
 
@@ -71,9 +71,9 @@ def create_handler(settings: Settings, stream: TextIO | None = None) -> logging.
 
 
 def _is_allowed(record: logging.LogRecord) -> bool:
-    """Of libraries, only warnings and errors: below these, their lines contain codes and verifiers.
+    """Allow only warnings and errors of libraries: their other lines contain codes and verifiers.
 
-    Nothing of urllib3, which quotes responses; the site itself logs what matters of a failure.
+    Nothing of urllib3, which quotes responses; the site itself logs failures.
     """
     logger = record.name.partition(".")[0]
     return logger in _OWN_LOGGERS or (record.levelno >= logging.WARNING and logger != "urllib3")

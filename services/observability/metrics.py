@@ -11,7 +11,7 @@ from flask import Flask
 from services.observability import audit
 
 MAX_HOSTS = 50
-"""Further hosts are counted as `other`: an issuer names its own hosts, and may name others each day."""
+"""Hosts with a label of their own; others are counted as `other`. An issuer's metadata can name any number of hosts."""
 _LIMITS = ("address", "account", "account-total")
 """Values of the label `limit`, for the limits of sign-ins by password."""
 _CSRF_OUTCOMES = ("CookiesBlocked", "FormExpired", "OriginMismatch")
@@ -23,7 +23,7 @@ _BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 3, 5, 10)
 class Metrics:
     """Counts signals. The parameters are the senders of these signals.
 
-    redis_parts: by their value of the label `part`; empty without Redis.
+    redis_parts: value of the label `part` -> sender; empty without Redis.
     providers: the values of the label `provider`.
     """
 
@@ -110,7 +110,7 @@ class Metrics:
             self._refreshes.labels(outcome)
 
     def render(self) -> bytes:
-        """All metrics in Prometheus' text format; those of all workers if there are several."""
+        """All metrics in the text format of Prometheus, summed over all workers."""
         from prometheus_client import CollectorRegistry, generate_latest, multiprocess  # noqa: PLC0415
 
         registry = CollectorRegistry()

@@ -1,4 +1,4 @@
-"""Delivers signals to receivers in a separate thread, so that a slow receiver delays other events but no request."""
+"""Delivers signals to receivers in a separate thread: a slow receiver delays other events, but not requests."""
 
 import atexit
 import logging
@@ -13,9 +13,9 @@ from flask import Flask
 log = logging.getLogger("munjigi.signals")
 
 MAX_QUEUED = 10_000
-"""Events. While a receiver hangs, further ones are dropped."""
+"""Events that wait for delivery. While a receiver hangs, further events are dropped."""
 EXIT_SECONDS = 2.0
-"""At exit, the process waits so long for the last events."""
+"""How long the process waits at exit for the last events."""
 
 _Event = tuple[NamedSignal, Flask, Mapping[str, object]]
 

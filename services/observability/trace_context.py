@@ -1,8 +1,8 @@
 """W3C Trace Context (https://www.w3.org/TR/trace-context/): which trace of an operator the request belongs to.
 
-A proxy or an app that traces requests sends `traceparent`. Its trace id is in the log lines of the request, and each
-call that the site makes continues the trace with a `traceparent` of its own. A request without a valid one belongs to
-no trace: none is started, as the request id already connects the log lines of a request.
+A proxy or an app that traces requests sends `traceparent`. The log lines of the request contain its trace id, and each
+call of the site continues the trace with a `traceparent` of its own. Without a valid `traceparent`, no trace is
+started, because the request id already connects the log lines of a request.
 """
 
 import random
@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 MAX_TRACESTATE_LENGTH = 512
-"""Characters, which every participant has to be able to pass on (3.3.1.5). A longer one is dropped, as 3.5 allows."""
+"""Characters that every participant has to pass on (3.3.1.5). A longer `tracestate` is dropped, as 3.5 allows."""
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-[!-~]*)?", re.ASCII)
 _TRACESTATE = re.compile(r"[ -~\t]+", re.ASCII)
 _KNOWN_FLAGS = 0b11
@@ -24,10 +24,10 @@ class TraceContext:
     trace_id: str
     """32 hexadecimal digits."""
     parent_id: str
-    """16 hexadecimal digits: the span of whoever has sent the request."""
+    """16 hexadecimal digits: the span of the sender of the request."""
     flags: int = 0
     state: str = ""
-    """The header `tracestate`: what tracing systems add for themselves. Passed on as it is."""
+    """The header `tracestate`, with data of tracing systems. It is passed on unchanged."""
 
     def traceparent(self, span_id: str) -> str:
         """The header with which the span with this id continues the trace."""
@@ -56,9 +56,9 @@ def new_span_id() -> str:
 
 
 def outgoing_headers(span: TraceContext | None, *, with_state: bool) -> Mapping[str, str]:
-    """The headers of a call that the current request causes; none if it belongs to no trace.
+    """The headers of a call during the current request; empty if it belongs to no trace.
 
-    span: that of the call, if it has one. with_state: send `tracestate` too. It is for the operator's own systems.
+    span: the span of the call, if it has one. with_state: add `tracestate`, which only the operator's systems may get.
     """
     trace = span or current_trace.get()
     if trace is None:

@@ -4,7 +4,7 @@ Off unless `OTEL_EXPORTER_OTLP_ENDPOINT` is set and the packages of the extra `o
 otherwise. The SDK reads its standard variables itself: `OTEL_SERVICE_NAME`, `OTEL_TRACES_SAMPLER`,
 `OTEL_EXPORTER_OTLP_HEADERS` and the like.
 
-No span has a path, a query, a header or an IP address: codes and names of people can be in all of them.
+Spans contain no path, query, header or IP address, because these may contain codes or personal data.
 """
 
 import logging
@@ -17,11 +17,11 @@ from services.observability.trace_context import TraceContext
 log = logging.getLogger("munjigi.tracing")
 
 FLUSH_SECONDS = 2
-"""The most that the end of a process waits for spans that were not sent yet."""
+"""How long the end of a process waits for sending the last spans."""
 
 
 class Span:
-    """A span that has started. `trace` continues from it; None if it is not recorded at all (`OTEL_SDK_DISABLED`)."""
+    """A started span. trace: the context for calls below it; None if spans are not recorded (`OTEL_SDK_DISABLED`)."""
 
     def __init__(self, span: Any, state: str) -> None:
         self._span = span
@@ -33,7 +33,7 @@ class Span:
         )
 
     def end(self, status: int | None, *, failed: bool) -> None:
-        """status: of the HTTP response, None if there was none."""
+        """End the span. status: of the HTTP response; None without a response."""
         if status is not None:
             self._span.set_attribute("http.response.status_code", status)
         if failed:
@@ -57,19 +57,19 @@ class Tracing:
         self._tracer = self._provider.get_tracer("munjigi", version)
 
     def start_request(self, method: str, route: str | None, request_id: str) -> Span:
-        """The span of a request, in the trace that it belongs to, or in a new one. route: the rule, not the path."""
+        """Start the span of a request, in its trace or in a new one. route: the URL rule, not the path."""
         attributes = {"http.request.method": method, "munjigi.request_id": request_id}
         if route:
             attributes["http.route"] = route
         return self._start(f"{method} {route or ''}".strip(), self._api.SpanKind.SERVER, attributes)
 
     def start_call(self, method: str, host: str) -> Span:
-        """The span of a call to the backend or to a provider."""
+        """Start the span of a call to the backend or to a provider."""
         attributes = {"http.request.method": method, "server.address": host}
         return self._start(method, self._api.SpanKind.CLIENT, attributes)
 
     def flush(self) -> None:
-        """Send what was not sent yet. Blocks for `FLUSH_SECONDS` at most."""
+        """Send the remaining spans. Blocks for `FLUSH_SECONDS` at most."""
         self._provider.force_flush(FLUSH_SECONDS * 1000)
 
     def _start(self, name: str, kind: Any, attributes: dict[str, str]) -> Span:
@@ -88,7 +88,7 @@ class Tracing:
 
 
 def create(endpoint: str | None, version: str) -> Tracing | None:
-    """None without an endpoint, or, with a warning, if the packages are not installed."""
+    """Create the tracing. Returns None without an endpoint, and, with a warning, without the packages."""
     if endpoint is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Names a browser from its `User-Agent`, so that people recognize their own sessions. Nothing is decided by it."""
+"""The name of a browser from its `User-Agent`, with which people recognize their sessions. Used for display only."""
 
 import re
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _BROWSERS = (
     ("Chrome", r"Chrome/|CriOS/"),
     ("Safari", r"Version/[\d.]+.* Safari/"),
 )
-"""The more special first: Edge and others also call themselves Chrome and Safari."""
+"""The first match counts: Edge and others also call themselves Chrome and Safari."""
 _SYSTEMS = (
     ("iPhone", r"iPhone|iPod"),
     ("iPad", r"iPad"),
@@ -34,7 +34,7 @@ _SYSTEMS = (
 @dataclass(frozen=True)
 class Browser:
     name: str | None
-    """None if it is unknown, as of a script."""
+    """None if it is unknown, such as a script."""
     system: str | None
 
 

@@ -4,7 +4,7 @@ A token of up to 3933 characters is one cookie with NextAuth's name. A longer on
 fourth part, a request would exceed the 16 kB of headers that Node.js accepts.
 
 A browser may send a cookie twice, in any order: one of this site, and an older one with a `Domain` or another `Path`,
-which this site cannot delete. So every copy is tried, and those that are no valid session do not matter.
+which this site cannot delete. So every copy is tried, and invalid copies are ignored.
 """
 
 import logging
@@ -25,16 +25,16 @@ from services.sessions.token_sealer import Kind, TokenSealer
 log = logging.getLogger("munjigi.sessions")
 
 CHUNK_SIZE = 3933
-"""next-auth, core/lib/cookie.ts: 4096 less the longest name and attributes."""
+"""As in next-auth, core/lib/cookie.ts: 4096 minus the longest name and attributes."""
 MAX_CHUNKS = 3
 """A fourth would exceed the 16 kB of headers that Node.js accepts. Beyond it, `SessionTooLarge`."""
 _MAX_SIZE = CHUNK_SIZE * MAX_CHUNKS
 """Characters of a token."""
 MAX_DECRYPTED = 5000
-"""Tokens whose sessions a process remembers. An app reads the session with each of its requests, and decrypting and
-validating a token takes half of the time of such a read. One takes some 3 kB, with three cookies 15."""
+"""Decrypted tokens that a process caches. An app reads the session with each of its requests, and decrypting and
+validating a token takes half of the time. An entry takes about 3 kB, with three cookies 15."""
 _MAX_COPIES = 100
-"""Values, and combinations of chunks, that are tried."""
+"""Values, and combinations of chunks, to try."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class ReadResult:
     copies: tuple[Copy, ...] = ()
     """The valid sessions; the latest sign-in first, and of one session the latest token."""
     repeated_names: tuple[str, ...] = ()
-    """The names of those that the request has more than once, with different values."""
+    """The names of cookies that the request has more than once, with different values."""
     idle_copies: tuple[Copy, ...] = ()
-    """Those that have expired by their cookies, but may have been used meanwhile."""
+    """Sessions that have expired by their cookies, but may have been extended by use."""
 
     @property
     def session(self) -> Session | None:
@@ -72,7 +72,7 @@ class SessionCookie:
         self._clock = clock
         self._settings = settings
         self.name = prefixed("next-auth.session-token", settings)
-        # One digit: what NextAuth or an older version may have left, and not any name that a stranger makes up.
+        # One digit: chunks that NextAuth or an older version may have set, but not arbitrary names.
         self._name_pattern = re.compile(rf"{re.escape(self.name)}(\.[0-9])?")
         self._keys = tuple(jwe.derive_key(secret) for secret in settings.secret_keys)
         self._refresh_tokens = TokenSealer(settings.secret_keys, Kind.REFRESH)
@@ -151,7 +151,7 @@ class SessionCookie:
         return cookies
 
     def _tokens(self, cookies: Mapping[str, list[str]]) -> Iterator[str]:
-        """What may be a token: each unsplit cookie, then each way to join `.0` and those that follow it."""
+        """Candidates for a token: each unsplit cookie, then each combination of chunks."""
         for value in cookies.get(self.name, ()):
             yield value[: CHUNK_SIZE + 1]
         chunks: list[list[str]] = []
@@ -171,13 +171,13 @@ class SessionCookie:
         now = int(self._clock.time())
         short_age = self._settings.session_short_age
         session = Session.from_claims(claims, now, *ages, self._settings.user_claims, short_age=short_age)
-        # An app that shares `SECRET_KEY` may have written it again with NextAuth, which does not know of tokens.
+        # An app that shares `SECRET_KEY` may have written it with NextAuth, which does not know the site's tokens.
         ends_at = session.tokens_end_at(self._settings.backend) or session.expires_at
         session = replace(session, expires_at=min(session.expires_at, ends_at))
         return Copy(session, key_index == 0)
 
     def _cookie(self, name: str, value: str, *, expires: int | None = None, max_age: int | None = None) -> Cookie:
-        # The path is "/" below a path too: a Next.js app beside the site reads this cookie.
+        # The path is "/" even if the site is below a path: a Next.js app on the same host reads this cookie.
         secure = self._settings.secure
         return Cookie(name=name, value=value, path="/", secure=secure, expires=expires, max_age=max_age)
 

@@ -1,8 +1,8 @@
 """The session at an OpenID Connect issuer that a sign-in came from, as short hashes.
 
-An issuer that signs somebody out names the person (`sub`) or its session (`sid`), so a session of this site keeps both
-(OpenID Connect Back-Channel Logout 1.0, 2.1), each with the time when the id_token was issued. That is a time of the
-issuer's clock, as the `iat` of its logout token is: the clock of this site plays no part in which of two came first.
+A logout token of an issuer names the person (`sub`) or the session there (`sid`), so a session of this site stores both
+(OpenID Connect Back-Channel Logout 1.0, 2.1), with the time when the id_token was issued. That time and the `iat` of a
+logout token are both by the issuer's clock, so that comparing them does not depend on the clock of this site.
 """
 
 from dataclasses import dataclass, field
@@ -10,19 +10,20 @@ from hashlib import sha256
 
 KEY_BYTES = 8
 MAX_ID_TOKEN_LENGTH = 2048
-"""Characters. Encrypted twice, it takes one of the three session cookies. In the address of the sign-out at the issuer,
-it is in the clear: that stays below 4 kB, and servers accept 8."""
+"""Characters. Encrypted twice, it takes one of the three session cookies. In the URL of the sign-out at the issuer it
+is not encrypted: the URL stays below 4 kB, and servers accept 8."""
 
 
 @dataclass(frozen=True)
 class IssuerSession:
     keys: tuple[tuple[bytes, int], ...]
-    """The keys of the person and of the session, each with the time when it was issued, in seconds since 1970."""
+    """The keys of the person and of the session, with the time when each was issued, in seconds since 1970."""
     logout_hint: str | None = field(default=None, repr=False)
-    """The person's `sub`, if a sign-out goes on at the issuer (OpenID Connect RP-Initiated Logout 1.0, 2)."""
+    """The person's `sub`, if a sign-out continues at the issuer (OpenID Connect RP-Initiated Logout 1.0, 2)."""
 
     id_token: str | None = field(default=None, repr=False)
-    """That of the sign-in, for the same purpose, until the session starts: `Session.sealed_id_token` has it then."""
+    """The id_token of the sign-in, for the same purpose. Once the session has started, it is `Session.sealed_id_token`.
+    """
 
     @classmethod
     def create(
@@ -35,7 +36,7 @@ class IssuerSession:
         with_hint: bool = False,
         id_token: str | None = None,
     ) -> "IssuerSession":
-        """with_hint: keep the subject, and the id_token if it is not too long, for a sign-out at the issuer."""
+        """with_hint: store the subject, and the id_token if it is not too long, for a sign-out at the issuer."""
         person = (subject_key(issuer, subject), issued_at)
         keys = (person, (sid_key(issuer, sid), issued_at)) if sid else (person,)
         if not with_hint:

@@ -1,6 +1,6 @@
 """NextAuth v4's encrypted session token: a compact JWE (RFC 7516) with `dir` and `A256GCM`.
 
-Exactly one protected header is written and accepted, so there is no algorithm to choose or to confuse. Source:
+Exactly one protected header is written and accepted, which prevents algorithm confusion. Source:
 next-auth 4.24, `jwt/index.ts`; the tests compare with the npm package.
 """
 

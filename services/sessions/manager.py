@@ -1,8 +1,8 @@
-"""The session of a request. No other module starts or ends sessions.
+"""Loads, starts and ends the session of a request. No other module does.
 
 The session lives in the encrypted session cookie (`cookie.py`). `flask.session` is another cookie, which every visitor
-has: CSRF token, flashed messages and language, but never a user. Flask-Login and Flask-WTF keep their state in
-`flask.g` and `flask.session`, so this module uses them too.
+has. It contains CSRF token, flashed messages and language, but never a user. Flask-Login and Flask-WTF keep their state
+in `flask.g` and `flask.session`, so this module uses them too.
 """
 
 import logging
@@ -39,22 +39,22 @@ _T = TypeVar("_T")
 _KEPT_ON_RESET = ("locale",)
 _CSRF_FIELD = "csrfToken"
 _REPEATED_LOG_SECONDS = 60.0
-"""Between two log lines about a cookie that is sent more than once: each request has it."""
+"""The interval of log lines about a cookie that is sent more than once, which happens with each request."""
 
 
 @dataclass
 class _RequestSession:
-    """The session of a request, and what its response has to do about it."""
+    """The session of a request, and the changes for its response."""
 
     cookie_names: tuple[str, ...]
     """The session cookies of the request."""
     session: Session | None = None
     new_token: str | None = None
-    """The token to set; None if the cookie of the request is still right."""
+    """The token to set; None if the cookie of the request is up to date."""
     is_revoked: bool = False
-    """The request came with a session that has ended: by a sign-out, by the backend, or because it expired."""
+    """Whether the request has a session that has ended: by a sign-out, by the backend, or because it expired."""
     cookie_session: Session | None = None
-    """The same as the cookie of the request has it."""
+    """The session as the cookie of the request has it."""
 
 
 class Sessions:
@@ -93,7 +93,7 @@ class Sessions:
         return self._current().session
 
     def load_without_set_cookie(self) -> Session | None:
-        """The same for a response that must not set cookies. A renewal is remembered until another one may."""
+        """The same for a response that must not set cookies. A renewal is remembered until another response can."""
         current = self._current()
         session, cookie_session = current.session, current.cookie_session
         if session and cookie_session and self._is_renewal_due(self._memory.apply(cookie_session), session):
@@ -106,7 +106,10 @@ class Sessions:
         return self._clock.time()
 
     def load_if_fresh(self, cookie_header: str, *, can_set_cookies: bool) -> Session | None:
-        """The session in a `Cookie` header if nothing is due about it, without a request context; else None."""
+        """The session in a `Cookie` header if it needs no refresh, revalidation or renewal; else None.
+
+        Works without a request context.
+        """
         copies = self._usable(self._cookie.read(cookie_header))
         if not copies or not copies[0].uses_current_key:
             return None
@@ -120,7 +123,7 @@ class Sessions:
         return None if can_set_cookies and is_outdated else session
 
     def was_revoked(self) -> bool:
-        """Whether this request came with a session that has ended."""
+        """Whether this request has a session that has ended."""
         return self._current().is_revoked
 
     def is_revoked(self, session: Session) -> bool:
@@ -137,13 +140,13 @@ class Sessions:
         )
 
     def id_token(self, session: Session) -> str | None:
-        """The id_token of the sign-in, if the session has kept it."""
+        """The id_token of the sign-in, if the session has it."""
         return self._id_tokens.open(session.sid, session.sealed_id_token)
 
     def call_backend(self, session: Session, call: Callable[[str], _T]) -> _T:
         """Make a call with the access token of this request's session. Raises a `SiteError`.
 
-        If the backend does not accept the token any more, the call is made again with a new one.
+        If the backend no longer accepts the token, the call is repeated with a new one.
         """
         result = self._refresher.call(session, self._get_context(), call)
         current = self._current()
@@ -164,20 +167,20 @@ class Sessions:
         end_others: bool = False,
         remember: bool = False,
     ) -> tuple[Session, list[Session]]:
-        """Sign a user in. Returns the new session, and those that it replaces, which are revoked.
+        """Start a session. Returns it, and the sessions that it replaces, which are revoked.
 
-        identifier: what the person has signed in with beside a password.
+        identifier: with which the person signed in.
         cross_site: the request is a POST from another site, so that the browser may have more cookies than it sent.
-        reuse: the session that another response to the same sign-in has started; signing out of one ends both.
-        issuer_session: that of the provider's id_token, by which the provider may end this session.
+        reuse: a session that another response to the same sign-in started; signing out of one ends both.
+        issuer_session: the session at the provider, which may end this session.
         end_others: end all other sessions of this user, on all devices.
-        remember: the person has asked to stay signed in. It counts only with `REMEMBER_ME`, and not beside `reuse`.
+        remember: the person asked to stay signed in. Ignored without `REMEMBER_ME`, and with `reuse`.
 
-        Raises `SessionTooLarge`, and then nothing has changed.
+        Raises `SessionTooLarge`; nothing has changed then.
 
-        Session fixation: a stranger may have planted a visitor cookie, whose CSRF token they then know, or may still
-        have the last person's session. So the session gets a new `sid`, and the visitor cookie is reset. It keeps the
-        language alone, and nothing of what Flask-Login writes there: the user must be in one place only.
+        To prevent session fixation, the session gets a new `sid`, and the visitor cookie is reset: an attacker may have
+        set that cookie and know its CSRF token. Only the language is kept. What Flask-Login writes there is removed,
+        since the user must be stored in one place only.
         """
         now = int(self._clock.time())
         if end_others:
@@ -220,9 +223,9 @@ class Sessions:
         return session, self._revoke_all(copy.session for copy in self._usable(result) if copy.session.sid != sid)
 
     def update_user(self, user: User, asked_at: float | None = None) -> None:
-        """Replace the session's user by newer data; raises `SessionExpired` if it is another user.
+        """Replace the session's user by newer data. Raises `SessionExpired` if it is another user.
 
-        asked_at: when the backend was asked, in seconds since 1970; by default just now.
+        asked_at: when the request to the backend was sent, in seconds since 1970; by default now.
         """
         current = self._current()
         if current.session is None:
@@ -234,13 +237,13 @@ class Sessions:
             self._renew(current, self._with_user(current.session, user, asked_at))
 
     def end(self, *, everywhere: bool = False) -> list[Session]:
-        """Sign out. Returns the session, and others that the browser sent too, so that their tokens can be revoked.
+        """Sign out. Returns the session and others that the browser sent, so that their tokens can be revoked.
 
-        The sessions are revoked, so a copy of a cookie is useless. With `everywhere`, all sessions of the user are.
+        The sessions are revoked, so copies of their cookies are rejected. everywhere: revoke all sessions of the user.
         """
         session = self._current().session
         result = self._cookie.read(_cookie_header())
-        # All copies: one that this site cannot delete must not sign anyone in again.
+        # All copies: a cookie that this site cannot delete must not sign in again.
         others = self._revoke_all(copy.session for copy in self._usable(result))
         session = next((other for other in others if session and other.sid == session.sid), session)
         if session is not None and everywhere:
@@ -268,10 +271,10 @@ class Sessions:
         self._revoked.revoke_user(user.id)
 
     def set_cookies(self) -> None:
-        """Add the session's cookies to the response; none if the request did not load the session.
+        """Add the session's cookies to the response, if the request has loaded the session.
 
-        None either if another request has ended the session meanwhile: by a sign-out, whose response deletes its
-        cookies, or by another sign-in, whose cookies this later response must not replace.
+        Not if another request has ended the session meanwhile: by a sign-out, whose response deletes the cookies, or by
+        another sign-in, whose cookies this response must not replace.
         """
         current: _RequestSession | None = g.get("session")
         if current is None:
@@ -286,7 +289,7 @@ class Sessions:
         if current.session is None:
             self._cookie.delete(cookies, current.cookie_names)
         elif current.new_token is not None:
-            # The browser keeps it longer than the session lasts without use: `/auth/verify` cannot write it again.
+            # The cookie outlives an unused session, because `/auth/verify` extends the session and cannot set cookies.
             ends_at = min(current.session.auth_time + self._settings.session_absolute_age, MAX_DATE)
             expires_at = None if current.session.is_short else ends_at
             self._cookie.write(cookies, current.new_token, expires_at, current.cookie_names)
@@ -326,7 +329,7 @@ class Sessions:
         return [copy for copy in (*result.copies, *used_copies) if not self._revoked.contains(copy.session)]
 
     def _load_copy(self, copy: Copy, names: tuple[str, ...]) -> _RequestSession:
-        """Raises `SessionExpired`."""
+        """The session of a cookie, refreshed, revalidated and renewed as needed. Raises `SessionExpired`."""
         session = self._refresher.refresh_if_due(self._known(copy.session), self._get_context)
         if self._token_store.needs_confirmation(copy.session):
             self._token_store.confirm(copy.session)
@@ -342,9 +345,10 @@ class Sessions:
         return current
 
     def _with_user(self, session: Session, user: User, asked_at: float | None = None) -> Session:
-        """The session with what the backend answered when it was asked (by default: just now), for every door.
+        """The session with the user that the backend returned at `asked_at` (by default: now), remembered for all
+        readers.
 
-        The session as it is, if the user does not fit into its cookies: all doors have to agree.
+        If the user does not fit into the cookies, the session is returned unchanged, so that all readers agree.
         """
         asked_at = self._clock.time() if asked_at is None else asked_at
         try:
@@ -358,19 +362,19 @@ class Sessions:
     def _encrypt(self, session: Session) -> tuple[Session, str]:
         """The session and its token. Raises `SessionTooLarge`.
 
-        If it does not fit into the cookies: without the id_token; if need be, without the claims of `USER_CLAIMS` too.
+        If it does not fit into the cookies, the id_token is dropped, and if needed the claims of `USER_CLAIMS` too.
         """
         try:
             return session, self._cookie.encrypt(session)
         except errors.SessionTooLarge:
             if session.sealed_id_token:
-                log.warning("id_token not kept: with it, the session is too large for its cookies")
+                log.warning("id_token dropped: the session would be too large for its cookies")
                 return self._encrypt(replace(session, sealed_id_token=None))
             if not session.user.claims:
                 raise
             without_claims = replace(session, user=session.user.without_claims())
             token = self._cookie.encrypt(without_claims)
-            log.warning("user claims not kept: with them, the session is too large for its cookies")
+            log.warning("user claims dropped: the session would be too large for its cookies")
             return without_claims, token
 
     def _is_outdated(self, cookie_session: Session, session: Session) -> bool:
@@ -379,25 +383,25 @@ class Sessions:
         return is_refreshed or cookie_session.user != session.user or self._is_renewal_due(cookie_session)
 
     def _known(self, session: Session) -> Session:
-        """The session of a cookie, as it is known here."""
+        """The session of a cookie with what this process knows about it."""
         return self._token_store.apply(self._memory.apply(session))
 
     def _revoke_all(self, sessions: Iterable[Session]) -> list[Session]:
-        """End these sessions, of which several may be copies of one. Returns each once, with its newest tokens."""
+        """End these sessions, some of which may be copies. Returns each session once, with its newest tokens."""
         by_sid: dict[str, Session] = {}
         for session in sessions:
             by_sid.setdefault(session.sid, session)
         return [self._revoke(session) for session in by_sid.values()]
 
     def _revoke(self, session: Session) -> Session:
-        """End a session. Returns it with its newest tokens, which a refresh at another process may just have got."""
+        """End a session. Returns it with its newest tokens, also those of a refresh by another process."""
         self._revoked.revoke(session)
         if self._list:
             self._list.remove(session)
         return self._token_store.end(session) if self._refresher.can_refresh(session) else session
 
     def _log_repeated(self, names: tuple[str, ...]) -> None:
-        """An operator can find out what sets the other cookie; once a minute, for it comes with each request."""
+        """Log a repeated cookie once a minute, so that an operator can find out what sets it."""
         if names and self._clock.monotonic() >= self._next_repeated_log:
             self._next_repeated_log = self._clock.monotonic() + _REPEATED_LOG_SECONDS
             log.warning("session cookie sent more than once, a copy has another Domain or Path: %s", ", ".join(names))
@@ -406,9 +410,10 @@ class Sessions:
         self._audit.record("session_expired", self._get_context(), by=by, reason=reason, sid=session.sid)
 
     def _is_renewal_due(self, session: Session, renewed_session: Session | None = None) -> bool:
-        """After a tenth of its life. A new token on each read would be more work, and a race with signing out.
+        """Whether a tenth of the session's life has passed. Writing it on each read would cost more, and race with
+        sign-outs.
 
-        renewed: the session after the renewal, if its tokens differ.
+        renewed_session: the session after the renewal, if its tokens differ.
         """
         expires_at = renewed_session.expires_at if renewed_session else self._new_expiry(session)
         gain = expires_at - session.expires_at
@@ -418,13 +423,13 @@ class Sessions:
         session = replace(session, expires_at=self._new_expiry(session))
         try:
             current.session, current.new_token = self._encrypt(session)
-            if current.session.user != session.user:  # new tokens are larger: all doors have to agree
+            if current.session.user != session.user:  # new tokens are larger: all readers have to agree
                 self._memory.learn(session, current.session.user, self._clock.time())
         except errors.SessionTooLarge as error:
             log.error("session not renewed, the old one is kept: %s", error)
 
     def _new_expiry(self, session: Session) -> int:
-        """Seconds since 1970 when the session expires if it is used now: never after its tokens."""
+        """Seconds since 1970 when the session expires if it is used now, at the latest with its tokens."""
         settings = self._settings
         expires_at = min(
             int(self._clock.time()) + settings.session_max_age, session.auth_time + settings.session_absolute_age

@@ -1,11 +1,11 @@
-"""What this process knows about sessions beyond their cookies. Every answer to "who is this?" reads it.
+"""What this process knows about sessions in addition to their cookies. All readers of a session use it.
 
-A cookie cannot always be written: not by `/auth/verify`, and not while another response of the same browser is under
-way. So what was learned about a session counts from here until a page writes it into the cookie: the user whom the
-backend has returned, when that was, and until when the session lasts because it was used.
+A cookie cannot always be written: not by `/auth/verify`, and not while another response to the same browser is in
+progress. So this memory holds changes of a session until a page writes them into the cookie: the user that the backend
+returned, the time of that answer, and the expiry of the session after use.
 
-With Redis, other processes hear within a second that a session's user has changed, and ask the backend themselves: no
-data of users is in Redis. Without it, each process learns of a change by its own revalidation.
+With Redis, other processes learn within a second that the user of a session has changed, and read the user from the
+backend themselves: Redis stores no user data. Without Redis, each process notices a change by its own revalidation.
 """
 
 import threading
@@ -22,10 +22,10 @@ from services.sessions.model import Session
 from services.state.redis import Redis, client_of
 
 MAX_SESSIONS = 50_000
-"""The least recently used is dropped. It is then as its cookie says, and revalidated once more than needed. An entry
-takes some 300 bytes, and another 500 if the user has changed."""
+"""The least recently used entry is dropped: its cookie counts then, and the session is revalidated once more than
+needed. An entry takes about 300 bytes, and another 500 if the user has changed."""
 _OWN_SECONDS = 0.002
-"""The list has times in milliseconds: one that differs by less is that of this process's own answer."""
+"""Times in the feed are in milliseconds: a time that differs by less is that of this process's own answer."""
 _USED_KEY = "munjigi:used:"
 
 
@@ -36,11 +36,11 @@ class SessionState:
     checked_at: float = 0.0
     """When the backend was last asked for the user."""
     supersedes: float = 0.0
-    """A cookie with a later `checked_at` is newer than this answer. That may be a time of another process's clock."""
+    """A cookie with a later `checked_at` is newer than this answer. The time may be by another process's clock."""
     user: User | None = None
-    """Its answer, once one was another user than in the cookie."""
+    """The user in that answer; None while it is equal to the user in the cookie."""
     used_until: int = 0
-    """When the session expires, as it was used at a time when its cookie could not be written."""
+    """When the session expires, if it was used while its cookie could not be written."""
     change_reported_at: float = 0.0
     """When another process learned that the user has changed."""
 
@@ -66,7 +66,7 @@ class SessionMemory:
             self._states[session.key] = replace(self._states.get(session.key, _NOTHING), **changes)
 
     def apply(self, session: Session) -> Session:
-        """The session of a cookie, as it is known here."""
+        """The session of a cookie with what this process knows about it."""
         state = self.get(session)
         if state is _NOTHING:
             return session
@@ -79,7 +79,9 @@ class SessionMemory:
         )
 
     def learn(self, session: Session, user: User, asked_at: float) -> None:
-        """What the backend answered when it was asked at this time. Of two answers, the later question counts."""
+        """Remember the user that the backend returned to a request at this time. Of two answers, the later request
+        counts.
+        """
         has_changed = user != session.user
         with self._lock:
             state = self._states.get(session.key, _NOTHING)
@@ -92,7 +94,7 @@ class SessionMemory:
             self.publish_change(session.key, asked_at)
 
     def note_change(self, key: bytes, time: float) -> None:
-        """Another process has learned, at this time of its clock, that the user of a session has changed."""
+        """Note that another process learned, at this time of its clock, that the user of a session has changed."""
         latest = time + MAX_DIFFERENCE_SECONDS
         with self._lock:
             state = self._states.get(key, _NOTHING)
@@ -101,13 +103,13 @@ class SessionMemory:
                 self._states[key] = replace(state, change_reported_at=latest, next_check_at=None)
 
     def extend(self, session: Session, until: int) -> None:
-        """The session was used, and its cookie cannot be written."""
+        """Extend a session that was used while its cookie cannot be written."""
         self.update(session, used_until=until)
         if self._redis:
             wait_for(self._save_use(self._redis, session, until))
 
     def is_extended(self, session: Session) -> bool:
-        """Whether the session, which has expired by its cookie, lasts longer because it was used."""
+        """Whether a session that has expired by its cookie was extended by use."""
         now = self._clock.time()
         if self.is_extended_here(session) or not self._redis:
             return self.is_extended_here(session)
@@ -117,7 +119,7 @@ class SessionMemory:
         return used_until > now
 
     def is_extended_here(self, session: Session) -> bool:
-        """The same, as far as this process knows."""
+        """The same, without asking Redis."""
         return self.get(session).used_until > self._clock.time()
 
     async def _save_use(self, redis: Redis, session: Session, until: int) -> None:

@@ -21,7 +21,7 @@ RECENT_SECONDS = 15 * 60
 """After a sign-in that is older, people confirm it before they end another session, connect a provider or add a
 passkey: an open browser alone must not suffice (OWASP ASVS 5.0, 7.5.1 and 7.5.2)."""
 _MAX_TIME = 2**53
-"""Seconds since 1970. JSON readers keep larger integers only approximately."""
+"""Seconds since 1970. JSON readers may round larger integers."""
 MAX_DATE = 253402300799
 """The end of the year 9999: Python and browsers cannot write later dates."""
 _MAX_IDENTIFIER_LENGTH = 255
@@ -47,27 +47,27 @@ class Session:
     """How often the tokens were refreshed since the sign-in. Of two copies of a session, the higher one is newer."""
     provider: str | None
     identifier: str | None = field(default=None, repr=False)
-    """What the person has signed in with beside a password; None if it is the user's email address, or not known."""
+    """The identifier of the sign-in; None if it is the user's email address or not known."""
     sid: str
     """The id of the session. Renewed tokens of the session have the same one."""
     auth_time: int
     """Seconds since 1970 at sign-in. `SESSION_ABSOLUTE_AGE` counts from here."""
     auth_delay: int = 0
-    """How many seconds `auth_time` is later than the sign-in: so that it is after the time up to which all sessions of
-    the user were ended, whatever clock that is by."""
+    """How many seconds `auth_time` is later than the sign-in. It has to be after the time up to which all sessions of
+    the user were ended, which may be by another clock."""
     is_adopted: bool = False
-    """NextAuth has issued the first token of this session, and renews its `iat`: `auth_time` may be later than the
+    """NextAuth issued the first token of this session and renews its `iat`, so `auth_time` may be later than the
     sign-in."""
     checked_at: int
     """Seconds since 1970 when the user was last read from the backend, as far as this token knows."""
     expires_at: int
     """Seconds since 1970."""
     is_short: bool = False
-    """The person has not asked to stay signed in: it ends with the browser, and after `SESSION_SHORT_AGE`."""
+    """The person did not ask to stay signed in: the session ends with the browser, and after `SESSION_SHORT_AGE`."""
     issuer_session: IssuerSession | None = None
     """Of a sign-in through a provider that can end sessions by back-channel logout; None for all others."""
     sealed_id_token: str | None = field(default=None, repr=False)
-    """The id_token of that sign-in, as `TokenSealer` has encrypted it, if a sign-out goes on at the provider."""
+    """The id_token of that sign-in, as `TokenSealer` has encrypted it, if a sign-out continues at the provider."""
 
     @cached_property
     def key(self) -> bytes:
@@ -148,7 +148,7 @@ class Session:
 
         Ages are in seconds. short_age: instead of the two others for a session that `is_short`, if it is less.
 
-        It may have expired before that, by `expires_at`: whether it was used meanwhile is known elsewhere.
+        It may have expired by `expires_at`: the caller knows whether it was extended by use.
 
         Tokens that NextAuth issued have no `sid`, `auth_time` and `checked_at`. These are derived from other claims, so
         that all copies of a token are the same session. A NextAuth app may let its pages change `user` by `update()`,
@@ -223,7 +223,7 @@ def _sealed(value: object) -> str | None:
 
 
 def _user_claims(value: object, configured: Collection[UserClaim]) -> dict[str, object]:
-    """Those that the settings still name."""
+    """The claims that the settings still name."""
     claims = value if isinstance(value, dict) else {}
     return {claim.name: claims[claim.name] for claim in configured if claim.name in claims}
 

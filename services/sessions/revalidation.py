@@ -1,9 +1,9 @@
 """Revalidation: the user of a session is read from the backend again after `SESSION_REVALIDATE` seconds.
 
 Without it, an account that the backend closed would stay signed in for weeks. A backend that is down must not slow
-every page, and a hundred parallel requests of a page must not ask a hundred times. So one request of a session asks,
-within a short time, while the others use the user that they have; and after a failure nobody asks for a while. That
-while is limited for each session: otherwise a person who can make the backend fail could keep a revoked session alive.
+every page, and parallel requests must not cause parallel calls. So one request of a session calls the backend, with a
+short timeout, while the others use the user that they have. After a failure, there is a pause. The pause is limited for
+each session: otherwise a person who can make the backend fail could keep a revoked session alive.
 """
 
 import logging
@@ -22,11 +22,11 @@ from services.sessions.token_refresh import TokenRefresher
 log = logging.getLogger("munjigi.sessions")
 
 REVALIDATION_TIMEOUT_SECONDS = 2.0
-"""The most that a revalidation may take."""
+"""The timeout of a revalidation."""
 MIN_BACKOFF_SECONDS = 30.0
-"""After a failure, unless `Retry-After` asks for longer; at most `SESSION_REVALIDATE`."""
+"""The pause after a failure, unless `Retry-After` asks for longer; at most `SESSION_REVALIDATE`."""
 _UNDELAYED_CHECKS = 5
-"""After a start, as many sessions are revalidated at once as are no burst. The others are spread over the interval."""
+"""Sessions that are revalidated at once after a start. The others are spread over the interval, to avoid a burst."""
 
 
 class Revalidator:
@@ -50,7 +50,7 @@ class Revalidator:
         self._first_checks = 0
 
     def revalidate(self, session: Session, get_context: GetContext) -> User:
-        """The session's user; read from the backend if that is due and succeeds. The caller remembers a changed one.
+        """The session's user, read from the backend if that is due and succeeds. The caller remembers a changed user.
 
         Raises `SessionExpired` if the backend answers 401 to a token that cannot be refreshed, or returns another user
         for the same token.
@@ -86,7 +86,7 @@ class Revalidator:
             return self._is_due(session, self._clock.time())
 
     def mark_revalidated(self, session: Session) -> None:
-        """The session's user has just been read from the backend."""
+        """Note that the session's user has just been read from the backend."""
         now = self._clock.time()
         self._memory.update(session, next_check_at=now + self._interval)
 
@@ -116,15 +116,15 @@ class Revalidator:
     def _waits_after_start(self, session: Session) -> bool:
         """Whether this session's first revalidation by this process is put off.
 
-        A new process knows only from the cookies when sessions were revalidated, and most cookies say: long ago.
+        A new process knows the times of revalidations only from the cookies, in which most are long ago.
         """
         delay = int.from_bytes(session.key) / 256 ** len(session.key) * self._interval
         return self._clock.monotonic() < self._started_at + delay and self._first_checks >= _UNDELAYED_CHECKS
 
     def _back_off(self, session: Session, error: errors.SiteError) -> None:
-        """A failure signs nobody out. Revalidate this session, or any session, only after a while.
+        """Pause the revalidation of this session, or of all sessions, after a failure. A failure does not sign out.
 
-        Not any session if the backend answered 429: that may concern this user alone.
+        After 429, only this session pauses: the limit may be for this user.
         """
         now = self._clock.time()
         seconds = min(max(error.retry_after or 0, MIN_BACKOFF_SECONDS), self._max_backoff)

@@ -1,4 +1,4 @@
-"""The Redis stream through which processes tell each other which sessions are revoked, and whose user has changed."""
+"""The Redis stream with which processes announce revoked sessions and changed users to each other."""
 
 import asyncio
 import logging
@@ -24,26 +24,26 @@ log = logging.getLogger("munjigi.sessions")
 
 STREAM = "munjigi:ended"
 GENERATION_KEY = "{munjigi:ended}:generation"
-"""A value that changes when Redis has lost its data: it was emptied, or started again without them. In a cluster, the
-braces put it onto the node of the stream."""
+"""The key of a value that changes when Redis has lost its data: it was emptied, or restarted without them. In a
+cluster, the braces put it onto the node of the stream."""
 _GENERATION_SECONDS = 10 * 365 * 86400
-"""How long that key lives: what is left of it tells how old it is, by the clock of Redis."""
+"""The lifetime of that key. From the remaining time follows its age, by the clock of Redis."""
 MAX_SYNC_SECONDS = 10.0
-"""A process waits so long at its start. A longer list is read while it serves."""
+"""How long a process waits for the stream at its start. The rest of a longer stream is read while it serves."""
 KEY_BYTES = 8
 _BLOCK_SECONDS = 0.9
 """How long one read waits for entries, below `CLIENT_SECONDS` in `services/state/redis.py`."""
 _RETRY_SECONDS = 1.0
-"""Between two attempts to connect: a revoked session may be used for so long after Redis is back."""
+"""The interval of attempts to connect. A revoked session may be used for this long after Redis is back."""
 _BATCH_SIZE = 500
 """Entries read at once. Adding them takes some 5 ms, in which the event loop does nothing else."""
 _OVERLAP_SECONDS = 3600.0
-"""Read again after a failure: a replica that took over may lack the last entries, and another Redis may have an empty
-list and a clock that is behind."""
+"""The part of the stream that is read again after a failure: a replica that took over may lack the last entries, and
+another Redis may have an empty stream and a clock that is behind."""
 MAX_UNPUBLISHED = 100_000
-"""Entries that wait for Redis, some 20 MB. The oldest is dropped; this process itself remembers it."""
+"""Entries that wait for Redis, about 20 MB. The oldest is dropped; this process itself remembers it."""
 _PUBLISH_BATCH_SIZE = 1000
-"""Entries sent at once, some 100 kB."""
+"""Entries sent at once, about 100 kB."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class RevocationFeed:
         self._generation: bytes | None = None
         self._started_in_pid: int | None = None
         self.on_reconnect: Callable[[], None] = lambda: None
-        """Called on the event loop when Redis is back or was emptied: it may have lost what was in it."""
+        """Called on the event loop when Redis is back or was emptied: it may have lost data."""
         self._cancel: Callable[[], object] = lambda: None
         self._synced = asyncio.Event()
 
@@ -105,7 +105,7 @@ class RevocationFeed:
 
     @property
     def connected_seconds(self) -> float:
-        """Since when Redis is back or was emptied; negative while it is unavailable, infinite if it has never been."""
+        """Seconds since Redis is back or was emptied; negative while it is unavailable, infinite if it never was."""
         return -1.0 if self._is_disconnected else self._clock.monotonic() - self._reconnected_at
 
     @property
@@ -114,7 +114,7 @@ class RevocationFeed:
         return self._generation
 
     def start(self) -> None:
-        """Start to read the stream, if this process does not yet."""
+        """Start reading the stream, unless this process does already."""
         if self._started_in_pid == os.getpid():
             return
         with self._lock:
@@ -137,7 +137,7 @@ class RevocationFeed:
             self._cancel()
 
     def publish(self, entry: Entry) -> None:
-        """Tell other processes; if Redis is unavailable, as soon as it is back."""
+        """Announce an entry to other processes; if Redis is unavailable, when it is back."""
         wait_for(self._publish(entry))
 
     async def _publish(self, entry: Entry) -> None:
@@ -146,7 +146,7 @@ class RevocationFeed:
 
         async def keep() -> None:
             if len(self._unpublished) == MAX_UNPUBLISHED - 1:
-                log.error("revoked sessions wait for Redis, from %d on the oldest are dropped", MAX_UNPUBLISHED)
+                log.error("revoked sessions wait for Redis; the oldest are dropped beyond %d", MAX_UNPUBLISHED)
             self._unpublished.append(entry)
 
         await self._redis.run(publish, otherwise=keep)
@@ -164,7 +164,7 @@ class RevocationFeed:
                 while True:
                     await self._read(client)
                     await self._publish_backlog(client)
-            except Exception as error:  # whatever it is, this task has to go on
+            except Exception as error:  # the task has to continue after any error
                 self._mark_disconnected(error)
                 await asyncio.sleep(_RETRY_SECONDS)
             finally:
@@ -186,7 +186,7 @@ class RevocationFeed:
             self._mark_synced()
 
     async def _check_generation(self, client: Any) -> None:
-        """Notice that Redis was emptied, also if the connection has not been lost."""
+        """Detect that Redis was emptied, even if the connection was not lost."""
         generation = await client.get(GENERATION_KEY)
         if generation is not None and generation == self._generation:
             return
@@ -210,7 +210,7 @@ class RevocationFeed:
                     for entry in batch:
                         self._append(pipeline, entry)
                     await pipeline.execute()
-            except Exception:  # the next read reports what it is, if it is more than a full Redis
+            except Exception:  # if Redis is not just full, the next read reports the error
                 self._unpublished.extendleft(reversed(batch))
                 return
 
@@ -223,7 +223,7 @@ class RevocationFeed:
         self._synced.set()
 
     def _mark_disconnected(self, error: Exception) -> None:
-        """Keep the known entries, and let nobody wait for others."""
+        """Keep the known entries, and do not wait for others."""
         if not self._is_disconnected:
             log.error("revocation feed disconnected: %s", type(error).__name__)
             self._last_id = f"{max(0, int((_time_of(self._last_id) - _OVERLAP_SECONDS) * 1000))}-0"

@@ -1,11 +1,11 @@
-"""Revoked sessions: a copy of the cookie of a session that was signed out signs nobody in any more.
+"""The list of revoked sessions. Cookies of a revoked session, also copies, are no longer accepted.
 
-The person ends sessions by signing out, the backend by `POST /api/auth/sessions/revoke`, and an OpenID Connect issuer
+A person ends sessions by signing out, the backend by `POST /api/auth/sessions/revoke`, and an OpenID Connect issuer
 by back-channel logout.
 
-Sessions are read often, and a read must not wait for the network. So each process has the whole list in memory, and
-follows what other processes add (`revocation_feed.py`). An entry is kept as long as a token that was issued before it
-can be valid (`SESSION_MAX_AGE`). Without Redis, each process knows only what was revoked there.
+Sessions are read often, and a read must not wait for the network. So each process has the whole list in memory and
+receives the entries of other processes (`revocation_feed.py`). An entry is kept as long as a token that was issued
+before it can be valid (`SESSION_MAX_AGE`). Without Redis, each process knows only its own entries.
 """
 
 import re
@@ -23,20 +23,20 @@ from services.sessions.revocation_feed import Entry, RevocationFeed
 from services.state.redis import Redis
 
 _BUCKET_BYTES = 2
-"""Of the hash of a session id; the first bytes select the bucket."""
+"""The first bytes of the hash of a session id, which select the bucket."""
 _PUBLIC_SID = re.compile(rf"[0-9a-f]{{{2 * KEY_BYTES}}}")
 
 
 @dataclass
 class _Window:
-    """What was revoked in a period of time. A session takes about nine bytes."""
+    """The sessions revoked in a period of time. A session takes about nine bytes."""
 
     since: float
     """Seconds since 1970."""
     buckets: defaultdict[bytes, bytearray] = field(default_factory=lambda: defaultdict(bytearray))
     users: dict[bytes, int] = field(default_factory=dict)
-    """For each user the time up to which all sessions are revoked. The keys of an issuer's users and sessions are here
-    too, with times of that issuer's clock."""
+    """Key of a user -> time up to which all sessions are revoked. Also for users and sessions of an issuer, with times
+    by the clock of the issuer."""
 
     def contains(self, key: bytes) -> bool:
         bucket, rest = self.buckets.get(key[:_BUCKET_BYTES], b""), key[_BUCKET_BYTES:]
@@ -54,7 +54,7 @@ class RevokedSessions:
     def __init__(
         self, settings: Settings, redis: Redis | None, clock: Clock, memory: SessionMemory | None = None
     ) -> None:
-        """memory: hears of the changes that other processes publish, which come in the same feed."""
+        """memory: receives the changed users that other processes publish in the same feed."""
         self._clock = clock
         self._memory = memory
         if memory:
@@ -75,7 +75,7 @@ class RevokedSessions:
     def contains_public(
         self, public_sid: str, user: User, auth_time: int, issuer_session: IssuerSession | None = None
     ) -> bool:
-        """The same for a session of which only these are known."""
+        """The same for a session of which only these values are known."""
         key = bytes.fromhex(public_sid)
         return (
             self._revoked_until(user_key(user.id)) >= auth_time
@@ -91,7 +91,7 @@ class RevokedSessions:
         return max(now, self._revoked_until(user_key(user.id)) + 1)
 
     def next_issuer_session(self, issuer_session: IssuerSession | None) -> IssuerSession | None:
-        """That of a session that starts now: after the last time that the issuer ended its sessions.
+        """The issuer session of a session that starts now: after the last time that the issuer ended its sessions.
 
         It has no id_token: the session has it as `sealed_id_token`.
         """
@@ -105,7 +105,7 @@ class RevokedSessions:
         self._publish(Entry(session_key=session.key))
 
     def revoke_all(self, session: Session) -> None:
-        """Revoke all sessions of this session's user that have started by now, whatever the clock of their process."""
+        """Revoke all sessions of this session's user that have started until now, by the clock of any process."""
         until = max(int(self._clock.time()) + MAX_DIFFERENCE_SECONDS, session.auth_time)
         self._publish(Entry(user_key=session.user_key, until=until))
 
@@ -139,12 +139,12 @@ class RevokedSessions:
         return self.feed is None or self.feed.is_ready
 
     def start_feed(self) -> None:
-        """Follow other processes, if this process does not yet: a server may fork after the site was built."""
+        """Start the feed, unless it runs already: a server may fork after the site was created."""
         if self.feed:
             self.feed.start()
 
     def wait_until_ready(self) -> None:
-        """Start the feed, and wait until it is synced or that takes too long."""
+        """Start the feed, and wait until it is synced, or for `MAX_SYNC_SECONDS`."""
         if self.feed:
             self.feed.wait_until_ready()
 

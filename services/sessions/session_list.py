@@ -1,7 +1,7 @@
-"""The sessions of a user, so that the user can see them and end one. Kept in Redis; without it, there is no list.
+"""The list of a user's sessions, so that the user can see and end them. It needs Redis.
 
-A session is in the list until it ends. What is shown of it (browser, provider, times) is encrypted: Redis can only tell
-how many sessions a user has, whom it knows by a hash.
+A session is in the list until it ends. Its data (browser, provider, times) is encrypted: in Redis, only the number of
+sessions for the hash of a user is visible.
 """
 
 import threading
@@ -23,11 +23,11 @@ from services.sessions.revoked_sessions import RevokedSessions
 from services.state.redis import Redis, client_of
 
 TOUCH_SECONDS = 300
-"""The time of the last use is written this often at most: people read it in minutes, and each session costs a write."""
+"""The minimum interval of writing the time of the last use, which is shown in minutes."""
 MAX_TOUCHED = 50_000
-"""Sessions whose last write this process remembers; the least recently used is forgotten, and written again."""
+"""Sessions whose last write this process remembers. The least recently used is forgotten and written again."""
 MAX_LISTED = 100
-"""Sessions of a user that are listed, the latest first. A script may sign in ten thousand times."""
+"""Sessions of a user that are listed, the latest first: a script may sign in ten thousand times."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class ListedSession:
     ends_at: int
     """Seconds since 1970."""
     issuer_session: IssuerSession | None = None
-    """That of the provider, by which the provider may end it."""
+    """The session at the provider, which may end it."""
 
 
 class SessionList:
@@ -56,7 +56,7 @@ class SessionList:
         self._lock = threading.Lock()
 
     def touch(self, session: Session, context: RequestContext) -> None:
-        """Note that the session is used by this request's browser. Does nothing if that was noted a short while ago."""
+        """Write that this request's browser uses the session, at most every `TOUCH_SECONDS`."""
         now = self._clock.time()
         with self._lock:
             if now - self._touched.get(session.key, 0.0) < TOUCH_SECONDS:
@@ -75,7 +75,7 @@ class SessionList:
         wait_for(self._write(name, session.public_sid, self._sealer.seal(name + session.public_sid, value)))
 
     def remove(self, session: Session) -> None:
-        """The session has ended."""
+        """Remove a session that has ended."""
         wait_for(self._delete(_name(session), [session.public_sid]))
 
     def load(self, session: Session) -> Sequence[ListedSession] | None:

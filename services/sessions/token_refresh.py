@@ -1,11 +1,11 @@
 """Refreshes the backend's tokens of a session, once per refresh token.
 
 An access token lives for minutes. Before it expires, and when the backend no longer accepts it, it is exchanged for a
-new one. Most backends then replace the refresh token too, and some end the session if the old one comes again. So of
-all requests, tabs, processes and machines, one sends it, and the others wait for its result (`token_store.py`).
+new one. Most backends then replace the refresh token too, and some end the session if the old one is sent again. So of
+all requests, tabs, processes and machines, one sends it, and the others wait for the result (`token_store.py`).
 
-If no answer comes, nobody knows whether the backend has replaced the token. Then the session goes on, and the same
-token is sent again only after a while: it is the only way to find out.
+Without an answer, it is unknown whether the backend has replaced the token. The session continues, and the same token
+is sent again after a pause: that is the only way to find out.
 """
 
 import logging
@@ -33,36 +33,36 @@ from services.single_flight import SingleFlight
 log = logging.getLogger("munjigi.sessions")
 
 MAX_FAILURES = 50_000
-"""Sessions whose last refresh has failed; the least recently used is forgotten, and may be tried again at once."""
+"""Sessions whose last refresh failed. The least recently used is forgotten and may be tried again at once."""
 RETRY_SECONDS = 30.0
-"""After a refresh without an answer, or with an error; unless it says in `Retry-After` when to come back."""
+"""The pause after a refresh without an answer, or with an error, unless `Retry-After` gives another one."""
 UNSENT_RETRY_SECONDS = 2.0
-"""After a refresh that did not reach the backend, or that waits for Redis."""
+"""The pause after a refresh that did not reach the backend, or that waits for Redis."""
 EXTRA_SECONDS = 5.0
-"""How much longer than the backend timeout others wait for a refresh, and other processes leave it alone."""
+"""How much longer than the backend timeout other requests and processes wait for a refresh."""
 RECOVERY_SECONDS = 5.0
-"""After Redis is back, no refresh starts for so long: Redis may have lost newer tokens, which other processes then
-save again, within two seconds."""
+"""How long no refresh starts after Redis is back: it may have lost newer tokens, which other processes save again
+within two seconds."""
 MAX_REFUSED_SECONDS = 600.0
-"""How long a session goes on after the backend has refused its access token, while it answers the refresh with errors.
-Some backends answer so if the account is deleted."""
+"""How long a session continues after the backend has refused its access token, while the refresh fails with errors, as
+at some backends after the account was deleted."""
 
 PAUSE_SECONDS = 5.0
-"""After a refresh without an answer, no other session's tokens are sent for so long: they could be lost too."""
+"""How long no tokens of other sessions are sent after a refresh without an answer: they could be lost too."""
 
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class _Failure:
-    """The last refresh of a session has failed."""
+    """The last, failed refresh of a session."""
 
     count: int
     """The session's `refresh_count`."""
     retry_at: float
     """Seconds since 1970."""
     may_be_refusal: bool = False
-    """The backend has answered with an error that may be about this person."""
+    """Whether the backend answered with an error that may be about this person."""
     refused_at: float | None = None
     """Seconds since 1970 when the backend first refused the access token too."""
 
@@ -101,7 +101,7 @@ class TokenRefresher:
         return not self._must_wait(session)
 
     def refresh_if_due(self, session: Session, get_context: GetContext) -> Session:
-        """The session with valid tokens, or as it is if they cannot be refreshed now.
+        """The session with valid tokens; unchanged if they cannot be refreshed now.
 
         Raises `SessionExpired` if the backend refuses to refresh them.
         """
@@ -112,11 +112,11 @@ class TokenRefresher:
         except errors.SessionExpired:
             raise
         except errors.SiteError as error:
-            log.warning("token refresh failed, the session goes on, sid=%s: %s", session.sid, error)
+            log.warning("token refresh failed, the session continues, sid=%s: %s", session.sid, error)
             return self.store.apply(session)
 
     def call(self, session: Session, context: RequestContext, call: Callable[[str], _T]) -> _T:
-        """Make a call with the session's access token; again with a new one if the backend does not accept it.
+        """Make a call with the session's access token. Repeat it with a new token if the backend does not accept it.
 
         Raises `SessionExpired` if it does not accept the new one either, or refuses to refresh.
         """
@@ -139,12 +139,12 @@ class TokenRefresher:
         Raises `SessionExpired` if the backend refuses, and `TokenRefreshFailed` if that is not certain.
         """
         newest, is_new = self._refresh(session, context)
-        while not is_new and self.is_due(newest):  # kept for long
+        while not is_new and self.is_due(newest):  # stored a long time ago
             newest, is_new = self._refresh(newest, context)
         return newest
 
     def _refresh(self, session: Session, context: RequestContext) -> tuple[Session, bool]:
-        """The session with newer tokens, and whether they are just issued. Otherwise, they were kept for some time."""
+        """The session with newer tokens, and whether they were issued just now. Otherwise they come from the store."""
         if self._must_wait(session):
             raise errors.TokenRefreshFailed("the last refresh has failed just now")
         started_at, outcome = time.monotonic(), "failed"
@@ -158,14 +158,14 @@ class TokenRefresher:
             outcome = "refused"
             raise
         except TimeoutError:
-            raise errors.TokenRefreshFailed("the same refresh is still under way", status=504) from None
+            raise errors.TokenRefreshFailed("the same refresh is still in progress", status=504) from None
         finally:
             token_refresh_finished.send(self, outcome=outcome, seconds=time.monotonic() - started_at)
         return copy_tokens(newest, session), is_new
 
     def _refresh_once(self, session: Session, context: RequestContext) -> tuple[Session, bool]:
         if self._revoked.contains(session):
-            raise errors.SessionExpired("it was signed out while this request was under way")
+            raise errors.SessionExpired("it was signed out during this request")
         newest = self.store.apply(session) if self._is_coordinated else self.store.load(session)
         if newest.refresh_count > session.refresh_count:
             return newest, False
@@ -185,7 +185,7 @@ class TokenRefresher:
         return self._send(session, context), True
 
     def _load_complete(self, session: Session) -> Session:
-        """The session with the newest tokens of all processes; raises `TokenRefreshFailed` if these may be unknown."""
+        """The session with the newest tokens of all processes. Raises `TokenRefreshFailed` if they may be unknown."""
         newest = self.store.load_complete(session)
         if newest is None:
             self.store.report(session, Outcome.FAILED, UNSENT_RETRY_SECONDS)
@@ -194,7 +194,7 @@ class TokenRefresher:
 
     @property
     def _is_coordinated(self) -> bool:
-        """Whether other processes know what this one does: always without Redis, for then there is only one."""
+        """Whether refreshes are coordinated with other processes. True without Redis, with one process."""
         feed = self._revoked.feed
         return feed is None or feed.connected_seconds >= RECOVERY_SECONDS
 
@@ -207,7 +207,7 @@ class TokenRefresher:
         raise self._failed(session, "another process could not refresh the tokens")
 
     def _send(self, session: Session, context: RequestContext) -> Session:
-        """Send the refresh token, and keep what the backend returns."""
+        """Send the refresh token, and store the new tokens."""
         tokens = Tokens(
             session.access_token,
             self._sealer.open(session.sid, session.sealed_refresh_token),
@@ -244,9 +244,9 @@ class TokenRefresher:
         return newest
 
     def _send_within_reuse(self, tokens: Tokens, context: RequestContext) -> Tokens:
-        """Refresh; again if the answer is lost and the backend accepts the same refresh token a second time by now.
+        """Refresh. Repeat it if the answer is lost and the backend still accepts the same refresh token.
 
-        So the first call gets half of the time, if the second one is then early enough.
+        The first call gets half of the time, if the second call is early enough then.
         """
         sent_at = self._clock.monotonic()
         half = context.deadline.seconds_left() / 2
@@ -261,7 +261,7 @@ class TokenRefresher:
             return self._backend.refresh(tokens, context, within=seconds_left)
 
     def _kept_until(self, session: Session) -> int:
-        """When the newest tokens are of no use any more, in seconds since 1970."""
+        """When the newest tokens can no longer be used, in seconds since 1970."""
         latest_end = session.auth_time + self._settings.session_absolute_age
         return min(session.tokens_end_at(self._settings.backend) or latest_end, latest_end)
 
@@ -273,14 +273,14 @@ class TokenRefresher:
         return failure if failure and failure.count == session.refresh_count else None
 
     def _must_wait(self, session: Session) -> bool:
-        """Whether a refresh of this session, or of any session, has failed just now."""
+        """Whether a refresh of this session, or of any session, failed just now."""
         if self._clock.monotonic() < self._paused_until:
             return True
         failure = self._failure(session)
         return failure is not None and self._clock.time() < failure.retry_at
 
     def _record_failure(self, session: Session, error: errors.SiteError) -> errors.TokenRefreshFailed:
-        """The backend did not answer the refresh, or with an error that is not its refusal."""
+        """Record that the backend did not answer the refresh, or answered with an error that is not a refusal."""
         was_sent = was_answered = True
         if isinstance(error, errors.BackendUnavailable):
             was_sent, was_answered = error.was_sent, error.was_answered
@@ -293,7 +293,7 @@ class TokenRefresher:
     def _failed(
         self, session: Session, reason: str, seconds: float = UNSENT_RETRY_SECONDS, *, may_be_refusal: bool = False
     ) -> errors.TokenRefreshFailed:
-        """Remember that a refresh failed, so that the next one is later by so many seconds."""
+        """Remember a failed refresh, so that the next one starts `seconds` later at the earliest."""
         earlier, retry_at = self._failure(session), self._clock.time() + seconds
         refused_at = earlier.refused_at if earlier else None
         with self._lock:
@@ -301,7 +301,7 @@ class TokenRefresher:
         return errors.TokenRefreshFailed(reason)
 
     def _limit_time_without_token(self, session: Session) -> None:
-        """Raise `SessionExpired` if the backend refuses the access token, and has not refreshed it for long."""
+        """Raise `SessionExpired` if the backend refuses the access token, and the refresh has failed for too long."""
         failure = self._failure(session)
         if failure is None or not failure.may_be_refusal:
             return

@@ -1,9 +1,9 @@
 """Tokens for this site alone, encrypted within the session: the backend's refresh token, and a provider's id_token.
 
 NextAuth apps that share `SECRET_KEY` can read all claims of the session cookie, with `getToken()` for example. So these
-claims are encrypted once more, each kind with a key of its own. A sealed token belongs to one session, by its `sid`.
+tokens are encrypted once more, each kind with a key of its own. A sealed token belongs to one session, by its `sid`.
 
-It is opened only where it is needed: that takes as long as reading the rest of the session.
+It is decrypted only when needed, because that takes as long as reading the rest of the session.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class TokenSealer:
         return None if token is None else self._sealer.seal(sid, token).decode()
 
     def open(self, sid: str, sealed: str | None) -> str | None:
-        """The token; None if this is not one that was sealed for this session."""
+        """The token; None if it was not sealed for this session."""
         if sealed is None:
             return None
         try:

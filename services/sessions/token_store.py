@@ -1,11 +1,11 @@
 """The newest tokens of sessions whose cookie may still have older ones.
 
-A backend may accept a refresh token only once. The tokens that it returned must not be lost, and nobody else must send
-the old refresh token. But a cookie cannot always be written: not by `/auth/verify`, and a response may not arrive. So
-each process remembers the tokens that it got, for whoever still comes with the old cookie. With Redis, encrypted, for
-other processes and for a restart too.
+A backend may accept a refresh token only once. The new tokens must not be lost, and the old refresh token must not be
+sent again. But a cookie cannot always be written: not by `/auth/verify`, and a response may not arrive. So each process
+stores the tokens that it received, for requests with the old cookie. With Redis, they are also stored there, encrypted,
+for other processes and after a restart.
 
-Redis may lose what it has, when it is restarted or another one takes over. Then each process saves again what it knows.
+Redis may lose its data when it is restarted or another one takes over. Then each process saves its tokens again.
 """
 
 import asyncio
@@ -28,14 +28,14 @@ from services.sessions.revocation_feed import GENERATION_KEY
 from services.state.redis import RETRY_SECONDS, Redis, client_of
 
 MAX_SESSIONS = 20_000
-"""The least recently used is dropped: with Redis, it is there. An entry takes some 3 kB, so all of them 60 MB."""
+"""Entries in memory, about 3 kB each. The least recently used is dropped; with Redis, it is still there."""
 CURRENT_SECONDS = 3600
-"""How long Redis keeps tokens that the session's cookie has too: another response may overwrite it with older ones."""
+"""How long Redis keeps tokens that the cookie has too: another response may overwrite the cookie with older ones."""
 CONFIRM_AFTER_SECONDS = 60
-"""How long the tokens must be known before a cookie that has them too confirms them: until then, the response to an
-earlier request may still overwrite it."""
+"""How old tokens must be before a cookie confirms them: until then, the response to an earlier request may still
+overwrite the cookie."""
 _POLL_SECONDS = 0.05
-"""Between two looks at Redis for the result of another process. A person does not notice it."""
+"""Interval of polling Redis for the result of another process, too short to be noticed."""
 _BATCH_SIZE = 100
 """Sessions that are saved at once when Redis is back."""
 _FIELDS = (
@@ -48,7 +48,8 @@ _FIELDS = (
 )
 """Of `Session`."""
 _ENDED = b"9007199254740991:ended"
-"""The value of a session that has ended, newer than all tokens: a refresh that is under way cannot save its own."""
+"""The value for a session that has ended. It counts as newer than all tokens, so a running refresh cannot replace
+it."""
 _SAVE_IF_NEWER = """
 local saved = redis.call('GET', KEYS[1])
 if saved == ARGV[4] then return -1 end
@@ -71,9 +72,9 @@ class Claim(Enum):
 
     OWN = "own"
     OTHER = "other"
-    """Another process does it, or has just tried."""
+    """Another process is refreshing them, or has just tried."""
     UNAVAILABLE = "unavailable"
-    """Redis does not answer: another process might do it at the same time."""
+    """Redis does not answer: another process might refresh them at the same time."""
 
 
 class Outcome(Enum):
@@ -110,7 +111,7 @@ class TokenStore:
         self._lock = threading.Lock()
         self._is_saving_again = False
         self.get_generation: Callable[[], bytes | None] = lambda: None
-        """Returns the value of `GENERATION_KEY` for which all processes have saved what they know."""
+        """Returns the value of `GENERATION_KEY` for which all processes have saved their tokens."""
 
     def apply(self, session: Session) -> Session:
         """The session with the newest tokens that this process knows."""
@@ -121,7 +122,7 @@ class TokenStore:
         return replace(session, **entry.tokens) if entry and entry.count > session.refresh_count else session
 
     def load(self, session: Session) -> Session:
-        """The same, with what other processes have saved."""
+        """The same, with the tokens that other processes have saved."""
         session = self.apply(session)
         if self._redis and (value := wait_for(self._get(_tokens_key(session)))):
             session = self._remember_saved(session, value)
@@ -142,7 +143,7 @@ class TokenStore:
         return self._remember_saved(self.apply(session), value) if value else self.apply(session)
 
     def save(self, session: Session, ends_at: int) -> None:
-        """Keep the tokens of a session that have just been refreshed. ends_at: of the session, seconds since 1970.
+        """Store the refreshed tokens of a session. ends_at: of the session, seconds since 1970.
 
         Raises `SessionExpired` if the session has ended meanwhile.
         """
@@ -155,7 +156,7 @@ class TokenStore:
             raise errors.SessionExpired("it was signed out while its tokens were refreshed")
 
     def needs_confirmation(self, session: Session) -> bool:
-        """Whether the cookie with this session has tokens that are kept for older cookies."""
+        """Whether the cookie of this session has tokens that are stored for older cookies."""
         if not self._entries:
             return False
         with self._lock:
@@ -165,7 +166,7 @@ class TokenStore:
         return self._clock.monotonic() - entry.known_since >= CONFIRM_AFTER_SECONDS
 
     def confirm(self, session: Session) -> None:
-        """A cookie with the newest tokens has come: Redis need not keep them for long."""
+        """Note that a cookie has the newest tokens: Redis need not keep them for long."""
         with self._lock:
             if entry := self._entries.get(session.key):
                 self._entries[session.key] = replace(entry, is_current=True)
@@ -174,7 +175,7 @@ class TokenStore:
             wait_for(self._run(lambda client: client.expire(key, CURRENT_SECONDS), None))
 
     def end(self, session: Session) -> Session:
-        """The session has ended: nobody saves newer tokens from now on. Returns it with the newest ones."""
+        """End a session: newer tokens are not saved from now on. Returns it with its newest tokens."""
         session = self.apply(session)
         if self._redis:
             key = _tokens_key(session)
@@ -185,7 +186,7 @@ class TokenStore:
         return session
 
     def claim(self, session: Session, seconds: float) -> Claim:
-        """Ask to be the process that refreshes this session's tokens, within so many seconds."""
+        """Claim the refresh of this session's tokens for this process, for `seconds`."""
         if self._redis is None:
             return Claim.OWN
         key, milliseconds = _refresh_key(session), math.ceil(seconds * 1000)
@@ -197,7 +198,7 @@ class TokenStore:
         return is_own if isinstance(is_own, Claim) else Claim.OWN if is_own else Claim.OTHER
 
     def report(self, session: Session, outcome: Outcome, seconds: float) -> None:
-        """Tell other processes how the refresh ended. They do not try it themselves for so many seconds."""
+        """Announce the outcome of a refresh to other processes. They do not try it themselves for `seconds`."""
         if self._redis:
             key, milliseconds = _refresh_key(session), max(1, math.ceil(seconds * 1000))
             wait_for(self._run(lambda client: client.set(key, outcome.value, px=milliseconds), None))
@@ -205,12 +206,12 @@ class TokenStore:
     def wait_for_other(self, session: Session, seconds: float) -> tuple[Session, Outcome | None]:
         """Wait until another process has refreshed the tokens.
 
-        Returns the session with them, or else how that has ended; None if there is no result.
+        Returns the session with the new tokens, or the outcome if there are none; None without a result.
         """
         return wait_for(self._poll(session, seconds))
 
     def save_all_again(self) -> None:
-        """Redis is back, and may have lost what was in it."""
+        """Save all entries again, because Redis is back and may have lost its data."""
         with self._lock:
             for key, entry in list(self._entries.items()):
                 self._entries[key] = replace(entry, is_saved=False)
@@ -232,7 +233,7 @@ class TokenStore:
         return session, next((each for each in Outcome if each.value == outcome), None)
 
     def _remember_saved(self, session: Session, redis_value: bytes) -> Session:
-        """The session with the tokens that this value from Redis has, if they are newer."""
+        """The session with the tokens in this value from Redis, if they are newer."""
         _, _, sealed = redis_value.partition(b":")
         try:
             value: Any = self._sealer.open(_name(session.key), sealed)
@@ -243,7 +244,7 @@ class TokenStore:
         return self.apply(session)
 
     def _put(self, key: bytes, entry: _Entry) -> bool:
-        """Keep this entry, unless there is a newer one."""
+        """Store this entry, unless there is a newer one. Returns whether it was stored."""
         with self._lock:
             other = self._entries.get(key)
             if other and other.count >= entry.count:
@@ -259,7 +260,7 @@ class TokenStore:
         start_task(self._save_again())
 
     async def _save_again(self) -> None:
-        """Save what Redis does not have, until it has everything."""
+        """Save entries that Redis does not have, until it has all."""
         try:
             while unsaved_entries := self._unsaved():
                 results = []
@@ -297,11 +298,11 @@ class TokenStore:
         return value
 
     async def _get_complete(self, key: str) -> tuple[bytes | None, bool]:
-        """The value of a key, and whether Redis has all that was saved."""
+        """The value of a key, and whether Redis is complete."""
 
         async def get(client: Any) -> tuple[bytes | None, bool]:
             value = await client.get(key)
-            # Afterwards: if it is emptied in between, the value was right.
+            # Read after the value: if Redis is emptied in between, the value is still right.
             return value, await client.get(GENERATION_KEY) == self.get_generation()
 
         value: tuple[bytes | None, bool] = await self._run(get, (None, False))

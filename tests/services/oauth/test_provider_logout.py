@@ -313,7 +313,7 @@ def test_a_session_that_fits_into_its_cookies_only_without_the_id_token_starts_w
     assert visitor.is_signed_in
     sent = query(by_form(visitor))
     assert ("id_token_hint" in sent, sent["logout_hint"]) == (False, SUBJECT)
-    assert "id_token not kept: with it, the session is too large for its cookies" in caplog.messages
+    assert "id_token dropped: the session would be too large for its cookies" in caplog.messages
 
 
 def test_the_longest_id_token_takes_one_further_cookie(site: Site, issuer: Issuer) -> None:
