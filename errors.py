@@ -11,7 +11,7 @@
     │   ├── CodeExpired                 the code of a next step is no longer accepted
     │   ├── PasskeyRejected             the backend does not accept the passkey
     │   │   └── PasskeyNotAdded         nor as a new one
-    │   ├── AccountMismatch             another person than the one who is signed in has confirmed the session
+    │   ├── AccountMismatch             somebody else than the signed-in person has confirmed the session
     │   ├── EmailNotVerified            the backend requires a verified email address
     │   ├── OAuthAccountNotLinked       the backend has this email address with another way to sign in
     │   ├── LinkedElsewhere             the provider's account is connected to another user

@@ -11,8 +11,7 @@ _CHALLENGE = {"X-Session-Token": "{challenge}"}
 
 def _pending(answer: Answer) -> Mapping[str, object]:
     """The pending flows of a 401, which say what is missing."""
-    flows = answer.get("data.flows")
-    flows = [flow for flow in flows if isinstance(flow, dict)] if isinstance(flows, list) else []
+    flows = answer.get_objects("data.flows")
     return {str(flow.get("id")): flow.get("types") for flow in flows if flow.get("is_pending")}
 
 

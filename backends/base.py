@@ -147,8 +147,9 @@ class Rule:
     status: int
     place: str
     """`*`: the status is enough, whatever the answer has."""
-    value: str | int | bool | EllipsisType | None
-    """Compared as text; a text that ends with `*` is a prefix. `...`: any but null and the empty text. None: null."""
+    value: str | int | bool | tuple[str | int, ...] | EllipsisType | None
+    """Compared as text; a text that ends with `*` is a prefix. A tuple: any of these. `...`: any but null and the empty
+    text. None: null."""
     meaning: Meaning
 
 
@@ -160,6 +161,12 @@ class Answer(Protocol):
 
     def get(self, place: str) -> object:
         """The value at this place, or None."""
+
+    def get_objects(self, place: str) -> list[dict[str, object]]:
+        """The objects in the list at this place; empty without a list."""
+
+    def get_jwt_claims(self, place: str) -> Mapping[str, object]:
+        """The claims of the JWT at this place, which are not verified; empty without a JWT."""
 
 
 @dataclass(frozen=True)
@@ -206,7 +213,7 @@ METHOD_NAMES: Mapping[str, Method] = {
 class NextStep:
     """The places of the values of an answer that means `next_step` or `fields_required`.
 
-    The fields from `default_method` on are not places.
+    Fields of the type `str` are places.
     """
 
     challenge: str = ""

@@ -55,9 +55,8 @@ backend = Backend(
         Rule(400, "code", "TOO_MANY_ATTEMPTS_REQUEST_NEW_CODE", Meaning.STEP_OVER),
         Rule(401, "code", "INVALID_TWO_FACTOR_COOKIE", Meaning.STEP_OVER),
         Rule(422, "code", "USER_ALREADY_EXISTS*", Meaning.TAKEN),
-        *(Rule(400, "code", f"PASSWORD_TOO_{what}", Meaning.WEAK_PASSWORD) for what in ("SHORT", "LONG")),
-        Rule(403, "code", "INVALID_ORIGIN", Meaning.CONFIGURATION),
-        Rule(403, "code", "MISSING_OR_NULL_ORIGIN", Meaning.CONFIGURATION),
+        Rule(400, "code", ("PASSWORD_TOO_SHORT", "PASSWORD_TOO_LONG"), Meaning.WEAK_PASSWORD),
+        Rule(403, "code", ("INVALID_ORIGIN", "MISSING_OR_NULL_ORIGIN"), Meaning.CONFIGURATION),
     ),
     retry_after="header:X-Retry-After",
 )

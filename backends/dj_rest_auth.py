@@ -2,6 +2,8 @@
 
 from backends.base import Backend, Call, FieldErrors, Meaning, Rule
 
+_PASSWORD = "/dj-rest-auth/password"
+_NEW_PASSWORD = {"new_password1": "{new_password}", "new_password2": "{new_password}"}
 # Refusals differ by their texts alone, which are in the language of the person or in `LANGUAGE_CODE`.
 _MISSING_FIELD = (
     "Must include*",
@@ -39,27 +41,19 @@ backend = Backend(
         "/dj-rest-auth/registration/",
         {"email": "{identifier}", "password1": "{password}", "password2": "{password}"},
     ),
-    forgot=Call("POST", "/dj-rest-auth/password/reset/", {"email": "{identifier}"}),
-    reset=Call(
-        "POST",
-        "/dj-rest-auth/password/reset/confirm/",
-        {"uid": "{uid}", "token": "{code}", "new_password1": "{new_password}", "new_password2": "{new_password}"},
-    ),
+    forgot=Call("POST", f"{_PASSWORD}/reset/", {"email": "{identifier}"}),
+    reset=Call("POST", f"{_PASSWORD}/reset/confirm/", {"uid": "{uid}", "token": "{code}", **_NEW_PASSWORD}),
     verify_email=Call("POST", "/dj-rest-auth/registration/verify-email/", {"key": "{code}"}),
     resend_verification=Call("POST", "/dj-rest-auth/registration/resend-email/", {"email": "{identifier}"}),
-    change_password=Call(
-        "POST",
-        "/dj-rest-auth/password/change/",
-        {"old_password": "{password}", "new_password1": "{new_password}", "new_password2": "{new_password}"},
-    ),
+    change_password=Call("POST", f"{_PASSWORD}/change/", {"old_password": "{password}", **_NEW_PASSWORD}),
     checks_current_password=False,  # only with `OLD_PASSWORD_FIELD_ENABLED`
     min_password_length=8,
     token="access",
     refresh_token="refresh|cookie:my-refresh-token",
     user_fields={"id": "pk", "name": "first_name+last_name|username", "email": "email"},
     meanings=(
-        *(Rule(400, "non_field_errors.0", text, Meaning.NOT_VERIFIED) for text in _NOT_VERIFIED),
-        *(Rule(400, "non_field_errors.0", text, Meaning.CONFIGURATION) for text in _MISSING_FIELD),
+        Rule(400, "non_field_errors.0", _NOT_VERIFIED, Meaning.NOT_VERIFIED),
+        Rule(400, "non_field_errors.0", _MISSING_FIELD, Meaning.CONFIGURATION),
     ),
     field_errors=FieldErrors("body", status=400),
     message="non_field_errors.0|detail",

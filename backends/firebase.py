@@ -17,9 +17,8 @@ _CODE = {**_MFA, "totpVerificationInfo": {"verificationCode": "{code}"}}
 
 def _read_methods(answer: Answer) -> Mapping[str, Method]:
     """The authenticator apps of the person, by their enrollment ids. Codes by SMS need reCAPTCHA in the page."""
-    mfa_info = answer.get("mfaInfo")
-    factors = [one for one in mfa_info if isinstance(one, dict)] if isinstance(mfa_info, list) else []
-    return {str(one.get("mfaEnrollmentId")): Method.APP for one in factors if "totpInfo" in one}
+    factors = answer.get_objects("mfaInfo")
+    return {str(factor.get("mfaEnrollmentId")): Method.APP for factor in factors if "totpInfo" in factor}
 
 
 backend = Backend(
@@ -54,7 +53,7 @@ backend = Backend(
     user_at="users.0",
     user_fields={"id": "localId", "name": "displayName", "email": "email"},
     meanings=(
-        *(Rule(400, "error.message", code, Meaning.SESSION_OVER) for code in _OVER),
+        Rule(400, "error.message", _OVER, Meaning.SESSION_OVER),
         Rule(400, "error.message", "USER_DISABLED", Meaning.LOCKED),
         Rule(400, "error.message", "TOO_MANY_ATTEMPTS_TRY_LATER*", Meaning.THROTTLED),
         Rule(400, "error.message", "API key not valid*", Meaning.CONFIGURATION),
@@ -62,8 +61,8 @@ backend = Backend(
         Rule(400, "error.message", "INVALID_MFA_PENDING_CREDENTIAL*", Meaning.STEP_OVER),
         Rule(400, "error.message", "CREDENTIAL_TOO_OLD_LOGIN_AGAIN", Meaning.SESSION_OVER),
         Rule(400, "error.message", "EMAIL_EXISTS", Meaning.TAKEN),
-        *(Rule(400, "error.message", code, Meaning.CLOSED) for code in ("OPERATION_NOT_ALLOWED*", "ADMIN_ONLY_*")),
-        *(Rule(400, "error.message", code, Meaning.WEAK_PASSWORD) for code in ("WEAK_PASSWORD*", "PASSWORD_DOES_NOT*")),
+        Rule(400, "error.message", ("OPERATION_NOT_ALLOWED*", "ADMIN_ONLY_*"), Meaning.CLOSED),
+        Rule(400, "error.message", ("WEAK_PASSWORD*", "PASSWORD_DOES_NOT*"), Meaning.WEAK_PASSWORD),
         Rule(200, "mfaPendingCredential", ..., Meaning.NEXT_STEP),
     ),
     settings={

@@ -48,8 +48,8 @@ backend = Backend(
     meanings=(
         Rule(200, "response.tf_required", value=True, meaning=Meaning.NEXT_STEP),
         Rule(400, "response.errors.0", _STEP_OVER, Meaning.STEP_OVER),
-        *(Rule(400, "response.field_errors.email.0", text, Meaning.NOT_VERIFIED) for text in _NOT_VERIFIED),
-        *(Rule(400, "response.field_errors.email.0", text, Meaning.LOCKED) for text in _LOCKED),
+        Rule(400, "response.field_errors.email.0", _NOT_VERIFIED, Meaning.NOT_VERIFIED),
+        Rule(400, "response.field_errors.email.0", _LOCKED, Meaning.LOCKED),
     ),
     field_errors=FieldErrors("response.field_errors", status=400),
     message="response.errors.0",

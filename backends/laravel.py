@@ -4,6 +4,7 @@ from backends.base import SIGN_UP_BODY, Backend, Call, Meaning, NextStep, Rule
 
 _SIGN_UP_STATUSES = (200, 409, 422)
 _CHALLENGE = {"challenge": "{challenge}", "method": "{method}"}
+_NEW_PASSWORD = {"password": "{new_password}", "password_confirmation": "{new_password}"}
 
 backend = Backend(
     id="laravel",
@@ -24,27 +25,10 @@ backend = Backend(
         {"name": "{name}", "email": "{identifier}", "password": "{password}", "password_confirmation": "{password}"},
     ),
     forgot=Call("POST", None, {"email": "{identifier}"}),
-    reset=Call(
-        "POST",
-        None,
-        {
-            "token": "{code}",
-            "email": "{identifier}",
-            "password": "{new_password}",
-            "password_confirmation": "{new_password}",
-        },
-    ),
+    reset=Call("POST", None, {"token": "{code}", "email": "{identifier}", **_NEW_PASSWORD}),
     verify_email=Call("POST", None, {"token": "{code}"}),
     resend_verification=Call("POST", None, {"email": "{identifier}"}),
-    change_password=Call(
-        "PUT",
-        None,
-        {
-            "current_password": "{password}",
-            "password": "{new_password}",
-            "password_confirmation": "{new_password}",
-        },
-    ),
+    change_password=Call("PUT", None, {"current_password": "{password}", **_NEW_PASSWORD}),
     link=Call("POST", None, {"provider": "{provider}", "social_token": "{social_token}", "email": "{email}"}),
     unlink=Call("DELETE", None),  # its path has {provider}
     links=Call("GET", None),

@@ -28,8 +28,8 @@ backend = Backend(
     meanings=(
         Rule(400, "error_description", "Account is not fully set up*", Meaning.NOT_VERIFIED),  # Keycloak
         Rule(401, "error_description", "Account is not fully set up*", Meaning.NOT_VERIFIED),
-        Rule(400, "error_description", "Request is missing*", Meaning.CONFIGURATION),  # django-oauth-toolkit
-        Rule(400, "error_description", "The request is missing*", Meaning.CONFIGURATION),  # Laravel Passport
+        # django-oauth-toolkit, Laravel Passport
+        Rule(400, "error_description", ("Request is missing*", "The request is missing*"), Meaning.CONFIGURATION),
     ),
     message="error_description|message",
     logout_done=(),

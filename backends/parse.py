@@ -30,8 +30,8 @@ backend = Backend(
     token_header="X-Parse-Session-Token: {token}",
     user_fields={"id": "objectId", "name": "username", "email": "email"},
     meanings=(
-        *(Rule(400, "code", code, Meaning.TAKEN) for code in (202, 203)),
-        *(Rule(400, "error", text, Meaning.WEAK_PASSWORD) for text in _WEAK_PASSWORD),
+        Rule(400, "code", (202, 203), Meaning.TAKEN),
+        Rule(400, "error", _WEAK_PASSWORD, Meaning.WEAK_PASSWORD),
         Rule(400, "code", 205, Meaning.NOT_VERIFIED),
         Rule(400, "code", 209, Meaning.SESSION_OVER),
         Rule(403, "error", "unauthorized", Meaning.CONFIGURATION),

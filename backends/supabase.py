@@ -1,7 +1,5 @@
 """Supabase Auth (GoTrue). Every call needs the project's anon key."""
 
-import base64
-import json
 from collections.abc import Mapping
 
 import settings_readers as read
@@ -16,20 +14,14 @@ _BEARER = {"Authorization": "Bearer {challenge}"}  # a token of the level aal1, 
 
 def _read_methods(answer: Answer) -> Mapping[str, Method]:
     """The factors that the person has verified, by their ids."""
-    factors = answer.get("user.factors")
-    objects = [one for one in factors if isinstance(one, dict)] if isinstance(factors, list) else []
-    kinds = {str(one.get("id")): one.get("factor_type") for one in objects if one.get("status") == "verified"}
-    return {name: METHOD_NAMES[kind] for name, kind in kinds.items() if isinstance(kind, str) and kind in METHOD_NAMES}
+    factors = [factor for factor in answer.get_objects("user.factors") if factor.get("status") == "verified"]
+    kinds = {str(factor.get("id")): str(factor.get("factor_type")) for factor in factors}
+    return {name: METHOD_NAMES[kind] for name, kind in kinds.items() if kind in METHOD_NAMES}
 
 
 def _classify(answer: Answer) -> Meaning | None:
     """A sign-in by password gives a token of the level aal1, in the claim `aal`; a right code one of aal2."""
-    parts = str(answer.get("access_token")).split(".")
-    try:
-        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except (IndexError, ValueError):
-        return None
-    is_first = isinstance(claims, dict) and claims.get("aal") == "aal1"
+    is_first = answer.get_jwt_claims("access_token").get("aal") == "aal1"
     return Meaning.NEXT_STEP if is_first and _read_methods(answer) else None
 
 
@@ -65,13 +57,13 @@ backend = Backend(
         Rule(400, "error_code", "email_not_confirmed", Meaning.NOT_VERIFIED),
         Rule(400, "error_code", "user_banned", Meaning.LOCKED),
         Rule(400, "msg", "Password cannot be longer*", Meaning.WEAK_PASSWORD),
-        *(Rule(400, "error_code", code, Meaning.CONFIGURATION) for code in _WRONG_SETTINGS),
+        Rule(400, "error_code", _WRONG_SETTINGS, Meaning.CONFIGURATION),
         Rule(422, "error_code", "signup_disabled", Meaning.CLOSED),
         Rule(422, "error_code", "user_already_exists", Meaning.TAKEN),  # only without verification
-        *(Rule(422, "error_code", code, Meaning.WEAK_PASSWORD) for code in ("weak_password", "same_password")),
+        Rule(422, "error_code", ("weak_password", "same_password"), Meaning.WEAK_PASSWORD),
         Rule(422, "error_code", "mfa_challenge_expired", Meaning.STEP_OVER),
         Rule(401, "message", "No API key found in request", Meaning.CONFIGURATION),
-        *(Rule(403, "error_code", code, Meaning.SESSION_OVER) for code in ("bad_jwt", "session_not_found")),
+        Rule(403, "error_code", ("bad_jwt", "session_not_found"), Meaning.SESSION_OVER),
     ),
     message="msg|message",
     logout_revokes=False,

@@ -290,7 +290,7 @@ class Provider:
     @property
     def _logout_meaning(self) -> str:
         place = "the issuer" if self.discovery else self.label["en"]
-        return f"`true`: a sign-out [goes on at {place}](providers/README.md#sign-out-at-the-provider)."
+        return f"`true`: a sign-out [continues at {place}](providers/README.md#sign-out-at-the-provider)."
 
     @property
     def _auto_login_meaning(self) -> str:
@@ -376,7 +376,7 @@ class Registration:
 
     @property
     def ends_at_provider(self) -> bool:
-        """Whether a sign-out goes on at the provider."""
+        """Whether a sign-out continues at the provider."""
         return bool(self.settings.get("LOGOUT"))
 
     @property

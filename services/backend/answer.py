@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Final
 
 from providers.base import full_name
+from services.backend.tokens import jwt_claims
 from services.http.response import UpstreamResponse
 
 MISSING: Final = object()
@@ -26,6 +27,15 @@ class Answer:
         """The value at this place, or None."""
         value = self.find(place)
         return None if value is MISSING else value
+
+    def get_objects(self, place: str) -> list[dict[str, object]]:
+        """The objects in the list at this place; empty without a list."""
+        value = self.get(place)
+        return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+    def get_jwt_claims(self, place: str) -> Mapping[str, object]:
+        """The claims of the JWT at this place, which are not verified; empty without a JWT."""
+        return jwt_claims(str(self.get(place))) or {}
 
     def find(self, place: str) -> object:
         """The first value of the alternatives that is neither null nor an empty text, else the first that exists."""

@@ -330,10 +330,13 @@ def _fits(rule: Rule, answer: Answer) -> bool:
         return value is None
     if rule.value is ...:
         return value is not MISSING and value not in (None, "")
-    text, expected = _text(value), _text(rule.value)
-    if expected is None or text is None:
-        return False
-    return text.startswith(expected[:-1]) if expected.endswith("*") else text == expected
+    text = _text(value)
+    patterns = map(_text, rule.value if isinstance(rule.value, tuple) else (rule.value,))
+    return text is not None and any(_matches(pattern, text) for pattern in patterns if pattern is not None)
+
+
+def _matches(pattern: str, text: str) -> bool:
+    return text.startswith(pattern[:-1]) if pattern.endswith("*") else text == pattern
 
 
 def _text(value: object) -> str | None:

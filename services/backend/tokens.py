@@ -49,12 +49,8 @@ def refresh_time(expires_at: int | None, now: float) -> int | None:
     return int(expires_at - min(REFRESH_MARGIN_SECONDS, (expires_at - now) / 5))
 
 
-def jwt_expiry(token: str, now: float | None = None) -> int | None:
-    """Return the claim `exp` of a JWT (RFC 7519, 4.1.4), which is not verified; None for any other token.
-
-    now: seconds since 1970 when the token was received. If the token was issued later than that (`iat`), the backend's
-    clock is ahead, and the token expires earlier by this site's clock.
-    """
+def jwt_claims(token: str) -> dict[str, object] | None:
+    """Return the claims of a JWT (RFC 7519), which are not verified; None for any other token."""
     parts = token.split(".")
     if len(parts) != 3:
         return None
@@ -62,7 +58,17 @@ def jwt_expiry(token: str, now: float | None = None) -> int | None:
         claims = strict_json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
     except ValueError:
         return None
-    if not isinstance(claims, dict) or (expiry := _number(claims.get("exp"))) is None:
+    return claims if isinstance(claims, dict) else None
+
+
+def jwt_expiry(token: str, now: float | None = None) -> int | None:
+    """Return the claim `exp` of a JWT (RFC 7519, 4.1.4), which is not verified; None for any other token.
+
+    now: seconds since 1970 when the token was received. If the token was issued later than that (`iat`), the backend's
+    clock is ahead, and the token expires earlier by this site's clock.
+    """
+    claims = jwt_claims(token)
+    if claims is None or (expiry := _number(claims.get("exp"))) is None:
         return None
     issued_at = _number(claims.get("iat"))
     is_ahead = now is not None and issued_at is not None and now < issued_at < expiry
