@@ -215,18 +215,28 @@ class Accounts:
         return outcome
 
     def _check_password(self, session: Session, identifier: str, password: str, context: RequestContext) -> None:
-        """Raise `WrongPassword` if a sign-in with this password fails or returns another user."""
+        """Raise `WrongPassword` unless a sign-in with this password is one of the session's user."""
         try:
             login = self._backend.login(identifier, password, context)
         except (errors.EmailNotVerified, errors.SecondFactorRequired):
-            return  # the password is right
+            # The password is right, and no user was returned: it may be of another account that the person has.
+            if identifier not in self._identifiers_of(session):
+                raise errors.WrongPassword("the account of the current password is not known to be this one") from None
+            return
         except (errors.CredentialsSignin, errors.InvalidFields):
             raise errors.WrongPassword("the current password does not sign in") from None
-        is_own = self._backend.user_of(login, context).is_same_person(session.user)
-        if login.tokens.access != session.access_token:
-            self._backend.logout(login.tokens, context)
+        try:
+            is_own = self._backend.user_of(login, context).is_same_person(session.user)
+        finally:
+            if login.tokens.access != session.access_token:
+                self._backend.logout(login.tokens, context)
         if not is_own:
             raise errors.WrongPassword("the current password is of another account")
+
+    def _identifiers_of(self, session: Session) -> set[str]:
+        """The identifiers that the session's user is known by."""
+        texts = (session.identifier, session.user.email)
+        return {identifiers.normalize(text, self._identifier_kind) for text in texts if text}
 
     def _continue_session(
         self, session: Session, login: Login | None, identifier: str, password: str, context: RequestContext
