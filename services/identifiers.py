@@ -65,7 +65,7 @@ def fold_case(identifier: str) -> str:
 
 
 def with_ascii_domain(email: str) -> str:
-    """The address with its domain as `normalize` writes it. Nothing else changes: a provider has verified it so."""
+    """The address with its domain as `normalize` writes it."""
     local_part, at_sign, domain = email.rpartition("@")
     return local_part + at_sign + _ascii_domain(domain) if at_sign else domain
 

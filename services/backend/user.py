@@ -133,13 +133,14 @@ def _is_email(text: str) -> bool:
 
 
 def _provider_email(value: object) -> str | None:
-    """A provider's address with the domain in the spelling of a typed one, so that a backend sees that they are equal.
+    """A provider's address; None if it is no address.
 
-    None if it is no address.
+    It is kept as the provider has verified it. Only a domain with other letters than ASCII gets the spelling of a typed
+    one, so that a backend sees that both are one account.
     """
     if not isinstance(value, str) or not _is_email(value):
         return None
-    email = identifiers.with_ascii_domain(value)
+    email = value if value.rpartition("@")[2].isascii() else identifiers.with_ascii_domain(value)
     return email if _is_email(email) else None  # a domain in ASCII is longer
 
 

@@ -725,6 +725,7 @@ ADDRESSES: dict[str, tuple[object, str | None]] = {
     "upper case": ("Haneul@Example.COM", "Haneul@Example.COM"),
     "a dot at its end": ("haneul@example.com.", "haneul@example.com."),
     "punycode": ("haneul@xn--9t4b11yi5a.example", "haneul@xn--9t4b11yi5a.example"),
+    "Korean": ("haneul@도메인.example", "haneul@xn--hq1bm8jm9l.example"),
     "nothing": ("", None),
     "null": (None, None),
     "a list": (["haneul@example.com"], None),
@@ -749,7 +750,7 @@ ADDRESSES: dict[str, tuple[object, str | None]] = {
 
 
 @pytest.mark.parametrize("row", ADDRESSES)
-def test_a_verified_address_is_passed_on_unchanged_or_not_at_all(
+def test_a_verified_address_is_passed_on_as_it_is_but_for_a_korean_domain_or_not_at_all(
     issuer: Issuer, backend: FaultyBackend, site: Site, row: str
 ) -> None:
     said, handed_on = ADDRESSES[row]
