@@ -13,10 +13,11 @@ _KEY = "munjigi:doctor"
 
 def check(settings: config.Settings) -> Iterator[Finding]:
     if settings.redis_url is None:
-        yield Finding(OK, "redis", "not used: login limits and revoked sessions are kept in this process")
         if (settings.workers or 1) > 1 and settings.backend.refresh:
             fix = "Set REDIS_URL: two processes must not send the same refresh token."
             yield Finding(ERROR, "redis", f"missing: {settings.workers} processes refresh the backend's tokens", fix)
+        else:
+            yield Finding(OK, "redis", "not used: login limits and revoked sessions are kept in this process")
         return
     try:
         version = wait_for(_write(settings.redis_url))

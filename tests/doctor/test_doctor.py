@@ -18,7 +18,7 @@ import doctor
 import providers
 from app import create_app
 from dev.stand_ins import create_stand_ins
-from doctor import settings_check, site
+from doctor import redis, settings_check, site
 from doctor.finding import ERROR, OK, WARNING, Finding
 from services.clock import Clock
 from services.http.client import HttpClient
@@ -113,6 +113,8 @@ def test_several_processes_without_redis_may_send_one_refresh_token(backend: str
     settings = make_settings(workers=2, backend=backend, backend_profile_path=None)
     (warning,) = [each for each in settings_check.check(settings) if each.subject == "REDIS_URL"]
     assert ("refresh token" in warning.message) is is_told
+    (finding,) = redis.check(settings)
+    assert (finding.kind, finding.subject) == (ERROR if is_told else OK, "redis")
 
 
 @pytest.mark.parametrize(
