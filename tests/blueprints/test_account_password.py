@@ -27,7 +27,7 @@ UNCLEAR = {
 
 
 @pytest.fixture(scope="module")
-def site(backend: FaultyBackend, issuer: Issuer, clock: ManualClock) -> Iterator[Site]:  # noqa: F811
+def site(backend: FaultyBackend, issuer: Issuer, clock: ManualClock) -> Iterator[Site]:
     with running_site(
         backend.url,
         clock=clock,
@@ -40,12 +40,12 @@ def site(backend: FaultyBackend, issuer: Issuer, clock: ManualClock) -> Iterator
 
 
 @pytest.fixture(autouse=True)
-def well(issuer: Issuer, backend: FaultyBackend, site: Site) -> None:  # noqa: F811
+def well(issuer: Issuer, backend: FaultyBackend, site: Site) -> None:
     reset_servers(issuer, backend, site)
     backend.responses["/password"] = keep_alive(http_response({}))
 
 
-def signed_in_with_provider(site: Site, issuer: Issuer) -> Visitor:  # noqa: F811
+def signed_in_with_provider(site: Site, issuer: Issuer) -> Visitor:
     visitor = site.new_visitor()
     assert_signed_in(visitor, sign_in_via_provider(visitor, issuer))
     return visitor
@@ -59,8 +59,8 @@ def change(visitor: Visitor, email: object) -> Page:
 @pytest.mark.parametrize("answer", UNCLEAR.values(), ids=UNCLEAR)
 def test_the_password_of_another_account_does_not_change_this_one(
     site: Site,
-    issuer: Issuer,  # noqa: F811
-    backend: FaultyBackend,  # noqa: F811
+    issuer: Issuer,
+    backend: FaultyBackend,
     answer: bytes,
 ) -> None:
     """Somebody at an open browser types the password of an account of their own."""
@@ -72,8 +72,8 @@ def test_the_password_of_another_account_does_not_change_this_one(
 
 def test_the_password_of_another_account_that_signs_in_does_not_change_this_one(
     site: Site,
-    issuer: Issuer,  # noqa: F811
-    backend: FaultyBackend,  # noqa: F811
+    issuer: Issuer,
+    backend: FaultyBackend,
 ) -> None:
     visitor = signed_in_with_provider(site, issuer)
     backend.responses["/login"] = keep_alive(http_response(login_body("18|of-mallory")))
@@ -84,8 +84,8 @@ def test_the_password_of_another_account_that_signs_in_does_not_change_this_one(
 
 def test_the_token_of_the_check_is_revoked_also_if_its_user_cannot_be_read(
     site: Site,
-    issuer: Issuer,  # noqa: F811
-    backend: FaultyBackend,  # noqa: F811
+    issuer: Issuer,
+    backend: FaultyBackend,
 ) -> None:
     visitor = signed_in_with_provider(site, issuer)
     backend.responses["/login"] = keep_alive(http_response(login_body("19|of-the-check")))
@@ -98,8 +98,8 @@ def test_the_token_of_the_check_is_revoked_also_if_its_user_cannot_be_read(
 @pytest.mark.parametrize("answer", UNCLEAR.values(), ids=UNCLEAR)
 def test_with_the_address_of_the_account_an_answer_that_names_nobody_is_enough(
     site: Site,
-    issuer: Issuer,  # noqa: F811
-    backend: FaultyBackend,  # noqa: F811
+    issuer: Issuer,
+    backend: FaultyBackend,
     answer: bytes,
 ) -> None:
     visitor = signed_in_with_provider(site, issuer)
