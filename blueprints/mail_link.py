@@ -20,9 +20,6 @@ from web import account_form, forms, login_page, request_body, request_context
 reset_bp = Blueprint("password_reset", __name__)
 verify_bp = Blueprint("email_verify", __name__)
 
-FROM_LINK = "link"
-"""The field that says that the code comes from a link and was not typed."""
-
 
 @reset_bp.get("/auth/password/reset", endpoint="show")
 def show_reset() -> ResponseReturnValue:
@@ -97,7 +94,7 @@ def _identifier(form: Any) -> str | None:
 
 
 def _is_link() -> bool:
-    return request_body.fields().get(FROM_LINK) == "1"
+    return request_body.fields().get(forms.FROM_LINK) == "1"
 
 
 def _respond_invalid(template: str, form: Any) -> ResponseReturnValue:

@@ -247,7 +247,7 @@ _CODE_SEPARATORS = re.compile(r"[\s.\-\u00ad\u00b7\u2010-\u2015\u2212\u30fc]")
 """Separators between the digits of a code."""
 
 
-def _clean_step_code(text: str | None) -> str | None:
+def _clean_typed_code(text: str | None) -> str | None:
     """A code without white space, and without separators if it then consists of digits. Full-width digits are mapped.
 
     The dash of a recovery code is kept, because it may belong to the code.
@@ -263,7 +263,7 @@ def _clean_step_code(text: str | None) -> str | None:
 def _step_code(label: LazyString) -> StringField:
     return StringField(
         label,
-        filters=[_clean_step_code],
+        filters=[_clean_typed_code],
         validators=[
             InputRequired(_l("Enter the code.")),
             Length(max=MAX_STEP_CODE_LENGTH, message=_l("This code is too long. Use %(max)d characters or fewer.")),
@@ -540,6 +540,10 @@ def _uid() -> StringField:
     )
 
 
+FROM_LINK = "link"
+"""The field that says that the code comes from a link, and was not typed."""
+
+
 class CodeForm(_Form):
     """The base of forms with the code of a mail, from its link or typed."""
 
@@ -548,8 +552,11 @@ class CodeForm(_Form):
 
     @classmethod
     def read(cls, fields: Mapping[str, str]) -> "CodeForm":
-        """The form with these fields of a request."""
-        return cls(MultiDict(fields))
+        """The form with these fields of a request. A code that was typed is cleaned; that of a link stays as it is."""
+        values = MultiDict(fields)
+        if fields.get("code") and FROM_LINK not in fields:
+            values["code"] = _clean_typed_code(fields["code"]) or ""
+        return cls(values)
 
     def show_errors(self, messages: Mapping[str, str]) -> None:
         super().show_errors({name: text for name, text in messages.items() if name in self})

@@ -8,6 +8,7 @@ import pytest
 
 from dev.backend import PASSWORD, Mail
 from services.observability import audit
+from tests.support.faulty_backend import faulty_backend
 from tests.support.site import ACCOUNT_PATHS, MINJI, ManualClock, Page, Site, SiteMaker, Visitor
 
 NEW_PASSWORD = "blue-whale-31"
@@ -245,6 +246,26 @@ def test_a_new_password_is_set_by_the_link_of_a_mail(site: Site, visitor: Visito
     again = Page(visitor.submit("/auth/password/reset", fields))
     assert (again.status, again.texts("main//form//button")) == (400, [])
     assert visitor.sign_in(PERSON["email"], NEW_PASSWORD).status_code == 401
+
+
+@pytest.mark.parametrize("typed", ["４８２ ９１３", "482-913", " 482\u00a0913\n", "482 913"])
+def test_a_code_that_is_typed_is_read_however_it_was_pasted(shared_site: SiteMaker, typed: str) -> None:
+    settings = {
+        "backend_forgot": "POST /forgot",
+        "backend_forgot_body": "email={identifier}",
+        "backend_reset": "POST /reset",
+        "backend_reset_body": "code={code} password={new_password}",
+        "backend_verify_email": "POST /verify-email",
+        "backend_verify_email_body": "code={code}",
+        "backend_mails_code": "true",
+    }
+    with faulty_backend() as backend:
+        visitor = shared_site(backend.url, **settings).new_visitor()
+        for path in ("/auth/password/reset", "/auth/email/verify"):
+            visitor.submit(path, {"code": typed, "new_password": NEW_PASSWORD})
+            assert b'"482913"' in backend.calls[-1].body
+            visitor.submit(path, {"code": "482-913", "link": "1", "new_password": NEW_PASSWORD})
+            assert b'"482-913"' in backend.calls[-1].body, "the code of a link was changed"
 
 
 def test_an_account_is_not_revealed_by_words_status_headers_or_time(site: Site, visitor: Visitor) -> None:
