@@ -1,12 +1,16 @@
 """Better Auth with its bearer plugin, below `/api/auth`."""
 
-from backends.base import Backend, Call, Meaning, Method, NextStep, Rule
+from backends.base import Backend, Call, Meaning, Method, NextStep, Passkeys, Rule
 
 _STEP = "/api/auth/two-factor"
 _CODE = {"code": "{code}", "trustDevice": "{trust}"}
 # It knows the sign-in by a cookie, whose name has a prefix over https, and wants the Origin with any cookie.
 _COOKIE = "better-auth.two_factor={challenge}; __Secure-better-auth.two_factor={challenge}"
 _HEADERS = {"Cookie": _COOKIE, "Origin": "{BACKEND_ORIGIN}"}
+_PASSKEY = "/api/auth/passkey"
+_PASSKEY_COOKIE = "better-auth.better-auth-passkey={challenge}; __Secure-better-auth.better-auth-passkey={challenge}"
+_PASSKEY_HEADERS = _HEADERS | {"Cookie": _PASSKEY_COOKIE}
+_NEW_PASSKEY = {"response": "{credential}", "name": "{device}"}
 _TRUSTED = "better-auth.trust_device={trust_token}; __Secure-better-auth.trust_device={trust_token}"
 
 backend = Backend(
@@ -27,6 +31,16 @@ backend = Backend(
         trust_token="cookie:better-auth.trust_device|cookie:__Secure-better-auth.trust_device",
         trust_headers={"Cookie": _TRUSTED, "Origin": "{BACKEND_ORIGIN}"},
     ),
+    passkey_options=Call("GET", f"{_PASSKEY}/generate-authenticate-options"),
+    passkey=Call("POST", f"{_PASSKEY}/verify-authentication", {"response": "{credential}"}, headers=_PASSKEY_HEADERS),
+    passkey_register_options=Call("GET", f"{_PASSKEY}/generate-register-options"),
+    passkey_register=Call("POST", f"{_PASSKEY}/verify-registration", _NEW_PASSKEY, headers=_PASSKEY_HEADERS),
+    passkey_list=Call("GET", f"{_PASSKEY}/list-user-passkeys"),
+    passkey_remove=Call("POST", f"{_PASSKEY}/delete-passkey", {"id": "{passkey}"}),
+    passkeys=Passkeys(
+        challenge="cookie:better-auth.better-auth-passkey|cookie:__Secure-better-auth.better-auth-passkey",
+        fields={"id": "id", "name": "name", "created_at": "createdAt"},
+    ),
     register=Call(
         "POST", "/api/auth/sign-up/email", {"name": "{name}", "email": "{identifier}", "password": "{password}"}
     ),
@@ -45,7 +59,7 @@ backend = Backend(
     links=Call("GET", "/api/auth/list-accounts"),
     links_at="body",
     links_fields={"provider": "providerId", "account": "id"},
-    token="token|header:set-auth-token",
+    token="token|session.token|header:set-auth-token",
     user_at="user",
     meanings=(
         Rule(200, "body", None, Meaning.SESSION_OVER),
@@ -53,6 +67,8 @@ backend = Backend(
         Rule(400, "code", "VALIDATION_ERROR", Meaning.CONFIGURATION),  # a field is missing
         Rule(400, "code", "OTP_HAS_EXPIRED", Meaning.CODE_EXPIRED),
         Rule(400, "code", "TOO_MANY_ATTEMPTS_REQUEST_NEW_CODE", Meaning.STEP_OVER),
+        Rule(400, "code", "CHALLENGE_NOT_FOUND", Meaning.STEP_OVER),
+        Rule(403, "code", "SESSION_NOT_FRESH", Meaning.SIGN_IN_AGAIN),
         Rule(401, "code", "INVALID_TWO_FACTOR_COOKIE", Meaning.STEP_OVER),
         Rule(422, "code", "USER_ALREADY_EXISTS*", Meaning.TAKEN),
         Rule(400, "code", ("PASSWORD_TOO_SHORT", "PASSWORD_TOO_LONG"), Meaning.WEAK_PASSWORD),

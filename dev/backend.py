@@ -542,8 +542,10 @@ class _Backend:
         if user is None:
             return self._answer("user", "dead_token")
         answer = self._recorded.calls["passkey_list"].answers["right"]
-        items = [exchanges.fill(answer.json["data"][0], about) for about in self._passkeys.listed(user["email"])]
-        return replace(answer, json={**answer.json, "data": items})
+        template = answer.json if isinstance(answer.json, list) else answer.json["data"]
+        passkeys = self._passkeys.listed(user["email"])
+        items = [exchanges.fill(template[0], {**about, **_user_values(user)}) for about in passkeys]
+        return replace(answer, json=items if template is answer.json else {**answer.json, "data": items})
 
     def _passkey_remove(self, values: Mapping[str, Any]) -> Answer:
         user, token = self.users.user(values.get("token")), str(values.get("token"))

@@ -100,7 +100,8 @@ class PasskeyCalls:
 
     def _read_passkey(self, item: object) -> Passkey | None:
         places = self._backend.passkeys.fields
-        value = {name: find_joined(item, place) for name, place in places.items()}
+        names = ("id", "name", "created_at", "used_at")
+        value = {name: find_joined(item, places[name]) if name in places else None for name in names}
         passkey_id = value["id"]
         is_id = isinstance(passkey_id, str | int) and not isinstance(passkey_id, bool) and passkey_id != ""
         if not is_id or len(str(passkey_id)) > _MAX_ID_LENGTH:

@@ -131,6 +131,16 @@ PROGRAMS: Mapping[str, Program] = {
 }
 """By id: the value of `BACKEND`, or one with other settings. `custom` is dj-rest-auth, described by settings."""
 
+PASSKEY_PROGRAMS: Mapping[str, Program] = {
+    "allauth": PROGRAMS["allauth"],
+    "better-auth": Program(
+        ("node", f"{HERE}/better_auth_passkey/serve.mjs", "{port}"),
+        needs="better_auth_passkey/node_modules/better-auth",
+        make_target="test-all",
+    ),
+}
+"""Those that hold passkeys. Better Auth's plugin is released for an older version than that of `PROGRAMS`."""
+
 SHORT_LIVED: Mapping[str, Program] = {
     "djoser": _short_lived("djoser", 5),
     "allauth": _short_lived(
