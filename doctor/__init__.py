@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from flask import Flask
 
 import config
-from doctor import backend, provider, redis, settings_check, site
+from doctor import backend, provider, redis, settings_check, site, unread_settings
 from doctor.finding import ERROR, OK, Finding
 from services import Services, __version__
 from services.clock import Clock
@@ -22,8 +22,9 @@ CreateApp = Callable[[config.Settings], Flask]
 
 def check(environ: dict[str, str], create_app: CreateApp) -> Iterator[Finding]:
     """Run all checks on the site that these variables configure. Yields the findings in the order to fix them in."""
+    recorded = unread_settings.RecordedEnviron(environ)
     try:
-        settings = config.load(environ)
+        settings = config.load(recorded)
     except config.SettingsError as error:
         for problem in error.problems:
             message, _, example = problem.strip().partition("\n")
@@ -32,6 +33,7 @@ def check(environ: dict[str, str], create_app: CreateApp) -> Iterator[Finding]:
     flask_app = create_app(settings)
     cookies = SessionCookie(settings, Clock()).name, flask_app.config["SESSION_COOKIE_NAME"]
     yield Finding(OK, "settings", f"Munjigi {__version__} at {settings.site_url}, cookies {' and '.join(cookies)}")
+    yield from unread_settings.check(environ, recorded.names_read, settings)
     yield from settings_check.check(settings)
     http_client = HttpClient(
         f"Munjigi-doctor/{__version__}",

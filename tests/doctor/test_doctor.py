@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 from flask import Flask, redirect, request
 
+import config
 import dev
 import doctor
 import providers
 from app import create_app
 from dev.stand_ins import create_stand_ins
-from doctor import redis, settings_check, site
+from doctor import redis, settings_check, site, unread_settings
 from doctor.finding import ERROR, OK, WARNING, Finding
 from services.clock import Clock
 from services.http.client import HttpClient
@@ -100,6 +101,35 @@ def test_a_valid_setting_that_is_not_recommended_is_a_warning(environ: Environ, 
     subject = {"WORKERS": "REDIS_URL"}.get(setting, setting)
     assert (WARNING, subject) not in findings(environ)
     assert (WARNING, subject) in findings(environ, **{setting: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "fix"),
+    [
+        ("SESSION_REVALIDAT", "Is it SESSION_REVALIDATE?"),
+        ("LOGIN_LIMITS_PER_IP", "Is it LOGIN_LIMIT_PER_IP?"),
+        ("SITE_NAME_FILE", "Set SITE_NAME itself."),
+        ("GITHUB_AUTO_LOGIN", "Remove it."),
+    ],
+)
+def test_a_variable_that_looks_like_a_setting_but_has_no_effect_is_a_warning(name: str, fix: str) -> None:
+    finding = next(each for each in unread(**{name: "a-value-of-theirs"}) if each.subject == name)
+    assert (finding.kind, finding.fix) == ("warning", fix)
+    assert "a-value-of-theirs" not in finding.message
+
+
+def test_variables_of_other_programs_are_no_warning() -> None:
+    names = "LANGUAGE PATH SESSION_MANAGER GITHUB_ACTIONS GITHUB_TOKEN GOOGLE_APPLICATION_CREDENTIALS KAKAO_CLIENT_ID"
+    more = "SECRET_KEY_BASE BACKEND_CLIENT_SECRET OTEL_SERVICE_NAME HTTP_PROXY NO_PROXY NEXTAUTH_URL REDIS_HOST"
+    assert unread(**dict.fromkeys(f"{names} {more}".split(), "x")) == []
+
+
+def unread(**variables: str) -> list[Finding]:
+    github = {"PROVIDERS": "github", "GITHUB_CLIENT_ID": "an-id", "GITHUB_CLIENT_SECRET": "a-secret"}
+    required = {"SITE_URL": "https://login.example.com", "SECRET_KEY": SECRET, "BACKEND_URL": "https://api.example.com"}
+    recorded = unread_settings.RecordedEnviron(required | github | variables)
+    settings = config.load(recorded)
+    return list(unread_settings.check(recorded, recorded.names_read, settings))
 
 
 def test_in_place_of_an_exposed_token_the_proxy_is_recommended(environ: Environ) -> None:
