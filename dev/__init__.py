@@ -10,6 +10,7 @@ import re
 import secrets
 import tempfile
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -100,15 +101,31 @@ def completed(environ: Mapping[str, str], port: int) -> dict[str, str]:
 
 
 def _development_key() -> str:
-    """Return the secret key of this checkout or this user, created once in a file: sessions survive a restart."""
-    if not _KEY_FILE.exists():
-        _KEY_FILE.parent.mkdir(parents=True, exist_ok=True)
-        # Write a private temporary file and rename it: other users can never read the key, and processes that start
-        # at the same time never see a partial one.
-        with tempfile.NamedTemporaryFile("w", dir=_KEY_FILE.parent, delete=False) as temporary_file:
-            temporary_file.write(secrets.token_urlsafe(33))
-        Path(temporary_file.name).replace(_KEY_FILE)
-    return _KEY_FILE.read_text().strip()
+    """Return the secret key of this checkout or this user, created once in a file: sessions survive a restart.
+
+    If the file cannot be written, as in a read-only file system, the key is that of this process.
+    """
+    try:
+        if not _KEY_FILE.exists():
+            _create_key_file()
+        return _KEY_FILE.read_text().strip()
+    except OSError as error:
+        return _process_key(f"{_KEY_FILE} cannot be written: {error.strerror}")
+
+
+def _create_key_file() -> None:
+    _KEY_FILE.parent.mkdir(parents=True, exist_ok=True)
+    # Write a private temporary file and rename it: other users can never read the key, and processes that start at the
+    # same time never see a partial one.
+    with tempfile.NamedTemporaryFile("w", dir=_KEY_FILE.parent, delete=False) as temporary_file:
+        temporary_file.write(secrets.token_urlsafe(33))
+    Path(temporary_file.name).replace(_KEY_FILE)
+
+
+@cache
+def _process_key(reason: str) -> str:
+    click.echo(f"Sessions will end when the site stops, because {reason}", err=True)
+    return secrets.token_urlsafe(33)
 
 
 def _run_command_context() -> click.Context | None:

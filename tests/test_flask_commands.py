@@ -127,6 +127,18 @@ def test_invalid_settings_end_every_command_without_a_traceback(checkout: Path) 
     assert "Traceback" not in result.stderr
 
 
+def test_the_site_starts_where_the_development_key_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "instance").write_text("no folder")  # root can write into a folder without permissions
+    monkeypatch.setattr(dev, "_KEY_FILE", tmp_path / "instance" / "development-secret-key")
+    first, second = dev.completed({}, 8080), dev.completed({}, 8080)
+    assert first == second
+    assert len(first["SECRET_KEY"]) >= 32
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "development-secret-key cannot be written" in line
+
+
 def test_the_development_key_is_made_only_if_it_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     key_file = tmp_path / "instance" / "development-secret-key"
     monkeypatch.setattr(dev, "_KEY_FILE", key_file)
