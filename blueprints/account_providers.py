@@ -34,7 +34,7 @@ def show() -> ResponseReturnValue:
 @login_required
 def offer() -> ResponseReturnValue:
     """After a sign-in, offer the provider with which the person could not sign in. Connecting needs a POST."""
-    registration, target_url = providers_page.offered(), redirect_target.redirect_target()
+    registration, target_url = providers_page.provider_to_offer(), redirect_target.redirect_target()
     if registration is None:
         return redirect(providers_page.url(), 303)
     provider = provider_buttons.label(registration)
@@ -71,7 +71,7 @@ def _render(error: errors.SiteError | None, status: int) -> ResponseReturnValue:
         error.message = _l("Nothing was connected, because you cancelled it.")
     linked = None
     try:
-        linked = services().provider_links.linked(request_context.current())
+        linked = services().provider_links.list_accounts(request_context.current())
     except (errors.SessionExpired, errors.SessionRequired) as expired:
         return redirect(providers_page.url_with_error(expired), 303)
     except errors.SiteError as list_error:

@@ -111,7 +111,7 @@ def handle_error(error: errors.SiteError) -> ResponseReturnValue:
     """
     if isinstance(error, errors.NextStepRequired):
         target = redirect_target.requested()
-        return next_step_page.lead_to(error, target, as_json=_json_requested(), status=302)
+        return next_step_page.redirect_to_page(error, target, as_json=_json_requested(), status=302)
     if isinstance(error, errors.CsrfError):
         page = "/signout" if request.endpoint == "nextauth_client.sign_out" else "/signin"
         callback = {redirect_target.FIELD: url} if (url := redirect_target.requested()) else {}

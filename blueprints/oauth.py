@@ -146,7 +146,7 @@ def _complete(registration: Registration, attempt: Attempt, params: dict[str, st
             services().sign_in.repeat(registration, session, request_context.current())
     except errors.NextStepRequired as required:
         _restore_language(attempt)
-        return next_step_page.lead_to(required, attempt.return_to)
+        return next_step_page.redirect_to_page(required, attempt.return_to)
     except errors.SiteError as error:
         if attempt.is_automatic:
             return redirect(login_page.url(None, attempt.return_to), 303)

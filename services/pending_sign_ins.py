@@ -34,7 +34,7 @@ MAX_AGE_SECONDS = 10 * 60
 _MAX_COOKIE_SIZE = 4000
 """Characters. Browsers keep 4096 bytes of a cookie, with its name."""
 _MAX_ENDED = 10_000
-"""Sign-ins that have ended in the last ten minutes, in the memory of a process: some 2 MB. Of more, the oldest is
+"""Sign-ins that have ended in the last ten minutes, in the memory of a process: about 2 MB. Of more, the oldest is
 forgotten; the backend accepts a code once in any case."""
 
 _T = TypeVar("_T")

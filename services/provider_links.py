@@ -1,4 +1,4 @@
-"""The use case of connecting providers with the account of a person who is signed in.
+"""The use case of connecting providers with the account of the signed-in person.
 
 A sign-in never connects accounts by their address: a stranger who registered an account with somebody else's address
 would share that account with its owner.
@@ -48,9 +48,9 @@ class ProviderLinks:
     def can_unlink(self) -> bool:
         return self._calls.has("unlink")
 
-    def linked(self, context: RequestContext) -> Mapping[str, LinkedAccount] | None:
+    def list_accounts(self, context: RequestContext) -> Mapping[str, LinkedAccount] | None:
         """Provider id -> connected account; None if the backend does not list them. Raises a `SiteError`."""
-        accounts = self._call(lambda session, token: self._calls.linked(token, session.user, context), context)
+        accounts = self._call(lambda session, token: self._calls.list_accounts(token, session.user, context), context)
         if accounts is None:
             return None
         by_name = {account.provider: account for account in reversed(accounts)}
@@ -75,7 +75,7 @@ class ProviderLinks:
         """Disconnect a provider. Raises a `SiteError`; nothing happens if it is not connected."""
         try:
             self._limiter.hit_ip(context)
-            linked = (self.linked(context) or {}).get(registration.id)
+            linked = (self.list_accounts(context) or {}).get(registration.id)
             if linked is None:
                 return
             self._call(lambda session, token: self._calls.unlink(token, session.user, linked, context), context)

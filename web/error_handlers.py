@@ -27,7 +27,7 @@ def init_app(app: Flask) -> None:
 def site_error(error: errors.SiteError) -> ResponseReturnValue:
     """Render an error that the page of the request does not show itself."""
     if isinstance(error, errors.NextStepRequired):
-        return next_step_page.lead_to(error, redirect_target.requested(), as_json=wants_json())
+        return next_step_page.redirect_to_page(error, redirect_target.requested(), as_json=wants_json())
     if wants_json():
         url = login_page.url_with_error(error, redirect_target.requested())
         message = {"message": error.backend_message} if error.backend_message else {}

@@ -429,7 +429,7 @@ def register_form(identifier_kind: str, placeholders: frozenset[str], further: S
         new_password,
         *map(_register_input, checkboxes),
     ]
-    members: dict[str, Any] = {identifier: _renewed(getattr(login_form, identifier))}
+    members: dict[str, Any] = {identifier: _copy_field(getattr(login_form, identifier))}
     members |= {field.key: _register_field(field) for field in texts}
     members["password"] = _password(missing=_l("Choose a password."))
     members |= {field.key: _register_field(field) for field in checkboxes}
@@ -465,7 +465,7 @@ def _known_fields(placeholders: frozenset[str]) -> list[RegisterField]:
     ]
 
 
-def _renewed(field: Any) -> Any:
+def _copy_field(field: Any) -> Any:
     """A copy of the field: WTForms sorts the fields of a form by the order of their creation."""
     return field.field_class(*field.args, **field.kwargs)
 
@@ -489,15 +489,15 @@ def _register_field(field: RegisterField) -> Any:
             validators = [DataRequired(missing) if field.required else Optional()]
             return DateField(text, validators=validators)
         case "email":
-            return _renewed_optional(EmailLoginForm.email, text, required=field.required)
+            return _with_label(EmailLoginForm.email, text, required=field.required)
         case "tel":
-            return _renewed_optional(PhoneLoginForm.phone, text, required=field.required)
+            return _with_label(PhoneLoginForm.phone, text, required=field.required)
     if field.key in ("name", "nick_name"):
-        return _renewed_optional(getattr(ProfileForm, field.key), text, required=field.required)
+        return _with_label(getattr(ProfileForm, field.key), text, required=field.required)
     return _text_field(text, required=field.required, missing=missing)
 
 
-def _renewed_optional(field: Any, label: str | LazyString, *, required: bool) -> Any:
+def _with_label(field: Any, label: str | LazyString, *, required: bool) -> Any:
     """A copy of the field with another label. It may be left empty if it is not required."""
     validators = [each for each in field.kwargs["validators"] if not isinstance(each, DataRequired | InputRequired)]
     first = next((each for each in field.kwargs["validators"] if isinstance(each, DataRequired | InputRequired)), None)
@@ -607,7 +607,7 @@ def with_identifier(form: type[_Form], kind: str) -> type:
     """The class of this form with the identifier as a further field. kind: the value of `LOGIN_IDENTIFIER`."""
     login_form = LOGIN_FORMS[kind]
     name = login_form.identifier_name
-    attributes = {name: _renewed(getattr(login_form, name)), "identifier_name": name}
+    attributes = {name: _copy_field(getattr(login_form, name)), "identifier_name": name}
     attributes |= {"input_type": login_form.input_type, "inputmode": login_form.inputmode}
     bases = (form,) if issubclass(form, IdentifierForm) else (form, IdentifierForm)
     return type(f"{form.__name__}WithIdentifier", bases, attributes)

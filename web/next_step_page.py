@@ -18,7 +18,7 @@ _RETURNED_CODE = re.compile(r"[\w\-.~+/=]{1,512}", re.ASCII)
 """The `code` that a page of the backend may add to the return URL."""
 
 
-def lead_to(
+def redirect_to_page(
     error: errors.NextStepRequired, callback_url: str | None, *, as_json: bool = False, status: int = 303
 ) -> ResponseReturnValue:
     """Set the cookie of the pending sign-in and send the browser to its page.

@@ -41,14 +41,14 @@ def remember_refused(registration: Registration) -> None:
         services().pending_link.save(registration.id, request_context.current())
 
 
-def offered() -> Registration | None:
+def provider_to_offer() -> Registration | None:
     """The provider that this browser should be offered, or None."""
     return registration(services().pending_link.load(request_context.current())) if is_on() else None
 
 
 def target_after_sign_in(target_url: str, signed_in_with: Registration | None = None) -> str | None:
     """The URL of the page that offers to connect a provider before the target; None if there is no offer."""
-    offer = offered()
+    offer = provider_to_offer()
     if offer is None:
         return None
     if offer is signed_in_with:

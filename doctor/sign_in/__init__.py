@@ -1,6 +1,6 @@
 """`flask doctor --sign-in`: signs in at the backend with a real account, and proposes the settings that describe it.
 
-`login.py`, `user.py` and `session.py` learn the calls of a backend that no file of `backends/` describes; `trial.py`
+`login.py`, `user.py` and `session.py` find the calls of a backend that no file of `backends/` describes; `trial.py`
 then signs in with the settings. Every request goes through `BackendClient`, with the settings that are being tried.
 """
 
@@ -56,7 +56,7 @@ def run(environ: Mapping[str, str], named_calls: Mapping[str, str], identifier: 
 
 
 def _kind_of(connection: Connection, identifier: str) -> str:
-    """What people sign in with: as the setting says, or else as the operator's identifier looks."""
+    """The kind of identifier: from the setting, or guessed from the operator's identifier."""
     kind = connection.settings().login_identifier
     if connection.environ.get("LOGIN_IDENTIFIER") and kind != "any":
         return kind
@@ -69,7 +69,7 @@ def _kind_of(connection: Connection, identifier: str) -> str:
 
 
 def _fits(learning: Learning) -> bool:
-    """Whether the site can sign in with its settings as they are. Raises `StoppedError` if only the password fails."""
+    """Whether the site can sign in with its current settings. Raises `StoppedError` if only the password fails."""
     connection, report = learning.connection, learning.report
     name = connection.environ.get("BACKEND")
     is_described = name != "custom" or all(map(connection.environ.get, ("BACKEND_LOGIN", "BACKEND_TOKEN")))
@@ -118,7 +118,7 @@ def _fits_with_own_settings(learning: Learning) -> bool:
 
 
 def _refuses_unknown_accounts(learning: Learning) -> bool:
-    """Whether the backend refuses an account that cannot exist as the settings say that it does."""
+    """Whether the backend refuses an account that cannot exist, in a way that the settings describe."""
     settings = learning.connection.settings()
     answer = learning.connection.probe("login", learning.account.unknown)
     if answer is None:

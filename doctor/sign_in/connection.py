@@ -1,4 +1,4 @@
-"""The backend, called through the site's own engine with settings that change while they are learned."""
+"""Calls the backend through the site's own client, with settings that change while they are learned."""
 
 import secrets
 import time
@@ -38,9 +38,9 @@ _USER_PLACES = ("BACKEND_USER_AT", "BACKEND_USER_FIELDS")
 _MAX_WAITS = 6
 """How often the command waits for a backend that limits requests. Some allow three sign-ins in ten seconds."""
 _MAX_WAIT_SECONDS = 60
-"""Longer than that, an operator wants to know the reason instead."""
+"""If the backend asks for a longer wait, the command stops with the reason."""
 _DEFAULT_WAIT_SECONDS = 10
-"""If the backend does not say how long."""
+"""The wait if the backend does not say how long."""
 
 
 class StoppedError(Exception):
@@ -116,7 +116,7 @@ class Connection:
             time.sleep(seconds)
 
     def describe_anew(self) -> None:
-        """Forget which kind of backend it is said to be, and where its answers have what. Calls that are named stay."""
+        """Drop the settings for the kind of backend and the places in its answers. Settings of calls are kept."""
         parts = {name: text for name, text in self.environ.items() if name in _CALL_PARTS and text}
         if self.environ.get("BACKEND") not in (None, "", "custom"):
             parts = _calls_in_full(parts)
@@ -135,7 +135,7 @@ class Connection:
         }
 
     def superfluous(self, environ: Mapping[str, str]) -> list[str]:
-        """The settings of this environment that `block` replaces without a value of its own."""
+        """The settings of this environment that have to be removed, because `block` has no value for them."""
         return sorted(name for name in _PARTS if environ.get(name) and name not in self.block)
 
 
@@ -145,7 +145,7 @@ def context(settings: config.Settings) -> RequestContext:
 
 
 def missing_signatures(connection: Connection) -> set[object]:
-    """How the backend answers a call that does not exist: some answer 401 to everything without a token."""
+    """The signatures of answers to calls that do not exist: some backends answer 401 to everything without a token."""
     paths = (f"/munjigi-{secrets.token_hex(4)}", f"/api/munjigi-{secrets.token_hex(4)}")
     answers = [connection.probe("login", {}, BACKEND_LOGIN=f"POST {path}", BACKEND_LOGIN_PATH="") for path in paths]
     if not any(answers):
@@ -154,12 +154,12 @@ def missing_signatures(connection: Connection) -> set[object]:
 
 
 def is_missing(answer: Answer) -> bool:
-    """Whether there is no such call: the path is unknown, or it is one for browsers."""
+    """Whether there is no such call: the path is unknown, or it is a page for browsers."""
     return answer.status in (404, 405, 419, 501) or 300 <= answer.status < 400 or answer.response.is_html
 
 
 def _calls_in_full(parts: dict[str, str]) -> dict[str, str]:
-    """The calls that are named with method and path, and their bodies: without what changes a call of another kind."""
+    """The calls with method and path, and their bodies, without settings that only change a call of another preset."""
     calls = [f"BACKEND_{call.upper()}" for call in CALLS if parts.get(f"BACKEND_{call.upper()}")]
     if "BACKEND_REFRESH_BODY" not in parts and "BACKEND_REFRESH_SEND" not in parts:
         calls = [call for call in calls if call != "BACKEND_REFRESH"]  # its body was that of the file

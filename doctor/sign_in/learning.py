@@ -1,4 +1,4 @@
-"""What the steps of learning share."""
+"""The state that the steps of learning share."""
 
 import secrets
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from doctor.sign_in.report import Report
 @dataclass(frozen=True)
 class Account:
     kind: str
-    """What people sign in with: a value of `LOGIN_IDENTIFIER`, not `any`."""
+    """The kind of identifier: a value of `LOGIN_IDENTIFIER`, not `any`."""
     identifier: str
     """In the spelling that the site sends to the backend."""
     password: str = field(repr=False)
@@ -77,7 +77,7 @@ def required_settings(backend: Backend) -> list[str]:
 
 
 def lines_of(calls: list[Call | None]) -> list[str]:
-    """The calls of the known kinds of backends, as far as their paths need no values."""
+    """The calls of the presets whose paths need no values, as `POST /path`."""
     usable_calls = [
         call for call in calls if call and call.path and not placeholders(call.path) and "://" not in call.path
     ]

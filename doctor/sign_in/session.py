@@ -1,4 +1,4 @@
-"""Learns how tokens are refreshed and revoked, and what refusals mean that no rule of the site knows."""
+"""Learns how tokens are refreshed and revoked, and the meaning of refusals that no rule of the site covers."""
 
 import secrets
 from collections.abc import Iterator
@@ -191,7 +191,7 @@ _REFUSALS = {
     "login": _Refusal(Meaning.WRONG_CREDENTIALS, errors.CredentialsSignin),
     "user": _Refusal(Meaning.SESSION_OVER, errors.SessionExpired),
 }
-"""What the refusals mean that `learn_meanings` provokes, by call."""
+"""Call -> meaning of the refusal that `learn_meanings` provokes."""
 
 
 def learn_meanings(learning: Learning, login: Answer, user: Answer | None, ended_token_answer: Answer | None) -> None:
@@ -236,7 +236,7 @@ def _rule(learning: Learning, call: str, refusal: Answer | None, success: Answer
 
 
 def what_it_means(settings: Settings, call: str, answer: Answer) -> errors.SiteError | None:
-    """The error that this answer is for the site; None if it accepts it."""
+    """The error that the site makes of this answer; None if it accepts it."""
     try:
         if call == "user":
             results.user(settings.backend, call, answer)

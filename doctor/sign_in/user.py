@@ -1,4 +1,4 @@
-"""Learns how the token is sent, which call returns the user, and where its answer has which field."""
+"""Learns how the token is sent, which call returns the user, and the places of the user's fields in its answer."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -30,13 +30,13 @@ _IDS = (
     "memseq", "mbrno",
 )  # fmt: skip
 _CERTAIN_IDS = 8
-"""The first of them can be nothing else."""
+"""The first names of the list are certain."""
 _FULL_NAMES = ("name", "fullname", "displayname", "realname", "membername", "memnm", "usernm", "mbrnm", "custnm")
 _USER_NAMES = ("username", "preferredusername", "loginid")
 _NICK_NAMES = ("nickname", "nick", "alias", "screenname", "handle")
 _EMAILS = ("email", "emailaddress", "useremail", "memberemail", "mail", "loginemail", "emailaddr", "mailaddr")
 _OTHERS = ("provider", "social", "team", "role", "group", "organization", "tenant", "device", "session")
-"""What other ids of a user's object are about."""
+"""Words in the names of ids that are not those of the user."""
 _USER_KEYS = ("user", "member", "account", "profile", "customer", "me", "userinfo")
 _MAX_UNREAD = 3
 """Answers without a user whose keys are printed."""
@@ -51,9 +51,9 @@ class UserPlace:
     fields: dict[str, str]
     """The setting `BACKEND_USER_FIELDS`."""
     has_identifier: bool
-    """Whether one of its values is what the operator signs in with."""
+    """Whether one of its values is the identifier of the account."""
     warnings: tuple[str, ...] = ()
-    """What the operator has to look at."""
+    """Guesses that the operator has to check."""
 
     @property
     def settings(self) -> dict[str, str]:
@@ -75,7 +75,7 @@ class _UserCall(NamedTuple):
 class _Search(NamedTuple):
     user_call: _UserCall | None
     refusing: list[str]
-    """The calls that may want another header."""
+    """The calls that may require another header."""
     unread: list[tuple[str, Answer]]
     """The calls in whose answers no user was found: those that the operator has named, and those with JSON."""
 

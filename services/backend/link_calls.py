@@ -34,7 +34,7 @@ class LinkCalls:
         """Whether the backend has this call of `backends.base.LINK_CALLS`."""
         return name in self._backend.calls
 
-    def linked(self, access_token: str, user: User, context: RequestContext) -> list[LinkedAccount] | None:
+    def list_accounts(self, access_token: str, user: User, context: RequestContext) -> list[LinkedAccount] | None:
         """The connected accounts of this user; None if the backend does not list them. Raises a `SiteError`."""
         name = "links" if self.has("links") else "user"
         if not self._backend.links_at or not self.has(name):

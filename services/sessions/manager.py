@@ -114,7 +114,7 @@ class Sessions:
         if not copies or not copies[0].uses_current_key:
             return None
         cookie_session = copies[0].session
-        session = self._known(cookie_session)
+        session = self._with_known_changes(cookie_session)
         if self._is_renewal_due(session) or self._refresher.is_due(session) or self._revalidator.is_due(session):
             return None
         if self._token_store.needs_confirmation(cookie_session):
@@ -330,7 +330,7 @@ class Sessions:
 
     def _load_copy(self, copy: Copy, names: tuple[str, ...]) -> _RequestSession:
         """The session of a cookie, refreshed, revalidated and renewed as needed. Raises `SessionExpired`."""
-        session = self._refresher.refresh_if_due(self._known(copy.session), self._get_context)
+        session = self._refresher.refresh_if_due(self._with_known_changes(copy.session), self._get_context)
         if self._token_store.needs_confirmation(copy.session):
             self._token_store.confirm(copy.session)
         asked_at = self._clock.time()
@@ -382,7 +382,7 @@ class Sessions:
         is_refreshed = cookie_session.refresh_count < session.refresh_count
         return is_refreshed or cookie_session.user != session.user or self._is_renewal_due(cookie_session)
 
-    def _known(self, session: Session) -> Session:
+    def _with_known_changes(self, session: Session) -> Session:
         """The session of a cookie with what this process knows about it."""
         return self._token_store.apply(self._memory.apply(session))
 

@@ -36,7 +36,7 @@ _BLOCK_SECONDS = 0.9
 _RETRY_SECONDS = 1.0
 """The interval of attempts to connect. A revoked session may be used for this long after Redis is back."""
 _BATCH_SIZE = 500
-"""Entries read at once. Adding them takes some 5 ms, in which the event loop does nothing else."""
+"""Entries read at once. Adding them takes about 5 ms, in which the event loop does nothing else."""
 _OVERLAP_SECONDS = 3600.0
 """The part of the stream that is read again after a failure: a replica that took over may lack the last entries, and
 another Redis may have an empty stream and a clock that is behind."""

@@ -176,7 +176,7 @@ def run_page_call(calls: Calls, operation: str) -> Any:
 
 def run_link_call(links: LinkCalls, apple: Registration, operation: str) -> Any:
     if operation == "links":
-        return links.linked(TOKEN, USER, a_context())
+        return links.list_accounts(TOKEN, USER, a_context())
     if operation == "unlink":
         return links.unlink(TOKEN, USER, LinkedAccount("apple", None), a_context())
     identity = Identity(subject="1", social_token="a+b/c=", email="jun@example.com", email_verified=True)

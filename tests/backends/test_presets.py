@@ -654,7 +654,7 @@ def test_an_account_of_another_user_is_not_connected(replay: Replay) -> None:
 def test_what_is_connected_is_read_and_disconnected(replay: Replay) -> None:
     calls, user = link_calls(replay), User.from_json({"id": 1})
     replay.answer("links", "right")
-    linked = calls.linked(replay.tokens.access, user, a_context())
+    linked = calls.list_accounts(replay.tokens.access, user, a_context())
     replay.assert_sent("links")
     assert linked is not None
     assert [each.provider for each in linked] == ["google"]

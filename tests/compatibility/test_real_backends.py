@@ -562,7 +562,7 @@ def test_what_is_connected_is_listed_and_refusals_leave_the_session(site: Site, 
     client = {"providers": "google", "google_client_id": "id", "google_client_secret": "a-secret-of-this-test-only"}
     settings = make_settings(**{**backend.site_settings, **client})
     calls, user = LinkCalls(settings, services(site).backend), User.from_json({"id": "1"})
-    (own,) = calls.linked(tokens.access, user, a_context()) or []
+    (own,) = calls.list_accounts(tokens.access, user, a_context()) or []
     assert own.provider == "credential"
     with pytest.raises(errors.LastSignInMethod):
         calls.unlink(tokens.access, user, own, a_context())
@@ -570,5 +570,5 @@ def test_what_is_connected_is_listed_and_refusals_leave_the_session(site: Site, 
     with pytest.raises(errors.SiteError):
         calls.link(tokens.access, user, settings.registrations[0], identity, a_context())
     with pytest.raises(errors.SessionExpired):
-        calls.linked("made-up", user, a_context())
+        calls.list_accounts("made-up", user, a_context())
     assert is_alive(site, tokens.access)

@@ -116,7 +116,7 @@ def test_lines_that_are_dropped_while_nobody_reads_the_log_are_counted_in_it() -
         def log(text: str) -> None:
             queued.handler.handle(logging.LogRecord("munjigi", logging.INFO, "", 0, text, (), None))
 
-        for _ in range(log_config.MAX_QUEUED + 3000):  # the pipe takes up to 64 kB, some 2,000 lines
+        for _ in range(log_config.MAX_QUEUED + 3000):  # the pipe takes up to 64 kB, about 2,000 lines
             log("x")
         output: list[bytes] = []
         with open(reader, "rb", buffering=0) as pipe:
