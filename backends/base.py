@@ -49,10 +49,12 @@ SIGN_UP_FIELDS = frozenset({"email", "username", "phone", "name", "nick_name"})
 """Placeholders for which the form after a sign-in with a new provider's account can have a field."""
 SIGN_UP_BODY = {name: f"{{{name}}}" for name in sorted(SIGN_UP_FIELDS)}
 """The same as members of a body."""
+SOCIAL_TOKENS = ("social_token", "access_token", "id_token")
+"""Placeholders for a provider's token: the one that `laravel` gets from this provider, or a certain one."""
 _STEP = frozenset({"challenge", "ticket", "method", "identifier", "password"})
 PLACEHOLDERS: Mapping[str, frozenset[str]] = {
     "login": frozenset({"identifier", "password"}),
-    "social": frozenset({"provider", "social_token", "email", "unsigned_name"}),
+    "social": frozenset({"provider", *SOCIAL_TOKENS, "email", "unsigned_name"}),
     "social_register": SIGN_UP_FIELDS | {"provider", "social_token", "challenge", "site_url", "locale"},
     "user": frozenset({"token"}),
     "refresh": frozenset({"token", "refresh_token"}),
@@ -69,7 +71,7 @@ PLACEHOLDERS: Mapping[str, frozenset[str]] = {
     "verify": _STEP | {"code", "trust"},
     "verify_recovery_code": _STEP | {"code", "trust"},
     "resend": _STEP,
-    "link": frozenset({"token", "user_id", "provider", "social_token", "client_id", "email"}),
+    "link": frozenset({"token", "user_id", "provider", *SOCIAL_TOKENS, "client_id", "email"}),
     "unlink": frozenset({"token", "user_id", "provider", "account"}),
     "links": frozenset({"token", "user_id"}),
     "passkey_options": frozenset(),

@@ -3,6 +3,7 @@
 from backends.base import Backend, Call, Meaning, Method, NextStep, Passkeys, Rule
 
 _STEP = "/api/auth/two-factor"
+_SOCIAL = {"provider": "{provider}", "idToken": {"token": "{id_token}", "accessToken": "{access_token}"}}
 _CODE = {"code": "{code}", "trustDevice": "{trust}"}
 # It knows the sign-in by a cookie, whose name has a prefix over https, and wants the Origin with any cookie.
 _COOKIE = "better-auth.two_factor={challenge}; __Secure-better-auth.two_factor={challenge}"
@@ -16,7 +17,7 @@ _TRUSTED = "better-auth.trust_device={trust_token}; __Secure-better-auth.trust_d
 backend = Backend(
     id="better-auth",
     login=Call("POST", "/api/auth/sign-in/email", {"email": "{identifier}", "password": "{password}"}),
-    social=Call("POST", "/api/auth/sign-in/social", {"provider": "{provider}", "idToken": {"token": "{social_token}"}}),
+    social=Call("POST", "/api/auth/sign-in/social", _SOCIAL),
     user=Call("GET", "/api/auth/get-session"),
     logout=Call("POST", "/api/auth/sign-out", {}),
     profile=Call("POST", "/api/auth/update-user", {"name": "{name}"}),
@@ -54,7 +55,7 @@ backend = Backend(
         {"currentPassword": "{password}", "newPassword": "{new_password}", "revokeOtherSessions": True},
     ),
     min_password_length=8,
-    link=Call("POST", "/api/auth/link-social", {"provider": "{provider}", "idToken": {"token": "{social_token}"}}),
+    link=Call("POST", "/api/auth/link-social", _SOCIAL),
     unlink=Call("POST", "/api/auth/unlink-account", {"accountId": "{account}"}),
     links=Call("GET", "/api/auth/list-accounts"),
     links_at="body",

@@ -7,6 +7,7 @@ from backends.base import METHOD_NAMES, Answer, Backend, Call, Meaning, Method, 
 from settings_readers import SettingSpec
 
 _LOGIN = {"email": "{identifier}", "password": "{password}"}
+_SOCIAL = {"provider": "{provider}", "id_token": "{id_token}", "access_token": "{access_token}"}
 _WRONG_SETTINGS = ("validation_failed", "email_provider_disabled", "reauthentication_needed")
 _CALL = "/auth/v1/factors/{method}"
 _BEARER = {"Authorization": "Bearer {challenge}"}  # a token of the level aal1, before the second factor
@@ -29,7 +30,7 @@ backend = Backend(
     id="supabase",
     headers={"apikey": "{BACKEND_API_KEY}"},
     login=Call("POST", "/auth/v1/token?grant_type=password", _LOGIN),
-    social=Call("POST", "/auth/v1/token?grant_type=id_token", {"provider": "{provider}", "id_token": "{social_token}"}),
+    social=Call("POST", "/auth/v1/token?grant_type=id_token", _SOCIAL),
     user=Call("GET", "/auth/v1/user"),
     refresh=Call("POST", "/auth/v1/token?grant_type=refresh_token", {"refresh_token": "{refresh_token}"}),
     logout=Call("POST", "/auth/v1/logout?scope=local"),  # without the scope, all devices are signed out

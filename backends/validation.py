@@ -6,6 +6,7 @@ from backends.base import (
     LINK_CALLS,
     PASSKEY_CALLS,
     PLACEHOLDERS,
+    SOCIAL_TOKENS,
     Backend,
     Call,
     is_setting,
@@ -88,7 +89,7 @@ def _account_problems(backend: Backend) -> Iterator[Problem]:
         yield "BACKEND_CHANGE_PASSWORD_BODY", "must use {token}, as BACKEND_TOKEN_HEADER is none"
 
 
-_LINK_VALUES: Mapping[str, tuple[str, ...]] = {"link": ("social_token",), "unlink": ("provider", "account")}
+_LINK_VALUES: Mapping[str, tuple[str, ...]] = {"link": SOCIAL_TOKENS, "unlink": ("provider", "account")}
 """What each call has to send: one of these values."""
 
 

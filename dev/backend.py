@@ -279,8 +279,9 @@ class _Backend:
             return self._answer("social", "not_found")
         body = request.get_json(silent=True)
         body = body if isinstance(body, dict) else {}
-        token, email, unsigned_name = values.get("social_token"), body.get("email", ""), body.get("unsigned_name")
-        if not isinstance(token, str) or not token or not isinstance(email, str):
+        token = self._social_login.token(provider, values)
+        email, unsigned_name = body.get("email", ""), body.get("unsigned_name")
+        if not token or not isinstance(email, str):
             return self._answer("social", "invalid", "invalid_token")
         account = self._social_login.account(provider, token)
         if account is None:
@@ -327,7 +328,7 @@ class _Backend:
         if user is None:
             return self._answer("user", "dead_token")
         provider = self._social_login.provider_id(values.get("provider"))
-        account = self._social_login.account(provider, str(values.get("social_token"))) if provider else None
+        account = self._social_login.account(provider, self._social_login.token(provider, values)) if provider else None
         if provider is None or account is None:
             return self._answer("link", "refused", "right")
         identity = (provider, account.subject)

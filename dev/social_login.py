@@ -36,11 +36,18 @@ class SocialLogin:
         """Return the name by which the site knows this provider when it talks to the backend."""
         return next(name for name, known_id in self._ids.items() if known_id == provider_id)
 
+    def token(self, provider_id: str, values: Mapping[str, Any]) -> str:
+        """Return the token with which the backend verifies the sign-in; empty if it got none."""
+        kind = self._clients[provider_id].provider.social_token
+        token = next((values[name] for name in ("social_token", kind, *_VERIFIERS) if values.get(name)), "")
+        return token if isinstance(token, str) else ""
+
     def account(self, provider_id: str, token: str) -> Account | None:
         """Return the account of the token, verified with the provider, or None if the token is invalid."""
         client = self._clients[provider_id]
+        kind = "id_token" if token.count(".") == 2 and client.provider.jwks_url else client.provider.social_token
         try:
-            return _VERIFIERS[client.provider.social_token](client.provider, client, token)
+            return _VERIFIERS[kind](client.provider, client, token)
         except (JoseError, OSError, HTTPException, LookupError, TypeError, ValueError):
             return None
 
@@ -64,7 +71,8 @@ def _user_urls(provider: Provider, client: Client) -> list[str]:
 def _by_id_token(provider: Provider, client: Client, token: str) -> Account:
     keys = KeySet.import_key_set(_fetch(client.url(provider.jwks_url)))
     claims = jwt.decode(token, keys, algorithms=[provider.algorithm]).claims
-    if claims["aud"] != client.settings["CLIENT_ID"] or claims["iss"] not in provider.issuers(claims):
+    issuers = provider.issuers(claims) or (provider.issuer or client.base_url,)
+    if claims["aud"] != client.settings["CLIENT_ID"] or claims["iss"] not in issuers:
         raise ValueError("the token has another audience or issuer")
     if claims["exp"] < time.time():
         raise ValueError("expired")

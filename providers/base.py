@@ -46,6 +46,9 @@ class Identity:
     picture: Any = None
     social_token: str = field(default="", repr=False)
     """The token that the backend receives to verify the sign-in itself."""
+    access_token: str = field(default="", repr=False)
+    id_token: str = field(default="", repr=False)
+    """Both tokens, for a backend that wants a certain one. Empty: the provider gives none."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ A request has `method`, `path` (with its query), the headers that matter, and it
 has `status`, `headers`, `cookies` (name -> value), and its body as `json` or `text`; without either it is empty.
 
 Names in braces stand for values that differ from run to run: `{identifier}`, `{password}`, `{token}`,
-`{refresh_token}`, after a refresh `{new_token}` and `{new_refresh_token}`, the fields of `user`, `{social_token}`,
+`{refresh_token}`, after a refresh `{new_token}` and `{new_refresh_token}`, the fields of `user`, `{social_token}`, a
+provider's `{access_token}` and `{id_token}`,
 `{provider}`, `{new_password}`, `{code}` and `{uid}` of a mail, `{site_url}`, `{phone}`, `{account}` and `{providers}`
 that are connected, for a passkey `{options_challenge}`, `{user_handle}`, the browser's answer `{credential}`, its id
 `{passkey}`, `{device}` and `{created_at}`, for a next step `{challenge}`, `{ticket}`, `{method}`, `{code}`,

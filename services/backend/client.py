@@ -126,7 +126,7 @@ class BackendClient:
         """
         email = {"email": identity.email} if with_email and identity.email_verified else {}
         unsigned_name = {"unsigned_name": identity.name} if identity.name and identity.name_is_unsigned else {}
-        values = {"provider": name, "social_token": identity.social_token, **email, **unsigned_name}
+        values = {"provider": name, **social_tokens(identity), **email, **unsigned_name}
         return self._sign_in("social", values, context, secret=identity.social_token)
 
     def passkey_login(self, credential: Mapping[str, Any], challenge: str | None, context: RequestContext) -> Login:
@@ -385,6 +385,12 @@ def passkey_values(call: Call | None, credential: Mapping[str, Any], challenge: 
     """The values of a call that sends a browser's answer. In form data, the answer is JSON text."""
     answer = json.dumps(credential) if call and call.form else credential
     return {"credential": answer, **({} if challenge is None else {"challenge": challenge})}
+
+
+def social_tokens(identity: Identity) -> dict[str, str]:
+    """The values of a call that sends a token of the provider."""
+    tokens = {"access_token": identity.access_token, "id_token": identity.id_token}
+    return {"social_token": identity.social_token, **{name: token for name, token in tokens.items() if token}}
 
 
 def _step_values(step: Step, method: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from config import Settings
 from providers.base import Identity, Registration
 from services.backend import answer_errors
 from services.backend.answer import Answer, find_joined
-from services.backend.client import BackendClient
+from services.backend.client import BackendClient, social_tokens
 from services.backend.user import User
 from services.request_context import RequestContext
 
@@ -52,7 +52,7 @@ class LinkCalls:
             "token": access_token,
             "user_id": user.id,
             "provider": registration.backend_name,
-            "social_token": identity.social_token,
+            **social_tokens(identity),
             "client_id": registration.client_id,
             **({"email": identity.email} if with_email and identity.email and identity.email_verified else {}),
         }

@@ -118,7 +118,13 @@ class OAuthClient:
             _check_auth_time(registration, attempt, claims)
             _check_param_claims(registration, claims)
         identity = self._identity(registration, endpoints, tokens, claims=claims, params=params, context=context)
-        identity = replace(identity, social_token=tokens[registration.provider.backend_token])
+        id_token = tokens["id_token"] if registration.provider.is_oidc else ""  # otherwise, nobody has verified it
+        identity = replace(
+            identity,
+            social_token=tokens[registration.provider.backend_token],
+            access_token=tokens["access_token"],
+            id_token=id_token,
+        )
         return identity, _issuer_session(registration, identity, claims, tokens.get("id_token"))
 
     def verify_logout_token(self, registration: Registration, token: object, context: RequestContext) -> LogoutToken:

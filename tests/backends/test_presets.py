@@ -13,7 +13,7 @@ import pytest
 import backends
 import errors
 from backends import validation
-from backends.base import PLACEHOLDERS, Method
+from backends.base import PLACEHOLDERS, SOCIAL_TOKENS, Method
 from dev import exchanges
 from dev.exchanges import Exchanges
 from providers.base import Identity, Registration
@@ -105,6 +105,7 @@ def values_of(recorded: Exchanges) -> dict[str, Any]:
     tokens = {"token": token(recorded, "1"), "new_token": token(recorded, "2")}
     refresh = {"refresh_token": "r" * 40, "new_refresh_token": "n" * 40}
     more = {"expires_at": expires_at, "in_40_seconds": NOW + 40, "social_token": "a+b/c=", "provider": "google"}
+    more |= {"access_token": "a" * 30, "id_token": "e30.e30.x"}
     more |= {"challenge": "c" * 40, "ticket": "t" * 20, "method": "sms", "trust_token": "b" * 40}
     more |= {"step_url": "https://verify.example.com/start?id=1", "origin": "http://127.0.0.1"}
     more |= {"passkey": 7, "device": "Chrome, Linux", "created_at": NOW - 0.5}
@@ -263,7 +264,7 @@ SIGN_UP_REFUSALS = {
 def sign_up(replay: Replay) -> Login:
     """Send the fields that the answer to the social call wants."""
     replay.answer("social", "fields")
-    identity = Identity(subject="1", social_token=replay.values["social_token"])
+    identity = the_identity(replay)
     with pytest.raises(StepRequired) as required:
         replay.client.social_login("google", identity, with_email=False, context=a_context())
     step = required.value.step
@@ -387,10 +388,15 @@ def test_the_time_to_wait_is_read_under_its_name(replay: Replay, least: int, mos
     assert least <= (refusal.value.retry_after or 0) <= most
 
 
+def the_identity(replay: Replay) -> Identity:
+    tokens: dict[str, Any] = {name: replay.values[name] for name in SOCIAL_TOKENS}
+    return Identity(subject="1", **tokens)
+
+
 @having("social")
 def test_a_providers_token_is_exchanged(replay: Replay) -> None:
     replay.answer("social", "right")
-    identity = Identity(subject="1", social_token=replay.values["social_token"])
+    identity = the_identity(replay)
     login = replay.client.social_login("google", identity, with_email=False, context=a_context())
     replay.assert_sent("social")
     assert login.tokens.access == replay.tokens.access
@@ -636,7 +642,7 @@ def google(settings: dict[str, Any]) -> Registration:
 @having("link")
 def test_a_provider_is_connected_with_its_token(replay: Replay) -> None:
     replay.answer("link", "right")
-    identity = Identity(subject="1", social_token=str(replay.values["social_token"]))
+    identity = the_identity(replay)
     user = User.from_json({"id": 1})
     link_calls(replay).link(replay.tokens.access, user, google(replay.settings), identity, a_context())
     replay.assert_sent("link")
