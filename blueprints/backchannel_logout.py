@@ -3,7 +3,6 @@
 Their requests carry no cookies. A token authenticates each request, so `web/csrf.py` exempts these endpoints.
 """
 
-import hmac
 import logging
 
 from flask import Blueprint, Response, abort, request
@@ -12,7 +11,7 @@ from flask.typing import ResponseReturnValue
 import errors
 from services import services
 from services.oauth.signed_jwt import InvalidToken
-from web import request_body, request_context
+from web import bearer_auth, request_body, request_context
 from web.request_context import reference
 
 log = logging.getLogger("munjigi.sessions")
@@ -34,8 +33,7 @@ def end_sessions_of_backend() -> ResponseReturnValue:
     token = services().settings.backend_events_token
     if token is None:
         abort(404)
-    scheme, _, bearer_token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not hmac.compare_digest(bearer_token.strip().encode(), token.encode()):
+    if not bearer_auth.has_token(token):
         body = {"error": "invalid_token", "requestId": reference()}
         return body, 401, {"WWW-Authenticate": 'Bearer realm="Munjigi"'}
     try:

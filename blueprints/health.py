@@ -1,11 +1,10 @@
 """Health checks for load balancers and orchestrators, and metrics for Prometheus."""
 
-import hmac
-
-from flask import Blueprint, Response, abort, current_app, request
+from flask import Blueprint, Response, abort, current_app
 from flask.typing import ResponseReturnValue
 
 from services import services
+from web import bearer_auth
 
 bp = Blueprint("health", __name__)
 
@@ -36,7 +35,6 @@ def metrics() -> ResponseReturnValue:
     token, registry = services().settings.metrics_token, services().metrics
     if token is None or registry is None:
         abort(404)
-    bearer_token = request.headers.get("Authorization", "").removeprefix("Bearer ")
-    if not hmac.compare_digest(bearer_token.encode(), token.encode()):
+    if not bearer_auth.has_token(token):
         return Response(status=401, headers={"WWW-Authenticate": "Bearer"})
     return Response(registry.render(), mimetype="text/plain")

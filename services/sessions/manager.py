@@ -337,11 +337,11 @@ class Sessions:
         user = self._revalidator.revalidate(session, self._get_context)
         session = self._token_store.apply(session)
         session = self._memory.apply(session) if user == session.user else self._with_user(session, user, asked_at)
-        if self._list:
-            self._list.touch(session, self._get_context())
         current = _RequestSession(names, session, cookie_session=copy.session)
         if not copy.uses_current_key or self._is_outdated(copy.session, session):
             self._renew(current, session)
+        if self._list:
+            self._list.touch(current.session or session, self._get_context())
         return current
 
     def _with_user(self, session: Session, user: User, asked_at: float | None = None) -> Session:

@@ -23,7 +23,8 @@ from services.sessions.revoked_sessions import RevokedSessions
 from services.state.redis import Redis, client_of
 
 TOUCH_SECONDS = 300
-"""The minimum interval of writing the time of the last use, which is shown in minutes."""
+"""The minimum interval of writing the time of the last use, which is shown in minutes. The new end of a renewed session
+is written at once."""
 MAX_TOUCHED = 50_000
 """Sessions whose last write this process remembers. The least recently used is forgotten and written again."""
 MAX_LISTED = 100
@@ -52,16 +53,21 @@ class SessionList:
         self._clock = clock
         self._sealer = Sealer(settings.secret_keys, "session list")
         self._seconds = settings.session_absolute_age
-        self._touched: LRUCache[bytes, float] = LRUCache(MAX_TOUCHED)
+        self._touched: LRUCache[bytes, tuple[float, int]] = LRUCache(MAX_TOUCHED)
+        """When each session was last written, and with which `ends_at`."""
         self._lock = threading.Lock()
 
     def touch(self, session: Session, context: RequestContext) -> None:
-        """Write that this request's browser uses the session, at most every `TOUCH_SECONDS`."""
+        """Write that this request's browser uses the session, and when it ends.
+
+        At most every `TOUCH_SECONDS`, unless the session was renewed since.
+        """
         now = self._clock.time()
         with self._lock:
-            if now - self._touched.get(session.key, 0.0) < TOUCH_SECONDS:
+            written_at, ends_at = self._touched.get(session.key, (0.0, 0))
+            if now - written_at < TOUCH_SECONDS and session.expires_at <= ends_at:
                 return
-            self._touched[session.key] = now
+            self._touched[session.key] = now, session.expires_at
         browser = parse_user_agent(context.user_agent)
         value = {
             "browser": [browser.name, browser.system],

@@ -40,11 +40,23 @@ def test_without_the_setting_there_is_no_metrics_page(make_site: SiteMaker) -> N
 
 
 @pytest.mark.parametrize(
-    "sent", ["", "Bearer", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", f"Basic {TOKEN}", "Bearer é"]
+    "sent", ["", "Bearer", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", f"Basic {TOKEN}", TOKEN, "Bearer é"]
 )
 def test_a_wrong_token_gets_401_and_an_empty_body(shared_site: SiteMaker, sent: str) -> None:
     answer = shared_site(metrics_token=TOKEN).new_visitor().get("/metrics", headers={"Authorization": sent.encode()})
     assert (answer.status_code, answer.content) == (401, b"")
+
+
+@pytest.mark.parametrize("sent", [f"bearer {TOKEN}", f"BEARER {TOKEN}", f"Bearer  {TOKEN}"])
+def test_the_scheme_of_the_token_may_be_written_in_any_case(shared_site: SiteMaker, sent: str) -> None:
+    site = shared_site(metrics_token=TOKEN)
+    assert site.new_visitor().get("/metrics", headers={"Authorization": sent}).status_code == 200
+
+
+def test_the_token_may_have_an_equals_sign(shared_site: SiteMaker) -> None:
+    token = f"a={TOKEN}"
+    site = shared_site(metrics_token=token)
+    assert site.new_visitor().get("/metrics", headers={"Authorization": f"Bearer {token}"}).status_code == 200
 
 
 def test_sign_ins_sign_outs_and_csrf_failures_are_counted(site: Site) -> None:

@@ -164,6 +164,23 @@ def test_a_session_that_has_ended_is_not_listed(listing: Site, clock: ManualCloc
 
 
 @pytest.mark.external
+@pytest.mark.parametrize("renewed_after", [200, 2000])
+def test_a_session_that_is_renewed_is_listed_until_its_new_end(
+    make_site: SiteMaker, redis: RedisServer, backend: ScriptedBackend, clock: ManualClock, renewed_after: int
+) -> None:
+    redis.flush()
+    site = make_site(
+        backend.url, clock=clock, redis_url=redis.url, session_max_age=1200 if renewed_after < 300 else 3600
+    )
+    phone = signed_in(site, SAFARI)
+    clock.advance(renewed_after)
+    assert phone.is_signed_in
+    clock.advance(1100 if renewed_after < 300 else 3000)
+    assert len(listed(signed_in(site, CHROME))) == 2
+    assert phone.is_signed_in
+
+
+@pytest.mark.external
 def test_redis_holds_no_name_and_no_browser(listing: Site, redis: RedisServer) -> None:
     signed_in(listing, CHROME)
     (key,) = redis.execute("KEYS", "munjigi:sessions:*")
