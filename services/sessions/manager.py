@@ -183,9 +183,7 @@ class Sessions:
         since the user must be stored in one place only.
         """
         now = int(self._clock.time())
-        if end_others:
-            self.end_all_of(user)
-        auth_time = reuse.auth_time if reuse else self._revoked.next_auth_time(user, now)
+        auth_time = reuse.auth_time if reuse else self._revoked.next_auth_time(user, now, end_others=end_others)
         sid = reuse.sid if reuse else secrets.token_urlsafe(16)
         sealed_id_token = self._id_tokens.seal(sid, issuer_session.id_token if issuer_session else None)
         session = Session(
@@ -211,6 +209,8 @@ class Sessions:
         result = self._cookie.read(_cookie_header())
         stale_names = self._cookie.all_names() if cross_site else result.names
         session, token = self._encrypt(session)
+        if end_others:
+            self._revoked.revoke_user(user.id, until=auth_time - 1)
         user = session.user
         g.session = _RequestSession(stale_names, session, token)
         login_user(user)

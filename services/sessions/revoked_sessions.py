@@ -86,9 +86,13 @@ class RevokedSessions:
     def _is_ended_by_issuer(self, issuer_session: IssuerSession) -> bool:
         return any(self._revoked_until(key) >= issued_at for key, issued_at in issuer_session.keys)
 
-    def next_auth_time(self, user: User, now: int) -> int:
-        """The `auth_time` of a session of this user that starts now: after the last time that all were revoked."""
-        return max(now, self._revoked_until(user_key(user.id)) + 1)
+    def next_auth_time(self, user: User, now: int, *, end_others: bool = False) -> int:
+        """The `auth_time` of a session of this user that starts now: after the last time that all were revoked.
+
+        end_others: also after those that a call of `revoke_user` ends now.
+        """
+        key = user_key(user.id)
+        return max(now, (self._next_until(key) if end_others else self._revoked_until(key)) + 1)
 
     def next_issuer_session(self, issuer_session: IssuerSession | None) -> IssuerSession | None:
         """The issuer session of a session that starts now: after the last time that the issuer ended its sessions.
@@ -109,12 +113,13 @@ class RevokedSessions:
         until = max(int(self._clock.time()) + MAX_DIFFERENCE_SECONDS, session.auth_time)
         self._publish(Entry(user_key=session.user_key, until=until))
 
-    def revoke_user(self, user_id: int | str) -> None:
-        """Revoke all sessions of the user with this id, as `revoke_all` does."""
+    def revoke_user(self, user_id: int | str, until: int | None = None) -> None:
+        """Revoke all sessions of the user with this id, as `revoke_all` does.
+
+        until: revoke those with this `auth_time` or an earlier one.
+        """
         key = user_key(user_id)
-        # A session that started after the last call may have a later `auth_time` than the clock of this process.
-        until = max(int(self._clock.time()) + MAX_DIFFERENCE_SECONDS, self._revoked_until(key) + 1)
-        self._publish(Entry(user_key=key, until=until))
+        self._publish(Entry(user_key=key, until=self._next_until(key) if until is None else until))
 
     def revoke_sid(self, sid: str) -> None:
         """Revoke the session with this `sid`, or with this public id (`Session.public_sid`)."""
@@ -155,6 +160,11 @@ class RevokedSessions:
     def _revoked_until(self, key: bytes) -> int:
         """Up to when the sessions of a user, or of an issuer's user or session, are revoked; -1 if they are not."""
         return max(window.users.get(key, -1) for window in self._windows)
+
+    def _next_until(self, key: bytes) -> int:
+        """Up to when `revoke_user` revokes now, by this process's clock."""
+        # A session that started after the last call may have a later `auth_time` than the clock of this process.
+        return max(int(self._clock.time()) + MAX_DIFFERENCE_SECONDS, self._revoked_until(key) + 1)
 
     def _publish(self, entry: Entry) -> None:
         self._add(self._clock.time(), entry)

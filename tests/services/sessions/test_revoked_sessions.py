@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+import errors
+from services.backend.tokens import Tokens
 from services.backend.user import User
 from services.clock import MAX_DIFFERENCE_SECONDS, Clock
 from services.sessions.model import Session
@@ -137,3 +139,19 @@ def test_an_entry_is_kept_for_the_lifetime_of_a_token() -> None:
     a_life_of_a_token_passes()
     assert not ended.contains(session("a"))
     assert ended.contains(session("b"))
+
+
+def start_session(site: Site, user: User, token: str) -> None:
+    """Start a session that ends all others of its user, in a request of a browser without cookies."""
+    with site.app.test_request_context():
+        site.app.extensions["munjigi"].sessions.start(user, Tokens(token), "email", end_others=True)
+
+
+def test_a_session_that_is_too_large_for_its_cookies_does_not_end_the_others(site: Site) -> None:
+    visitor = signed_in(site)
+    user = User.from_json(visitor.get_session()["user"])
+    with pytest.raises(errors.SessionTooLarge):
+        start_session(site, user, "t" * 20_000)
+    assert visitor.is_signed_in
+    start_session(site, user, "t")
+    assert not visitor.is_signed_in
