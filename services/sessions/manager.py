@@ -26,7 +26,7 @@ from services.sessions.cookie import Copy, ReadResult, SessionCookie
 from services.sessions.issuer_session import IssuerSession
 from services.sessions.memory import SessionMemory
 from services.sessions.model import MAX_DATE, Session
-from services.sessions.revalidation import Revalidator
+from services.sessions.revalidation import Revalidator, UnconfirmedError
 from services.sessions.revoked_sessions import RevokedSessions
 from services.sessions.session_list import SessionList
 from services.sessions.token_refresh import TokenRefresher
@@ -316,6 +316,9 @@ class Sessions:
         for copy in copies:
             try:
                 return self._load_copy(copy, result.names)
+            except UnconfirmedError as error:
+                log.warning("session of NextAuth not accepted, its user could not be read: %s", error)
+                return _RequestSession(())  # its cookie is kept, for the next request
             except errors.SessionExpired as error:
                 if self._revoked.contains(copy.session):
                     names = ()  # see `set_cookies`

@@ -58,6 +58,8 @@ class Session:
     is_adopted: bool = False
     """NextAuth issued the first token of this session and renews its `iat`, so `auth_time` may be later than the
     sign-in."""
+    is_confirmed: bool = True
+    """False if NextAuth issued this token. It may name any user: the backend has to be asked before it counts."""
     checked_at: int
     """Seconds since 1970 when the user was last read from the backend, as far as this token knows."""
     expires_at: int
@@ -188,6 +190,7 @@ class Session:
             auth_time=auth_time,
             auth_delay=_time(claims.get("auth_delay", 0)),
             is_adopted=not sid or claims.get("adopted") is True,
+            is_confirmed=bool(sid),
             checked_at=_time(claims.get("checked_at", 0)),
             expires_at=expires_at,
             is_short=is_short,

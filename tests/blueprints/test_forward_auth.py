@@ -134,7 +134,7 @@ def test_other_methods_get_405(visitor: Visitor, method: str) -> None:
 
 
 def forged_session(access_token: str) -> str:
-    return encrypt(make_claims(accessToken=access_token, checked_at=int(time.time())))
+    return encrypt(make_claims(accessToken=access_token, sid="one-of-this-site", checked_at=int(time.time())))
 
 
 def headers_for_the_app(site_settings: dict[str, str]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from services.backend.user import User
 from services.clock import Clock
 from services.sessions import memory, revalidation
 from services.sessions.model import Session
+from tests.support import forge
 from tests.support.scripted import USER, ScriptedBackend, scripted_backend
 from tests.support.site import ManualClock, Page, Site, SiteMaker, Visitor, a_context, cookie_names, make_settings
 
@@ -275,3 +276,73 @@ def test_signing_out_works_while_the_backend_fails(site: Site, backend: Scripted
     assert response.status_code == 303
     assert "could not reach our service" in visitor.get_page("/").status_messages[0]
     assert visitor.get_session() == {}
+
+
+# --- A token that NextAuth issued, whose `user` a page of a NextAuth app may have changed by `update()`
+
+
+VICTIM = {"id": 8, "name": "Victim", "nick_name": None, "email": "victim@example.com"}
+
+
+def visitor_from_nextauth(site: Site, user: dict[str, Any] = VICTIM) -> Visitor:
+    """A visitor with a token of NextAuth's. The backend says that its access token is of user 7."""
+    token = forge.encrypt(forge.make_claims_aged(3600, user=user))
+    return site.new_visitor(Cookie=f"{forge.COOKIE}={token}")
+
+
+@pytest.mark.parametrize("status", [200, 429, 500, 503])
+def test_a_user_that_the_backend_has_not_confirmed_is_nobody(site: Site, backend: ScriptedBackend, status: int) -> None:
+    visitor = visitor_from_nextauth(site)
+    backend.user_status = status
+    for _ in range(2):
+        assert visitor.get("/auth/verify").status_code == 401
+        assert visitor.get_session() == {}
+        assert "victim" not in visitor.get("/account").text
+    assert backend.request_count("/user") == 1
+
+
+def test_parallel_requests_wait_for_the_confirmation(site: Site, backend: ScriptedBackend) -> None:
+    backend.user_delay = 0.5
+    forged, own = visitor_from_nextauth(site), visitor_from_nextauth(site, USER)
+    with ThreadPoolExecutor(8) as threads:
+        refused = threads.map(lambda _: forged.get("/auth/verify").status_code, range(4))
+        accepted = threads.map(lambda _: own.get("/auth/verify").status_code, range(4))
+        assert ([*refused], [*accepted]) == ([401] * 4, [204] * 4)
+    assert backend.request_count("/user") == 2
+
+
+def test_after_a_start_too_the_backend_is_asked_first(make_site: SiteMaker, backend: ScriptedBackend) -> None:
+    """Other first checks after a start are spread over the interval."""
+    site = make_site(backend.url, clock=ManualClock())
+    users = [{**VICTIM, "name": f"Victim {number}"} for number in range(20)]
+    statuses = [visitor_from_nextauth(site, user).get("/auth/verify").status_code for user in users]
+    assert statuses == [401] * 20
+
+
+def test_a_forged_user_can_sign_nobody_out(site: Site, backend: ScriptedBackend) -> None:
+    victim = site.visitor_signed_in_ago(10, User.from_json(VICTIM))
+    visitor = visitor_from_nextauth(site)
+    backend.user_status = 503
+    visitor.submit("/auth/logout", {"everywhere": "1"})
+    backend.user_status = 200
+    assert victim.is_signed_in
+
+
+def test_while_the_backend_is_down_the_cookie_is_kept_for_later(
+    site: Site, backend: ScriptedBackend, clock: ManualClock
+) -> None:
+    visitor = visitor_from_nextauth(site, USER)
+    backend.user_status = 503
+    response = visitor.get("/api/auth/session")
+    assert (response.json(), cookie_names(response)) == ({}, set())
+    backend.user_status = 200
+    clock.advance(61)
+    assert visitor.get_session()["user"]["id"] == 7
+    backend.user_status = 503
+    assert visitor.get_session()["user"]["id"] == 7, "confirmed"
+
+
+def test_without_revalidation_a_token_of_nextauth_counts_as_it_is(
+    shared_site: SiteMaker, backend: ScriptedBackend
+) -> None:
+    assert visitor_from_nextauth(shared_site(backend.url, session_revalidate=0), USER).is_signed_in
