@@ -202,6 +202,7 @@ def test_a_provider_answer_becomes_the_expected_identity(here: SocialSetup, name
     sample = load_sample(name, case)
     found = asdict(identity(here, name, sample))
     assert found.pop("social_token") in here.providers.issued_tokens
+    assert bool(found["id_token"]) is (name in OPENID)
     assert {found.pop("access_token"), found.pop("id_token")} <= {"", *here.providers.issued_tokens}
     fixed = {"provider": name, "name_is_unsigned": name == "apple"}
     assert found == {**load_sample(name)["identity"], **fixed, **sample["identity"]}
