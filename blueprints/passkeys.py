@@ -201,7 +201,7 @@ def _render(session: Session, error: errors.SiteError | None = None) -> Response
 
 
 def _render_removal(session: Session, passkey_id: str, error: errors.SiteError | None = None) -> ResponseReturnValue:
-    """Ask for confirmation. If there is no such passkey, render the list instead."""
+    """Ask for confirmation. If there is no such passkey, show the list instead, with the error if there is one."""
     form = _password_form()
     if form and isinstance(error, errors.InvalidFields):
         form.show_errors(error.fields)
@@ -212,7 +212,7 @@ def _render_removal(session: Session, passkey_id: str, error: errors.SiteError |
     except errors.SiteError:
         passkey = None
     if passkey is None:
-        return redirect(_page_url(), 303)
+        return _render(session, error) if error else redirect(_page_url(), 303)
     page = render_template("account_passkey_remove.html", error=error, form=form, passkey=passkey)
     return (page, error.status, error.headers) if error else page
 

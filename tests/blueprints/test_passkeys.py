@@ -305,8 +305,8 @@ def test_settings_describe_the_list_of_any_backend(listing_site: Site, listing_b
 
 REMOVALS: dict[str, tuple[tuple[int, object], int, str]] = {
     "the only way to sign in": ((409, {"message": "no"}), 409, "you may have no other way to sign in"),
-    "down": ((503, {}), 503, "Sign-in is not available"),
-    "HTML": ((500, "<html>"), 503, ""),
+    "down": ((503, {}), 503, "Our service is not responding right now"),
+    "HTML": ((500, "<html>"), 502, ""),
 }
 
 

@@ -99,7 +99,7 @@ ROUTES = [
     get("/account/passkeys", VISITOR, SESSION, open_to=MEMBERS),
     post("/account/passkeys", SESSION, open_to=MEMBERS, fields={"credential": "{}"}),
     post("/account/passkeys/options", SESSION, open_to=MEMBERS),
-    get("/account/passkeys/remove", VISITOR, SESSION, open_to=MEMBERS),
+    get("/account/passkeys/remove", SESSION, open_to=MEMBERS),
     post("/account/passkeys/remove", SESSION, open_to=MEMBERS, fields={"passkey": "1"}),
     get("/auth/email/resend", VISITOR),
     post("/auth/email/resend", fields={"email": MINJI}),
