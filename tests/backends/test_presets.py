@@ -33,7 +33,6 @@ from tests.support.site import SiteMaker, a_context, make_settings
 
 PRESETS = [name for name in backends.names() if name != "custom"]
 CREDENTIALS = {"identifier": "minji@example.com", "password": "가 \"&'=+%;{token}"}
-NOW = int(time.time())
 MAX_LINES = 80
 
 
@@ -101,14 +100,15 @@ class Replay:
 
 
 def values_of(recorded: Exchanges) -> dict[str, Any]:
-    expires_at = NOW + (recorded.life or 0)
+    now = int(time.time())
+    expires_at = now + (recorded.life or 0)
     tokens = {"token": token(recorded, "1"), "new_token": token(recorded, "2")}
     refresh = {"refresh_token": "r" * 40, "new_refresh_token": "n" * 40}
-    more = {"expires_at": expires_at, "in_40_seconds": NOW + 40, "social_token": "a+b/c=", "provider": "google"}
+    more = {"expires_at": expires_at, "in_40_seconds": now + 40, "social_token": "a+b/c=", "provider": "google"}
     more |= {"access_token": "a" * 30, "id_token": "e30.e30.x"}
     more |= {"challenge": "c" * 40, "ticket": "t" * 20, "method": "sms", "trust_token": "b" * 40}
     more |= {"step_url": "https://verify.example.com/start?id=1", "origin": "http://127.0.0.1"}
-    more |= {"passkey": 7, "device": "Chrome, Linux", "created_at": NOW - 0.5}
+    more |= {"passkey": 7, "device": "Chrome, Linux", "created_at": now - 0.5}
     more |= {"phone": "01012345678", "account": "account-1", "providers": ["google"]}
     more |= {"options_challenge": "o" * 43, "user_handle": "MQ", "credential": {"id": "YQ", "type": "public-key"}}
     more |= {"new_password": "새 \"&'=+%;{code}", "code": "c.0-d_e", "uid": "MQ"}
@@ -118,7 +118,9 @@ def values_of(recorded: Exchanges) -> dict[str, Any]:
 
 def token(recorded: Exchanges, text: str) -> str:
     """A token, and if the backend issues JWTs, one that expires when it says."""
-    claims = base64.urlsafe_b64encode(json.dumps({"jti": text, "exp": NOW + (recorded.life or 0)}).encode())
+    claims = base64.urlsafe_b64encode(
+        json.dumps({"jti": text, "exp": int(time.time()) + (recorded.life or 0)}).encode()
+    )
     return f"e30.{claims.decode().rstrip('=')}.{text}" if recorded.jwt else f"17|{text * 40}"
 
 
@@ -223,7 +225,7 @@ def test_the_right_password_gives_the_tokens(replay: Replay) -> None:
     if replay.recorded.life is None:
         assert tokens.expires_at is None
     else:
-        assert tokens.expires_at == pytest.approx(NOW + replay.recorded.life, abs=300)
+        assert tokens.expires_at == pytest.approx(time.time() + replay.recorded.life, abs=300)
 
 
 REFUSALS = {
