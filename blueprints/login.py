@@ -3,7 +3,6 @@
 import logging
 from urllib.parse import urlsplit
 
-import flask
 from flask import Blueprint, redirect, render_template
 from flask.typing import ResponseReturnValue
 
@@ -15,6 +14,7 @@ from web import (
     confirm_page,
     error_handlers,
     login_page,
+    password_reset_note,
     providers_page,
     redirect_loop,
     redirect_target,
@@ -53,7 +53,7 @@ def sign_in() -> ResponseReturnValue:
     form = login_page.form_class().read(request_body.fields())
     if not form.validate():
         return login_page.render(form), 422
-    options = SignInOptions(end_others=login_page.END_OTHERS in flask.session, remember=remember_me.requested())
+    options = password_reset_note.sign_in_options(remember=remember_me.requested(), with_password=True)
     services().sign_in.with_password(form.typed, form.password.data or "", request_context.current(), options)
     return providers_page.redirect_after_sign_in()
 

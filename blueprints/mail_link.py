@@ -6,7 +6,6 @@ so that later URLs do not. Each page is only registered if the backend has its c
 
 from typing import Any
 
-import flask
 from flask import Blueprint, flash, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
@@ -15,7 +14,7 @@ from werkzeug.datastructures import MultiDict
 import errors
 from services import services
 from services.accounts import Outcome
-from web import account_form, forms, login_page, request_body, request_context
+from web import account_form, forms, login_page, password_reset_note, request_body, request_context
 
 reset_bp = Blueprint("password_reset", __name__)
 verify_bp = Blueprint("email_verify", __name__)
@@ -36,7 +35,8 @@ def save_reset() -> ResponseReturnValue:
     if outcome is Outcome.SIGNED_IN:
         flash(_("Your password is changed. You are signed in, and signed out on all other devices."))
         return redirect(services().settings.origin + url_for("home.show"), 303)
-    flask.session[login_page.END_OTHERS] = True
+    if outcome is Outcome.SIGN_IN:
+        password_reset_note.save(services().accounts.account(_identifier(form)))
     flash(_("Your password is changed. Sign in with the new one."))
     return redirect(login_page.url(), 303)
 
@@ -123,5 +123,4 @@ def _render(template: str, form: Any, error: errors.SiteError | None = None, *, 
         is_invalid=is_link and isinstance(error, errors.InvalidCode),
         mails_code=services().settings.backend.mails_code,
         password_rules=account_form.password_rules(),
-        link_query=account_form.link_query(),
     )

@@ -14,10 +14,10 @@ from flask.typing import ResponseReturnValue
 import errors
 from blueprints.logout import redirect_after_sign_out, sign_out_of_request
 from services import services
-from services.sign_in_options import SignInOptions
 from web import (
     login_page,
     next_step_page,
+    password_reset_note,
     provider_buttons,
     providers_page,
     redirect_target,
@@ -72,7 +72,7 @@ def sign_in() -> ResponseReturnValue:
     form = login_page.form_class().read(request_body.fields())
     if not form.validate():
         raise errors.CredentialsSignin(f"not sent to the backend, invalid form fields: {', '.join(form.errors)}")
-    options = SignInOptions(remember=remember_me.requested())
+    options = password_reset_note.sign_in_options(remember=remember_me.requested(), with_password=True)
     services().sign_in.with_password(form.typed, form.password.data or "", request_context.current(), options)
     if _json_requested():
         return _respond(redirect_target.redirect_target())

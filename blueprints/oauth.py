@@ -20,6 +20,7 @@ from web import (
     confirm_page,
     login_page,
     next_step_page,
+    password_reset_note,
     provider_buttons,
     providers_page,
     redirect_target,
@@ -111,7 +112,8 @@ def callback(provider: str) -> ResponseReturnValue:
 def _purpose(session: Session | None, *, is_link: bool) -> dict[str, Any]:
     """The purpose of an attempt. session: the session that it confirms, or to which it connects a provider."""
     if session is None:
-        return {"remember": remember_me.requested() or None}
+        options = password_reset_note.sign_in_options(remember=remember_me.requested())
+        return {"remember": options.remember or None, "end_others_of": options.end_others_of}
     if is_link:
         return {"link_session": session.public_sid}
     return {"user_id": str(session.user.id), "remember": not session.is_short}
@@ -180,7 +182,7 @@ def _sign_in(registration: Registration, attempt: Attempt, params: dict[str, str
         registration,
         identity,
         context,
-        SignInOptions(user_id=attempt.user_id, remember=bool(attempt.remember)),
+        SignInOptions(user_id=attempt.user_id, end_others_of=attempt.end_others_of, remember=bool(attempt.remember)),
         issuer_session=issuer_session,
     )
 

@@ -6,7 +6,6 @@ calls.
 
 import logging
 
-import flask
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
@@ -20,6 +19,7 @@ from web import (
     confirm_page,
     error_handlers,
     login_page,
+    password_reset_note,
     providers_page,
     redirect_target,
     remember_me,
@@ -45,7 +45,7 @@ def options() -> ResponseReturnValue:
 @bp.post("/auth/login/passkey")
 def sign_in() -> ResponseReturnValue:
     context = request_context.current()
-    options = SignInOptions(end_others=login_page.END_OTHERS in flask.session, remember=remember_me.requested())
+    options = password_reset_note.sign_in_options(remember=remember_me.requested())
     services().sign_in.with_passkey(_credential(), context, options)
     if pending := services().pending_sign_ins.load(context):  # the passkey replaces its next step
         services().pending_sign_ins.end(pending, context)

@@ -39,6 +39,8 @@ class Outcome(Enum):
 
     SIGNED_IN = "signed in"
     SIGN_IN = "has to sign in"
+    SIGN_IN_AGAIN = "has to sign in again"
+    """All sessions of the person have ended."""
     VERIFY = "has to verify"
     """Verify the address. Also if the account existed before, and the backend does not reveal that."""
 
@@ -81,6 +83,10 @@ class Accounts:
     def checks_current_password(self) -> bool:
         """Whether the backend checks the current password when it is changed. If not, the site signs in with it."""
         return self._calls.checks_current_password
+
+    def account(self, identifier: str | None) -> str | None:
+        """The `account_hash` of what a person has typed."""
+        return self._account(identifiers.normalize(identifier, self._identifier_kind)) if identifier else None
 
     def identifier_kind(self, call: str) -> str:
         """What the form of `forgot` or `resend_verification` asks for: a value of `LOGIN_IDENTIFIER`."""
@@ -139,9 +145,10 @@ class Accounts:
                 account = identifier or (user.email if user else "") or ""
                 self._sign_in.with_tokens(login, account, context, SignInOptions(end_others=True))
                 return Outcome.SIGNED_IN
-        if user:
-            self._sessions.end_all_of(user)
-        return Outcome.SIGN_IN
+        if user is None:
+            return Outcome.SIGN_IN
+        self._sessions.end_all_of(user)
+        return Outcome.SIGN_IN_AGAIN
 
     def verify_email(self, values: Mapping[str, Any], identifier: str | None, context: RequestContext) -> None:
         """Verify an address with the code of a mail. Raises a `SiteError`; `InvalidCode` if the code is not accepted.

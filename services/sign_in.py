@@ -208,7 +208,7 @@ class SignIn:
                 identifier=identifier,
                 cross_site=cross_site,
                 issuer_session=issuer_session,
-                end_others=options.end_others,
+                end_others=options.end_others or self._is_account(options.end_others_of, identifier, user),
                 remember=options.remember,
             )
         except errors.SiteError as error:
@@ -223,6 +223,10 @@ class SignIn:
             raise
         self._sign_out.revoke_replaced(replaced, login.tokens, context)
         return session
+
+    def _is_account(self, account: str | None, identifier: str | None, user: User) -> bool:
+        hashes = {account_hash(text, self._secret_key) for text in (identifier, user.email)}
+        return account is not None and account in hashes
 
     def wait_for_step(self, step: Step, context: RequestContext, **person: Any) -> NoReturn:
         """Raise `NextStepRequired` with a new pending sign-in. person: further fields of `PendingSignIn`."""

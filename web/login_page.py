@@ -22,8 +22,8 @@ from web import (
 )
 from web.forms import LOGIN_FORMS, LoginForm
 
-END_OTHERS = "endOthers"
-"""In `flask.session` after a new password was set: the next sign-in ends all other sessions of its user."""
+ERROR_PARAMETERS = ("error", "message", "reference", "wait")
+"""The query parameters of `url_with_error`."""
 MESSAGE_SECONDS = 600
 """How long a URL with a message of the backend is valid."""
 
@@ -122,8 +122,8 @@ def reference_from_query() -> str | None:
 
 
 def error_parameters() -> dict[str, object]:
-    """The parameters of the sign-in page's URL that describe an error. Unknown ones and invalid values are left out."""
-    error = error_from_query() if request.endpoint == "login.show" else None
+    """The query parameters of this page that describe an error. Unknown ones and invalid values are left out."""
+    error = error_from_query()
     if error is None:
         return {}
     parameters = {"error": error.code, "reference": reference_from_query(), "wait": error.retry_after}

@@ -47,7 +47,7 @@ def _random_token() -> str:
     return secrets.token_urlsafe(32)
 
 
-_OPTIONAL = frozenset({"remember", "link_session", "sealed_params", "is_automatic"})
+_OPTIONAL = frozenset({"remember", "end_others_of", "link_session", "sealed_params", "is_automatic"})
 """Fields that a cookie has only if they are set."""
 
 
@@ -63,9 +63,12 @@ class Attempt:
     user_id: str | None = None
     """The only user who may sign in, because this confirms their session."""
     started_at: int | None = None
-    """Seconds since 1970, for an attempt that confirms a session: the provider must ask for the password after this."""
+    """Seconds since 1970, for an attempt that confirms a session: the person has to sign in at the provider after this,
+    if the provider says when that was."""
     remember: bool | None = None
     """Whether the person asked to stay signed in."""
+    end_others_of: str | None = None
+    """The value of `SignInOptions.end_others_of`."""
     link_session: str | None = None
     """The public id of the session whose user connects the provider. Nobody is signed in by such an attempt."""
     is_automatic: bool | None = None

@@ -55,6 +55,7 @@ class OAuthClient:
         *,
         user_id: str | None = None,
         remember: bool | None = None,
+        end_others_of: str | None = None,
         link_session: str | None = None,
         is_automatic: bool = False,
         **extra_params: str,
@@ -62,9 +63,9 @@ class OAuthClient:
         """The URL to redirect to, and the attempt that starts; raises `ProviderUnavailable`.
 
         return_to: where the person goes afterwards. locale: the language that they chose on this site. user_id: the
-        user whose session this sign-in confirms; the provider must then ask for the password. remember: the person
-        asked to stay signed in. link_session: the session whose user connects the provider. is_automatic: the
-        provider shows no page (`Provider.auto_login_params`).
+        user whose session this sign-in confirms; the provider is asked to sign the person in again, if it can be.
+        remember: the person asked to stay signed in. end_others_of: as in `SignInOptions`. link_session: the session
+        whose user connects the provider. is_automatic: the provider shows no page (`Provider.auto_login_params`).
         """
         provider = registration.provider
         declared_params = _declared_params(registration, is_confirmation=user_id is not None)
@@ -76,6 +77,7 @@ class OAuthClient:
             user_id=user_id,
             started_at=started_at,
             remember=remember,
+            end_others_of=end_others_of,
             link_session=link_session,
             is_automatic=is_automatic or None,
         )

@@ -9,6 +9,8 @@ import pytest
 from dev.backend import PASSWORD, Mail
 from services.observability import audit
 from tests.support.faulty_backend import faulty_backend
+from tests.support.issuer import post_callback, running_issuer, send_callback, start_sign_in
+from tests.support.scripted import scripted_backend
 from tests.support.site import ACCOUNT_PATHS, MINJI, ManualClock, Page, Site, SiteMaker, Visitor
 
 NEW_PASSWORD = "blue-whale-31"
@@ -246,6 +248,58 @@ def test_a_new_password_is_set_by_the_link_of_a_mail(site: Site, visitor: Visito
     again = Page(visitor.submit("/auth/password/reset", fields))
     assert (again.status, again.texts("main//form//button")) == (400, [])
     assert visitor.sign_in(PERSON["email"], NEW_PASSWORD).status_code == 401
+
+
+def reset_password(site: Site, visitor: Visitor) -> None:
+    visitor.submit("/auth/password/forgot", {"email": PERSON["email"]})
+    fields = {"code": mails(site)[-1].code, "email": PERSON["email"], "new_password": "red-whale-32"}
+    assert visitor.submit("/auth/password/reset", fields).status_code == 303
+
+
+def test_the_next_person_at_this_computer_keeps_their_other_sessions(site: Site, visitor: Visitor) -> None:
+    signed_up(site)
+    elsewhere = site.new_visitor()
+    elsewhere.sign_in(MINJI)
+    reset_password(site, visitor)
+    assert visitor.sign_in(MINJI).status_code == 303
+    assert elsewhere.is_signed_in
+
+
+def test_an_hour_after_a_new_password_a_sign_in_ends_no_other_session(make_site: SiteMaker) -> None:
+    clock = ManualClock()
+    site = make_site(clock=clock, **ACCOUNT_PATHS)
+    visitor, elsewhere = site.new_visitor(), signed_up(site)
+    reset_password(site, visitor)
+    clock.advance(3700)
+    assert visitor.sign_in(PERSON["email"], "red-whale-32").status_code == 303
+    assert elsewhere.is_signed_in
+
+
+def test_a_sign_in_by_the_client_of_next_auth_ends_the_other_sessions_too(site: Site, visitor: Visitor) -> None:
+    elsewhere = signed_up(site)
+    reset_password(site, visitor)
+    fields = {"email": "Sora@EXAMPLE.com", "password": "red-whale-32", "json": "true"}
+    assert visitor.submit("/api/auth/callback/email", fields).status_code == 200
+    assert not elsewhere.is_signed_in
+
+
+@pytest.mark.parametrize("provider", ["oidc", "apple"])
+def test_a_sign_in_through_a_provider_ends_the_other_sessions_of_that_person_only(
+    make_site: SiteMaker, provider: str
+) -> None:
+    reset = {"backend_reset": "POST /reset", "backend_reset_body": "email={identifier} code={code} pw={new_password}"}
+    reset |= {"backend_forgot": "POST /forgot", "backend_forgot_body": "email={identifier}"}
+    with running_issuer() as issuer, scripted_backend() as backend:
+        site = make_site(backend.url, **reset, **issuer.site_settings())
+        for email, is_owner in (("other@example.com", False), (backend.user["email"], True)):
+            elsewhere, visitor = site.new_visitor(), site.new_visitor()
+            elsewhere.sign_in()
+            fields = {"email": email, "code": "482913", "new_password": NEW_PASSWORD}
+            assert visitor.submit("/auth/password/reset", fields).status_code == 303
+            params = start_sign_in(visitor, issuer, provider)
+            response = (post_callback if provider == "apple" else send_callback)(visitor, params, provider)
+            assert response.status_code == 303
+            assert elsewhere.is_signed_in is not is_owner
 
 
 @pytest.mark.parametrize("typed", ["４８２ ９１３", "482-913", " 482\u00a0913\n", "482 913"])
