@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from flask import Flask, redirect, request, url_for
+from flask import Flask, redirect
 from flask.typing import ResponseReturnValue
 from flask_babel import Babel, get_locale
 from flask_login import LoginManager, current_user
@@ -48,6 +48,7 @@ from services.clock import Clock
 from web import (
     account_form,
     csrf,
+    current_page,
     error_handlers,
     forms,
     locale,
@@ -180,7 +181,7 @@ def _redirect_to_login() -> ResponseReturnValue:
     error = errors.SessionExpired if services().sessions.was_revoked() else errors.SessionRequired
     if error_handlers.wants_json():
         raise error()
-    page = url_for(str(request.endpoint).rpartition(".")[0] + ".show")
+    page = current_page.return_address()
     return redirect(login_page.url(error if error is errors.SessionExpired else None, page), 303)
 
 

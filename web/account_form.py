@@ -41,12 +41,6 @@ def link_values() -> dict[str, str]:
     return values
 
 
-def link_query() -> dict[str, str]:
-    """The same parameters as they are in this request, for links to this page in another language."""
-    names = [name for names in services().settings.backend.mail_link_parameters.values() for name in names.split("|")]
-    return {name: request.args[name] for name in names if name in request.args}
-
-
 def password_rules() -> str | None:
     """The rules for a new password in the language of the page: `PASSWORD_RULES`, or the known rules of the backend."""
     settings: Settings = services().settings

@@ -6,7 +6,6 @@ Python code uses the name of the folder (`pt_BR`); HTML and URLs use the languag
 
 import math
 import re
-from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
 from functools import lru_cache
@@ -23,10 +22,9 @@ from flask_babel import format_timedelta, get_locale
 import settings_readers
 from config import Settings
 from services import services
-from web import login_page
+from web import current_page
 from web.prefetch import is_prefetch
 
-_QUERY_PARAMETER = "lang"
 _MAX_HEADER_LENGTH = 256
 """Characters of `Accept-Language` that are parsed. Browsers send about 40."""
 
@@ -40,12 +38,12 @@ def init_app(app: flask.Flask, settings: Settings) -> None:
 def save_choice() -> None:
     """A `before_request` hook: store the locale of a `?lang=` link in the session.
 
-    Only for pages (`.show` endpoints). A shared cache may store static files, so their responses must not set cookies.
+    Only for pages. A shared cache may store static files, so their responses must not set cookies.
     A prefetched page is in that language, but the choice is not stored.
     """
-    if not request.query_string or request.method != "GET" or not str(request.endpoint).endswith(".show"):
+    if not request.query_string or not current_page.is_page():
         return
-    if code := _negotiate(request.args.get(_QUERY_PARAMETER, "")):
+    if code := _negotiate(request.args.get(current_page.LANGUAGE, "")):
         flask.g.locale = code
         if not is_prefetch():
             flask.session["locale"] = code
@@ -123,20 +121,12 @@ def language_tag(code: str | None = None) -> str:
     return (code or str(get_locale())).replace("_", "-")
 
 
-def language_links(callback_url: str | None, further: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The URLs of this page in each language, by language tag. They preserve `callbackUrl` and the error shown.
-
-    further: parameters that they preserve too.
-    """
-    page = f"{request.blueprint}.show"
-    path = flask.url_for(page if page in flask.current_app.view_functions else "home.show")
-    query = {
-        **({"callbackUrl": callback_url} if callback_url else {}),
-        **login_page.error_parameters(),
-        **(further or {}),
-    }
+def language_links(callback_url: str | None) -> dict[str, str]:
+    """The URLs of this page in each language, by language tag. They preserve the query, and with it the error shown."""
+    path, callback = current_page.path(), {"callbackUrl": callback_url} if callback_url else {}
+    query = {**callback, **current_page.parameters()}
     tags = [language_tag(code) for code in _available()]
-    return {tag: f"{path}?{urlencode({**query, _QUERY_PARAMETER: tag})}" for tag in tags}
+    return {tag: f"{path}?{urlencode({**query, current_page.LANGUAGE: tag})}" for tag in tags}
 
 
 @lru_cache

@@ -6,6 +6,7 @@ A new route fails here until it is listed.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 import pytest
 import requests
@@ -285,6 +286,53 @@ def test_each_page_for_members_has_a_way_to_sign_out(site: Site) -> None:
     assert pages == dict.fromkeys(
         ("/account", "/account/password", "/account/providers", "/account/passkeys", "/auth/login/confirm"), True
     )
+
+
+def with_query(address: str, **parameters: str) -> str:
+    return f"{address}{'&' if '?' in address else '?'}{urlencode(parameters)}"
+
+
+def pages_of(visitor: Visitor, **parameters: str) -> dict[str, Page]:
+    """The pages that this visitor gets by GET, by the address with these parameters."""
+    addresses = [with_query(route.address, **parameters) for route in ROUTES if route.method == "GET"]
+    responses = {address: visitor.get(address) for address in addresses}
+    kinds = {address: (each.status_code, each.headers.get("Content-Type")) for address, each in responses.items()}
+    return {address: Page(response) for address, response in responses.items() if kinds[address] == (200, HTML)}
+
+
+def test_each_page_links_to_itself_in_the_other_languages(site: Site) -> None:
+    parameters = {"code": "a/b c", "passkey": "7"}
+    omitted = {"password": "x", "csrfToken": "x", "state": "x", "reference": "x", "lang": "ja"}
+    pages = {**pages_of(member(site), **parameters, **omitted), **pages_of(site.new_visitor(), **parameters, **omitted)}
+    assert {urlsplit(address).path for address in pages} >= {
+        "/", "/account", "/account/password", "/account/passkeys", "/account/providers", "/auth/login/confirm",
+        "/auth/login/email", "/auth/logout", "/auth/password/forgot", "/auth/password/reset", "/auth/register",
+    }  # fmt: skip
+    for address, page in pages.items():
+        links = [link.get("href") for link in page.find_all("nav[@class='languages']//a")]
+        assert links, address
+        for link in links:
+            assert urlsplit(link).path == urlsplit(address).path
+            found = dict(parse_qsl(urlsplit(link).query))
+            expected = dict(parse_qsl(urlsplit(address).query)) | {"lang": found["lang"]}
+            assert found == {name: value for name, value in expected.items() if name not in omitted or name == "lang"}
+        assert len({dict(parse_qsl(urlsplit(link).query))["lang"] for link in links}) > 1
+
+
+def test_a_very_long_query_is_not_repeated_in_the_links(site: Site) -> None:
+    page = site.new_visitor().get_page(with_query("/auth/register", x="y" * 4000))
+    assert "yyyy" not in page.text
+
+
+def test_a_sign_in_returns_to_the_page_with_its_query(site: Site) -> None:
+    query = {"passkey": "7", "callbackUrl": "/rooms?a=b&c=d", "lang": "ja"}
+    for route in [route for route in ROUTES if route.method == "GET" and route.open_to == MEMBERS]:
+        response = site.new_visitor().get(with_query(route.address, **query))
+        if response.status_code == 303 and route.rule != "/auth/login/confirm":
+            (target,) = parse_qs(urlsplit(response.headers["Location"]).query)["callbackUrl"]
+            assert urlsplit(target).path == route.rule
+            expected = {"passkey": "7", "callbackUrl": f"{site.url}/rooms?a=b&c=d"}
+            assert dict(parse_qsl(urlsplit(target).query)) == expected
 
 
 def test_no_answer_to_another_origin_is_a_script_or_may_be_read_there(site: Site) -> None:

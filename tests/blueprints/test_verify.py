@@ -217,6 +217,13 @@ def test_a_page_of_the_backend_leads_out_and_back(site: Site) -> None:
     assert visitor.is_signed_in
 
 
+def test_the_page_in_another_language_has_the_code_of_the_backends_page_too(site: Site) -> None:
+    visitor = waiting(site, IDA)
+    page = visitor.get_page(f"{VERIFY}/return?code=a-b.c")
+    for link in page.find_all("nav[@class='languages']//a"):
+        assert visitor.get_page(link.get("href")).input_value("code") == "a-b.c"
+
+
 def test_an_address_that_is_not_allowed_is_never_on_a_page(shared_site: SiteMaker) -> None:
     visitor = shared_site(backend_next_step_urls=None).new_visitor()
     page = Page(visitor.sign_in(IDA))

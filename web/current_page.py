@@ -1,0 +1,60 @@
+"""The address of the page of this request: for links to it in other languages, and to return to it after a sign-in."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import current_app, request, url_for
+
+from web import csrf, login_page, redirect_target
+
+LANGUAGE = "lang"
+"""The query parameter that chooses the language of a page."""
+_OMITTED = (LANGUAGE, redirect_target.FIELD, csrf.FIELD, *login_page.ERROR_PARAMETERS, "state")
+"""Not copied from the query string: what has its own rules, and the `state` of a redirect, which is used only once."""
+
+
+def is_page() -> bool:
+    """Whether this is the GET of a page. Its blueprint has an endpoint `show`; those of APIs and files have none."""
+    return request.method == "GET" and _main_endpoint() is not None
+
+
+def path() -> str:
+    """The path of the page; after a POST, that of the form. The home page if the request has no page."""
+    main_endpoint = _main_endpoint()
+    if main_endpoint is None:
+        return url_for("home.show")
+    if request.method == "GET" or _has_get():
+        return f"{request.script_root}{request.path}"
+    return url_for(main_endpoint)
+
+
+def parameters() -> dict[str, Any]:
+    """The query parameters of a GET that show the same page again. Errors are included, but not `callbackUrl`."""
+    if not is_page():
+        return {}
+    copied = {name: value for name, value in request.args.items() if _is_copied(name)}
+    if len(urlencode(copied)) > redirect_target.MAX_LENGTH:
+        copied = {}
+    return {**copied, **login_page.error_parameters()}
+
+
+def return_address() -> str:
+    """The path and query to return to after a sign-in."""
+    callback_url = {redirect_target.FIELD: url} if is_page() and (url := redirect_target.requested()) else {}
+    query = urlencode({**parameters(), **callback_url})
+    return path() + (f"?{query}" if query else "")
+
+
+def _is_copied(name: str) -> bool:
+    return name not in _OMITTED and "password" not in name.lower()
+
+
+def _main_endpoint() -> str | None:
+    endpoint = f"{request.blueprint}.show"
+    return endpoint if endpoint in current_app.view_functions else None
+
+
+def _has_get() -> bool:
+    """Whether the path of this request has a page too."""
+    rules = [rule for rule in current_app.url_map.iter_rules() if rule.rule == str(request.url_rule)]
+    return any("GET" in (rule.methods or ()) for rule in rules)
