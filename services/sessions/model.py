@@ -128,6 +128,7 @@ class Session:
             "sid": self.sid,
             "auth_time": self.auth_time,
             "checked_at": self.checked_at,
+            "renewed_at": now,
             "iat": now,
             "exp": self.expires_at,
             "jti": str(uuid.uuid4()),
@@ -157,6 +158,9 @@ class Session:
         and nothing else. So a token of this site whose `user` is another person than its `sub` is rejected; one of
         NextAuth's is another session, about which the backend has not been asked yet. `USER_CLAIMS` are a claim of
         their own for that reason, which is only read from a token of this site.
+
+        A NextAuth app may also write a token again, with new `iat` and `exp`. That does not prolong a session of this
+        site: `renewed_at` stays as it is. Otherwise a copy could outlive the list of revoked sessions.
         """
         access_token = validate_token(claims.get("accessToken"))
         is_short = claims.get("short") is True
@@ -169,11 +173,12 @@ class Session:
         if sid and user_claims:
             user = replace(user, claims=_user_claims(claims.get("user_claims"), user_claims))
         issued_at = _time(claims["iat"])
+        renewed_at = min(issued_at, _time(claims.get("renewed_at", issued_at))) if sid else issued_at
         auth_time = _time(claims.get("auth_time", issued_at))
         token_expires_at = _date(claims.get("token_exp")) if sid else jwt_expiry(access_token)
         refresh_at = token_expires_at - REFRESH_MARGIN_SECONDS if token_expires_at else None
         ends_at = min(auth_time + absolute_age, MAX_DATE)
-        expires_at = min(_time(claims["exp"]), issued_at + max_age, ends_at)
+        expires_at = min(_time(claims["exp"]), renewed_at + max_age, ends_at)
         if ends_at <= now or _time(claims.get("nbf", 0)) > now + MAX_DIFFERENCE_SECONDS:
             raise ValueError("the session is over or is not valid yet")
         return cls(

@@ -66,9 +66,13 @@ class RevokedSessions:
         self.feed = RevocationFeed(redis, self._add, self._max_age, clock) if redis else None
 
     def contains(self, session: Session) -> bool:
-        """Whether this session was revoked, alone or with all sessions of its user."""
+        """Whether this session was revoked, alone or with all sessions of its user.
+
+        When a session began whose token NextAuth issued is not known: its `iat` changes. It counts as an old one.
+        """
         key, user = session.key, session.user_key
-        if any(w.users.get(user, -1) >= session.auth_time or w.contains(key) for w in self._windows):
+        auth_time = session.auth_time if session.is_confirmed else 0
+        if any(w.users.get(user, -1) >= auth_time or w.contains(key) for w in self._windows):
             return True
         return session.issuer_session is not None and self._is_ended_by_issuer(session.issuer_session)
 

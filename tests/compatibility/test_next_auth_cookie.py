@@ -108,7 +108,7 @@ def test_next_auth_reads_a_session_of_ours(next_auth: NextAuth, backend: Scripte
     cookies = signed_in(site)
     assert set(cookies) == {COOKIE}
     claims = next_auth.get_token(cookies)
-    ours = ("provider", "identifier", "sid", "auth_time", "checked_at")
+    ours = ("provider", "identifier", "sid", "auth_time", "checked_at", "renewed_at")
     assert set(claims) == {*article(USER), *ours, "iat", "exp", "jti"}
     assert article(USER, backend.token).items() <= claims.items()
     assert claims["exp"] - claims["iat"] == MONTH

@@ -176,6 +176,7 @@ NAMES = (
     "sid",
     "auth_time",
     "checked_at",
+    "renewed_at",
     "iat",
     "exp",
     "jti",

@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,9 @@ from services.backend.user import User
 from services.clock import MAX_DIFFERENCE_SECONDS, Clock
 from services.sessions.model import Session
 from services.sessions.revoked_sessions import RevokedSessions
-from tests.support.site import MINJI, Site, Visitor, make_settings, running_site
+from tests.support import forge
+from tests.support.scripted import USER, scripted_backend
+from tests.support.site import MINJI, ManualClock, Site, Visitor, make_settings, running_site
 
 JUN = "jun@example.com"
 EVERYWHERE = {"everywhere": "1"}
@@ -155,3 +158,37 @@ def test_a_session_that_is_too_large_for_its_cookies_does_not_end_the_others(sit
     assert visitor.is_signed_in
     start_session(site, user, "t")
     assert not visitor.is_signed_in
+
+
+# --- Beside an app with NextAuth, which writes tokens again
+
+
+def written_again(claims: dict[str, Any], clock: Clock, site: Site) -> Visitor:
+    """A visitor with the same token as NextAuth writes it again: only `iat`, `exp` and `jti` are new."""
+    now = int(clock.time())
+    token = forge.encrypt({**claims, "iat": now, "exp": now + forge.MONTH, "jti": "another"})
+    return site.new_visitor(Cookie=f"{forge.COOKIE}={token}")
+
+
+def test_a_copy_that_is_written_again_does_not_outlive_the_list_of_revoked_sessions() -> None:
+    clock = ManualClock()
+    with running_site(clock=clock) as site:
+        claims = forge.decrypt(str(signed_in(site).cookies[forge.COOKIE]))
+        clock.advance(20 * forge.DAY)
+        assert written_again(claims, clock, site).is_signed_in
+        clock.advance(11 * forge.DAY)
+        assert not written_again(claims, clock, site).is_signed_in
+
+
+def test_signing_out_everywhere_ends_a_session_of_nextauth_also_if_it_is_written_again() -> None:
+    clock = ManualClock()
+    with scripted_backend() as backend, running_site(backend.url, clock=clock) as site:
+        claims = forge.make_claims(user=USER)
+        here, there = (written_again(claims, clock, site) for _ in range(2))
+        assert there.is_signed_in
+        own = signed_in(site)
+        own.submit("/auth/logout", EVERYWHERE)
+        clock.advance(3600)
+        assert not written_again(claims, clock, site).is_signed_in
+        assert not here.is_signed_in
+        assert signed_in(site).is_signed_in
