@@ -10,7 +10,7 @@
     │   │   └── StepNotDone             the person has not done yet what the backend's page wants
     │   ├── CodeExpired                 the code of a next step is no longer accepted
     │   ├── PasskeyRejected             the backend does not accept the passkey
-    │   │   └── PasskeyNotAdded         nor as a new one
+    │   │   └── PasskeyNotAdded         the backend does not add the new passkey
     │   ├── AccountMismatch             somebody else than the signed-in person has confirmed the session
     │   ├── EmailNotVerified            the backend requires a verified email address
     │   ├── OAuthAccountNotLinked       the backend has this email address with another way to sign in

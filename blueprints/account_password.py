@@ -9,7 +9,7 @@ from flask_login import login_required
 
 import errors
 from services import services
-from services.accounts import Outcome
+from services.accounts import FormOutcome
 from web import account_form, error_handlers, forms, login_page, request_body, request_context
 
 bp = Blueprint("account_password", __name__)
@@ -32,7 +32,7 @@ def save() -> ResponseReturnValue:
     outcome = services().accounts.change_password(
         form.password.data, form.new_password.data, identifier, request_context.current()
     )
-    if outcome is Outcome.SIGN_IN:
+    if outcome is FormOutcome.SIGN_IN:
         flash(_("Your password is changed. Sign in with the new one."))
         return redirect(login_page.url(), 303)
     flash(_("Your password is changed. You are signed out on all other devices."))

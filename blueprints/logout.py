@@ -6,7 +6,7 @@ from flask_babel import gettext as _
 
 from errors import CsrfError, FormExpired
 from services import services
-from services.sign_out import Outcome, SignedOut
+from services.sign_out import SignedOut, SignOutOutcome
 from web import auto_login, provider_buttons, redirect_target, request_body, request_context
 from web.redirects import redirect_after_form, redirect_to_provider
 
@@ -65,9 +65,9 @@ def _success_message(*, everywhere: bool) -> str:
 def _failure_message(signed_out: SignedOut, *, everywhere: bool) -> str:
     """The message about a sign-out that is not complete; empty if it is."""
     message = ""
-    if signed_out.outcome is Outcome.FAILED_AT_BACKEND:
+    if signed_out.outcome is SignOutOutcome.FAILED_AT_BACKEND:
         message = _("You are signed out on this device, but we could not reach our service to end the session there.")
-    elif signed_out.outcome is Outcome.NO_SESSION and everywhere:
+    elif signed_out.outcome is SignOutOutcome.NO_SESSION and everywhere:
         message = _("You were signed out on this device already. To sign out on all devices, sign in again first.")
     elif signed_out.provider and not signed_out.provider_url:
         name = provider_buttons.label(signed_out.provider)

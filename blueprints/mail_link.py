@@ -13,7 +13,7 @@ from werkzeug.datastructures import MultiDict
 
 import errors
 from services import services
-from services.accounts import Outcome
+from services.accounts import FormOutcome
 from web import account_form, forms, login_page, password_reset_note, request_body, request_context
 
 reset_bp = Blueprint("password_reset", __name__)
@@ -32,10 +32,10 @@ def save_reset() -> ResponseReturnValue:
         return _respond_invalid("password_reset.html", form)
     values = {**_code_values(form), "new_password": form.new_password.data}
     outcome = services().accounts.reset_password(values, _identifier(form), request_context.current())
-    if outcome is Outcome.SIGNED_IN:
+    if outcome is FormOutcome.SIGNED_IN:
         flash(_("Your password is changed. You are signed in, and signed out on all other devices."))
         return redirect(services().settings.origin + url_for("home.show"), 303)
-    if outcome is Outcome.SIGN_IN:
+    if outcome is FormOutcome.SIGN_IN:
         password_reset_note.save(services().accounts.account(_identifier(form)))
     flash(_("Your password is changed. Sign in with the new one."))
     return redirect(login_page.url(), 303)

@@ -7,7 +7,7 @@ from flask_babel import gettext as _
 
 import errors
 from services import services
-from services.accounts import Outcome
+from services.accounts import FormOutcome
 from services.observability.audit import account_hash
 from web import account_form, forms, login_page, redirect_target, request_body, request_context
 from web.redirects import redirect_after_form
@@ -31,10 +31,10 @@ def save() -> ResponseReturnValue:
         return _render(form), 422
     outcome = services().accounts.register(form.identifier, form.values, form.further_values, request_context.current())
     callback_url = redirect_target.requested()
-    if outcome is Outcome.SIGNED_IN:
+    if outcome is FormOutcome.SIGNED_IN:
         flash(_("Your account is created, and you are signed in."))
         return redirect_after_form(redirect_target.redirect_target())
-    if outcome is Outcome.SIGN_IN:
+    if outcome is FormOutcome.SIGN_IN:
         flash(_("Your account is created. Sign in now."))
         return redirect(login_page.url(None, callback_url), 303)
     flask.session[_SIGNED_UP] = _digest(form)

@@ -92,6 +92,10 @@ class Services:
         revoked_sessions = RevokedSessions(settings, redis, clock, session_memory)
         token_store = TokenStore(redis, settings.secret_keys, clock)
         refresher = TokenRefresher(settings, backend, token_store, revoked_sessions, clock)
+        if feed := revoked_sessions.feed:
+            session_memory.publish_change = revoked_sessions.publish_change
+            feed.on_reconnect = token_store.save_all_again
+            token_store.get_generation = lambda: feed.generation
         session_list = SessionList(settings, redis, revoked_sessions, clock) if redis else None
         sessions = Sessions(
             settings,

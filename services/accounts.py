@@ -34,7 +34,7 @@ MIN_ANSWER_SECONDS = 1.0
 reveal that the account exists."""
 
 
-class Outcome(Enum):
+class FormOutcome(Enum):
     """What the person has to do after a form."""
 
     SIGNED_IN = "signed in"
@@ -94,7 +94,7 @@ class Accounts:
 
     def register(
         self, identifier: str, values: Mapping[str, Any], further: Mapping[str, object], context: RequestContext
-    ) -> Outcome:
+    ) -> FormOutcome:
         """Create an account, and sign its owner in if the backend allows that at once. Raises a `SiteError`.
 
         values: of the placeholders of the call, among them `password`. further: of the fields in `REGISTER_FIELDS`.
@@ -106,9 +106,9 @@ class Accounts:
             try:
                 login = self._calls.register(values, further, context)
             except errors.EmailNotVerified:
-                return self._registered(identifier, Outcome.VERIFY, context)
+                return self._registered(identifier, FormOutcome.VERIFY, context)
             except errors.SecondFactorRequired:
-                return self._registered(identifier, Outcome.SIGN_IN, context)
+                return self._registered(identifier, FormOutcome.SIGN_IN, context)
         return self._registered(identifier, self._enter(login, identifier, values["password"], context), context)
 
     def send_mail(self, call: str, identifier: str, context: RequestContext) -> None:
@@ -125,7 +125,7 @@ class Accounts:
                 wait_for(self._clock.sleep(seconds))
         self._audit.record("mail_requested", context, account=self._account(identifier), form=call)
 
-    def reset_password(self, values: Mapping[str, Any], identifier: str | None, context: RequestContext) -> Outcome:
+    def reset_password(self, values: Mapping[str, Any], identifier: str | None, context: RequestContext) -> FormOutcome:
         """Set a new password with the code of a mail. Raises a `SiteError`; `InvalidCode` if the code is not accepted.
 
         values: `code`, `uid` and `new_password`. identifier: set only if the backend requires it with the code.
@@ -144,11 +144,11 @@ class Accounts:
             with suppress(errors.SiteError):  # the password is set: the person can sign in
                 account = identifier or (user.email if user else "") or ""
                 self._sign_in.with_tokens(login, account, context, SignInOptions(end_others=True))
-                return Outcome.SIGNED_IN
+                return FormOutcome.SIGNED_IN
         if user is None:
-            return Outcome.SIGN_IN
+            return FormOutcome.SIGN_IN
         self._sessions.end_all_of(user)
-        return Outcome.SIGN_IN_AGAIN
+        return FormOutcome.SIGN_IN_AGAIN
 
     def verify_email(self, values: Mapping[str, Any], identifier: str | None, context: RequestContext) -> None:
         """Verify an address with the code of a mail. Raises a `SiteError`; `InvalidCode` if the code is not accepted.
@@ -166,7 +166,7 @@ class Accounts:
             with suppress(errors.SiteError):
                 self._profile.refresh(context)
 
-    def change_password(self, current: str, new: str, identifier: str | None, context: RequestContext) -> Outcome:
+    def change_password(self, current: str, new: str, identifier: str | None, context: RequestContext) -> FormOutcome:
         """Change the password of the signed-in person. This session continues; all other sessions of the person end.
 
         identifier: what the person signs in with, if it is not the email address of the session.
@@ -204,7 +204,7 @@ class Accounts:
     def _sign_up_kind(self) -> str:
         return "email" if self._identifier_kind == "any" else self._identifier_kind
 
-    def _enter(self, login: Login | None, identifier: str, password: str, context: RequestContext) -> Outcome:
+    def _enter(self, login: Login | None, identifier: str, password: str, context: RequestContext) -> FormOutcome:
         """Sign in after the sign-up: with the token, or with the password if the backend returned no token."""
         try:
             if login:
@@ -212,12 +212,12 @@ class Accounts:
             else:
                 self._sign_in.with_password(identifier, password, context)
         except (errors.CredentialsSignin, errors.EmailNotVerified):
-            return Outcome.VERIFY
+            return FormOutcome.VERIFY
         except errors.SiteError:
-            return Outcome.SIGN_IN
-        return Outcome.SIGNED_IN
+            return FormOutcome.SIGN_IN
+        return FormOutcome.SIGNED_IN
 
-    def _registered(self, identifier: str, outcome: Outcome, context: RequestContext) -> Outcome:
+    def _registered(self, identifier: str, outcome: FormOutcome, context: RequestContext) -> FormOutcome:
         self._audit.record("registered", context, account=self._account(identifier), outcome=outcome.value)
         return outcome
 
@@ -247,7 +247,7 @@ class Accounts:
 
     def _continue_session(
         self, session: Session, login: Login | None, identifier: str, password: str, context: RequestContext
-    ) -> Outcome:
+    ) -> FormOutcome:
         """Start a new session in this browser and end all others. Some backends revoke the old token."""
         try:
             if login is None and self._ends_refresh_token:
@@ -273,8 +273,8 @@ class Accounts:
         except errors.SiteError as error:
             log.info("the session ends with the old password: %s", error)
             self._sessions.end(everywhere=True)
-            return Outcome.SIGN_IN
-        return Outcome.SIGNED_IN
+            return FormOutcome.SIGN_IN
+        return FormOutcome.SIGNED_IN
 
     @contextmanager
     def _failures_audited(self, call: str, identifier: str | None, context: RequestContext) -> Iterator[None]:

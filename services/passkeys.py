@@ -27,7 +27,7 @@ from services.oauth.used_tokens import UsedTokens
 from services.observability.audit import AuditLog, account_hash
 from services.observability.user_agent import parse_user_agent
 from services.request_context import RequestContext
-from services.response_cookies import Cookie, prefixed
+from services.response_cookies import MAX_COOKIE_SIZE, Cookie, prefixed
 from services.sealing import Sealer
 from services.sessions.manager import Sessions
 from services.sessions.model import Session
@@ -39,8 +39,6 @@ MAX_AGE_SECONDS = 10 * 60
 """A sign-in page may be open for a while before somebody chooses a passkey from the suggestions of its field."""
 MAX_CREDENTIAL_LENGTH = 16 * 1024
 """Characters of a browser's answer. A new passkey with a chain of certificates has about 8,000."""
-_MAX_COOKIE_SIZE = 4000
-"""Characters. Browsers keep 4096 bytes of a cookie, with its name."""
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+={0,2}")
 _LABEL = re.compile(r"[a-zA-Z0-9._:-]{1,64}")
 
@@ -228,7 +226,7 @@ class Passkeys:
             expires_at=int(self._clock.time()) + MAX_AGE_SECONDS,
         )
         sealed = self._sealer.seal(self._name, asdict(record)).decode()
-        if len(sealed) > _MAX_COOKIE_SIZE:
+        if len(sealed) > MAX_COOKIE_SIZE:
             raise errors.SessionTooLarge(f"the cookie for the options has {len(sealed)} characters")
         self._set_cookie(sealed, MAX_AGE_SECONDS, context)
         return options.public_key

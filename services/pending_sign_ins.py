@@ -21,7 +21,7 @@ from services.backend.next_step import Step
 from services.clock import MAX_DIFFERENCE_SECONDS, Clock
 from services.event_loop import wait_for
 from services.request_context import RequestContext
-from services.response_cookies import Cookie, prefixed
+from services.response_cookies import MAX_COOKIE_SIZE, Cookie, prefixed
 from services.sealing import Sealer
 from services.sign_in_options import NO_OPTIONS, SignInOptions
 from services.state.redis import Redis, client_of
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 MAX_AGE_SECONDS = 10 * 60
 """Long enough for a code that is sent by mail. After that, the person signs in again."""
-_MAX_COOKIE_SIZE = 4000
-"""Characters. Browsers keep 4096 bytes of a cookie, with its name."""
 _MAX_ENDED = 10_000
 """Sign-ins that have ended in the last ten minutes, in the memory of a process: about 2 MB. Of more, the oldest is
 forgotten; the backend accepts a code once in any case."""
@@ -110,9 +108,9 @@ class PendingSignIns:
     def seal(self, pending: PendingSignIn) -> str:
         """The value of the cookie, without the id_token if it would be too large with it. Raises `SessionTooLarge`."""
         sealed = self._sealer.seal(self._name, _without_empty(asdict(pending))).decode()
-        if len(sealed) > _MAX_COOKIE_SIZE and pending.id_token:
+        if len(sealed) > MAX_COOKIE_SIZE and pending.id_token:
             return self.seal(replace(pending, id_token=None))
-        if len(sealed) > _MAX_COOKIE_SIZE:
+        if len(sealed) > MAX_COOKIE_SIZE:
             raise errors.SessionTooLarge(f"the pending sign-in has {len(sealed)} characters")
         return sealed
 

@@ -41,10 +41,6 @@ class ProviderLinks:
         self._audit = audit
 
     @property
-    def can_link(self) -> bool:
-        return self._calls.has("link") and bool(self._registrations)
-
-    @property
     def can_unlink(self) -> bool:
         return self._calls.has("unlink")
 

@@ -6,6 +6,9 @@ from typing import Literal
 
 from config import Settings
 
+MAX_COOKIE_SIZE = 4000
+"""Characters of a value that a service encrypts. Browsers keep 4096 bytes of a cookie, with its name."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cookie:

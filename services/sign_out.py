@@ -18,7 +18,7 @@ _MAX_REVOKED_TOKENS = 3
 """A browser may send further session cookies with another `Domain` or `Path`, set by an earlier setup."""
 
 
-class Outcome(Enum):
+class SignOutOutcome(Enum):
     """The result of a sign-out."""
 
     DONE = "done"
@@ -30,7 +30,7 @@ class Outcome(Enum):
 
 @dataclass(frozen=True)
 class SignedOut:
-    outcome: Outcome
+    outcome: SignOutOutcome
     provider: Registration | None = None
     """The provider at which the sign-out continues."""
     provider_url: str | None = None
@@ -55,7 +55,7 @@ class SignOut:
         """
         sessions = self._sessions.end(everywhere=everywhere)
         if not sessions:
-            return SignedOut(Outcome.NO_SESSION)
+            return SignedOut(SignOutOutcome.NO_SESSION)
         session, (first, *others) = sessions[0], self._tokens_of(sessions)
         revocation = self._backend.logout(first, context)
         self._revoke(others, context)
@@ -74,7 +74,7 @@ class SignOut:
             everywhere=everywhere,
             at_provider=bool(url) if provider else None,
         )
-        outcome = Outcome.FAILED_AT_BACKEND if revocation is Revocation.FAILED else Outcome.DONE
+        outcome = SignOutOutcome.FAILED_AT_BACKEND if revocation is Revocation.FAILED else SignOutOutcome.DONE
         return SignedOut(outcome, provider, url)
 
     def revoke_replaced(self, sessions: Iterable[Session], new: Tokens, context: RequestContext) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 import errors
 from backends.base import Backend, Call, FieldErrors, Meaning, Rule
 from services.backend.answer import MISSING, Answer, find_joined
-from services.backend.user import clean_text
+from services.backend.user import clean_text, without_bidi_controls
 from services.http.response import parse_retry_after
 
 DEFAULT_RETRY_AFTER = 60
@@ -18,8 +18,6 @@ _MAX_MESSAGE = 200
 """Characters of the backend's message for a field; the rest is cut off. It has to fit below the field."""
 _FORM_FIELDS = {"identifier": "email"}
 """Placeholder -> field of the site's form, where the two have different names."""
-_BIDI_CONTROLS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""They could reorder the text around the message."""
 NO_FIELD = frozenset({"", "detail", "non_field_errors", "__all__"})
 """Keys under which frameworks report errors that belong to no field."""
 
@@ -293,7 +291,7 @@ def _field_messages(backend: Backend, call: str, answer: Answer) -> dict[str, st
 def clean_message(value: object) -> str | None:
     """A message of the backend for a field, cut to its maximum length; None if it is empty or not text."""
     text = clean_text(value, _MAX_MESSAGE)
-    return _BIDI_CONTROLS.sub("", text) if text else None
+    return without_bidi_controls(text) if text else None
 
 
 def refusal_message(backend: Backend, answer: Answer, error: errors.SiteError, secret: str) -> str | None:
@@ -309,7 +307,7 @@ def refusal_message(backend: Backend, answer: Answer, error: errors.SiteError, s
     is_sentence = text is not None and re.search(r"\s|[^\x00-\x7f]", text)
     if text is None or not is_sentence or secret in text or secret in str(value):
         return None
-    return _BIDI_CONTROLS.sub("", text)
+    return without_bidi_controls(text)
 
 
 def _first_match(rules: Iterable[Rule], call: str, answer: Answer) -> Meaning | None:

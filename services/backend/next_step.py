@@ -10,7 +10,7 @@ import settings_readers as read
 from backends.base import METHOD_NAMES, Backend, Call, Method, placeholders_of
 from services.backend import answer_errors
 from services.backend.answer import Answer
-from services.backend.user import clean_text
+from services.backend.user import clean_text, without_bidi_controls
 from services.http.response import parse_retry_after
 
 MAX_CHALLENGE = 2500
@@ -23,7 +23,6 @@ DEFAULT_RESEND_SECONDS = 30
 """Seconds until a code can be sent again, if the backend does not say: long enough for an SMS to arrive."""
 MAX_RESEND_SECONDS = 600
 """A sign-in is pending for ten minutes."""
-_BIDI_CONTROLS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _NAME = re.compile(r"[\w\-.:/+= ]{1,200}", re.ASCII)
 RECOVERY = "recovery"
 """The name of the method that is offered if the backend has a call for it."""
@@ -146,7 +145,7 @@ def _text(answer: Answer, place: str, longest: int) -> str | None:
 
 def _sent_to(answer: Answer, place: str) -> str | None:
     text = clean_text(answer.get(place), _MAX_SENT_TO) if place else None
-    return _BIDI_CONTROLS.sub("", text) if text else None
+    return without_bidi_controls(text) if text else None
 
 
 def _seconds(answer: Answer, place: str) -> int | None:

@@ -6,8 +6,8 @@ from datetime import datetime
 
 from services.http import strict_json
 
-_MAX_TIME = 253402300799
-"""The end of the year 9999."""
+MAX_DATE = 253402300799
+"""The end of the year 9999: Python and browsers cannot write later dates."""
 _MIN_MILLISECONDS = 10**11
 """A larger number of seconds would be after the year 5000."""
 REFRESH_MARGIN_SECONDS = 30
@@ -94,4 +94,4 @@ def _number(value: object) -> float | None:
 
 
 def _bounded(seconds: float | None) -> int | None:
-    return int(seconds) if seconds is not None and 0 < seconds <= _MAX_TIME else None
+    return int(seconds) if seconds is not None and 0 < seconds <= MAX_DATE else None

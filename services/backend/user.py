@@ -16,10 +16,11 @@ _MAX_EMAIL = 254
 """RFC 5321, 4.5.3.1.3, without the angle brackets. A longer address is cut off; that of a provider is dropped."""
 _MAX_ID = 255
 """Characters of an id, which the session cookie holds; OpenID Connect Core 1.0, 2, has the same for `sub`."""
-_MAX_EXACT_NUMBER = 2**53
+MAX_EXACT_NUMBER = 2**53
 """From here on, JavaScript reads different integers as the same number."""
 _EMAIL = re.compile(r"[^@\s,;<>\x00-\x1f\x7f]{1,64}@[^@\s,;<>\x00-\x1f\x7f]+")
 """RFC 5321, 4.5.3.1.1: 64 characters before the `@`."""
+_BIDI_CONTROLS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _REMOVED = ("Cc", "Cs")
 _INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp", "Zs", "Mn", "Mc", "Me")
 """Unicode categories of invisible characters. Unassigned ones (Cn) may be visible in newer fonts."""
@@ -84,7 +85,7 @@ class User(UserMixin):  # type: ignore[misc]  # Flask-Login has no type hints
 
 def _validate_id(value: object) -> int | str:
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10**_MAX_ID:
-        return value if value < _MAX_EXACT_NUMBER else str(value)
+        return value if value < MAX_EXACT_NUMBER else str(value)
     if isinstance(value, str) and 0 < len(value) <= _MAX_ID and _without_controls(value).strip() == value:
         return value
     raise ValueError(f"user has no valid id: a whole number above 0, or 1 to {_MAX_ID} printable characters")
@@ -98,6 +99,11 @@ def clean_text(value: object, max_length: int = _MAX_ID) -> str | None:
     if not isinstance(value, str):
         return None
     return _without_controls(value[: 2 * max_length]).strip()[:max_length].rstrip() or None
+
+
+def without_bidi_controls(text: str) -> str:
+    """The text of a message without the controls that could reorder the text around it."""
+    return _BIDI_CONTROLS.sub("", text)
 
 
 def clean_name(value: object) -> str | None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from services.backend.answer import MISSING, find
-from services.backend.user import clean_text
+from services.backend.user import MAX_EXACT_NUMBER, clean_text
 from settings_readers import UserClaim
 
 log = logging.getLogger("munjigi.backend")
@@ -20,8 +20,6 @@ MAX_CLAIMS_BYTES = 2048
 """Size of all claims of a user as JSON. The session cookie and the headers to an app have 16 kB for everything."""
 MAX_DEPTH = 4
 """Levels of lists and objects. Roles and plans need no more."""
-_MAX_EXACT_NUMBER = 2**53
-"""From here on, JavaScript reads different integers as the same number."""
 
 
 def read_claims(user: object, claims_to_read: Iterable[UserClaim]) -> dict[str, object]:
@@ -57,7 +55,7 @@ def _clean(value: object, depth: int) -> Any:
         case None | bool():
             return value
         case int():
-            return value if abs(value) < _MAX_EXACT_NUMBER else str(value)
+            return value if abs(value) < MAX_EXACT_NUMBER else str(value)
         case float():
             if math.isfinite(value):
                 return value

@@ -62,10 +62,6 @@ class ReadResult:
     def session(self) -> Session | None:
         return self.copies[0].session if self.copies else None
 
-    @property
-    def uses_current_key(self) -> bool:
-        return bool(self.copies) and self.copies[0].uses_current_key
-
 
 class SessionCookie:
     def __init__(self, settings: Settings, clock: Clock) -> None:

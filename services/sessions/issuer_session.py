@@ -6,9 +6,9 @@ logout token are both by the issuer's clock, so that comparing them does not dep
 """
 
 from dataclasses import dataclass, field
-from hashlib import sha256
 
-KEY_BYTES = 8
+from services.sessions.short_hash import KEY_BYTES, short_hash
+
 MAX_ID_TOKEN_LENGTH = 2048
 """Characters. Encrypted twice, it takes one of the three session cookies. In the URL of the sign-out at the issuer it
 is not encrypted: the URL stays below 4 kB, and servers accept 8."""
@@ -73,4 +73,4 @@ def sid_key(issuer: str, sid: str) -> bytes:
 
 
 def _key(kind: str, issuer: str, value: str) -> bytes:
-    return sha256(f"issuer:{kind}:{issuer}:{value}".encode()).digest()[:KEY_BYTES]
+    return short_hash(f"issuer:{kind}:{issuer}:{value}")

@@ -17,7 +17,7 @@ from flask_login import login_user, logout_user
 
 import errors
 from config import Settings
-from services.backend.tokens import Tokens
+from services.backend.tokens import MAX_DATE, Tokens
 from services.backend.user import User
 from services.clock import Clock
 from services.observability.audit import AuditLog
@@ -25,7 +25,7 @@ from services.request_context import GetContext
 from services.sessions.cookie import Copy, ReadResult, SessionCookie
 from services.sessions.issuer_session import IssuerSession
 from services.sessions.memory import SessionMemory
-from services.sessions.model import MAX_DATE, Session
+from services.sessions.model import Session
 from services.sessions.revalidation import Revalidator, UnconfirmedError
 from services.sessions.revoked_sessions import RevokedSessions
 from services.sessions.session_list import SessionList

@@ -9,21 +9,19 @@ from functools import cached_property
 from hashlib import sha256
 
 from backends.base import Backend
-from services.backend.tokens import REFRESH_MARGIN_SECONDS, jwt_expiry
+from services.backend.tokens import MAX_DATE, REFRESH_MARGIN_SECONDS, jwt_expiry
 from services.backend.user import User
 from services.bearer_token import validate_token
 from services.clock import MAX_DIFFERENCE_SECONDS
 from services.sessions.issuer_session import IssuerSession
+from services.sessions.short_hash import short_hash
 from settings_readers import UserClaim
 
-KEY_BYTES = 8
 RECENT_SECONDS = 15 * 60
 """After a sign-in that is older, people confirm it before they end another session, connect a provider or add a
 passkey: an open browser alone must not suffice (OWASP ASVS 5.0, 7.5.1 and 7.5.2)."""
 _MAX_TIME = 2**53
 """Seconds since 1970. JSON readers may round larger integers."""
-MAX_DATE = 253402300799
-"""The end of the year 9999: Python and browsers cannot write later dates."""
 _MAX_IDENTIFIER_LENGTH = 255
 """Characters: `MAX_USERNAME_LENGTH` in `web/forms.py`."""
 _WORD = re.compile(r"[\w\-]{1,64}", re.ASCII)
@@ -205,11 +203,11 @@ class Session:
 
 
 def user_key(user_id: int | str) -> bytes:
-    return sha256(f"person:{user_id}".encode()).digest()[:KEY_BYTES]
+    return short_hash(f"person:{user_id}")
 
 
 def session_key(sid: str) -> bytes:
-    return sha256(f"sid:{sid}".encode()).digest()[:KEY_BYTES]
+    return short_hash(f"sid:{sid}")
 
 
 def _derive_sid(access_token: str, user: User) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from services.clock import Clock
 from services.event_loop import start_task, wait_for
 from services.observability.audit import redis_state_changed
+from services.sessions.short_hash import KEY_BYTES
 from services.state.redis import Redis, client_of, close_storage, open_storage
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ _GENERATION_SECONDS = 10 * 365 * 86400
 """The lifetime of that key. From the remaining time follows its age, by the clock of Redis."""
 MAX_SYNC_SECONDS = 10.0
 """How long a process waits for the stream at its start. The rest of a longer stream is read while it serves."""
-KEY_BYTES = 8
 _BLOCK_SECONDS = 0.9
 """How long one read waits for entries, below `CLIENT_SECONDS` in `services/state/redis.py`."""
 _RETRY_SECONDS = 1.0

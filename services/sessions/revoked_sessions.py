@@ -18,8 +18,9 @@ from services.backend.user import User
 from services.clock import MAX_DIFFERENCE_SECONDS, Clock
 from services.sessions.issuer_session import IssuerSession
 from services.sessions.memory import SessionMemory
-from services.sessions.model import KEY_BYTES, Session, session_key, user_key
+from services.sessions.model import Session, session_key, user_key
 from services.sessions.revocation_feed import Entry, RevocationFeed
+from services.sessions.short_hash import KEY_BYTES
 from services.state.redis import Redis
 
 _BUCKET_BYTES = 2
@@ -57,8 +58,6 @@ class RevokedSessions:
         """memory: receives the changed users that other processes publish in the same feed."""
         self._clock = clock
         self._memory = memory
-        if memory:
-            memory.publish_change = self._publish_change
         # A session may come from a process whose clock is ahead, and an entry from a Redis whose clock is behind.
         self._max_age = settings.session_max_age + MAX_DIFFERENCE_SECONDS
         self._windows = [_Window(clock.time()), _Window(0)]
@@ -175,7 +174,8 @@ class RevokedSessions:
         if self.feed:
             self.feed.publish(entry)
 
-    def _publish_change(self, key: bytes, time: float) -> None:
+    def publish_change(self, key: bytes, time: float) -> None:
+        """Tell other processes that the user of the session with this key has changed."""
         if self.feed:
             self.feed.publish(Entry(changed_key=key, until=int(time * 1000)))
 

@@ -27,7 +27,7 @@ from services.request_context import GetContext, RequestContext
 from services.sessions.model import Session
 from services.sessions.revoked_sessions import RevokedSessions
 from services.sessions.token_sealer import Kind, TokenSealer
-from services.sessions.token_store import Claim, Outcome, TokenStore, copy_tokens
+from services.sessions.token_store import Claim, RefreshOutcome, TokenStore, copy_tokens
 from services.single_flight import SingleFlight
 
 log = logging.getLogger("munjigi.sessions")
@@ -87,9 +87,6 @@ class TokenRefresher:
         self._flights: SingleFlight[tuple[Session, bool]] = SingleFlight(clock)
         self._failures: LRUCache[bytes, _Failure] = LRUCache(MAX_FAILURES)
         self._lock = threading.Lock()
-        if feed := revoked_sessions.feed:
-            feed.on_reconnect = store.save_all_again
-            store.get_generation = lambda: feed.generation
 
     def can_refresh(self, session: Session) -> bool:
         return self._backend.can_refresh(has_refresh_token=session.sealed_refresh_token is not None)
@@ -188,7 +185,7 @@ class TokenRefresher:
         """The session with the newest tokens of all processes. Raises `TokenRefreshFailed` if they may be unknown."""
         newest = self.store.load_complete(session)
         if newest is None:
-            self.store.report(session, Outcome.FAILED, UNSENT_RETRY_SECONDS)
+            self.store.report(session, RefreshOutcome.FAILED, UNSENT_RETRY_SECONDS)
             raise self._failed(session, "Redis does not answer or has lost data, and there may be newer tokens")
         return newest
 
@@ -202,7 +199,7 @@ class TokenRefresher:
         newest, outcome = self.store.wait_for_other(session, self._seconds)
         if newest.refresh_count > session.refresh_count:
             return newest
-        if outcome is Outcome.REFUSED:
+        if outcome is RefreshOutcome.REFUSED:
             raise errors.SessionExpired("the backend refused to refresh the tokens, as another process was told")
         raise self._failed(session, "another process could not refresh the tokens")
 
@@ -221,7 +218,7 @@ class TokenRefresher:
             newest = self.store.load(session)
             if newest.refresh_count > session.refresh_count:  # another process had sent it, without Redis
                 return newest
-            self.store.report(session, Outcome.REFUSED, self._seconds)
+            self.store.report(session, RefreshOutcome.REFUSED, self._seconds)
             raise
         except errors.SiteError as error:
             raise self._record_failure(session, error) from None
@@ -287,7 +284,7 @@ class TokenRefresher:
         if not was_answered:
             self._paused_until = self._clock.monotonic() + PAUSE_SECONDS
         seconds = max(error.retry_after or RETRY_SECONDS, UNSENT_RETRY_SECONDS) if was_sent else UNSENT_RETRY_SECONDS
-        self.store.report(session, Outcome.FAILED, seconds)
+        self.store.report(session, RefreshOutcome.FAILED, seconds)
         return self._failed(session, error.reason, seconds, may_be_refusal=error.may_be_refusal)
 
     def _failed(

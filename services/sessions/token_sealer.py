@@ -1,7 +1,8 @@
 """Tokens for this site alone, encrypted within the session: the backend's refresh token, and a provider's id_token.
 
-NextAuth apps that share `SECRET_KEY` can read all claims of the session cookie, with `getToken()` for example. So these
-tokens are encrypted once more, each kind with a key of its own. A sealed token belongs to one session, by its `sid`.
+NextAuth apps that share `SECRET_KEY` read all claims of the session cookie, with `getToken()` for example. So these
+tokens are encrypted once more, each kind with a key of its own. That prevents accidents. It is no barrier for an app
+that is taken over: the keys are derived from `SECRET_KEY`. A sealed token belongs to one session, by its `sid`.
 
 It is decrypted only when needed, because that takes as long as reading the rest of the session.
 """

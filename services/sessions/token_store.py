@@ -77,7 +77,7 @@ class Claim(Enum):
     """Redis does not answer: another process might refresh them at the same time."""
 
 
-class Outcome(Enum):
+class RefreshOutcome(Enum):
     """How a refresh by another process ended. The values are those of its key in Redis."""
 
     RUNNING = b"running"
@@ -192,18 +192,19 @@ class TokenStore:
         key, milliseconds = _refresh_key(session), math.ceil(seconds * 1000)
         is_own = wait_for(
             self._run(
-                lambda client: client.set(key, Outcome.RUNNING.value, nx=True, px=milliseconds), Claim.UNAVAILABLE
+                lambda client: client.set(key, RefreshOutcome.RUNNING.value, nx=True, px=milliseconds),
+                Claim.UNAVAILABLE,
             )
         )
         return is_own if isinstance(is_own, Claim) else Claim.OWN if is_own else Claim.OTHER
 
-    def report(self, session: Session, outcome: Outcome, seconds: float) -> None:
+    def report(self, session: Session, outcome: RefreshOutcome, seconds: float) -> None:
         """Announce the outcome of a refresh to other processes. They do not try it themselves for `seconds`."""
         if self._redis:
             key, milliseconds = _refresh_key(session), max(1, math.ceil(seconds * 1000))
             wait_for(self._run(lambda client: client.set(key, outcome.value, px=milliseconds), None))
 
-    def wait_for_other(self, session: Session, seconds: float) -> tuple[Session, Outcome | None]:
+    def wait_for_other(self, session: Session, seconds: float) -> tuple[Session, RefreshOutcome | None]:
         """Wait until another process has refreshed the tokens.
 
         Returns the session with the new tokens, or the outcome if there are none; None without a result.
@@ -217,11 +218,11 @@ class TokenStore:
                 self._entries[key] = replace(entry, is_saved=False)
         self._save_again_soon()
 
-    async def _poll(self, session: Session, seconds: float) -> tuple[Session, Outcome | None]:
-        outcome: bytes | None = Outcome.RUNNING.value
+    async def _poll(self, session: Session, seconds: float) -> tuple[Session, RefreshOutcome | None]:
+        outcome: bytes | None = RefreshOutcome.RUNNING.value
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while outcome == Outcome.RUNNING.value:
+                while outcome == RefreshOutcome.RUNNING.value:
                     await asyncio.sleep(_POLL_SECONDS)
                     outcome = await self._get(_refresh_key(session))
                     if value := await self._get(_tokens_key(session)):
@@ -229,8 +230,8 @@ class TokenStore:
                         if newest.refresh_count > session.refresh_count:
                             return newest, None
                         if value == _ENDED:
-                            return session, Outcome.REFUSED
-        return session, next((each for each in Outcome if each.value == outcome), None)
+                            return session, RefreshOutcome.REFUSED
+        return session, next((each for each in RefreshOutcome if each.value == outcome), None)
 
     def _remember_saved(self, session: Session, redis_value: bytes) -> Session:
         """The session with the tokens in this value from Redis, if they are newer."""

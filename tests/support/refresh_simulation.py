@@ -144,7 +144,7 @@ class Login:
 
     family: Family
     session: Session
-    signed_out: sign_out.Outcome | None = None
+    signed_out: sign_out.SignOutOutcome | None = None
     sign_out_requested: bool = False
     ended: bool = False
     cause: str | None = None
@@ -826,7 +826,11 @@ class World:
     def _check_sign_outs(self) -> None:
         for login in self.logins:
             family = login.family
-            if login.signed_out is not sign_out.Outcome.DONE or family.ended_by or not self.backend.honors(family):
+            if (
+                login.signed_out is not sign_out.SignOutOutcome.DONE
+                or family.ended_by
+                or not self.backend.honors(family)
+            ):
                 continue
             last = family.sends.get(family.number - 1, [])
             if family.number and not any(send.delivered_at is not None for send in last):

@@ -557,7 +557,7 @@ def test_a_valid_cookie_is_read_as_its_session(gate: Site, row: str) -> None:
     assert found.session.user.to_json() == {"name": None, "nick_name": None, "email": None, **told["user"]}
     assert found.session.access_token == told["accessToken"]
     assert found.session.expires_at == told["exp"]
-    assert found.uses_current_key
+    assert found.copies[0].uses_current_key
     assert set(found.names) == brought(cookies)
 
 
