@@ -39,9 +39,10 @@ def parameters() -> dict[str, Any]:
 
 
 def return_address() -> str:
-    """The path and query to return to after a sign-in."""
+    """The path and query to return to after a sign-in, without an error."""
     callback_url = {redirect_target.FIELD: url} if is_page() and (url := redirect_target.requested()) else {}
-    query = urlencode({**parameters(), **callback_url})
+    copied = {name: value for name, value in parameters().items() if name not in login_page.ERROR_PARAMETERS}
+    query = urlencode({**copied, **callback_url})
     return path() + (f"?{query}" if query else "")
 
 

@@ -325,7 +325,7 @@ def test_a_very_long_query_is_not_repeated_in_the_links(site: Site) -> None:
 
 
 def test_a_sign_in_returns_to_the_page_with_its_query(site: Site) -> None:
-    query = {"passkey": "7", "callbackUrl": "/rooms?a=b&c=d", "lang": "ja"}
+    query = {"passkey": "7", "callbackUrl": "/rooms?a=b&c=d", "lang": "ja", "error": "Cancelled"}
     for route in [route for route in ROUTES if route.method == "GET" and route.open_to == MEMBERS]:
         response = site.new_visitor().get(with_query(route.address, **query))
         if response.status_code == 303 and route.rule != "/auth/login/confirm":
