@@ -14,13 +14,14 @@ from werkzeug.datastructures import MultiDict
 import errors
 from services import services
 from services.accounts import FormOutcome
-from web import account_form, forms, login_page, password_reset_note, request_body, request_context
+from web import account_form, current_page, forms, login_page, password_reset_note, request_body, request_context
 
 reset_bp = Blueprint("password_reset", __name__)
 verify_bp = Blueprint("email_verify", __name__)
 
 
 @reset_bp.get("/auth/password/reset", endpoint="show")
+@current_page.reads(account_form.link_parameters)
 def show_reset() -> ResponseReturnValue:
     return _render("password_reset.html", _linked_form("reset"), is_link="code" in account_form.link_values())
 
@@ -47,6 +48,7 @@ def show_reset_error(error: errors.SiteError) -> ResponseReturnValue:
 
 
 @verify_bp.get("/auth/email/verify", endpoint="show")
+@current_page.reads(account_form.link_parameters)
 def show_verify() -> ResponseReturnValue:
     return _render("email_verify.html", _linked_form("verify_email"), is_link="code" in account_form.link_values())
 

@@ -17,6 +17,7 @@ from services.sessions.model import Session
 from services.sign_in_options import SignInOptions
 from web import (
     confirm_page,
+    current_page,
     error_handlers,
     login_page,
     password_reset_note,
@@ -107,6 +108,7 @@ def register() -> ResponseReturnValue:
 
 @removal_bp.get("/account/passkeys/remove", endpoint="show")
 @login_required
+@current_page.reads(lambda: ["passkey"])
 def show_removal() -> ResponseReturnValue:
     """Ask whether to remove a passkey of the list. A GET removes nothing."""
     session = _session()

@@ -11,6 +11,7 @@ import errors
 from services import services
 from services.pending_sign_ins import PendingSignIn
 from web import (
+    current_page,
     error_handlers,
     login_page,
     next_step_page,
@@ -32,6 +33,7 @@ def show() -> ResponseReturnValue:
 
 
 @bp.get("/return")
+@current_page.reads(lambda: ["code"])
 def show_return() -> ResponseReturnValue:
     """The address to which a page of the backend redirects: show the form that continues."""
     pending = _pending()

@@ -41,6 +41,12 @@ def link_values() -> dict[str, str]:
     return values
 
 
+def link_parameters() -> list[str]:
+    """The names of the parameters that the links of mails may have."""
+    names = services().settings.backend.mail_link_parameters.values()
+    return [name for alternatives in names for name in alternatives.split("|")]
+
+
 def password_rules() -> str | None:
     """The rules for a new password in the language of the page: `PASSWORD_RULES`, or the known rules of the backend."""
     settings: Settings = services().settings

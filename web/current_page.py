@@ -1,16 +1,29 @@
 """The address of the page of this request: for links to it in other languages, and to return to it after a sign-in."""
 
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from flask import current_app, request, url_for
 
-from web import csrf, login_page, redirect_target
+from web import login_page, redirect_target
 
 LANGUAGE = "lang"
 """The query parameter that chooses the language of a page."""
-_OMITTED = (LANGUAGE, redirect_target.FIELD, csrf.FIELD, *login_page.ERROR_PARAMETERS, "state")
-"""Not copied from the query string: what has its own rules, and the `state` of a redirect, which is used only once."""
+_View = TypeVar("_View", bound=Callable[..., Any])
+
+
+def reads(names: Callable[[], Iterable[str]]) -> Callable[[_View], _View]:
+    """Declare the query parameters that a page reads, besides `callbackUrl` and those of errors.
+
+    Links to the page have these. Text of other parameters is never repeated: a link could put it there.
+    """
+
+    def declare(view: _View) -> _View:
+        view.query_parameters = names  # type: ignore[attr-defined]
+        return view
+
+    return declare
 
 
 def is_page() -> bool:
@@ -32,7 +45,9 @@ def parameters() -> dict[str, Any]:
     """The query parameters of a GET that show the same page again. Errors are included, but not `callbackUrl`."""
     if not is_page():
         return {}
-    copied = {name: value for name, value in request.args.items() if _is_copied(name)}
+    view = current_app.view_functions[str(request.endpoint)]
+    names: Callable[[], Iterable[str]] = getattr(view, "query_parameters", tuple)
+    copied = {name: request.args[name] for name in names() if name in request.args}
     if len(urlencode(copied)) > redirect_target.MAX_LENGTH:
         copied = {}
     return {**copied, **login_page.error_parameters()}
@@ -44,10 +59,6 @@ def return_address() -> str:
     copied = {name: value for name, value in parameters().items() if name not in login_page.ERROR_PARAMETERS}
     query = urlencode({**copied, **callback_url})
     return path() + (f"?{query}" if query else "")
-
-
-def _is_copied(name: str) -> bool:
-    return name not in _OMITTED and "password" not in name.lower()
 
 
 def _main_endpoint() -> str | None:
