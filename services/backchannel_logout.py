@@ -9,12 +9,12 @@ from services.clock import MAX_DIFFERENCE_SECONDS, Clock
 from services.oauth import logout_token
 from services.oauth.client import OAuthClient
 from services.oauth.signed_jwt import InvalidToken
-from services.oauth.used_tokens import UsedTokens
 from services.observability.audit import AuditLog, account_hash
 from services.request_context import RequestContext
 from services.sessions import issuer_session
 from services.sessions.revoked_sessions import RevokedSessions
 from services.state.redis import Redis
+from services.state.used_tokens import UsedTokens
 
 _KEEP_SECONDS = logout_token.MAX_AGE_SECONDS + 2 * MAX_DIFFERENCE_SECONDS
 """How long a logout token can be valid. Its `iat` may be slightly in the future."""

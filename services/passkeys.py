@@ -23,7 +23,6 @@ from services.backend.passkey_calls import Options, Passkey, PasskeyCalls
 from services.clock import MAX_DIFFERENCE_SECONDS, Clock
 from services.http import strict_json
 from services.limits.rate_limiter import RateLimiter
-from services.oauth.used_tokens import UsedTokens
 from services.observability.audit import AuditLog, account_hash
 from services.observability.user_agent import parse_user_agent
 from services.request_context import RequestContext
@@ -32,6 +31,7 @@ from services.sealing import Sealer
 from services.sessions.manager import Sessions
 from services.sessions.model import Session
 from services.state.redis import Redis
+from services.state.used_tokens import UsedTokens
 
 PROVIDER = "passkey"
 """`Session.provider` of a sign-in with a passkey."""

@@ -7,35 +7,25 @@ the sign-in has succeeded or was cancelled, copies of the cookie are no longer a
 
 import hmac
 import secrets
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, TypeVar
-
-from cachetools import TTLCache
+from typing import Any
 
 import errors
 from backends.base import Method
 from config import Settings
 from services.backend.next_step import Step
 from services.clock import MAX_DIFFERENCE_SECONDS, Clock
-from services.event_loop import wait_for
 from services.request_context import RequestContext
 from services.response_cookies import MAX_COOKIE_SIZE, Cookie, prefixed
 from services.sealing import Sealer
 from services.sign_in_options import NO_OPTIONS, SignInOptions
-from services.state.redis import Redis, client_of
-
-if TYPE_CHECKING:
-    from limits.aio.storage import RedisStorage
+from services.state.redis import Redis
+from services.state.used_tokens import UsedTokens
 
 MAX_AGE_SECONDS = 10 * 60
 """Long enough for a code that is sent by mail. After that, the person signs in again."""
-_MAX_ENDED = 10_000
-"""Sign-ins that have ended in the last ten minutes, in the memory of a process: about 2 MB. Of more, the oldest is
-forgotten; the backend accepts a code once in any case."""
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,11 +89,8 @@ class PendingSignIns:
         self._name = prefixed("munjigi.pending", settings)
         self._path = f"{settings.site_path}/auth/login"
         self._sealer = Sealer(settings.secret_keys, "pending sign-in")
-        self._redis = redis
         self._clock = clock
-        self._ended: TTLCache[str, bool] = TTLCache(
-            _MAX_ENDED, MAX_AGE_SECONDS + MAX_DIFFERENCE_SECONDS, clock.monotonic
-        )
+        self._ended = UsedTokens("munjigi:pending", MAX_AGE_SECONDS + MAX_DIFFERENCE_SECONDS, redis, clock)
 
     def seal(self, pending: PendingSignIn) -> str:
         """The value of the cookie, without the id_token if it would be too large with it. Raises `SessionTooLarge`."""
@@ -126,12 +113,11 @@ class PendingSignIns:
         """The pending sign-in of this browser, or None. If the browser has several, the one that ends last."""
         copies = [copy for value in context.cookies.get(self._name, ()) if (copy := self._open(value, context))]
         pending = max(copies, key=lambda copy: copy.expires_at, default=None)
-        return None if pending is None or wait_for(self._has_ended(pending.id)) else pending
+        return None if pending is None or self._ended.is_used(pending.id) else pending
 
     def end(self, pending: PendingSignIn, context: RequestContext) -> None:
         """Delete the cookie, and refuse all copies of it."""
-        self._ended[pending.id] = True
-        wait_for(self._end_in_redis(pending.id))
+        self._ended.use(pending.id)
         self.delete_cookie(context)
 
     def has_cookie(self, context: RequestContext) -> bool:
@@ -155,34 +141,6 @@ class PendingSignIns:
         is_this_visitor = pending.visitor is None or hmac.compare_digest(pending.visitor, context.visitor or "")
         return pending if is_this_visitor and self._clock.time() < pending.expires_at else None
 
-    async def _has_ended(self, pending_id: str) -> bool:
-        if pending_id in self._ended:
-            return True
-
-        async def exists(redis: Redis, storage: "RedisStorage") -> bool:
-            return bool(await redis.command(lambda: client_of(storage).exists(_key(pending_id))))
-
-        return await self._with_redis(exists, default=False)
-
-    async def _end_in_redis(self, pending_id: str) -> None:
-        async def save(redis: Redis, storage: "RedisStorage") -> None:
-            seconds = MAX_AGE_SECONDS + MAX_DIFFERENCE_SECONDS
-            await redis.command(lambda: client_of(storage).set(_key(pending_id), b"1", ex=seconds))
-
-        await self._with_redis(save, default=None)
-
-    async def _with_redis(
-        self, operation: Callable[[Redis, "RedisStorage"], Coroutine[Any, Any, _T]], default: _T
-    ) -> _T:
-        if self._redis is None:
-            return default
-        redis = self._redis
-
-        async def otherwise() -> _T:
-            return default
-
-        return await redis.run(lambda storage: operation(redis, storage), otherwise)
-
     def _set(self, value: str, max_age: int, context: RequestContext) -> None:
         secure = self._settings.secure
         context.response_cookies.set(
@@ -199,7 +157,3 @@ def _without_empty(data: dict[str, Any]) -> dict[str, Any]:
     """The data without empty values, which are the defaults: this keeps the cookie small."""
     data = {name: _without_empty(value) if name in ("step", "options") else value for name, value in data.items()}
     return {name: value for name, value in data.items() if value or name == "step"}
-
-
-def _key(pending_id: str) -> str:
-    return f"munjigi:pending:{pending_id}"

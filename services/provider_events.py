@@ -21,10 +21,10 @@ from services.oauth import notification
 from services.oauth.client import OAuthClient
 from services.oauth.notification import Notification
 from services.oauth.signed_jwt import InvalidToken, is_time
-from services.oauth.used_tokens import UsedTokens
 from services.observability.audit import AuditLog, account_hash
 from services.request_context import RequestContext
 from services.state.redis import Redis
+from services.state.used_tokens import UsedTokens
 
 log = logging.getLogger("munjigi.provider_events")
 

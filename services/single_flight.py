@@ -4,11 +4,11 @@ import asyncio
 import logging
 import math
 import threading
-from collections.abc import Callable, Coroutine, Hashable, MutableMapping
+from collections.abc import Callable, Hashable, MutableMapping
 from concurrent.futures import Future
 from copy import copy
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from cachetools import TTLCache
 
@@ -16,10 +16,7 @@ import errors
 from services.clock import Clock
 from services.event_loop import wait_for, wait_for_future
 from services.sealing import Sealer
-from services.state.redis import Redis, client_of
-
-if TYPE_CHECKING:
-    from limits.aio.storage import RedisStorage
+from services.state.redis import Redis
 
 log = logging.getLogger("munjigi.state")
 
@@ -29,7 +26,6 @@ _POLL_SECONDS = 0.05
 """Interval of polling Redis for the result of another process, too short to be noticed."""
 
 _T = TypeVar("_T")
-_R = TypeVar("_R")
 
 
 class SingleFlight(Generic[_T]):
@@ -105,12 +101,13 @@ class SharedSingleFlight(Generic[_T]):
         return result, was_called and is_first
 
     def _run(self, key: str, call: Callable[[], _T], timeout: float) -> tuple[_T, bool]:
-        if self._redis is None:
+        redis = self._redis
+        if redis is None:
             return call(), True
         name = f"{self._name}:{sha256(key.encode()).hexdigest()}"
-        if not wait_for(self._claim(name, timeout)):
+        if not wait_for(self._claim(redis, name, timeout)):
             try:
-                result = self._open(name, wait_for(self._other_result(name, timeout)))
+                result = self._open(name, wait_for(self._other_result(redis, name, timeout)))
             except (ValueError, KeyError):
                 log.warning("result of another process not available, key=%s", name)
             else:
@@ -118,9 +115,9 @@ class SharedSingleFlight(Generic[_T]):
         try:
             result = call()
         except errors.SiteError as error:
-            wait_for(self._publish(name, {"error": type(error).__name__, "attributes": vars(error)}))
+            wait_for(self._publish(redis, name, {"error": type(error).__name__, "attributes": vars(error)}))
             raise
-        wait_for(self._publish(name, {"result": self._dump(result)}))
+        wait_for(self._publish(redis, name, {"result": self._dump(result)}))
         return result, True
 
     def _open(self, name: str, sealed: bytes | None) -> _T:
@@ -132,47 +129,27 @@ class SharedSingleFlight(Generic[_T]):
             raise errors.from_attributes(value["error"], value["attributes"])
         return self._load(value["result"])
 
-    async def _claim(self, name: str, timeout: float) -> bool:
+    async def _claim(self, redis: Redis, name: str, timeout: float) -> bool:
         """Whether this process makes the call. True while Redis is unavailable."""
 
-        async def claim(storage: "RedisStorage") -> bool:
-            return bool(
-                await self._command(lambda: client_of(storage).set(name, b"", nx=True, px=math.ceil(timeout * 1000)))
-            )
+        milliseconds = math.ceil(timeout * 1000)
+        return bool(await redis.send(lambda client: client.set(name, b"", nx=True, px=milliseconds), default=True))
 
-        return await self._with_redis(claim, default=True)
-
-    async def _other_result(self, name: str, timeout: float) -> bytes | None:
+    async def _other_result(self, redis: Redis, name: str, timeout: float) -> bytes | None:
         """The result that another process publishes; None if it has none, or Redis is unavailable.
 
         Raises `TimeoutError`.
         """
 
-        async def get(storage: "RedisStorage") -> bytes | None:
-            value: bytes | None = await self._command(lambda: client_of(storage).get(name))
-            return value
-
+        value: bytes | None
         async with asyncio.timeout(timeout):
-            while (value := await self._with_redis(get, default=None)) == b"":
+            while (value := await redis.send(lambda client: client.get(name))) == b"":
                 await asyncio.sleep(_POLL_SECONDS)
         return value
 
-    async def _publish(self, name: str, value: object) -> None:
+    async def _publish(self, redis: Redis, name: str, value: object) -> None:
         sealed = self._sealer.seal(name, value)
-
-        async def publish(storage: "RedisStorage") -> None:
-            await self._command(lambda: client_of(storage).set(name, sealed, ex=self._keep_seconds))
-
-        await self._with_redis(publish, default=None)
-
-    async def _with_redis(self, operation: Callable[["RedisStorage"], Coroutine[Any, Any, _R]], default: _R) -> _R:
-        async def otherwise() -> _R:
-            return default
-
-        return await self._redis.run(operation, otherwise) if self._redis else default
-
-    async def _command(self, command: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-        return await self._redis.command(command) if self._redis else None
+        await redis.send(lambda client: client.set(name, sealed, ex=self._keep_seconds))
 
 
 def _result(future: "Future[_T]", timeout: float) -> _T:

@@ -19,7 +19,7 @@ from services.backend.user import User
 from services.clock import MAX_DIFFERENCE_SECONDS, Clock
 from services.event_loop import wait_for
 from services.sessions.model import Session
-from services.state.redis import Redis, client_of
+from services.state.redis import Redis
 
 MAX_SESSIONS = 50_000
 """The least recently used entry is dropped: its cookie counts then, and the session is revalidated once more than
@@ -106,14 +106,15 @@ class SessionMemory:
         """Extend a session that was used while its cookie cannot be written."""
         self.update(session, used_until=until)
         if self._redis:
-            wait_for(self._save_use(self._redis, session, until))
+            seconds = max(1, until - int(self._clock.time()))
+            wait_for(self._redis.send(lambda client: client.set(_redis_key(session), until, ex=seconds)))
 
     def is_extended(self, session: Session) -> bool:
         """Whether a session that has expired by its cookie was extended by use."""
         now = self._clock.time()
         if self.is_extended_here(session) or not self._redis:
             return self.is_extended_here(session)
-        used_until = wait_for(self._load_use(self._redis, session))
+        used_until = int(wait_for(self._redis.send(lambda client: client.get(_redis_key(session)))) or 0)
         if used_until > now:
             self.update(session, used_until=used_until)
         return used_until > now
@@ -121,27 +122,6 @@ class SessionMemory:
     def is_extended_here(self, session: Session) -> bool:
         """The same, without asking Redis."""
         return self.get(session).used_until > self._clock.time()
-
-    async def _save_use(self, redis: Redis, session: Session, until: int) -> None:
-        seconds = max(1, until - int(self._clock.time()))
-
-        async def save(storage: Any) -> None:
-            await redis.command(lambda: client_of(storage).set(_redis_key(session), until, ex=seconds))
-
-        async def skip() -> None:
-            pass
-
-        await redis.run(save, otherwise=skip)
-
-    async def _load_use(self, redis: Redis, session: Session) -> int:
-        async def load(storage: Any) -> int:
-            value = await redis.command(lambda: client_of(storage).get(_redis_key(session)))
-            return int(value or 0)
-
-        async def skip() -> int:
-            return 0
-
-        return await redis.run(load, otherwise=skip)
 
 
 def _redis_key(session: Session) -> str:

@@ -20,7 +20,7 @@ from services.sealing import Sealer
 from services.sessions.issuer_session import IssuerSession
 from services.sessions.model import Session
 from services.sessions.revoked_sessions import RevokedSessions
-from services.state.redis import Redis, client_of
+from services.state.redis import Redis
 
 TOUCH_SECONDS = 300
 """The minimum interval of writing the time of the last use, which is shown in minutes. The new end of a renewed session
@@ -117,29 +117,18 @@ class SessionList:
             return None
 
     async def _write(self, name: str, public_sid: str, value: bytes) -> None:
-        async def write(storage: Any) -> None:
-            client = client_of(storage)
-            await self._redis.command(lambda: client.hset(name, public_sid, value))
-            await self._redis.command(lambda: client.expire(name, self._seconds))
+        async def write(client: Any) -> None:
+            await client.hset(name, public_sid, value)
+            await client.expire(name, self._seconds)
 
-        await self._redis.run(write, otherwise=_nothing)
+        await self._redis.send(write)
 
     async def _delete(self, name: str, public_sids: Sequence[str]) -> None:
-        async def delete(storage: Any) -> None:
-            await self._redis.command(lambda: client_of(storage).hdel(name, *public_sids))
-
-        await self._redis.run(delete, otherwise=_nothing)
+        await self._redis.send(lambda client: client.hdel(name, *public_sids))
 
     async def _read(self, name: str) -> dict[bytes, bytes] | None:
-        async def read(storage: Any) -> dict[bytes, bytes] | None:
-            values: dict[bytes, bytes] = await self._redis.command(lambda: client_of(storage).hgetall(name))
-            return values
-
-        return await self._redis.run(read, otherwise=_nothing)
-
-
-async def _nothing() -> None:
-    pass
+        values: dict[bytes, bytes] | None = await self._redis.send(lambda client: client.hgetall(name))
+        return values
 
 
 def _name(session: Session) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Any
 
 from cachetools import LRUCache
 
@@ -25,7 +25,7 @@ from services.event_loop import start_task, wait_for
 from services.sealing import Sealer
 from services.sessions.model import Session
 from services.sessions.revocation_feed import GENERATION_KEY
-from services.state.redis import RETRY_SECONDS, Redis, client_of
+from services.state.redis import RETRY_SECONDS, Redis
 
 MAX_SESSIONS = 20_000
 """Entries in memory, about 3 kB each. The least recently used is dropped; with Redis, it is still there."""
@@ -63,8 +63,6 @@ local saved = redis.call('GET', KEYS[1])
 redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
 return saved
 """
-
-_T = TypeVar("_T")
 
 
 class Claim(Enum):
@@ -309,19 +307,9 @@ class TokenStore:
         value: tuple[bytes | None, bool] = await self._run(get, (None, False))
         return value
 
-    async def _run(self, command: Callable[[Any], Coroutine[Any, Any, _T]], default: _T | Any) -> _T | Any:
+    async def _run(self, command: Callable[[Any], Coroutine[Any, Any, Any]], default: object) -> Any:
         """The result of a command, the default if Redis is unavailable."""
-
-        async def otherwise() -> Any:
-            return default
-
-        if (redis := self._redis) is None:
-            return default
-
-        async def run(storage: Any) -> Any:
-            return await redis.command(lambda: command(client_of(storage)))
-
-        return await redis.run(run, otherwise)
+        return await self._redis.send(command, default) if self._redis else default
 
 
 def copy_tokens(source: Session, target: Session) -> Session:

@@ -101,6 +101,20 @@ class Redis:
         self._mark_up(failures)
         return result
 
+    async def send(self, command: Callable[[Any], Coroutine[Any, Any, Any]], default: object = None) -> Any:
+        """The result of a command, or the default if it fails or while Redis is unavailable.
+
+        command: receives the `redis.asyncio` client, and may send several commands within the timeout of one.
+        """
+
+        async def operation(storage: "RedisStorage") -> Any:
+            return await self.command(lambda: command(client_of(storage)))
+
+        async def otherwise() -> Any:
+            return default
+
+        return await self.run(operation, otherwise)
+
     async def command(self, command: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         """Send one command of an operation when a connection is free; raises `TimeoutError`."""
         async with self._connections.get().slots:

@@ -17,11 +17,11 @@ import app
 from services.backend.user import User
 from services.clock import Clock
 from services.event_loop import wait_for
-from services.oauth.used_tokens import UsedTokens
 from services.sessions.model import Session
 from services.sessions.revocation_feed import STREAM
 from services.sessions.revoked_sessions import RevokedSessions
 from services.state.redis import Redis
+from services.state.used_tokens import UsedTokens
 from tests.support.certificates import certificate
 from tests.support.commands import ROOT
 from tests.support.redis_server import RedisServer, Relay, redis_cluster, redis_server, running_relay

@@ -2,16 +2,12 @@
 
 import threading
 from hashlib import sha256
-from typing import TYPE_CHECKING
 
 from cachetools import TTLCache
 
 from services.clock import Clock
 from services.event_loop import wait_for
-from services.state.redis import Redis, client_of
-
-if TYPE_CHECKING:
-    from limits.aio.storage import RedisStorage
+from services.state.redis import Redis
 
 MAX_TOKENS = 10_000
 """Ids in the memory of a process, about 2 MB. Only valid tokens are added. With more, the oldest is forgotten."""
@@ -34,7 +30,10 @@ class UsedTokens:
             if key in self._used:
                 return False
             self._used[key] = True
-        return wait_for(self._set(self._redis, key)) if self._redis else True
+        if self._redis is None:
+            return True
+        seconds = self._keep_seconds
+        return bool(wait_for(self._redis.send(lambda client: client.set(key, b"", nx=True, ex=seconds), default=True)))
 
     def is_used(self, *parts: str) -> bool:
         """Whether the token with this id was used before."""
@@ -42,26 +41,7 @@ class UsedTokens:
         with self._lock:
             if key in self._used:
                 return True
-        return wait_for(self._exists(self._redis, key)) if self._redis else False
+        return bool(self._redis and wait_for(self._redis.send(lambda client: client.exists(key))))
 
     def _key(self, *parts: str) -> str:
         return f"{self._prefix}:{sha256(repr(parts).encode()).hexdigest()[:32]}"
-
-    async def _exists(self, redis: Redis, key: str) -> bool:
-        async def exists(storage: "RedisStorage") -> bool:
-            return bool(await redis.command(lambda: client_of(storage).exists(key)))
-
-        async def skip() -> bool:
-            return False
-
-        return await redis.run(exists, otherwise=skip)
-
-    async def _set(self, redis: Redis, key: str) -> bool:
-        async def set_if_absent(storage: "RedisStorage") -> bool:
-            command = redis.command(lambda: client_of(storage).set(key, b"", nx=True, ex=self._keep_seconds))
-            return bool(await command)
-
-        async def skip() -> bool:
-            return True
-
-        return await redis.run(set_if_absent, otherwise=skip)
