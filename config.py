@@ -290,6 +290,10 @@ class Settings:
         """All keys, oldest first, as itsdangerous expects them: it signs with the last one."""
         return [*reversed(self.secret_keys)]
 
+    def registration(self, provider_id: str | None) -> Registration | None:
+        """The site's registration at the provider with this id; None if the provider is not enabled."""
+        return next((each for each in self.registrations if each.id == provider_id), None)
+
 
 def load(environ: Mapping[str, str]) -> Settings:
     """Read the settings from these variables. Raises `SettingsError` with all problems at once."""

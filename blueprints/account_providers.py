@@ -46,7 +46,7 @@ def offer() -> ResponseReturnValue:
 @bp.post("/disconnect")
 @login_required
 def disconnect() -> ResponseReturnValue:
-    registration = providers_page.registration(request_body.fields().get("provider"))
+    registration = services().settings.registration(request_body.fields().get("provider"))
     if registration is None or not services().provider_links.can_unlink:
         abort(404)
     session = services().sessions.load()

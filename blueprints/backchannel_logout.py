@@ -51,8 +51,7 @@ def end_sessions_of_issuer(provider: str) -> ResponseReturnValue:
     400 for a token that is not valid, or that cannot be verified because the issuer cannot be reached. 404 for a
     provider that is not in `PROVIDERS`, or that has no keys to sign a token with.
     """
-    registrations = services().settings.registrations
-    registration = next((each for each in registrations if each.id == provider), None)
+    registration = services().settings.registration(provider)
     if registration is None or not registration.provider.can_send_logout_tokens:
         abort(404)
     tokens = request.form.getlist("logout_token") if request.mimetype == request_body.FORM else []

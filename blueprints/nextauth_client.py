@@ -74,7 +74,7 @@ def sign_in() -> ResponseReturnValue:
         raise errors.CredentialsSignin(f"not sent to the backend, invalid form fields: {', '.join(form.errors)}")
     options = password_reset_note.sign_in_options(remember=remember_me.requested(), with_password=True)
     services().sign_in.with_password(form.typed, form.password.data or "", request_context.current(), options)
-    if _json_requested():
+    if request_body.json_requested():
         return _respond(redirect_target.redirect_target())
     return providers_page.redirect_after_sign_in(status=302)
 
@@ -89,7 +89,7 @@ def sign_out_page() -> ResponseReturnValue:
 def sign_out() -> ResponseReturnValue:
     everywhere = request_body.flag("everywhere")
     signed_out = sign_out_of_request(everywhere=everywhere)
-    if _json_requested():
+    if request_body.json_requested():
         return _respond(signed_out.provider_url or redirect_target.redirect_target())
     return redirect_after_sign_out(signed_out, everywhere=everywhere, status=302)
 
@@ -111,7 +111,7 @@ def handle_error(error: errors.SiteError) -> ResponseReturnValue:
     """
     if isinstance(error, errors.NextStepRequired):
         target = redirect_target.requested()
-        return next_step_page.redirect_to_page(error, target, as_json=_json_requested(), status=302)
+        return next_step_page.redirect_to_page(error, target, as_json=request_body.json_requested(), status=302)
     if isinstance(error, errors.CsrfError):
         page = "/signout" if request.endpoint == "nextauth_client.sign_out" else "/signin"
         callback = {redirect_target.FIELD: url} if (url := redirect_target.requested()) else {}
@@ -120,13 +120,9 @@ def handle_error(error: errors.SiteError) -> ResponseReturnValue:
 
 
 def _respond(url: str, error: errors.SiteError | None = None) -> ResponseReturnValue:
-    if not _json_requested():
+    if not request_body.json_requested():
         return redirect(url, 302)
     return ({"url": url}, error.status, error.headers) if error else {"url": url}
-
-
-def _json_requested() -> bool:
-    return request_body.fields().get("json") == "true"
 
 
 def _api_url(path: str) -> str:

@@ -71,7 +71,7 @@ def start(provider: str) -> ResponseReturnValue:
         record_failure(registration, error, context)
         return _redirect_with_error(error, callback_url, is_confirmation=is_confirmation, is_link=is_link)
     services().attempts.save(attempt, registration.provider, context)
-    if _json_requested():
+    if request_body.json_requested():
         return {"url": authorization_url}
     return redirect_to_provider(authorization_url, registration)
 
@@ -129,8 +129,7 @@ def _extra_params() -> dict[str, str]:
 
 
 def _registration(provider: str) -> Registration:
-    registrations = services().settings.registrations
-    return next((registration for registration in registrations if registration.id == provider), None) or abort(404)
+    return services().settings.registration(provider) or abort(404)
 
 
 def _callback_params() -> tuple[dict[str, str], bool]:
@@ -261,11 +260,7 @@ def _redirect_with_error(
 
 
 def _redirect_to(url: str) -> ResponseReturnValue:
-    return {"url": url} if _json_requested() else redirect(url, 303)
-
-
-def _json_requested() -> bool:
-    return request_body.fields().get("json") == "true"
+    return {"url": url} if request_body.json_requested() else redirect(url, 303)
 
 
 def _state_digest(state: str) -> str:

@@ -27,8 +27,7 @@ def receive(provider: str) -> ResponseReturnValue:
     has not accepted the event: the provider then sends it again. 404 for a provider that is not in `PROVIDERS`, or that
     sends no notifications.
     """
-    registrations = services().settings.registrations
-    registration = next((each for each in registrations if each.id == provider), None)
+    registration = services().settings.registration(provider)
     notifications = registration.provider.notifications if registration else None
     if registration is None or notifications is None:
         abort(404)

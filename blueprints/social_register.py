@@ -111,7 +111,7 @@ def _pending() -> tuple[PendingSignIn | None, Registration | None]:
     pending = services().pending_sign_ins.load(request_context.current())
     if pending is None or pending.kind != "fields":
         return None, None
-    return pending, providers_page.registration(pending.provider)
+    return pending, services().settings.registration(pending.provider)
 
 
 def _redirect_to_login() -> ResponseReturnValue:

@@ -54,9 +54,8 @@ def verify() -> ResponseReturnValue:
         raise
     except errors.SiteError as error:
         return _show_error(pending, error)
-    for registration in services().settings.registrations:
-        if registration.id == pending.provider:
-            provider_buttons.save_last_used(registration)
+    if registration := services().settings.registration(pending.provider):
+        provider_buttons.save_last_used(registration)
     return providers_page.redirect_after_sign_in()
 
 

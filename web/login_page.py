@@ -65,9 +65,8 @@ def render(form: LoginForm | None, error: errors.SiteError | None = None) -> str
 def choose_message(error: errors.SiteError) -> None:
     """Choose the message that fits the kind of identifier."""
     error.message = form_class().messages.get(type(error), error.message)
-    provider_id = services().pending_link.load(request_context.current())
-    if isinstance(error, errors.OAuthAccountNotLinked) and provider_id:
-        registration = next(each for each in services().settings.registrations if each.id == provider_id)
+    registration = services().settings.registration(services().pending_link.load(request_context.current()))
+    if isinstance(error, errors.OAuthAccountNotLinked) and registration:
         error.message = _l(
             "There is already an account with this email address. Sign in the way you did before. Then you can"
             " connect %(provider)s and use it next time.",

@@ -31,10 +31,6 @@ def url_with_error(error: errors.SiteError) -> str:
     return login_page.url_with_error(error, None, f"{BLUEPRINT}.show")
 
 
-def registration(provider_id: str | None) -> Registration | None:
-    return next((each for each in services().settings.registrations if each.id == provider_id), None)
-
-
 def remember_refused(registration: Registration) -> None:
     """Offer to connect this provider after the next sign-in, because the account uses another sign-in method."""
     if is_on():
@@ -43,7 +39,8 @@ def remember_refused(registration: Registration) -> None:
 
 def provider_to_offer() -> Registration | None:
     """The provider that this browser should be offered, or None."""
-    return registration(services().pending_link.load(request_context.current())) if is_on() else None
+    provider_id = services().pending_link.load(request_context.current())
+    return services().settings.registration(provider_id) if is_on() else None
 
 
 def target_after_sign_in(target_url: str, signed_in_with: Registration | None = None) -> str | None:

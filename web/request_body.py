@@ -42,6 +42,11 @@ def fields() -> MultiDict[str, str]:
     return MultiDict({name: value for name, value in members if isinstance(value, str)})
 
 
+def json_requested() -> bool:
+    """Whether NextAuth's client has sent the form: it sends `json=true`, and follows the `url` of a JSON response."""
+    return fields().get("json") == "true"
+
+
 def flag(name: str) -> bool:
     """The boolean value of a checkbox, or of `true` or `1` in JSON. False if it is missing.
 

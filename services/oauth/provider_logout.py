@@ -45,8 +45,8 @@ class ProviderLogout:
 
     def registration(self, session: Session) -> Registration | None:
         """The provider at which a sign-out of this session continues, or None."""
-        registrations = self._settings.registrations
-        return next((each for each in registrations if each.id == session.provider and each.ends_at_provider), None)
+        registration = self._settings.registration(session.provider)
+        return registration if registration and registration.ends_at_provider else None
 
     def start(
         self,
