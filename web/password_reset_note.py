@@ -23,7 +23,8 @@ def sign_in_options(*, remember: bool = False, with_password: bool = False) -> S
 
     with_password: if it is not known whose password was set, the note is for the next person who signs in with one.
     """
-    account, expires_at = flask.session.get(_KEY) or (None, 0)
+    note = flask.session.get(_KEY)
+    account, expires_at = note if isinstance(note, list) else (None, 0)
     is_valid = services().clock.time() < expires_at
     return SignInOptions(
         end_others=is_valid and account is None and with_password,
