@@ -128,6 +128,7 @@ def test_the_refresh_of_a_backend_with_a_rotating_token_is_found() -> None:
     assert "the access token is no longer accepted" in result.output
 
 
+@pytest.mark.corpus
 def test_nothing_is_logged_that_the_account_or_the_backend_keeps_secret(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with unknown_backend(members_backend) as (url, accounts):
@@ -372,6 +373,7 @@ def test_a_known_kind_of_backend_is_recognized_from_its_url_alone(backend_id: st
 OWN_SETTINGS = {"supabase": "BACKEND_API_KEY", "parse": "BACKEND_CLIENT_ID"}
 
 
+@pytest.mark.corpus
 @pytest.mark.parametrize("backend_id", OWN_SETTINGS)
 def test_a_kind_of_backend_with_settings_of_its_own_is_recognized_once_they_are_there(backend_id: str) -> None:
     recorded = exchanges.load(backend_id)
@@ -435,6 +437,7 @@ def test_the_way_to_send_the_refresh_token_is_kept_with_its_call() -> None:
     assert "BACKEND_REFRESH_SEND is required" not in result.output
 
 
+@pytest.mark.corpus
 def test_a_token_endpoint_gets_no_password_and_the_settings_for_it_are_said() -> None:
     bodies: list[str] = []
 
@@ -485,6 +488,7 @@ def test_a_backend_that_limits_requests_for_long_is_left_alone() -> None:
         assert (result.exit_code, accounts.attempts) == (1, 0)
 
 
+@pytest.mark.corpus
 def test_the_calls_that_the_operator_names_are_used() -> None:
     shape = Shape(
         login="POST /x/enter", identifier="wer", password="was", user="GET /x/person", unknown_path="empty401"
@@ -547,6 +551,7 @@ def korean_backend(  # noqa: C901 -- one view each
     return app
 
 
+@pytest.mark.corpus
 @pytest.mark.parametrize("environ", [{}, {"BACKEND_LOGOUT": "POST /member/logout"}], ids=["unnamed", "named"])
 def test_a_logout_that_answers_the_same_without_a_valid_token_is_found(environ: dict[str, str]) -> None:
     with unknown_backend(korean_backend) as (url, _):
@@ -569,6 +574,7 @@ def test_a_logout_that_the_operator_names_is_kept_although_it_ends_no_token(back
     assert "remove BACKEND_LOGOUT" not in named.output
 
 
+@pytest.mark.corpus
 @pytest.mark.parametrize("prefix", ["/api/v2", "/api/v3"])
 def test_a_login_below_a_version_is_found(prefix: str) -> None:
     with unknown_backend(functools.partial(korean_backend, prefix=prefix)) as (url, _):
@@ -577,6 +583,7 @@ def test_a_login_below_a_version_is_found(prefix: str) -> None:
     assert settings_in(result.output)["BACKEND_LOGIN"] == f"POST {prefix}/member/login"
 
 
+@pytest.mark.corpus
 def test_a_login_that_is_not_found_takes_a_bounded_number_of_requests_and_the_address_is_suggested() -> None:
     requests: list[str] = []
 
@@ -610,6 +617,7 @@ KOREAN_PERSON: dict[str, object] = {
 NAMED = ("--login", "POST /member/login", "--login-body", "loginId={identifier} password={password}")
 
 
+@pytest.mark.corpus
 def test_abbreviations_of_korean_fields_are_known() -> None:
     names_backend = functools.partial(korean_backend, person={"mbrNo": 7, "memNm": NAME, "emailAddr": IDENTIFIER})
     with unknown_backend(names_backend) as (url, _):

@@ -274,6 +274,7 @@ def test_only_languages_with_a_space_between_sentences_have_one(make_site: SiteM
         assert re.search(rf"{re.escape(sentences_end)}\w", page.texts("p")[0]), code
 
 
+@pytest.mark.corpus
 def test_the_english_check_recognizes_every_english_page(full_site: Site) -> None:
     for name, page in every_page(full_site, "en"):
         assert english_in(page, "ko"), name

@@ -292,8 +292,8 @@ def test_a_session_without_a_refresh_token_signs_out_with_the_access_token_alone
     assert sign_out(visitor, backend) == [(ACCESS, None)]
 
 
-def test_a_session_with_a_laravel_token_has_the_same_claims_as_ever(shared_site: SiteMaker) -> None:
-    assert list(claims_of(signed_in(shared_site()))) == [
+def test_a_session_with_a_laravel_token_has_the_same_claims_as_ever(make_site: SiteMaker) -> None:
+    assert list(claims_of(signed_in(make_site()))) == [
         "name", "email", "sub", "user", "accessToken", "provider", "sid", "auth_time", "checked_at", "renewed_at",
         "iat", "exp", "jti",
     ]  # fmt: skip
