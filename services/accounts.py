@@ -1,7 +1,8 @@
 """The use cases of forms about an account: sign up, set a new password, verify an address.
 
-The backend owns the accounts and sends the mails. These forms do not reveal whether an account exists: answers,
-statuses and times are the same. The exception is the sign-up, where the backend may reveal it.
+The backend owns the accounts and sends the mails. These forms do not reveal whether an account exists: answers
+and statuses are the same, and so are times unless the backend takes longer than `MIN_ANSWER_SECONDS` to send a mail.
+The exception is the sign-up, where the backend may reveal it.
 """
 
 import logging
