@@ -13,7 +13,7 @@ from playwright.sync_api import Browser
 from services.http.client import HttpClient
 from services.observability.log_config import TextFormatter
 from tests.support import commands
-from tests.support.browser import NoBrowserError, chromium
+from tests.support.browser import Chromium, NoBrowserError, chromium
 from tests.support.site import Site, SiteMaker, Visitor, running_site, shared_sites
 
 hypothesis.settings.register_profile("tests", deadline=None)  # of one example: a busy machine takes longer
@@ -83,10 +83,16 @@ def http() -> Iterator[HttpClient]:
 
 
 @pytest.fixture(scope="module")  # not `session`: while Playwright runs, other tests cannot use an asyncio event loop
-def browser() -> Iterator[Browser]:
+def browser_of_module() -> Iterator[Chromium]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def browser(browser_of_module: Chromium) -> Iterator[Browser]:
     try:
-        with chromium() as started:
-            yield started
+        with browser_of_module.watched() as running:
+            yield running
     except NoBrowserError as reason:
         if os.environ.get("CI"):
             pytest.fail(str(reason))

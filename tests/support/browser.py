@@ -1,9 +1,14 @@
 """Start Chromium, open each page and state of the site, and check accessibility and layout."""
 
 import itertools
+import os
 import shutil
+import signal
+import threading
+import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +19,7 @@ from playwright.sync_api import (
     ConsoleMessage,
     Locator,
     Page,
+    Playwright,
     Request,
     ViewportSize,
     sync_playwright,
@@ -54,25 +60,78 @@ WRONG_PASSWORD = "wrong-horse-6f1d"
 """A password that occurs nowhere else, so that tests can search for it."""
 
 
+MAX_TEST_SECONDS = 240.0
+"""A test that takes longer hangs. The slowest takes 45 s on a busy machine."""
+
+
 class NoBrowserError(Exception):
     """No browser is installed, or it does not start."""
 
 
-@contextmanager
-def chromium() -> Iterator[Browser]:
-    """Start the installed Chromium, headless. Raises `NoBrowserError`."""
-    program = next(filter(None, map(shutil.which, _NAMES)), None)
-    if program is None:
-        raise NoBrowserError(f"Chromium is not installed (looked for {', '.join(_NAMES)})")
-    with sync_playwright() as playwright:
+class Chromium:
+    """The installed Chromium, headless. It is started when it is needed, and again after it was killed."""
+
+    def __init__(self, playwright: Playwright) -> None:
+        self._playwright = playwright
+        self._browser: Browser | None = None
+        self._mark = f"MUNJIGI_TEST_BROWSER={uuid.uuid4().hex}"
+        """In the environment of its processes, by which `kill` finds them."""
+
+    def get(self) -> Browser:
+        """Return the running browser. Raises `NoBrowserError`."""
+        if self._browser is None or not self._browser.is_connected():
+            self._browser = self._launch()
+        return self._browser
+
+    @contextmanager
+    def watched(self) -> Iterator[Browser]:
+        """Yield the browser for one test, which fails after `MAX_TEST_SECONDS`.
+
+        Closing a page has no timeout in Playwright, and Chromium may hang there.
+        """
+        browser = self.get()
+        watch = threading.Timer(MAX_TEST_SECONDS, self.kill)
+        watch.start()
         try:
-            browser = playwright.chromium.launch(
-                executable_path=program, args=_ARGUMENTS, ignore_default_args=[_DISABLE_BACK_FORWARD_CACHE]
+            yield browser
+        finally:
+            watch.cancel()
+
+    def kill(self) -> None:
+        """Kill the browser's processes, from any thread. On systems with `/proc`; elsewhere, nothing happens."""
+        for environ in Path("/proc").glob("[0-9]*/environ"):
+            with suppress(OSError):  # the process has ended, or is another user's
+                if self._mark.encode() in environ.read_bytes():
+                    os.kill(int(environ.parent.name), signal.SIGKILL)
+
+    def close(self) -> None:
+        if self._browser and self._browser.is_connected():
+            self._browser.close()
+
+    def _launch(self) -> Browser:
+        program = next(filter(None, map(shutil.which, _NAMES)), None)
+        if program is None:
+            raise NoBrowserError(f"Chromium is not installed (looked for {', '.join(_NAMES)})")
+        name, _, value = self._mark.partition("=")
+        try:
+            return self._playwright.chromium.launch(
+                executable_path=program,
+                args=_ARGUMENTS,
+                ignore_default_args=[_DISABLE_BACK_FORWARD_CACHE],
+                env={**os.environ, name: value},
             )
         except PlaywrightError as error:
             raise NoBrowserError(f"{program} does not start: {error.message.splitlines()[0]}") from None
-        with browser:
-            yield browser
+
+
+@contextmanager
+def chromium() -> Iterator[Chromium]:
+    with sync_playwright() as playwright:
+        started = Chromium(playwright)
+        try:
+            yield started
+        finally:
+            started.close()
 
 
 @contextmanager

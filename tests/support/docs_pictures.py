@@ -86,7 +86,8 @@ PICTURES = {
 def main(folder: Path, names: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     chosen = {name: picture for name, picture in PICTURES.items() if name in names or not names}
-    with chromium() as browser:
+    with chromium() as started:
+        browser = started.get()
         for settings, group in groupby(chosen.items(), lambda item: item[1].settings):
             with _site(settings) as url:
                 for name, picture in group:

@@ -67,7 +67,8 @@ PROVIDER_STATES: dict[str, Callable[[Page], object]] = {
 
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    with chromium() as browser:
+    with chromium() as started:
+        browser = started.get()
         with running_site(sign_up_url="/join", reset_password_url="/forgot") as site:
             for name, open_state in PAGE_STATES.items():
                 take_pictures(browser, site.url, open_state, folder / name)
