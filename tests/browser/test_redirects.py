@@ -10,6 +10,7 @@ from tests.support.browser import (
     LOGIN,
     PageOpener,
     accessibility_violations,
+    close_context,
     fill_credentials,
     overflowing_elements_on_phone,
     page_opener,
@@ -110,7 +111,7 @@ def test_an_app_that_opens_a_mobile_app_is_reached(browser: Browser, site: Site,
         assert set(requested) == {"/mobile"}
         page.goto("/")  # also waits for the console
     assert not [text for text in messages if "Content Security Policy" in text]
-    context.close()
+    close_context(context)
 
 
 def test_the_back_button_leads_past_the_page_in_between(open_page: PageOpener) -> None:

@@ -215,11 +215,11 @@ def page_opener(
 
     yield open_page
     for context, _ in opened:
-        _close(context)
+        close_context(context)
     assert [monitor.problems for _, monitor in opened] == [[] for _ in opened]
 
 
-def _close(context: BrowserContext) -> None:
+def close_context(context: BrowserContext) -> None:
     """Close the context after its pages are idle: Chromium may hang when a page is about to navigate."""
     for page in context.pages:
         with suppress(PlaywrightError):  # the page was navigating
