@@ -187,7 +187,7 @@ def _render(session: Session, error: errors.SiteError | None = None) -> Response
     listed = None
     if passkeys.can_list:
         try:
-            listed = passkeys.listed(session, context)
+            listed = passkeys.list_passkeys(session, context)
         except errors.SessionExpired as expired:
             return _end_session(expired)
         except errors.SiteError as list_error:  # a passkey can still be added

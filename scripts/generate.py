@@ -47,9 +47,9 @@ def _files() -> Iterator[tuple[Path, str]]:
 def with_part(path: Path, name: str, lines: Iterable[str], comment: str = "<!-- {} -->") -> tuple[Path, str]:
     text = path.read_text("utf-8")
     begin, end = comment.format(_BEGIN.format(name)), comment.format(_END)
-    head, found, rest = text.partition(f"{begin}\n")
-    _, found_end, tail = rest.partition(f"{end}\n")
-    if not (found and found_end):
+    head, begin_line, rest = text.partition(f"{begin}\n")
+    _, end_line, tail = rest.partition(f"{end}\n")
+    if not (begin_line and end_line):
         raise ValueError(f"{path} has no lines {begin!r} and {end!r}")
     return path, "\n".join([head + begin, "", *lines, "", end + "\n"]) + tail
 
@@ -145,8 +145,8 @@ def _check_table() -> list[str]:
     header = table(_CHECK_HEADER, [])
     rows = []
     for provider in providers.in_order():
-        _, found, rest = _page(provider).partition("\n".join(header) + "\n")
-        if not found:
+        _, header_lines, rest = _page(provider).partition("\n".join(header) + "\n")
+        if not header_lines:
             raise ValueError(f"docs/providers/{provider.id}.md has no table with this header:\n{header[0]}")
         label, row = re.match(r"\| ([^|]+) (\|.*)", rest.partition("\n")[0]).groups()  # type: ignore[union-attr]
         rows.append(f"| [{label}](providers/{provider.id}.md#backend) {row}")

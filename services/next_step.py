@@ -10,6 +10,7 @@ from providers.base import Registration
 from services import identifiers
 from services.backend.client import BackendClient, StepRequired
 from services.backend.next_step import DEFAULT_RESEND_SECONDS, Step
+from services.backend.results import Login
 from services.clock import Clock
 from services.limits.rate_limiter import RateLimiter
 from services.observability.audit import AuditLog, account_hash
@@ -72,9 +73,7 @@ class NextStep:
                 self._pending.end(pending, context)
                 raise
             key = (pending.id, code, pending.method)
-            session, is_first = self._run_once(key, lambda: self._verify(pending, code, context, trust=trust))
-            if not is_first:  # a second click: its response needs the cookies too
-                self._sessions.start(session.user, self._sessions.tokens(session), pending.provider, reuse=session)
+            session = self._run_once(key, pending, lambda: self._verify(pending, code, context, trust=trust))
             self._pending.end(pending, context)
             reset_limit()
             if pending.identifier:
@@ -100,11 +99,9 @@ class NextStep:
             typed = [values[name] for name in _IDENTIFIERS if name in values]
             self._limiter.hit_sign_up(next(iter(typed), None), pending.id, context)
             key = (pending.id, repr(sorted(values.items())), repr(sorted(further.items())))
-            session, is_first = self._run_once(
-                key, lambda: self._sign_up(pending, registration, values, further, context)
+            session = self._run_once(
+                key, pending, lambda: self._sign_up(pending, registration, values, further, context)
             )
-            if not is_first:
-                self._sessions.start(session.user, self._sessions.tokens(session), pending.provider, reuse=session)
             self._pending.end(pending, context)
         return session
 
@@ -153,18 +150,7 @@ class NextStep:
             if pending.kind == "redirect":
                 raise errors.StepNotDone(error.reason) from None
             raise
-        try:
-            session = self._sign_in.start_session(
-                login,
-                pending.provider,
-                context,
-                pending.options,
-                identifier=pending.identifier,
-                issuer_session=IssuerSession.from_claim(pending.issuer_session, pending.id_token),
-            )
-        except errors.SiteError:
-            self._pending.end(pending, context)  # the code is used up
-            raise
+        session = self._start_session(login, pending, context)
         if trust and pending.identifier:
             self._trusted.remember(pending.identifier, login.trust_token, context)
         return session
@@ -192,27 +178,32 @@ class NextStep:
             raise
         account = account_hash(pending.account, self._secret_key)
         self._audit.record("registered", context, provider=pending.provider, account=account, outcome="signed in")
+        return self._start_session(login, pending, context)
+
+    def _start_session(self, login: Login, pending: PendingSignIn, context: RequestContext) -> Session:
+        """Start the session. If that fails, the pending sign-in ends: its code is used up, or the account exists."""
         try:
             return self._sign_in.start_session(
                 login,
                 pending.provider,
                 context,
                 pending.options,
+                identifier=pending.identifier,
                 issuer_session=IssuerSession.from_claim(pending.issuer_session, pending.id_token),
             )
         except errors.SiteError:
-            self._pending.end(pending, context)  # the account exists
+            self._pending.end(pending, context)
             raise
 
-    def _run_once(self, key: tuple[str, ...], call: Callable[[], Session]) -> tuple[Session, bool]:
-        """Run a call once for forms that are submitted several times at once.
-
-        Returns the session, and whether this request made the call.
-        """
+    def _run_once(self, key: tuple[str, ...], pending: PendingSignIn, call: Callable[[], Session]) -> Session:
+        """Return the session of a form. The call is made once if the form is submitted several times at once."""
         try:
-            return self._running.run(key, call, self._timeout)
+            session, is_first = self._running.run(key, call, self._timeout)
         except TimeoutError:
             raise errors.BackendUnavailable("the same form is still being processed", status=504) from None
+        if not is_first:  # a second click: its response needs the cookies too
+            self._sessions.start(session.user, self._sessions.tokens(session), pending.provider, reuse=session)
+        return session
 
 
 def _is_same(one: Step, other: Step) -> bool:

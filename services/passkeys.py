@@ -154,21 +154,21 @@ class Passkeys:
     def can_list(self) -> bool:
         return self._calls.has("passkey_list")
 
-    def listed(self, session: Session, context: RequestContext) -> list[Passkey]:
+    def list_passkeys(self, session: Session, context: RequestContext) -> list[Passkey]:
         """The passkeys of this person. Raises a `SiteError`."""
         values = {"user_id": session.user.id}
         return self._sessions.call_backend(
-            session, lambda token: self._calls.listed({"token": token, **values}, context)
+            session, lambda token: self._calls.list_passkeys({"token": token, **values}, context)
         )
 
     def find(self, session: Session, passkey_id: str, context: RequestContext) -> Passkey | None:
         """The passkey of this person with this id, None if there is none. Raises a `SiteError`."""
-        return next((each for each in self.listed(session, context) if str(each.id) == passkey_id), None)
+        return next((each for each in self.list_passkeys(session, context) if str(each.id) == passkey_id), None)
 
     def remove(self, session: Session, passkey_id: str, password: str, context: RequestContext) -> None:
         """Remove a passkey of this person, if it is still there. Raises a `SiteError`.
 
-        password: counts only if the backend wants it; `WrongPassword` if it is wrong.
+        password: ignored unless the backend requires it. Raises `WrongPassword` if it is wrong.
         """
         with self._failures_audited("passkey_remove", session, context):
             self._limiter.hit_ip(context)

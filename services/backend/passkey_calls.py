@@ -87,7 +87,7 @@ class PasskeyCalls:
         """Whether the backend has this call of `backends.base.PASSKEY_CALLS`."""
         return name in self._backend.calls
 
-    def listed(self, values: Mapping[str, Any], context: RequestContext) -> list[Passkey]:
+    def list_passkeys(self, values: Mapping[str, Any], context: RequestContext) -> list[Passkey]:
         """The passkeys of a person. Raises a `SiteError`. values: `token` and `user_id`."""
         items = self._checked("passkey_list", values, context).get(self._backend.passkeys.listed)
         if not isinstance(items, list):

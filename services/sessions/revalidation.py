@@ -43,14 +43,14 @@ class Revalidator:
         settings: Settings,
         backend: BackendClient,
         clock: Clock,
-        memory: SessionMemory | None = None,
-        refresher: TokenRefresher | None = None,
+        memory: SessionMemory,
+        refresher: TokenRefresher,
     ) -> None:
         self._interval = settings.session_revalidate if backend.can_reread_user else 0
         self._max_backoff = max(self._interval, MIN_BACKOFF_SECONDS)
         self._backend = backend
         self._clock = clock
-        self._memory = memory or SessionMemory(None, clock)
+        self._memory = memory
         self._refresher = refresher
         self._confirmations: SingleFlight[User] = SingleFlight(clock)
         self._lock = threading.Lock()
@@ -93,8 +93,7 @@ class Revalidator:
             within = min(REVALIDATION_TIMEOUT_SECONDS, context.deadline.seconds_left())
             return self._backend.user(access_token, context, within)
 
-        call = self._refresher.call if self._refresher else None
-        user = call(session, context, read_user) if call else read_user(session.access_token)
+        user = self._refresher.call(session, context, read_user)
         if not user.is_same_person(session.user):
             raise errors.SessionExpired("the backend returned another user for the same token")
         if user == session.user:

@@ -743,7 +743,7 @@ def a_passkey(replay: Replay) -> Passkey:
 def test_the_passkeys_of_a_person_are_listed_and_removed(replay: Replay, passkey_calls: PasskeyCalls) -> None:
     values = {name: replay.values[name] for name in ("token", "user_id")}
     replay.answer("passkey_list", "right")
-    listed = passkey_calls.listed(values, a_context())
+    listed = passkey_calls.list_passkeys(values, a_context())
     replay.assert_sent("passkey_list")
     assert [(each.id, each.name, each.used_at) for each in listed] == [(7, "Chrome, Linux", None)]
     replay.answer("passkey_remove", "right")

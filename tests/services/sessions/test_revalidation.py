@@ -1,7 +1,7 @@
 """Every `SESSION_REVALIDATE` seconds, the user of a session is read from the backend again."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import SimpleNamespace
@@ -52,6 +52,14 @@ def site(shared_site: SiteMaker, backend: ScriptedBackend, clock: ManualClock) -
     """A shared site, one day later than in the test before, so that no back-off remains."""
     clock.advance(86400)
     return shared_site(backend.url, clock=clock)
+
+
+def revalidator(user: Callable[..., User], clock: Clock) -> revalidation.Revalidator:
+    """One whose backend answers with this function, to tokens that need no refresh."""
+    backend = SimpleNamespace(user=user, can_reread_user=True)
+    refresher = SimpleNamespace(call=lambda session, _, call: call(session.access_token))
+    session_memory = memory.SessionMemory(None, clock)
+    return revalidation.Revalidator(make_settings(), cast(Any, backend), clock, session_memory, cast(Any, refresher))
 
 
 def signed_in_a_while_ago(site: Site) -> Visitor:
@@ -179,9 +187,7 @@ def test_retry_after_of_the_backend_is_used_within_limits(
         asked.append(now[0])
         raise kind("as told", retry_after=told)
 
-    checks = revalidation.Revalidator(
-        make_settings(), cast(Any, SimpleNamespace(user=user, can_reread_user=True)), clock
-    )
+    checks = revalidator(user, clock)
     while len(asked) < 2:
         assert checks.revalidate(HONG, a_context) == HONG.user
         now[0] += 1
@@ -241,9 +247,7 @@ def test_when_memory_is_full_the_oldest_session_is_checked_again(
     first, second, third = (
         replace(HONG, sid=name, access_token=name, checked_at=checked_at) for name in ("first", "second", "third")
     )
-    checks = revalidation.Revalidator(
-        make_settings(), cast(Any, SimpleNamespace(user=user, can_reread_user=True)), clock
-    )
+    checks = revalidator(user, clock)
     clock.advance(300)  # no longer just started
     for session in (first, second, third, third, first):
         checks.revalidate(session, a_context)
